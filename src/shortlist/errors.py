@@ -1,0 +1,100 @@
+"""The one tree of exceptions.
+
+    ShortlistError
+    ├── ConfigError          an option or a combination of options that cannot work
+    ├── DataError            a table that cannot be trained on, evaluated or encoded
+    ├── DownloadError        a dataset that could not be fetched or failed its checksum
+    ├── TrainingError        a training run that cannot go on (NaN, collapse)
+    ├── SearchError          vectors, ids or k that an index cannot take
+    ├── BundleError          a bundle that is torn, altered, foreign or too new
+    ├── UnknownQueryError    a query id the model never saw, under the policy "refuse"
+    └── MissingExtraError    an optional package that is not installed
+
+Every message says what came and what was expected; ``hint`` says what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "DownloadError",
+    "MissingExtraError",
+    "SearchError",
+    "ShortlistError",
+    "ShortlistWarning",
+    "TrainingError",
+    "UnknownQueryError",
+    "did_you_mean",
+]
+
+
+class ShortlistError(Exception):
+    """Base of every error that a user can cause; ``message`` says what is wrong, ``hint`` what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+
+class ConfigError(ShortlistError, ValueError):
+    """An option or a combination of options that cannot work."""
+
+
+class DataError(ShortlistError, ValueError):
+    """A table that cannot be trained on, evaluated or encoded."""
+
+
+class DownloadError(ShortlistError, OSError):
+    """A dataset that could not be fetched, or whose checksum is wrong."""
+
+    def __str__(self) -> str:
+        return ShortlistError.__str__(self)
+
+
+class TrainingError(ShortlistError, RuntimeError):
+    """A training run that cannot go on."""
+
+
+class SearchError(ShortlistError, ValueError):
+    """Vectors, ids or k that an index cannot take."""
+
+
+class BundleError(ShortlistError, ValueError):
+    """A bundle that is torn, altered, foreign or of a newer format."""
+
+
+class UnknownQueryError(ShortlistError, KeyError):
+    """A query id the model never saw, under the cold-start policy "refuse"."""
+
+    def __str__(self) -> str:
+        return ShortlistError.__str__(self)
+
+
+class MissingExtraError(ShortlistError, ImportError):
+    """An optional package that is not installed; names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed.",
+            hint=f'pip install "shortlist[{extra}]"',
+        )
+
+
+class ShortlistWarning(UserWarning):
+    """Something that works, but that its user would want to know."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name, or lists all of them when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
