@@ -1,0 +1,87 @@
+"""A tower's encoded columns as tensors, read by row numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shortlist.features import Bags, Codes, Encoded
+
+__all__ = ["BagTensor", "CodeTensor", "FloatTensor", "TensorColumn", "TowerInputs"]
+
+
+@dataclass(frozen=True)
+class CodeTensor:
+    """Codes ``[rows]``; ``distinct``: no two rows of the whole table share one."""
+
+    codes: Tensor
+    distinct: bool
+
+    def take(self, rows: Tensor) -> CodeTensor:
+        return CodeTensor(self.codes[rows], self.distinct)
+
+
+@dataclass(frozen=True)
+class BagTensor:
+    """Bags in CSR form: ``offsets [rows + 1]`` into ``codes``."""
+
+    offsets: Tensor
+    codes: Tensor
+
+    def take(self, rows: Tensor) -> BagTensor:
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        offsets = torch.zeros(len(rows) + 1, dtype=torch.long, device=rows.device)
+        torch.cumsum(lengths, 0, out=offsets[1:])
+        within = torch.arange(int(offsets[-1]), device=rows.device) - offsets[:-1].repeat_interleave(lengths)
+        return BagTensor(offsets, self.codes[starts.repeat_interleave(lengths) + within])
+
+
+@dataclass(frozen=True)
+class FloatTensor:
+    """Numbers ``[rows, width]``."""
+
+    values: Tensor
+
+    def take(self, rows: Tensor) -> FloatTensor:
+        return FloatTensor(self.values[rows])
+
+
+TensorColumn = CodeTensor | BagTensor | FloatTensor
+
+
+def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
+    if isinstance(encoded, Codes):
+        codes = torch.from_numpy(encoded.values.astype(np.int64))
+        distinct = bool(np.bincount(encoded.values, minlength=1).max(initial=0) <= 1)
+        return CodeTensor(codes.to(device), distinct)
+    if isinstance(encoded, Bags):
+        codes = torch.from_numpy(encoded.values.astype(np.int64))
+        return BagTensor(torch.from_numpy(encoded.offsets).to(device), codes.to(device))
+    return FloatTensor(torch.from_numpy(encoded.values).to(device))
+
+
+class TowerInputs:
+    """Every column that a tower reads, one entry per row of its table; ``take`` picks rows by number."""
+
+    def __init__(self, columns: Mapping[str, TensorColumn], rows: int) -> None:
+        self.columns = columns
+        self.rows = rows
+
+    @classmethod
+    def of(cls, encoded: Mapping[str, Encoded], device: torch.device | str = "cpu") -> TowerInputs:
+        device = torch.device(device)
+        rows = {len(column) for column in encoded.values()}
+        assert len(rows) == 1, rows
+        return cls({name: _tensor_column(column, device) for name, column in encoded.items()}, rows.pop())
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def take(self, rows: Tensor) -> TowerInputs:
+        """The inputs of these rows, in this order; ``rows`` int64 ``[taken]``, distinct where the caller needs it."""
+        return TowerInputs({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
