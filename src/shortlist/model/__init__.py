@@ -1,1 +1,17 @@
+"""Embedding tables, towers, and the model that joins two of them."""
 
+from shortlist.model.embedding import EmbeddingTable
+from shortlist.model.inputs import TowerInputs
+from shortlist.model.tower import Tower
+from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
+
+__all__ = [
+    "Catalogue",
+    "EmbeddingTable",
+    "EncodedDataset",
+    "Tower",
+    "TowerInputs",
+    "TwoTower",
+    "query_table",
+    "vectors_of",
+]

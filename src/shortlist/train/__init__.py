@@ -1,1 +1,7 @@
+"""Training: fit, optimizers, history."""
 
+from shortlist.train.fit import fit
+from shortlist.train.history import Epoch, History
+from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Epoch", "History", "Optimizer", "fit"]

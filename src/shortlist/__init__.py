@@ -1,0 +1,97 @@
+"""The retrieval stage of a recommender: train a two-tower model, measure it, index and serve the top k.
+
+Public names load their room on first use: importing ``shortlist`` imports nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from shortlist._public import ROOMS, __version__
+
+if TYPE_CHECKING:
+    from shortlist.data import (
+        Dataset,
+        Split,
+        datasets,
+        split_by_time,
+        split_last,
+        split_random,
+    )
+    from shortlist.errors import (
+        BundleError,
+        ConfigError,
+        DataError,
+        DownloadError,
+        MissingExtraError,
+        SearchError,
+        ShortlistError,
+        ShortlistWarning,
+        TrainingError,
+        UnknownQueryError,
+    )
+    from shortlist.evaluation import Evaluation, evaluate
+    from shortlist.features import IntegerLookup, StringLookup
+    from shortlist.index import BruteForce, Faiss, ScaNN
+    from shortlist.loss import Retrieval
+    from shortlist.model import Tower, TwoTower
+    from shortlist.train import SGD, Adagrad, Adam, AdamW, History, fit
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BruteForce",
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "DownloadError",
+    "Evaluation",
+    "Faiss",
+    "History",
+    "IntegerLookup",
+    "MissingExtraError",
+    "Retrieval",
+    "ScaNN",
+    "SearchError",
+    "ShortlistError",
+    "ShortlistWarning",
+    "Split",
+    "StringLookup",
+    "Tower",
+    "TrainingError",
+    "TwoTower",
+    "UnknownQueryError",
+    "__version__",
+    "datasets",
+    "evaluate",
+    "fit",
+    "split_by_time",
+    "split_last",
+    "split_random",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = ROOMS.get(name)
+    if room is None:
+        from shortlist.errors import did_you_mean
+
+        raise AttributeError(f"shortlist has no {name!r}; {did_you_mean(name, __all__)}")
+    try:
+        value = getattr(importlib.import_module(f"shortlist.{room}"), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        from shortlist.errors import MissingExtraError
+
+        raise MissingExtraError("torch", "train", f"shortlist.{name}") from missing
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

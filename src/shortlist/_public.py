@@ -1,0 +1,31 @@
+"""Where each public name lives, and the version."""
+
+from __future__ import annotations
+
+__all__ = ["ROOMS", "__version__"]
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "data": ("Dataset", "Split", "datasets", "split_by_time", "split_last", "split_random"),
+    "errors": (
+        "BundleError",
+        "ConfigError",
+        "DataError",
+        "DownloadError",
+        "MissingExtraError",
+        "SearchError",
+        "ShortlistError",
+        "ShortlistWarning",
+        "TrainingError",
+        "UnknownQueryError",
+    ),
+    "evaluation": ("Evaluation", "evaluate"),
+    "features": ("IntegerLookup", "StringLookup"),
+    "index": ("BruteForce", "Faiss", "ScaNN"),
+    "loss": ("Retrieval",),
+    "model": ("Tower", "TwoTower"),
+    "train": ("SGD", "Adagrad", "Adam", "AdamW", "History", "fit"),
+}
+
+ROOMS = {name: room for room, names in _NAMES.items() for name in names}

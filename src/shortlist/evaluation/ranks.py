@@ -1,0 +1,135 @@
+"""Exact ranks: how many candidates of the whole catalogue score at least as high as the one that was chosen.
+
+No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
+candidates at or above each pair's own score are counted; ties count against the model.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from shortlist.errors import TrainingError
+
+__all__ = ["Hidden", "ranks"]
+
+TILE_ELEMENTS = 1 << 20
+COLUMNS = 1 << 12
+PAIRS = 512
+
+
+class Hidden(NamedTuple):
+    """Candidates that do not compete, per query: ``query`` and ``candidate`` rows ``[hidden]``, sorted by query."""
+
+    query: Tensor
+    candidate: Tensor
+
+
+def ranks(
+    query: Tensor, candidate: Tensor, pair_query: Tensor, pair_candidate: Tensor, hidden: Hidden | None = None
+) -> Tensor:
+    """Rank of each pair, int64 ``[pairs]``: 1 + the number of other candidates that score as high or higher.
+
+    query: ``[queries, dim]``; candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in
+    them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
+    recommended and gets rank ``candidates + 1``. A pair with ``pair_candidate`` −1 (not in the catalogue) likewise.
+
+    Raises TrainingError where a vector is not finite, naming the first.
+    """
+    _check_finite("query", query)
+    _check_finite("candidate", candidate)
+    order = torch.argsort(pair_query, stable=True)
+    sorted_query, own = pair_query[order], pair_candidate[order]
+    columns = min(len(candidate), COLUMNS)
+    rows = max(1, min(len(query), TILE_ELEMENTS // columns))
+    buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
+    above = torch.zeros(len(order), dtype=torch.long, device=query.device)
+    starts = range(0, len(query), rows)
+    edges = _edges(sorted_query, len(query), rows)
+    hidden_edges = None if hidden is None else _edges(hidden.query, len(query), rows)
+    for number, start in enumerate(starts):
+        pairs = slice(edges[number], edges[number + 1])
+        if pairs.start == pairs.stop:
+            continue
+        left_out = None
+        if hidden is not None and hidden_edges is not None:
+            part = slice(hidden_edges[number], hidden_edges[number + 1])
+            left_out = Hidden(hidden.query[part] - start, hidden.candidate[part])
+        above[pairs] = _count_above(
+            query[start : start + rows], candidate, sorted_query[pairs] - start, own[pairs], left_out, buffers
+        )
+    above[own < 0] = len(candidate)
+    return torch.empty_like(above).index_copy_(0, order, above + 1)
+
+
+class _Buffers(NamedTuple):
+    scores: Tensor  # [rows, columns]
+    compared: Tensor  # [PAIRS, columns]
+
+
+def _count_above(
+    query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor, hidden: Hidden | None, buffers: _Buffers
+) -> Tensor:
+    """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
+    columns = buffers.scores.shape[1]
+    one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
+    thresholds = _own_scores(query, candidate, pair_query, own.clamp(min=0))  # [pairs]
+    above = torch.zeros(len(own), dtype=torch.long, device=query.device)
+    if hidden is not None:
+        by_column = torch.argsort(hidden.candidate, stable=True)
+        hidden = Hidden(hidden.query[by_column], hidden.candidate[by_column])
+        hidden_edges = _edges(hidden.candidate, len(candidate), columns)
+    for number, first in enumerate(range(0, len(candidate), columns)):
+        width = min(columns, len(candidate) - first)
+        scores = buffers.scores.view(-1)[: len(query) * width].view(len(query), width)
+        torch.mm(query, candidate[first : first + width].T, out=scores)
+        if hidden is not None:
+            part = slice(hidden_edges[number], hidden_edges[number + 1])
+            scores[hidden.query[part], hidden.candidate[part] - first] = -torch.inf
+        here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
+        if one_pair_each:  # the tile itself is compared, without a copy
+            scores[pair_query[here], own[here] - first] = -torch.inf
+            above += torch.ge(scores, thresholds.unsqueeze(1), out=scores).sum(1).long()
+            continue
+        for pairs in range(0, len(own), PAIRS):
+            part = slice(pairs, min(pairs + PAIRS, len(own)))
+            compared = buffers.compared.view(-1)[: (part.stop - part.start) * width].view(-1, width)
+            torch.index_select(scores, 0, pair_query[part], out=compared)
+            torch.ge(compared, thresholds[part].unsqueeze(1), out=compared)
+            above[part] += compared.sum(1).long()
+        above[here] -= (scores[pair_query[here], own[here] - first] >= thresholds[here]).to(above.dtype)
+    if hidden is not None:
+        above[_is_hidden(pair_query, own, hidden, len(candidate))] = len(candidate)
+    return above
+
+
+def _own_scores(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor) -> Tensor:
+    """The score of each pair ``[pairs]``, by the same matrix product as all other scores, so that ties are equal."""
+    return torch.cat(
+        [
+            torch.mm(query[rows], candidate[columns].T).diagonal()
+            for rows, columns in zip(pair_query.split(PAIRS), own.split(PAIRS), strict=True)
+        ]
+    )
+
+
+def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int) -> Tensor:
+    return torch.isin(pair_query * candidates + own, hidden.query * candidates + hidden.candidate)
+
+
+def _edges(values: Tensor, end: int, step: int) -> list[int]:
+    """Where each run of ``step`` consecutive numbers begins in sorted ``values``, from 0 to ``end``."""
+    bounds = torch.arange(0, end + step, step, device=values.device)
+    return torch.searchsorted(values.contiguous(), bounds).tolist()  # type: ignore[no-any-return]
+
+
+def _check_finite(side: str, vectors: Tensor) -> None:
+    bad = ~torch.isfinite(vectors).all(1)
+    if bad.any():
+        first = int(torch.nonzero(bad)[0])
+        raise TrainingError(
+            f"{int(bad.sum()):,} of {len(vectors):,} {side} vectors are NaN or infinite (first: row {first}).",
+            hint="the training diverged: lower the learning rate, or raise the temperature",
+        )

@@ -1,0 +1,178 @@
+"""The two-tower model: a query tower and a candidate tower that meet only in a dot product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError
+from shortlist.features import Encoded, Vocabulary
+from shortlist.model.inputs import TowerInputs
+from shortlist.model.tower import Tower
+
+__all__ = ["Catalogue", "TwoTower"]
+
+ROWS_AT_A_TIME = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """What a model was trained on: the tables behind its towers, and how often each candidate was chosen.
+
+    query, candidate: names of the id columns. queries, candidates: the tables, one row per distinct id.
+    counts: int64 ``[candidates]``, training interactions of each candidate. known: bool ``[queries]``, whether the
+    query occurs in training.
+    """
+
+    query: str
+    candidate: str
+    queries: pl.DataFrame
+    candidates: pl.DataFrame
+    counts: NDArray[np.int64]
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, train: Dataset) -> Catalogue:
+        """The catalogue of a training dataset."""
+        counts = np.bincount(train.candidate_rows, minlength=len(train.candidates))
+        known = np.zeros(len(train.queries), dtype=np.bool_)
+        known[train.query_rows] = True
+        return cls(train.query, train.candidate, train.queries, train.candidates, counts, known)
+
+    @cached_property
+    def query_vocabulary(self) -> Vocabulary:
+        """Raw query ids -> row of ``queries`` + 1; 0 for an id that is not there."""
+        return Vocabulary(self.queries[self.query])
+
+    @cached_property
+    def candidate_vocabulary(self) -> Vocabulary:
+        """Raw candidate ids -> row of ``candidates`` + 1; 0 for an id that is not there."""
+        return Vocabulary(self.candidates[self.candidate])
+
+
+class TwoTower(nn.Module):
+    """Two towers of one ``dim``; the score of a pair is the dot product of their vectors.
+
+    The towers are declared first and built by ``fit``, which learns vocabularies and other state of the features from
+    the training data. Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al.
+    2019.
+
+    Raises ConfigError where the towers differ in ``dim``.
+    """
+
+    def __init__(self, query: Tower, candidate: Tower) -> None:
+        super().__init__()
+        for name, tower in (("query", query), ("candidate", candidate)):
+            if not isinstance(tower, Tower):
+                raise ConfigError(
+                    f"TwoTower got {name}={tower!r}; a Tower was expected.",
+                    hint="wrap a torch module: Tower(StringLookup(...), module=your_module, dim=...)",
+                )
+        if query.dim != candidate.dim:
+            raise ConfigError(
+                f"the query tower has dim={query.dim}, the candidate tower dim={candidate.dim}; they must agree."
+            )
+        if query is candidate:
+            raise ConfigError("both towers are the same object; build one for each side.")
+        self.query = query
+        self.candidate = candidate
+        self.trained_on: Catalogue | None = None
+
+    @property
+    def dim(self) -> int:
+        return self.query.dim
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the model was trained on; ConfigError before ``fit``."""
+        if self.trained_on is None:
+            raise ConfigError("this model has not been trained.", hint="call fit(model, train) first")
+        return self.trained_on
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tables are."""
+        return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
+
+    def prepare(self, train: Dataset, generator: torch.Generator | None = None) -> EncodedDataset:
+        """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded."""
+        self.trained_on = Catalogue.of(train)
+        queries, query_of = query_table(self.query, train)
+        self.query.fit_features(queries[np.unique(query_of)], "the queries' data")
+        self.candidate.fit_features(train.candidates[np.unique(train.candidate_rows)], "the candidates' table")
+        query_columns = self.query.encode(queries, "the queries' data")
+        candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
+        self.query.build(query_columns, generator)
+        self.candidate.build(candidate_columns, generator)
+        return EncodedDataset(
+            query_columns, candidate_columns, query_of, train.candidate_rows, train.weights, self.trained_on.counts
+        )
+
+    def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Vectors ``[rows, dim]`` of query rows that have the query tower's columns."""
+        return self._vectors(self.query, self.query.encode(table, "the queries' data"))
+
+    def candidate_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Vectors ``[rows, dim]`` of candidate rows that have the candidate tower's columns."""
+        return self._vectors(self.candidate, self.candidate.encode(table, "the candidates' table"))
+
+    def _vectors(self, tower: Tower, encoded: dict[str, Encoded]) -> NDArray[np.float32]:
+        inputs = TowerInputs.of(encoded, self.device)
+        return vectors_of(tower, inputs).cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedDataset:
+    """A dataset as integers: the towers' columns of every distinct row, and each interaction as two row numbers."""
+
+    query_columns: dict[str, Encoded]
+    candidate_columns: dict[str, Encoded]
+    query_rows: NDArray[np.integer]  # [interactions], rows of query_columns
+    candidate_rows: NDArray[np.int32]  # [interactions], rows of candidate_columns
+    weights: NDArray[np.float32] | None  # [interactions]
+    candidate_counts: NDArray[np.int64]  # [candidates]
+
+    def __len__(self) -> int:
+        return len(self.query_rows)
+
+
+def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[np.integer]]:
+    """The distinct rows that a query tower reads, and the row of each interaction in them.
+
+    Columns of the queries' table make one row per query. A column that only the interactions have is context: then
+    there is one row per distinct pair of query and context.
+    """
+    context = [
+        column
+        for column in tower.columns
+        if column not in dataset.queries.columns and column in dataset.interactions.columns
+    ]
+    if not context:
+        return dataset.queries, dataset.query_rows
+    keys = [dataset.query, *context]
+    pairs = dataset.interactions.select(keys)
+    distinct = pairs.unique(maintain_order=True).with_row_index("__row")
+    rows = pairs.join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")["__row"].to_numpy()
+    table = distinct.drop("__row").join(dataset.queries, on=dataset.query, how="left", maintain_order="left")
+    return table, rows
+
+
+@torch.no_grad()
+def vectors_of(tower: Tower, inputs: TowerInputs) -> Tensor:
+    """Vectors ``[rows, dim]`` of all inputs, without dropout or gradients; the tower's mode is left as it was."""
+    training = tower.training
+    tower.eval()
+    try:
+        if len(inputs) <= ROWS_AT_A_TIME:
+            return tower(inputs)  # type: ignore[no-any-return]
+        rows = torch.arange(len(inputs), device=next(tower.buffers()).device)
+        return torch.cat([tower(inputs.take(part)) for part in rows.split(ROWS_AT_A_TIME)])
+    finally:
+        tower.train(training)

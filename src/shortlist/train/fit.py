@@ -1,0 +1,195 @@
+"""Training: the whole loop on one page."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
+from shortlist.evaluation import DEFAULT_KS, Validator
+from shortlist.loss import Retrieval
+from shortlist.model import TowerInputs, TwoTower
+from shortlist.train.batches import Interactions, shuffled
+from shortlist.train.history import Epoch, History
+from shortlist.train.optimizers import Adagrad, Optimizer, Updater
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: TwoTower,
+    train: Dataset,
+    *,
+    validation: Dataset | None = None,
+    task: Retrieval | None = None,
+    optimizer: Optimizer | None = None,
+    epochs: int = 5,
+    batch_size: int = 8192,
+    seed: int = 42,
+    device: str | torch.device = "auto",
+    ks: Sequence[int] = DEFAULT_KS,
+    validate_every: int = 1,
+    exclude_seen: bool = False,
+    patience: int | None = None,
+    monitor: str | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> History:
+    """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
+
+    validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
+        with ``exclude_seen`` each query's training candidates do not compete.
+    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default.
+    seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
+    device: "auto" takes a GPU where there is one.
+    patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
+        k), and give the model the weights of the best epoch.
+    on_epoch: called with each epoch's record as soon as it is there.
+
+    Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
+    the loss is no longer finite (the model's weights are of no use then).
+    """
+    task, optimizer = task or Retrieval(), optimizer or Adagrad()
+    monitor = monitor or f"top_{max(ks)}"
+    _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
+    place = _device(device)
+
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(seed)
+        encoded = model.prepare(train, torch.Generator().manual_seed(seed))
+        model.to(place)
+        query_inputs = TowerInputs.of(encoded.query_columns, place)
+        candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
+        interactions = Interactions(encoded, place)
+        log_q = task.candidate_log_q(encoded.candidate_counts)
+        log_q = None if log_q is None else log_q.to(place)
+        updater = Updater(optimizer, model)
+        validator = None if validation is None else Validator(model, validation, ks, train if exclude_seen else None)
+        records: list[Epoch] = []
+        best = _Best(model, monitor, patience)
+
+        for number in range(1, epochs + 1):
+            started = time.perf_counter()
+            model.train()
+            total, weight, chance = torch.zeros((), device=place), torch.zeros((), device=place), 0.0
+            order = shuffled(seed, number, len(interactions)).to(place)
+            for chosen in order.split(batch_size):
+                batch = interactions.batch(chosen)
+                query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]
+                candidate = model.candidate(candidate_inputs.take(batch.candidate_rows))  # [distinct candidates, dim]
+                loss = task(
+                    query,
+                    candidate,
+                    batch.pair_query,
+                    batch.pair_candidate,
+                    weight=batch.weight,
+                    log_q=None if log_q is None else log_q[batch.candidate_rows],
+                )
+                loss.backward()
+                updater.step()
+                total += loss.detach()
+                weight += len(chosen) if batch.weight is None else batch.weight.sum()
+                chance += len(chosen) * float(np.log(len(chosen)))
+            mean = float(total / weight)
+            seconds = time.perf_counter() - started
+            _check_finite(mean, number, optimizer)
+
+            model.eval()
+            due = validator is not None and (number % validate_every == 0 or number == epochs)
+            metrics = validator.top_k() if validator is not None and due else {}
+            records.append(Epoch(number, mean, chance / len(interactions), seconds, len(interactions), metrics))
+            if on_epoch is not None:
+                on_epoch(records[-1])
+            if metrics and best.stop_after(number, metrics):
+                break
+
+        best.restore()
+        if validator is not None:
+            validator.warn()
+        _warn_at_chance(records)
+        return History(tuple(records), best.epoch or len(records), len(records) < epochs)
+
+
+class _Best:
+    """The best epoch so far, with its weights, when early stopping is asked for."""
+
+    def __init__(self, model: TwoTower, monitor: str, patience: int | None) -> None:
+        self.model, self.monitor, self.patience = model, monitor, patience
+        self.epoch = 0
+        self._value = -float("inf")
+        self._waited = 0
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def stop_after(self, epoch: int, metrics: dict[str, float]) -> bool:
+        if self.patience is None:
+            return False
+        self._waited += 1
+        if metrics[self.monitor] > self._value:
+            self.epoch, self._value, self._waited = epoch, metrics[self.monitor], 0
+            self._weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        return self._waited >= self.patience
+
+    def restore(self) -> None:
+        if self._weights:
+            self.model.load_state_dict(self._weights)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _check_options(
+    train: Dataset,
+    epochs: int,
+    batch_size: int,
+    validate_every: int,
+    patience: int | None,
+    monitor: str,
+    ks: Sequence[int],
+    validation: Dataset | None,
+) -> None:
+    if not isinstance(train, Dataset):
+        raise DataError(
+            f"fit() got {type(train).__name__}; a Dataset was expected.",
+            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
+        )
+    if train.weights is not None and not train.weights.any():
+        raise DataError(f"every weight in column {train.weight!r} is 0; there is nothing to learn from.")
+    whole = {"epochs": epochs, "batch_size": batch_size, "validate_every": validate_every, "patience": patience}
+    for name, value in whole.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
+    if patience is not None and validation is None:
+        raise ConfigError(
+            "fit() got patience= without validation=; early stopping has nothing to watch.",
+            hint="hold some rows back: train, validation = split_random(train)",
+        )
+    if monitor not in {f"top_{k}" for k in ks}:
+        raise ConfigError(
+            f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}."
+        )
+
+
+def _check_finite(loss: float, epoch: int, optimizer: Optimizer) -> None:
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"the loss became {loss} in epoch {epoch}; training cannot go on.",
+            hint=f"lower the learning rate (now {optimizer.learning_rate}), or raise the temperature",
+        )
+
+
+def _warn_at_chance(records: Sequence[Epoch]) -> None:
+    last = records[-1]
+    if last.loss > 0.999 * last.chance and last.examples > 1:
+        warnings.warn(
+            f"after {len(records)} epochs the loss is {last.loss:.4f}, no better than chance ({last.chance:.4f}): "
+            "the model has learned nothing. Train longer, or raise the learning rate.",
+            ShortlistWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,81 @@
+"""What a training run reports: one record per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+__all__ = ["Epoch", "History"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training data.
+
+    loss: mean per example (weighted, where there are weights), in nats. chance: what a model that scores every
+    candidate alike would have, the mean of ln(batch size). seconds: training alone, validation left out.
+    metrics: validation figures, empty in epochs without validation.
+    """
+
+    number: int
+    loss: float
+    chance: float
+    seconds: float
+    examples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def examples_per_second(self) -> float:
+        return self.examples / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        figures = "".join(f"  {name} {value:.4f}" for name, value in self.metrics.items())
+        return (
+            f"epoch {self.number}  loss {self.loss:.4f} (chance {self.chance:.4f}){figures}"
+            f"  {self.examples_per_second:,.0f} examples/s"
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """Every epoch of a run, in order; ``best`` is the number of the epoch whose weights the model holds."""
+
+    epochs: tuple[Epoch, ...]
+    best: int
+    stopped_early: bool = False
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self.epochs)
+
+    def __getitem__(self, index: int) -> Epoch:
+        return self.epochs[index]
+
+    def __str__(self) -> str:
+        end = f"\nstopped early; the model holds epoch {self.best}" if self.stopped_early else ""
+        return "\n".join(map(str, self.epochs)) + end
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all epochs, validation left out."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row per epoch: number, loss, chance, seconds, examples, and a column per metric."""
+        return pl.DataFrame(
+            [
+                {
+                    "epoch": epoch.number,
+                    "loss": epoch.loss,
+                    "chance": epoch.chance,
+                    "seconds": epoch.seconds,
+                    "examples": epoch.examples,
+                    **epoch.metrics,
+                }
+                for epoch in self.epochs
+            ]
+        )

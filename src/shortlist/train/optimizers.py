@@ -1,0 +1,176 @@
+"""Optimizers whose update of an embedding table touches only the rows of the batch.
+
+Each optimizer is a frozen setting with two functions: ``slots`` says which extra numbers a parameter carries, and
+``update`` turns rows, their gradient and their slots into new rows. A dense layer is the case in which every row is
+touched. Rows that are not touched stay bit-identical, weights and slots alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from shortlist.errors import ConfigError
+from shortlist.model import EmbeddingTable
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "Updater"]
+
+
+class Optimizer(Protocol):
+    """What ``fit`` asks of an optimizer."""
+
+    learning_rate: float
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """The initial extra numbers of ``rows``, each with as many rows."""
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        """New rows; ``slots`` are updated in place."""
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'."""
+
+    learning_rate: float = 0.1
+    initial_accumulator: float = 0.1
+    epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        _check_positive(self, learning_rate=self.learning_rate, epsilon=self.epsilon)
+        _check_positive(self, or_zero=True, initial_accumulator=self.initial_accumulator)
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return (torch.full_like(rows, self.initial_accumulator),)
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        (accumulator,) = slots
+        accumulator.addcmul_(gradient, gradient)
+        return rows.addcdiv(gradient, accumulator.sqrt().add_(self.epsilon), value=-self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched."""
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check_positive(self, learning_rate=self.learning_rate, epsilon=self.epsilon)
+        _check_betas(self, self.beta_1, self.beta_2)
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        steps = rows.new_zeros([len(rows), *[1] * (rows.ndim - 1)])
+        return (torch.zeros_like(rows), torch.zeros_like(rows), steps)
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        mean, square, steps = slots
+        steps += 1
+        mean.lerp_(gradient, 1 - self.beta_1)
+        square.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
+        mean_hat = mean / (1 - self.beta_1**steps)
+        square_hat = square / (1 - self.beta_2**steps)
+        return rows - self.learning_rate * mean_hat / (square_hat.sqrt_() + self.epsilon)
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled decay (Loshchilov and Hutter 2019) of the touched rows: ``w *= 1 − learning_rate · decay``."""
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_positive(self, or_zero=True, weight_decay=self.weight_decay)
+        self._adam()
+
+    def _adam(self) -> Adam:
+        return Adam(self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return self._adam().slots(rows)
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        decayed = rows * (1 - self.learning_rate * self.weight_decay)
+        return self._adam().update(decayed, gradient, slots)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """``w -= learning_rate · g``."""
+
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_positive(self, learning_rate=self.learning_rate)
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return ()
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        return rows - self.learning_rate * gradient
+
+
+class Updater:
+    """Applies an optimizer to a module after each backward pass: tables by touched rows, the rest densely."""
+
+    def __init__(self, optimizer: Optimizer, module: torch.nn.Module) -> None:
+        self.optimizer = optimizer
+        self.tables = [part for part in module.modules() if isinstance(part, EmbeddingTable)]
+        self.dense = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.table_slots = [optimizer.slots(table.weight) for table in self.tables]
+        self.dense_slots = [optimizer.slots(_as_rows(parameter)) for parameter in self.dense]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every touched row and every dense parameter that has a gradient, and forget the gradients."""
+        for table, slots in zip(self.tables, self.table_slots, strict=True):
+            for codes, rows, gradient in _gradients(table):
+                touched = [slot[codes] for slot in slots]
+                table.weight[codes] = self.optimizer.update(rows, gradient, touched)
+                for slot, new in zip(slots, touched, strict=True):
+                    slot[codes] = new
+            table.touched.clear()
+        for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
+            if parameter.grad is not None:
+                rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)
+                rows.copy_(self.optimizer.update(rows, gradient, slots))
+                parameter.grad = None
+
+
+def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Distinct codes, rows and gradients of a table; reads of the same table in one step are added up."""
+    read = [(codes, rows.detach(), rows.grad) for codes, rows in table.touched if rows.grad is not None]
+    if len(read) <= 1:
+        return read
+    codes, inverse = torch.unique(torch.cat([part[0] for part in read]), return_inverse=True)
+    gradient = table.weight.new_zeros(len(codes), table.dim)
+    gradient.index_add_(0, inverse, torch.cat([part[2] for part in read]))
+    return [(codes, table.weight[codes], gradient)]
+
+
+def _as_rows(parameter: Tensor) -> Tensor:
+    """A dense parameter as rows; a scalar is one row."""
+    return parameter if parameter.ndim else parameter.reshape(1)
+
+
+def _check_positive(optimizer: object, *, or_zero: bool = False, **values: float) -> None:
+    for name, value in values.items():
+        if not (value > 0 or (or_zero and value == 0)) or value == float("inf"):
+            bound = "zero or more" if or_zero else "more than zero"
+            raise ConfigError(f"{type(optimizer).__name__} got {name}={value}; it must be {bound}, and finite.")
+
+
+def _check_betas(optimizer: object, *betas: float) -> None:
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ConfigError(f"{type(optimizer).__name__} got betas {betas}; each must be in [0, 1).")
