@@ -1,1 +1,18 @@
+"""Tables in, a checked ``Dataset`` out; splits; MovieLens."""
 
+from __future__ import annotations
+
+from shortlist.data import datasets
+from shortlist.data.dataset import Dataset, TableLike
+from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_random
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "SplitReport",
+    "TableLike",
+    "datasets",
+    "split_by_time",
+    "split_last",
+    "split_random",
+]

@@ -1,0 +1,265 @@
+"""Interactions, queries and candidates, checked once and in a fixed order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.ids import few, require_column, row_numbers, settle_ids
+from shortlist.data.readers import Table, read_table
+from shortlist.errors import ConfigError, DataError, ShortlistWarning
+
+__all__ = ["Dataset", "TableLike"]
+
+TableLike: TypeAlias = (
+    "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
+)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Dataset:
+    """A table of interactions (who chose what), and one table each of the queries and the candidates.
+
+    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson, a pattern, or a folder of Parquet
+    files), a Polars or pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
+
+    1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
+       CSV column becomes integers only when every value reads back exactly, so "007" stays.)
+    2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
+       with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
+    3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
+    4. Other columns of the interactions are kept. A timestamp given as text is parsed.
+
+    Args:
+        interactions: one row per interaction.
+        query: the column of query ids, in ``interactions`` and ``queries``.
+        candidate: the column of candidate ids, in ``interactions`` and ``candidates``.
+        timestamp: a column of numbers, dates or datetimes, none of them null.
+        weight: a column of finite numbers, none of them negative.
+        queries, candidates: tables of features, or None.
+
+    Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
+    ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
+
+    >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
+    >>> data = Dataset(ratings, query="user", candidate="film")
+    >>> data
+    Dataset(3 interactions · 2 queries · 2 candidates)
+    >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
+    ([0, 1, 1], [7, 9])
+    """
+
+    interactions: pl.DataFrame
+    queries: pl.DataFrame
+    candidates: pl.DataFrame
+    query: str
+    candidate: str
+    timestamp: str | None
+    weight: str | None
+    notes: tuple[str, ...]
+
+    def __init__(
+        self,
+        interactions: TableLike,
+        query: str,
+        candidate: str,
+        timestamp: str | None = None,
+        weight: str | None = None,
+        *,
+        queries: TableLike | None = None,
+        candidates: TableLike | None = None,
+    ) -> None:
+        if query == candidate:
+            raise ConfigError(
+                f"query and candidate are both {query!r}; expected two different columns.",
+                hint="name the column of who chose as query, and of what was chosen as candidate",
+            )
+        main = read_table(interactions, "interactions", ids=(query, candidate))
+        require_column(main, query, "query")
+        require_column(main, candidate, "candidate")
+        main = Table(_checked_context(main, timestamp, weight), main.name, main.untyped)
+        main, query_table, query_notes = _side(main, queries, query, "query", "queries")
+        main, candidate_table, candidate_notes = _side(main, candidates, candidate, "candidate", "candidates")
+        self._fill(
+            interactions=main.frame,
+            queries=query_table,
+            candidates=candidate_table,
+            query=query,
+            candidate=candidate,
+            timestamp=timestamp,
+            weight=weight,
+            notes=(*query_notes, *candidate_notes),
+        )
+
+    def _fill(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def with_interactions(self, interactions: pl.DataFrame) -> Dataset:
+        """A Dataset of other interactions (the same columns that matter, known ids) that shares both tables.
+
+        Raises DataError for a missing column, another id type, or no rows; an id that its table lacks is found out when
+        row numbers are first asked for.
+        """
+        table = Table(interactions, "interactions")
+        for column in filter(None, (self.query, self.candidate, self.timestamp, self.weight)):
+            require_column(table, column, "column of the Dataset")
+            if interactions.schema[column] != self.interactions.schema[column]:
+                raise DataError(
+                    f"the interactions' {column!r} is of type {interactions.schema[column]}; "
+                    f"expected {self.interactions.schema[column]}, as in the Dataset they replace.",
+                    hint="cast the column, or build a new Dataset",
+                )
+        if interactions.is_empty():
+            raise DataError(
+                "the interactions table is empty; expected at least one row.", hint="check the filter"
+            )
+        return self._replaced(interactions)
+
+    def _replaced(self, interactions: pl.DataFrame, **cached: NDArray[np.int32]) -> Dataset:
+        """The same tables under other interactions, whose row numbers may be known already."""
+        other = object.__new__(Dataset)
+        other._fill(
+            interactions=interactions,
+            queries=self.queries,
+            candidates=self.candidates,
+            query=self.query,
+            candidate=self.candidate,
+            timestamp=self.timestamp,
+            weight=self.weight,
+            notes=self.notes,
+            **cached,
+        )
+        return other
+
+    def _noted(self, *notes: str) -> Dataset:
+        """The same Dataset with more notes."""
+        other = self._replaced(self.interactions)
+        other._fill(notes=(*self.notes, *notes))
+        return other
+
+    def _filtered(self, mask: NDArray[np.bool_]) -> Dataset:
+        """The interactions where ``mask`` is true, in order, with their row numbers."""
+        return self._replaced(
+            self.interactions.filter(pl.Series(mask)),
+            query_rows=self.query_rows[mask],
+            candidate_rows=self.candidate_rows[mask],
+        )
+
+    @cached_property
+    def query_rows(self) -> NDArray[np.int32]:
+        """The row in ``queries`` of each interaction → int32 ``[interactions]``."""
+        return row_numbers(self.interactions[self.query], self.queries[self.query])
+
+    @cached_property
+    def candidate_rows(self) -> NDArray[np.int32]:
+        """The row in ``candidates`` of each interaction → int32 ``[interactions]``."""
+        return row_numbers(self.interactions[self.candidate], self.candidates[self.candidate])
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32] | None:
+        """The weight of each interaction → float32 ``[interactions]``; None without a weight column."""
+        if self.weight is None:
+            return None
+        return np.array(self.interactions[self.weight].cast(pl.Float32), dtype=np.float32)
+
+    def __len__(self) -> int:
+        return self.interactions.height
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({len(self):,} interactions · {self.queries.height:,} queries · "
+            f"{self.candidates.height:,} candidates)"
+        )
+
+
+def _side(
+    main: Table, source: TableLike | None, column: str, role: str, name: str
+) -> tuple[Table, pl.DataFrame, list[str]]:
+    """The interactions with settled ids, the table of one side, and what there is to say about it."""
+    if source is None:
+        (frame,) = settle_ids([main], column, role)
+        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), []
+    table = read_table(source, name, ids=(column,))
+    frame, given = settle_ids([main, table], column, role)
+    distinct = given.unique(subset=[column], keep="first", maintain_order=True)
+    notes = []
+    if merged := given.height - distinct.height:
+        notes.append(
+            f"{merged:,} {role} rows had the {column} of an earlier row and were merged into it "
+            f"({given.height:,} rows, {distinct.height:,} {name})"
+        )
+    interacted = frame.select(pl.col(column).unique())
+    lacking = interacted.join(distinct, on=column, how="anti").sort(column)
+    if lacking.height:
+        note = f"the {name} table lacked {lacking.height:,} interacted ids ({few(lacking[column])})"
+        notes.append(f"{note}; they were added without features")
+        warnings.warn(f"{note}; they were added with null features.", ShortlistWarning, stacklevel=4)
+        distinct = pl.concat([distinct, lacking], how="diagonal")
+    return Table(frame, main.name, main.untyped), distinct, notes
+
+
+def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> pl.DataFrame:
+    frame = table.frame
+    if timestamp is not None:
+        require_column(table, timestamp, "timestamp")
+        frame = frame.with_columns(_checked_timestamp(frame[timestamp]))
+    if weight is not None:
+        require_column(table, weight, "weight")
+        _check_weight(frame[weight])
+    return frame
+
+
+def _checked_timestamp(values: pl.Series) -> pl.Series:
+    dtype = values.dtype
+    if dtype == pl.String:
+        try:
+            return _checked_timestamp(values.str.to_datetime())
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"the timestamp column {values.name!r} is text that could not be read as dates and times.",
+                hint=f"parse it first: pl.col({values.name!r}).str.to_datetime(format)",
+            ) from error
+    if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
+        raise DataError(
+            f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",
+            hint="cast it, or name another column as the timestamp",
+        )
+    bad = values.null_count() + (int((~values.is_finite()).sum()) if dtype.is_float() else 0)
+    if bad:
+        raise DataError(
+            f"the timestamp column {values.name!r} has {bad:,} values that are null, NaN or infinite; "
+            "every interaction needs a time.",
+            hint="drop those rows, or leave timestamp out",
+        )
+    return values
+
+
+def _check_weight(values: pl.Series) -> None:
+    if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype.is_decimal()):
+        raise DataError(
+            f"the weight column {values.name!r} is of type {values.dtype}; expected numbers.",
+            hint="cast it, or name another column as the weight",
+        )
+    numbers = values.cast(pl.Float32)
+    good = numbers.is_finite() & (numbers >= 0)
+    bad = len(values) - int(good.sum())
+    if bad:
+        raise DataError(
+            f"the weight column {values.name!r} has {bad:,} values that are null, negative or not finite in float32; "
+            "expected finite numbers ≥ 0.",
+            hint="fill or drop those rows",
+        )
+    if not bool((numbers > 0).any()):
+        raise DataError(
+            f"the weight column {values.name!r} is zero in every row; expected some weight above 0.",
+            hint="leave weight out to count every interaction once",
+        )

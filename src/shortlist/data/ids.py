@@ -1,0 +1,141 @@
+"""Ids: what counts as one, how the ids of several tables are brought to one type, and their row numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.readers import Table
+from shortlist.errors import DataError, did_you_mean
+
+__all__ = ["few", "require_column", "row_numbers", "settle_ids"]
+
+CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
+INT32_MAX = 2**31 - 1
+
+
+def require_column(table: Table, column: str, role: str) -> None:
+    """Raises DataError when ``table`` has no column of that name."""
+    if column not in table.frame.columns:
+        raise DataError(
+            f"the {table.name} table has no column {column!r}, which was named as the {role}; "
+            f"it has {', '.join(map(repr, table.frame.columns)) or 'no columns at all'}.",
+            hint=did_you_mean(column, table.frame.columns) if table.frame.columns else "check the table",
+        )
+
+
+def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataFrame]:
+    """The frames of ``tables``, where ``column`` has one type throughout: the first table's.
+
+    1. Categories become strings. Nothing else is turned into something else.
+    2. Ids read from text become integers when in every such table all of them read back exactly ("007" does not),
+       and no other table holds strings.
+    3. Integers of another width take the first table's type, when all of them fit.
+
+    Raises DataError for a missing column, nulls, ids that are neither strings nor integers, and ids of two types.
+    """
+    columns = [_checked(table, column, role) for table in tables]
+    texts = [values for values, table in zip(columns, tables, strict=True) if table.untyped]
+    typed = [values for values, table in zip(columns, tables, strict=True) if not table.untyped]
+    if texts and all(values.dtype.is_integer() for values in typed):
+        target = next((t for t in (pl.Int64(), pl.UInt64()) if all(_reads_back(v, t) for v in texts)), None)
+        if target is not None:
+            columns = [v.cast(target) if t.untyped else v for v, t in zip(columns, tables, strict=True)]
+    first = columns[0]
+    aligned = [first] + [
+        _aligned(values, first.dtype, table, tables[0])
+        for values, table in zip(columns[1:], tables[1:], strict=True)
+    ]
+    return [table.frame.with_columns(values) for table, values in zip(tables, aligned, strict=True)]
+
+
+def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
+    """The position in ``ids`` of each value → int32 ``[values]``. Raises DataError when some value is not there."""
+    rows = np.empty(len(values), dtype=np.int32)
+    lookup = pl.DataFrame({"id": ids, "row": np.arange(len(ids), dtype=np.int32)})
+    for start in range(0, len(values), CHUNK):
+        part = values.slice(start, CHUNK).alias("id").to_frame()
+        found = part.join(lookup, on="id", how="left", maintain_order="left")["row"]
+        if found.null_count():
+            missing = part.filter(found.is_null())["id"]
+            raise DataError(
+                f"{found.null_count():,} interactions have a {values.name!r} that its table lacks, "
+                f"such as {few(missing)}.",
+                hint="build a new Dataset from these interactions",
+            )
+        rows[start : start + CHUNK] = found.to_numpy()
+    return rows
+
+
+def _checked(table: Table, column: str, role: str) -> pl.Series:
+    require_column(table, column, role)
+    values = table.frame[column]
+    if len(values) == 0:
+        raise DataError(
+            f"the {table.name} table is empty; expected at least one row.", hint="check how it was made"
+        )
+    if values.null_count():
+        raise DataError(
+            f"the {table.name} table has {values.null_count():,} nulls in {column!r} ({role}); "
+            "every row must have an id.",
+            hint=f"drop those rows: frame.drop_nulls({column!r})",
+        )
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        return values.cast(pl.String)
+    if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
+        fits = values.is_between(0, 2**64 - 1).all()
+        return values.cast(pl.UInt64) if fits else values
+    if values.dtype == pl.String or values.dtype.is_integer():
+        return values
+    raise _not_an_id(values, table, role)
+
+
+def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
+    if values.dtype.is_float():
+        nans = int(values.is_nan().sum())
+        missing = (
+            f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
+        )
+        hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64))"
+        if nans:
+            hint = f"drop the missing ids, then {hint}"
+    else:
+        missing, hint = "", f"cast the column to String or Int64, or name another column as the {role}"
+    return DataError(
+        f"the {table.name} table's {values.name!r} ({role}) is of type {values.dtype}{missing}; "
+        "ids are strings or integers.",
+        hint=hint,
+    )
+
+
+def _reads_back(text: pl.Series, dtype: pl.DataType) -> bool:
+    back = text.cast(dtype, strict=False)
+    return back.null_count() == 0 and bool((back.cast(pl.String) == text).all())
+
+
+def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) -> pl.Series:
+    if values.dtype == dtype:
+        return values
+    if values.dtype.is_integer() and dtype.is_integer():
+        cast = values.cast(dtype, strict=False)
+        if cast.null_count() == 0:
+            return cast
+    raise DataError(
+        f"{values.name!r} is {dtype} in the {first.name} table and {values.dtype} in the {table.name} table; "
+        "expected one type in both.",
+        hint=f"cast one of them, for example frame.with_columns(pl.col({values.name!r}).cast(pl.{dtype}))",
+    )
+
+
+def few(values: pl.Series, count: int = 3) -> str:
+    distinct = values.unique().sort()
+    shown = ", ".join(_short(value) for value in distinct.head(count))
+    return shown if len(distinct) <= count else f"{shown}, …"
+
+
+def _short(value: object, limit: int = 40) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

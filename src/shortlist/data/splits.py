@@ -1,0 +1,270 @@
+"""Three ways to hold interactions out: at random, after a moment, the last of each query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.dataset import Dataset
+from shortlist.errors import ConfigError, DataError
+
+__all__ = ["Split", "SplitReport", "split_by_time", "split_last", "split_random"]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split did.
+
+    Attributes:
+        method: "random", "by time" or "last".
+        train_rows, test_rows: interactions in each part.
+        unseen_queries: test rows whose query has no interaction in train.
+        unseen_candidates: test rows whose candidate has no interaction in train.
+        cut: by time: the earliest timestamp of the test part.
+        tied: by time: rows that share the timestamp nearest to the wanted cut, and so stayed together (0 if it has but
+            one); last: queries where a tie of timestamps was resolved by row order.
+        whole: last: queries with too few interactions, which stayed whole in train.
+    """
+
+    method: str
+    train_rows: int
+    test_rows: int
+    unseen_queries: int
+    unseen_candidates: int
+    cut: Any = None
+    tied: int | None = None
+    whole: int | None = None
+
+    def __str__(self) -> str:
+        parts = [
+            f"split {self.method}: {self.train_rows:,} train, {self.test_rows:,} test",
+            f"test rows with an unseen query {self.unseen_queries:,}, an unseen candidate {self.unseen_candidates:,}",
+        ]
+        if self.cut is not None:
+            parts.append(f"cut at {self.cut}")
+        if self.tied is not None:
+            parts.append(f"{self.tied:,} {'rows' if self.method == 'by time' else 'queries'} tied at the cut")
+        if self.whole is not None:
+            parts.append(f"{self.whole:,} queries whole in train")
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Split:
+    """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened."""
+
+    train: Dataset
+    test: Dataset
+    report: SplitReport
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter((self.train, self.test))
+
+    def __repr__(self) -> str:
+        return f"Split({self.report})"
+
+
+def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> Split:
+    """Holds out interactions chosen at random; both parts keep the order of the rows.
+
+    1. Each row draws a 64-bit number from numpy's Philox bit generator, a stream that depends on ``seed`` alone.
+    2. The rows with the smallest numbers are the test part: exactly ``round(test · rows)`` of them, or ``test`` of them
+       when it is an integer.
+
+    Raises ConfigError for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
+
+    >>> data = Dataset({"user": list("aabbc"), "film": [1, 2, 1, 3, 2]}, query="user", candidate="film")
+    >>> train, test = split_random(data, test=0.4, seed=42)
+    >>> len(train), len(test)
+    (3, 2)
+    """
+    count = _test_count(test, len(dataset))
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; expected an integer ≥ 0.", hint="for example seed=42")
+    draws = np.random.Philox(int(seed)).random_raw(len(dataset))  # uint64 [rows]
+    border = np.partition(draws, count - 1)[count - 1]
+    mask = draws <= border
+    mask[np.flatnonzero(draws == border)[::-1][: int(mask.sum()) - count]] = (
+        False  # equal draws: the earlier rows
+    )
+    return _split(dataset, mask, "random")
+
+
+def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = None) -> Split:
+    """Holds out everything from one moment on: one global cut, as a system that goes live would see it.
+
+    Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
+    neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
+    timestamps, where the size of the test part comes nearest to the one asked for (the smaller of two as near).
+
+    Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
+    that leaves either part empty.
+
+    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
+    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+    >>> split_by_time(data, at=30)
+    Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 1 · cut at 30)
+    """
+    times = _timestamps(dataset, "split_by_time")
+    if at is not None and test is not None:
+        raise ConfigError("split_by_time got both test and at; expected one of them.", hint="leave one out")
+    if at is None:
+        cut, tied = _cut_for_count(times, _test_count(0.2 if test is None else test, len(times)))
+        mask = (times >= cut).to_numpy()
+        return _split(dataset, mask, "by time", cut=cut, tied=tied)
+    mask = (times >= _moment(at, times)).to_numpy()
+    if mask.all() or not mask.any():
+        raise ConfigError(
+            f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps lie between "
+            f"{times.min()} and {times.max()}.",
+            hint="choose a moment after the first of them, and not after the last",
+        )
+    return _split(dataset, mask, "by time", cut=times.filter(pl.Series(mask)).min())
+
+
+def split_last(dataset: Dataset, n: int = 1) -> Split:
+    """Holds out the last ``n`` interactions of each query ("leave one out" for n = 1).
+
+    Tie rule: interactions of a query with the same timestamp count in the order of their rows; the later row is the
+    later one. Queries with ``n`` interactions or fewer stay whole in the train part.
+
+    Raises DataError without a timestamp column, or when no query has more than ``n`` interactions; ConfigError for n < 1.
+
+    >>> log = {"user": list("aaabb"), "film": [1, 2, 3, 1, 2], "time": [5, 9, 9, 7, 6]}
+    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+    >>> train, test = split_last(data)
+    >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
+    [('a', 3, 9), ('b', 1, 7)]
+    """
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+        raise ConfigError(f"n is {n!r}; expected an integer ≥ 1.", hint="n=1 holds out the last interaction")
+    times = _timestamps(dataset, "split_last")
+    rows = dataset.query_rows
+    by_time = times.rank("dense").to_numpy()
+    order = np.lexsort((by_time, rows))  # [rows]: by query, then time, then original row (lexsort is stable)
+    counts = np.bincount(rows, minlength=dataset.queries.height)  # [queries]
+    long_enough = counts > n
+    if not long_enough.any():
+        raise DataError(
+            f"no query has more than {n} interactions, so split_last would leave the test part empty "
+            f"(the longest has {int(counts.max())}).",
+            hint="choose a smaller n, or split_random",
+        )
+    ends = np.cumsum(counts)[long_enough]  # one past the last row of each query, in ``order``
+    mask = np.zeros(len(rows), dtype=np.bool_)
+    for back in range(1, n + 1):
+        mask[order[ends - back]] = True
+    tied = by_time[order[ends - n]] == by_time[order[ends - n - 1]]
+    whole = int(((counts > 0) & ~long_enough).sum())
+    return _split(dataset, mask, "last", tied=int(tied.sum()), whole=whole)
+
+
+def _split(dataset: Dataset, mask: NDArray[np.bool_], method: str, **details: Any) -> Split:
+    train, test = dataset._filtered(~mask), dataset._filtered(mask)
+    report = SplitReport(
+        method=method,
+        train_rows=len(train),
+        test_rows=len(test),
+        unseen_queries=_unseen(train.query_rows, test.query_rows, dataset.queries.height),
+        unseen_candidates=_unseen(train.candidate_rows, test.candidate_rows, dataset.candidates.height),
+        **details,
+    )
+    return Split(train, test, report)
+
+
+def _unseen(train: NDArray[np.int32], test: NDArray[np.int32], size: int) -> int:
+    seen = np.zeros(size, dtype=np.bool_)
+    seen[train] = True
+    return int((~seen[test]).sum())
+
+
+def _test_count(test: float | int, rows: int) -> int:
+    """How many rows the test part has; refuses a size that leaves either part empty."""
+    if isinstance(test, bool) or not isinstance(test, (int, float, np.integer, np.floating)):
+        raise ConfigError(
+            f"test is {test!r}; expected a fraction between 0 and 1, or a number of rows.",
+            hint="for example test=0.2",
+        )
+    whole = isinstance(test, (int, np.integer))
+    if not whole and not 0 < test < 1:
+        raise ConfigError(
+            f"test is {test!r}; a fraction lies between 0 and 1.",
+            hint="a number of rows is given as an integer",
+        )
+    count = int(test) if whole else round(float(test) * rows)
+    if not 0 < count < rows:
+        raise ConfigError(
+            f"test={test!r} of {rows:,} rows would make a test part of {count:,}; expected 1 to {rows - 1:,}.",
+            hint="choose a size that leaves rows in both parts",
+        )
+    return count
+
+
+def _timestamps(dataset: Dataset, what: str) -> pl.Series:
+    if dataset.timestamp is None:
+        raise DataError(
+            f"{what} needs a timestamp column, and this Dataset names none; its interactions have "
+            f"{', '.join(map(repr, dataset.interactions.columns))}.",
+            hint="Dataset(…, timestamp=…)",
+        )
+    return dataset.interactions[dataset.timestamp]
+
+
+def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
+    """The first timestamp of the test part, and how many rows share the timestamp the wanted cut would fall into."""
+    ordered = times.sort(descending=True)
+    border = ordered[count - 1]  # the wanted test part ends within the rows of this timestamp
+    later, equal = int((times > border).sum()), int((times == border).sum())
+    small, large = later, later + equal
+    fits = [size for size in (small, large) if 0 < size < len(times)]
+    if not fits:
+        raise DataError(
+            f"all {len(times):,} interactions share the timestamp {border}; there is no moment to cut at.",
+            hint="use split_random",
+        )
+    size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near
+    return ordered[size - 1], equal if equal > 1 else 0
+
+
+def _moment(at: Any, times: pl.Series) -> Any:
+    """``at`` as something that compares with ``times``."""
+    number = isinstance(at, (int, float, np.integer, np.floating)) and not isinstance(at, bool)
+    if times.dtype.is_numeric():
+        if number and at == at:
+            return at
+        expected, hint = "a number", "for unix seconds: at=datetime(…, tzinfo=timezone.utc).timestamp()"
+    else:
+        if isinstance(at, str):
+            at = _parsed(at)
+        if isinstance(at, (date, datetime)):
+            return _like(at, times)
+        expected, hint = "a date, a datetime or ISO text", 'for example at="1998-03-01"'
+    raise ConfigError(
+        f"at is {at!r}, and the timestamps are of type {times.dtype}; expected {expected}.", hint=hint
+    )
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _like(at: date, times: pl.Series) -> Any:
+    """``at`` as a datetime in the time zone of ``times`` (midnight for a date); a zone on one side only is refused."""
+    moment = at if isinstance(at, datetime) else datetime(at.year, at.month, at.day)
+    zone = getattr(times.dtype, "time_zone", None)
+    if zone is not None and moment.tzinfo is None:
+        return pl.Series([moment]).dt.replace_time_zone(zone)[0]
+    if zone is None and moment.tzinfo is not None:
+        raise ConfigError(
+            f"at={at!r} has a time zone and the timestamps have none.", hint="give at without a time zone"
+        )
+    return moment
