@@ -2,6 +2,7 @@
 
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
+from shortlist.model.state import ModelState, model_from_state, state_of
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
 
@@ -9,9 +10,12 @@ __all__ = [
     "Catalogue",
     "EmbeddingTable",
     "EncodedDataset",
+    "ModelState",
     "Tower",
     "TowerInputs",
     "TwoTower",
+    "model_from_state",
     "query_table",
+    "state_of",
     "vectors_of",
 ]

@@ -1,0 +1,100 @@
+"""A trained model as plain values: what a bundle stores, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+from torch import Tensor, nn
+
+from shortlist.errors import BundleError, ConfigError
+from shortlist.features import FEATURE_KINDS, Encoded
+from shortlist.model.tower import Tower
+from shortlist.model.two_tower import Catalogue, TwoTower
+
+__all__ = ["ModelState", "model_from_state", "state_of"]
+
+
+class ModelState(NamedTuple):
+    """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    series: dict[str, pl.Series]
+
+
+def state_of(model: TwoTower) -> ModelState:
+    """Everything but the catalogue that ``model_from_state`` needs. ConfigError before ``fit``."""
+    if model.trained_on is None:
+        raise ConfigError("this model has not been trained; there is nothing to save.", hint="call fit() first")
+    series: dict[str, pl.Series] = {}
+    config = {side: _tower_config(side, tower, series) for side, tower in _sides(model)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return ModelState(config, tensors, series)
+
+
+def model_from_state(
+    state: ModelState, catalogue: Catalogue, modules: Mapping[str, nn.Module] | None = None
+) -> TwoTower:
+    """The model that ``state`` came from.
+
+    modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
+    never stored. Raises BundleError where one is missing or the weights do not fit.
+    """
+    towers = {side: _tower(side, state, (modules or {}).get(side)) for side in ("query", "candidate")}
+    model = TwoTower(towers["query"], towers["candidate"])
+    model.trained_on = catalogue
+    try:
+        model.load_state_dict(state.tensors)
+    except RuntimeError as mismatch:
+        raise BundleError(f"the stored weights do not fit the stored towers: {mismatch}") from mismatch
+    return model.eval()
+
+
+def _sides(model: TwoTower) -> tuple[tuple[str, Tower], ...]:
+    return (("query", model.query), ("candidate", model.candidate))
+
+
+def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict[str, Any]:
+    features = []
+    for name, feature in tower.features.items():
+        values = {}
+        for key, value in feature.state().items():
+            if isinstance(value, pl.Series):
+                series[f"{side}/{name}/{key}"] = value
+            else:
+                values[key] = value
+        features.append({"kind": feature.kind, "name": name, "state": values})
+    return {
+        "features": features,
+        "dim": tower.dim,
+        "hidden": list(tower.hidden),
+        "dropout": tower.dropout,
+        "normalize": tower.normalize,
+        "init_scale": tower.init_scale,
+        "custom": tower.custom,
+    }
+
+
+def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
+    config = state.config[side]
+    features = []
+    for stored in config["features"]:
+        prefix = f"{side}/{stored['name']}/"
+        long = {name[len(prefix) :]: value for name, value in state.series.items() if name.startswith(prefix)}
+        features.append(FEATURE_KINDS[stored["kind"]].restore({**stored["state"], **long}))
+    if config["custom"] and module is None:
+        raise BundleError(
+            f"the {side} tower was built with a torch module of your own, and bundles never store code.",
+            hint=f'pass it when loading the model: modules={{"{side}": YourModule()}}',
+        )
+    options = {name: config[name] for name in ("dim", "hidden", "dropout", "normalize", "init_scale")}
+    tower = Tower(*features, **options, module=module)
+    tower.build(_probe(tower))
+    return tower
+
+
+def _probe(tower: Tower) -> dict[str, Encoded]:
+    """The features' encoding of one null row: enough to know each table's size."""
+    return {name: feature.encode(pl.Series(feature.column, [None])) for name, feature in tower.features.items()}
