@@ -158,7 +158,10 @@ class Validator:
         query, candidate = self.vectors()
         scores = query[:256] @ candidate.T
         if len(candidate) > 1 and float(scores.std(1).max()) < 1e-6 * max(1.0, float(scores.abs().max())):
-            _warn("the model scores all candidates alike for every query asked: it has collapsed", "train longer")
+            _warn(
+                "the model scores all candidates alike for every query asked: it has collapsed",
+                "train longer",
+            )
         share = self.pairs.new_queries / len(self.pairs)
         if share > 0.5:
             _warn(

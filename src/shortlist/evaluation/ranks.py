@@ -70,7 +70,12 @@ class _Buffers(NamedTuple):
 
 
 def _count_above(
-    query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor, hidden: Hidden | None, buffers: _Buffers
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    own: Tensor,
+    hidden: Hidden | None,
+    buffers: _Buffers,
 ) -> Tensor:
     """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
     columns = buffers.scores.shape[1]
@@ -122,7 +127,7 @@ def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int)
 def _edges(values: Tensor, end: int, step: int) -> list[int]:
     """Where each run of ``step`` consecutive numbers begins in sorted ``values``, from 0 to ``end``."""
     bounds = torch.arange(0, end + step, step, device=values.device)
-    return torch.searchsorted(values.contiguous(), bounds).tolist()  # type: ignore[no-any-return]
+    return torch.searchsorted(values.contiguous(), bounds).tolist()
 
 
 def _check_finite(side: str, vectors: Tensor) -> None:

@@ -17,6 +17,7 @@ In a block, with ``P_ij = exp(q_i·c_j / T)`` and ``μ_j = m_j / Q_j`` (Q: sampl
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -69,8 +70,16 @@ def in_batch_softmax(
     temperature: logits are divided by it.
     remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
     """
-    loss: Tensor = _InBatchSoftmax.apply(
-        query, candidate, pair_query, pair_candidate, weight, log_q, temperature, remove_accidental_hits, block_elements
+    loss: Tensor = _InBatchSoftmax.apply(  # type: ignore[no-untyped-call]
+        query,
+        candidate,
+        pair_query,
+        pair_candidate,
+        weight,
+        log_q,
+        temperature,
+        remove_accidental_hits,
+        block_elements,
     )
     return loss
 
@@ -122,7 +131,7 @@ def loss_and_gradients(
     d_query = torch.empty_like(scaled)
     d_candidate = torch.zeros_like(candidate)
     block_memory = query.new_empty(rows * len(candidate))
-    for number, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (first, last) in enumerate(pairwise(edges)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
         block = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
         q = scaled[start:stop]  # [rows, dim]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import polars as pl
 import torch
@@ -119,12 +120,14 @@ class Tower(nn.Module):
             return column.values
         table = self.tables[name]
         if isinstance(column, CodeTensor):
-            return table(column.codes, distinct=column.distinct)  # type: ignore[no-any-return]
+            vectors: Tensor = table(column.codes, distinct=column.distinct)
+            return vectors
         lengths = column.offsets.diff()
-        rows = table(column.codes)  # [codes, dim]
+        rows: Tensor = table(column.codes)  # [codes, dim]
         owners = torch.arange(len(lengths), device=rows.device).repeat_interleave(lengths)
         sums = rows.new_zeros(len(lengths), rows.shape[1]).index_add(0, owners, rows)  # [rows, dim]
-        return sums / lengths.clamp(min=1).unsqueeze(1)
+        means: Tensor = sums / lengths.clamp(min=1).unsqueeze(1)
+        return means
 
     def extra_repr(self) -> str:
         return f"{', '.join(map(repr, self.features.values()))}, dim={self.dim}"
@@ -144,7 +147,7 @@ class _Joined(nn.Module):
         super().__init__()
         sizes = [sum(widths.values()), *hidden, dim]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             linear = nn.Linear(before, after)
             bound = (6.0 / (before + after)) ** 0.5  # Glorot uniform, as Keras' Dense
             with torch.no_grad():

@@ -112,7 +112,12 @@ class TwoTower(nn.Module):
         self.query.build(query_columns, generator)
         self.candidate.build(candidate_columns, generator)
         return EncodedDataset(
-            query_columns, candidate_columns, query_of, train.candidate_rows, train.weights, self.trained_on.counts
+            query_columns,
+            candidate_columns,
+            query_of,
+            train.candidate_rows,
+            train.weights,
+            self.trained_on.counts,
         )
 
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """Training: fit, optimizers, history."""
 
+from shortlist.train import recipes
 from shortlist.train.fit import fit
 from shortlist.train.history import Epoch, History
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Epoch", "History", "Optimizer", "fit"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Epoch", "History", "Optimizer", "fit", "recipes"]

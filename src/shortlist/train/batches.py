@@ -56,7 +56,8 @@ def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
     ``total`` bounds the values. When it is small beside the batch a mark per value is cheaper than sorting.
     """
     if total > 4 * len(rows):
-        return torch.unique(rows, return_inverse=True)
+        unique, inverse = torch.unique(rows, return_inverse=True)
+        return unique, inverse
     marks = torch.zeros(total, dtype=torch.bool, device=rows.device)
     marks[rows] = True
     values = torch.nonzero(marks).squeeze(1)

@@ -53,7 +53,8 @@ def fit(
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are of no use then).
     """
-    task, optimizer = task or Retrieval(), optimizer or Adagrad()
+    task = task or Retrieval()
+    optimizer = optimizer or Adagrad()
     monitor = monitor or f"top_{max(ks)}"
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
     place = _device(device)
@@ -161,7 +162,12 @@ def _check_options(
         )
     if train.weights is not None and not train.weights.any():
         raise DataError(f"every weight in column {train.weight!r} is 0; there is nothing to learn from.")
-    whole = {"epochs": epochs, "batch_size": batch_size, "validate_every": validate_every, "patience": patience}
+    whole = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "validate_every": validate_every,
+        "patience": patience,
+    }
     for name, value in whole.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
@@ -171,9 +177,7 @@ def _check_options(
             hint="hold some rows back: train, validation = split_random(train)",
         )
     if monitor not in {f"top_{k}" for k in ks}:
-        raise ConfigError(
-            f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}."
-        )
+        raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
 
 
 def _check_finite(loss: float, epoch: int, optimizer: Optimizer) -> None:

@@ -23,7 +23,9 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "Updater"]
 class Optimizer(Protocol):
     """What ``fit`` asks of an optimizer."""
 
-    learning_rate: float
+    @property
+    def learning_rate(self) -> float:
+        """The step size, for messages."""
 
     def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
         """The initial extra numbers of ``rows``, each with as many rows."""
@@ -82,7 +84,10 @@ class Adam:
 
 @dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled decay (Loshchilov and Hutter 2019) of the touched rows: ``w *= 1 − learning_rate · decay``."""
+    """Adam with decoupled decay (Loshchilov and Hutter 2019): ``w *= 1 − learning_rate · decay``.
+
+    Only touched rows decay, so a row decays as often as it occurs: an L2 penalty scaled by frequency.
+    """
 
     learning_rate: float = 0.001
     beta_1: float = 0.9

@@ -1,0 +1,208 @@
+"""Recipes: a model, its loss, its optimizer and its training as a small TOML file that a person can read and change."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, did_you_mean
+from shortlist.features import FEATURE_KINDS, Feature
+from shortlist.loss import Retrieval
+from shortlist.model import Tower, TwoTower
+from shortlist.train.fit import fit
+from shortlist.train.history import History
+from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Recipe", "load", "names"]
+
+OPTIMIZERS: dict[str, type[Any]] = {optimizer.__name__: optimizer for optimizer in (Adagrad, Adam, AdamW, SGD)}
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class TowerSection(_Section, frozen=True):
+    """Features beside the id, each ``{kind = "Category", column = "gender", …}``; and whether the id is one of them."""
+
+    features: list[dict[str, Any]] = []
+    id: bool = True
+    hidden: list[int] = []
+
+
+class ModelSection(_Section, frozen=True):
+    """What both towers share."""
+
+    dim: int = 32
+    dropout: float = 0.0
+    normalize: bool = False
+    init_scale: float = 0.05
+
+
+class LossSection(_Section, frozen=True):
+    """Options of ``Retrieval``."""
+
+    temperature: float = 1.0
+    remove_accidental_hits: bool = True
+    log_q: Literal["counts"] | None = None
+
+
+class FitSection(_Section, frozen=True):
+    """Options of ``fit``."""
+
+    epochs: int = 5
+    batch_size: int = 8192
+    seed: int = 42
+
+
+class Recipe(_Section, frozen=True):
+    """Everything about a training run but its data; ``fit`` carries it out."""
+
+    model: ModelSection = ModelSection()
+    query: TowerSection = TowerSection()
+    candidate: TowerSection = TowerSection()
+    loss: LossSection = LossSection()
+    optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
+    fit: FitSection = FitSection()
+
+    def build_model(self, data: Dataset) -> TwoTower:
+        """An unbuilt model for the ids and columns of ``data``."""
+        return TwoTower(
+            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer()),
+            self._tower(self.candidate, data.candidate, data.candidates.schema[data.candidate].is_integer()),
+        )
+
+    def _tower(self, section: TowerSection, id_column: str, is_integer: bool) -> Tower:
+        lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
+        ids = [lookup(id_column)] if section.id else []  # type: ignore[call-arg]
+        features = [*ids, *map(_feature, section.features)]
+        return Tower(*features, hidden=section.hidden, **msgspec.structs.asdict(self.model))
+
+    def task(self) -> Retrieval:
+        """The loss."""
+        return Retrieval(**msgspec.structs.asdict(self.loss))
+
+    def build_optimizer(self) -> Optimizer:
+        """The optimizer; ConfigError for a name or an option that it does not have."""
+        options = dict(self.optimizer)
+        name = options.pop("name", "Adagrad")
+        if name not in OPTIMIZERS:
+            raise ConfigError(f"the recipe names optimizer {name!r}.", hint=did_you_mean(str(name), OPTIMIZERS))
+        known = OPTIMIZERS[name].__dataclass_fields__
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"optimizer {name} has no option {option!r}.", hint=did_you_mean(option, known))
+        optimizer: Optimizer = OPTIMIZERS[name](**options)
+        return optimizer
+
+    def train(self, data: Dataset, **options: Any) -> tuple[TwoTower, History]:
+        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
+        model = self.build_model(data)
+        settings = {
+            "task": self.task(),
+            "optimizer": self.build_optimizer(),
+            **msgspec.structs.asdict(self.fit),
+        }
+        return model, fit(model, data, **{**settings, **options})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(Path(entry.name).stem for entry in _files().iterdir() if entry.name.endswith(".toml"))
+
+
+def load(recipe: str | Path, changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """A recipe by name, or from a TOML file, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
+
+    Raises ConfigError for a recipe, key or value that cannot be, and names the nearest known one.
+
+    >>> load("tutorial", ["model.dim=64"]).model.dim
+    64
+    """
+    tree = _read(recipe)
+    pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
+    for path, value in pairs:
+        *parents, last = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"the change {path!r} goes through {parent!r}, which is not a section.")
+        node[last] = value
+    return _convert(tree, str(recipe))
+
+
+def _files() -> Any:
+    return resources.files("shortlist.train") / "recipe_files"
+
+
+def _read(recipe: str | Path) -> dict[str, Any]:
+    path = Path(recipe)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"there is no recipe file {str(path)!r}.", hint=f"recipes by name: {', '.join(names())}")
+        text = path.read_text(encoding="utf-8")
+    elif str(recipe) in names():
+        text = (_files() / f"{recipe}.toml").read_text(encoding="utf-8")
+    else:
+        hint = did_you_mean(str(recipe), names()) + ", or give the path of a .toml file"
+        raise ConfigError(f"there is no recipe {str(recipe)!r}.", hint=hint)
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+        return tree
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"recipe {str(recipe)!r} is not valid TOML: {error}.") from error
+
+
+def _parse_change(change: str) -> tuple[str, Any]:
+    path, equals, value = change.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"the change {change!r} is not of the form key=value.", hint="for example model.dim=64")
+    try:
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path.strip(), value.strip()
+
+
+def _convert(tree: dict[str, Any], name: str) -> Recipe:
+    try:
+        return msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.?(.*)`)?", message)
+        if unknown is None:
+            raise ConfigError(f"recipe {name!r}: {message}.") from error
+        field, section = unknown.group(1), unknown.group(2) or ""
+        struct = Recipe if not section else type(getattr(Recipe(), section))
+        where = f" in [{section}]" if section else ""
+        hint = did_you_mean(field, struct.__struct_fields__)
+        raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
+
+
+def _feature(declared: dict[str, Any]) -> Feature:
+    options = dict(declared)
+    kind = options.pop("kind", None)
+    if kind not in FEATURE_KINDS:
+        raise ConfigError(
+            f"the recipe declares a feature of kind {kind!r}.", hint=did_you_mean(str(kind), FEATURE_KINDS)
+        )
+    try:
+        return FEATURE_KINDS[kind](**options)
+    except TypeError as error:
+        raise ConfigError(f"the recipe's {kind} got options it does not have: {error}.") from error
