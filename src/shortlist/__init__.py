@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from shortlist.index import BruteForce, Faiss, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
-    from shortlist.train import SGD, Adagrad, Adam, AdamW, History, fit
+    from shortlist.train import SGD, Adagrad, Adam, AdamW, History, fit, recipes
 
 __all__ = [
     "SGD",
@@ -69,6 +69,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "fit",
+    "recipes",
     "split_by_time",
     "split_last",
     "split_random",

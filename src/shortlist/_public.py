@@ -25,7 +25,7 @@ _NAMES = {
     "index": ("BruteForce", "Faiss", "ScaNN"),
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
-    "train": ("SGD", "Adagrad", "Adam", "AdamW", "History", "fit"),
+    "train": ("SGD", "Adagrad", "Adam", "AdamW", "History", "fit", "recipes"),
 }
 
 ROOMS = {name: room for room, names in _NAMES.items() for name in names}

@@ -38,6 +38,7 @@ def fit(
     patience: int | None = None,
     monitor: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> History:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
@@ -48,7 +49,8 @@ def fit(
     device: "auto" takes a GPU where there is one.
     patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
         k), and give the model the weights of the best epoch.
-    on_epoch: called with each epoch's record as soon as it is there.
+    on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
+        examples are done and how many there will be.
 
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are of no use then).
@@ -71,6 +73,7 @@ def fit(
         updater = Updater(optimizer, model)
         validator = None if validation is None else Validator(model, validation, ks, train if exclude_seen else None)
         records: list[Epoch] = []
+        done = 0
         best = _Best(model, monitor, patience)
 
         for number in range(1, epochs + 1):
@@ -95,6 +98,9 @@ def fit(
                 total += loss.detach()
                 weight += len(chosen) if batch.weight is None else batch.weight.sum()
                 chance += len(chosen) * float(np.log(len(chosen)))
+                done += len(chosen)
+                if on_batch is not None:
+                    on_batch(done, epochs * len(interactions))
             mean = float(total / weight)
             seconds = time.perf_counter() - started
             _check_finite(mean, number, optimizer)

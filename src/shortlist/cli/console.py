@@ -1,0 +1,82 @@
+"""What every command says and how: data to stdout, messages to stderr, bars only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from shortlist.train import Epoch
+
+__all__ = ["accuracy_table", "as_columns", "epoch_printer", "print_json", "progress", "say"]
+
+SCORERS = {"model": "model", "popularity": "popularity"}
+SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
+
+
+def say(message: str = "") -> None:
+    """A message for the person, on stderr."""
+    click.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    """The command's result for a machine, on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def as_columns(metrics: Mapping[str, float]) -> str:
+    """Top-k figures on one line."""
+    return "  ".join(f"{name.replace('_', '-')} {value:.4f}" for name, value in metrics.items())
+
+
+def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Epoch], None]:
+    """A callback for ``fit`` that prints a line per epoch."""
+
+    def show(epoch: Epoch) -> None:
+        figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
+        out(
+            f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f}){figures}"
+            f"   {epoch.examples_per_second:,.0f} examples/s"
+        )
+
+    return show
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr for ``(done, total)`` calls; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(description, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def accuracy_table(accuracies: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """Top-k accuracies as a table: model and popularity, seen items in and out."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("")
+    first = next(iter(next(iter(accuracies.values())).values()))
+    for name in first:
+        table.add_column(name.replace("_", "-"), justify="right")
+    for seen, title in SEEN.items():
+        for scorer, by_seen in accuracies.items():
+            if seen in by_seen:
+                table.add_row(SCORERS[scorer], title, *(f"{value:.4f}" for value in by_seen[seen].values()))
+    return table

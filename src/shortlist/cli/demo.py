@@ -1,0 +1,206 @@
+"""``shortlist demo``: the whole retrieval tutorial on MovieLens-100k, step by step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from shortlist.cli.console import accuracy_table, epoch_printer, progress
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from shortlist.data import Dataset
+    from shortlist.model import TwoTower
+    from shortlist.recommender import Recommender
+
+__all__ = ["command"]
+
+USER = "42"
+SEED = 42
+
+
+@click.command("demo")
+@click.option("--recipe", default="factorization", show_default=True, help="factorization, tutorial, or a .toml file.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write every figure to this file.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="A copy of MovieLens-100k that you have already.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("movielens.shortlist"), show_default=True, help="The bundle."
+)
+def command(recipe: str, json_file: Path | None, data_dir: Path | None, out: Path) -> None:
+    """The whole job on MovieLens-100k: data, split, training, evaluation, index, bundle."""
+    demo = _Demo(recipe, data_dir, out)
+    demo.run()
+    if json_file is not None:
+        json_file.write_text(json.dumps(demo.figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        click.echo(f"\nEvery figure above is in {json_file}.")
+
+
+@dataclass
+class _Demo:
+    recipe: str
+    data_dir: Path | None
+    out: Path
+    figures: dict[str, Any] = field(default_factory=lambda: {"seconds": {}})
+
+    def run(self) -> None:
+        started = time.perf_counter()
+        with self._timed("imports", "loading the library"):
+            import shortlist  # noqa: F401
+            import shortlist.train  # noqa: F401
+        data = self._show_data()
+        train, test = self._show_split(data)
+        model = self._train(train, test)
+        self._evaluate(model, train, test)
+        recommender = self._recommend(model, train)
+        self._save(recommender)
+        self.figures["seconds"]["total"] = time.perf_counter() - started
+        self._show_next()
+
+    @contextmanager
+    def _timed(self, step: str, waiting: str | None = None) -> Iterator[None]:
+        started = time.perf_counter()
+        if waiting is not None and sys.stderr.isatty():
+            from rich.console import Console
+
+            with Console(stderr=True).status(waiting):
+                yield
+        else:
+            yield
+        self.figures["seconds"][step] = time.perf_counter() - started
+
+    def _show_data(self) -> Dataset:
+        from shortlist.data import datasets
+
+        _headline(1, "The data: MovieLens-100k")
+        with self._timed("data", "fetching MovieLens-100k"):
+            data = datasets.movielens("100k", data_dir=self.data_dir)
+        rows = {"ratings": len(data), "users": len(data.queries), "movie titles": len(data.candidates)}
+        click.echo("  " + " · ".join(f"{count:,} {name}" for name, count in rows.items()))
+        for note in data.notes:
+            click.echo(f"  {note}")
+        for name, table in (("a rating", data.interactions), ("a user", data.queries), ("a movie", data.candidates)):
+            click.echo(f"  {name + ':':<10} {_sample(table)}")
+        click.echo(f"\n  {datasets.MOVIELENS_LICENCE}")
+        self.figures["data"] = {**{name.replace(" ", "_"): count for name, count in rows.items()}, "notes": data.notes}
+        return data
+
+    def _show_split(self, data: Dataset) -> tuple[Dataset, Dataset]:
+        from shortlist.data import split_random
+
+        _headline(2, "The split: random, 80% to train on, 20% to test")
+        with self._timed("split"):
+            train, test = split_random(data, test=0.2, seed=SEED)
+        click.echo(f"  {len(train):,} ratings to train on, {len(test):,} to test, seed {SEED}")
+        self.figures["split"] = {"train": len(train), "test": len(test), "seed": SEED}
+        return train, test
+
+    def _train(self, train: Dataset, test: Dataset) -> TwoTower:
+        from shortlist.train import recipes
+
+        plan = recipes.load(self.recipe)
+        _headline(3, f"Training: recipe {self.recipe}")
+        click.echo(
+            f"  two towers of {plan.model.dim} dimensions, {plan.optimizer['name']}, batches of {plan.fit.batch_size:,}"
+        )
+        say_epoch = epoch_printer(plan.fit.epochs, lambda line: click.echo(f"  {line}"))
+        with self._timed("training"), progress("  training") as bar:
+            model, history = plan.train(train, validation=test, on_epoch=say_epoch, on_batch=bar)
+        click.echo(
+            "  (loss is per example; chance is what a model that scores every candidate alike would have: ln of the batch;"
+            "\n   top-k is measured on the test ratings against all titles, seen ones left in)"
+        )
+        self.figures |= {"recipe": plan.to_dict(), "training": history.to_frame().to_dicts()}
+        self.figures["seconds"]["fit"] = history.seconds
+        return model
+
+    def _evaluate(self, model: TwoTower, train: Dataset, test: Dataset) -> None:
+        from rich.console import Console
+
+        from shortlist.evaluation import evaluate
+
+        _headline(4, "The evaluation: is the right title among the first k of all titles?")
+        with self._timed("evaluation"):
+            evaluation = evaluate(model, test, seen=train)
+        Console().print(accuracy_table(evaluation.accuracies))
+        for scorer, accuracies in evaluation.accuracies.items():
+            self.figures[scorer] = {"test": {seen: dict(values) for seen, values in accuracies.items()}}
+
+    def _recommend(self, model: TwoTower, train: Dataset) -> Recommender:
+        from shortlist.errors import ShortlistError
+        from shortlist.index import BruteForce, ScaNN
+        from shortlist.recommender import Recommender
+
+        _headline(5, f"Three recommendations for user {USER}, what they have rated left out")
+        self.figures["recommendations"] = {}
+        with self._timed("index", "building the indexes"):
+            exact = Recommender(model, index=BruteForce(), seen=train)
+            self._show_list("BruteForce", exact)
+            try:
+                approximate = Recommender(model, index=ScaNN(), seen=train)
+            except ShortlistError as error:
+                click.echo(f"  ScaNN cannot run here: {error.message}")
+                self.figures["ann"] = {"overlap_10": None, "reason": error.message}
+                return exact
+            self._show_list("ScaNN", approximate)
+            overlap = approximate.ann_overlap(k=10)
+        click.echo(f"  Over all users ScaNN found {overlap:.1%} of the exact top 10.")
+        click.echo("  (A catalogue this small is searched exactly by default; ScaNN is for ten thousand candidates and more.)")
+        self.figures["ann"] = {"overlap_10": overlap}
+        return exact
+
+    def _show_list(self, name: str, recommender: Recommender) -> None:
+        rows = recommender.recommend([USER], k=3).to_dicts()[0]["items"]
+        self.figures["recommendations"][name] = rows
+        for number, row in enumerate(rows, start=1):
+            click.echo(f"  {name if number == 1 else '':<12}{number}. {row['id']:<50} {row['score']:8.4f}")
+
+    def _save(self, recommender: Recommender) -> None:
+        _headline(6, "The bundle: saved, and loaded again in a fresh process")
+        metadata = {name: self.figures[name] for name in ("recipe", "training", "model", "popularity")}
+        with self._timed("save"):
+            recommender.save(self.out, overwrite=True, metadata=metadata)
+        size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
+        click.echo(f"  wrote {self.out} ({size / 1e6:.2f} MB): towers, vocabularies, index, seen items")
+        request = [sys.executable, "-m", "shortlist", "recommend", str(self.out), USER, "--k", "3", "--json"]
+        with self._timed("reload", "a fresh process loads the bundle"), tempfile.TemporaryFile("w+") as errors:
+            answer = subprocess.run(request, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
+            errors.seek(0)
+            reason = errors.read().strip()
+        identical = answer.returncode == 0 and (
+            json.loads(answer.stdout)[0]["items"] == self.figures["recommendations"]["BruteForce"]
+        )
+        self.figures["reload"] = {"identical": identical}
+        if not identical:
+            raise RuntimeError(f"a fresh process answered differently: {answer.stdout} {reason}")
+        click.echo(f"  a fresh process loaded it and gave user {USER} the same three titles with the same scores")
+
+    def _show_next(self) -> None:
+        seconds = self.figures["seconds"]
+        click.echo(f"\nDone in {seconds['total']:.1f} s, {seconds['fit']:.2f} s of it training. What to type next:\n")
+        click.echo(f"  shortlist recommend {self.out} {USER} --k 10")
+        click.echo(f"  shortlist evaluate {self.out} your_test_ratings.csv")
+        click.echo("  shortlist train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")
+
+
+def _headline(number: int, title: str) -> None:
+    click.echo(f"\n{click.style(f'{number}. {title}', bold=True)}")
+
+
+def _sample(table: pl.DataFrame) -> str:
+    """The first row of a table on one line."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in table.row(0, named=True).items())
+
+
+def _short(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list) else str(value)

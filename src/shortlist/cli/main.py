@@ -1,0 +1,101 @@
+"""The group of commands, and how errors leave it.
+
+Exit codes: 0 done, 1 the command could not do what was asked (bad data, a bundle that is refused), 2 the command line
+itself was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from typing import Any, TextIO
+
+import rich_click as click
+
+from shortlist._public import __version__
+from shortlist.errors import ShortlistError, ShortlistWarning
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "demo": "The whole job on MovieLens: data, training, evaluation, index, bundle.",
+    "train": "Train on a table of interactions and write a bundle.",
+    "evaluate": "Measure a bundle on test interactions, beside popularity.",
+    "recommend": "Print the top k for query ids.",
+}
+
+PURPOSE = "Turn a table of who chose what into the top k for everyone."
+
+FRONT = """\
+shortlist turns a table of who chose what into the top k for everyone.
+
+  shortlist demo                                  the whole job on MovieLens
+  shortlist train ratings.parquet …               train on your own table
+  shortlist evaluate my.shortlist test.parquet    accuracy beside popularity
+  shortlist recommend my.shortlist 42 --k 10      raw ids in, raw ids out
+  shortlist COMMAND --help                        every option of a command
+
+For example:
+
+  shortlist train ratings.parquet --query user_id --candidate movie_id \\
+      --out my.shortlist
+  shortlist recommend my.shortlist 42"""
+
+
+class _Lazy(click.RichGroup):
+    """Lists its commands without importing them, so that ``--help`` is immediate."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        if ctx.resilient_parsing or _listing():
+            return click.Command(cmd_name, help=COMMANDS[cmd_name])
+        command: click.Command = importlib.import_module(f"shortlist.cli.{cmd_name}").command
+        return command
+
+
+def _listing() -> bool:
+    """Whether the group itself is asked for help."""
+    arguments = sys.argv[1:]
+    return not arguments or arguments[0] in ("--help", "-h")
+
+
+@click.group(cls=_Lazy, invoke_without_command=True, help=PURPOSE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="shortlist")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(FRONT)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in a message and an exit code, a bug of ours in a traceback."""
+    warnings.showwarning = _show_warning
+    try:
+        cli(standalone_mode=True)
+    except ShortlistError as error:
+        _complain("error", error.message, error.hint)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has gone (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _complain(label: str, message: str, hint: str | None) -> None:
+    colour = {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
+    click.echo(f"{click.style(label, fg=colour, bold=True) if colour else label}: {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint', fg='cyan') if colour else 'hint'}: {hint}", err=True)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: Any = None
+) -> None:
+    if issubclass(category, ShortlistWarning):
+        text, _, hint = str(message).partition("\nhint: ")
+        _complain("warning", text, hint or None)

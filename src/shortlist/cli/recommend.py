@@ -1,0 +1,47 @@
+"""``shortlist recommend``: query ids in, the top k out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.errors import DataError
+
+__all__ = ["command"]
+
+
+@click.command("recommend")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--k", default=10, show_default=True, help="How many for each id.")
+@click.option("--include-seen", is_flag=True, help="Keep what the query has chosen already.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, as_json: bool) -> None:
+    """Print the top k of BUNDLE for query IDS, best first.
+
+    Ids are read as the type they had in training. An id the model never saw is answered and marked.
+    """
+    import shortlist as sl
+
+    recommender = sl.Recommender.load(bundle)
+    found = recommender.recommend(typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen)
+    if as_json:
+        print_json(found.to_dicts())
+        return
+    click.echo(str(found))
+    unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]
+    if unknown:
+        say(f"unknown to the model: {', '.join(map(str, unknown))} (answered by policy {recommender.cold_start!r})")
+
+
+def typed_ids(ids: tuple[str, ...], integers: bool) -> list[str] | list[int]:
+    """Ids from the command line in the bundle's type; DataError where an integer is expected and none came."""
+    if not integers:
+        return list(ids)
+    try:
+        return [int(value) for value in ids]
+    except ValueError:
+        bad = next(value for value in ids if not value.lstrip("-").isdigit())
+        raise DataError(f"the bundle's query ids are integers; {bad!r} came.", hint="give ids such as 42") from None

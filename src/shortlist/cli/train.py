@@ -1,0 +1,89 @@
+"""``shortlist train``: a table of interactions in, a bundle out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from shortlist.cli.console import epoch_printer, print_json, progress, say
+from shortlist.errors import BundleError, ConfigError
+
+__all__ = ["command"]
+
+
+@click.command("train")
+@click.argument("interactions", type=click.Path(path_type=Path))
+@click.option("--query", required=True, help="Column of query ids (who chose).")
+@click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, for example my.shortlist.")
+@click.option("--time", "timestamp", help="Column of timestamps; the held-out part is then the latest.")
+@click.option("--weight", help="Column of example weights.")
+@click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
+@click.option("--candidates", type=click.Path(path_type=Path), help="Table of candidate features; also the catalogue.")
+@click.option("--test", default=0.1, show_default=True, help="Share held out and measured; 0 trains on everything.")
+@click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64.")
+@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    interactions: Path,
+    query: str,
+    candidate: str,
+    out: Path,
+    timestamp: str | None,
+    weight: str | None,
+    queries: Path | None,
+    candidates: Path | None,
+    test: float,
+    recipe: str,
+    changes: tuple[str, ...],
+    index_name: str,
+    device: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Train on INTERACTIONS (.parquet, .csv, …) and write a bundle.
+
+    A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
+    """
+    import shortlist as sl
+    from shortlist.cli.indexes import index_named
+
+    if out.exists() and not overwrite:
+        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+    if not 0 <= test < 1:
+        raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
+    plan = sl.recipes.load(recipe, changes)
+    index = index_named(index_name)
+    started = time.perf_counter()
+    data = sl.Dataset(
+        interactions, query, candidate, timestamp, weight, queries=queries, candidates=candidates
+    )
+    say(f"read {data!r}")
+    for note in data.notes:
+        say(f"  {note}")
+    held_out = None
+    if test:
+        split = (sl.split_by_time if timestamp else sl.split_random)(data, test=test)
+        data, held_out = split
+        say(f"held out {len(held_out):,} interactions ({'the latest' if timestamp else 'at random'}), {len(data):,} to train on")
+    with progress("training") as bar:
+        model, history = plan.train(
+            data, validation=held_out, device=device, on_epoch=epoch_printer(plan.fit.epochs), on_batch=bar
+        )
+    result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
+    if held_out is not None:
+        evaluation = sl.evaluate(model, held_out, seen=data)
+        say(f"\n{evaluation}\n")
+        result["evaluation"] = evaluation.to_dict()
+    recommender = sl.Recommender(model, index=index, seen=data)
+    recommender.save(out, overwrite=overwrite, metadata={"recipe": plan.to_dict(), **result})
+    result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
+    say(f"wrote {out} in {result['seconds']:.1f} s: {recommender!r}")
+    if as_json:
+        print_json(result)
