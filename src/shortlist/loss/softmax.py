@@ -140,19 +140,20 @@ def loss_and_gradients(
 
         torch.mm(q, candidate.T, out=block)
         flat = block.view(-1)
-        own = flat[at]  # [pairs], S_ij without −log Q
+        own = flat.index_select(0, at)  # [pairs], S_ij without −log Q
         if mu is None:
             block += log_mu
             shift = block.amax(1)  # [rows]
             block -= shift.unsqueeze(1)
             block.exp_()
-            z = block.sum(1)[i]
-            mass = flat[at]
+            z = block.sum(1).index_select(0, i)
+            mass = flat.index_select(0, at)
             positive = own - shift[i]
         else:
             block.exp_()
-            z = torch.mv(block, mu)[i]
-            mass = flat[at] * mu[j]  # [pairs], μ_j P_ij
+            mu_j = mu.index_select(0, j)
+            z = torch.mv(block, mu).index_select(0, i)
+            mass = flat.index_select(0, at) * mu_j  # [pairs], μ_j P_ij
             positive = own
         if log_q is not None:
             positive = positive - log_q[j]
@@ -164,7 +165,9 @@ def loss_and_gradients(
         share = w / z
         a = torch.bincount(i, share, minlength=stop - start).to(query.dtype)  # [rows]
         taken = w if spare is None else w + share * excess
-        divisor = a[i] if mu is None else a[i] * mu[j]
+        divisor = a.index_select(0, i)
+        if mu is not None:
+            divisor *= mu_j
         flat.index_add_(0, at, torch.where(taken == 0, 0, taken / divisor), alpha=-1)
         torch.mm(block, weighted, out=d_query[start:stop])
         d_query[start:stop] *= a.unsqueeze(1)

@@ -46,15 +46,15 @@ class EmbeddingTable(nn.Module):
     def forward(self, codes: Tensor, *, distinct: bool = False) -> Tensor:
         """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, which saves finding out."""
         if not self.training or not torch.is_grad_enabled():
-            return self.weight[codes]
+            return self.weight.index_select(0, codes)
         if distinct:
-            rows = self.weight[codes].requires_grad_()
+            rows = self.weight.index_select(0, codes).requires_grad_()
             self.touched.append(TouchedRows(codes, rows))
             return rows
         unique, inverse = torch.unique(codes, return_inverse=True)
-        rows = self.weight[unique].requires_grad_()  # [touched, dim]
+        rows = self.weight.index_select(0, unique).requires_grad_()  # [touched, dim]
         self.touched.append(TouchedRows(unique, rows))
-        return rows[inverse]  # [len(codes), dim]
+        return rows.index_select(0, inverse)  # [len(codes), dim]
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]:,} x {self.dim}"

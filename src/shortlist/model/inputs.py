@@ -22,7 +22,7 @@ class CodeTensor:
     distinct: bool
 
     def take(self, rows: Tensor) -> CodeTensor:
-        return CodeTensor(self.codes[rows], self.distinct)
+        return CodeTensor(self.codes.index_select(0, rows), self.distinct)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FloatTensor:
     values: Tensor
 
     def take(self, rows: Tensor) -> FloatTensor:
-        return FloatTensor(self.values[rows])
+        return FloatTensor(self.values.index_select(0, rows))
 
 
 TensorColumn = CodeTensor | BagTensor | FloatTensor

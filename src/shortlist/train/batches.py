@@ -38,8 +38,8 @@ class Interactions:
 
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of these interactions, int64 ``[B]``."""
-        query_rows, pair_query = distinct(self.query_rows[chosen], self.queries)
-        candidate_rows, pair_candidate = distinct(self.candidate_rows[chosen], self.candidates)
+        query_rows, pair_query = distinct(self.query_rows.index_select(0, chosen), self.queries)
+        candidate_rows, pair_candidate = distinct(self.candidate_rows.index_select(0, chosen), self.candidates)
         weight = None if self.weights is None else self.weights[chosen]
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
 
@@ -55,12 +55,10 @@ def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
 
     ``total`` bounds the values. When it is small beside the batch a mark per value is cheaper than sorting.
     """
-    if total > 4 * len(rows):
-        unique, inverse = torch.unique(rows, return_inverse=True)
-        return unique, inverse
-    marks = torch.zeros(total, dtype=torch.bool, device=rows.device)
-    marks[rows] = True
-    values = torch.nonzero(marks).squeeze(1)
-    place = torch.empty(total, dtype=torch.long, device=rows.device)
-    place[values] = torch.arange(len(values), device=rows.device)
-    return values, place[rows]
+    if total <= 4 * len(rows):
+        marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
+        return torch.nonzero(marks).squeeze(1), (marks.cumsum(0) - 1).index_select(0, rows)
+    ordered, order = torch.sort(rows)
+    first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    torch.ne(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first], torch.empty_like(rows).index_copy_(0, order, first.cumsum(0) - 1)

@@ -141,10 +141,10 @@ class Updater:
         """Update every touched row and every dense parameter that has a gradient, and forget the gradients."""
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
-                touched = [slot[codes] for slot in slots]
-                table.weight[codes] = self.optimizer.update(rows, gradient, touched)
+                touched = [slot.index_select(0, codes) for slot in slots]
+                table.weight.index_copy_(0, codes, self.optimizer.update(rows, gradient, touched))
                 for slot, new in zip(slots, touched, strict=True):
-                    slot[codes] = new
+                    slot.index_copy_(0, codes, new)
             table.touched.clear()
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
