@@ -1,0 +1,36 @@
+"""The demo, on the real MovieLens-100k, with both recipes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module", params=["factorization", "tutorial"])
+def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    place: Path = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "shortlist", "demo", "--recipe", request.param, "--json", "demo.json"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "100,000 ratings · 943 users · 1,664 movie titles" in done.stdout
+    assert (place / "movielens.shortlist" / "manifest.json").is_file()
+    return {"name": request.param, **json.loads((place / "demo.json").read_text())}
+
+
+def test_the_demo_keeps_its_promises(figures: dict[str, Any]) -> None:
+    model, popularity = figures["model"]["test"], figures["popularity"]["test"]
+    if figures["name"] == "tutorial":
+        assert 0.20 <= model["seen_in"]["top_100"] <= 0.24
+    else:
+        for seen in ("seen_in", "seen_out"):
+            for k in (1, 5, 10, 50, 100):
+                assert model[seen][f"top_{k}"] > popularity[seen][f"top_{k}"], (seen, k)
+    assert figures["split"] == {"train": 80_000, "test": 20_000, "seed": 42}
+    assert len(figures["training"]) == 5
+    assert figures["reload"]["identical"] is True
+    assert [len(rows) for rows in figures["recommendations"].values()] == [3] * len(figures["recommendations"])
+    if figures["ann"]["overlap_10"] is not None:
+        assert figures["ann"]["overlap_10"] >= 0.95

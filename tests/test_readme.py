@@ -1,0 +1,60 @@
+"""README's code and commands run as they stand."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_python_block_runs(tmp_path: Path) -> None:
+    (code,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "popularity" in done.stdout
+    assert (tmp_path / "movielens.shortlist" / "manifest.json").is_file()
+
+
+def test_the_shortlist_commands_run(tmp_path: Path) -> None:
+    rows = {
+        "user_id": [user for user in range(40, 60) for _ in range(5)],
+        "movie_id": [(user + step) % 12 for user in range(40, 60) for step in range(5)],
+        "timestamp": [1_000 * user + step for user in range(40, 60) for step in range(5)],
+    }
+    pl.DataFrame(rows).write_csv(tmp_path / "ratings.csv")
+    pl.DataFrame({"user_id": [42], "movie_id": [5]}).write_csv(tmp_path / "test.csv")
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("shortlist ")]
+    assert len(commands) == 3
+    for command in commands:
+        words = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check"])
+def test_the_make_commands_are_there(target: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tree_is_the_tree() -> None:
+    tree = re.search(r"```\nsrc/shortlist/\n(.*?)```", README, flags=re.DOTALL)
+    assert tree is not None
+    named = set(re.findall(r"^  (\w+)/", tree.group(1), flags=re.MULTILINE))
+    package = ROOT / "src" / "shortlist"
+    assert named == {path.name for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
