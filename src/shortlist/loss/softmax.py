@@ -168,7 +168,8 @@ def loss_and_gradients(
         divisor = a.index_select(0, i)
         if mu is not None:
             divisor *= mu_j
-        flat.index_add_(0, at, torch.where(taken == 0, 0, taken / divisor), alpha=-1)
+        taken = torch.where(divisor == 0, 0, taken / divisor)  # 0: no weight, or too little for this precision
+        flat.index_add_(0, at, taken, alpha=-1)
         torch.mm(block, weighted, out=d_query[start:stop])
         d_query[start:stop] *= a.unsqueeze(1)
         d_candidate.addmm_(block.T, q * a.unsqueeze(1))
