@@ -1,1 +1,16 @@
+"""One contract, several indexes: arrays in, arrays out, maximum inner product.
 
+>>> import numpy as np
+>>> from shortlist.index import BruteForce
+>>> index = BruteForce().build(np.eye(4, dtype=np.float32))
+>>> index.search(np.ones((1, 4), dtype=np.float32), k=2, deny=[0]).row(0)[0].tolist()
+[1, 2]
+"""
+
+from shortlist.index.brute_force import BruteForce
+from shortlist.index.choose import choose_index
+from shortlist.index.contract import Index
+from shortlist.index.registry import index_from_settings, load_index
+from shortlist.index.values import Hits, Lists
+
+__all__ = ["BruteForce", "Hits", "Index", "Lists", "choose_index", "index_from_settings", "load_index"]

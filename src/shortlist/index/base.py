@@ -1,0 +1,319 @@
+"""What all indexes share: one snapshot of the candidates, changed by replacing it whole."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.errors import BundleError, SearchError
+from shortlist.index.checks import check_ids, check_k, check_vectors
+from shortlist.index.exact import Found, best
+from shortlist.index.segment import Filters, Request, Segment
+from shortlist.index.storage import Reader, Writer
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["LiveIndex", "Snapshot"]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything a search reads: candidates built from, their native index, candidates added since."""
+
+    base: Segment
+    extra: Segment
+    native: Any = None
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.base.vectors.shape[1])
+
+    @property
+    def size(self) -> int:
+        """Candidates that can be found."""
+        return self.base.alive + self.extra.alive
+
+    @functools.cached_property
+    def living(self) -> tuple[Floats, Ints]:
+        """Vectors and ids that can be found, in the order that breaks ties."""
+        vectors, ids = self.base.living
+        if self.extra.ids.size == 0:
+            return vectors, ids
+        return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
+
+    @property
+    def changes(self) -> int:
+        """Candidates that have died or come since the build."""
+        return self.base.ids.size - self.base.alive + self.extra.ids.size
+
+
+def _segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:
+    longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
+    return Segment.of(vectors, ids, longest * (1 + 1e-5))
+
+
+def _empty(dim: int) -> Segment:
+    return Segment.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)
+
+
+class LiveIndex(ABC):
+    """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
+
+    A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
+    the native index is dear to build, ``_write_native`` and ``_read_native``.
+    """
+
+    kind: ClassVar[str]
+    exact: ClassVar[bool] = False
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+        self._snapshot: Snapshot | None = None
+        self._changing = threading.Lock()
+
+    # What a kind of index gives.
+
+    @abstractmethod
+    def _train(self, vectors: Floats) -> Any:
+        """The native index over ``vectors``, at least one."""
+
+    @abstractmethod
+    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+        """The best of ``snapshot.base``; positions count from its start."""
+
+    def _settle(self, snapshot: Snapshot) -> Snapshot:
+        """What to keep after a change: by default the snapshot as it is."""
+        return snapshot
+
+    def _write_native(self, native: Any, writer: Writer) -> None:  # noqa: B027 - not every kind has files
+        """Adds the files of the native index."""
+
+    def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
+        """The native index out of a checked folder."""
+        return None
+
+    def _native_bytes(self, snapshot: Snapshot) -> int:
+        return 0
+
+    # Making.
+
+    def _like(self, snapshot: Snapshot) -> Self:
+        built = type(self).__new__(type(self))
+        LiveIndex.__init__(built, self._settings)
+        built._snapshot = snapshot
+        return built
+
+    def _trained(self, base: Segment, dim: int) -> Snapshot:
+        return Snapshot(base, _empty(dim), self._train(base.vectors) if base.ids.size else None)
+
+    def build(self, vectors: Floats, ids: Ints | None = None) -> Self:
+        """A new index of these settings over ``vectors`` (see :class:`~shortlist.index.contract.Index`)."""
+        array, norms = check_vectors(vectors, "vectors")
+        if array.shape[0] == 0:
+            raise SearchError("vectors has no rows; at least one candidate was expected.")
+        return self._like(self._trained(_segment(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
+
+    def _now(self) -> Snapshot:
+        if self._snapshot is None:
+            name = type(self).__name__
+            raise SearchError(
+                f"this {name} holds settings only; it has not been built.",
+                hint=f"index = {name}(…).build(vectors, ids)",
+            )
+        return self._snapshot
+
+    # Searching.
+
+    def search(
+        self,
+        queries: Floats,
+        k: int,
+        *,
+        exclude: Lists | None = None,
+        allow: Lists | npt.ArrayLike | None = None,
+        deny: npt.ArrayLike | None = None,
+    ) -> Hits:
+        """The k best candidates of each query, best first (see :class:`~shortlist.index.contract.Index`)."""
+        snapshot = self._now()
+        number = check_k(k)
+        array, norms = check_vectors(queries, "queries", snapshot.dim)
+        request = Request.of(array, norms, number, exclude, allow, deny)
+        found = self._search_base(snapshot, request, snapshot.base.filters(request))
+        ids = snapshot.base.ids
+        if snapshot.extra.ids.size == 0:
+            return _hits(found, ids[found.positions], array.shape[0])
+        new = snapshot.extra.search(request, snapshot.extra.filters(request))
+        both = Found(
+            np.concatenate([found.rows, new.rows]),
+            np.concatenate([found.positions, new.positions + ids.size]),
+            np.concatenate([found.scores, new.scores]),
+        )
+        both = best(both, array.shape[0], number)
+        old = both.positions < ids.size
+        chosen = np.empty(both.positions.size, np.int64)
+        chosen[old] = ids[both.positions[old]]
+        chosen[~old] = snapshot.extra.ids[both.positions[~old] - ids.size]
+        return _hits(both, chosen, array.shape[0])
+
+    # Changing.
+
+    def upsert(self, ids: Ints, vectors: Floats) -> None:
+        """Adds or replaces candidates (see :class:`~shortlist.index.contract.Index`)."""
+        array, norms = check_vectors(vectors, "vectors", self._now().dim)
+        numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
+        if numbers.size == 0:
+            return
+        with self._changing:
+            now = self._now()
+            kept_vectors, kept_ids = now.extra.without(numbers).living
+            new = _segment(array, numbers, norms)
+            extra = Segment.of(
+                np.concatenate([kept_vectors, array]),
+                np.concatenate([kept_ids, numbers]),
+                max(now.extra.max_norm, new.max_norm),
+            )
+            self._snapshot = self._settle(replace(now, base=now.base.without(numbers), extra=extra))
+
+    def delete(self, ids: Ints) -> int:
+        """Removes candidates; how many there were (see :class:`~shortlist.index.contract.Index`)."""
+        numbers = as_ids(ids, "ids")
+        with self._changing:
+            now = self._now()
+            vectors, kept = now.extra.without(numbers).living
+            extra = Segment.of(vectors, kept, now.extra.max_norm)
+            after = replace(now, base=now.base.without(numbers), extra=extra)
+            self._snapshot = self._settle(after)
+            return now.size - after.size
+
+    def rebuild(self) -> None:
+        """Builds afresh from the candidates there are; searches go on meanwhile, changes wait."""
+        with self._changing:
+            self._snapshot = self._renewed(self._now())
+
+    def _renewed(self, now: Snapshot) -> Snapshot:
+        vectors, ids = now.living
+        return self._trained(Segment.of(vectors, ids, max(now.base.max_norm, now.extra.max_norm)), now.dim)
+
+    # Looking.
+
+    @property
+    def size(self) -> int:
+        """Candidates that can be found."""
+        return self._now().size
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._now().dim
+
+    @property
+    def ids(self) -> Ints:
+        """Ids, int64 ``[size]``, in the order that breaks ties."""
+        return self._now().living[1]
+
+    @property
+    def vectors(self) -> Floats:
+        """Vectors, float32 ``[size, dim]``, in the order of ``ids``."""
+        return self._now().living[0]
+
+    @property
+    def churn(self) -> float:
+        """Changes since the build, as a fraction of the candidates built from."""
+        now = self._now()
+        return now.changes / max(1, now.base.ids.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the index holds, in bytes."""
+        now = self._now()
+        held = sum(int(part.vectors.nbytes + part.ids.nbytes + part.lookup.nbytes) for part in (now.base, now.extra))
+        return held + (0 if now.base.dead is None else int(now.base.dead.nbytes)) + self._native_bytes(now)
+
+    def settings(self) -> dict[str, Any]:
+        """Kind and options, fit for JSON."""
+        return {"kind": self.kind, **asdict(self._settings)}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in asdict(self._settings).items())
+        held = "" if self._snapshot is None else f" of {self.size} × {self.dim}"
+        return f"{type(self).__name__}({options}){held}"
+
+    # Storing.
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the index into ``folder`` in one step (see :class:`~shortlist.index.contract.Index`)."""
+        now = self._now()
+        base, extra = now.base, now.extra
+        with Writer(Path(folder)) as writer:
+            writer.array("vectors", base.vectors)
+            counting = bool((base.ids == np.arange(base.ids.size)).all())
+            if not counting:
+                writer.array("ids", base.ids)
+            if base.dead is not None:
+                writer.array("dead", base.dead)
+            if extra.ids.size:
+                writer.array("extra_vectors", extra.vectors)
+                writer.array("extra_ids", extra.ids)
+            if now.native is not None:
+                self._write_native(now.native, writer)
+            writer.commit(
+                {
+                    "kind": self.kind,
+                    "settings": self.settings(),
+                    "dim": now.dim,
+                    "dtype": "float32",
+                    "size": now.size,
+                    "built": base.ids.size,
+                    "added": extra.ids.size,
+                    "dead": base.ids.size - base.alive,
+                    "longest": [base.max_norm, extra.max_norm],
+                }
+            )
+
+    @classmethod
+    def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> Self:
+        """The index saved in ``folder`` (see :class:`~shortlist.index.contract.Index`)."""
+        return cls._from(Reader(Path(folder), verify), mmap)
+
+    @classmethod
+    def _from(cls, reader: Reader, mmap: bool) -> Self:
+        header = reader.header
+        if header.get("kind") != cls.kind:
+            raise BundleError(
+                f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",
+                hint="load_index(folder) loads whatever kind is there.",
+            )
+        options = {name: value for name, value in header["settings"].items() if name != "kind"}
+        index = cls(**options)
+        n, dim, more = header["built"], header["dim"], header["added"]
+        vectors = reader.array("vectors", np.float32, (n, dim), mmap)
+        ids = reader.array("ids", np.int64, (n,), mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
+        dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
+        extra = _empty(dim)
+        if more:
+            extra = Segment.of(
+                reader.array("extra_vectors", np.float32, (more, dim)),
+                reader.array("extra_ids", np.int64, (more,)),
+                header["longest"][1],
+            )
+        snapshot = Snapshot(Segment.of(vectors, ids, header["longest"][0], dead), extra)
+        index._snapshot = replace(snapshot, native=index._read_native(reader, snapshot) if n else None)
+        return index
+
+
+def _hits(found: Found, ids: Ints, queries: int) -> Hits:
+    if queries == 1:
+        return Hits(np.array([0, ids.size]), ids, found.scores)
+    offsets = np.zeros(queries + 1, np.int64)
+    np.cumsum(np.bincount(found.rows, minlength=queries), out=offsets[1:])
+    return Hits(offsets, ids, found.scores)

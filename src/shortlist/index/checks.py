@@ -1,0 +1,89 @@
+"""What an index accepts: every check raises ``SearchError`` and says where the trouble is."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from shortlist.errors import SearchError
+from shortlist.index.values import Floats, Ints, as_ids
+
+__all__ = ["check_ids", "check_k", "check_vectors", "squared_norms"]
+
+# Below this norm no inner product of two accepted vectors leaves float32.
+_LARGEST_NORM = 1e18
+
+
+def squared_norms(vectors: Floats) -> Floats:
+    """Squared length of each row, ``[rows]``; not finite where the row is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: Floats = np.einsum("ij,ij->i", vectors, vectors)
+    return norms
+
+
+def check_vectors(vectors: object, name: str, dim: int | None = None) -> tuple[Floats, Floats]:
+    """``vectors`` as contiguous float32 ``[rows, dim]`` (no copy where it is) and their squared norms."""
+    if not isinstance(vectors, np.ndarray):
+        raise SearchError(
+            f"{name} is a {type(vectors).__name__}; a numpy array of float32 [rows, dim] was expected.",
+            hint="np.asarray(values, dtype=np.float32)",
+        )
+    if vectors.ndim == 1:
+        raise SearchError(
+            f"{name} has shape {vectors.shape}; [rows, dim] was expected.",
+            hint="for one vector pass vector[None, :].",
+        )
+    if vectors.ndim != 2:
+        raise SearchError(f"{name} has shape {vectors.shape}; [rows, dim] was expected.")
+    if vectors.dtype != np.float32:
+        raise SearchError(f"{name} has dtype {vectors.dtype}; float32 was expected.", hint=f"{name}.astype(np.float32)")
+    if vectors.shape[1] == 0 or (dim is not None and vectors.shape[1] != dim):
+        raise SearchError(f"{name} has dim {vectors.shape[1]}; {dim or 'at least 1'} was expected.")
+    array: Floats = np.ascontiguousarray(vectors)
+    norms = squared_norms(array)
+    if norms.size and not norms.max() <= _LARGEST_NORM**2:
+        _refuse(array, norms, name)
+    return array, norms
+
+
+def _refuse(vectors: Floats, norms: Floats, name: str) -> None:
+    row = int(np.flatnonzero(~(norms <= _LARGEST_NORM**2))[0])
+    odd = np.flatnonzero(~np.isfinite(vectors[row]))
+    if odd.size:
+        raise SearchError(
+            f"{name}[{row}, {odd[0]}] is {vectors[row, odd[0]]}; finite numbers were expected.",
+            hint="a model that has diverged gives such vectors: see the loss of its last epochs.",
+        )
+    raise SearchError(f"{name}[{row}] is longer than {_LARGEST_NORM:g}; its scores would leave float32.")
+
+
+def check_ids(ids: object, rows: int) -> Ints:
+    """``ids`` as distinct int64 ``[rows]``; 0, 1, 2, … when None."""
+    if ids is None:
+        return np.arange(rows, dtype=np.int64)
+    array = as_ids(ids, "ids")
+    if array.size != rows:
+        raise SearchError(f"{array.size} ids came with {rows} vectors; one id per vector was expected.")
+    if not bool((array[1:] > array[:-1]).all()):
+        order = np.argsort(array, kind="stable")
+        same = np.flatnonzero(array[order[1:]] == array[order[:-1]])
+        if same.size:
+            first, second = order[same[0]], order[same[0] + 1]
+            raise SearchError(
+                f"id {array[first]} occurs at ids[{first}] and ids[{second}]; distinct ids were expected."
+            )
+    return array
+
+
+def check_k(k: object) -> int:
+    """``k`` as an int of at least 1; ``SearchError`` for a bool, a float or less."""
+    if isinstance(k, (bool, np.bool_)):
+        raise SearchError(f"k is {k}; an integer of at least 1 was expected.")
+    try:
+        number = operator.index(k)  # type: ignore[arg-type]
+    except TypeError:
+        raise SearchError(f"k is {k!r}; an integer of at least 1 was expected.") from None
+    if number < 1:
+        raise SearchError(f"k is {number}; an integer of at least 1 was expected.")
+    return number

@@ -1,0 +1,50 @@
+"""Indexes by name: out of a folder, or out of settings."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from shortlist.errors import BundleError, ConfigError, did_you_mean
+from shortlist.index.base import LiveIndex
+from shortlist.index.brute_force import BruteForce
+from shortlist.index.contract import Index
+from shortlist.index.storage import Reader
+
+__all__ = ["index_from_settings", "load_index"]
+
+_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce,)}
+
+
+def index_from_settings(settings: dict[str, Any]) -> Index:
+    """An unbuilt index from what ``Index.settings()`` gave.
+
+    Raises:
+        ConfigError: a kind or an option that is not known, with the nearest that is.
+    """
+    options = dict(settings)
+    kind = options.pop("kind", None)
+    if kind not in _KINDS:
+        raise ConfigError(f"there is no index of kind {kind!r}.", hint=did_you_mean(str(kind), _KINDS))
+    known = set(inspect.signature(_KINDS[kind].__init__).parameters) - {"self"}
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "it has no options."
+            raise ConfigError(f"an index of kind {kind!r} has no option {name!r}.", hint=hint)
+    index: Index = _KINDS[kind](**options)
+    return index
+
+
+def load_index(folder: str | Path, mmap: bool = True, verify: bool = True) -> Index:
+    """The index saved in ``folder``, of whatever kind it is (arguments as for ``Index.load``).
+
+    Raises:
+        BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.
+    """
+    reader = Reader(Path(folder), verify)
+    kind = reader.header.get("kind")
+    if kind not in _KINDS:
+        raise BundleError(f"{folder} holds an index of kind {kind!r}.", hint=f"known: {', '.join(sorted(_KINDS))}")
+    index: Index = _KINDS[kind]._from(reader, mmap)
+    return index

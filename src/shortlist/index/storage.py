@@ -1,0 +1,193 @@
+"""An index's folder: content-named files, and ``index.json`` replaced last; a killed save changes nothing.
+
+``index.json`` holds size and sha256 of every file and a checksum of itself. Files carry the start of their own
+sha256 in their names: a save writes new names beside the old ones, renames ``index.json`` over the old one, and
+only then removes what nothing refers to. No path is stored, only names within the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.errors import BundleError
+
+__all__ = ["FORMAT", "Reader", "Writer"]
+
+FORMAT = 1
+_INDEX = "index.json"
+_CHUNK = 1 << 24
+_HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        buffer = memoryview(bytearray(_CHUNK))
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Writer:
+    """Writes an index into a folder; nothing there changes until ``commit``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, dict[str, Any]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scratch = folder / f".writing-{secrets.token_hex(6)}"
+
+    def __enter__(self) -> Writer:
+        self.scratch.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def array(self, role: str, values: npt.NDArray[Any]) -> None:
+        """Stores one array as a plain ``.npy`` file."""
+        path = self.scratch / f"{role}.npy"
+        with path.open("wb") as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+        self._adopt(role, path)
+
+    def adopt(self, folder: Path, prefix: str) -> None:
+        """Takes over the files that a native library wrote into ``folder``, as roles ``prefix/name``."""
+        for path in sorted(folder.iterdir()):
+            self._adopt(f"{prefix}/{path.name}", path)
+
+    def _adopt(self, role: str, path: Path) -> None:
+        _sync(path)
+        digest = _digest(path)
+        stem, dot, suffix = role.replace("/", "-").partition(".")
+        name = f"{stem}-{digest[:12]}{dot}{suffix}" if dot else f"{stem}-{digest[:12]}{path.suffix}"
+        self.files[role] = {"name": name, "bytes": path.stat().st_size, "sha256": digest}
+        os.replace(path, self.folder / name)
+
+    def commit(self, header: dict[str, Any]) -> None:
+        """Makes the new files the index, and removes those of the old one."""
+        old = _names(self.folder)
+        content = {"format": FORMAT, **header, "files": self.files}
+        text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, sort_keys=True)
+        path = self.scratch / _INDEX
+        with path.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(self.folder)
+        os.replace(path, self.folder / _INDEX)
+        _sync(self.folder)
+        for name in old - {entry["name"] for entry in self.files.values()}:
+            with contextlib.suppress(OSError):
+                (self.folder / name).unlink()
+
+
+def _names(folder: Path) -> set[str]:
+    """Names of the files of the index now in ``folder``; none where there is no readable one."""
+    try:
+        files = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["files"]
+        return {name for entry in files.values() if _plain(name := entry["name"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def _plain(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name and "\\" not in name
+
+
+class Reader:
+    """A saved index, checked: sizes always, sha256 of every file unless ``verify`` is false.
+
+    Raises:
+        BundleError: no index there; a newer format; a file missing, truncated, altered, or a link.
+    """
+
+    def __init__(self, folder: Path, verify: bool = True) -> None:
+        self.folder = folder
+        self.header = self._header()
+        for _, entry in self._entries():
+            self._check(entry, verify)
+
+    def _header(self) -> dict[str, Any]:
+        path = self.folder / _INDEX
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise BundleError(f"{self.folder} holds no index: {_INDEX} is missing.") from None
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path} cannot be read: {error}") from None
+        if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+            raise BundleError(f"{path} is not the description of an index.")
+        version = content.get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise BundleError(
+                f"{path} has format {version}; this shortlist reads up to {FORMAT}.",
+                hint="upgrade shortlist.",
+            )
+        checksum = content.pop("checksum", None)
+        if checksum != _checksum(content):
+            raise BundleError(f"{path} was altered: its checksum does not match.", hint="save the index again.")
+        return content
+
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for role, entry in self.header["files"].items():
+            if not _plain(entry["name"]):
+                raise BundleError(f"{self.folder / _INDEX} names {entry['name']!r}, which is no file of its folder.")
+            yield role, entry
+
+    def _check(self, entry: dict[str, Any], verify: bool) -> None:
+        path = self.folder / entry["name"]
+        if path.is_symlink():
+            raise BundleError(f"{path} is a link; a file was expected.", hint=_HINT)
+        if not path.is_file():
+            raise BundleError(f"{path} is missing.", hint=_HINT)
+        if path.stat().st_size != entry["bytes"]:
+            raise BundleError(f"{path} has {path.stat().st_size} bytes; {entry['bytes']} were saved.", hint=_HINT)
+        if verify and _digest(path) != entry["sha256"]:
+            raise BundleError(f"{path} was altered: its sha256 does not match.", hint=_HINT)
+
+    def has(self, role: str) -> bool:
+        """Whether the index has a file for ``role``."""
+        return role in self.header["files"]
+
+    def roles(self, prefix: str) -> list[str]:
+        """Names after ``prefix/`` of the files of a native library."""
+        return [role[len(prefix) + 1 :] for role in self.header["files"] if role.startswith(f"{prefix}/")]
+
+    def path(self, role: str) -> Path:
+        """Where the file for ``role`` lies."""
+        return self.folder / str(self.header["files"][role]["name"])
+
+    def array(self, role: str, dtype: npt.DTypeLike, shape: tuple[int, ...], mmap: bool = False) -> npt.NDArray[Any]:
+        """The array stored for ``role``; ``BundleError`` unless its dtype and shape are as expected."""
+        path = self.path(role)
+        try:
+            values = np.load(path, mmap_mode="r" if mmap and 0 not in shape else None, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path} is not an array: {error}") from None
+        if values.dtype != dtype or values.shape != shape or not values.flags.c_contiguous:
+            raise BundleError(f"{path} holds {values.dtype} {values.shape}; {np.dtype(dtype)} {shape} were expected.")
+        return np.asarray(values)

@@ -1,0 +1,114 @@
+"""The value objects that pass in and out of an index: ``Lists`` of ids in, ``Hits`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.errors import SearchError
+
+__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+def as_ids(values: object, name: str) -> Ints:
+    """``values`` as a contiguous one-dimensional int64 array; ``SearchError`` for anything but integers."""
+    array = np.asarray(values)
+    if array.dtype == np.int64 and array.ndim == 1:
+        return np.ascontiguousarray(array)
+    if array.ndim != 1:
+        raise SearchError(f"{name} has shape {array.shape}; one dimension was expected.")
+    if array.size == 0 and not isinstance(values, np.ndarray):
+        return np.zeros(0, np.int64)
+    if array.dtype.kind not in "iu" or array.dtype == np.uint64:
+        raise SearchError(
+            f"{name} has dtype {array.dtype}; int64 was expected.",
+            hint="an index knows candidates by int64 numbers; map raw ids to numbers first.",
+        )
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """One list of ids per query, in compressed rows: list i is ``values[offsets[i]:offsets[i + 1]]``.
+
+    Args:
+        offsets: int64 ``[queries + 1]``, from 0, never falling.
+        values: int64 ``[offsets[-1]]``.
+
+    Raises:
+        SearchError: offsets and values that do not describe lists.
+
+    Example:
+        >>> seen = Lists.of([[3, 5], [], [7]])
+        >>> len(seen), seen.row(0).tolist()
+        (3, [3, 5])
+    """
+
+    offsets: Ints
+    values: Ints
+
+    def __post_init__(self) -> None:
+        offsets, values = as_ids(self.offsets, "offsets"), as_ids(self.values, "values")
+        falls = bool((offsets[1:] < offsets[:-1]).any())
+        if offsets.size == 0 or offsets[0] != 0 or offsets[-1] != values.size or falls:
+            raise SearchError(
+                f"offsets must rise from 0 to {values.size}, the number of values.",
+                hint="build lists with Lists.of([[1, 2], [], [3]]).",
+            )
+        object.__setattr__(self, "offsets", offsets)
+        object.__setattr__(self, "values", values)
+
+    @classmethod
+    def of(cls, rows: Iterable[npt.ArrayLike]) -> Lists:
+        """``Lists`` from one sequence of ids per query."""
+        arrays = [as_ids(row, f"row {i}") for i, row in enumerate(rows)]
+        offsets = np.zeros(len(arrays) + 1, np.int64)
+        np.cumsum([array.size for array in arrays], out=offsets[1:])
+        return cls(offsets, np.concatenate(arrays) if arrays else np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    def row(self, i: int) -> Ints:
+        """The ids of query ``i``."""
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+    def __repr__(self) -> str:
+        return f"Lists({len(self)} lists, {self.values.size} ids)"
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found: per query, ids and scores, best first; never padded.
+
+    Attributes:
+        offsets: int64 ``[queries + 1]``; query i owns ``offsets[i]:offsets[i + 1]`` of the two arrays below.
+        ids: int64 ``[hits]``.
+        scores: float32 ``[hits]``: the inner product in float64, rounded once; falling within each query, and
+            equal scores in the order in which the candidates entered the index.
+    """
+
+    offsets: Ints
+    ids: Ints
+    scores: Floats
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    def row(self, i: int) -> tuple[Ints, Floats]:
+        """Ids and scores of query ``i``, best first."""
+        low, high = self.offsets[i], self.offsets[i + 1]
+        return self.ids[low:high], self.scores[low:high]
+
+    def __iter__(self) -> Iterator[tuple[Ints, Floats]]:
+        return (self.row(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Hits({len(self)} queries, {self.ids.size} hits)"
