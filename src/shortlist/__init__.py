@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shortlist.index import BruteForce, Faiss, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
+    from shortlist.recommender import Recommendations, Recommender
     from shortlist.train import SGD, Adagrad, Adam, AdamW, History, fit, recipes
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "History",
     "IntegerLookup",
     "MissingExtraError",
+    "Recommendations",
+    "Recommender",
     "Retrieval",
     "ScaNN",
     "SearchError",

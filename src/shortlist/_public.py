@@ -25,6 +25,7 @@ _NAMES = {
     "index": ("BruteForce", "Faiss", "ScaNN"),
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
+    "recommender": ("Recommendations", "Recommender"),
     "train": ("SGD", "Adagrad", "Adam", "AdamW", "History", "fit", "recipes"),
 }
 

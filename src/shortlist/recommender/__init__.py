@@ -1,1 +1,6 @@
+"""Model + index + seen items behind raw ids, and the bundle on disk."""
 
+from shortlist.recommender.recommendations import Item, Recommendation, Recommendations
+from shortlist.recommender.recommender import Recommender
+
+__all__ = ["Item", "Recommendation", "Recommendations", "Recommender"]
