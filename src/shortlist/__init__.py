@@ -32,7 +32,14 @@ if TYPE_CHECKING:
         UnknownQueryError,
     )
     from shortlist.evaluation import Evaluation, evaluate
-    from shortlist.features import IntegerLookup, StringLookup
+    from shortlist.features import (
+        Category,
+        Discretization,
+        IntegerLookup,
+        MultiCategory,
+        Normalization,
+        StringLookup,
+    )
     from shortlist.index import BruteForce, Faiss, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
@@ -46,15 +53,19 @@ __all__ = [
     "AdamW",
     "BruteForce",
     "BundleError",
+    "Category",
     "ConfigError",
     "DataError",
     "Dataset",
+    "Discretization",
     "DownloadError",
     "Evaluation",
     "Faiss",
     "History",
     "IntegerLookup",
     "MissingExtraError",
+    "MultiCategory",
+    "Normalization",
     "Recommendations",
     "Recommender",
     "Retrieval",

@@ -2,20 +2,35 @@
 
 from shortlist.features.encoded import Bags, Codes, Encoded, Floats
 from shortlist.features.feature import Feature, State
-from shortlist.features.lookup import IntegerLookup, StringLookup
+from shortlist.features.lookup import Category, IntegerLookup, StringLookup
+from shortlist.features.multi_category import MultiCategory
+from shortlist.features.numeric import Discretization, Normalization
 from shortlist.features.vocabulary import Vocabulary
 
-FEATURE_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in (StringLookup, IntegerLookup)}
+_KINDS: tuple[type[Feature], ...] = (
+    StringLookup,
+    IntegerLookup,
+    Category,
+    MultiCategory,
+    Normalization,
+    Discretization,
+)
+
+FEATURE_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in _KINDS}
 """Every kind of feature by the name under which bundles store it."""
 
 __all__ = [
     "FEATURE_KINDS",
     "Bags",
+    "Category",
     "Codes",
+    "Discretization",
     "Encoded",
     "Feature",
     "Floats",
     "IntegerLookup",
+    "MultiCategory",
+    "Normalization",
     "State",
     "StringLookup",
     "Vocabulary",

@@ -67,21 +67,18 @@ class Vocabulary:
         """
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
-        if values.dtype != pl.Null and (values.dtype == pl.String) != (self.ids.dtype == pl.String):
+        same = is_id_type(values.dtype) and (values.dtype == pl.String) == (self.ids.dtype == pl.String)
+        if not same and values.dtype != pl.Null:
             raise DataError(
                 f"column {values.name!r} holds {values.dtype}; its vocabulary was built from {self.ids.dtype}.",
-                hint=f"cast the column to {self.ids.dtype} (the value \"1\" and the value 1 are different ids)",
+                hint=f'cast the column to {self.ids.dtype} (the value "1" and the value 1 are different ids)',
             )
         if len(values) <= FEW:
             return np.array([self._codes.get(value, 0) for value in values.to_list()], dtype=np.int32)
-        return (
-            values.cast(self.ids.dtype, strict=False)
-            .rename("id")
-            .to_frame()
-            .join(self._frame, on="id", how="left", maintain_order="left")["code"]
-            .fill_null(0)
-            .to_numpy()
-        )
+        rows = values.cast(self.ids.dtype, strict=False).rename("id").to_frame()
+        found = rows.join(self._frame, on="id", how="left", maintain_order="left")["code"]
+        codes: NDArray[np.int32] = found.fill_null(0).to_numpy()
+        return codes
 
     @cached_property
     def _frame(self) -> pl.DataFrame:

@@ -1,0 +1,71 @@
+"""What every feature refuses, in one wording: what came, what was expected, what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import ConfigError, DataError
+from shortlist.features.feature import Feature
+
+__all__ = ["MAX_ROWS", "as_text", "check_count", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
+
+MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
+
+
+def check_count(feature: Feature, option: str, value: int | None, least: int = 1) -> None:
+    """Raises ConfigError for an option that is neither None nor a whole number from ``least`` on."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
+        raise ConfigError(
+            f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number from {least} on."
+        )
+
+
+def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:
+    return DataError(
+        f"{feature.kind}({feature.column!r}) got a column of type {values.dtype}; it takes {takes}.", hint=hint
+    )
+
+
+def not_fitted(feature: Feature, lacks: str) -> ConfigError:
+    return ConfigError(
+        f"{feature.kind}({feature.column!r}) has no {lacks} yet.", hint="train the model with fit() first"
+    )
+
+
+def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
+    return DataError(
+        f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without a single value; "
+        "at least one was expected.",
+        hint="leave this feature out, or check how the column was joined to the table",
+    )
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """Categories as the strings they stand for; anything else as it came."""
+    return values.cast(pl.String) if isinstance(values.dtype, (pl.Categorical, pl.Enum)) else values
+
+
+def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
+    """The non-null numbers of a column. Raises DataError for other types, and where one is NaN or infinite."""
+    if values.dtype == pl.Null:
+        return np.empty(0)
+    if not values.dtype.is_numeric():
+        hint = "cast the column to Float64 first"
+        if values.dtype.is_temporal():
+            hint = f"use Timestamp({feature.column!r})"
+        elif values.dtype == pl.Boolean:
+            hint = f"use Category({feature.column!r})"
+        raise wrong_type(feature, values, "numbers", hint)
+    numbers: NDArray[np.float64] = values.drop_nulls().cast(pl.Float64).to_numpy()
+    if not np.isfinite(numbers).all():
+        nans, bad = int(np.isnan(numbers).sum()), int((~np.isfinite(numbers)).sum())
+        raise DataError(
+            f"{feature.kind}({feature.column!r}) got {nans:,} NaN and {bad - nans:,} infinite values "
+            f"in {len(values):,} rows; it takes finite numbers and nulls.",
+            hint=f"a missing value is a null: frame.with_columns(pl.col({feature.column!r}).fill_nan(None))",
+        )
+    return numbers
