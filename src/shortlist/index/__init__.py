@@ -10,7 +10,19 @@
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
+from shortlist.index.faiss import Faiss
 from shortlist.index.registry import index_from_settings, load_index
+from shortlist.index.scann import ScaNN
 from shortlist.index.values import Hits, Lists
 
-__all__ = ["BruteForce", "Hits", "Index", "Lists", "choose_index", "index_from_settings", "load_index"]
+__all__ = [
+    "BruteForce",
+    "Faiss",
+    "Hits",
+    "Index",
+    "Lists",
+    "ScaNN",
+    "choose_index",
+    "index_from_settings",
+    "load_index",
+]

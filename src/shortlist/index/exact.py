@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Found", "Pairs", "best", "pair_scores", "tolerance", "top"]
+__all__ = ["Found", "Pairs", "best", "join", "pair_scores", "tolerance", "top"]
 
 _ROWS = 1024  # queries in a block
 _SCORES = 1 << 22  # scores in a block of several queries
@@ -123,7 +123,8 @@ def top(
     """
     n = vectors.shape[0]
     if blocked is not None and _better_gathered(blocked.size, n, queries.shape[0]):
-        blocked, allowed = None, _others(blocked, n)
+        allowed = _others(blocked, n)
+        blocked = None
     elif allowed is not None and not _better_gathered(n - allowed.size, n, queries.shape[0]):
         blocked = _others(allowed, n)
         allowed = None
@@ -138,7 +139,7 @@ def top(
         parts.append(Found(found.rows + low, found.positions, found.scores) if low else found)
     if len(parts) == 1:
         return parts[0]
-    return _join(parts)
+    return join(parts)
 
 
 def _better_gathered(blocked: int, n: int, queries: int) -> bool:
@@ -159,7 +160,8 @@ def _within(pairs: Pairs, allowed: Ints, queries: int) -> Pairs:
     return Pairs.of(pairs.rows[inside], at[inside], queries)
 
 
-def _join(parts: list[Found]) -> Found:
+def join(parts: list[Found]) -> Found:
+    """The parts end to end, unsorted."""
     if not parts:
         return Found(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     return Found(
@@ -215,7 +217,7 @@ class _Block:
             if count > budget and high < n:
                 held, floor = self._prune(held, floor)
                 count = held[0].rows.size
-        return best(_join(held) if len(held) != 1 else held[0], m, self.k)
+        return best(join(held) if len(held) != 1 else held[0], m, self.k)
 
     def _masks(self) -> Pairs | None:
         if self.excluded is None:
@@ -262,7 +264,7 @@ class _Block:
         return rows[keep], positions[keep]
 
     def _prune(self, held: list[Found], floor: Floats) -> tuple[list[Found], Floats]:
-        kept = best(_join(held), floor.size, self.k)
+        kept = best(join(held), floor.size, self.k)
         counts = np.bincount(kept.rows, minlength=floor.size)
         full = counts >= self.k
         floor = floor.copy()

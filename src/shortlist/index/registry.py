@@ -10,11 +10,13 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.contract import Index
+from shortlist.index.faiss import Faiss
+from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Reader
 
 __all__ = ["index_from_settings", "load_index"]
 
-_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce,)}
+_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, ScaNN, Faiss)}
 
 
 def index_from_settings(settings: dict[str, Any]) -> Index:

@@ -6,13 +6,14 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist.errors import SearchError
 from shortlist.index.exact import Found, Pairs, best, pair_scores, top
 from shortlist.index.lookup import Lookup
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
-__all__ = ["Filters", "Request", "Segment"]
+__all__ = ["Filters", "Request", "Segment", "member"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Filters:
         lists = None if self.lists is None else self.lists.take(queries)
         return Filters(self.blocked, self.allowed, excluded, lists)
 
-    def passes(self, rows: Ints, positions: Ints, size: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def passes(self, rows: Ints, positions: Ints, size: int) -> npt.NDArray[np.bool_]:
         """Which (query, position) pairs the filters let through."""
         keep = np.ones(rows.size, bool)
         if self.blocked is not None:
@@ -80,11 +81,22 @@ class Filters:
             keep &= ~member(np.sort(keys), rows * size + positions)
         return keep
 
-    def eligible(self, size: int, queries: int) -> Ints:
-        """How many candidates each query may have, ``[queries]``."""
+    def free(self, size: int) -> int:
+        """How many candidates are open to all queries."""
         free = size if self.allowed is None else self.allowed.size
-        if self.blocked is not None:
-            free -= self.blocked.size
+        return free - (0 if self.blocked is None else self.blocked.size)
+
+    def mask(self, size: int) -> npt.NDArray[np.bool_] | None:
+        """Which candidates are open to all queries, ``[size]``; None for every one."""
+        if self.blocked is None and self.allowed is None:
+            return None
+        open_ = np.full(size, self.allowed is None)
+        open_[self.blocked if self.allowed is None else self.allowed] = self.allowed is not None
+        return open_
+
+    def eligible(self, size: int, queries: int) -> Ints:
+        """How many candidates each query may have, ``[queries]``, where no pair is excluded twice."""
+        free = self.free(size)
         if self.excluded is None:
             return np.full(queries, free, np.int64)
         pairs = self.excluded
@@ -94,12 +106,12 @@ class Filters:
         return free - np.bincount(pairs.rows, minlength=queries)
 
 
-def member(sorted_values: Ints, values: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def member(sorted_values: Ints, values: Ints) -> npt.NDArray[np.bool_]:
     """Whether each value occurs in ``sorted_values``."""
     if sorted_values.size == 0:
         return np.zeros(values.size, bool)
     at = np.minimum(np.searchsorted(sorted_values, values), sorted_values.size - 1)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = sorted_values[at] == values
+    found: npt.NDArray[np.bool_] = sorted_values[at] == values
     return found
 
 

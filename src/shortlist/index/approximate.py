@@ -1,0 +1,143 @@
+"""What approximate indexes share: ask a native index, filter, widen, and fall back to exact search.
+
+1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
+2. The native index is asked for more candidates than k, in proportion to what the filters take away.
+3. A query left with fewer than ``min(k, eligible)`` is asked again, four times as wide; then it is searched exactly.
+4. What remains is scored as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.index.base import LiveIndex, Snapshot
+from shortlist.index.exact import Found, best, join, pair_scores, tolerance
+from shortlist.index.segment import Filters, Request, member
+from shortlist.index.values import Floats, Ints
+
+__all__ = ["ApproximateIndex", "Width"]
+
+_FEW = 20_000  # exact search over a filter's candidates, up to this many
+_PART = 0.1  # or up to this part of all
+_TRIES = 3
+_SPARE = 8  # results asked for beyond k, to order near ties by their exact scores
+
+
+@dataclass(frozen=True)
+class Width:
+    """How far to look: results wanted, candidates to re-rank for them, and a factor on every other effort."""
+
+    results: int
+    rerank: int
+    effort: float
+
+
+class ApproximateIndex(LiveIndex):
+    """An index that looks at some of the candidates.
+
+    A kind gives ``_probe`` and ``_rerank``, the number of candidates it re-ranks when no filter is set.
+    """
+
+    @abstractmethod
+    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
+        """Positions ``[queries, results]``, best first, −1 for none; and their scores, unless those are rough."""
+
+    @abstractmethod
+    def _rerank(self, n: int, k: int) -> int:
+        """Candidates to re-rank among ``n``."""
+
+    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+        base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
+        free = filters.free(n)
+        few = free < n and (free <= _FEW or free <= _PART * n)
+        if snapshot.native is None or filters.lists is not None or few or request.k * 4 >= free or m == 0:
+            return base.search(request, filters)
+        if filters.excluded is not None:
+            filters = replace(filters, excluded=base.distinct(filters.excluded))
+        wanted = np.minimum(filters.eligible(n, m), request.k)
+        open_ = filters.mask(n)
+        pending, parts = np.arange(m), []
+        for attempt in range(_TRIES):
+            width = self._width(request.k, n, n / free * 4**attempt, filters)
+            rows, part = _sub(request, filters, pending)
+            found = self._candidates(snapshot, rows, part, open_, width)
+            short = np.bincount(found.rows, minlength=pending.size) < wanted[pending]
+            parts.append(_renumber(found, pending, ~short))
+            pending = pending[short]
+            if pending.size == 0 or width.results >= n:
+                break
+        if pending.size:
+            rows, part = _sub(request, filters, pending)
+            found = base.search(rows, part)
+            parts.append(_renumber(found, pending, np.ones(pending.size, bool)))
+        return parts[0] if len(parts) == 1 else best(join(parts), m, request.k)
+
+    def _width(self, k: int, n: int, effort: float, filters: Filters) -> Width:
+        taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
+        rerank = min(n, int(max(self._rerank(n, k), 4 * k + taken) * effort))
+        plain = filters.excluded is None and effort == 1.0
+        return Width(min(n, k + _SPARE) if plain else rerank, rerank, effort)
+
+    def _candidates(
+        self,
+        snapshot: Snapshot,
+        request: Request,
+        filters: Filters,
+        open_: npt.NDArray[np.bool_] | None,
+        width: Width,
+    ) -> Found:
+        """The best that the native index offers and the filters let through."""
+        base, k, m = snapshot.base, request.k, request.queries.shape[0]
+        positions, rough = self._probe(snapshot.native, request.queries, width)
+        head = min(positions.shape[1], 2 * k + 64) if rough is not None else positions.shape[1]
+        while True:
+            keep = _keep(positions[:, :head], filters, open_, base.ids.size)
+            if head == positions.shape[1] or bool((keep.sum(axis=1) >= k).all()):
+                break
+            head = positions.shape[1]
+        if rough is not None:
+            slack = tolerance(request.norms, base.max_norm, snapshot.dim)
+            keep &= _near_best(rough[:, :head], keep, k, slack)
+        rows, columns = np.divmod(np.flatnonzero(keep), head)
+        chosen = positions[rows, columns]
+        scores = pair_scores(request.queries, base.vectors, rows, chosen)
+        return best(Found(rows, chosen, scores), m, k)
+
+
+def _keep(positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None, size: int) -> npt.NDArray[np.bool_]:
+    """Which of ``[queries, results]`` are there and pass the filters."""
+    keep = positions >= 0
+    if open_ is not None:
+        keep &= open_[positions]
+    if filters.excluded is not None:
+        taken = np.sort(filters.excluded.rows * size + filters.excluded.positions)
+        keys = positions + np.arange(positions.shape[0])[:, None] * size
+        keep &= ~member(taken, keys.ravel()).reshape(keep.shape)
+    return keep
+
+
+def _near_best(scores: Floats, keep: npt.NDArray[np.bool_], k: int, slack: Floats) -> npt.NDArray[np.bool_]:
+    """Which are within rounding error of the k-th of those kept; scores fall along each row."""
+    reached = np.cumsum(keep, axis=1) >= k
+    full = reached[:, -1]
+    kth = scores[np.arange(scores.shape[0]), np.argmax(reached, axis=1)]
+    near: npt.NDArray[np.bool_] = scores >= np.where(full, kth - slack, -np.inf)[:, None]
+    return near
+
+
+def _sub(request: Request, filters: Filters, rows: Ints) -> tuple[Request, Filters]:
+    if rows.size == request.queries.shape[0]:
+        return request, filters
+    part = replace(request, queries=request.queries[rows], norms=request.norms[rows])
+    return part, filters.take(rows)
+
+
+def _renumber(found: Found, rows: Ints, chosen: npt.NDArray[np.bool_]) -> Found:
+    """Found entries of the chosen rows, under the numbers that the rows have outside."""
+    keep = chosen[found.rows]
+    return Found(rows[found.rows[keep]], found.positions[keep], found.scores[keep])

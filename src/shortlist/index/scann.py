@@ -1,0 +1,199 @@
+"""ScaNN: partitions, anisotropic quantisation, exact re-ranking (Guo et al., 2020)."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import platform
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError
+from shortlist.index.approximate import ApproximateIndex, Width
+from shortlist.index.base import Snapshot
+from shortlist.index.quiet import without_native_log
+from shortlist.index.storage import Reader, Writer
+from shortlist.index.values import Floats, Ints
+
+__all__ = ["ScaNN", "scann_trouble"]
+
+_TINY = 256  # below, ScaNN scores without quantisation: its codebooks need points to learn from
+_FLAT = 20_000  # below, it scans every code without partitions
+_PREFIX = "scann"
+_CONFIG = "scann_config.pb"
+# The files that ScaNN reads back, by the type it knows them under. It is told no other.
+_ASSETS = {
+    "ah_codebook.pb": "AH_CENTERS",
+    "serialized_partitioner.pb": "PARTITIONER",
+    "datapoint_to_token.npy": "TOKENIZATION_NPY",
+    "hashed_dataset.npy": "AH_DATASET_NPY",
+    "dataset.npy": "DATASET_NPY",
+}
+
+
+@functools.cache
+def scann_trouble() -> str | None:
+    """Why ScaNN cannot run here, or None if it can: no package, or a processor that would stop at its code."""
+    import importlib.util
+
+    if importlib.util.find_spec("scann") is None:
+        return "the package 'scann' is not installed"
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        try:
+            flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="ascii"), re.MULTILINE)
+        except (OSError, ValueError):
+            return None
+        missing = {"avx2", "fma"} - set(flags.group(1).split() if flags else ["avx2", "fma"])
+        if missing:
+            return f"this processor lacks {' and '.join(sorted(missing))}, which ScaNN needs"
+    return None
+
+
+def _scann() -> Any:
+    """The module of ScaNN that works on numpy arrays."""
+    trouble = scann_trouble()
+    if trouble is not None and "not installed" in trouble:
+        raise MissingExtraError("scann", "scann", "ScaNN")
+    if trouble is not None:
+        raise SearchError(f"ScaNN cannot run: {trouble}.", hint="use Faiss() or BruteForce().")
+    from scann.scann_ops.py import scann_ops_pybind
+
+    return scann_ops_pybind
+
+
+@dataclass(frozen=True)
+class _Settings:
+    leaves: int | None = None
+    leaves_to_search: int | None = None
+    reorder: int | None = None
+    anisotropic: float = 0.2
+    seed: int = 0
+
+
+class ScaNN(ApproximateIndex):
+    """ScaNN over all candidates, with their exact vectors kept beside for filters and live changes.
+
+    Args:
+        leaves: partitions; by default 2·√n, and none below 20,000 candidates.
+        leaves_to_search: partitions searched per query; by default one in twenty, at least a hundred.
+        reorder: candidates re-ranked exactly per query; by default between 200 and 2,000, near 1.5·√n.
+        anisotropic: threshold of the anisotropic quantisation loss.
+        seed: of its clusterings.
+
+    Changes are searched exactly until ``rebuild()``: see ``churn``.
+
+    Example:
+        >>> index = ScaNN(leaves=2000, leaves_to_search=100).build(vectors)  # doctest: +SKIP
+        >>> index.search(queries, k=10).row(0)  # doctest: +SKIP
+    """
+
+    kind: ClassVar[str] = "scann"
+
+    def __init__(
+        self,
+        leaves: int | None = None,
+        leaves_to_search: int | None = None,
+        reorder: int | None = None,
+        anisotropic: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("leaves", leaves), ("leaves_to_search", leaves_to_search), ("reorder", reorder)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigError(f"ScaNN's {name} is {value!r}; an integer of at least 1 was expected.")
+        if leaves is not None and leaves_to_search is not None and leaves_to_search > leaves:
+            raise ConfigError(f"leaves_to_search is {leaves_to_search}; at most leaves, {leaves}, was expected.")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise ConfigError(f"ScaNN's seed is {seed!r}; an integer from 0 to 2^31 − 1 was expected.")
+        super().__init__(_Settings(leaves, leaves_to_search, reorder, float(anisotropic), seed))
+
+    def _leaves(self, n: int) -> int:
+        """Partitions for ``n`` candidates; 0 for none."""
+        if self._settings.leaves is not None:
+            return min(int(self._settings.leaves), n) if n >= _TINY else 0
+        return 0 if n < _FLAT else round(2 * math.sqrt(n))
+
+    def _leaves_to_search(self, n: int) -> int:
+        leaves = self._leaves(n)
+        chosen: int = self._settings.leaves_to_search or max(100, leaves // 20)
+        return min(leaves, chosen)
+
+    def _rerank(self, n: int, k: int) -> int:
+        chosen: int = self._settings.reorder or min(2000, max(200, round(1.5 * math.sqrt(n))))
+        return min(n, max(chosen, k))
+
+    def _train(self, vectors: Floats) -> Any:
+        n, dim = vectors.shape
+        library = _scann()
+        builder = library.builder(vectors, 10, "dot_product")
+        if self._leaves(n):
+            builder.tree(self._leaves(n), self._leaves_to_search(n), min_partition_size=1)
+        if n < _TINY:
+            builder.score_brute_force()
+        else:
+            builder.score_ah(min(2, dim), anisotropic_quantization_threshold=self._settings.anisotropic)
+            builder.reorder(self._rerank(n, 10))
+        config = builder.create_config()
+        for part in ("partitioning {", "asymmetric_hash {"):
+            config = config.replace(part, f"{part} clustering_seed: {self._settings.seed}")
+        with without_native_log():
+            return library.create_searcher(vectors, config)
+
+    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats]:
+        n = native.size()
+        leaves = min(self._leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
+        rerank = -1 if n < _TINY else width.rerank
+        if queries.shape[0] == 1:
+            positions, scores = native.search(queries[0], width.results, rerank, leaves)
+            return positions.astype(np.int64)[None, :], scores[None, :]
+        search = native.search_batched if queries.shape[0] < 64 else native.search_batched_parallel
+        positions, scores = search(queries, width.results, rerank, leaves)
+        return np.where(np.isnan(scores), -1, positions.astype(np.int64)), scores
+
+    def _write_native(self, native: Any, writer: Writer) -> None:
+        folder = writer.scratch / _PREFIX
+        folder.mkdir()
+        native.serialize(str(folder), True)
+        for path in folder.iterdir():
+            if path.name == "dataset.npy" or path.name not in {*_ASSETS, _CONFIG}:
+                path.unlink()
+        writer.adopt(folder, _PREFIX)
+
+    def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
+        library = _scann()
+        paths = {name: reader.path(f"{_PREFIX}/{name}") for name in reader.roles(_PREFIX)}
+        if _CONFIG not in paths or not set(paths) <= {*_ASSETS, _CONFIG}:
+            raise BundleError(f"{reader.folder} does not hold the files of a ScaNN index.")
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(paths.pop(_CONFIG), Path(folder) / _CONFIG)
+            paths["dataset.npy"] = reader.path("vectors")
+            assets = "".join(
+                f'assets {{ asset_type: {_ASSETS[name]} asset_path: "{_quoted(path)}" }}\n'
+                for name, path in paths.items()
+            )
+            try:
+                with without_native_log():
+                    searcher = library.ScannSearcher(library.scann_pybind.ScannNumpy(folder, assets))
+            except Exception as error:
+                raise BundleError(f"ScaNN cannot load {reader.folder}: {error}") from None
+        if searcher.size() != snapshot.base.ids.size:
+            raise BundleError(f"{reader.folder} holds {searcher.size()} codes for {snapshot.base.ids.size} vectors.")
+        return searcher
+
+    def _native_bytes(self, snapshot: Snapshot) -> int:
+        n, dim = snapshot.base.vectors.shape
+        codes = 0 if n < _TINY else math.ceil(dim / 2) // 2 + 1
+        return int(n * (4 * dim + codes + (4 if self._leaves(n) else 0)) + self._leaves(n) * dim * 4)
+
+
+def _quoted(path: Path) -> str:
+    """The path as a protobuf text string holds it, whatever its characters."""
+    return "".join(
+        chr(byte) if 32 < byte < 127 and byte not in b'"\\' else f"\\{byte:03o}" for byte in os.fsencode(path.resolve())
+    )
