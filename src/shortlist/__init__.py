@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from shortlist.features import (
         Category,
         Discretization,
+        Hashing,
         IntegerLookup,
         MultiCategory,
         Normalization,
         StringLookup,
+        Text,
+        Timestamp,
+        Vector,
     )
     from shortlist.index import BruteForce, Faiss, ScaNN
     from shortlist.loss import Retrieval
@@ -61,6 +65,7 @@ __all__ = [
     "DownloadError",
     "Evaluation",
     "Faiss",
+    "Hashing",
     "History",
     "IntegerLookup",
     "MissingExtraError",
@@ -75,10 +80,13 @@ __all__ = [
     "ShortlistWarning",
     "Split",
     "StringLookup",
+    "Text",
+    "Timestamp",
     "Tower",
     "TrainingError",
     "TwoTower",
     "UnknownQueryError",
+    "Vector",
     "__version__",
     "datasets",
     "evaluate",

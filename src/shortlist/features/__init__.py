@@ -2,9 +2,13 @@
 
 from shortlist.features.encoded import Bags, Codes, Encoded, Floats
 from shortlist.features.feature import Feature, State
+from shortlist.features.hashing import Hashing
 from shortlist.features.lookup import Category, IntegerLookup, StringLookup
 from shortlist.features.multi_category import MultiCategory
 from shortlist.features.numeric import Discretization, Normalization
+from shortlist.features.text import Text
+from shortlist.features.timestamp import Timestamp
+from shortlist.features.vector import Vector
 from shortlist.features.vocabulary import Vocabulary
 
 _KINDS: tuple[type[Feature], ...] = (
@@ -12,8 +16,12 @@ _KINDS: tuple[type[Feature], ...] = (
     IntegerLookup,
     Category,
     MultiCategory,
+    Hashing,
+    Text,
     Normalization,
     Discretization,
+    Timestamp,
+    Vector,
 )
 
 FEATURE_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in _KINDS}
@@ -28,10 +36,14 @@ __all__ = [
     "Encoded",
     "Feature",
     "Floats",
+    "Hashing",
     "IntegerLookup",
     "MultiCategory",
     "Normalization",
     "State",
     "StringLookup",
+    "Text",
+    "Timestamp",
+    "Vector",
     "Vocabulary",
 ]

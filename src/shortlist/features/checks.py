@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError, DataError
 from shortlist.features.feature import Feature
 
-__all__ = ["MAX_ROWS", "as_text", "check_count", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
+__all__ = ["MAX_ROWS", "as_text", "check_count", "check_dim", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
 
 MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
 
 
-def check_count(feature: Feature, option: str, value: int | None, least: int = 1) -> None:
-    """Raises ConfigError for an option that is neither None nor a whole number from ``least`` on."""
-    if value is None:
-        return
+def check_dim(feature: Feature) -> None:
+    """Raises ConfigError for a ``dim`` that no embedding can have; None stands for the tower's."""
+    if feature.dim is not None:
+        check_count(feature, "dim", feature.dim)
+
+
+def check_count(feature: Feature, option: str, value: int, least: int = 1) -> None:
+    """Raises ConfigError for an option that is not a whole number from ``least`` on."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(
             f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number from {least} on."

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from shortlist.errors import DataError
-from shortlist.features.checks import as_text, check_count, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
 from shortlist.features.vocabulary import Vocabulary
@@ -25,7 +25,7 @@ class _Lookup:
     ) -> None:
         self.column = column
         self.dim = dim
-        check_count(self, "dim", dim)
+        check_dim(self)
         self.vocabulary: Vocabulary | None = None
         if vocabulary is not None:
             values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from shortlist.errors import ConfigError
-from shortlist.features.checks import as_text, check_count, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.members import Members, bags_of, members_of
@@ -45,7 +45,7 @@ class MultiCategory:
         self.column = column
         self.separator = separator
         self.dim = dim
-        check_count(self, "dim", dim)
+        check_dim(self)
         if separator == "":
             raise ConfigError(f"{self!r} got an empty separator; a text such as '|' was expected.")
         self.vocabulary: Vocabulary | None = None

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
-from shortlist.features.checks import check_count, finite, not_fitted, nothing_to_learn
+from shortlist.features.checks import check_count, check_dim, finite, not_fitted, nothing_to_learn
 from shortlist.features.encoded import Codes, Floats
 from shortlist.features.feature import State
 
@@ -137,8 +137,8 @@ class Discretization:
         self.column = column
         self.dim = dim
         self.bins = 10 if bins is None else bins
-        check_count(self, "dim", dim)
-        check_count(self, "bins", bins, least=2)
+        check_dim(self)
+        check_count(self, "bins", self.bins, least=2)
         if bins is not None and boundaries is not None:
             raise ConfigError(f"{self!r} got both bins= and boundaries=; give one of them.")
         self._given = boundaries is not None
