@@ -2,13 +2,15 @@
 
 1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
 2. The native index is asked for more candidates than k, in proportion to what the filters take away.
-3. A query left with fewer than ``min(k, eligible)`` is asked again, four times as wide; then it is searched exactly.
+3. A query left with fewer than ``min(k, eligible)`` is asked again, wider, and at last searched exactly.
 4. What remains is scored as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +26,6 @@ __all__ = ["ApproximateIndex", "Width"]
 
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
 _PART = 0.1  # or up to this part of all
-_TRIES = 3
 _SPARE = 8  # results asked for beyond k, to order near ties by their exact scores
 
 
@@ -59,29 +60,40 @@ class ApproximateIndex(LiveIndex):
             return base.search(request, filters)
         if filters.excluded is not None:
             filters = replace(filters, excluded=base.distinct(filters.excluded))
-        wanted = np.minimum(filters.eligible(n, m), request.k)
-        open_ = filters.mask(n)
+        return self._widening(snapshot, request, filters, n / free)
+
+    def _widening(self, snapshot: Snapshot, request: Request, filters: Filters, effort: float) -> Found:
+        base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
+        eligible, open_ = filters.eligible(n, m), filters.mask(n)
         pending, parts = np.arange(m), []
-        for attempt in range(_TRIES):
-            width = self._width(request.k, n, n / free * 4**attempt, filters)
+        for width, enough in self._widths(request.k, n, effort, filters):
             rows, part = _sub(request, filters, pending)
-            found = self._candidates(snapshot, rows, part, open_, width)
-            short = np.bincount(found.rows, minlength=pending.size) < wanted[pending]
+            found, kept = self._candidates(snapshot, rows, part, open_, width)
+            short = kept < np.minimum(eligible[pending], enough)
             parts.append(_renumber(found, pending, ~short))
             pending = pending[short]
-            if pending.size == 0 or width.results >= n:
+            if pending.size == 0:
                 break
         if pending.size:
             rows, part = _sub(request, filters, pending)
-            found = base.search(rows, part)
-            parts.append(_renumber(found, pending, np.ones(pending.size, bool)))
+            parts.append(_renumber(base.search(rows, part), pending, np.ones(pending.size, bool)))
         return parts[0] if len(parts) == 1 else best(join(parts), m, request.k)
 
-    def _width(self, k: int, n: int, effort: float, filters: Filters) -> Width:
+    def _widths(self, k: int, n: int, effort: float, filters: Filters) -> Iterator[tuple[Width, int]]:
+        """How far to look, wider each time, and how many must pass the filters for that to do."""
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
-        rerank = min(n, int(max(self._rerank(n, k), 4 * k + taken) * effort))
-        plain = filters.excluded is None and effort == 1.0
-        return Width(min(n, k + _SPARE) if plain else rerank, rerank, effort)
+        rerank = self._rerank(n, k)
+        first = min(n, math.ceil(rerank * effort))
+        if taken == 0 and effort == 1.0:
+            yield Width(min(n, k + _SPARE), first, effort), k
+        else:
+            # Seen items are often the very best: then half of what was re-ranked, or more, is lost.
+            yield Width(first, first, effort), max(k, rerank // 2) if taken else k
+        for factor in (4, 16):
+            wide = min(n, math.ceil((rerank + taken) * effort * (factor // 4 if taken else factor)))
+            yield Width(wide, wide, effort * factor), k
+            if wide == n:
+                return
 
     def _candidates(
         self,
@@ -90,32 +102,39 @@ class ApproximateIndex(LiveIndex):
         filters: Filters,
         open_: npt.NDArray[np.bool_] | None,
         width: Width,
-    ) -> Found:
-        """The best that the native index offers and the filters let through."""
+    ) -> tuple[Found, Ints]:
+        """The best that the native index offers and the filters let through, and how many those are per query.
+
+        Where most of the first few pass, the rest need no look: they count as passing.
+        """
         base, k, m = snapshot.base, request.k, request.queries.shape[0]
         positions, rough = self._probe(snapshot.native, request.queries, width)
-        head = min(positions.shape[1], 2 * k + 64) if rough is not None else positions.shape[1]
-        while True:
-            keep = _keep(positions[:, :head], filters, open_, base.ids.size)
-            if head == positions.shape[1] or bool((keep.sum(axis=1) >= k).all()):
-                break
-            head = positions.shape[1]
+        results = positions.shape[1]
+        head = min(results, 2 * k + 64) if rough is not None else results
+        keep = _keep(positions[:, :head], filters, open_, base.ids.size)
+        kept = keep.sum(axis=1)
+        if head < results and bool((kept >= max(k, head // 2)).all()):
+            kept += results - head
+        elif head < results:
+            head = results
+            keep = _keep(positions, filters, open_, base.ids.size)
+            kept = keep.sum(axis=1)
         if rough is not None:
             slack = tolerance(request.norms, base.max_norm, snapshot.dim)
             keep &= _near_best(rough[:, :head], keep, k, slack)
         rows, columns = np.divmod(np.flatnonzero(keep), head)
         chosen = positions[rows, columns]
         scores = pair_scores(request.queries, base.vectors, rows, chosen)
-        return best(Found(rows, chosen, scores), m, k)
+        return best(Found(rows, chosen, scores), m, k), kept
 
 
 def _keep(positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None, size: int) -> npt.NDArray[np.bool_]:
-    """Which of ``[queries, results]`` are there and pass the filters."""
+    """Which of ``[queries, results]`` are there and pass the filters, whose pairs are sorted."""
     keep = positions >= 0
     if open_ is not None:
         keep &= open_[positions]
     if filters.excluded is not None:
-        taken = np.sort(filters.excluded.rows * size + filters.excluded.positions)
+        taken = filters.excluded.rows * size + filters.excluded.positions
         keys = positions + np.arange(positions.shape[0])[:, None] * size
         keep &= ~member(taken, keys.ravel()).reshape(keep.shape)
     return keep

@@ -20,6 +20,8 @@ __all__ = ["Found", "Pairs", "best", "join", "pair_scores", "tolerance", "top"]
 _ROWS = 1024  # queries in a block
 _SCORES = 1 << 22  # scores in a block of several queries
 _COLUMNS = 1 << 18  # candidates in a block, at most
+_LEAST = 1024  # candidates in a block, at least
+_BUDGET = 1 << 16  # candidates held before only the best are kept
 _PAIRS = 1 << 14  # pairs scored in float64 at a time
 _LOWEST = np.float32(-3.0e38)  # below any score, above −inf
 
@@ -200,8 +202,8 @@ class _Block:
     def run(self) -> Found:
         m = self.queries.shape[0]
         n = self.vectors.shape[0] if self.allowed is None else self.allowed.size
-        step = min(_COLUMNS, max(1024, _SCORES // m))
-        budget = max(4 * m * self.k, 1 << 16)
+        step = min(_COLUMNS, max(_LEAST, _SCORES // m))
+        budget = max(4 * m * self.k, _BUDGET)
         masks = self._masks() if n > step else self.excluded
         floor = np.full(m, -np.inf, np.float32)
         held: list[Found] = []

@@ -26,6 +26,8 @@ class Lookup:
 
     @functools.cached_property
     def _consecutive(self) -> bool:
+        if int(self.ids[-1]) - int(self.ids[0]) != self.ids.size - 1:
+            return False
         return bool((self.ids[1:] - self.ids[:-1] == 1).all())
 
     @functools.cached_property

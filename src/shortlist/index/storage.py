@@ -11,8 +11,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ __all__ = ["FORMAT", "Reader", "Writer"]
 FORMAT = 1
 _INDEX = "index.json"
 _CHUNK = 1 << 24
+_OURS = re.compile(r"-[0-9a-f]{12}(\.\w+)?$")  # a name that a save has given
+_SCRATCH, _STALE = ".writing-", 3600.0  # a scratch folder left for so many seconds belongs to nobody
 _HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
 
 
@@ -58,7 +62,7 @@ class Writer:
         self.folder = folder
         self.files: dict[str, dict[str, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self.scratch = folder / f".writing-{secrets.token_hex(6)}"
+        self.scratch = folder / f"{_SCRATCH}{secrets.token_hex(6)}"
 
     def __enter__(self) -> Writer:
         self.scratch.mkdir()
@@ -89,7 +93,6 @@ class Writer:
 
     def commit(self, header: dict[str, Any]) -> None:
         """Makes the new files the index, and removes those of the old one."""
-        old = _names(self.folder)
         content = {"format": FORMAT, **header, "files": self.files}
         text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, sort_keys=True)
         path = self.scratch / _INDEX
@@ -100,18 +103,17 @@ class Writer:
         _sync(self.folder)
         os.replace(path, self.folder / _INDEX)
         _sync(self.folder)
-        for name in old - {entry["name"] for entry in self.files.values()}:
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files of the index before, and what saves that were killed have left."""
+        current = {entry["name"] for entry in self.files.values()}
+        for path in self.folder.iterdir():
             with contextlib.suppress(OSError):
-                (self.folder / name).unlink()
-
-
-def _names(folder: Path) -> set[str]:
-    """Names of the files of the index now in ``folder``; none where there is no readable one."""
-    try:
-        files = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["files"]
-        return {name for entry in files.values() if _plain(name := entry["name"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set()
+                if _OURS.search(path.name) and path.name not in current:
+                    path.unlink()
+                elif path.name.startswith(_SCRATCH) and path.stat().st_mtime < time.time() - _STALE:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _plain(name: object) -> bool:
@@ -128,6 +130,15 @@ class Reader:
     def __init__(self, folder: Path, verify: bool = True) -> None:
         self.folder = folder
         self.header = self._header()
+        try:
+            self._check_all(verify)
+        except BundleError:
+            before, self.header = self.header, self._header()
+            if self.header == before:
+                raise
+            self._check_all(verify)  # another process has saved meanwhile
+
+    def _check_all(self, verify: bool) -> None:
         for _, entry in self._entries():
             self._check(entry, verify)
 
