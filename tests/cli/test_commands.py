@@ -79,11 +79,19 @@ def test_evaluate_reports_both_scorers(bundle: Path, folder: Path) -> None:
         (("recommend", "nowhere.shortlist", "1"), 1, "nowhere.shortlist"),
         (("recommend", "my.shortlist", "seven"), 1, "'seven' came"),
         (("recommend", "my.shortlist"), 2, "Missing argument"),
-        (("recommend", "my.shortlist", "1", "--k", "0"), 1, "hint"),
+        (("recommend", "my.shortlist", "1", "--k", "0"), 1, "at least 1"),
         (("evaluate", "my.shortlist", "test.csv", "--k", "ten"), 1, "whole numbers"),
-        (("train", "choices.csv", "--query", "raeder", "--candidate", "book", "--out", "x"), 1, "did you mean 'reader'"),
+        (
+            ("train", "choices.csv", "--query", "raeder", "--candidate", "book", "--out", "x"),
+            1,
+            "did you mean 'reader'",
+        ),
         (("train", "none.csv", "--query", "a", "--candidate", "b", "--out", "x"), 1, "none.csv"),
-        (("train", "choices.csv", "--query", "reader", "--candidate", "book", "--out", "my.shortlist"), 1, "--overwrite"),
+        (
+            ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--out", "my.shortlist"),
+            1,
+            "--overwrite",
+        ),
         (
             ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--out", "x", "--recipe", "tutorail"),
             1,

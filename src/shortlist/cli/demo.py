@@ -56,7 +56,7 @@ class _Demo:
     def run(self) -> None:
         started = time.perf_counter()
         with self._timed("imports", "loading the library"):
-            import shortlist  # noqa: F401
+            import shortlist
             import shortlist.train  # noqa: F401
         data = self._show_data()
         train, test = self._show_split(data)
@@ -155,7 +155,9 @@ class _Demo:
             self._show_list("ScaNN", approximate)
             overlap = approximate.ann_overlap(k=10)
         click.echo(f"  Over all users ScaNN found {overlap:.1%} of the exact top 10.")
-        click.echo("  (A catalogue this small is searched exactly by default; ScaNN is for ten thousand candidates and more.)")
+        click.echo(
+            "  (A catalogue this small is searched exactly by default; ScaNN is for ten thousand candidates and more.)"
+        )
         self.figures["ann"] = {"overlap_10": overlap}
         return exact
 

@@ -28,7 +28,9 @@ def command(bundle: Path, test: Path, ks: str, as_json: bool) -> None:
     try:
         cuts = tuple(int(k) for k in ks.split(","))
     except ValueError:
-        raise ConfigError(f"--k is {ks!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100") from None
+        raise ConfigError(
+            f"--k is {ks!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100"
+        ) from None
     recommender = sl.Recommender.load(bundle)
     catalogue = recommender.model.catalogue
     data = sl.Dataset(

@@ -17,4 +17,5 @@ def index_named(name: str) -> Index | None:
     kinds = {"exact": sl.BruteForce, "scann": sl.ScaNN, "faiss": sl.Faiss}
     if name not in kinds:
         raise ConfigError(f"there is no index {name!r}.", hint=did_you_mean(name, ["auto", *kinds]))
-    return kinds[name]()
+    index: Index = kinds[name]()
+    return index

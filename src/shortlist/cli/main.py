@@ -65,7 +65,9 @@ def _listing() -> bool:
     return not arguments or arguments[0] in ("--help", "-h")
 
 
-@click.group(cls=_Lazy, invoke_without_command=True, help=PURPOSE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Lazy, invoke_without_command=True, help=PURPOSE, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="shortlist")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -87,14 +89,21 @@ def main() -> None:
 
 
 def _complain(label: str, message: str, hint: str | None) -> None:
-    colour = {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
+    colour = (
+        {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
+    )
     click.echo(f"{click.style(label, fg=colour, bold=True) if colour else label}: {message}", err=True)
     if hint:
         click.echo(f"{click.style('hint', fg='cyan') if colour else 'hint'}: {hint}", err=True)
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: Any = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: Any = None,
 ) -> None:
     if issubclass(category, ShortlistWarning):
         text, _, hint = str(message).partition("\nhint: ")

@@ -26,7 +26,9 @@ def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, as_j
     import shortlist as sl
 
     recommender = sl.Recommender.load(bundle)
-    found = recommender.recommend(typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen)
+    found = recommender.recommend(
+        typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen
+    )
     if as_json:
         print_json(found.to_dicts())
         return

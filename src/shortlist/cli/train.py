@@ -18,14 +18,18 @@ __all__ = ["command"]
 @click.argument("interactions", type=click.Path(path_type=Path))
 @click.option("--query", required=True, help="Column of query ids (who chose).")
 @click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, for example my.shortlist.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, for example my.shortlist."
+)
 @click.option("--time", "timestamp", help="Column of timestamps; the held-out part is then the latest.")
 @click.option("--weight", help="Column of example weights.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table of candidate features; also the catalogue.")
 @click.option("--test", default=0.1, show_default=True, help="Share held out and measured; 0 trains on everything.")
 @click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
+)
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
@@ -61,9 +65,7 @@ def command(
     plan = sl.recipes.load(recipe, changes)
     index = index_named(index_name)
     started = time.perf_counter()
-    data = sl.Dataset(
-        interactions, query, candidate, timestamp, weight, queries=queries, candidates=candidates
-    )
+    data = sl.Dataset(interactions, query, candidate, timestamp, weight, queries=queries, candidates=candidates)
     say(f"read {data!r}")
     for note in data.notes:
         say(f"  {note}")
@@ -71,7 +73,9 @@ def command(
     if test:
         split = (sl.split_by_time if timestamp else sl.split_random)(data, test=test)
         data, held_out = split
-        say(f"held out {len(held_out):,} interactions ({'the latest' if timestamp else 'at random'}), {len(data):,} to train on")
+        say(
+            f"held out {len(held_out):,} interactions ({'the latest' if timestamp else 'at random'}), {len(data):,} to train on"
+        )
     with progress("training") as bar:
         model, history = plan.train(
             data, validation=held_out, device=device, on_epoch=epoch_printer(plan.fit.epochs), on_batch=bar

@@ -119,9 +119,7 @@ class Dataset:
                     hint="cast the column, or build a new Dataset",
                 )
         if interactions.is_empty():
-            raise DataError(
-                "the interactions table is empty; expected at least one row.", hint="check the filter"
-            )
+            raise DataError("the interactions table is empty; expected at least one row.", hint="check the filter")
         return self._replaced(interactions)
 
     def _replaced(self, interactions: pl.DataFrame, **cached: NDArray[np.int32]) -> Dataset:

@@ -83,9 +83,7 @@ def pip_download(requirement: str, filename: str, sha256: str, into: Path) -> Pa
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DownloadError(f"pip download {requirement}: {_reason(error)}") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [
-            f"exit status {done.returncode}"
-        ]
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
         raise DownloadError(f"pip download {requirement}: {lines[-1].strip()}")
     path = into / filename
     if not path.is_file():

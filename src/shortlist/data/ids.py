@@ -46,8 +46,7 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
             columns = [v.cast(target) if t.untyped else v for v, t in zip(columns, tables, strict=True)]
     first = columns[0]
     aligned = [first] + [
-        _aligned(values, first.dtype, table, tables[0])
-        for values, table in zip(columns[1:], tables[1:], strict=True)
+        _aligned(values, first.dtype, table, tables[0]) for values, table in zip(columns[1:], tables[1:], strict=True)
     ]
     return [table.frame.with_columns(values) for table, values in zip(tables, aligned, strict=True)]
 
@@ -74,9 +73,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
     require_column(table, column, role)
     values = table.frame[column]
     if len(values) == 0:
-        raise DataError(
-            f"the {table.name} table is empty; expected at least one row.", hint="check how it was made"
-        )
+        raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if values.null_count():
         raise DataError(
             f"the {table.name} table has {values.null_count():,} nulls in {column!r} ({role}); "
@@ -84,7 +81,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
-        return values.cast(pl.String)
+        return pl.Series(values.cast(pl.String))
     if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
         fits = values.is_between(0, 2**64 - 1).all()
         return values.cast(pl.UInt64) if fits else values
@@ -96,9 +93,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
 def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
     if values.dtype.is_float():
         nans = int(values.is_nan().sum())
-        missing = (
-            f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
-        )
+        missing = f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
         hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64))"
         if nans:
             hint = f"drop the missing ids, then {hint}"
@@ -122,7 +117,7 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
     if values.dtype.is_integer() and dtype.is_integer():
         cast = values.cast(dtype, strict=False)
         if cast.null_count() == 0:
-            return cast
+            return pl.Series(cast)
     raise DataError(
         f"{values.name!r} is {dtype} in the {first.name} table and {values.dtype} in the {table.name} table; "
         "expected one type in both.",

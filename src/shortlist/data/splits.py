@@ -90,9 +90,7 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     draws = np.random.Philox(int(seed)).random_raw(len(dataset))  # uint64 [rows]
     border = np.partition(draws, count - 1)[count - 1]
     mask = draws <= border
-    mask[np.flatnonzero(draws == border)[::-1][: int(mask.sum()) - count]] = (
-        False  # equal draws: the earlier rows
-    )
+    mask[np.flatnonzero(draws == border)[::-1][: int(mask.sum()) - count]] = False  # equal draws: the earlier rows
     return _split(dataset, mask, "random")
 
 
@@ -122,7 +120,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     if mask.all() or not mask.any():
         raise ConfigError(
             f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps lie between "
-            f"{times.min()} and {times.max()}.",
+            f"{times.min()!s} and {times.max()!s}.",
             hint="choose a moment after the first of them, and not after the last",
         )
     return _split(dataset, mask, "by time", cut=times.filter(pl.Series(mask)).min())
@@ -245,9 +243,7 @@ def _moment(at: Any, times: pl.Series) -> Any:
         if isinstance(at, (date, datetime)):
             return _like(at, times)
         expected, hint = "a date, a datetime or ISO text", 'for example at="1998-03-01"'
-    raise ConfigError(
-        f"at is {at!r}, and the timestamps are of type {times.dtype}; expected {expected}.", hint=hint
-    )
+    raise ConfigError(f"at is {at!r}, and the timestamps are of type {times.dtype}; expected {expected}.", hint=hint)
 
 
 def _parsed(text: str) -> Any:

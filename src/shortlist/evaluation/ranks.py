@@ -2,6 +2,9 @@
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
 candidates at or above each pair's own score are counted; ties count against the model.
+
+The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
+order of its own. A score that comes as near to a pair's own as rounding can bring it is therefore a tie.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ __all__ = ["Hidden", "ranks"]
 TILE_ELEMENTS = 1 << 20
 COLUMNS = 1 << 12
 PAIRS = 512
+PRODUCTS = 1 << 14
 
 
 class Hidden(NamedTuple):
@@ -32,11 +36,13 @@ def ranks(
 ) -> Tensor:
     """Rank of each pair, int64 ``[pairs]``: 1 + the number of other candidates that score as high or higher.
 
+    "As high" is up to the rounding of the dot product.
+
     query: ``[queries, dim]``; candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in
     them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
     recommended and gets rank ``candidates + 1``. A pair with ``pair_candidate`` −1 (not in the catalogue) likewise.
 
-    Raises TrainingError where a vector is not finite, naming the first.
+    Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
     """
     _check_finite("query", query)
     _check_finite("candidate", candidate)
@@ -80,7 +86,7 @@ def _count_above(
     """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
     columns = buffers.scores.shape[1]
     one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
-    thresholds = _own_scores(query, candidate, pair_query, own.clamp(min=0))  # [pairs]
+    thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0))  # [pairs]
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
@@ -110,14 +116,25 @@ def _count_above(
     return above
 
 
-def _own_scores(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor) -> Tensor:
-    """The score of each pair ``[pairs]``, by the same matrix product as all other scores, so that ties are equal."""
-    return torch.cat(
-        [
-            torch.mm(query[rows], candidate[columns].T).diagonal()
-            for rows, columns in zip(pair_query.split(PAIRS), own.split(PAIRS), strict=True)
-        ]
-    )
+def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor) -> Tensor:
+    """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding.
+
+    Two sums of the same products, whatever their order, differ by at most ``dim · eps · Σ|q_k c_k|`` (Higham 2002,
+    "Accuracy and stability of numerical algorithms", §3.1); a single product has no order.
+    """
+    dim = query.shape[1]
+    margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps
+    parts = []
+    for rows, columns in zip(pair_query.split(PRODUCTS), own.split(PRODUCTS), strict=True):
+        products = query[rows] * candidate[columns]  # [pairs, dim]
+        parts.append(products.sum(1) - margin * products.abs().sum(1))
+    thresholds = torch.cat(parts)
+    if not torch.isfinite(thresholds).all():
+        raise TrainingError(
+            f"scores of {int((~torch.isfinite(thresholds)).sum()):,} pairs are too large for {query.dtype}.",
+            hint="the training diverged: lower the learning rate, or raise the temperature",
+        )
+    return thresholds
 
 
 def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int) -> Tensor:

@@ -12,7 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ __all__ = ["ApproximateIndex", "Width"]
 
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
 _PART = 0.1  # or up to this part of all
+_LOST = 64  # results asked for beyond 2·k where some will be filtered out
 _SPARE = 8  # results asked for beyond k, to order near ties by their exact scores
 
 
@@ -41,8 +42,11 @@ class Width:
 class ApproximateIndex(LiveIndex):
     """An index that looks at some of the candidates.
 
-    A kind gives ``_probe`` and ``_rerank``, the number of candidates it re-ranks when no filter is set.
+    A kind gives ``_probe``, ``_rerank``, the number of candidates it re-ranks when no filter is set, and
+    ``_ranks``: whether the order of what ``_probe`` returns is exact.
     """
+
+    _ranks: ClassVar[bool] = True
 
     @abstractmethod
     def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
@@ -84,13 +88,12 @@ class ApproximateIndex(LiveIndex):
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
         rerank = self._rerank(n, k)
         first = min(n, math.ceil(rerank * effort))
-        if taken == 0 and effort == 1.0:
-            yield Width(min(n, k + _SPARE), first, effort), k
-        else:
-            # Seen items are often the very best: then half of what was re-ranked, or more, is lost.
-            yield Width(first, first, effort), max(k, rerank // 2) if taken else k
+        spare = _SPARE if taken == 0 and effort == 1.0 else k + _LOST
+        results = min(first, math.ceil((k + spare) * effort)) if self._ranks else first
+        # Seen items are often the very best. Where they are half of what came back, more may have been lost.
+        yield Width(results, first, effort), max(k, results // 2) if taken else k
         for factor in (4, 16):
-            wide = min(n, math.ceil((rerank + taken) * effort * (factor // 4 if taken else factor)))
+            wide = min(n, math.ceil((rerank * factor + taken) * effort))
             yield Width(wide, wide, effort * factor), k
             if wide == n:
                 return
@@ -103,29 +106,17 @@ class ApproximateIndex(LiveIndex):
         open_: npt.NDArray[np.bool_] | None,
         width: Width,
     ) -> tuple[Found, Ints]:
-        """The best that the native index offers and the filters let through, and how many those are per query.
-
-        Where most of the first few pass, the rest need no look: they count as passing.
-        """
+        """The best that the native index offers and the filters let through, and how many those are per query."""
         base, k, m = snapshot.base, request.k, request.queries.shape[0]
-        positions, rough = self._probe(snapshot.native, request.queries, width)
-        results = positions.shape[1]
-        head = min(results, 2 * k + 64) if rough is not None else results
-        keep = _keep(positions[:, :head], filters, open_, base.ids.size)
-        kept = keep.sum(axis=1)
-        if head < results and bool((kept >= max(k, head // 2)).all()):
-            kept += results - head
-        elif head < results:
-            head = results
-            keep = _keep(positions, filters, open_, base.ids.size)
-            kept = keep.sum(axis=1)
-        if rough is not None:
-            slack = tolerance(request.norms, base.max_norm, snapshot.dim)
-            keep &= _near_best(rough[:, :head], keep, k, slack)
-        rows, columns = np.divmod(np.flatnonzero(keep), head)
+        positions, scores = self._probe(snapshot.native, request.queries, width)
+        keep = _keep(positions, filters, open_, base.ids.size)
+        kept: Ints = keep.sum(axis=1)
+        if scores is not None:
+            keep &= _near_best(scores, keep, k, tolerance(request.norms, base.max_norm, snapshot.dim))
+        rows, columns = np.divmod(np.flatnonzero(keep), positions.shape[1])
         chosen = positions[rows, columns]
-        scores = pair_scores(request.queries, base.vectors, rows, chosen)
-        return best(Found(rows, chosen, scores), m, k), kept
+        exact = pair_scores(request.queries, base.vectors, rows, chosen)
+        return best(Found(rows, chosen, exact), m, k), kept
 
 
 def _keep(positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None, size: int) -> npt.NDArray[np.bool_]:

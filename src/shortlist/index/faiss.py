@@ -63,6 +63,7 @@ class Faiss(ApproximateIndex):
     """
 
     kind: ClassVar[str] = "faiss"
+    _ranks: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import mmap
+import os
+import warnings
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import polars as pl
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from numpy.typing import NDArray
 
 from shortlist._public import __version__
-from shortlist.errors import BundleError
-from shortlist.index import Index, Lists, load_index
-from shortlist.recommender.folder import FORMAT, Golden, Manifest, read_manifest, write_folder
+from shortlist.errors import BundleError, ConfigError, MissingExtraError, ShortlistError, ShortlistWarning
+from shortlist.index import BruteForce, Index, Lists, load_index
+from shortlist.recommender.folder import Tensors, verified, write_folder
+from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, TableEntry
 from shortlist.recommender.state import ModelFiles, State, fingerprint
+from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
@@ -26,151 +31,257 @@ if TYPE_CHECKING:
 
 __all__ = ["build_model", "load", "save"]
 
-GOLDEN_QUERIES = 4
-GOLDEN_K = 10
-COUNT = "__shortlist_count"
-KNOWN = "__shortlist_known"
-
-Parts = tuple[State, Index, str, tuple[str, ...], str, str, dict[str, Any]]
+QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
+VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
+CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
+INDEX = "index"
 
 
-def save(recommender: Recommender, path: Path, overwrite: bool, metadata: dict[str, Any]) -> None:
+def save(recommender: Recommender, path: Path, overwrite: bool, metadata: Mapping[str, Any]) -> None:
     """Write the bundle, load it back, and put it in place only if it answers the same to the last bit."""
     state = recommender._state
-    golden_vectors = _golden_vectors(recommender)
-    golden = _golden(recommender.index, golden_vectors)
+    _check_unchanged(recommender)
+    rows = golden_rows(state, recommender.cold_start)
+    vectors = golden_vectors(recommender, rows)
+    golden = recorded(recommender, rows, vectors)
+    plain = _plain(metadata)
 
-    def fill(folder: Path) -> Manifest:
-        _write_state(state, golden_vectors, folder)
-        recommender.index.save(folder / "index")
-        return Manifest(
-            format=FORMAT,
+    def fill(folder: Path) -> tuple[Manifest, Tensors]:
+        tables, tensors = _write_state(state, vectors, folder)
+        recommender.index.save(folder / INDEX)
+        manifest = Manifest(
             library=__version__,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             fingerprint=recommender.fingerprint,
-            query=state.query,
-            candidate=state.candidate,
-            cold_start=recommender.cold_start,
-            fallback=list(recommender.fallback),
-            index=recommender.index.kind,
+            dim=int(state.vectors.shape[1]),
+            queries=tables[QUERIES],
+            candidates=tables[CANDIDATES],
+            reads=list(state.reads),
+            cold_start=recommender.cold_start,  # type: ignore[arg-type]
+            fallback=list(recommender.fallback),  # type: ignore[arg-type]
+            index=recommender.index.settings(),
             reason=recommender.reason,
             golden=golden,
-            metadata=json.loads(json.dumps(metadata, default=str)),
-            files={},
+            metadata=plain,
         )
+        return manifest, tensors
 
     def check(folder: Path) -> None:
-        if _golden(load(folder)[1], golden_vectors) != golden:
-            raise BundleError("the bundle just written does not answer as the recommender does; it was not kept.")
+        from shortlist.recommender.recommender import Recommender
+
+        again = object.__new__(Recommender)
+        load(again, folder, None)
+        if recorded(again, rows, vectors) != golden or again.fingerprint != recommender.fingerprint:
+            raise BundleError("the bundle just written does not answer as this recommender does; it was not kept.")
 
     write_folder(path, overwrite, fill, check)
 
 
-def load(path: Path) -> Parts:
-    """Everything a recommender needs, verified; see ``Recommender.load``."""
-    manifest = read_manifest(path)
+def load(target: Recommender, path: Path, modules: Mapping[str, Any] | None) -> None:
+    """Fill ``target`` from the bundle at ``path``; see ``Recommender.load``."""
+    root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
+    manifest = verified(root)
     try:
-        state, golden_vectors = _read_state(manifest, path)
-        index = load_index(path / "index", verify=False)
-    except (OSError, KeyError, ValueError, TypeError, SafetensorError, pl.exceptions.PolarsError) as error:
+        state, vectors = _read_state(manifest, root)
+        index, reason = _read_index(manifest, root, state)
+    except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"the bundle {str(path)!r} is not complete: {error}.", hint="save it again") from error
-    if fingerprint(state, index.vectors) != manifest.fingerprint:
-        raise BundleError(
-            f"model and index of {str(path)!r} are not of one training.", hint="save the bundle again from the model"
-        )
-    _check_golden(path, manifest.golden, _golden(index, golden_vectors))
-    return (
-        state,
-        index,
-        manifest.cold_start,
-        tuple(manifest.fallback),
-        manifest.reason,
-        manifest.fingerprint,
-        manifest.metadata,
+        raise BundleError(f"the bundle {str(path)!r} cannot be read: {error.message}", hint=SAVE_AGAIN) from error
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
+        raise BundleError(f"the bundle {str(path)!r} cannot be read: {error}.", hint=SAVE_AGAIN) from error
+    target._fill(
+        state, index, manifest.cold_start, manifest.fallback, reason, manifest.fingerprint, manifest.metadata, modules
     )
+    _replay(target, manifest, vectors, path, stands_in=reason != manifest.reason)
 
 
 def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
     """The stored model, on torch."""
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("torch", "train", "the two-tower model itself") from missing
     from shortlist.model import Catalogue, ModelState, model_from_state
 
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
     catalogue = Catalogue(state.query, state.candidate, state.queries, state.candidates, state.counts, state.known)
-    return model_from_state(ModelState(state.model.config, tensors, state.model.series), catalogue, modules)
+    return model_from_state(ModelState(state.model.config, tensors, state.model.series()), catalogue, modules)
 
 
-def _write_state(state: State, golden_vectors: np.ndarray[Any, Any], folder: Path) -> None:
+# Writing.
+
+
+def _check_unchanged(recommender: Recommender) -> None:
+    state, index = recommender._state, recommender.index
+    if fingerprint(state) != recommender.fingerprint:
+        raise ConfigError(
+            "the model was trained further since this recommender was made of it.", hint="make a new Recommender"
+        )
+    if not _of_one_training(index, state):
+        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
+
+
+def _of_one_training(index: Index, state: State) -> bool:
+    rows = np.arange(len(state.vectors), dtype=np.int64)
+    return np.array_equal(index.ids, rows) and np.array_equal(index.vectors, state.vectors)
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """``metadata`` as JSON holds it. ConfigError for what JSON cannot hold."""
+    try:
+        plain = msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=_number))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"metadata holds something that JSON cannot: {error}.") from error
+    return plain  # type: ignore[no-any-return]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__}")
+
+
+def _write_state(
+    state: State, golden: NDArray[np.float32], folder: Path
+) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
     (folder / "model").mkdir()
-    state.queries.with_columns(pl.Series(KNOWN, state.known)).write_parquet(folder / "queries.parquet")
-    state.candidates.with_columns(pl.Series(COUNT, state.counts)).write_parquet(folder / "candidates.parquet")
-    vectors = {"golden": golden_vectors}
+    tables = {
+        QUERIES: _write_table(state.queries, state.query, "known", state.known, folder / QUERIES),
+        CANDIDATES: _write_table(
+            state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
+        ),
+    }
+    vectors = {"candidates": state.vectors, "golden": golden}
     if state.query_vectors is not None and state.unknown_vector is not None:
         vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
-    _save_tensors(vectors, folder / "vectors.safetensors")
-    _save_tensors({"offsets": state.seen.offsets, "values": state.seen.values}, folder / "seen.safetensors")
-    _save_tensors(state.model.tensors, folder / "model" / "weights.safetensors")
-    names = {}
-    for number, (name, series) in enumerate(state.model.series.items()):
-        names[name] = f"series-{number}.parquet"
-        series.rename("value").to_frame().write_parquet(folder / "model" / names[name])
-    config = {"config": state.model.config, "series": names}
-    (folder / "model" / "config.json").write_bytes(msgspec.json.encode(config))
-
-
-def _read_state(manifest: Manifest, path: Path) -> tuple[State, np.ndarray[Any, Any]]:
-    queries = pl.read_parquet(path / "queries.parquet")
-    candidates = pl.read_parquet(path / "candidates.parquet")
-    vectors = load_file(path / "vectors.safetensors")
-    seen = load_file(path / "seen.safetensors")
-    stored = msgspec.json.decode((path / "model" / "config.json").read_bytes())
-    series = {
-        name: pl.read_parquet(path / "model" / Path(file).name)["value"] for name, file in stored["series"].items()
+    files: dict[str, Mapping[str, NDArray[Any]]] = {
+        VECTORS: vectors,
+        SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
+        WEIGHTS: state.model.tensors,
     }
-    files = ModelFiles(stored["config"], load_file(path / "model" / "weights.safetensors"), series)
+    for name, tensors in files.items():
+        write_tensors(folder / name, tensors)
+    series = {}
+    for number, (name, values) in enumerate(state.model.series().items()):
+        series[name] = f"model/series-{number}.parquet"
+        _write_parquet(values.rename("value").to_frame(), folder / series[name])
+    (folder / CONFIG).write_text(json.dumps({"config": state.model.config, "series": series}), encoding="utf-8")
+    return tables, {name: described(tensors) for name, tensors in files.items()}
+
+
+def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
+    while added in table.columns:
+        added += "_"
+    table = table.with_columns(pl.Series(added, values))
+    _write_parquet(table, path)
+    columns = {name: str(kind) for name, kind in table.schema.items()}
+    return TableEntry(id=ids, rows=table.height, columns=columns, added=added)
+
+
+def _write_parquet(table: pl.DataFrame, path: Path) -> None:
+    try:
+        table.write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise BundleError(f"{path.name!r} could not be written: {error}.") from error
+
+
+# Reading.
+
+
+def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float32]]:
+    queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean())
+    candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64())
+    vectors = _read_tensors(manifest, root, VECTORS)
+    seen = _read_tensors(manifest, root, SEEN)
+    stored = json.loads((root / CONFIG).read_bytes())
     state = State(
-        manifest.query,
-        manifest.candidate,
-        queries.drop(KNOWN),
-        candidates.drop(COUNT),
-        candidates[COUNT].to_numpy(),
-        queries[KNOWN].to_numpy(),
-        vectors.get("queries"),
-        vectors.get("unknown"),
-        Lists(seen["offsets"], seen["values"]),
-        files,
+        query=manifest.queries.id,
+        candidate=manifest.candidates.id,
+        queries=queries,
+        candidates=candidates,
+        counts=counts,
+        known=known,
+        reads=tuple(manifest.reads),
+        vectors=_matrix(vectors, "candidates", (candidates.height, manifest.dim)),
+        query_vectors=_matrix(vectors, "queries", (queries.height, manifest.dim)) if "queries" in vectors else None,
+        unknown_vector=_matrix(vectors, "unknown", (manifest.dim,)) if "queries" in vectors else None,
+        seen=Lists(seen["offsets"], seen["values"]),
+        model=ModelFiles(
+            stored["config"], _read_tensors(manifest, root, WEIGHTS), _later(root, manifest, stored["series"])
+        ),
     )
-    return state, vectors["golden"]
+    chosen = state.seen.values
+    if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
+        raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
+    if fingerprint(state) != manifest.fingerprint:
+        raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
+    return state, _matrix(vectors, "golden", (len(manifest.golden), manifest.dim))
 
 
-def _save_tensors(tensors: Mapping[str, np.ndarray[Any, Any]], path: Path) -> None:
-    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:
+    table = pl.read_parquet(path, memory_map=False)
+    columns = {name: str(kind) for name, kind in table.schema.items()}
+    fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
+    if not fits or table.schema.get(entry.added) != added:
+        raise BundleError(f"{path.name!r} is another table than the manifest describes.", hint=SAVE_AGAIN)
+    if table[entry.id].null_count() or table[entry.id].n_unique() != table.height:
+        raise BundleError(f"{path.name!r} has null or repeated ids.", hint=SAVE_AGAIN)
+    return table.drop(entry.added), table[entry.added].to_numpy()
 
 
-def _golden_vectors(recommender: Recommender) -> np.ndarray[Any, Any]:
-    """Vectors of a few known queries and of the unknown one; of candidates where no query vector is stored."""
-    state = recommender._state
-    if state.query_vectors is None or state.unknown_vector is None:
-        return np.array(recommender.index.vectors[:GOLDEN_QUERIES])
-    known = np.flatnonzero(state.known)[: GOLDEN_QUERIES - 1]
-    return np.concatenate([state.query_vectors[known], state.unknown_vector[None]])
+def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:
+    entry = manifest.files.get(name)
+    if entry is None or entry.tensors is None:
+        raise BundleError(f"the manifest does not say what tensors {name!r} holds.", hint=SAVE_AGAIN)
+    return read_tensors(root / name, entry.tensors)
 
 
-def _golden(index: Index, vectors: np.ndarray[Any, Any]) -> list[Golden]:
-    hits = index.search(vectors, GOLDEN_K)
-    return [Golden(rows.tolist(), scores.tolist()) for rows, scores in hits]
+def _matrix(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if name not in tensors or tensors[name].dtype != np.float32 or tensors[name].shape != shape:
+        raise BundleError(f"{VECTORS!r} has no {name!r} of float32 {list(shape)}.", hint=SAVE_AGAIN)
+    return tensors[name]
 
 
-def _check_golden(path: Path, saved: list[Golden], now: list[Golden]) -> None:
-    """BundleError unless the stored requests get the stored answers; scores may differ by rounding between machines."""
-    same = len(saved) == len(now) and all(
-        then.rows == here.rows and np.allclose(then.scores, here.scores, rtol=1e-5, atol=1e-6)
-        for then, here in zip(saved, now, strict=True)
-    )
-    if not same:
+def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable[[], dict[str, pl.Series]]:
+    """Long feature states, read when a model is built. The files are held open: they stay as verified, even if the
+    bundle is replaced meanwhile."""
+    held = {}
+    for name, file in names.items():
+        if file not in manifest.files:
+            raise BundleError(f"{CONFIG!r} names {file!r}, which the manifest does not.", hint=SAVE_AGAIN)
+        with (root / file).open("rb") as stream:
+            held[name] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return lambda: {name: pl.read_parquet(content[:])["value"] for name, content in held.items()}
+
+
+def _read_index(manifest: Manifest, root: Path, state: State) -> tuple[Index, str]:
+    """The stored index and its reason; exact search where its package is missing."""
+    try:
+        index = load_index(root / INDEX, verify=False)
+    except MissingExtraError as missing:
+        reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
+        warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=5)
+        return BruteForce().build(state.vectors), reason
+    if not _of_one_training(index, state):
+        raise BundleError(
+            f"model and index of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+        )
+    return index, manifest.reason
+
+
+def _replay(loaded: Recommender, manifest: Manifest, vectors: NDArray[np.float32], path: Path, stands_in: bool) -> None:
+    """BundleError unless the stored requests get the stored answers."""
+    state, rows = loaded._state, [golden.query for golden in manifest.golden]
+    if not all(-1 <= row < len(state.queries) for row in rows):
+        raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
+    if state.query_vectors is not None:
+        vectors = stored_vectors(state, rows)
+    if stands_in:
+        kept = all(still_true(saved, vector, state) for saved, vector in zip(manifest.golden, vectors, strict=True))
+    else:
+        kept = all(map(same, manifest.golden, recorded(loaded, rows, vectors)))
+    if not kept:
         raise BundleError(
             f"the bundle {str(path)!r} answers its stored requests differently from when it was saved.",
             hint="save it again with this version of shortlist and of the index's library",

@@ -1,158 +1,201 @@
-"""A bundle as a folder of verified files: written beside, fsynced, renamed into place; the manifest comes last."""
+"""A bundle as a folder of verified files: written beside, synced, renamed into place; the manifest comes last."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from shortlist.errors import BundleError
+from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle
+from shortlist.recommender.tensors import TensorEntry
 
-__all__ = ["FORMAT", "FileEntry", "Manifest", "read_manifest", "write_folder"]
+__all__ = ["Tensors", "verified", "write_folder"]
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-MANIFEST_LIMIT = 16 << 20
 CHUNK = 1 << 22
-SAVE_AGAIN = "copy the bundle again, or save it again from the model"
+
+Tensors = Mapping[str, Mapping[str, TensorEntry]]
 
 
-class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Size and sha256 of one file."""
-
-    bytes: int
-    sha256: str
-
-
-class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer to one stored query vector: candidate rows and scores."""
-
-    rows: list[int]
-    scores: list[float]
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle says of itself."""
-
-    format: int
-    library: str
-    created: str
-    fingerprint: str
-    query: str
-    candidate: str
-    cold_start: str
-    fallback: list[str]
-    index: str
-    reason: str
-    golden: list[Golden]
-    metadata: dict[str, Any]
-    files: dict[str, FileEntry]
-
-
-def write_folder(path: Path, overwrite: bool, fill: Callable[[Path], Manifest], check: Callable[[Path], None]) -> None:
+def write_folder(
+    path: Path,
+    overwrite: bool,
+    fill: Callable[[Path], tuple[Manifest, Tensors]],
+    check: Callable[[Path], None],
+) -> None:
     """Let ``fill`` write a new folder beside ``path``, ``check`` it, and rename it into place.
 
-    Whatever goes wrong before the rename leaves ``path`` as it was and nothing beside it. Raises BundleError where
-    ``path`` exists and ``overwrite`` is false, or is something that is no bundle.
+    Whatever goes wrong before the rename leaves ``path`` as it was and nothing beside it; what a killed process left
+    beside it goes with the next save. ``fill`` returns the manifest, and what it says of tensors by file.
+
+    Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no bundle, or the disk refuses.
     """
-    if os.path.lexists(path):
-        if not overwrite:
-            raise BundleError(f"{str(path)!r} is there already.", hint="choose another path, or overwrite=True")
-        if path.is_symlink() or not (path / MANIFEST).is_file():
-            raise BundleError(
-                f"{str(path)!r} is there and is no bundle; it will not be replaced.", hint="choose another path"
-            )
-    if not path.parent.is_dir():
-        raise BundleError(f"the folder {str(path.parent)!r} does not exist.", hint="create it first")
-    for left in path.parent.glob(f".{path.name}.writing-*"):  # of saves that were killed
-        shutil.rmtree(left, ignore_errors=True)
-    scratch = path.parent / f".{path.name}.writing-{secrets.token_hex(6)}"
+    path = path.absolute()
     try:
-        scratch.mkdir()
-        manifest = fill(scratch)
-        for file in _files(scratch):
-            _sync(file)
-        files = {_name(scratch, file): _entry(file) for file in _files(scratch)}
-        text = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, files=files)), indent=1)
-        (scratch / MANIFEST).write_bytes(text + b"\n")
-        _sync(scratch / MANIFEST)
-        _sync(scratch)
-        check(scratch)
-        _replace(scratch, path)
+        with _alone(path.parent):
+            _tidy(path)
+            _check_target(path, overwrite)
+            scratch = path.parent / f".{path.name}.writing-{secrets.token_hex(6)}"
+            try:
+                scratch.mkdir()
+                manifest, tensors = fill(scratch)
+                _seal(scratch, manifest, tensors)
+                check(scratch)
+                _put(scratch, path)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise BundleError(f"the bundle could not be written to {str(path)!r}: {error}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        raise BundleError(
+            f"the bundle could not be written to {str(path)!r}: {error}.", hint="what was there before is still there"
+        ) from error
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of the bundle at ``path``, after every file was found unaltered.
+def verified(path: Path) -> Manifest:
+    """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
 
-    Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything it should not.
+    Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything that its
+    manifest does not name. No file but the manifest is parsed.
     """
-    manifest_path = path / MANIFEST
     if not path.is_dir():
-        aside = sorted(path.parent.glob(f".{path.name}.old-*")) if path.parent.is_dir() else []
-        hint = f"a save was cut off; the old bundle is {str(aside[0])!r}" if aside else "check the path"
+        aside = _asides(path)
+        hint = f"a save was cut off; the bundle that was there is {str(aside[0])!r}" if aside else "check the path"
         raise BundleError(f"there is no bundle at {str(path)!r}.", hint=hint)
-    if manifest_path.is_symlink() or not manifest_path.is_file():
-        raise BundleError(f"{str(path)!r} has no {MANIFEST}: it is no bundle, or a torn one.", hint=SAVE_AGAIN)
-    if manifest_path.stat().st_size > MANIFEST_LIMIT:
-        raise BundleError(f"{MANIFEST} of {str(path)!r} is larger than {MANIFEST_LIMIT:,} bytes.", hint=SAVE_AGAIN)
-    manifest = _decode(manifest_path)
-    found = {_name(path, file): file for file in _files(path)}
+    manifest = decoded(path / MANIFEST)
+    found = {file.relative_to(path).as_posix(): file for file in _files(path)}
     found.pop(MANIFEST)
-    for name in sorted(found.keys() - manifest.files.keys()):
-        raise BundleError(f"{str(path)!r} holds {name!r}, which its manifest does not name.", hint=SAVE_AGAIN)
-    for name, entry in manifest.files.items():
+    for name in manifest.files:
+        if PurePosixPath(name).is_absolute() or "\\" in name or ".." in name.split("/"):
+            raise BundleError(
+                f"the manifest of {str(path)!r} names {name!r}, which leaves the folder.", hint=SAVE_AGAIN
+            )
         if name not in found:
             raise BundleError(f"{name!r} is missing from {str(path)!r}.", hint=SAVE_AGAIN)
+    for name in found:
+        if name not in manifest.files:
+            raise BundleError(f"{str(path)!r} holds {name!r}, which its manifest does not name.", hint=SAVE_AGAIN)
+    for name, entry in manifest.files.items():
         size = found[name].stat().st_size
         if size != entry.bytes:
-            raise BundleError(f"{name!r} of {str(path)!r} has {size:,} bytes; {entry.bytes:,} were saved.", hint=SAVE_AGAIN)
+            raise BundleError(
+                f"{name!r} of {str(path)!r} has {size:,} bytes; {entry.bytes:,} were saved.", hint=SAVE_AGAIN
+            )
         if _digest(found[name]) != entry.sha256:
             raise BundleError(f"{name!r} of {str(path)!r} was altered: its sha256 differs.", hint=SAVE_AGAIN)
     return manifest
 
 
-def _decode(manifest_path: Path) -> Manifest:
-    text = manifest_path.read_bytes()
+def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
+    """Bring every file to the disk, then write the manifest that names them."""
+    files = {}
+    for file in _files(folder):
+        name = file.relative_to(folder).as_posix()
+        _sync(file)
+        described = tensors.get(name)
+        files[name] = FileEntry(
+            bytes=file.stat().st_size, sha256=_digest(file), tensors=None if described is None else dict(described)
+        )
+    text = msgspec.json.encode(msgspec.structs.replace(manifest, files=files))
+    (folder / MANIFEST).write_bytes(msgspec.json.format(text, indent=1) + b"\n")
+    _sync(folder / MANIFEST)
+    for inner in [*(entry for entry in folder.rglob("*") if entry.is_dir()), folder]:
+        _sync(inner)
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise BundleError(f"{str(path)!r} is there already.", hint="choose another path, or overwrite=True")
+    if path.is_symlink() or not is_bundle(path / MANIFEST):
+        raise BundleError(
+            f"{str(path)!r} is there and is no bundle; it will not be replaced.", hint="choose another path"
+        )
+
+
+def _put(scratch: Path, path: Path) -> None:
+    """Rename ``scratch`` to ``path``. A bundle that is there changes places with it where the system can do that in
+    one step; elsewhere it steps aside first. Either way it is removed last."""
+    if not path.exists():
+        os.rename(scratch, path)
+        _sync(path.parent)
+        return
+    if _exchanged(scratch, path):
+        _sync(path.parent)
+        return  # ``scratch`` now holds the old bundle, which the caller removes
+    aside = path.parent / f".{path.name}.old-{secrets.token_hex(6)}"
+    os.rename(path, aside)
     try:
-        version = msgspec.json.decode(text)["format"]
-        if isinstance(version, int) and version > FORMAT:
-            raise BundleError(
-                f"{str(manifest_path.parent)!r} has format {version}; this version reads up to {FORMAT}.",
-                hint="upgrade shortlist",
-            )
-        return msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{MANIFEST} of {str(manifest_path.parent)!r} cannot be read: {error}.", hint=SAVE_AGAIN) from None
+        os.rename(scratch, path)
+    except OSError:
+        os.rename(aside, path)
+        raise
+    _sync(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Swap two folders in one step; False where the system or its file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(swap(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
+
+
+@contextlib.contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Hold off other saves into ``parent``; the lock goes with the process, however it ends."""
+    if not parent.is_dir():
+        raise BundleError(f"the folder {str(parent)!r} does not exist.", hint="create it first")
+    handle = os.open(parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(ImportError, OSError):  # file systems without locks
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _tidy(path: Path) -> None:
+    """Remove what killed saves left; put back a bundle that had stepped aside for one that never came."""
+    asides = _asides(path)
+    if asides and not os.path.lexists(path):
+        os.rename(asides[0], path)
+        asides = asides[1:]
+    for left in [*_beside(path, "writing"), *asides]:
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(path: Path, role: str) -> list[Path]:
+    start = f".{path.name}.{role}-"
+    return sorted(entry for entry in path.parent.iterdir() if entry.name.startswith(start) and not entry.is_symlink())
+
+
+def _asides(path: Path) -> list[Path]:
+    return _beside(path, "old") if path.parent.is_dir() else []
 
 
 def _files(folder: Path) -> list[Path]:
     """Every file below ``folder``; BundleError for a link or anything else that is no plain file or folder."""
-    files = []
-    for entry in sorted(folder.rglob("*")):
+    files: list[Path] = []
+    for entry in sorted(folder.iterdir()):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise BundleError(f"{str(entry)!r} is a link or a special file; a bundle has none.", hint=SAVE_AGAIN)
-        if entry.is_file():
-            files.append(entry)
+        files += [entry] if entry.is_file() else _files(entry)
     return files
-
-
-def _name(folder: Path, file: Path) -> str:
-    return file.relative_to(folder).as_posix()
-
-
-def _entry(file: Path) -> FileEntry:
-    return FileEntry(file.stat().st_size, _digest(file))
 
 
 def _digest(file: Path) -> str:
@@ -169,20 +212,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _replace(scratch: Path, path: Path) -> None:
-    """Rename ``scratch`` to ``path``; a bundle that is there steps aside first and is removed after."""
-    aside = path.parent / f".{path.name}.old-{secrets.token_hex(6)}"
-    replaces = path.exists()
-    if replaces:
-        os.rename(path, aside)
-    try:
-        os.rename(scratch, path)
-    except OSError:
-        if replaces:
-            os.rename(aside, path)
-        raise
-    with contextlib.suppress(OSError):
-        _sync(path.parent)
-    shutil.rmtree(aside, ignore_errors=True)

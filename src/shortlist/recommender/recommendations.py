@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, overload
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+
+from shortlist.recommender.answers import MODEL, SOURCES, Answers
+from shortlist.recommender.state import Id, Ids
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 
-Id = str | int
 
+class Item(NamedTuple):
+    """One recommended candidate; ``source`` is "model", or the fallback that filled the place.
 
-@dataclass(frozen=True)
-class Item:
-    """One recommended candidate; ``source`` is "model", or the fallback that filled the place."""
+    ``score`` is the dot product of the two vectors; of source "popularity" it is the training count.
+    """
 
     id: Id
     score: float
@@ -26,7 +28,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Recommendation(Sequence[Item]):
-    """The list of one query, best first. ``known`` is whether the query occurred in training."""
+    """The list of one query, best first. ``known`` is whether training had any interaction of the query."""
 
     query: Id | None
     known: bool
@@ -35,7 +37,11 @@ class Recommendation(Sequence[Item]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
         return self.items[index]
 
     @property
@@ -48,41 +54,86 @@ class Recommendation(Sequence[Item]):
         """Their scores."""
         return [item.score for item in self.items]
 
+    @property
+    def sources(self) -> list[str]:
+        """Where each came from."""
+        return [item.source for item in self.items]
+
     def __str__(self) -> str:
         width = max((len(str(item.id)) for item in self.items), default=0)
-        rows = [
-            f"  {rank:>3}. {item.id!s:<{width}}  {item.score:10.4f}" + ("" if item.source == "model" else f"  {item.source}")
-            for rank, item in enumerate(self.items, start=1)
-        ]
         head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
-        return "\n".join([head, *(rows or ["  nothing is left to recommend"])])
+        lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
+        return "\n".join([head, *(lines or ["  nothing is left to recommend"])])
 
 
-@dataclass(frozen=True, eq=False)
 class Recommendations(Sequence[Recommendation]):
-    """One list per query, in the order asked.
+    """One list per query, in the order asked; ``queries`` are the ids asked for, ``known`` whether training had them.
 
-    ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on; ``recommendations[0].ids`` are raw ids of the type
-    that the interactions had.
+    ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
+
+        answer = recommender.recommend(["42"], k=3)
+        answer[0].ids, answer[0].scores, answer[0].sources
+        for id, score, source in answer[0]: ...
     """
 
-    query_column: str
-    candidate_column: str
-    queries: Sequence[Id | None]
-    known: NDArray[np.bool_]
-    lists: tuple[tuple[Item, ...], ...]
-    dtypes: tuple[pl.DataType, pl.DataType]
+    def __init__(
+        self,
+        columns: tuple[str, str],
+        queries: Sequence[Id | None],
+        known: Sequence[bool],
+        answers: Answers,
+        candidates: Ids,
+        query_dtype: pl.DataType,
+    ) -> None:
+        self.query_column, self.candidate_column = columns
+        self.queries = queries
+        self.known = known
+        self._answers = answers
+        self._candidates = candidates
+        self._query_dtype = query_dtype
+
+    @cached_property
+    def _items(self) -> list[Item]:
+        answers = self._answers
+        ids, scores = self._candidates.take(answers.rows), answers.scores.tolist()
+        if answers.sources is None:
+            source = SOURCES[MODEL]
+            return [Item(one, score, source) for one, score in zip(ids, scores, strict=True)]
+        sources = [SOURCES[number] for number in answers.sources.tolist()]
+        return list(map(Item, ids, scores, sources))
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        offsets: list[int] = self._answers.offsets.tolist()
+        return offsets
 
     def __len__(self) -> int:
-        return len(self.lists)
+        return len(self._answers)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Recommendation]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | list[Recommendation]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        return Recommendation(self.queries[index], bool(self.known[index]), self.lists[index])
+        number = range(len(self))[index]
+        items = tuple(self._items[self._offsets[number] : self._offsets[number + 1]])
+        return Recommendation(self.queries[number], bool(self.known[number]), items)
 
     def __iter__(self) -> Iterator[Recommendation]:
         return (self[number] for number in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recommendations) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        unknown = sum(not known for known in self.known)
+        return (
+            f"Recommendations({len(self):,} queries, {unknown:,} of them unknown · {len(self._answers.rows):,} items)"
+        )
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
@@ -90,27 +141,40 @@ class Recommendations(Sequence[Recommendation]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """Plain values, ready for JSON: query, known, and items of id, score and source."""
         return [
-            {
-                "query": answer.query,
-                "known": answer.known,
-                "items": [{"id": item.id, "score": item.score, "source": item.source} for item in answer],
-            }
+            {"query": answer.query, "known": answer.known, "items": [item._asdict() for item in answer]}
             for answer in self
         ]
 
     def to_frame(self) -> pl.DataFrame:
-        """A row per item: query id, rank from 1, candidate id, score, source, known."""
-        rows = [
-            (answer.query, rank, item.id, item.score, item.source, answer.known)
-            for answer in self
-            for rank, item in enumerate(answer, start=1)
-        ]
-        schema = {
-            self.query_column: self.dtypes[0],
-            "rank": pl.Int64(),
-            self.candidate_column: self.dtypes[1],
-            "score": pl.Float64(),
-            "source": pl.String(),
-            "known": pl.Boolean(),
-        }
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        """A row per item: query id, rank (from 1), candidate id, score, source, known.
+
+        Lists of similar candidates have the id asked about in a column ``similar_to``.
+        """
+        lengths = self._answers.offsets[1:] - self._answers.offsets[:-1]
+        owners = [number for number, length in enumerate(lengths.tolist()) for _ in range(length)]
+        name = self.query_column if self.query_column != self.candidate_column else "similar_to"
+        items = self._items
+        return pl.DataFrame(
+            {
+                name: _typed([self.queries[number] for number in owners], self._query_dtype),
+                "rank": pl.Series(
+                    [rank for length in lengths.tolist() for rank in range(1, length + 1)], dtype=pl.Int64
+                ),
+                self.candidate_column: _typed([item.id for item in items], self._candidates.series.dtype),
+                "score": pl.Series([item.score for item in items], dtype=pl.Float64),
+                "source": pl.Series([item.source for item in items], dtype=pl.String),
+                "known": pl.Series([bool(self.known[number]) for number in owners], dtype=pl.Boolean),
+            }
+        )
+
+
+def _score(item: Item) -> str:
+    return f"{item.score:10.4f}" if item.source == SOURCES[MODEL] else f"{item.score:10,.0f}  by {item.source}"
+
+
+def _typed(values: list[Any], dtype: pl.DataType) -> pl.Series:
+    """Ids as a column of their own type; of a wider one where an unknown id does not fit."""
+    try:
+        return pl.Series(values, dtype=dtype)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        return pl.Series(values, dtype=pl.Int128)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, UnknownQueryError, did_you_mean
-from shortlist.features import Vocabulary
-from shortlist.features.vocabulary import is_id_type
 from shortlist.index import BruteForce, Hits, Index, Lists, choose_index
 from shortlist.index.checks import check_k
 from shortlist.recommender import bundle
-from shortlist.recommender.recommendations import Item, Recommendations
-from shortlist.recommender.state import State, fingerprint, state_from_model
+from shortlist.recommender.answers import Answers, Asked, answered
+from shortlist.recommender.recommendations import Recommendations
+from shortlist.recommender.requests import Request, candidate_rows, exact_ids, feature_table, read_request
+from shortlist.recommender.state import Id, State, fingerprint, state_from_model
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
@@ -28,21 +28,38 @@ __all__ = ["Recommender"]
 COLD_START = ("unknown", "popularity", "refuse")
 FALLBACKS = ("popularity",)
 
-Queries = Mapping[str, Sequence[Any]] | Sequence[Any] | pl.DataFrame
+Queries: TypeAlias = "Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Any] | pl.DataFrame"
 
 
 class Recommender:
     """The top k for raw query ids, in raw candidate ids.
 
-    model: a trained TwoTower. index: settings such as ``ScaNN()``; by default what suits the catalogue (``reason`` says
-    why). seen: interactions whose candidates are left out of their query's lists by default, usually the training data.
-    cold_start: for a query id that training never saw: "unknown" answers from the shared unknown row and whatever
-        features the request has, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers are
-        always marked (``known`` is False).
+    At construction every candidate and every query of the training tables is embedded once; known queries are then
+    answered by a lookup and one search, without torch.
+
+    model: a trained TwoTower. index: settings such as ``ScaNN()``; by default what suits the catalogue (``reason``
+        says why). seen: interactions whose candidates are left out of their query's lists by default, usually the
+        training data; ids that the catalogue lacks are passed over.
+    cold_start: for a query of which training had no interaction: "unknown" answers from the shared unknown row and
+        whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
+        are always marked (``known`` is False).
     fallback: what fills a list that would fall short of k, in order; each item says where it came from.
 
-    Raises ConfigError for options that cannot work, DataError where ``seen`` has other id columns.
+    Raises ConfigError for options that cannot work, DataError where ``seen`` has other id columns, SearchError for
+    vectors that are not finite.
+
+        recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+        recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
+        recommender.save("movielens.shortlist")
     """
+
+    index: Index
+    cold_start: str
+    fallback: tuple[str, ...]
+    reason: str
+    fingerprint: str
+    metadata: dict[str, Any]
+    _model: TwoTower | None
 
     def __init__(
         self,
@@ -54,34 +71,37 @@ class Recommender:
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
         _check_choice("cold_start", cold_start, COLD_START)
+        if isinstance(fallback, str):
+            raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
         for name in fallback:
             _check_choice("fallback", name, FALLBACKS)
-        state, vectors = state_from_model(model, seen)
+        state = state_from_model(model, seen)
         reason = "asked for"
         if index is None:
-            index, reason = choose_index(*vectors.shape)
-        self._fill(state, index.build(vectors), cold_start, tuple(fallback), reason, fingerprint(state, vectors), {})
-        self._model: TwoTower | None = model
+            index, reason = choose_index(*state.vectors.shape)
+        self._fill(state, index.build(state.vectors), cold_start, fallback, reason, fingerprint(state), {})
+        self._model = model
 
     def _fill(
         self,
         state: State,
         index: Index,
         cold_start: str,
-        fallback: tuple[str, ...],
+        fallback: Sequence[str],
         reason: str,
         digest: str,
         metadata: dict[str, Any],
+        modules: Mapping[str, Any] | None = None,
     ) -> None:
         self._state = state
         self.index = index
         self.cold_start = cold_start
-        self.fallback = fallback
+        self.fallback = tuple(fallback)
         self.reason = reason
         self.fingerprint = digest
         self.metadata = metadata
         self._model = None
-        self._modules: Mapping[str, Any] | None = None
+        self._modules = modules
 
     def __repr__(self) -> str:
         state = self._state
@@ -93,16 +113,19 @@ class Recommender:
     @property
     def query_ids(self) -> pl.Series:
         """Raw ids of the queries that the training tables held."""
-        return self._state.queries[self._state.query]
+        return self._state.query_ids.series
 
     @property
     def candidate_ids(self) -> pl.Series:
         """Raw ids of the candidates, by row."""
-        return self._state.candidate_ids
+        return self._state.candidate_ids.series
 
     @property
     def model(self) -> TwoTower:
-        """The two-tower model; of a loaded bundle it is built on first use, which needs torch."""
+        """The two-tower model; of a loaded bundle it is built on first use.
+
+        Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
+        """
         if self._model is None:
             self._model = bundle.build_model(self._state, self._modules)
         return self._model
@@ -114,7 +137,7 @@ class Recommender:
         if not len(state.seen.values):
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
-        pairs = pl.DataFrame([self.query_ids[rows], state.candidate_ids[state.seen.values]])
+        pairs = pl.DataFrame([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
         return Dataset(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def recommend(
@@ -123,189 +146,164 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        exclude: Sequence[Sequence[Any]] | None = None,
-        allow: Iterable[Any] | None = None,
-        deny: Iterable[Any] | None = None,
+        exclude: Sequence[Sequence[Id]] | None = None,
+        allow: Iterable[Id] | None = None,
+        deny: Iterable[Id] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
         queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
-            features of the request, and stand in place of the stored ones; without them a known query's stored
-            features are used.
+            features of the request and stand in place of the stored ones (that needs torch); without them the stored
+            features of the query are used, and null where there are none. A null id is an unknown query.
         exclude_seen: leave out what each query chose in ``seen``. exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
             does not have are ignored in all three.
 
         A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
-        number of at least 1, DataError for ids of another type than training's or columns that do not fit.
-        """
-        k = check_k(k)
-        ids, features = self._read(queries)
-        rows = self._state.query_vocabulary.encode(ids).astype(np.int64) - 1
-        known = (rows >= 0) & np.append(self._state.known, False)[rows]
-        if self.cold_start == "refuse" and not known.all():
-            strangers = ids.filter(pl.Series(~known)).to_list()
-            raise UnknownQueryError(
-                f"{len(strangers):,} query ids are unknown to the model: {', '.join(map(repr, strangers[:3]))}.",
-                hint='build the recommender with cold_start="unknown" or "popularity" to answer them',
-            )
-        out = self._excluded(rows, exclude_seen, exclude)
-        allowed = None if allow is None else self._candidate_rows(allow, "allow")
-        denied = None if deny is None else self._candidate_rows(deny, "deny")
-        hits = self.index.search(self._vectors(ids, rows, features), k, exclude=out, allow=allowed, deny=denied)
-        by_model = known | (self.cold_start != "popularity")
-        lists = tuple(
-            self._list(hits, number, k, bool(by_model[number]), out, allowed, denied) for number in range(len(ids))
-        )
-        dtypes = (self.query_ids.dtype, self.candidate_ids.dtype)
-        return Recommendations(self._state.query, self._state.candidate, ids.to_list(), known, lists, dtypes)
+        number of at least 1, DataError for ids of another type than training's or columns that do not fit,
+        UnknownQueryError under cold_start="refuse".
 
-    def similar(self, candidates: Sequence[Any], k: int = 10) -> Recommendations:
+            recommender.recommend(["42", "7"], k=3)
+            recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
+        """
+        number, state = check_k(k), self._state
+        request = read_request(queries, state)
+        rows = np.array(state.query_ids.rows(request.ids), np.int64)
+        known = (rows >= 0) & state.known[rows]
+        familiar = known.tolist()
+        if not all(familiar):
+            self._check_unknown(request.ids, familiar)
+        asked = Asked(
+            vectors=self._vectors(request, rows, known),
+            k=number,
+            by_model=familiar if self.cold_start == "popularity" else [True] * len(familiar),
+            exclude=self._excluded(rows, exclude_seen, exclude),
+            allow=None if allow is None else candidate_rows(allow, state.candidate_ids, "allow"),
+            deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
+        )
+        answers = answered(asked, self.index, state, self.fallback)
+        columns = (state.query, state.candidate)
+        return Recommendations(
+            columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.series.dtype
+        )
+
+    def similar(self, candidates: Sequence[Id], k: int = 10) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
-        Raises DataError for a candidate that the catalogue does not have.
+        Raises DataError for a candidate that the catalogue does not have, SearchError for a bad k.
         """
-        rows = self._candidate_codes(candidates, "candidates")
-        if (rows < 0).any():
-            missing = [value for value, row in zip(candidates, rows, strict=True) if row < 0]
-            raise DataError(f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(rows)} are missing).")
-        hits = self.index.search(self.index.vectors[rows], check_k(k), exclude=Lists.of([[row] for row in rows]))
-        lists = tuple(self._items(*hits.row(number)) for number in range(len(rows)))
-        name, dtype = self._state.candidate, self.candidate_ids.dtype
-        return Recommendations(name, name, list(candidates), np.ones(len(rows), np.bool_), lists, (dtype, dtype))
+        state, number = self._state, check_k(k)
+        ids = exact_ids(candidates, state.candidate_ids, "candidates")
+        rows = np.array(state.candidate_ids.rows(ids), np.int64)
+        missing = [value for value, row in zip(ids, rows.tolist(), strict=True) if row < 0]
+        if missing:
+            raise DataError(f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).")
+        itself = Lists(np.arange(len(rows) + 1), rows)
+        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself)
+        answers = answered(asked, self.index, state, ())
+        name, known = state.candidate, [True] * len(rows)
+        return Recommendations((name, name), ids, known, answers, state.candidate_ids, self.candidate_ids.dtype)
 
-    def ann_overlap(self, k: int = 10) -> float:
-        """Share of the exact top k that the index finds, over all known queries; 1.0 for an exact index."""
-        vectors = self._state.query_vectors
+    def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
+        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
+
+        sample: ask this many known queries, evenly spread over the table, in place of all.
+        Raises ConfigError where the query tower reads columns that only a request has.
+        """
+        number, vectors = check_k(k), self._state.query_vectors
         if vectors is None:
-            raise ConfigError("the query tower reads a request's own columns; there are no stored queries to ask.")
-        vectors = vectors[self._state.known]
-        exact = BruteForce().build(self.index.vectors).search(vectors, k)
-        found = self.index.search(vectors, k)
-        common = sum(len(np.intersect1d(exact.row(row)[0], found.row(row)[0])) for row in range(len(vectors)))
-        return common / len(exact.ids)
+            raise ConfigError(
+                "the query tower reads columns that only a request has; there are no stored queries to ask."
+            )
+        rows = np.flatnonzero(self._state.known)
+        if sample is not None and check_k(sample) < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
+        asked = np.asarray(vectors[rows])
+        exact = _keys(BruteForce().build(self._state.vectors).search(asked, number))
+        return len(np.intersect1d(exact, _keys(self.index.search(asked, number)), assume_unique=True)) / len(exact)
 
-    def save(self, path: str | Path, *, overwrite: bool = False, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write everything into one folder, in one step; a killed save leaves what was there before.
+    def save(self, path: str | Path, overwrite: bool = False, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
 
         metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest.
-        Raises BundleError where ``path`` exists and ``overwrite`` is false, or the disk refuses.
+
+        The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
+        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
+        bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
-        bundle.save(self, Path(path), overwrite, dict(metadata if metadata is not None else self.metadata))
+        bundle.save(self, Path(path), overwrite, self.metadata if metadata is None else metadata)
 
     @classmethod
-    def load(cls, path: str | Path, *, modules: Mapping[str, Any] | None = None) -> Recommender:
-        """The recommender saved at ``path``, giving bit-identical recommendations.
+    def load(cls, path: str | Path, modules: Mapping[str, Any] | None = None) -> Recommender:
+        """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        modules: torch modules of towers that were built with ``module=``, by side; only ``model`` needs them.
+        modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
+        needs ``model`` needs them.
+
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
+        Without the index's package (ScaNN, Faiss) exact search stands in, with a ShortlistWarning.
         """
         loaded = object.__new__(cls)
-        loaded._fill(*bundle.load(Path(path)))
-        loaded._modules = modules
+        bundle.load(loaded, Path(path), modules)
         return loaded
 
-    # From raw to rows.
-
-    def _read(self, queries: Queries) -> tuple[pl.Series, pl.DataFrame | None]:
-        """The query ids asked, and the request's table where it has columns beside the id."""
-        name = self._state.query
-        if isinstance(queries, (str, bytes)):
-            raise DataError(f"queries is the single value {queries!r}; a list of ids was expected.", hint="[id]")
-        if not isinstance(queries, (Mapping, pl.DataFrame)) and not (queries and isinstance(queries[0], Mapping)):
-            return self._id_series(pl.Series(name, _values(queries), strict=False), queries), None
-        try:
-            table = queries if isinstance(queries, pl.DataFrame) else pl.DataFrame(queries)
-        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise DataError(f"the queries are no table: {error}", hint=f'{{"{name}": [1, 2]}}') from error
-        if name not in table.columns:
-            raise DataError(f"the queries have no column {name!r}.", hint=did_you_mean(name, table.columns))
-        ids = self._id_series(table[name], table[name].to_list())
-        return ids, (table if len(table.columns) > 1 else None)
-
-    def _id_series(self, ids: pl.Series, raw: Any) -> pl.Series:
-        if ids.dtype == pl.Null:
-            return ids.cast(self.query_ids.dtype)
-        if not is_id_type(ids.dtype) or any(isinstance(value, (bool, float)) for value in raw):
-            raise DataError(
-                f"query ids of type {ids.dtype} came; {self.query_ids.dtype} was expected, as in training.",
-                hint="ids are never converted: give them as they were in the interactions",
-            )
-        return ids
-
-    def _vectors(self, ids: pl.Series, rows: NDArray[np.int64], features: pl.DataFrame | None) -> NDArray[np.float32]:
+    def _vectors(self, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
         state = self._state
-        if features is None and state.query_vectors is not None and state.unknown_vector is not None:
-            vectors = state.query_vectors[rows]
+        if request.features or state.query_vectors is None or state.unknown_vector is None:
+            return self.model.query_vectors(feature_table(request, rows, known, state))
+        vectors = state.query_vectors[rows]
+        if not known.all():
             vectors[rows < 0] = state.unknown_vector
-            return vectors
-        given = ids.to_frame() if features is None else features
-        stored = state.queries.drop([name for name in given.columns if name != state.query])
-        table = given.with_columns(ids).join(stored, on=state.query, how="left", maintain_order="left")
-        return self.model.query_vectors(table)
+        return vectors
+
+    def _check_unknown(self, ids: Sequence[Id | None], known: Sequence[bool]) -> None:
+        unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
+        for value in unknown:
+            if isinstance(value, int) and not -(2**63) <= value < 2**64:
+                raise DataError(f"query id {value} does not fit into 64 bits.")
+        if self.cold_start == "refuse":
+            some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
+            raise UnknownQueryError(
+                f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
+                hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
+            )
 
     def _excluded(
-        self, rows: NDArray[np.int64], exclude_seen: bool, exclude: Sequence[Sequence[Any]] | None
+        self, rows: NDArray[np.int64], exclude_seen: bool, exclude: Sequence[Sequence[Id]] | None
     ) -> Lists | None:
-        seen = self._state.seen
-        lists: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(rows)
-        if exclude_seen:
-            lists = [seen.row(row) if row >= 0 else lists[0] for row in rows]
+        nothing = np.zeros(0, np.int64)
+        lists = [nothing] * len(rows)
+        if exclude_seen and len(self._state.seen.values):
+            seen = self._state.seen
+            lists = [seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
         if exclude is not None:
-            if len(exclude) != len(rows):
-                raise DataError(f"exclude has {len(exclude)} lists for {len(rows)} queries; one per query was expected.")
-            lists = [
-                np.concatenate([own, self._candidate_rows(more, "exclude")])
-                for own, more in zip(lists, exclude, strict=True)
-            ]
-        return Lists.of(lists) if any(len(one) for one in lists) else None
+            given = [] if isinstance(exclude, (str, bytes)) else list(exclude)
+            if len(given) != len(rows):
+                raise DataError(
+                    f"exclude has {len(given)} lists for {len(rows)} queries; one per query was expected.",
+                    hint="for ids that no query may have use deny=",
+                )
+            more = [candidate_rows(ids, self._state.candidate_ids, "exclude") for ids in given]
+            lists = [np.concatenate(both) for both in zip(lists, more, strict=True)]
+        values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
+        if not len(values):
+            return None
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(one) for one in lists], out=offsets[1:])
+        return Lists(offsets, values)
 
-    def _candidate_rows(self, ids: Iterable[Any], name: str) -> NDArray[np.int64]:
-        rows = self._candidate_codes(list(ids), name)
-        return rows[rows >= 0]
-
-    def _candidate_codes(self, ids: Sequence[Any], name: str) -> NDArray[np.int64]:
-        if not len(ids):
-            return np.zeros(0, np.int64)
-        values = pl.Series(name, _values(ids), strict=False)
-        if not is_id_type(values.dtype):
-            raise DataError(f"{name} holds {values.dtype}; candidate ids are {self.candidate_ids.dtype}.")
-        vocabulary: Vocabulary = self._state.candidate_vocabulary
-        return vocabulary.encode(values).astype(np.int64) - 1
-
-    # From rows to raw.
-
-    def _list(
-        self,
-        hits: Hits,
-        number: int,
-        k: int,
-        by_model: bool,
-        excluded: Lists | None,
-        allowed: NDArray[np.int64] | None,
-        denied: NDArray[np.int64] | None,
-    ) -> tuple[Item, ...]:
-        rows, scores = hits.row(number)
-        items = self._items(rows, scores) if by_model else ()
-        if len(items) == k or "popularity" not in self.fallback and by_model:
-            return items
-        popular = self._state.popular
-        barred = [] if excluded is None else [excluded.row(number)]
-        barred += [] if denied is None else [denied]
-        barred += [rows] if by_model else []
-        keep = ~np.isin(popular, np.concatenate([np.zeros(0, np.int64), *barred]))
-        if allowed is not None:
-            keep &= np.isin(popular, allowed)
-        filling = popular[keep][: k - len(items)]
-        return items + self._items(filling, self._state.counts[filling], "popularity")
-
-    def _items(self, rows: NDArray[np.int64], scores: NDArray[Any], source: str = "model") -> tuple[Item, ...]:
-        ids = self._state.candidate_ids[rows].to_list()
-        return tuple(Item(one, float(score), source) for one, score in zip(ids, scores.tolist(), strict=True))
+    def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:
+        """The answers to stored requests: queries by row, -1 for an unknown one."""
+        asked = np.array(rows, np.int64)
+        by_model = [row >= 0 or self.cold_start != "popularity" for row in rows]
+        return answered(
+            Asked(vectors, k, by_model, self._excluded(asked, True, None)), self.index, self._state, self.fallback
+        )
 
 
-def _values(values: Any) -> list[Any]:
-    return values.to_list() if isinstance(values, pl.Series) else list(values)
+def _keys(hits: Hits) -> NDArray[np.int64]:
+    """One number for each pair of query and candidate."""
+    return np.repeat(np.arange(len(hits)), np.diff(hits.offsets)) * (1 << 40) + hits.ids
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:

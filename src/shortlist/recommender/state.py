@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,28 +18,68 @@ from shortlist.features import Vocabulary
 from shortlist.index import Lists
 
 if TYPE_CHECKING:
-    from shortlist.model import TwoTower
+    from torch import Tensor
 
-__all__ = ["ModelFiles", "State", "state_from_model"]
+    from shortlist.model import Catalogue, TwoTower
+
+__all__ = ["Ids", "ModelFiles", "State", "fingerprint", "state_from_model"]
+
+LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
+
+Id = str | int
 
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """A model's stored form: JSON values, weights, and long feature states."""
+    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies)."""
 
     config: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
-    series: dict[str, pl.Series]
+    series: Callable[[], dict[str, pl.Series]]
+
+
+class Ids:
+    """Raw ids by row, and rows by raw id."""
+
+    def __init__(self, series: pl.Series) -> None:
+        self.series = series
+
+    @property
+    def strings(self) -> bool:
+        """Whether the ids are strings; else they are integers."""
+        return self.series.dtype == pl.String
+
+    @cached_property
+    def _listed(self) -> list[Id]:
+        return self.series.to_list()
+
+    @cached_property
+    def row_of(self) -> dict[Id, int]:
+        """Raw id -> row."""
+        return {value: row for row, value in enumerate(self.series.to_list())}
+
+    def take(self, rows: NDArray[np.int64]) -> list[Id]:
+        """The raw ids of ``rows``."""
+        if len(self.series) > LISTED:
+            return self.series.gather(rows).to_list()
+        listed = self._listed
+        return [listed[row] for row in rows.tolist()]
+
+    def rows(self, ids: Sequence[Id | None]) -> list[int]:
+        """The row of each id; -1 for one that is not there."""
+        get = self.row_of.get
+        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
 
 
 @dataclass(frozen=True, eq=False)
 class State:
     """Tables, vectors and seen items of a trained model.
 
-    queries, candidates: the training tables. counts: int64 ``[candidates]``, training interactions. known: bool
-    ``[queries]``. query_vectors: float32 ``[queries, dim]``, or None where the query tower reads context that only a
-    request has. unknown_vector: float32 ``[dim]``, of a query with nothing known, or None likewise. seen: per query
-    row, the candidate rows chosen.
+    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. counts: int64
+    ``[candidates]``, training interactions. known: bool ``[queries]``, whether training had any of the query. reads:
+    the columns that the query tower reads. vectors: float32 ``[candidates, dim]``. query_vectors: float32
+    ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
+    ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
     """
 
     query: str
@@ -47,25 +88,22 @@ class State:
     candidates: pl.DataFrame
     counts: NDArray[np.int64]
     known: NDArray[np.bool_]
+    reads: tuple[str, ...]
+    vectors: NDArray[np.float32]
     query_vectors: NDArray[np.float32] | None
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
 
     @cached_property
-    def query_vocabulary(self) -> Vocabulary:
-        """Raw query id -> row + 1."""
-        return Vocabulary(self.queries[self.query])
+    def query_ids(self) -> Ids:
+        """Raw query ids."""
+        return Ids(self.queries[self.query])
 
     @cached_property
-    def candidate_vocabulary(self) -> Vocabulary:
-        """Raw candidate id -> row + 1."""
-        return Vocabulary(self.candidates[self.candidate])
-
-    @cached_property
-    def candidate_ids(self) -> pl.Series:
-        """Raw ids by candidate row."""
-        return self.candidates[self.candidate]
+    def candidate_ids(self) -> Ids:
+        """Raw candidate ids."""
+        return Ids(self.candidates[self.candidate])
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
@@ -73,47 +111,77 @@ class State:
         return np.argsort(-self.counts, kind="stable")
 
 
-def state_from_model(model: TwoTower, seen: Dataset | None) -> tuple[State, NDArray[np.float32]]:
-    """The state of a trained model, and its candidates' vectors ``[candidates, dim]``."""
+def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
+    """The state of a trained model. ConfigError before ``fit``; DataError where ``seen`` has other id columns."""
     from shortlist.model import state_of
 
     catalogue = model.catalogue
     stored = state_of(model)
-    files = ModelFiles(stored.config, {name: value.numpy() for name, value in stored.tensors.items()}, stored.series)
     query_vectors = unknown = None
     if all(column in catalogue.queries.columns for column in model.query.columns):
-        query_vectors = model.query_vectors(catalogue.queries)
-        nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in catalogue.queries.schema.items()})
+        query_vectors = model.query_vectors(_without_unknown_ids(catalogue))
+        schema = catalogue.queries.schema
+        nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in schema.items()})
         unknown = model.query_vectors(nothing)[0]
     state = State(
-        catalogue.query,
-        catalogue.candidate,
-        catalogue.queries,
-        catalogue.candidates,
-        catalogue.counts,
-        catalogue.known,
-        query_vectors,
-        unknown,
-        Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
-        files,
+        query=catalogue.query,
+        candidate=catalogue.candidate,
+        queries=catalogue.queries,
+        candidates=catalogue.candidates,
+        counts=catalogue.counts,
+        known=catalogue.known,
+        reads=model.query.columns,
+        vectors=model.candidate_vectors(catalogue.candidates),
+        query_vectors=query_vectors,
+        unknown_vector=unknown,
+        seen=Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
+        model=ModelFiles(
+            stored.config, {name: _numbers(value) for name, value in stored.tensors.items()}, lambda: stored.series
+        ),
     )
-    return (state if seen is None else _with_seen(state, seen)), model.candidate_vectors(catalogue.candidates)
+    return state if seen is None else _with_seen(state, seen)
+
+
+def fingerprint(state: State) -> str:
+    """sha256 over what was learned: dim, both sides' vectors, weights. Files of one training share it."""
+    digest = hashlib.sha256(f"dim {state.vectors.shape[1]}".encode())
+    parts = {"candidates": state.vectors}
+    if state.query_vectors is not None and state.unknown_vector is not None:
+        parts |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
+    parts |= {f"weights {name}": state.model.tensors[name] for name in sorted(state.model.tensors)}
+    for name, part in parts.items():
+        digest.update(repr((name, part.dtype.str, part.shape)).encode())
+        if part.size:
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _numbers(tensor: Tensor) -> NDArray[Any]:
+    """A tensor as numpy; bfloat16, which numpy lacks, as float32, which holds it exactly."""
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
+    """The queries, with null in place of ids that training never saw: of those only the features count."""
+    if catalogue.known.all():
+        return catalogue.queries
+    known = pl.Series(catalogue.known)
+    return catalogue.queries.with_columns(pl.when(known).then(pl.col(catalogue.query)).alias(catalogue.query))
 
 
 def _with_seen(state: State, seen: Dataset) -> State:
-    """The state with each query's distinct choices in ``seen``; ids that training did not have are left out."""
-    from dataclasses import replace
-
+    """The state with each query's distinct choices in ``seen``; ids that the catalogue lacks are left out."""
     if (seen.query, seen.candidate) != (state.query, state.candidate):
         raise DataError(
             f"seen= has ids {seen.query!r} and {seen.candidate!r}; the model was trained on {state.query!r} and "
-            f"{state.candidate!r}."
+            f"{state.candidate!r}.",
+            hint="give the training data, or interactions with the same id columns",
         )
-    own = seen.queries is state.queries and seen.candidates is state.candidates
     rows, chosen = seen.query_rows.astype(np.int64), seen.candidate_rows.astype(np.int64)
-    if not own:
-        rows = state.query_vocabulary.encode(seen.queries[seen.query]).astype(np.int64)[rows] - 1
-        chosen = state.candidate_vocabulary.encode(seen.candidates[seen.candidate]).astype(np.int64)[chosen] - 1
+    if seen.queries is not state.queries:
+        rows = _mapped(state.query_ids, seen.queries[seen.query])[rows]
+    if seen.candidates is not state.candidates:
+        chosen = _mapped(state.candidate_ids, seen.candidates[seen.candidate])[chosen]
     both = (rows >= 0) & (chosen >= 0)
     keys = np.unique(rows[both] * len(state.candidates) + chosen[both])
     rows, chosen = np.divmod(keys, len(state.candidates))
@@ -122,12 +190,6 @@ def _with_seen(state: State, seen: Dataset) -> State:
     return replace(state, seen=Lists(offsets, chosen))
 
 
-def fingerprint(state: State, candidate_vectors: NDArray[np.float32]) -> str:
-    """sha256 over what was learned: both sides' vectors and the weights. Index and model of one training share it."""
-    digest = hashlib.sha256()
-    parts = [candidate_vectors, *([] if state.query_vectors is None else [state.query_vectors])]
-    parts += [state.model.tensors[name] for name in sorted(state.model.tensors)]
-    for part in parts:
-        digest.update(repr((part.dtype.str, part.shape)).encode())
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
+def _mapped(ids: Ids, other: pl.Series) -> NDArray[np.int64]:
+    """The row in ``ids`` of each id of another table; -1 where there is none."""
+    return Vocabulary(ids.series).encode(other).astype(np.int64) - 1

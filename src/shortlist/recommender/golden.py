@@ -1,0 +1,101 @@
+"""Golden requests: asked when a bundle is saved, asked again when it is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.recommender.answers import SOURCES, Answers
+from shortlist.recommender.manifest import Golden
+from shortlist.recommender.requests import Request, feature_table
+from shortlist.recommender.state import State
+
+if TYPE_CHECKING:
+    from shortlist.recommender.recommender import Recommender
+
+__all__ = ["golden_rows", "golden_vectors", "recorded", "same", "still_true"]
+
+QUERIES = 4
+K = 10
+
+
+def golden_rows(state: State, cold_start: str) -> list[int]:
+    """A few known queries, spread over the table, and one that nobody knows (-1) where such are answered."""
+    known = np.flatnonzero(state.known)
+    some = known[np.unique(np.linspace(0, len(known) - 1, QUERIES).astype(np.int64))].tolist() if len(known) else []
+    return [*some, *([] if cold_start == "refuse" else [-1])]
+
+
+def golden_vectors(recommender: Recommender, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Their vectors, from the store or, where the query tower reads context, from the model."""
+    state, at = recommender._state, np.array(rows, np.int64)
+    if state.query_vectors is not None:
+        return stored_vectors(state, rows)
+    table = feature_table(Request([None] * len(rows)), at, at >= 0, state)
+    return recommender.model.query_vectors(table)
+
+
+def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:
+    """The vectors that requests for these rows use; only where the query tower reads no context."""
+    assert state.query_vectors is not None
+    assert state.unknown_vector is not None
+    vectors = state.query_vectors[np.array(rows, np.int64)]
+    vectors[np.array(rows) < 0] = state.unknown_vector
+    return vectors
+
+
+def recorded(recommender: Recommender, rows: Sequence[int], vectors: NDArray[np.float32]) -> list[Golden]:
+    """What the recommender answers now."""
+    return _listed(recommender._golden(rows, vectors, K), rows)
+
+
+def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:
+    sources = np.zeros(len(answers.rows), np.uint8) if answers.sources is None else answers.sources
+    golden = []
+    for number, row in enumerate(rows):
+        part = slice(int(answers.offsets[number]), int(answers.offsets[number + 1]))
+        golden.append(
+            Golden(
+                query=row,
+                rows=answers.rows[part].tolist(),
+                scores=answers.scores[part].tolist(),
+                sources=[SOURCES[source] for source in sources[part].tolist()],
+            )
+        )
+    return golden
+
+
+def same(saved: Golden, now: Golden) -> bool:
+    """Whether two answers are alike but for rounding, which differs between processors: scores to 1e-5, and the order
+    of candidates only where their scores are that close."""
+    if saved.sources != now.sources or not _close(saved.scores, now.scores):
+        return False
+    then, here = (dict(zip(one.rows, one.scores, strict=True)) for one in (saved, now))
+    for row, score in [*then.items(), *here.items()]:
+        other = (here if row in then else then).get(row)
+        at_the_end = bool(saved.scores) and _close([score], [saved.scores[-1]])
+        if not (at_the_end if other is None else _close([score], [other])):
+            return False
+    return True
+
+
+def still_true(saved: Golden, vector: NDArray[np.float32], state: State) -> bool:
+    """Whether each stored score of the model is still that of its candidate: for an index that stands in for another,
+    which may find more than the other did."""
+    for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
+        if not 0 <= row < len(state.vectors):
+            return False
+        now = float(state.counts[row]) if source != "model" else float(state.vectors[row].astype(np.float64) @ vector)
+        if not _close([score], [now]):
+            return False
+    return True
+
+
+def _close(first: Sequence[float], second: Sequence[float]) -> bool:
+    return len(first) == len(second) and all(
+        math.isclose(one, two, rel_tol=1e-5, abs_tol=1e-6) for one, two in zip(first, second, strict=True)
+    )

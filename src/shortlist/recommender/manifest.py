@@ -1,0 +1,109 @@
+"""What a bundle says of itself, and the strict reading of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from shortlist.errors import BundleError
+from shortlist.recommender.tensors import TensorEntry
+
+__all__ = ["FORMAT", "MANIFEST", "SAVE_AGAIN", "FileEntry", "Golden", "Manifest", "TableEntry", "decoded", "is_bundle"]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LIMIT = 16 << 20
+SAVE_AGAIN = "copy the bundle again, or save it again from the model"
+
+Kind = Literal["shortlist bundle"]
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Size and sha256 of a file; of tensors also dtype and shape."""
+
+    bytes: int
+    sha256: str
+    tensors: dict[str, TensorEntry] | None = None
+
+
+class TableEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of queries or candidates: its id column, every column's type, and the column that training added."""
+
+    id: str
+    rows: int
+    columns: dict[str, str]
+    added: str
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The answer to one stored request: row of the query (-1: an unknown one), candidate rows, scores, sources."""
+
+    query: int
+    rows: list[int]
+    scores: list[float]
+    sources: list[str]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a bundle says of itself; written last."""
+
+    kind: Kind = "shortlist bundle"
+    format: int = FORMAT
+    library: str
+    created: str
+    fingerprint: str
+    dim: int
+    queries: TableEntry
+    candidates: TableEntry
+    reads: list[str]
+    cold_start: Literal["unknown", "popularity", "refuse"]
+    fallback: list[Literal["popularity"]]
+    index: dict[str, Any]
+    reason: str
+    golden: list[Golden]
+    metadata: dict[str, Any]
+    files: dict[str, FileEntry] = {}
+
+
+class _Head(msgspec.Struct, frozen=True):
+    kind: Kind
+    format: int
+    library: str = "?"
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether the file ``path`` is the manifest of a bundle, of whatever format."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LIMIT:
+            return False
+        msgspec.json.decode(path.read_bytes(), type=_Head)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def decoded(path: Path) -> Manifest:
+    """The manifest in the file ``path``.
+
+    Raises BundleError where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the
+    wrong types.
+    """
+    bundle = str(path.parent)
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(f"{bundle!r} has no {MANIFEST}: it is no bundle, or a torn one.", hint=SAVE_AGAIN)
+    size = path.stat().st_size
+    if size > LIMIT:
+        raise BundleError(f"{MANIFEST} of {bundle!r} has {size:,} bytes; at most {LIMIT:,} are read.", hint=SAVE_AGAIN)
+    text = path.read_bytes()
+    try:
+        head = msgspec.json.decode(text, type=_Head)
+        if head.format > FORMAT:
+            raise BundleError(
+                f"{bundle!r} has bundle format {head.format}; this version of shortlist reads up to {FORMAT}.",
+                hint=f"it was written by shortlist {head.library}: install that version or a later one",
+            )
+        return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{MANIFEST} of {bundle!r} cannot be read: {error}.", hint=SAVE_AGAIN) from None

@@ -1,0 +1,155 @@
+"""From what a caller asks to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import DataError, did_you_mean
+from shortlist.recommender.state import Id, Ids, State
+
+__all__ = ["Request", "candidate_rows", "feature_table", "read_request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The ids asked for, and the columns beside them that the query tower reads.
+
+    ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
+    request had, which rows did.
+    """
+
+    ids: list[Id | None]
+    features: dict[str, pl.Series] = field(default_factory=dict)
+    given: dict[str, list[bool]] = field(default_factory=dict)
+
+
+def read_request(queries: Any, state: State) -> Request:
+    """The request in a list of ids, a dict of columns, a list of dicts, or a Polars frame. DataError otherwise."""
+    name, ids = state.query, state.query_ids
+    given: dict[str, list[bool]] = {}
+    if isinstance(queries, pl.DataFrame):
+        columns: dict[str, Any] = {column: queries[column] for column in queries.columns}
+    elif isinstance(queries, Mapping):
+        columns = dict(queries)
+    elif isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], Mapping):
+        columns, given = _columns_of(queries, name)
+    else:
+        return Request(exact_ids(queries, ids, "queries", nulls=True))
+    if name not in columns:
+        raise DataError(
+            f"the queries have no column {name!r}.",
+            hint=f"{did_you_mean(name, map(str, columns)) if columns else 'give ids'}; for a query without an id, null",
+        )
+    asked = exact_ids(columns.pop(name), ids, f"column {name!r}", nulls=True)
+    if not columns:
+        return Request(asked)
+    for column in columns:
+        if column not in state.reads and column not in state.queries.columns:
+            known = {*state.reads, *state.queries.columns}
+            raise DataError(
+                f"the queries have a column {column!r}, which the model does not know.",
+                hint=did_you_mean(str(column), known),
+            )
+    features = {
+        column: _series(column, values, len(asked)) for column, values in columns.items() if column in state.reads
+    }
+    return Request(asked, features, given)
+
+
+def candidate_rows(values: Any, ids: Ids, what: str) -> NDArray[np.int64]:
+    """Rows of raw candidate ids, those that the catalogue lacks left out. DataError for ids of another type."""
+    rows = np.array(ids.rows(exact_ids(values, ids, what)), np.int64)
+    return rows[rows >= 0]
+
+
+def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id | None]:
+    """``values`` as plain ids of the type that ``ids`` has; DataError for anything else."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise DataError(f"{what} is {_shown(values)}; a list of ids was expected.", hint="for one id: [id]")
+    listed = list(_plain(values))
+    kind = str if ids.strings else int
+    if all(type(value) is kind for value in listed):
+        return listed
+    return [None if value is None and nulls else _exact(value, kind, ids, what) for value in listed]
+
+
+def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
+    """What the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
+    at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
+    columns = []
+    for name in state.reads:
+        stored = state.queries[name].gather(at) if name in state.queries.columns else pl.Series([None] * len(rows))
+        if name == state.query:
+            stored = _chosen(known.tolist(), stored, pl.Series([None] * len(rows), dtype=stored.dtype))
+        elif name in request.features:
+            own = request.features[name]
+            stored = _chosen(request.given[name], own, stored) if name in request.given else own
+        columns.append(stored.rename(name))
+    return pl.DataFrame(columns)
+
+
+def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
+    """Columns of a list of dicts, and which records had those that not all of them have."""
+    for record in records:
+        if not isinstance(record, Mapping):
+            raise DataError(f"the queries mix dicts and {_shown(record)}; give one or the other.")
+        if name not in record:
+            raise DataError(f"a query has no {name!r}.", hint=f"for a query without an id give {{{name!r}: None, …}}")
+    names = list(dict.fromkeys(column for record in records for column in record))
+    columns = {column: [record.get(column) for record in records] for column in names}
+    had = {column: [column in record for record in records] for column in names}
+    return columns, {column: mask for column, mask in had.items() if not all(mask)}
+
+
+def _series(name: str, values: Any, rows: int) -> pl.Series:
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise DataError(f"column {name!r} is {_shown(values)}; a list with one value per query was expected.")
+    try:
+        series = values if isinstance(values, pl.Series) else pl.Series(name, list(_plain(values)))
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"column {name!r} is no column: {error}") from error
+    if len(series) != rows:
+        raise DataError(f"column {name!r} has {len(series):,} values for {rows:,} queries; one each was expected.")
+    return series
+
+
+def _chosen(mask: list[bool], first: pl.Series, second: pl.Series) -> pl.Series:
+    """``first`` where the mask is true, else ``second``."""
+    if first.dtype == pl.Null:
+        first = first.cast(second.dtype)
+    if (
+        second.dtype != pl.Null
+        and first.dtype != second.dtype
+        and not (first.dtype.is_numeric() and second.dtype.is_numeric())
+    ):
+        raise DataError(f"column {first.name!r} of the queries is of type {first.dtype}; {second.dtype} was expected.")
+    frame = pl.DataFrame({"mask": mask, "first": first, "second": second})
+    return frame.select(pl.when("mask").then("first").otherwise("second").alias(first.name)).to_series()
+
+
+def _plain(values: Any) -> Iterable[Any]:
+    if isinstance(values, pl.Series):
+        return values.to_list()
+    return values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[no-any-return]
+
+
+def _exact(value: Any, kind: type, ids: Ids, what: str) -> Id:
+    if kind is str and isinstance(value, str):
+        return str(value)
+    if kind is int and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    raise DataError(
+        f"{what} holds {_shown(value)}; ids of this model are of type {ids.series.dtype}, as in training.",
+        hint='ids are never converted ("1" and 1 are different): give them as they were in the interactions',
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"

@@ -1,0 +1,104 @@
+"""Named arrays in a safetensors file: written as a stream, read as views of the mapped file.
+
+The format (https://github.com/huggingface/safetensors): eight bytes that give the length of a JSON header, the header
+(name -> dtype, shape, first and last byte), then the numbers. Files are exchangeable with the safetensors library.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.errors import BundleError
+
+__all__ = ["TensorEntry", "described", "read_tensors", "write_tensors"]
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "|b1",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1",
+}  # fmt: skip
+_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
+_ALIGNMENT = 64
+
+
+class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Dtype (as safetensors names it) and shape of one array."""
+
+    dtype: str
+    shape: list[int]
+
+
+class _Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, TensorEntry]:
+    """What a manifest says of each array. Raises BundleError for a dtype that cannot be stored."""
+    entries = {}
+    for name, array in arrays.items():
+        if array.dtype not in _NAMES:
+            raise BundleError(f"tensor {name!r} is of type {array.dtype}, which a bundle cannot hold.")
+        entries[name] = TensorEntry(_NAMES[array.dtype], list(array.shape))
+    return entries
+
+
+def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write ``arrays`` as one safetensors file."""
+    placed, end = {}, 0
+    for name, entry in described(arrays).items():
+        start, end = end, end + int(arrays[name].nbytes)
+        placed[name] = _Placed(entry.dtype, entry.shape, (start, end))
+    header = msgspec.json.encode(placed)
+    header += b" " * (-(8 + len(header)) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
+        for array in arrays.values():
+            if array.nbytes:
+                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def read_tensors(path: Path, expected: Mapping[str, TensorEntry]) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file, read-only views of the mapped file.
+
+    Raises BundleError unless the file holds exactly the ``expected`` arrays, one after the other to its last byte.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content) - 8:
+        raise BundleError(f"{path.name!r} is not a safetensors file: its header is longer than the file.")
+    try:
+        header = msgspec.json.decode(content[8 : 8 + length], type=dict[str, _Placed])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{path.name!r} is not a safetensors file: {error}.") from None
+    found = {name: TensorEntry(placed.dtype, placed.shape) for name, placed in header.items()}
+    if found != dict(expected):
+        raise BundleError(f"{path.name!r} holds other tensors than the manifest names.")
+    end = 0
+    for name, placed in sorted(header.items(), key=lambda item: item[1].data_offsets):
+        if placed.dtype not in _DTYPES or any(size < 0 for size in placed.shape):
+            raise BundleError(f"{path.name!r} holds {name!r} of dtype {placed.dtype!r} and shape {placed.shape}.")
+        size = math.prod(placed.shape) * np.dtype(_DTYPES[placed.dtype]).itemsize
+        if placed.data_offsets != (end, end + size):
+            raise BundleError(f"{path.name!r} does not place {name!r} where its numbers are.")
+        end += size
+    if end != len(content) - 8 - length:
+        raise BundleError(f"{path.name!r} is longer or shorter than its tensors.")
+    return {name: _view(content, 8 + length, placed) for name, placed in header.items()}
+
+
+def _view(content: mmap.mmap, start: int, placed: _Placed) -> NDArray[Any]:
+    dtype, count = np.dtype(_DTYPES[placed.dtype]), math.prod(placed.shape)
+    flat = np.frombuffer(content, dtype, count, start + placed.data_offsets[0]) if count else np.zeros(0, dtype)
+    return flat.reshape(placed.shape)

@@ -1,0 +1,71 @@
+"""Queries of which training had no interaction: the declared policy, and always a mark."""
+
+import pytest
+
+import shortlist as sl
+from shortlist.errors import DataError, UnknownQueryError
+
+
+def test_unknown_ids_get_the_unknown_row(recommender: sl.Recommender) -> None:
+    answer = recommender.recommend(["eve", "ann", None], k=2)
+    assert list(answer.known) == [False, True, False]
+    assert list(answer[0]) == [("d", -0.5, "model"), ("c", -1.0, "model")]
+    assert answer[2].items == answer[0].items
+    assert answer[2].query is None
+    assert answer[1].ids == ["c", "d"]
+
+
+def test_an_id_that_is_only_in_the_table_is_unknown_too(recommender: sl.Recommender) -> None:
+    (answer,) = recommender.recommend(["dan"], k=1)
+    assert not answer.known
+    assert list(answer) == [("d", -0.5, "model")]
+
+
+def test_a_given_vocabulary_does_not_make_an_id_known(train: sl.Dataset) -> None:
+    names = ["ann", "bob", "cat", "dan"]
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who", names), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    recommender = sl.Recommender(model)
+    dan, eve = recommender.recommend(["dan", "eve"])
+    assert (dan.known, dan.items) == (False, eve.items)
+
+
+def test_popularity_by_training_counts(model: sl.TwoTower, train: sl.Dataset) -> None:
+    recommender = sl.Recommender(model, seen=train, cold_start="popularity", fallback=())
+    eve, ann, dan = recommender.recommend(["eve", "ann", "dan"], k=3)
+    popular = [("b", 3.0, "popularity"), ("a", 1.0, "popularity"), ("c", 1.0, "popularity")]
+    assert (list(eve), eve.known) == (popular, False)
+    assert (list(dan), dan.known) == (popular, False)
+    assert (ann.ids, ann.sources) == (["c", "d"], ["model", "model"])
+    assert recommender.recommend(["eve"], k=2, deny=["b"])[0].ids == ["a", "c"]
+    assert recommender.recommend(["eve"], k=2, allow=["d", "c"])[0].ids == ["c", "d"]
+    assert recommender.recommend(["eve"], k=2, exclude=[["b", "a"]])[0].ids == ["c", "d"]
+    assert recommender.recommend(["eve"], k=99)[0].ids == ["b", "a", "c", "d"]
+    assert "eve  (unknown to the model)\n    1. b           3  by popularity" in str(
+        recommender.recommend(["eve"], k=1)
+    )
+
+
+def test_refuse_names_up_to_three(model: sl.TwoTower) -> None:
+    recommender = sl.Recommender(model, cold_start="refuse")
+    assert recommender.recommend(["ann"], k=1)[0].ids == ["a"]
+    with pytest.raises(UnknownQueryError) as caught:
+        recommender.recommend(["eve", "ann", "dan", "flo", "gus"])
+    assert "4 of 5 queries: 'eve', 'dan', 'flo', …" in str(caught.value)
+
+
+def test_what_an_unknown_id_is_known_to_have_seen_is_left_out(model: sl.TwoTower) -> None:
+    seen = sl.Dataset({"who": ["dan"], "what": ["b"]}, "who", "what")
+    for policy, ids in (("unknown", ["d", "c", "a"]), ("popularity", ["a", "c", "d"])):
+        recommender = sl.Recommender(model, seen=seen, cold_start=policy)
+        assert recommender.recommend(["dan"], k=4)[0].ids == ids
+
+
+def test_a_number_beyond_64_bits_is_refused() -> None:
+    train = sl.Dataset({"q": [1, 2], "c": ["a", "b"]}, "q", "c")
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("q"), dim=2), sl.Tower(sl.StringLookup("c"), dim=2))
+    model.prepare(train)
+    recommender = sl.Recommender(model)
+    assert recommender.recommend([2**63]).to_frame()["q"].to_list() == [2**63] * 2
+    with pytest.raises(DataError, match="64 bits"):
+        recommender.recommend([2**64])

@@ -1,0 +1,83 @@
+"""Ids come back as they came, in value and type, through training, bundle and answer."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import shortlist as sl
+from shortlist.errors import DataError
+
+Make = Callable[[Sequence[Any], Sequence[Any]], tuple[sl.TwoTower, sl.Dataset]]
+
+STRINGS = ["", " ", "1", "01", "ü", "u\u0308", "日本", "🎬", "a\nb", "a\x00b", "x" * 5000, "None", "null", "-1"]
+INTEGERS = [0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
+
+
+@pytest.mark.parametrize(
+    ("queries", "candidates"), [(STRINGS, INTEGERS), (INTEGERS, STRINGS), ([2**63, 2**64 - 1], ["1"]), (["1"], [1])]
+)
+def test_round_trip(id_model: Make, queries: list[Any], candidates: list[Any], tmp_path: Path) -> None:
+    model, train = id_model(queries, candidates)
+    fresh = sl.Recommender(model, seen=train)
+    fresh.save(tmp_path / "ids.shortlist")
+    for recommender in (fresh, sl.Recommender.load(tmp_path / "ids.shortlist")):
+        answer = recommender.recommend(queries, k=len(candidates), exclude_seen=False)
+        assert answer.queries == queries
+        assert all(answer.known)
+        for one in answer:
+            assert sorted(map(repr, one.ids)) == sorted(map(repr, candidates))
+            assert {type(value) for value in one.ids} == {type(candidates[0])}
+        frame = answer.to_frame()
+        assert frame["q"].unique().sort().to_list() == sorted(queries)
+        assert frame["c"].unique().sort().to_list() == sorted(candidates)
+        assert (recommender.query_ids.dtype, recommender.candidate_ids.dtype) == (frame["q"].dtype, frame["c"].dtype)
+
+
+def test_text_and_numbers_are_different_ids(id_model: Make) -> None:
+    model, train = id_model([1, 2, 3], ["1", "2"])
+    recommender = sl.Recommender(model, seen=train)
+    for wrong in (["1"], [1.0], [True], [np.float64(1)], {"q": ["1"]}, [{"q": "1"}], [b"1"], [1, "2"]):
+        with pytest.raises(DataError, match="different"):
+            recommender.recommend(wrong)
+    for wrong in ([1], [1.0], [True]):
+        with pytest.raises(DataError, match="different"):
+            recommender.recommend([1], deny=wrong)
+        with pytest.raises(DataError, match="different"):
+            recommender.recommend([1], exclude=[wrong])
+        with pytest.raises(DataError, match="different"):
+            recommender.similar(wrong)
+
+
+def test_numpy_integers_are_integers(id_model: Make) -> None:
+    model, _ = id_model([1, 2, 3], [7, 8])
+    answer = sl.Recommender(model).recommend(np.array([1, 3], np.uint8))
+    assert answer.queries == [1, 3]
+    assert [type(value) for value in answer.queries] == [int, int]
+    assert sl.Recommender(model).recommend([np.int32(2)]).known == [True]
+
+
+@settings(max_examples=15)
+@given(
+    data=st.data(),
+    queries=st.one_of(
+        st.lists(st.text(max_size=6), min_size=1, max_size=6, unique=True),
+        st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6, unique=True),
+    ),
+)
+def test_any_ids(id_model: Make, data: st.DataObject, queries: list[Any]) -> None:
+    queries = [one.encode("utf-8", "ignore").decode() if isinstance(one, str) else one for one in queries]
+    queries = list(dict.fromkeys(queries))
+    candidates = ["x", "y", "z"]
+    model, train = id_model(queries, candidates)
+    asked = data.draw(st.lists(st.sampled_from(queries), max_size=8))
+    answer = sl.Recommender(model, seen=train).recommend(asked, k=3)
+    assert answer.queries == asked
+    chosen = {(one["q"], one["c"]) for one in train.interactions.to_dicts()}
+    for one in answer:
+        assert len(one) == 3 - sum((one.query, candidate) in chosen for candidate in candidates)
+        assert not any((one.query, candidate) in chosen for candidate in one.ids)
