@@ -42,9 +42,10 @@ def read_request(queries: Any, state: State) -> Request:
     else:
         return Request(exact_ids(queries, ids, "queries", nulls=True))
     if name not in columns:
+        there = ", ".join(map(repr, columns)) or "none"
         raise DataError(
-            f"the queries have no column {name!r}.",
-            hint=f"{did_you_mean(name, map(str, columns)) if columns else 'give ids'}; for a query without an id, null",
+            f"the queries have no column {name!r}; the columns that came are: {there}.",
+            hint=f"give the ids as {name!r}; null for a query without one",
         )
     asked = exact_ids(columns.pop(name), ids, f"column {name!r}", nulls=True)
     if not columns:

@@ -1,0 +1,108 @@
+"""Training: repeatable, learning, honest about what goes wrong; and ids come back as they came."""
+
+import polars as pl
+import pytest
+import torch
+
+import shortlist as sl
+from shortlist.train.batches import distinct, shuffled
+
+
+def camps(readers: int = 20) -> sl.Dataset:
+    """Reader r chose book r mod 4, three times."""
+    rows = {
+        "reader": [r for r in range(readers) for _ in range(3)],
+        "book": [r % 4 for r in range(readers) for _ in range(3)],
+    }
+    return sl.Dataset(rows, "reader", "book")
+
+
+def towers(dim: int = 8) -> sl.TwoTower:
+    return sl.TwoTower(sl.Tower(sl.IntegerLookup("reader"), dim=dim), sl.Tower(sl.IntegerLookup("book"), dim=dim))
+
+
+def test_a_run_repeats_bit_for_bit_and_another_seed_differs() -> None:
+    weights = []
+    for seed in (1, 1, 2):
+        model = towers()
+        sl.fit(model, camps(), epochs=3, batch_size=16, seed=seed)
+        weights.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_separable_choices_are_learned() -> None:
+    data, model = camps(), towers()
+    history = sl.fit(model, data, validation=data, optimizer=sl.Adam(0.05), epochs=40, batch_size=16, ks=(1, 4))
+    assert history[-1].loss < history[0].loss
+    assert history[-1].metrics == {"top_1": 1.0, "top_4": 1.0}
+
+
+def test_early_stopping_restores_the_best_epoch() -> None:
+    data, model = camps(), towers()
+    options = {"validation": data, "optimizer": sl.Adam(0.05), "batch_size": 16, "ks": (1,)}
+    history = sl.fit(model, data, epochs=200, patience=3, **options)
+    assert history.stopped_early
+    values = [epoch.metrics["top_1"] for epoch in history]
+    assert values[history.best - 1] == max(values)
+    assert sl.evaluate(model, data, ks=(1,))["model"]["seen_in"]["top_1"] == max(values)
+
+
+def test_divergence_stops_with_the_reason() -> None:
+    with pytest.raises(sl.TrainingError, match="lower the learning rate"):
+        sl.fit(towers(), camps(), optimizer=sl.SGD(1e30), epochs=5, batch_size=16)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
+        ({"patience": 2}, "without validation="),
+        ({"monitor": "top_7"}, "top_7"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(sl.ConfigError, match=says):
+        sl.fit(towers(), camps(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("total", [5, 1000])
+def test_distinct_is_unique(total: int) -> None:
+    rows = torch.tensor([3, 1, 3, 0, 1])
+    values, place = distinct(rows, total)
+    assert values.tolist() == [0, 1, 3]
+    assert place.tolist() == [2, 1, 2, 0, 1]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    assert sorted(shuffled(7, 1, 50).tolist()) == list(range(50))
+    assert shuffled(7, 1, 50).tolist() == shuffled(7, 1, 50).tolist()
+    assert shuffled(7, 1, 50).tolist() != shuffled(7, 2, 50).tolist()
+
+
+def test_rows_that_are_absent_stay_bit_identical() -> None:
+    for optimizer in (sl.Adagrad(0.1), sl.Adam(0.1), sl.AdamW(0.1), sl.SGD(0.1)):
+        data, model = camps(), towers()
+        sl.fit(model, data, optimizer=optimizer, epochs=1, batch_size=64)
+        table = next(iter(model.query.tables.values())).weight
+        before = table.clone()
+        few = data.with_interactions(data.interactions.head(6))  # readers 0 and 1
+        sl.fit(model, few, optimizer=optimizer, epochs=1, batch_size=64)
+        moved = (table != before).any(1).nonzero().flatten().tolist()
+        vocabulary = next(iter(model.query.features.values())).vocabulary
+        assert sorted(vocabulary.ids[code - 1] for code in moved) == [0, 1]
+
+
+def test_odd_ids_come_back_as_they_came() -> None:
+    odd = ["", "ü→日本", "x" * 5000, "1", " 1", "ann"]
+    big = [2**53 + 1, 2**53 + 2, 1, -5, 2**62, 0]
+    data = sl.Dataset({"who": odd * 3, "what": big * 2 + big[::-1]}, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=4), sl.Tower(sl.IntegerLookup("what"), dim=4))
+    sl.fit(model, data, epochs=2, batch_size=8)
+    answers = sl.Recommender(model, index=sl.BruteForce()).recommend(odd, k=6)
+    assert list(answers.queries) == odd
+    for answer in answers:
+        assert sorted(answer.ids) == sorted(big)
+        assert {type(one) for one in answer.ids} == {int}
+    assert answers.to_frame().schema["what"] == pl.Int64
