@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make bench`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -18,9 +18,6 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks all
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
