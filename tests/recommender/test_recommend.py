@@ -228,6 +228,14 @@ def test_an_untrained_model_is_refused() -> None:
         sl.Recommender(model)
 
 
+@pytest.mark.parametrize("side", ["query", "candidate"])
+def test_vectors_that_are_not_finite_are_refused(model: sl.TwoTower, side: str) -> None:
+    (table,) = getattr(model, side).tables.values()
+    table.weight[1, 0] = float("nan")
+    with pytest.raises(SearchError, match="finite"):
+        sl.Recommender(model)
+
+
 def test_importing_the_room_does_not_import_torch() -> None:
     code = "import sys, shortlist.recommender; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
-from shortlist.errors import BundleError, ConfigError, MissingExtraError, ShortlistError, ShortlistWarning
+from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, load_index
 from shortlist.recommender.folder import Tensors, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
@@ -220,7 +220,7 @@ def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float
 
 
 def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:
-    table = pl.read_parquet(path, memory_map=False)
+    table = pl.read_parquet(path, memory_map=False, glob=False, hive_partitioning=False)
     columns = {name: str(kind) for name, kind in table.schema.items()}
     fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
     if not fits or table.schema.get(entry.added) != added:
@@ -256,10 +256,10 @@ def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable
 
 
 def _read_index(manifest: Manifest, root: Path, state: State) -> tuple[Index, str]:
-    """The stored index and its reason; exact search where its package is missing."""
+    """The stored index and its reason; exact search where its package is missing or cannot run here."""
     try:
         index = load_index(root / INDEX, verify=False)
-    except MissingExtraError as missing:
+    except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=5)
         return BruteForce().build(state.vectors), reason

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from shortlist.errors import BundleError
-from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle
+from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
 from shortlist.recommender.tensors import TensorEntry
 
 __all__ = ["Tensors", "verified", "write_folder"]
@@ -102,8 +102,7 @@ def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
         files[name] = FileEntry(
             bytes=file.stat().st_size, sha256=_digest(file), tensors=None if described is None else dict(described)
         )
-    text = msgspec.json.encode(msgspec.structs.replace(manifest, files=files))
-    (folder / MANIFEST).write_bytes(msgspec.json.format(text, indent=1) + b"\n")
+    (folder / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, files=files)))
     _sync(folder / MANIFEST)
     for inner in [*(entry for entry in folder.rglob("*") if entry.is_dir()), folder]:
         _sync(inner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,18 @@ import msgspec
 from shortlist.errors import BundleError
 from shortlist.recommender.tensors import TensorEntry
 
-__all__ = ["FORMAT", "MANIFEST", "SAVE_AGAIN", "FileEntry", "Golden", "Manifest", "TableEntry", "decoded", "is_bundle"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "SAVE_AGAIN",
+    "FileEntry",
+    "Golden",
+    "Manifest",
+    "TableEntry",
+    "decoded",
+    "is_bundle",
+    "sealed",
+]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -18,6 +30,7 @@ LIMIT = 16 << 20
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
+_UNSEALED = "0" * 64
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,10 +60,11 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last."""
+    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place."""
 
     kind: Kind = "shortlist bundle"
     format: int = FORMAT
+    checksum: str = _UNSEALED
     library: str
     created: str
     fingerprint: str
@@ -71,6 +85,13 @@ class _Head(msgspec.Struct, frozen=True):
     kind: Kind
     format: int
     library: str = "?"
+
+
+def sealed(manifest: Manifest) -> bytes:
+    """The manifest as a file, with its checksum."""
+    unsealed = msgspec.structs.replace(manifest, checksum=_UNSEALED)
+    text = msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n"
+    return text.replace(_UNSEALED.encode(), hashlib.sha256(text).hexdigest().encode(), 1)
 
 
 def is_bundle(path: Path) -> bool:
@@ -104,6 +125,10 @@ def decoded(path: Path) -> Manifest:
                 f"{bundle!r} has bundle format {head.format}; this version of shortlist reads up to {FORMAT}.",
                 hint=f"it was written by shortlist {head.library}: install that version or a later one",
             )
-        return msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} of {bundle!r} cannot be read: {error}.", hint=SAVE_AGAIN) from None
+    unsealed = text.replace(manifest.checksum.encode(), _UNSEALED.encode(), 1) if manifest.checksum else text
+    if hashlib.sha256(unsealed).hexdigest() != manifest.checksum:
+        raise BundleError(f"{MANIFEST} of {bundle!r} was altered: its checksum differs.", hint=SAVE_AGAIN)
+    return manifest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, UnknownQueryError, did_you_mean
 from shortlist.index import BruteForce, Hits, Index, Lists, choose_index
-from shortlist.index.checks import check_k
+from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered
 from shortlist.recommender.recommendations import Recommendations
@@ -76,6 +76,8 @@ class Recommender:
         for name in fallback:
             _check_choice("fallback", name, FALLBACKS)
         state = state_from_model(model, seen)
+        if state.query_vectors is not None:
+            check_vectors(state.query_vectors, "the queries' vectors")
         reason = "asked for"
         if index is None:
             index, reason = choose_index(*state.vectors.shape)

@@ -1,0 +1,376 @@
+"""The bundle on disk: whole, or refused by name before anything of it is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import shortlist as sl
+from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistWarning
+from shortlist.recommender import bundle as room
+
+FILES = [
+    "candidates.parquet",
+    "model/config.json",
+    "model/series-0.parquet",
+    "model/series-1.parquet",
+    "model/weights.safetensors",
+    "queries.parquet",
+    "seen.safetensors",
+    "vectors.safetensors",
+]
+ASK = ["ann", "bob", "cat", "eve"]
+
+
+def files_of(path: Path) -> list[str]:
+    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the manifest and seal it again."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    manifest["checksum"] = "0" * 64
+    text = json.dumps(manifest)
+    manifest["checksum"] = hashlib.sha256(text.encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def trust(path: Path) -> None:
+    """Make the manifest vouch for the files as they are now: what a careful forger would do."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        tensors = {name: entry["tensors"] for name, entry in manifest["files"].items()}
+        manifest["files"] = {
+            name: {
+                "bytes": (path / name).stat().st_size,
+                "sha256": hashlib.sha256((path / name).read_bytes()).hexdigest(),
+                "tensors": tensors.get(name),
+            }
+            for name in files_of(path)
+            if name != "manifest.json"
+        }
+
+    rewrite(path, change)
+
+
+def test_what_it_holds(bundle: Path, recommender: sl.Recommender) -> None:
+    held = files_of(bundle)
+    index = [name for name in held if name.startswith("index/")]
+    assert set(held) == {*FILES, *index, "manifest.json"}
+    assert "index/index.json" in index
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert set(manifest["files"]) == {*held} - {"manifest.json"}
+    assert manifest["format"] == 1
+    assert manifest["library"] == sl.__version__
+    assert manifest["fingerprint"] == recommender.fingerprint
+    assert manifest["queries"] == {
+        "id": "who",
+        "rows": 4,
+        "columns": {"who": "String", "known": "Boolean"},
+        "added": "known",
+    }
+    assert manifest["candidates"]["columns"] == {"what": "String", "training_count": "Int64"}
+    assert manifest["files"]["vectors.safetensors"]["tensors"]["queries"] == {"dtype": "F32", "shape": [4, 2]}
+    assert str(bundle.parent) not in "".join((bundle / name).read_bytes().decode("latin-1") for name in held)
+
+
+def test_it_answers_as_before(bundle: Path, recommender: sl.Recommender) -> None:
+    loaded = sl.Recommender.load(bundle)
+    for options in ({}, {"exclude_seen": False}, {"deny": ["c"]}, {"allow": ["a", "d"]}):
+        assert loaded.recommend(ASK, **options) == recommender.recommend(ASK, **options)
+    assert loaded.similar(["a"]) == recommender.similar(["a"])
+    assert loaded.ann_overlap() == 1.0
+    assert repr(loaded) == repr(recommender)
+    assert loaded.fingerprint == recommender.fingerprint
+
+
+def test_the_model_comes_back(bundle: Path, model: sl.TwoTower) -> None:
+    again = sl.Recommender.load(bundle).model
+    assert {name: value.tolist() for name, value in again.state_dict().items()} == {
+        name: value.tolist() for name, value in model.state_dict().items()
+    }
+    assert again.catalogue.counts.tolist() == [1, 3, 1, 0]
+    assert again.catalogue.known.tolist() == [True, True, True, False]
+    assert again.catalogue.queries.equals(model.catalogue.queries)
+
+
+def test_settings_and_metadata_come_back(model: sl.TwoTower, tmp_path: Path) -> None:
+    recommender = sl.Recommender(model, cold_start="refuse", fallback=())
+    metadata = {"recipe": {"dim": 2}, "top_10": np.float64(0.5), "ranks": np.array([1, 2]), "notes": ("a",), 7: None}
+    recommender.save(tmp_path / "b", metadata=metadata)
+    loaded = sl.Recommender.load(tmp_path / "b")
+    assert (loaded.cold_start, loaded.fallback, loaded.reason) == ("refuse", (), recommender.reason)
+    assert loaded.metadata == {"recipe": {"dim": 2}, "top_10": 0.5, "ranks": [1, 2], "notes": ["a"], "7": None}
+    loaded.save(tmp_path / "again")
+    assert sl.Recommender.load(tmp_path / "again").metadata == loaded.metadata
+    with pytest.raises(ConfigError, match="JSON"):
+        recommender.save(tmp_path / "c", metadata={"model": model})
+
+
+def test_a_fresh_process_gives_the_same_bits_without_torch(bundle: Path, recommender: sl.Recommender) -> None:
+    code = (
+        "import json, sys, shortlist as sl\n"
+        "loaded = sl.Recommender.load(sys.argv[1])\n"
+        f"answer = loaded.recommend({ASK!r}, k=3).to_dicts()\n"
+        "loaded.similar(['a']); loaded.ann_overlap()\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(json.dumps(answer))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == recommender.recommend(ASK, k=3).to_dicts()
+
+
+def test_without_torch_the_model_says_what_to_install(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = sl.Recommender.load(bundle)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"shortlist\[train\]"):
+        _ = loaded.model
+
+
+def test_it_can_be_moved_copied_and_linked_to(bundle: Path, recommender: sl.Recommender, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "copy")
+    (tmp_path / "far").mkdir()
+    bundle.rename(tmp_path / "far" / "moved")
+    (tmp_path / "current").symlink_to(tmp_path / "copy")
+    for name in ("copy", "far/moved", "current"):
+        assert sl.Recommender.load(tmp_path / name).recommend(ASK) == recommender.recommend(ASK)
+
+
+def test_a_loaded_recommender_outlives_its_bundle(bundle: Path, recommender: sl.Recommender) -> None:
+    loaded = sl.Recommender.load(bundle)
+    shutil.rmtree(bundle)
+    assert loaded.recommend(ASK) == recommender.recommend(ASK)
+    assert loaded.model.catalogue.query == "who"
+    loaded.save(bundle)
+    assert sl.Recommender.load(bundle).recommend(ASK) == recommender.recommend(ASK)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "grow", "empty", "remove", "link"])
+def test_each_file_is_guarded(bundle: Path, damage: str, tmp_path: Path) -> None:
+    for name in files_of(bundle):
+        shutil.copytree(bundle, tmp_path / "damaged")
+        file = tmp_path / "damaged" / name
+        content = file.read_bytes()
+        if damage == "flip":
+            middle = len(content) // 2
+            file.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        elif damage == "link":
+            file.unlink()
+            file.symlink_to(bundle / name)
+        elif damage == "remove":
+            file.unlink()
+        else:
+            file.write_bytes({"cut": content[:-1], "grow": content + b"\0", "empty": b""}[damage])
+        with pytest.raises(BundleError) as caught:
+            sl.Recommender.load(tmp_path / "damaged")
+        assert Path(name).name in str(caught.value), name
+        shutil.rmtree(tmp_path / "damaged")
+
+
+def test_what_the_manifest_does_not_name_is_refused(bundle: Path) -> None:
+    for extra in ("extra.txt", "index/extra.npy", "model/more/deep"):
+        (bundle / extra).parent.mkdir(exist_ok=True)
+        (bundle / extra).write_text("x")
+        with pytest.raises(BundleError, match="does not name"):
+            sl.Recommender.load(bundle)
+        (bundle / extra).unlink()
+    os.mkfifo(bundle / "pipe")
+    with pytest.raises(BundleError, match="special"):
+        sl.Recommender.load(bundle)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "index/../../outside", "index\\..\\outside"])
+def test_paths_that_leave_the_folder_are_refused(bundle: Path, name: str) -> None:
+    (bundle.parent / "outside").write_text("x")
+    rewrite(bundle, lambda manifest: manifest["files"].update({name: {"bytes": 1, "sha256": "0" * 64}}))
+    with pytest.raises(BundleError, match="leaves the folder"):
+        sl.Recommender.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "cannot be read"),
+        (b"not json", "cannot be read"),
+        (b"\xff\xfe{}", "cannot be read"),
+        (b"[1, 2]", "cannot be read"),
+        (b'{"name": "an extension", "manifest_version": 3}', "cannot be read"),
+        (b'{"kind": "shortlist bundle", "format": "1"}', "cannot be read"),
+        (b'{"kind": "shortlist bundle", "format": 1}', "missing required field"),
+        (b'{"kind": "shortlist bundle", "format": 2, "library": "9.1"}', "9.1"),
+        (b"[" * 100_000, "cannot be read"),
+        (b" " * ((16 << 20) + 1), "at most"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(bundle: Path, content: bytes, says: str) -> None:
+    (bundle / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError) as caught:
+        sl.Recommender.load(bundle)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.update(format=True),
+        lambda manifest: manifest.update(dim="2"),
+        lambda manifest: manifest.update(surprise=1),
+        lambda manifest: manifest.update(cold_start="guess"),
+        lambda manifest: manifest.update(files=[]),
+        lambda manifest: manifest["files"]["seen.safetensors"].update(bytes=1.5),
+        lambda manifest: manifest["golden"][0].update(rows=["a"]),
+        lambda manifest: manifest.pop("fingerprint"),
+    ],
+)
+def test_wrong_types_in_the_manifest_are_refused(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    rewrite(bundle, change)
+    with pytest.raises(BundleError, match="cannot be read"):
+        sl.Recommender.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda manifest: manifest.update(dim=3), "candidates"),
+        (lambda manifest: manifest["queries"].update(rows=5), "another table"),
+        (lambda manifest: manifest["queries"].update(id="known"), "cannot be read|repeated|another"),
+        (lambda manifest: manifest["queries"].update(added="who"), "another table"),
+        (lambda manifest: manifest["golden"][0].update(query=99), "lacks"),
+        (lambda manifest: manifest["golden"][0]["rows"].reverse(), "differently"),
+        (lambda manifest: manifest["golden"][0]["scores"].reverse(), "differently"),
+        (lambda manifest: manifest["golden"].pop(), "golden"),
+        (lambda manifest: manifest.update(fingerprint="0" * 64), "not of one training"),
+        (lambda manifest: manifest["files"]["vectors.safetensors"].update(tensors=None), "what tensors"),
+        (lambda manifest: manifest["files"]["vectors.safetensors"]["tensors"].pop("queries"), "other tensors"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    bundle: Path, change: Callable[[dict[str, Any]], Any], says: str
+) -> None:
+    rewrite(bundle, change)
+    with pytest.raises(BundleError, match=says):
+        sl.Recommender.load(bundle)
+
+
+@pytest.fixture
+def foreign(model: sl.TwoTower, train: sl.Dataset, tmp_path: Path) -> Path:
+    """A bundle of the same shape from another training."""
+    for table in model.query.tables.values():
+        table.weight.mul_(2)
+    for table in model.candidate.tables.values():
+        table.weight.mul_(2)
+    sl.Recommender(model, index=sl.BruteForce(), seen=train).save(tmp_path / "foreign")
+    return tmp_path / "foreign"
+
+
+@pytest.mark.parametrize("part", ["index", "vectors.safetensors", "model/weights.safetensors"])
+def test_parts_of_two_trainings_do_not_mix(bundle: Path, foreign: Path, part: str) -> None:
+    if (bundle / part).is_dir():
+        shutil.rmtree(bundle / part)
+        shutil.copytree(foreign / part, bundle / part)
+    else:
+        shutil.copy(foreign / part, bundle / part)
+    with pytest.raises(BundleError, match=r"missing|altered"):
+        sl.Recommender.load(bundle)
+    trust(bundle)
+    with pytest.raises(BundleError, match="not of one training"):
+        sl.Recommender.load(bundle)
+
+
+def test_seen_items_out_of_range_are_refused(bundle: Path) -> None:
+    file = bundle / "seen.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-8] + (99).to_bytes(8, "little"))
+    trust(bundle)
+    with pytest.raises(BundleError, match="seen"):
+        sl.Recommender.load(bundle)
+
+
+def test_counts_that_changed_change_an_answer(model: sl.TwoTower, tmp_path: Path) -> None:
+    sl.Recommender(model, cold_start="popularity").save(tmp_path / "b")
+    table = pl.read_parquet(tmp_path / "b" / "candidates.parquet")
+    table.with_columns(pl.lit(1).cast(pl.Int64).alias("training_count")).write_parquet(
+        tmp_path / "b" / "candidates.parquet"
+    )
+    trust(tmp_path / "b")
+    with pytest.raises(BundleError, match="differently"):
+        sl.Recommender.load(tmp_path / "b")
+
+
+@given(data=st.data())
+def test_random_damage_is_always_refused(bundle: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(files_of(bundle)))
+    content = (bundle / name).read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    byte = data.draw(st.integers(1, 255))
+    (bundle / name).write_bytes(content[:place] + bytes([content[place] ^ byte]) + content[place + 1 :])
+    with pytest.raises(BundleError):
+        sl.Recommender.load(bundle)
+    (bundle / name).write_bytes(content)
+
+
+@given(data=st.data())
+def test_trusted_damage_never_escapes_as_another_error(bundle: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([name for name in FILES if not name.endswith("parquet")]))
+    content, manifest = (bundle / name).read_bytes(), (bundle / "manifest.json").read_bytes()
+    low = data.draw(st.integers(0, len(content) - 1))
+    new = data.draw(st.binary(max_size=8))
+    (bundle / name).write_bytes(content[:low] + new + content[low + len(new) :])
+    trust(bundle)
+    try:
+        sl.Recommender.load(bundle)
+    except BundleError:
+        pass
+    finally:
+        (bundle / name).write_bytes(content)
+        (bundle / "manifest.json").write_bytes(manifest)
+
+
+@pytest.mark.parametrize("trouble", [MissingExtraError("scann", "scann", "ScaNN"), SearchError("no AVX2.")])
+def test_without_the_indexs_package_exact_search_stands_in(
+    bundle: Path, recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(room, "load_index", missing)
+    with pytest.warns(ShortlistWarning, match="stands in"):
+        loaded = sl.Recommender.load(bundle)
+    assert loaded.recommend(ASK) == recommender.recommend(ASK)
+    assert "stands in" in repr(loaded)
+    rewrite(bundle, lambda manifest: manifest["golden"][0]["scores"].reverse())
+    with pytest.warns(ShortlistWarning), pytest.raises(BundleError, match="differently"):
+        sl.Recommender.load(bundle)
+
+
+def test_scann_in_a_bundle(id_model: Any, tmp_path: Path) -> None:
+    pytest.importorskip("scann")
+    model, train = id_model(list(range(50)), list(range(400)))
+    recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+    recommender.save(tmp_path / "s")
+    (tmp_path / "s").rename(tmp_path / "t")
+    loaded = sl.Recommender.load(tmp_path / "t")
+    assert loaded.recommend(list(range(60))) == recommender.recommend(list(range(60)))
+    assert type(loaded.index).__name__ == "ScaNN"
+    assert 0.5 < loaded.ann_overlap() <= 1.0
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a_file"])
+def test_no_bundle(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a_file").write_text("x")
+    with pytest.raises(BundleError, match="no bundle"):
+        sl.Recommender.load(tmp_path / name)
