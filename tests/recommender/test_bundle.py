@@ -348,8 +348,9 @@ def test_without_the_indexs_package_exact_search_stands_in(
         raise trouble
 
     monkeypatch.setattr(room, "load_index", missing)
-    with pytest.warns(ShortlistWarning, match="stands in"):
+    with pytest.warns(ShortlistWarning, match="stands in") as caught:
         loaded = sl.Recommender.load(bundle)
+    assert caught[0].filename == __file__
     assert loaded.recommend(ASK) == recommender.recommend(ASK)
     assert "stands in" in repr(loaded)
     rewrite(bundle, lambda manifest: manifest["golden"][0]["scores"].reverse())

@@ -261,7 +261,7 @@ def _read_index(manifest: Manifest, root: Path, state: State) -> tuple[Index, st
         index = load_index(root / INDEX, verify=False)
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
-        warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=5)
+        warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
         return BruteForce().build(state.vectors), reason
     if not _of_one_training(index, state):
         raise BundleError(
