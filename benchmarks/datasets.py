@@ -15,8 +15,10 @@ import numpy as np
 DATA = Path(__file__).parent / "data"
 
 
-def prepare(name: str, parameters: dict) -> Path:
-    """Returns the folder of a data set, written now if it is not there yet."""
+def prepare(name: str | None, parameters: dict) -> Path:
+    """Returns the folder of a data set, written now if it is not there yet; of no data set, the folder of all."""
+    if name is None:
+        return DATA
     recipe = json.dumps([name, parameters, Path(__file__).read_text()], sort_keys=True)
     folder = DATA / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     if not folder.exists():
@@ -34,37 +36,26 @@ def prepare(name: str, parameters: dict) -> Path:
 def write_movielens(folder: Path, seed: int) -> None:
     """Writes MovieLens-100k: vocabularies, the columns of users and titles, and a random 80,000/20,000 split.
 
-    A pair is a row of `users.npy` (the query) and a row of `titles.npy` (the candidate). Titles that occur twice in the
-    movie table become one, with the genres of the first.
+    A pair is a row of `users.npy` (the query) and a row of `titles.npy` (the candidate).
     """
-    import polars as pl
-
     from shortlist.data.movielens import movielens
 
-    movielens_100k = movielens("100k")
-    interactions, users, movies = movielens_100k.interactions, movielens_100k.queries, movielens_100k.candidates
-    titles = movies.unique("movie_title", keep="first", maintain_order=True)
+    dataset = movielens("100k")
+    users, titles = dataset.queries, dataset.candidates
     genres = titles["genres"].to_list()
-
     _save(folder, "users", users["user_id"])
-    _save(folder, "user_age", users["age"])
-    _save(folder, "user_gender", users["gender"])
-    _save(folder, "user_occupation", users["occupation"])
+    for column in ("age", "gender", "occupation"):
+        _save(folder, f"user_{column}", users[column])
     _save(folder, "gender_vocabulary", users["gender"].unique().sort())
     _save(folder, "occupation_vocabulary", users["occupation"].unique().sort())
     _save(folder, "titles", titles["movie_title"])
-    _save(folder, "genre_vocabulary", pl.Series(sorted({genre for row in genres for genre in row})))
+    _save(folder, "genre_vocabulary", sorted({genre for row in genres for genre in row}))
     width = max(map(len, genres))
     padded = np.array([row + [""] * (width - len(row)) for row in genres])  # [titles, width]
     np.save(folder / "title_genres.npy", padded)
 
-    user_row = {user: row for row, user in enumerate(users["user_id"])}
-    title_row = {title: row for row, title in enumerate(titles["movie_title"])}
-    pairs = {
-        "query": np.array([user_row[user] for user in interactions["user_id"]], np.int32),
-        "candidate": np.array([title_row[title] for title in interactions["movie_title"]], np.int32),
-    }
-    order = np.random.default_rng(seed).permutation(len(interactions))
+    pairs = {"query": dataset.query_rows, "candidate": dataset.candidate_rows}
+    order = np.random.default_rng(seed).permutation(len(dataset))
     for split, chosen in (("train", order[:80_000]), ("test", order[80_000:])):
         for side, rows in pairs.items():
             np.save(folder / f"{split}_{side}_rows.npy", rows[chosen])
@@ -122,8 +113,7 @@ def _heavy_tailed(generator: np.random.Generator, weights: np.ndarray, count: in
 
 def _save(folder: Path, name: str, column) -> None:
     """Writes a column, text as fixed-width Unicode."""
-    array = np.asarray(column.to_list())
-    np.save(folder / f"{name}.npy", array)
+    np.save(folder / f"{name}.npy", np.array(list(column)))
 
 
 WRITERS = {

@@ -1,0 +1,70 @@
+"""`python -m benchmarks NAME`: run benchmarks, print the table, keep the result.
+
+NAME is a benchmark, `all`, or `install` (the peers' environments). A full run installs what is missing and writes
+`benchmarks/results/NAME.json`; a quick one installs nothing and writes only where --json says.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.environments import MissingPeerError, peer_python
+from benchmarks.harness import measure
+from benchmarks.table import table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Returns the exit status: 1 when a side of ours could not be run. A missed bar is a result, not a failure."""
+    options = _options()
+    if options.name == "install":
+        return _install()
+    names = list(BENCHMARKS) if options.name == "all" else [options.name]
+    results = []
+    for name in names:
+        result = measure(name, BENCHMARKS[name], options.quick, options.runs)
+        results.append(result)
+        if not options.quick:
+            RESULTS.mkdir(exist_ok=True)
+            _write(result, RESULTS / f"{name}.json")
+        print(table(result), file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
+    if options.json == "-":
+        json.dump(results if options.name == "all" else results[0], sys.stdout, indent=1)
+        print()
+    elif options.json:
+        _write(results if options.name == "all" else results[0], Path(options.json))
+    return int(any("ours" in result["missing"] for result in results))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", metavar="NAME", choices=[*BENCHMARKS, "all", "install"])
+    parser.add_argument("--quick", action="store_true", help="small data, one run, nothing installed")
+    parser.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write the result here (default: stdout)")
+    parser.add_argument("--runs", type=int, metavar="N", help="timed runs of each side")
+    return parser.parse_args()
+
+
+def _install() -> int:
+    """Returns 1 when an environment could not be made."""
+    peers = {side.peer for benchmark in BENCHMARKS.values() for side in benchmark.sides.values() if side.peer}
+    failed = False
+    for peer in sorted(peers):
+        try:
+            peer_python(peer, install=True)
+            print(f"{peer}: ready")
+        except MissingPeerError as reason:
+            print(f"{peer}: {reason}")
+            failed = True
+    return int(failed)
+
+
+def _write(content, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Every benchmark: its data, sides, parameters, bars and caveats."""
+
+from benchmarks.harness import Benchmark, Row, Side
+
+KERAS_RS = ("keras_rs_tensorflow", "keras_rs_jax", "keras_rs_torch")
+MOVIELENS = {"seed": 42}
+FIT = {"seed": 42, "rows": 80_000, "batch_size": 8192, "epochs": 5, "learning_rate": 0.1}
+STEPS = {"batch_size": 8192}
+QUICK_FIT = {"rows": 16_384, "epochs": 1}
+
+FRESH_WEIGHTS = (
+    "A peer's run is model.fit from the same fresh weights on a graph that is already traced and data that are already "
+    "batched and cached: weights and accumulators are put back, the compiled function is kept. Ours is the whole call of "
+    "fit with a new model, encoding included."
+)
+INTEGER_IDS = (
+    "keras-rs gets integer ids and plain arrays, as in its tutorials; TFRS looks strings up in the model, as in its."
+)
+WARM_STEPS = (
+    "A run trains on from the last one. Data are encoded (ours) or batched and cached (the peer) beforehand; the time is "
+    "that of the epoch."
+)
+
+
+def _tfrs(function: str) -> Side:
+    return Side("benchmarks.peers.tfrs.sides", function, "tfrs")
+
+
+def _keras_rs(function: str) -> dict[str, Side]:
+    return {
+        peer: Side("benchmarks.peers.keras_rs", function, peer, {"KERAS_BACKEND": peer.removeprefix("keras_rs_")})
+        for peer in KERAS_RS
+    }
+
+
+def _ours(function: str) -> Side:
+    return Side("benchmarks.ours", function)
+
+
+BENCHMARKS = {
+    "fit": Benchmark(
+        what="the tutorial's fit on MovieLens-100k: 5 epochs, batch 8192, dim 32, no metrics in training",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters=FIT,
+        sides={"ours": _ours("fit"), "tfrs": _tfrs("fit"), **_keras_rs("fit")},
+        rows=(Row("fit", "seconds", "s", 100, peers=("tfrs", *KERAS_RS)),),
+        quick=QUICK_FIT,
+        caveats=(FRESH_WEIGHTS, INTEGER_IDS),
+    ),
+    "fit_metrics": Benchmark(
+        what="the same fit with top-1/5/10/50/100 on the training data in every epoch",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters=FIT,
+        sides={"ours": _ours("fit_metrics"), "tfrs": _tfrs("fit_metrics")},
+        rows=(Row("fit with metrics", "seconds", "s", 150, peers=("tfrs",)),),
+        runs=3,
+        quick=QUICK_FIT,
+        caveats=(FRESH_WEIGHTS, "TFRS measures each batch as it trains; ours measures all pairs after each epoch."),
+    ),
+    "evaluate": Benchmark(
+        what="20,000 test pairs against the catalogue, top-1/5/10/50/100",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters=FIT,
+        sides={"ours": _ours("evaluate"), "tfrs": _tfrs("evaluate"), **_keras_rs("evaluate")},
+        rows=(
+            Row("evaluate", "seconds", "s", 40, peers=("tfrs",)),
+            Row("evaluate", "seconds", "s", 5, peers=KERAS_RS),
+        ),
+        runs=9,
+        quick=QUICK_FIT,
+        caveats=(
+            "TFRS: model.evaluate. keras-rs: model.predict of each pair's top 100 and a comparison in numpy, which is "
+            "faster than its model.evaluate, since that computes the loss too.",
+            "Ours is evaluate(popularity=False), seen items left in, as the peers do.",
+        ),
+    ),
+    "zipf": Benchmark(
+        what="a training step with a million queries and a million Zipf candidates, batch 8192, dim 32",
+        dataset="zipf",
+        data={"queries": 1_000_000, "candidates": 1_000_000, "pairs": 30 * 8192, "seed": 42},
+        parameters={**STEPS, "queries": 1_000_000, "candidates": 1_000_000, "steps": 30},
+        sides={"ours": _ours("zipf"), "tfrs": _tfrs("zipf")},
+        rows=(
+            Row("zipf: step", "seconds_per_step", "s", 20, peers=("tfrs",)),
+            Row("zipf: peak memory", "peak_rss_gb", "GB", 3, peers=("tfrs",)),
+        ),
+        quick={"queries": 20_000, "candidates": 20_000, "steps": 3},
+        quick_data={"queries": 20_000, "candidates": 20_000, "pairs": 3 * 8192},
+        caveats=(WARM_STEPS, "Peak memory is that of the whole process, its libraries included."),
+    ),
+    "distinct": Benchmark(
+        what="a training step with nothing to deduplicate: 8192 distinct queries and candidates, dim 64",
+        dataset="distinct",
+        data={"rows": 200_000, "seed": 42},
+        parameters={**STEPS, "queries": 200_000, "candidates": 200_000, "steps": 24},
+        sides={"ours": _ours("distinct"), "tfrs": _tfrs("distinct")},
+        rows=(Row("distinct: step", "seconds_per_step", "s", 3, peers=("tfrs",)),),
+        quick={"queries": 20_000, "candidates": 20_000, "steps": 2},
+        quick_data={"rows": 20_000},
+        caveats=(WARM_STEPS,),
+    ),
+    "huge_batch": Benchmark(
+        what="batch 65,536 of distinct rows, dim 64, where a B x B float32 matrix has 17 GB",
+        dataset="distinct",
+        data={"rows": 131_072, "seed": 42},
+        parameters={"batch_size": 65_536, "queries": 131_072, "candidates": 131_072, "steps": 2},
+        sides={"ours": _ours("huge_batch")},
+        rows=(
+            Row("huge batch: memory above the tables", "gb_above_tables", "GB", 1.5, "at most"),
+            Row("huge batch: step", "seconds_per_step", "s", None),
+        ),
+        runs=1,
+        quick={"batch_size": 8192, "queries": 20_000, "candidates": 20_000, "steps": 2},
+        quick_data={"rows": 20_000},
+        caveats=("The process's peak, less what the imports took, less both tables and their accumulators.",),
+    ),
+    "features": Benchmark(
+        what="towers with features and two dense layers on MovieLens-100k: 3 epochs, batch 8192, Adagrad 0.05",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters={**FIT, "epochs": 3, "learning_rate": 0.05},
+        sides={"ours": _ours("features"), "tfrs": _tfrs("features")},
+        rows=(Row("features", "seconds", "s", 20, peers=("tfrs",)),),
+        quick=QUICK_FIT,
+        caveats=(
+            FRESH_WEIGHTS,
+            "At Adagrad 0.1 the dense layers collapse on both sides (loss at chance), hence 0.05; time does not depend "
+            "on it.",
+        ),
+    ),
+    "ingest": Benchmark(
+        what="20 million string pairs in Parquet, shape of MovieLens-20M: encode, then an epoch at batch 8192, dim 32",
+        dataset="ingest",
+        data={"pairs": 20_000_000, "users": 138_493, "items": 26_744, "head": 30 * 8192, "seed": 42},
+        parameters={**STEPS, "seed": 42, "steps": 30},
+        sides={"ours": _ours("ingest"), "tfrs": _tfrs("ingest")},
+        rows=(
+            Row("ingest: encode", "encode_seconds", "s", 12, "at most"),
+            Row("ingest: peak memory", "peak_rss_gb", "GB", 3, "at most"),
+            Row("ingest: train", "examples_per_second", "examples/s", 25, "ours/peer", ("tfrs",)),
+        ),
+        runs=3,
+        quick={"steps": 3},
+        quick_data={"pairs": 300_000, "users": 5_000, "items": 2_000, "head": 3 * 8192},
+        caveats=(
+            "TFRS is measured on 30 steps from string tensors in memory, after a first pass; reading Parquet and making "
+            "its vocabularies are left out of its time. Ours is a whole epoch.",
+            "Ours encodes from the file: Dataset, and everything in fit before its first batch.",
+        ),
+    ),
+    "startup": Benchmark(
+        what="`shortlist --help` and `import shortlist`",
+        dataset=None,
+        data={},
+        parameters={},
+        sides={"ours": _ours("startup")},
+        rows=(
+            Row("shortlist --help", "help_seconds", "s", 0.3, "at most"),
+            Row("import shortlist", "import_seconds", "s", 0.1, "at most"),
+        ),
+        runs=9,
+        caveats=("Files are in the page cache; --help is the whole process, from start to end.",),
+    ),
+}

@@ -1,0 +1,43 @@
+"""A result as text."""
+
+HEAD = ("", "ours", "peer", "", "ratio", "bar", "")
+
+
+def table(result: dict) -> str:
+    """Returns the table of a result: medians, [least .. most], ratio beside bar, and what is missing."""
+    rows = [HEAD, *(_cells(row) for row in result["rows"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    machine = result["environment"]
+    size = "quick, small data: no basis for a claim" if result["quick"] else result["command"]
+    notes = [f"missing: {side}: {reason}" for side, reason in result["missing"].items()]
+    notes += [
+        f"note: {side} used {report['busy_while_waiting']:.0%} of a core while another side ran"
+        for side, report in result["sides"].items()
+        if report["busy_while_waiting"] > 0.05
+    ]
+    head = [result["what"], f"{machine['processor']}, {machine['usable_cores']} cores · {size}"]
+    return "\n".join([*head, *lines, *notes, ""])
+
+
+def _cells(row: dict) -> tuple[str, ...]:
+    spread = row["spread"]
+    bar = "" if row["bar"] is None else f"{row['bar']:g}×"
+    if row["compare"] == "at most":
+        bar = f"≤ {row['bar']:g} {row['unit']}"
+    verdict = {True: "holds", False: "MISSED", None: "not measured" if row["bar"] is not None else ""}[row["holds"]]
+    return (
+        row["name"],
+        _figure(row["ours"], spread.get("ours"), row["unit"]),
+        _figure(row["peer"], spread.get("peer"), row["unit"]),
+        row["peer_name"] or "",
+        "" if row["ratio"] is None else f"{row['ratio']:.1f}×",
+        bar,
+        verdict,
+    )
+
+
+def _figure(value: float | None, spread: list[float] | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g} {unit} [{spread[0]:.4g} .. {spread[1]:.4g}]"
