@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def default_cache() -> Path:
 def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Writes ``tables`` as ``folder``, replacing it as a whole. Raises OSError when that place cannot be written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
+    beside.mkdir()
     try:
         digests = {}
         for name, frame in tables.items():

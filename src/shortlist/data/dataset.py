@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.ids import few, require_column, row_numbers, settle_ids
+from shortlist.data.ids import counted, few, require_column, row_numbers, settle_ids
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
@@ -192,15 +192,15 @@ def _side(
     notes = []
     if merged := given.height - distinct.height:
         notes.append(
-            f"{merged:,} {role} rows had the {column} of an earlier row and were merged into it "
+            f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({given.height:,} rows, {distinct.height:,} {name})"
         )
     interacted = frame.select(pl.col(column).unique())
     lacking = interacted.join(distinct, on=column, how="anti").sort(column)
     if lacking.height:
-        note = f"the {name} table lacked {lacking.height:,} interacted ids ({few(lacking[column])})"
-        notes.append(f"{note}; they were added without features")
-        warnings.warn(f"{note}; they were added with null features.", ShortlistWarning, stacklevel=4)
+        note = f"the {name} table lacked {counted(lacking.height, 'interacted id')} ({few(lacking[column])})"
+        notes.append(f"{note}; added with null features")
+        warnings.warn(f"{note}; added with null features.", ShortlistWarning, stacklevel=3)
         distinct = pl.concat([distinct, lacking], how="diagonal")
     return Table(frame, main.name, main.untyped), distinct, notes
 
@@ -234,7 +234,7 @@ def _checked_timestamp(values: pl.Series) -> pl.Series:
     bad = values.null_count() + (int((~values.is_finite()).sum()) if dtype.is_float() else 0)
     if bad:
         raise DataError(
-            f"the timestamp column {values.name!r} has {bad:,} values that are null, NaN or infinite; "
+            f"the timestamp column {values.name!r} has {counted(bad, 'bad value')} (null, NaN or infinite); "
             "every interaction needs a time.",
             hint="drop those rows, or leave timestamp out",
         )
@@ -252,8 +252,8 @@ def _check_weight(values: pl.Series) -> None:
     bad = len(values) - int(good.sum())
     if bad:
         raise DataError(
-            f"the weight column {values.name!r} has {bad:,} values that are null, negative or not finite in float32; "
-            "expected finite numbers ≥ 0.",
+            f"the weight column {values.name!r} has {counted(bad, 'bad value')} (null, negative, or not finite in "
+            "float32); expected finite numbers ≥ 0.",
             hint="fill or drop those rows",
         )
     if not bool((numbers > 0).any()):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data.readers import Table
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["few", "require_column", "row_numbers", "settle_ids"]
+__all__ = ["counted", "few", "require_column", "row_numbers", "settle_ids"]
 
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
 INT32_MAX = 2**31 - 1
@@ -19,11 +19,13 @@ INT32_MAX = 2**31 - 1
 
 def require_column(table: Table, column: str, role: str) -> None:
     """Raises DataError when ``table`` has no column of that name."""
+    if not table.frame.columns:
+        raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was named as the {role}; "
-            f"it has {', '.join(map(repr, table.frame.columns)) or 'no columns at all'}.",
-            hint=did_you_mean(column, table.frame.columns) if table.frame.columns else "check the table",
+            f"it has {', '.join(map(repr, table.frame.columns))}.",
+            hint=did_you_mean(column, table.frame.columns),
         )
 
 
@@ -61,7 +63,7 @@ def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
         if found.null_count():
             missing = part.filter(found.is_null())["id"]
             raise DataError(
-                f"{found.null_count():,} interactions have a {values.name!r} that its table lacks, "
+                f"{counted(found.null_count(), 'interaction')} with a {values.name!r} that its table lacks, "
                 f"such as {few(missing)}.",
                 hint="build a new Dataset from these interactions",
             )
@@ -76,7 +78,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if values.null_count():
         raise DataError(
-            f"the {table.name} table has {values.null_count():,} nulls in {column!r} ({role}); "
+            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role}); "
             "every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
@@ -125,7 +127,13 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """As in "1 row" and "1,682 rows"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def few(values: pl.Series, count: int = 3) -> str:
+    """The first distinct values, for a message."""
     distinct = values.unique().sort()
     shown = ", ".join(_short(value) for value in distinct.head(count))
     return shown if len(distinct) <= count else f"{shown}, …"

@@ -11,6 +11,7 @@ import mmap
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +116,20 @@ def _from_pandas(source: Any, name: str) -> pl.DataFrame:
 def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:
     """Polars would turn [1, "1"] and [1, True] into one id; refuse them instead."""
     if not isinstance(values, pl.Series) and not hasattr(values, "dtype"):
-        kinds = sorted({type(value).__name__ for value in values if value is not None})
+        kinds = sorted({_kind(value) for value in values if value is not None})
         if len(kinds) > 1:
             raise DataError(
                 f"the {name} table's id column {column!r} mixes values of types {' and '.join(kinds)}; "
                 "expected one type, strings or integers.",
                 hint="convert every id to str, or every id to int",
             )
+
+
+def _kind(value: object) -> str:
+    """The name of a value's type, the same for Python's and numpy's integers and strings."""
+    if isinstance(value, str):
+        return "str"
+    return "int" if isinstance(value, Integral) and not isinstance(value, bool) else type(value).__name__
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
