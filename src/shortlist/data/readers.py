@@ -127,9 +127,11 @@ def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:
 
 def _kind(value: object) -> str:
     """The name of a value's type, the same for Python's and numpy's integers and strings."""
-    if isinstance(value, str):
-        return "str"
-    return "int" if isinstance(value, Integral) and not isinstance(value, bool) else type(value).__name__
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, Integral):
+        return "int"
+    return "str" if isinstance(value, str) else type(value).__name__
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

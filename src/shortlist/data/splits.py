@@ -107,7 +107,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
     >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
     >>> split_by_time(data, at=30)
-    Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 1 · cut at 30)
+    Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
     """
     times = _timestamps(dataset, "split_by_time")
     if at is not None and test is not None:
