@@ -215,7 +215,7 @@ def _feature_model() -> sl.TwoTower:
     return sl.TwoTower(
         query=sl.Tower(
             sl.StringLookup("user_id", dim=32),
-            sl.Discretization("age", AGE_BOUNDARIES, dim=16),
+            sl.Discretization("age", boundaries=AGE_BOUNDARIES, dim=16),
             sl.Category("gender", dim=16),
             sl.Category("occupation", dim=16),
             hidden=(64,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -72,13 +73,16 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _replace(new: Path, folder: Path) -> None:
-    """Renames ``new`` to ``folder``; one that is there already is moved out of the way first."""
-    for _ in range(10):
+    """Renames ``new`` to ``folder``; one that is there already is moved out of the way first.
+
+    A try is lost only to another process that put its own there meanwhile, so that together they always get on.
+    """
+    while True:
         try:
             new.rename(folder)
             return
-        except OSError:
-            if not folder.exists():
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
         try:
@@ -87,4 +91,3 @@ def _replace(new: Path, folder: Path) -> None:
             pass  # another process was faster
         finally:
             shutil.rmtree(old, ignore_errors=True)
-    raise OSError(f"{folder} keeps being replaced by other processes")

@@ -27,6 +27,7 @@ __all__ = ["ApproximateIndex", "Width"]
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
 _PART = 0.1  # or up to this part of all
 _LOST = 64  # results asked for beyond 2·k where some will be filtered out
+_GATHERED = 1 << 20  # numbers gathered at a time for a first ranking
 _SPARE = 8  # results asked for beyond k, to order near ties by their exact scores
 
 
@@ -111,7 +112,9 @@ class ApproximateIndex(LiveIndex):
         positions, scores = self._probe(snapshot.native, request.queries, width)
         keep = _keep(positions, filters, open_, base.ids.size)
         kept: Ints = keep.sum(axis=1)
-        if scores is not None:
+        if scores is None:
+            positions, keep, scores = _ranked(positions, keep, request.queries, base.vectors)
+        if k < positions.shape[1]:
             keep &= _near_best(scores, keep, k, tolerance(request.norms, base.max_norm, snapshot.dim))
         rows, columns = np.divmod(np.flatnonzero(keep), positions.shape[1])
         chosen = positions[rows, columns]
@@ -124,11 +127,30 @@ def _keep(positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None
     keep = positions >= 0
     if open_ is not None:
         keep &= open_[positions]
+    elif filters.blocked is not None:
+        keep &= ~member(filters.blocked, positions.ravel()).reshape(keep.shape)
     if filters.excluded is not None:
         taken = filters.excluded.rows * size + filters.excluded.positions
         keys = positions + np.arange(positions.shape[0])[:, None] * size
         keep &= ~member(taken, keys.ravel()).reshape(keep.shape)
     return keep
+
+
+def _ranked(
+    positions: Ints, keep: npt.NDArray[np.bool_], queries: Floats, vectors: Floats
+) -> tuple[Ints, npt.NDArray[np.bool_], Floats]:
+    """The same results, by falling score."""
+    scores = np.empty(positions.shape, np.float32)
+    step = max(1, _GATHERED // max(1, positions.shape[1] * vectors.shape[1]))
+    for low in range(0, positions.shape[0], step):
+        part = slice(low, low + step)
+        scores[part] = (vectors[positions[part]] @ queries[part, :, None])[:, :, 0]
+    order = np.argsort(-scores, axis=1)
+    return (
+        np.take_along_axis(positions, order, axis=1),
+        np.take_along_axis(keep, order, axis=1),
+        np.take_along_axis(scores, order, axis=1),
+    )
 
 
 def _near_best(scores: Floats, keep: npt.NDArray[np.bool_], k: int, slack: Floats) -> npt.NDArray[np.bool_]:

@@ -102,11 +102,11 @@ class Faiss(ApproximateIndex):
             native.hnsw.efConstruction = self._settings.build_effort
             native.add(_level(vectors))
             return native
-        pieces = next(pieces for pieces in (dim // 2, dim // 4, dim) if pieces and dim % pieces == 0)
         lists = self._lists(n)
-        native = library.index_factory(dim, f"IVF{lists},PQ{pieces}x4fs", library.METRIC_INNER_PRODUCT)
+        native = library.index_factory(dim, f"IVF{lists},PQ{dim}x4fs", library.METRIC_INNER_PRODUCT)
         rng = np.random.default_rng(0)
         sample = np.sort(rng.permutation(n)[: max(lists * 64, 20_000)])
+        native.by_residual = True
         native.cp.min_points_per_centroid = 1
         native.train(vectors[sample])
         native.add(vectors)
@@ -151,7 +151,7 @@ class Faiss(ApproximateIndex):
         n, dim = snapshot.base.vectors.shape
         if self._graph(n):
             return int(n * (4 * (dim + 1) + 8 * self._settings.links + 16))
-        return int(n * (dim // 4 + 9) + self._lists(n) * dim * 4)
+        return int(n * (dim // 2 + 9) + self._lists(n) * dim * 4)
 
 
 def _level(vectors: Floats) -> Floats:

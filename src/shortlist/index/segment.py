@@ -87,8 +87,8 @@ class Filters:
         return free - (0 if self.blocked is None else self.blocked.size)
 
     def mask(self, size: int) -> npt.NDArray[np.bool_] | None:
-        """Which candidates are open to all queries, ``[size]``; None for every one."""
-        if self.blocked is None and self.allowed is None:
+        """Which candidates are open to all queries, ``[size]``; None where few or none are blocked."""
+        if self.allowed is None and (self.blocked is None or self.blocked.size * 64 < size):
             return None
         open_ = np.full(size, self.allowed is None)
         open_[self.blocked if self.allowed is None else self.allowed] = self.allowed is not None
@@ -115,10 +115,18 @@ def member(sorted_values: Ints, values: Ints) -> npt.NDArray[np.bool_]:
     return found
 
 
+def sorted_set(values: Ints) -> Ints:
+    """The distinct values, sorted."""
+    values = np.sort(values)
+    keep = np.ones(values.size, bool)
+    keep[1:] = values[1:] != values[:-1]
+    return values[keep]
+
+
 def _union(first: Ints | None, second: Ints | None) -> Ints | None:
     if first is None or second is None:
         return second if first is None else first
-    return np.union1d(first, second)
+    return sorted_set(np.concatenate([first, second]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +169,7 @@ class Segment:
     def without(self, ids: Ints) -> Segment:
         """The same segment with some more candidates dead; ids that it lacks are ignored."""
         positions = self.lookup.positions(ids)
-        dead = _union(self.dead, np.unique(positions[positions >= 0]))
+        dead = _union(self.dead, sorted_set(positions[positions >= 0]))
         return Segment(
             self.vectors,
             self.ids,
@@ -195,7 +203,7 @@ class Segment:
         positions = self.lookup.positions(ids)
         positions = positions[positions >= 0]
         if positions.size * 32 < self.ids.size:
-            return np.unique(positions)
+            return sorted_set(positions)
         chosen = np.zeros(self.ids.size, bool)
         chosen[positions] = True
         return np.flatnonzero(chosen)
@@ -206,19 +214,22 @@ class Segment:
         if queries == 1:
             positions = positions[positions >= 0]
             if distinct:
-                positions = np.unique(positions)
+                positions = sorted_set(positions)
             return Pairs(np.zeros(positions.size, np.int64), positions, np.array([0, positions.size]))
         rows = np.repeat(np.arange(queries), np.diff(lists.offsets))
         known = positions >= 0
         rows, positions = rows[known], positions[known]
         if distinct:
-            rows, positions = np.divmod(np.unique(rows * self.ids.size + positions), self.ids.size)
+            rows, positions = np.divmod(sorted_set(rows * self.ids.size + positions), self.ids.size)
         return Pairs.of(rows, positions, queries)
 
     def distinct(self, pairs: Pairs) -> Pairs:
         """The pairs without repeats."""
         queries, size = pairs.offsets.size - 1, self.ids.size
-        rows, positions = np.divmod(np.unique(pairs.rows * size + pairs.positions), size)
+        if queries == 1:
+            positions = sorted_set(pairs.positions)
+            return Pairs(np.zeros(positions.size, np.int64), positions, np.array([0, positions.size]))
+        rows, positions = np.divmod(sorted_set(pairs.rows * size + pairs.positions), size)
         return Pairs.of(rows, positions, queries)
 
     def search(self, request: Request, filters: Filters) -> Found:
