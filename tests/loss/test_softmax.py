@@ -343,3 +343,14 @@ def test_block_size_does_not_change_the_result():
     for block in (1, 20, 33, 399, 400):
         for one, other in zip(whole, ours(batch, block), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
+
+
+def test_autocast_lowers_the_products_alone():
+    batch = in_float32(random_batch(3, pairs=600, queries=200, candidates=150, logit=8.0, **COMBINATIONS[-1]))
+    wanted, exact = expected(batch), ours(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = ours(batch)
+    for name, want, full, low in zip(Outcome._fields, wanted, exact, lowered, strict=True):
+        assert low.dtype == torch.float32
+        assert not torch.equal(low, full), name
+        assert (low - want).abs().max() < 0.02 * want.abs().max(), name

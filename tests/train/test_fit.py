@@ -38,6 +38,20 @@ def test_separable_choices_are_learned() -> None:
     assert history[-1].metrics == {"top_1": 1.0, "top_4": 1.0}
 
 
+def test_lower_precision_is_another_run_that_learns_too() -> None:
+    options = {"optimizer": sl.Adam(0.05), "epochs": 20, "batch_size": 16}
+    runs = {}
+    for precision in ("float32", "bfloat16"):
+        towers_ = [sl.Tower(sl.IntegerLookup(side), dim=8, hidden=(16,)) for side in ("reader", "book")]
+        model = sl.TwoTower(*towers_)
+        runs[precision] = sl.fit(model, camps(), precision=precision, **options)
+        assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+    exact, lowered = (run[-1].loss for run in runs.values())
+    assert exact != lowered
+    assert lowered < 0.8 * runs["bfloat16"][0].loss
+    assert sl.recipes.load("tutorial", ["fit.precision=bfloat16"]).fit.precision == "bfloat16"
+
+
 def test_early_stopping_restores_the_best_epoch() -> None:
     data, model = camps(), towers()
     options = {"validation": data, "optimizer": sl.Adam(0.05), "batch_size": 16, "ks": (1,)}
@@ -60,6 +74,7 @@ def test_divergence_stops_with_the_reason() -> None:
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"patience": 2}, "without validation="),
         ({"monitor": "top_7"}, "top_7"),
+        ({"precision": "float16"}, '"float32" or "bfloat16"'),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, object], says: str) -> None:

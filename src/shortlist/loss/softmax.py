@@ -69,18 +69,26 @@ def in_batch_softmax(
         (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
     temperature: logits are divided by it.
     remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
+
+    Under ``torch.autocast`` the three matrix products are of its lower precision; exponentials and sums stay float32.
     """
-    loss: Tensor = _InBatchSoftmax.apply(  # type: ignore[no-untyped-call]
-        query,
-        candidate,
-        pair_query,
-        pair_candidate,
-        weight,
-        log_q,
-        temperature,
-        remove_accidental_hits,
-        block_elements,
-    )
+    kind = query.device.type
+    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    with torch.autocast(kind, enabled=False):
+        if lower is not None:
+            query, candidate = query.float(), candidate.float()
+        loss: Tensor = _InBatchSoftmax.apply(  # type: ignore[no-untyped-call]
+            query,
+            candidate,
+            pair_query,
+            pair_candidate,
+            weight,
+            log_q,
+            temperature,
+            remove_accidental_hits,
+            block_elements,
+            lower,
+        )
     return loss
 
 
@@ -94,7 +102,7 @@ class _InBatchSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, None, None, None, None, None, None, None
+        return d_query * d_loss, d_candidate * d_loss, *[None] * 8
 
 
 def loss_and_gradients(
@@ -107,8 +115,12 @@ def loss_and_gradients(
     temperature: float,
     remove_accidental_hits: bool,
     block_elements: int,
+    lower: torch.dtype | None = None,
 ) -> LossAndGradients:
-    """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``."""
+    """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``.
+
+    lower: the precision of the matrix products, where it is not that of the vectors.
+    """
     count = torch.bincount(pair_candidate, minlength=len(candidate)).to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
     scaled = query / temperature  # [queries, dim]
@@ -138,7 +150,7 @@ def loss_and_gradients(
         i, j, w = pairs.query[first:last] - start, pairs.candidate[first:last], pairs.weight[first:last]
         at = i * len(candidate) + j  # place of each pair in the flat block
 
-        torch.mm(q, candidate.T, out=block)
+        _product(q, candidate.T, block, lower)
         flat = block.view(-1)
         own = flat.index_select(0, at)  # [pairs], S_ij without −log Q
         if mu is None:
@@ -170,12 +182,23 @@ def loss_and_gradients(
             divisor *= mu_j
         taken = torch.where(divisor == 0, 0, taken / divisor)  # 0: no weight, or too little for this precision
         flat.index_add_(0, at, taken, alpha=-1)
-        torch.mm(block, weighted, out=d_query[start:stop])
+        _product(block, weighted, d_query[start:stop], lower)
         d_query[start:stop] *= a.unsqueeze(1)
-        d_candidate.addmm_(block.T, q * a.unsqueeze(1))
+        _product(block.T, q * a.unsqueeze(1), d_candidate, lower, add=True)
     if mu is not None:
         d_candidate *= mu.unsqueeze(1)
     return LossAndGradients(loss, d_query.div_(temperature), d_candidate)
+
+
+def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:
+    """Writes ``left @ right`` into ``out``, or adds it there."""
+    if lower is not None:
+        product = left.to(lower) @ right.to(lower)
+        out.add_(product) if add else out.copy_(product)
+    elif add:
+        out.addmm_(left, right)
+    else:
+        torch.mm(left, right, out=out)
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:

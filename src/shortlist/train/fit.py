@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ def fit(
     batch_size: int = 8192,
     seed: int = 42,
     device: str | torch.device = "auto",
+    precision: Literal["float32", "bfloat16"] = "float32",
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
@@ -47,6 +49,9 @@ def fit(
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
+    precision: "bfloat16" lets dense layers and the loss's matrix products run in bfloat16 (``torch.autocast``), for
+        GPUs; tables, exponentials, sums and updates stay float32. About three digits of each product are kept, so
+        results are no longer exactly those of the plain method.
     patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
         k), and give the model the weights of the best epoch.
     on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
@@ -58,6 +63,8 @@ def fit(
     task = task or Retrieval()
     optimizer = optimizer or Adagrad()
     monitor = monitor or f"top_{max(ks)}"
+    if precision not in ("float32", "bfloat16"):
+        raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
     place = _device(device)
 
@@ -83,16 +90,19 @@ def fit(
             order = shuffled(seed, number, len(interactions)).to(place)
             for chosen in order.split(batch_size):
                 batch = interactions.batch(chosen)
-                query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]
-                candidate = model.candidate(candidate_inputs.take(batch.candidate_rows))  # [distinct candidates, dim]
-                loss = task(
-                    query,
-                    candidate,
-                    batch.pair_query,
-                    batch.pair_candidate,
-                    weight=batch.weight,
-                    log_q=None if log_q is None else log_q[batch.candidate_rows],
-                )
+                with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                    query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]
+                    candidate = model.candidate(
+                        candidate_inputs.take(batch.candidate_rows)
+                    )  # [distinct candidates, dim]
+                    loss = task(
+                        query,
+                        candidate,
+                        batch.pair_query,
+                        batch.pair_candidate,
+                        weight=batch.weight,
+                        log_q=None if log_q is None else log_q[batch.candidate_rows],
+                    )
                 loss.backward()
                 updater.step()
                 total += loss.detach()

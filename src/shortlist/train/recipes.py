@@ -65,6 +65,7 @@ class FitSection(_Section, frozen=True):
     epochs: int = 5
     batch_size: int = 8192
     seed: int = 42
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Recipe(_Section, frozen=True):
