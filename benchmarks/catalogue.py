@@ -1,5 +1,6 @@
 """Every benchmark: its data, sides, parameters, bars and caveats."""
 
+from benchmarks.curves import CURVES
 from benchmarks.harness import Benchmark, Row, Side
 
 KERAS_RS = ("keras_rs_tensorflow", "keras_rs_jax", "keras_rs_torch")
@@ -81,8 +82,8 @@ BENCHMARKS = {
         what="a training step with a million queries and a million Zipf candidates, batch 8192, dim 32",
         dataset="zipf",
         data={"queries": 1_000_000, "candidates": 1_000_000, "pairs": 30 * 8192, "seed": 42},
-        parameters={**STEPS, "queries": 1_000_000, "candidates": 1_000_000, "steps": 30},
-        sides={"ours": _ours("zipf"), "tfrs": _tfrs("zipf")},
+        parameters={**STEPS, "queries": 1_000_000, "candidates": 1_000_000, "steps": 30, "dim": 32},
+        sides={"ours": _ours("steps"), "tfrs": _tfrs("steps")},
         rows=(
             Row("zipf: step", "seconds_per_step", "s", 20, peers=("tfrs",)),
             Row("zipf: peak memory", "peak_rss_gb", "GB", 3, peers=("tfrs",)),
@@ -95,8 +96,8 @@ BENCHMARKS = {
         what="a training step with nothing to deduplicate: 8192 distinct queries and candidates, dim 64",
         dataset="distinct",
         data={"rows": 200_000, "seed": 42},
-        parameters={**STEPS, "queries": 200_000, "candidates": 200_000, "steps": 24},
-        sides={"ours": _ours("distinct"), "tfrs": _tfrs("distinct")},
+        parameters={**STEPS, "queries": 200_000, "candidates": 200_000, "steps": 24, "dim": 64},
+        sides={"ours": _ours("steps"), "tfrs": _tfrs("steps")},
         rows=(Row("distinct: step", "seconds_per_step", "s", 3, peers=("tfrs",)),),
         quick={"queries": 20_000, "candidates": 20_000, "steps": 2},
         quick_data={"rows": 20_000},
@@ -106,7 +107,7 @@ BENCHMARKS = {
         what="batch 65,536 of distinct rows, dim 64, where a B x B float32 matrix has 17 GB",
         dataset="distinct",
         data={"rows": 131_072, "seed": 42},
-        parameters={"batch_size": 65_536, "queries": 131_072, "candidates": 131_072, "steps": 2},
+        parameters={"batch_size": 65_536, "queries": 131_072, "candidates": 131_072, "steps": 2, "dim": 64},
         sides={"ours": _ours("huge_batch")},
         rows=(
             Row("huge batch: memory above the tables", "gb_above_tables", "GB", 1.5, "at most"),
@@ -136,9 +137,10 @@ BENCHMARKS = {
         dataset="ingest",
         data={"pairs": 20_000_000, "users": 138_493, "items": 26_744, "head": 30 * 8192, "seed": 42},
         parameters={**STEPS, "seed": 42, "steps": 30},
-        sides={"ours": _ours("ingest"), "tfrs": _tfrs("ingest")},
+        sides={"ours": _ours("ingest"), "tfrs": _tfrs("ingest"), "reading alone": _ours("read")},
         rows=(
             Row("ingest: encode", "encode_seconds", "s", 12, "at most"),
+            Row("ingest: encode", "encode_seconds", "s", None, peers=("reading alone",)),
             Row("ingest: peak memory", "peak_rss_gb", "GB", 3, "at most"),
             Row("ingest: train", "examples_per_second", "examples/s", 25, "ours/peer", ("tfrs",)),
         ),
@@ -148,7 +150,8 @@ BENCHMARKS = {
         caveats=(
             "TFRS is measured on 30 steps from string tensors in memory, after a first pass; reading Parquet and making "
             "its vocabularies are left out of its time. Ours is a whole epoch.",
-            "Ours encodes from the file: Dataset, and everything in fit before its first batch.",
+            "Ours encodes from the file: Dataset, and everything in fit before its first batch. Reading alone is Polars "
+            "reading the two columns of that file.",
         ),
     ),
     "startup": Benchmark(
@@ -164,4 +167,23 @@ BENCHMARKS = {
         runs=9,
         caveats=("Files are in the page cache; --help is the whole process, from start to end.",),
     ),
+    "limits": Benchmark(
+        what="a step and an evaluation of ours beside their matrix products and exponentials alone",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters={
+            **FIT,
+            "zipf": 1_000_000,
+            "distinct": 200_000,
+            "steps": 10,
+            "dims": {"tutorial": 32, "zipf": 32, "distinct": 64},
+        },
+        sides={"ours": Side("benchmarks.limits", "ours"), "alone": Side("benchmarks.limits", "floors")},
+        rows=tuple(
+            Row(name, name, "s", None, peers=("alone",)) for name in ("tutorial", "zipf", "distinct", "evaluate")
+        ),
+        quick={**QUICK_FIT, "zipf": 20_000, "distinct": 20_000, "steps": 2},
+        caveats=("The ratio is the part of ours that the products and exponentials alone would take.",),
+    ),
+    **CURVES,
 }

@@ -62,11 +62,17 @@ def write_movielens(folder: Path, seed: int) -> None:
 
 
 def write_zipf(folder: Path, queries: int, candidates: int, pairs: int, seed: int) -> None:
-    """Writes pairs of a uniform query and a heavy-tailed candidate, `pareto(1.05) * 20` under a permutation of the ids."""
+    """Writes `zipf_pairs`."""
+    for side, rows in zipf_pairs(queries, candidates, pairs, seed).items():
+        np.save(folder / f"{side}.npy", rows)
+
+
+def zipf_pairs(queries: int, candidates: int, pairs: int, seed: int) -> dict[str, np.ndarray]:
+    """Returns pairs of a uniform query and a heavy-tailed candidate, `pareto(1.05) * 20` under a permutation of the ids."""
     generator = np.random.default_rng(seed)
     ranks = np.minimum(generator.pareto(1.05, pairs) * 20, candidates - 1).astype(np.int64)
-    np.save(folder / "query.npy", generator.integers(queries, size=pairs, dtype=np.int32))
-    np.save(folder / "candidate.npy", generator.permutation(candidates).astype(np.int32)[ranks])
+    query = generator.integers(queries, size=pairs, dtype=np.int32)
+    return {"query": query, "candidate": generator.permutation(candidates).astype(np.int32)[ranks]}
 
 
 def write_distinct(folder: Path, rows: int, seed: int) -> None:

@@ -13,10 +13,12 @@ import polars as pl
 import torch
 
 import shortlist as sl
+from benchmarks.datasets import zipf_pairs
 from benchmarks.sanity import versions
 
 TASK = sl.Retrieval(remove_accidental_hits=False)
 KS = (1, 5, 10, 50, 100)
+SIDES = {"query": "queries", "candidate": "candidates"}
 AGE_BOUNDARIES = [18, 25, 35, 45, 50, 56]
 
 
@@ -30,18 +32,18 @@ def describe() -> dict:
 
 def fit(data: Path, parameters: dict):
     """The tutorial's fit without metrics in training."""
-    return _repeated_fit(_id_model, data, parameters)
+    return _repeated_fit(id_model, data, parameters)
 
 
 def fit_metrics(data: Path, parameters: dict):
     """The tutorial's fit with five top-k accuracies on the training data after every epoch."""
-    return _repeated_fit(_id_model, data, parameters, metrics_in_training=True)
+    return _repeated_fit(id_model, data, parameters, metrics_in_training=True)
 
 
 def evaluate(data: Path, parameters: dict):
     """Exact ranks of the test pairs, seen items left in, without the popularity baseline."""
-    model, test = _id_model(), _movielens(data, "test")
-    _fit(model, _movielens(data, "train", parameters["rows"]), parameters)
+    model, test = id_model(), movielens_split(data, "test")
+    fit_movielens(model, movielens_split(data, "train", parameters["rows"]), parameters)
 
     def run() -> dict:
         started = time.perf_counter()
@@ -57,25 +59,64 @@ def features(data: Path, parameters: dict):
     return _repeated_fit(_feature_model, data, parameters)
 
 
-def zipf(data: Path, parameters: dict):
-    """Steps on two tables of a million."""
-    return _steps(data, parameters, dim=32)
+def steps(data: Path, parameters: dict):
+    """One epoch over a given number of batches of integer rows; training goes on from run to run."""
+    count = parameters["steps"] * parameters["batch_size"]
+    pairs = {side: np.load(data / f"{side}.npy")[:count] for side in SIDES}
+    return epochs(integer_dataset(pairs, parameters), parameters)
 
 
-def distinct(data: Path, parameters: dict):
-    """Steps in whose batches no row occurs twice."""
-    return _steps(data, parameters, dim=64)
+def curve(data: Path, parameters: dict):
+    """Nanoseconds per pair of a training step at each point of a curve."""
+    runs = {point["label"]: epochs(_zipf_dataset(point), point) for point in parameters["points"]}
+    return lambda: {label: 1e9 / run()["examples_per_second"] for label, run in runs.items()}
+
+
+def curve_fit(data: Path, parameters: dict):
+    """Nanoseconds per pair of a whole fit of one epoch, encoding included, at each number of interactions."""
+    points = {point["label"]: (point, zipf_pairs(**point["data"])) for point in parameters["points"]}
+
+    def run() -> dict:
+        measures = {}
+        for label, (point, pairs) in points.items():
+            started = time.perf_counter()
+            train = sl.Dataset(pl.DataFrame(pairs), query="query", candidate="candidate")
+            _fit_once(_integer_model(point["dim"]), train, point)
+            measures[label] = (time.perf_counter() - started) / len(pairs["query"]) * 1e9
+        return measures
+
+    return run
+
+
+def curve_evaluate(data: Path, parameters: dict):
+    """Nanoseconds per test pair of exact evaluation at each size of the catalogue."""
+    runs = {}
+    for point in parameters["points"]:
+        test = _zipf_dataset(point)
+        model = _integer_model(point["dim"])
+        _fit_once(model, test, {"batch_size": 8192})
+        runs[point["label"]] = (model, test)
+
+    def run() -> dict:
+        measures = {}
+        for label, (model, test) in runs.items():
+            started = time.perf_counter()
+            sl.evaluate(model, test, ks=KS, popularity=False)
+            measures[label] = (time.perf_counter() - started) / len(test) * 1e9
+        return measures
+
+    return run
 
 
 def huge_batch(data: Path, parameters: dict):
     """Steps of batches whose square would not fit in memory."""
     imported = _status_bytes("VmRSS")
     rows = parameters["queries"] + parameters["candidates"]
-    tables = 2 * rows * 64 * 4  # weights and accumulators
-    steps = _steps(data, parameters, dim=64)
+    tables = 2 * rows * parameters["dim"] * 4  # weights and accumulators
+    epoch = steps(data, parameters)
 
     def run() -> dict:
-        measures = steps()
+        measures = epoch()
         return {**measures, "gb_above_tables": (_status_bytes("VmHWM") - imported - tables) / 1e9}
 
     return run
@@ -91,14 +132,23 @@ def ingest(data: Path, parameters: dict):
             query=sl.Tower(sl.StringLookup("user_id"), dim=32),
             candidate=sl.Tower(sl.StringLookup("movie_id"), dim=32),
         )
-        epoch = sl.fit(
-            model, train, task=TASK, optimizer=sl.Adagrad(0.1), epochs=1, batch_size=parameters["batch_size"], seed=42
-        )[0]
+        epoch = _fit_once(model, train, parameters)
         return {
             "encode_seconds": time.perf_counter() - started - epoch.seconds,
             "examples_per_second": epoch.examples_per_second,
             "loss": epoch.loss,
         }
+
+    return run
+
+
+def read(data: Path, parameters: dict):
+    """The two columns read by Polars, and nothing done with them: the limit of `ingest`."""
+
+    def run() -> dict:
+        started = time.perf_counter()
+        pl.read_parquet(data / "interactions.parquet")
+        return {"encode_seconds": time.perf_counter() - started}
 
     return run
 
@@ -121,13 +171,13 @@ def startup(data: Path, parameters: dict):
 
 def _repeated_fit(new_model, data: Path, parameters: dict, metrics_in_training: bool = False):
     """Returns a run that fits a new model each time."""
-    train, test = _movielens(data, "train", parameters["rows"]), _movielens(data, "test")
+    train, test = movielens_split(data, "train", parameters["rows"]), movielens_split(data, "test")
     validation = train if metrics_in_training else None
 
     def run() -> dict:
         model = new_model()
         started = time.perf_counter()
-        history = _fit(model, train, parameters, validation)
+        history = fit_movielens(model, train, parameters, validation)
         seconds = time.perf_counter() - started
         accuracies = sl.evaluate(model, test, ks=KS, popularity=False)["model"]["seen_in"]
         return {"seconds": seconds, "loss": history[-1].loss, "top_100": accuracies["top_100"]}
@@ -136,7 +186,9 @@ def _repeated_fit(new_model, data: Path, parameters: dict, metrics_in_training: 
     return run
 
 
-def _fit(model: sl.TwoTower, train: sl.Dataset, parameters: dict, validation: sl.Dataset | None = None) -> sl.History:
+def fit_movielens(
+    model: sl.TwoTower, train: sl.Dataset, parameters: dict, validation: sl.Dataset | None = None
+) -> sl.History:
     return sl.fit(
         model,
         train,
@@ -150,28 +202,14 @@ def _fit(model: sl.TwoTower, train: sl.Dataset, parameters: dict, validation: sl
     )
 
 
-def _steps(data: Path, parameters: dict, dim: int):
-    """Returns a run of one epoch over a given number of batches; training goes on from run to run."""
-    count = parameters["steps"] * parameters["batch_size"]
-    pairs = pl.DataFrame({side: np.load(data / f"{side}.npy")[:count] for side in ("query", "candidate")})
-    train = sl.Dataset(
-        pairs,
-        query="query",
-        candidate="candidate",
-        queries=pl.DataFrame({"query": np.arange(parameters["queries"], dtype=np.int32)}),
-        candidates=pl.DataFrame({"candidate": np.arange(parameters["candidates"], dtype=np.int32)}),
-    )
-    model = sl.TwoTower(
-        query=sl.Tower(sl.IntegerLookup("query"), dim=dim),
-        candidate=sl.Tower(sl.IntegerLookup("candidate"), dim=dim),
-    )
+def epochs(train: sl.Dataset, parameters: dict):
+    """Returns a run of one epoch over these pairs; training goes on from run to run."""
+    model = _integer_model(parameters["dim"])
 
     def run() -> dict:
-        epoch = sl.fit(
-            model, train, task=TASK, optimizer=sl.Adagrad(0.1), epochs=1, batch_size=parameters["batch_size"], seed=42
-        )[0]
+        epoch = _fit_once(model, train, parameters)
         return {
-            "seconds_per_step": epoch.seconds / parameters["steps"],
+            "seconds_per_step": epoch.seconds * parameters["batch_size"] / len(train),
             "examples_per_second": epoch.examples_per_second,
             "loss": epoch.loss,
         }
@@ -180,7 +218,36 @@ def _steps(data: Path, parameters: dict, dim: int):
     return run
 
 
-def _movielens(data: Path, split: str, rows: int | None = None) -> sl.Dataset:
+def _fit_once(model: sl.TwoTower, train: sl.Dataset, parameters: dict):
+    """Returns the record of one epoch."""
+    size = parameters["batch_size"]
+    return sl.fit(model, train, task=TASK, optimizer=sl.Adagrad(0.1), epochs=1, batch_size=size, seed=42)[0]
+
+
+def _zipf_dataset(point: dict) -> sl.Dataset:
+    return integer_dataset(zipf_pairs(**point["data"]), point["data"])
+
+
+def integer_dataset(pairs: dict, sizes: dict) -> sl.Dataset:
+    """Returns pairs of integer rows, over all rows that there are."""
+    tables = {side: pl.DataFrame({side: np.arange(sizes[many], dtype=np.int32)}) for side, many in SIDES.items()}
+    return sl.Dataset(
+        pl.DataFrame(pairs),
+        query="query",
+        candidate="candidate",
+        queries=tables["query"],
+        candidates=tables["candidate"],
+    )
+
+
+def _integer_model(dim: int) -> sl.TwoTower:
+    return sl.TwoTower(
+        query=sl.Tower(sl.IntegerLookup("query"), dim=dim),
+        candidate=sl.Tower(sl.IntegerLookup("candidate"), dim=dim),
+    )
+
+
+def movielens_split(data: Path, split: str, rows: int | None = None) -> sl.Dataset:
     """Returns a split of the string pairs, with the columns of users and titles."""
     users = {"user_id": np.load(data / "users.npy")}
     users |= {name: np.load(data / f"user_{name}.npy") for name in ("age", "gender", "occupation")}
@@ -203,7 +270,7 @@ def _text(column: np.ndarray) -> np.ndarray | list[str]:
     return column.tolist() if column.dtype.kind == "U" else column
 
 
-def _id_model() -> sl.TwoTower:
+def id_model() -> sl.TwoTower:
     return sl.TwoTower(
         query=sl.Tower(sl.StringLookup("user_id"), dim=32),
         candidate=sl.Tower(sl.StringLookup("movie_title"), dim=32),

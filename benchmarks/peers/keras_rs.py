@@ -12,6 +12,7 @@ import keras
 import keras_rs
 import numpy as np
 
+from benchmarks.datasets import zipf_pairs
 from benchmarks.sanity import top_k_accuracy, versions
 
 KS = (1, 5, 10, 50, 100)
@@ -100,6 +101,56 @@ def evaluate(data: Path, parameters: dict):
         return {"seconds": time.perf_counter() - started, "top_100": accuracies["top_100"]}
 
     run()
+    return run
+
+
+def curve(data: Path, parameters: dict):
+    """Nanoseconds per pair of a training step at each point of a curve."""
+    runs = {}
+    for point in parameters["points"]:
+        if not point["peers"]:
+            continue
+        sizes = point["data"]
+        model = TwoTower(sizes["queries"], sizes["candidates"], point["dim"])
+        model.compile(optimizer=keras.optimizers.Adagrad(0.1))
+        model.build((None,))
+        pairs = list(zipf_pairs(**sizes).values())
+        _fit(model, pairs, point, epochs=1)
+        runs[point["label"]] = (model, pairs, point)
+
+    def run() -> dict:
+        measures = {}
+        for label, (model, pairs, point) in runs.items():
+            started = time.perf_counter()
+            _fit(model, pairs, point, epochs=1)
+            measures[label] = (time.perf_counter() - started) / len(pairs[0]) * 1e9
+        return measures
+
+    return run
+
+
+def curve_evaluate(data: Path, parameters: dict):
+    """Nanoseconds per test pair of `model.predict` of its top 100, at each size of the catalogue."""
+    runs = {}
+    for point in parameters["points"]:
+        if not point["peers"]:
+            continue
+        model = TwoTower(point["data"]["queries"], point["data"]["candidates"], point["dim"])
+        model.build((None,))
+        pairs = zipf_pairs(**point["data"])
+        model.predict(pairs["query"], batch_size=point["batch_size"], verbose=0)
+        runs[point["label"]] = (model, pairs, point)
+
+    def run() -> dict:
+        measures = {}
+        for label, (model, pairs, point) in runs.items():
+            started = time.perf_counter()
+            predictions = model.predict(pairs["query"], batch_size=point["batch_size"], verbose=0)["predictions"]
+            hits = predictions == pairs["candidate"][:, None]
+            assert [float(hits[:, :k].any(1).mean()) for k in KS]
+            measures[label] = (time.perf_counter() - started) / len(hits) * 1e9
+        return measures
+
     return run
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from benchmarks.datasets import zipf_pairs
 from benchmarks.sanity import top_k_accuracy, versions
 
 KS = (1, 5, 10, 50, 100)
@@ -86,14 +87,46 @@ def evaluate(data: Path, parameters: dict):
     return run
 
 
-def zipf(data: Path, parameters: dict):
-    """Steps on integer rows of two tables of a million."""
-    return _steps(_table(parameters["queries"], 32), _table(parameters["candidates"], 32), data, parameters)
+def steps(data: Path, parameters: dict):
+    """One epoch over a given number of batches of integer rows; training goes on from run to run."""
+    return _steps(*_tables(parameters, parameters["dim"]), _first_pairs(data, parameters), parameters)
 
 
-def distinct(data: Path, parameters: dict):
-    """Steps in whose batches no row occurs twice."""
-    return _steps(_table(parameters["queries"], 64), _table(parameters["candidates"], 64), data, parameters)
+def curve(data: Path, parameters: dict):
+    """Nanoseconds per pair of a training step at each point of a curve."""
+    runs = {
+        point["label"]: _steps(*_tables(point["data"], point["dim"]), zipf_pairs(**point["data"]), point)
+        for point in parameters["points"]
+        if point["peers"]
+    }
+    return lambda: {label: 1e9 / run()["examples_per_second"] for label, run in runs.items()}
+
+
+def curve_evaluate(data: Path, parameters: dict):
+    """Nanoseconds per test pair of `model.evaluate` at each size of the catalogue."""
+    runs = {}
+    for point in parameters["points"]:
+        if not point["peers"]:
+            continue
+        query_model, candidate_model = _tables(point["data"], point["dim"])
+        catalogue = tf.data.Dataset.range(point["data"]["candidates"]).batch(128).map(candidate_model)
+        metrics = tfrs.metrics.FactorizedTopK(candidates=catalogue, ks=KS)
+        model = TwoTower(query_model, candidate_model, tfrs.tasks.Retrieval(metrics=metrics))
+        model.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
+        pairs = zipf_pairs(**point["data"])
+        test = tf.data.Dataset.from_tensor_slices(pairs).batch(4096).cache()
+        model.evaluate(test, verbose=0)
+        runs[point["label"]] = (model, test, len(pairs["query"]))
+
+    def run() -> dict:
+        measures = {}
+        for label, (model, test, count) in runs.items():
+            started = time.perf_counter()
+            model.evaluate(test, verbose=0)
+            measures[label] = (time.perf_counter() - started) / count * 1e9
+        return measures
+
+    return run
 
 
 def features(data: Path, parameters: dict):
@@ -118,7 +151,8 @@ def features(data: Path, parameters: dict):
 
 def ingest(data: Path, parameters: dict):
     """Steps from string tensors, looked up inside the model. Reading the Parquet file is left out of the time."""
-    return _steps(_id_tower(data, "users.npy", 32), _id_tower(data, "items.npy", 32), data, parameters)
+    towers = _id_tower(data, "users.npy", 32), _id_tower(data, "items.npy", 32)
+    return _steps(*towers, _first_pairs(data, parameters), parameters)
 
 
 def _movielens_fit(data: Path, parameters: dict, metrics_in_training: bool):
@@ -160,10 +194,14 @@ def _repeated_fit(model: TwoTower, train: tf.data.Dataset, parameters: dict, acc
     return run
 
 
-def _steps(query_model, candidate_model, data: Path, parameters: dict):
-    """Returns a run of one epoch over a given number of batches; training goes on from run to run."""
+def _first_pairs(data: Path, parameters: dict) -> dict:
     count = parameters["steps"] * parameters["batch_size"]
-    pairs = {side: np.load(data / f"{side}.npy", mmap_mode="r")[:count] for side in ("query", "candidate")}
+    return {side: np.load(data / f"{side}.npy", mmap_mode="r")[:count] for side in ("query", "candidate")}
+
+
+def _steps(query_model, candidate_model, pairs: dict, parameters: dict):
+    """Returns a run of one epoch over these pairs; training goes on from run to run."""
+    count = len(pairs["query"])
     batches = tf.data.Dataset.from_tensor_slices(pairs).batch(parameters["batch_size"]).cache()
     model = TwoTower(query_model, candidate_model, tfrs.tasks.Retrieval())
     model.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
@@ -174,7 +212,7 @@ def _steps(query_model, candidate_model, data: Path, parameters: dict):
         history = model.fit(batches, epochs=1, verbose=0)
         seconds = time.perf_counter() - started
         return {
-            "seconds_per_step": seconds / parameters["steps"],
+            "seconds_per_step": seconds * parameters["batch_size"] / count,
             "examples_per_second": count / seconds,
             "last_batch_loss": history.history["loss"][-1],
         }
@@ -193,9 +231,9 @@ def _id_tower(data: Path, vocabulary_file: str, dim: int) -> tf.keras.Model:
     )
 
 
-def _table(rows: int, dim: int) -> tf.keras.Model:
-    """Returns a tower over integer rows."""
-    return tf.keras.Sequential([tf.keras.layers.Embedding(rows, dim)])
+def _tables(sizes: dict, dim: int) -> list[tf.keras.Model]:
+    """Returns two towers over integer rows."""
+    return [tf.keras.Sequential([tf.keras.layers.Embedding(sizes[side], dim)]) for side in ("queries", "candidates")]
 
 
 class UserTower(tf.keras.Model):

@@ -1,0 +1,136 @@
+"""How far our steps are from this machine's limit: the same matrix products and exponentials alone, and reading alone."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+import shortlist as sl
+from benchmarks.datasets import zipf_pairs
+from benchmarks.ours import KS, describe, epochs, fit_movielens, id_model, integer_dataset, movielens_split
+from shortlist.loss.softmax import BLOCK_ELEMENTS
+
+__all__ = ["describe", "floors", "ours"]
+
+CATEGORIES = {
+    "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::mv", "aten::addmv_"),
+    "exponentials": ("aten::exp_", "aten::exp"),
+    "rows read and written": (
+        *("aten::index_select", "aten::index", "aten::index_copy_", "aten::index_add_", "aten::scatter_add_"),
+        *("aten::index_fill_", "aten::bincount", "aten::sort", "aten::nonzero", "aten::cumsum", "aten::_unique2"),
+    ),
+}
+
+
+def ours(data: Path, parameters: dict):
+    """Seconds of a training step and of an evaluation of ours, and what share of a step goes where."""
+    steps = _step_runs(data, parameters)
+    model, test = _evaluated(data, parameters)
+
+    def run() -> dict:
+        measures = {}
+        for name, step in steps.items():
+            measures[name] = step()
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+                step()
+            measures |= {f"{name}: {category}": share for category, share in _shares(profile).items()}
+        measures["evaluate"] = _seconds(lambda: sl.evaluate(model, test, ks=KS, popularity=False))
+        return measures
+
+    return run
+
+
+def floors(data: Path, parameters: dict):
+    """Seconds of the matrix products and exponentials alone, on the shapes that `ours` has."""
+    shapes = {name: _shape(pairs, parameters["batch_size"]) for name, pairs in _pairs(data, parameters).items()}
+    test = movielens_split(data, "test")
+    users = torch.randn(len(np.unique(test.query_rows)), 32)
+    titles = torch.randn(len(test.candidates), 32)
+
+    def run() -> dict:
+        measures = {name: _step_floor(*shape, parameters["dims"][name]) for name, shape in shapes.items()}
+        measures["evaluate"] = median(_seconds(lambda: users @ titles.T) for _ in range(20))
+        return measures
+
+    run()
+    return run
+
+
+def _step_runs(data: Path, parameters: dict):
+    """Returns for each workload a function to the seconds of a step, after one epoch that is not timed."""
+    train, model = movielens_split(data, "train", parameters["rows"]), id_model()
+    batches = -(-parameters["rows"] // parameters["batch_size"])
+
+    def tutorial() -> float:
+        return fit_movielens(model, train, {**parameters, "epochs": 1})[0].seconds / batches
+
+    tutorial()
+    runs = {"tutorial": tutorial}
+    for name, pairs in _pairs(data, parameters).items():
+        if name != "tutorial":
+            sizes = {"queries": parameters[name], "candidates": parameters[name]}
+            step = {"batch_size": parameters["batch_size"], "dim": parameters["dims"][name]}
+            epoch = epochs(integer_dataset(pairs, sizes), step)
+            runs[name] = lambda epoch=epoch: epoch()["seconds_per_step"]
+    return runs
+
+
+def _evaluated(data: Path, parameters: dict) -> tuple[sl.TwoTower, sl.Dataset]:
+    model, test = id_model(), movielens_split(data, "test")
+    fit_movielens(model, movielens_split(data, "train", parameters["rows"]), {**parameters, "epochs": 1})
+    sl.evaluate(model, test, ks=KS, popularity=False)
+    return model, test
+
+
+def _pairs(data: Path, parameters: dict) -> dict[str, dict]:
+    """Returns the pairs of each workload, as integer rows."""
+    count = parameters["steps"] * parameters["batch_size"]
+    generator = np.random.default_rng(42)
+    sides = ("query", "candidate")
+    return {
+        "tutorial": {side: np.load(data / f"train_{side}_rows.npy")[: parameters["rows"]] for side in sides},
+        "zipf": zipf_pairs(parameters["zipf"], parameters["zipf"], count, seed=42),
+        "distinct": {side: generator.permutation(parameters["distinct"]).astype(np.int32)[:count] for side in sides},
+    }
+
+
+def _shape(pairs: dict, batch_size: int) -> tuple[int, int]:
+    """Returns how many distinct queries and candidates the first batch has."""
+    queries, candidates = (len(np.unique(rows[:batch_size])) for rows in pairs.values())
+    return queries, candidates
+
+
+def _step_floor(queries: int, candidates: int, dim: int) -> float:
+    """Returns the seconds of S = QCᵀ, exp S, S C and Sᵀ Q alone, in blocks of the size that the loss uses."""
+    query, candidate = torch.randn(queries, dim) * 0.1, torch.randn(candidates, dim) * 0.1
+    rows = max(1, min(queries, BLOCK_ELEMENTS // candidates))
+    block = torch.empty(rows, candidates)
+    d_query, d_candidate = torch.empty_like(query), torch.empty_like(candidate)
+
+    def step() -> None:
+        for start in range(0, queries, rows):
+            part = query[start : start + rows]
+            scores = block[: len(part)]
+            torch.mm(part, candidate.T, out=scores)
+            scores.exp_()
+            torch.mm(scores, candidate, out=d_query[start : start + rows])
+            d_candidate.addmm_(scores.T, part)
+
+    step()
+    return median(_seconds(step) for _ in range(7))
+
+
+def _shares(profile) -> dict[str, float]:
+    """Returns what part of a profile's time each category takes; what is left is small operations and Python."""
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(times.values())
+    shares = {name: sum(times.get(key, 0) for key in keys) / total for name, keys in CATEGORIES.items()}
+    return {**shares, "the rest": 1 - sum(shares.values())}
+
+
+def _seconds(work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
