@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make bench`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -18,6 +18,13 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# About an hour and a half on two cores; peers are installed in environments of their own (about 3 GB).
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks install
+	$(BIN)/python -m benchmarks all
+	$(BIN)/python -m benchmarks docs
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

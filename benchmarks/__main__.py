@@ -1,7 +1,8 @@
 """`python -m benchmarks NAME`: run benchmarks, print the table, keep the result.
 
-NAME is a benchmark, `all`, or `install` (the peers' environments). A full run installs what is missing and writes
-`benchmarks/results/NAME.json`; a quick one installs nothing and writes only where --json says.
+NAME is a benchmark, `all`, `install` (the peers' environments), or `docs` (docs/performance.md from the results that are
+there). A full run installs what is missing and writes `benchmarks/results/NAME.json`; a quick one installs nothing and
+writes only where --json says.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.environments import MissingPeerError, peer_python
 from benchmarks.harness import measure
@@ -22,6 +24,9 @@ def main() -> int:
     options = _options()
     if options.name == "install":
         return _install()
+    if options.name == "docs":
+        print(report.write())
+        return 0
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
     results = []
     for name in names:
@@ -41,7 +46,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", metavar="NAME", choices=[*BENCHMARKS, "all", "install"])
+    parser.add_argument("name", metavar="NAME", choices=[*BENCHMARKS, "all", "install", "docs"])
     parser.add_argument("--quick", action="store_true", help="small data, one run, nothing installed")
     parser.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write the result here (default: stdout)")
     parser.add_argument("--runs", type=int, metavar="N", help="timed runs of each side")

@@ -22,9 +22,6 @@ def table(result: dict) -> str:
 
 def _cells(row: dict) -> tuple[str, ...]:
     spread = row["spread"]
-    bar = "" if row["bar"] is None else f"{row['bar']:g}×"
-    if row["compare"] == "at most":
-        bar = f"≤ {row['bar']:g} {row['unit']}"
     verdict = {True: "holds", False: "MISSED", None: "not measured" if row["bar"] is not None else ""}[row["holds"]]
     return (
         row["name"],
@@ -32,12 +29,24 @@ def _cells(row: dict) -> tuple[str, ...]:
         _figure(row["peer"], spread.get("peer"), row["unit"]),
         row["peer_name"] or "",
         "" if row["ratio"] is None else f"{row['ratio']:.1f}×",
-        bar,
+        bar_text(row),
         verdict,
     )
 
 
-def _figure(value: float | None, spread: list[float] | None, unit: str) -> str:
+def bar_text(row: dict) -> str:
+    """Returns what a row has to reach."""
+    if row["bar"] is None:
+        return ""
+    return f"≤ {row['bar']:g} {row['unit']}" if row["compare"] == "at most" else f"{row['bar']:g}×"
+
+
+def figure(value: float | None, unit: str) -> str:
+    """Returns a value with its unit, four digits of it."""
     if value is None:
         return "-"
-    return f"{value:.4g} {unit} [{spread[0]:.4g} .. {spread[1]:.4g}]"
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.4g} {unit}"
+
+
+def _figure(value: float | None, spread: list[float] | None, unit: str) -> str:
+    return "-" if value is None else f"{figure(value, unit)} [{spread[0]:.4g} .. {spread[1]:.4g}]"

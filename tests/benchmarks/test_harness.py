@@ -1,0 +1,101 @@
+"""The benchmarks' harness works on small data, says which peers are missing, and the page holds what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.harness import Benchmark, Row, Side
+from benchmarks.table import table
+
+from benchmarks import __main__, environments, harness, report
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs `python -m benchmarks ...` with no peer installed; returns what it wrote as JSON."""
+    monkeypatch.setattr(environments, "ROOT", tmp_path / "peers")
+
+    def run(*arguments: str) -> dict:
+        out = tmp_path / "result.json"
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments, "--json", str(out)])
+        assert __main__.main() == 0
+        return json.loads(out.read_text())
+
+    return run
+
+
+def test_a_quick_run_measures_ours_and_names_the_missing(bench) -> None:
+    result = bench("fit", "--quick")
+    assert result["quick"]
+    assert set(result["missing"]) == {"tfrs", "keras_rs_tensorflow", "keras_rs_jax", "keras_rs_torch"}
+    assert [row["peer_name"] for row in result["rows"]] == list(result["missing"])
+    for row in result["rows"]:
+        assert row["ours"] > 0
+        assert row["holds"] is None
+        assert "python -m benchmarks install" in row["missing"][row["peer_name"]]
+    assert {"processor", "usable_cores", "memory_gb", "load_at_start"} <= result["environment"].keys()
+    assert result["sides"]["ours"]["threads"]["torch"] >= 1
+    assert "not measured" in table(result)
+
+
+@pytest.mark.parametrize("name", ["huge_batch", "limits"])
+def test_quick_runs_of_ours_alone(bench, name: str) -> None:
+    result = bench(name, "--quick")
+    assert result["missing"] == {}
+    assert all(row["ours"] > 0 for row in result["rows"])
+
+
+def fake(compare: str, bar: float | None, ours: list[float], peer: list[float]) -> dict:
+    workers = {}
+    for name, values in (("ours", ours), ("peer", peer)):
+        worker = object.__new__(harness.Worker)
+        worker.runs = [{"seconds": value} for value in values]
+        workers[name] = worker
+    row = Row("work", "seconds", "s", bar, compare, ("peer",) if peer else ())
+    return harness._line(row, "peer" if peer else None, workers, {})
+
+
+@pytest.mark.parametrize(
+    ("compare", "bar", "ours", "peer", "ratio", "holds"),
+    [
+        ("peer/ours", 3, [1, 2, 9], [6, 7, 1], 3, True),  # medians 2 and 6
+        ("peer/ours", 3.1, [1, 2, 9], [6, 7, 1], 3, False),
+        ("ours/peer", 2, [10], [4, 5, 6], 2, True),
+        ("at most", 2, [1, 2, 3], [], None, True),
+        ("at most", 1.9, [1, 2, 3], [], None, False),
+        ("peer/ours", None, [2], [4], 2, None),
+    ],
+)
+def test_a_row_compares_medians(compare, bar, ours, peer, ratio, holds) -> None:
+    row = fake(compare, bar, ours, peer)
+    assert (row["ratio"], row["holds"]) == (ratio, holds)
+    assert row["spread"]["ours"] == [min(ours), max(ours)]
+
+
+def test_a_side_that_fails_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    benchmark = Benchmark(
+        what="nothing",
+        dataset=None,
+        data={},
+        parameters={},
+        sides={"ours": Side("benchmarks.ours", "no_such_side")},
+        rows=(Row("nothing", "seconds", "s", 1, "at most"),),
+    )
+    result = harness.measure("nothing", benchmark, quick=True, runs=1)
+    assert "no side `no_such_side`" in result["missing"]["ours"]
+    assert result["rows"][0]["ours"] is None
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    """docs/performance.md is made by `python -m benchmarks docs`, never typed."""
+    assert (report.DOCS / "performance.md").read_text() == report.page(report.load(report.RESULTS))
+
+
+def test_every_benchmark_has_a_result_and_every_result_its_command() -> None:
+    results = report.load(report.RESULTS)
+    assert set(BENCHMARKS) <= set(results)
+    for name, result in results.items():
+        assert not result["quick"], name
+        assert result["command"].startswith("python -m benchmarks")
