@@ -19,7 +19,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# About an hour and a half on two cores; peers are installed in environments of their own (about 3 GB).
+# More than an hour on two cores; peers are installed in environments of their own (about 3 GB).
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks install

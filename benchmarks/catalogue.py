@@ -2,8 +2,8 @@
 
 from benchmarks.curves import CURVES
 from benchmarks.harness import Benchmark, Row, Side
+from benchmarks.sides import KERAS_RS, keras_rs_sides, ours_side, tfrs_side
 
-KERAS_RS = ("keras_rs_tensorflow", "keras_rs_jax", "keras_rs_torch")
 MOVIELENS = {"seed": 42}
 FIT = {"seed": 42, "rows": 80_000, "batch_size": 8192, "epochs": 5, "learning_rate": 0.1}
 STEPS = {"batch_size": 8192}
@@ -22,29 +22,13 @@ WARM_STEPS = (
     "that of the epoch."
 )
 
-
-def _tfrs(function: str) -> Side:
-    return Side("benchmarks.peers.tfrs.sides", function, "tfrs")
-
-
-def _keras_rs(function: str) -> dict[str, Side]:
-    return {
-        peer: Side("benchmarks.peers.keras_rs", function, peer, {"KERAS_BACKEND": peer.removeprefix("keras_rs_")})
-        for peer in KERAS_RS
-    }
-
-
-def _ours(function: str) -> Side:
-    return Side("benchmarks.ours", function)
-
-
 BENCHMARKS = {
     "fit": Benchmark(
         what="the tutorial's fit on MovieLens-100k: 5 epochs, batch 8192, dim 32, no metrics in training",
         dataset="movielens",
         data=MOVIELENS,
         parameters=FIT,
-        sides={"ours": _ours("fit"), "tfrs": _tfrs("fit"), **_keras_rs("fit")},
+        sides={"ours": ours_side("fit"), "tfrs": tfrs_side("fit"), **keras_rs_sides("fit")},
         rows=(Row("fit", "seconds", "s", 100, peers=("tfrs", *KERAS_RS)),),
         quick=QUICK_FIT,
         caveats=(FRESH_WEIGHTS, INTEGER_IDS),
@@ -54,7 +38,7 @@ BENCHMARKS = {
         dataset="movielens",
         data=MOVIELENS,
         parameters=FIT,
-        sides={"ours": _ours("fit_metrics"), "tfrs": _tfrs("fit_metrics")},
+        sides={"ours": ours_side("fit_metrics"), "tfrs": tfrs_side("fit_metrics")},
         rows=(Row("fit with metrics", "seconds", "s", 150, peers=("tfrs",)),),
         runs=3,
         quick=QUICK_FIT,
@@ -65,7 +49,7 @@ BENCHMARKS = {
         dataset="movielens",
         data=MOVIELENS,
         parameters=FIT,
-        sides={"ours": _ours("evaluate"), "tfrs": _tfrs("evaluate"), **_keras_rs("evaluate")},
+        sides={"ours": ours_side("evaluate"), "tfrs": tfrs_side("evaluate"), **keras_rs_sides("evaluate")},
         rows=(
             Row("evaluate", "seconds", "s", 40, peers=("tfrs",)),
             Row("evaluate", "seconds", "s", 5, peers=KERAS_RS),
@@ -83,7 +67,7 @@ BENCHMARKS = {
         dataset="zipf",
         data={"queries": 1_000_000, "candidates": 1_000_000, "pairs": 30 * 8192, "seed": 42},
         parameters={**STEPS, "queries": 1_000_000, "candidates": 1_000_000, "steps": 30, "dim": 32},
-        sides={"ours": _ours("steps"), "tfrs": _tfrs("steps")},
+        sides={"ours": ours_side("steps"), "tfrs": tfrs_side("steps")},
         rows=(
             Row("zipf: step", "seconds_per_step", "s", 20, peers=("tfrs",)),
             Row("zipf: peak memory", "peak_rss_gb", "GB", 3, peers=("tfrs",)),
@@ -97,7 +81,7 @@ BENCHMARKS = {
         dataset="distinct",
         data={"rows": 200_000, "seed": 42},
         parameters={**STEPS, "queries": 200_000, "candidates": 200_000, "steps": 24, "dim": 64},
-        sides={"ours": _ours("steps"), "tfrs": _tfrs("steps")},
+        sides={"ours": ours_side("steps"), "tfrs": tfrs_side("steps")},
         rows=(Row("distinct: step", "seconds_per_step", "s", 3, peers=("tfrs",)),),
         quick={"queries": 20_000, "candidates": 20_000, "steps": 2},
         quick_data={"rows": 20_000},
@@ -108,7 +92,7 @@ BENCHMARKS = {
         dataset="distinct",
         data={"rows": 131_072, "seed": 42},
         parameters={"batch_size": 65_536, "queries": 131_072, "candidates": 131_072, "steps": 2, "dim": 64},
-        sides={"ours": _ours("huge_batch")},
+        sides={"ours": ours_side("huge_batch")},
         rows=(
             Row("huge batch: memory above the tables", "gb_above_tables", "GB", 1.5, "at most"),
             Row("huge batch: step", "seconds_per_step", "s", None),
@@ -123,7 +107,7 @@ BENCHMARKS = {
         dataset="movielens",
         data=MOVIELENS,
         parameters={**FIT, "epochs": 3, "learning_rate": 0.05},
-        sides={"ours": _ours("features"), "tfrs": _tfrs("features")},
+        sides={"ours": ours_side("features"), "tfrs": tfrs_side("features")},
         rows=(Row("features", "seconds", "s", 20, peers=("tfrs",)),),
         quick=QUICK_FIT,
         caveats=(
@@ -137,7 +121,7 @@ BENCHMARKS = {
         dataset="ingest",
         data={"pairs": 20_000_000, "users": 138_493, "items": 26_744, "head": 30 * 8192, "seed": 42},
         parameters={**STEPS, "seed": 42, "steps": 30},
-        sides={"ours": _ours("ingest"), "tfrs": _tfrs("ingest"), "reading alone": _ours("read")},
+        sides={"ours": ours_side("ingest"), "tfrs": tfrs_side("ingest"), "reading alone": ours_side("read")},
         rows=(
             Row("ingest: encode", "encode_seconds", "s", 12, "at most"),
             Row("ingest: encode", "encode_seconds", "s", None, peers=("reading alone",)),
@@ -159,7 +143,7 @@ BENCHMARKS = {
         dataset=None,
         data={},
         parameters={},
-        sides={"ours": _ours("startup")},
+        sides={"ours": ours_side("startup")},
         rows=(
             Row("shortlist --help", "help_seconds", "s", 0.3, "at most"),
             Row("import shortlist", "import_seconds", "s", 0.1, "at most"),

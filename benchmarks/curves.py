@@ -1,15 +1,10 @@
 """Cost per pair as one thing grows and the others stay: batch, dim, vocabulary, catalogue, interactions."""
 
-from benchmarks.harness import Benchmark, Row, Side
+from benchmarks.harness import Benchmark, Row
+from benchmarks.sides import KERAS_RS, keras_rs_sides, ours_side, tfrs_side
 
 BASE = {"batch_size": 4096, "dim": 32, "queries": 100_000, "candidates": 100_000, "pairs": 65_536}
-QUICK = {"queries": 1_000, "candidates": 1_000, "pairs": 2_048, "batch_size": 512}
-PEERS = {
-    "tfrs": "benchmarks.peers.tfrs.sides",
-    "keras_rs_tensorflow": "benchmarks.peers.keras_rs",
-    "keras_rs_jax": "benchmarks.peers.keras_rs",
-    "keras_rs_torch": "benchmarks.peers.keras_rs",
-}
+QUICK = {"queries": 1_000, "candidates": 1_000, "pairs": 2_048}
 CAVEATS = (
     "Uniform queries and Zipf candidates, pareto(1.05) * 20; Adagrad 0.1, in-batch softmax, accidental hits left in.",
     "An epoch over encoded (ours) or batched (peers) integer rows, after one that is not timed.",
@@ -32,18 +27,14 @@ def _curve(
 ) -> Benchmark:
     """A benchmark with a row for each point and peer; a point with `peers` False is ours alone."""
     points = [_point(**point) for point in points]
-    sides = {"ours": Side("benchmarks.ours", ours)}
-    for peer, module in PEERS.items():
-        backend = {"KERAS_BACKEND": peer.removeprefix("keras_rs_")} if peer.startswith("keras_rs_") else {}
-        sides[peer] = Side(module, peers, peer, backend)
     return Benchmark(
         what=what,
         dataset=None,
         data={},
         parameters={"points": points},
-        sides=sides,
+        sides={"ours": ours_side(ours), "tfrs": tfrs_side(peers), **keras_rs_sides(peers)},
         rows=tuple(
-            Row(point["label"], point["label"], "ns/pair", None, peers=tuple(PEERS) if point["peers"] else ())
+            Row(point["label"], point["label"], "ns/pair", None, peers=("tfrs", *KERAS_RS) if point["peers"] else ())
             for point in points
         ),
         runs=3,

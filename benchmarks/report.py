@@ -32,14 +32,9 @@ def write(results: Path = RESULTS, docs: Path = DOCS) -> str:
 
 
 def load(results: Path) -> dict[str, dict]:
-    """Returns the results by name: those of the catalogue in its order, then any others that hold rows with bars."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
-    names = [*BENCHMARKS, *sorted(set(found) - set(BENCHMARKS))]
-    return {name: found[name] for name in names if name in found and _comparable(found[name])}
-
-
-def _comparable(result: dict) -> bool:
-    return isinstance(result, dict) and all({"ours", "peer", "bar"} <= row.keys() for row in result.get("rows", [{}]))
+    """Returns the results that are there, by name, in the catalogue's order."""
+    paths = {name: results / f"{name}.json" for name in BENCHMARKS}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
 def page(read: dict[str, dict]) -> str:
@@ -47,7 +42,6 @@ def page(read: dict[str, dict]) -> str:
     parts = {
         "machine": machine(read["fit"]),
         "bars": bars_table(read),
-        "others": "\n".join(_other_tables(read)),
         "limits": limits_table(read["limits"]),
         "shares": shares_table(read["limits"]),
         "curves": "\n".join(_curve(name, read[name]) for name in CURVES if name in read),
@@ -71,17 +65,8 @@ def machine(result: dict) -> str:
 
 def bars_table(read: dict[str, dict]) -> str:
     """Returns every row with a bar of the catalogue's benchmarks, as Markdown."""
-    rows = [row for name in BENCHMARKS if name in read for row in read[name]["rows"] if row["bar"] is not None]
+    rows = [row for result in read.values() for row in result["rows"] if row["bar"] is not None]
     return _table(rows)
-
-
-def _other_tables(read: dict[str, dict]) -> list[str]:
-    """Returns a section for each result that is not of the catalogue."""
-    return [
-        f"### {name}\n\n{result.get('what', '')}. `{result.get('command', '')}`\n\n{_table(result['rows'])}\n"
-        for name, result in read.items()
-        if name not in BENCHMARKS
-    ]
 
 
 def limits_table(result: dict) -> str:
@@ -110,8 +95,8 @@ def closest(read: dict[str, dict]) -> str:
     """Returns the rows where a peer comes nearest, over all bars and curves."""
     rows = [
         (row["ratio"], f"{read[name]['what']}, {row['name']}" if name in CURVES else row["name"], row["peer_name"])
-        for name in BENCHMARKS
-        if name in read and name != "limits"
+        for name in read
+        if name != "limits"
         for row in read[name]["rows"]
         if row["ratio"] is not None and row["peer_name"] != "reading alone"
     ]
