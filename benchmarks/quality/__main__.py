@@ -1,0 +1,84 @@
+"""`python -m benchmarks.quality --dataset D --protocol P --recipe R`: train, measure on the public protocol, keep the result.
+
+R is a baseline (popularity, ease, ials, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
+path of a recipe. Results go to `benchmarks/results/quality/`. With --tune SEARCH a part of the training data is held out
+instead, and every point of `benchmarks/quality/searches/SEARCH.toml` is measured on it: the test part is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import shortlist as sl
+from benchmarks.quality import runs
+from benchmarks.quality.problems import load
+from benchmarks.quality.tune import change_of, tune
+
+
+def main() -> int:
+    """Returns the exit status: 1 where the run could not be made. A missed bar is a result, not a failure."""
+    options = _options()
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    try:
+        problem = load(options.dataset, options.protocol, options.data_dir)
+        changes = dict(map(change_of, options.set))
+        if options.tune:
+            result = tune(options.recipe, problem, options.tune, options.trials)
+        else:
+            result = runs.run(options.dataset, options.protocol, options.recipe, problem, options.seeds, changes)
+    except sl.ShortlistError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    result = {"command": _command(options), **result}
+    name = f"{options.dataset}-{options.protocol}-{Path(options.recipe).stem}"
+    default = runs.RESULTS / ("tuning" if options.tune else ".") / f"{name}.json"
+    runs.write(result, options.out or default)
+    if options.json:
+        json.dump(result, sys.stdout, indent=1)
+        print()
+    else:
+        print(json.dumps(result["trials"][0]) if options.tune else runs.table(result))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, help="ml-100k, gowalla, beauty, sports, toys or ml-1m")
+    parser.add_argument("--protocol", required=True, help="random, random-unseen, last, split or users")
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where all data but ml-100k lie")
+    parser.add_argument("--tune", metavar="SEARCH", help="search on a part of the training data instead")
+    parser.add_argument("--trials", type=int, default=40, metavar="N", help="points of the search, at most")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here")
+    parser.add_argument("--json", action="store_true", help="the whole result on stdout")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch")
+    return parser.parse_args()
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command that repeats the result, whatever folder the data lie in."""
+    parts = [f"--dataset {options.dataset}", f"--protocol {options.protocol}", f"--recipe {options.recipe}"]
+    parts += [f"--set {change}" for change in options.set]
+    if options.tune:
+        parts += [f"--tune {options.tune}", f"--trials {options.trials}"]
+    else:
+        parts.append(f"--seeds {options.seeds}")
+    if options.data_dir:
+        parts.append("--data-dir DIR")
+    return " ".join(["python -m benchmarks.quality", *parts])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

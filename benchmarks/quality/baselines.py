@@ -1,0 +1,126 @@
+"""What any model has to be ahead of: popularity, EASE, iALS, and a query made of the latest items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from benchmarks.quality.measures import Scorer
+from benchmarks.quality.problems import Problem
+
+
+def popularity(problem: Problem, seed: int = 0) -> Scorer:
+    """Training counts, the same for every query."""
+    counts = np.bincount(problem.train.candidate_rows, minlength=len(problem.train.candidates)).astype(np.float32)
+    return lambda rows: np.broadcast_to(counts, (len(rows), len(counts)))
+
+
+def ease(problem: Problem, seed: int = 0, *, regularization: float = 200.0) -> Scorer:
+    """``X B`` with B the ridge regression of each item on all others (Steck 2019, "Embarrassingly shallow autoencoders")."""
+    weights = ease_weights(_matrix(problem.train), regularization)
+    given = _matrix(problem.given)
+    return lambda rows: np.asarray(given[rows] @ weights, dtype=np.float32)
+
+
+def ease_weights(matrix: sparse.csr_matrix, regularization: float) -> NDArray[np.float32]:
+    """B ``[items, items]``: with P = (XᵀX + λ)⁻¹, B = −P / diag(P) off the diagonal and 0 on it."""
+    gram = np.asarray((matrix.T @ matrix).todense(), dtype=np.float64)
+    gram[np.diag_indices_from(gram)] += regularization
+    inverse = torch.linalg.inv(torch.from_numpy(gram)).numpy()
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights.astype(np.float32)
+
+
+def ials(
+    problem: Problem,
+    seed: int = 0,
+    *,
+    dim: int = 64,
+    unobserved: float = 0.1,
+    regularization: float = 0.003,
+    exponent: float = 1.0,
+    sweeps: int = 16,
+) -> Scorer:
+    """Σ_observed (1 − ŷ)² + α₀ Σ_all ŷ² + λ Σ_rows (n + α₀ m)^ν ‖row‖², by alternating exact solves.
+
+    n: the row's interactions, m: rows of the other side. Source: Hu et al. 2008; Rendle et al. 2022, "Revisiting the
+    performance of iALS on item recommendation benchmarks". The asked queries are folded in from what is given of them.
+    """
+    matrix = _matrix(problem.train)
+    generator = torch.Generator().manual_seed(seed)
+    items = torch.randn(matrix.shape[1], dim, generator=generator) * (0.1 / dim**0.5)
+    settings = (unobserved, regularization, exponent)
+    for _ in range(sweeps):
+        users = solve_rows(matrix, items, *settings)
+        items = solve_rows(matrix.T.tocsr(), users, *settings)
+    vectors = solve_rows(_matrix(problem.given), items, *settings).numpy()
+    return lambda rows: vectors[rows] @ items.numpy().T
+
+
+def solve_rows(
+    matrix: sparse.csr_matrix, other: Tensor, unobserved: float, regularization: float, exponent: float
+) -> Tensor:
+    """The best row vectors ``[rows, dim]`` while the other side ``[columns, dim]`` is held."""
+    dim = other.shape[1]
+    shared = unobserved * other.T @ other  # [dim, dim]
+    counts = torch.from_numpy(np.diff(matrix.indptr).astype(np.int64))
+    decay = regularization * (counts + unobserved * len(other)).float().pow(exponent)
+    offsets, columns = (
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+    )
+    solved = torch.zeros(len(counts), dim)
+    identity = torch.eye(dim)
+    by_count = torch.argsort(counts)
+    by_count = by_count[counts[by_count] > 0]
+    for rows in by_count.split(512):  # rows of about the same length, padded to the longest
+        length = int(counts[rows].max())
+        within = torch.arange(length)
+        inside = within < counts[rows].unsqueeze(1)  # [rows, length]
+        places = (offsets[rows].unsqueeze(1) + within).clamp(max=len(columns) - 1)
+        for part in torch.arange(len(rows)).split(max(1, (1 << 22) // (length * dim))):
+            vectors = other[columns[places[part]]] * inside[part].unsqueeze(2)  # [rows, length, dim]
+            left = vectors.transpose(1, 2) @ vectors + shared + decay[rows[part], None, None] * identity
+            solved[rows[part]] = torch.linalg.solve(left, vectors.sum(1))
+    return solved
+
+
+def recency(problem: Problem, seed: int = 0, *, regularization: float = 200.0, half_life: float = 5.0) -> Scorer:
+    """EASE's weights asked with the history weighted by age: an item counts half after ``half_life`` further ones."""
+    weights = ease_weights(_matrix(problem.train), regularization)
+    offsets, items = problem.histories
+
+    def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        query = np.zeros((len(rows), weights.shape[0]), dtype=np.float32)
+        for place, row in enumerate(rows):
+            history = items[offsets[row] : offsets[row + 1]]
+            np.add.at(query[place], history, 0.5 ** (np.arange(len(history))[::-1] / half_life))
+        return query @ weights
+
+    return score
+
+
+BASELINES: dict[str, Callable[..., Scorer]] = {
+    "popularity": popularity,
+    "ease": ease,
+    "ials": ials,
+    "recency": recency,
+}
+SEEDED = {"ials"}
+"""Baselines whose result depends on a seed."""
+
+
+def _matrix(data: object) -> sparse.csr_matrix:
+    """Who chose what as 0 and 1, ``[queries, candidates]``."""
+    shape = (len(data.queries), len(data.candidates))
+    matrix = sparse.csr_matrix(
+        (np.ones(len(data), dtype=np.float32), (data.query_rows, data.candidate_rows)), shape=shape
+    )
+    matrix.data[:] = 1.0
+    return matrix

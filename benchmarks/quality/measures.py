@@ -1,0 +1,74 @@
+"""Metrics of score rows, by the places of the test pairs in each query's list of the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.quality.problems import Problem
+from benchmarks.quality.protocols import Measure
+
+Scorer = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Scores ``[rows, candidates]`` of query rows ``[rows]``."""
+
+ROWS = 256
+
+
+def figures(score: Scorer, problem: Problem) -> dict[str, float]:
+    """The protocol's measures by label."""
+    measures = problem.protocol.measures
+    rank = places(score, problem, max(measure.k for measure in measures))
+    return {measure.label: _figure(measure, rank, problem.test.query_rows) for measure in measures}
+
+
+def places(score: Scorer, problem: Problem, k: int) -> NDArray[np.int64]:
+    """The place of each test pair, int64 ``[pairs]``: how many candidates score at least as high, its own included; k + 1
+    stands for every place beyond k. What was seen does not compete, nor can it be found, where the protocol says so.
+    """
+    order = np.argsort(problem.test.query_rows, kind="stable")
+    pair_query, own = problem.test.query_rows[order], problem.test.candidate_rows[order].astype(np.int64)
+    offsets, seen = problem.histories
+    place = np.empty(len(order), dtype=np.int64)
+    for start in range(0, len(problem.queries), ROWS):
+        rows = problem.queries[start : start + ROWS]
+        scores = np.array(score(rows), dtype=np.float32, copy=True)
+        if problem.protocol.exclude_seen:
+            lengths = offsets[rows + 1] - offsets[rows]
+            columns = np.concatenate([seen[offsets[row] : offsets[row + 1]] for row in rows])
+            scores[np.repeat(np.arange(len(rows)), lengths), columns] = -np.inf
+        first, last = np.searchsorted(pair_query, [rows[0], rows[-1] + 1])
+        at = np.searchsorted(rows, pair_query[first:last])
+        place[first:last] = _counted(torch.from_numpy(scores), at, own[first:last], k)
+    return place[np.argsort(order, kind="stable")]
+
+
+def _counted(scores: torch.Tensor, at: NDArray[np.int64], own: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    best = scores.topk(min(k + 1, scores.shape[1]), dim=1).values  # [rows, k + 1]
+    rows = torch.from_numpy(at)
+    mine = scores[rows, torch.from_numpy(own)]  # [pairs]
+    count = (best[rows] >= mine.unsqueeze(1)).sum(1)
+    count[~torch.isfinite(mine)] = k + 1
+    return count.clamp(max=k + 1).numpy()
+
+
+def _figure(measure: Measure, place: NDArray[np.int64], query: NDArray[np.integer]) -> float:
+    hit = place <= measure.k
+    if measure.name == "top":  # the share of test pairs
+        return float(hit.mean())
+    queries, query = np.unique(query, return_inverse=True)
+    truths = np.bincount(query, minlength=len(queries))
+    if measure.name == "hit_rate":
+        return float((np.bincount(query, hit) > 0).mean())
+    if measure.name == "recall":
+        return float((np.bincount(query, hit) / truths).mean())
+    gain = np.where(hit, 1 / np.log2(place + 1.0), 0.0)
+    ideal = np.cumsum(1 / np.log2(np.arange(measure.k) + 2.0))
+    return float((np.bincount(query, gain) / ideal[np.minimum(truths, measure.k) - 1]).mean())
+
+
+def labels(measures: Sequence[Measure]) -> list[str]:
+    """The measures' labels, in order."""
+    return [measure.label for measure in measures]

@@ -1,0 +1,87 @@
+"""A recipe over several seeds: rows of mean and spread beside the bar, kept as JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import shortlist as sl
+from benchmarks import machine
+from benchmarks.quality import ours
+from benchmarks.quality.baselines import BASELINES, SEEDED
+from benchmarks.quality.measures import Scorer, figures
+from benchmarks.quality.problems import Problem
+
+RESULTS = Path(__file__).parents[1] / "results" / "quality"
+
+
+def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any]) -> Scorer:
+    """Returns the scorer of a baseline or of one of our recipes, learnt from the problem's training data."""
+    if recipe in BASELINES:
+        try:
+            return BASELINES[recipe](problem, seed, **changes)
+        except TypeError as error:
+            raise sl.ConfigError(f"baseline {recipe} got an option it does not have: {error}.") from None
+    if recipe not in ours.names() and not recipe.endswith(".toml"):
+        known = [*BASELINES, *ours.names()]
+        raise sl.ConfigError(f"there is no recipe {recipe!r}.", hint=f"known: {', '.join(known)}")
+    return ours.trained(problem, seed, recipe, changes)
+
+
+def run(
+    dataset: str, protocol: str, recipe: str, problem: Problem, seeds: int, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed."""
+    if recipe in BASELINES and recipe not in SEEDED:
+        seeds = 1
+    runs = []
+    for seed in range(seeds):
+        started = time.perf_counter()
+        found = figures(fitted(recipe, problem, seed, changes), problem)
+        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started, 1)})
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+        print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+    rows = []
+    for measure in problem.protocol.measures:
+        values = [each[measure.label] for each in runs]
+        mean = statistics.fmean(values)
+        rows.append(
+            {
+                "dataset": dataset,
+                "protocol": protocol,
+                "recipe": recipe,
+                "metric": measure.label,
+                "mean": mean,
+                "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+                "seeds": len(values),
+                "bar": measure.bar,
+                "aim": measure.aim,
+                "holds": None if measure.bar is None else mean >= measure.bar,
+            }
+        )
+    settings = dict(changes) if recipe in BASELINES else ours.load(recipe, changes).to_dict()
+    return {"rows": rows, "runs": runs, "settings": settings, "environment": machine.environment()}
+
+
+def write(result: Mapping[str, Any], path: Path) -> None:
+    """Writes a result as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The rows as text."""
+    lines = []
+    for row in result["rows"]:
+        verdict = {True: "holds", False: "missed", None: ""}[row["holds"]]
+        bar = "" if row["bar"] is None else f"bar {row['bar']:.3f} {verdict}"
+        lines.append(
+            f"{row['dataset']} {row['protocol']}  {row['recipe']:<16}{row['metric']:<12}"
+            f"{row['mean']:.4f} ± {row['std']:.4f}  ({row['seeds']} seeds)  {bar}"
+        )
+    return "\n".join(lines)

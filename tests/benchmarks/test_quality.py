@@ -1,0 +1,279 @@
+"""The quality benchmark: places and metrics worked by hand, baselines beside their definitions, and the command."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from benchmarks.quality import __main__, baselines, measures, ours, problems, runs, tune
+from benchmarks.quality.problems import Problem
+from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
+from scipy import sparse
+
+import shortlist as sl
+
+
+def problem(*named: Measure, exclude_seen: bool = True) -> Problem:
+    """Two queries, six candidates. Query 0 has seen candidate 0 and is asked for 1 and 2; query 1 has seen 5, asked for 3."""
+    rows = pl.DataFrame({"user": [0, 0, 0, 1, 1], "item": [0, 1, 2, 5, 3], "time": [1, 2, 3, 1, 2]})
+    data = sl.Dataset(
+        rows, query="user", candidate="item", timestamp="time", candidates=pl.DataFrame({"item": [0, 1, 2, 3, 4, 5]})
+    )
+    train = data.with_interactions(rows[[0, 3]])
+    test = data.with_interactions(rows[[1, 2, 4]])
+    return Problem(train, train, test, Protocol("made up", "given", named, exclude_seen))
+
+
+SCORES = np.array([[9, 5, 3, 4, 5, 1], [0, 1, 2, 6, 7, 8]], dtype=np.float32)
+
+
+def score(rows):
+    return SCORES[rows]
+
+
+@pytest.mark.parametrize(
+    ("exclude_seen", "k", "places"),
+    [
+        (True, 5, [2, 4, 2]),  # query 0: 5 ties with 5 and counts below it, 3 is fourth of the five left; query 1: 7, 6
+        (False, 5, [3, 5, 3]),  # candidates 0 and 5 compete again
+        (True, 2, [2, 3, 2]),  # beyond k is k + 1
+    ],
+)
+def test_places(exclude_seen, k, places) -> None:
+    assert measures.places(score, problem(exclude_seen=exclude_seen), k).tolist() == places
+
+
+def test_a_pair_that_was_seen_cannot_be_found() -> None:
+    asked = problem()
+    again = Problem(asked.train, asked.train, asked.train, asked.protocol)
+    assert measures.places(score, again, 3).tolist() == [4, 4]
+
+
+def test_metrics_by_hand() -> None:
+    named = (Measure("top", 2), Measure("recall", 2), Measure("hit_rate", 2), Measure("ndcg", 4), Measure("ndcg", 1))
+    found = measures.figures(score, problem(*named))
+    assert found["top_2"] == pytest.approx(2 / 3)  # places 2, 4, 2
+    assert found["recall_2"] == pytest.approx((1 / 2 + 1) / 2)
+    assert found["hit_rate_2"] == 1
+    third = 1 / math.log2(3)
+    first = (third + 1 / math.log2(5)) / (1 + third)
+    assert found["ndcg_4"] == pytest.approx((first + third) / 2)
+    assert found["ndcg_1"] == 0
+
+
+def test_scores_all_alike_earn_nothing() -> None:
+    asked = problem(Measure("recall", 3))
+    assert measures.figures(lambda rows: np.zeros((len(rows), 6), np.float32), asked) == {"recall_3": 0}
+
+
+def test_histories_are_in_order_of_time() -> None:
+    rows = pl.DataFrame({"user": [1, 0, 1, 1], "item": [4, 5, 6, 7], "time": [9, 1, 2, 9]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    offsets, items = Problem(data, data, data, PROTOCOLS["beauty", "last"]).histories
+    assert offsets.tolist() == [0, 1, 4]
+    assert items.tolist() == [1, 2, 0, 3]  # rows of candidates 5; 6, 4, 7: equal times in the order of the rows
+
+
+@pytest.mark.parametrize(("dataset", "kind"), [key for key in PROTOCOLS if key[0] == "ml-100k"])
+def test_validation_is_a_part_of_the_training_data(dataset, kind) -> None:
+    whole = problems.load(dataset, kind)
+    inner = whole.validation()
+    pairs = {frozenset(part.interactions.rows()) for part in (whole.train,)}.pop()
+    assert frozenset(inner.train.interactions.rows()) | frozenset(inner.test.interactions.rows()) == pairs
+    assert not pairs & frozenset(whole.test.interactions.rows())
+    assert not frozenset(inner.train.interactions.rows()) & frozenset(inner.test.interactions.rows())
+
+
+def test_held_out_users_are_not_trained_on() -> None:
+    generator = np.random.default_rng(0)
+    rows = pl.DataFrame({"user": generator.integers(0, 50, 1000), "item": generator.integers(0, 30, 1000)}).unique()
+    data = sl.Dataset(rows.sort("user", "item"), query="user", candidate="item")
+    asked = problems._held_out(data, PROTOCOLS["ml-1m", "users"], seed=3)
+    out = set(asked.test.query_rows)
+    assert len(out) == 5
+    assert set(asked.given.query_rows) == out
+    assert not out & set(asked.train.query_rows)
+    assert len(asked.train) + len(asked.given) + len(asked.test) == len(data)
+    for row in out:
+        given, rest = (int((part.query_rows == row).sum()) for part in (asked.given, asked.test))
+        assert given == math.ceil(0.8 * (given + rest))
+
+
+def test_data_from_a_folder(tmp_path: Path) -> None:
+    """The layouts of --data-dir, with rows made up."""
+    for name in ("gowalla", "amazon", "movielens-1m"):
+        (tmp_path / name).mkdir()
+    pairs = pl.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [1, 2, 2, 3, 3, 1]})
+    pairs.write_parquet(tmp_path / "gowalla/train.parquet")
+    pl.DataFrame({"user": [0, 1], "item": [3, 9]}).write_parquet(tmp_path / "gowalla/test.parquet")
+    asked = problems.load("gowalla", "split", tmp_path)
+    assert (len(asked.train), len(asked.test), len(asked.train.candidates)) == (6, 2, 4)
+
+    pairs.with_columns(position=pl.Series([1, 2, 2, 1, 1, 2])).write_parquet(tmp_path / "amazon/beauty.parquet")
+    pl.DataFrame({"item": [1, 2], "attributes": [[5], [5, 6]]}).write_parquet(tmp_path / "amazon/beauty_items.parquet")
+    asked = problems.load("beauty", "last", tmp_path)
+    assert asked.test.interactions.select("user", "item").rows() == [(0, 2), (1, 2), (2, 1)]
+    assert asked.train.candidates["attributes"].to_list() == [[5], [5, 6], None]
+
+    rated = pairs.rename({"user": "user_id", "item": "movie_id"})
+    rated = rated.with_columns(rating=pl.Series([5, 4, 3, 5, 4, 4]), timestamp=pl.Series([1, 2, 3, 4, 6, 5]))
+    rated.write_parquet(tmp_path / "movielens-1m/interactions.parquet")
+    asked = problems.load("ml-1m", "last", tmp_path)
+    assert asked.test.interactions["movie_id"].to_list() == [2, 3]  # user 1 has one rating of 4 or more left
+
+
+def random_matrix(seed: int, rows: int = 12, columns: int = 8) -> sparse.csr_matrix:
+    return sparse.csr_matrix((np.random.default_rng(seed).random((rows, columns)) < 0.4).astype(np.float32))
+
+
+def test_ease_is_the_ridge_regression_of_each_item_on_the_others() -> None:
+    matrix = random_matrix(1)
+    dense = matrix.toarray().astype(np.float64)
+    weights = baselines.ease_weights(matrix, 2.0)
+    for item in range(8):
+        others = [other for other in range(8) if other != item]
+        left = dense[:, others].T @ dense[:, others] + 2.0 * np.eye(7)
+        solution = np.linalg.solve(left, dense[:, others].T @ dense[:, item])
+        np.testing.assert_allclose(weights[others, item], solution, rtol=1e-4, atol=1e-6)
+        assert weights[item, item] == 0
+
+
+def test_ials_solves_each_row_exactly() -> None:
+    """The gradient of the objective, written out, is 0 at the solution."""
+    matrix = random_matrix(2)
+    items = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    users = baselines.solve_rows(matrix, items, 0.3, 0.2, 0.5).double().requires_grad_()
+    observed = torch.from_numpy(matrix.toarray()).double()
+    predicted = users @ items.double().T
+    decay = 0.2 * (observed.sum(1) + 0.3 * 8) ** 0.5
+    loss = (observed * (1 - predicted) ** 2).sum() + 0.3 * (predicted**2).sum()
+    loss = loss + (decay * (users**2).sum(1)).sum()
+    (gradient,) = torch.autograd.grad(loss, users)
+    asked = observed.sum(1) > 0
+    assert gradient[asked].abs().max() < 1e-4
+
+
+def test_ials_agrees_with_implicit() -> None:
+    """implicit weighs an observed pair c and every other 1; dividing by 1 = α₀ ours is c = 1 + 1/α₀, targets rescaled.
+
+    Its observed pairs have the target 1 with weight c, ours 1 with weight 1 and 0 with weight α₀: the same minimum up to
+    a factor of the targets, which one solve of rows shows: ours is implicit's times 1 / (1 + α₀).
+    """
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    unobserved, decay = 0.25, 0.5
+    matrix = random_matrix(3)
+    items = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    peer = AlternatingLeastSquares(
+        factors=4, regularization=decay / unobserved, alpha=1.0, dtype=np.float32, num_threads=1, use_cg=False
+    )
+    peer.item_factors = items.numpy()
+    wanted = peer.recalculate_user(np.arange(12), matrix * (1 + 1 / unobserved))
+    found = baselines.solve_rows(matrix, items, unobserved, decay, 0.0).numpy()
+    np.testing.assert_allclose(found * (1 + unobserved), wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_recency_halves_an_item_s_weight_with_its_age() -> None:
+    rows = pl.DataFrame({"user": [0, 0, 0, 1, 1], "item": [0, 1, 2, 0, 2], "time": [1, 2, 3, 1, 2]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    asked = Problem(data, data, data, PROTOCOLS["ml-100k", "last"])
+    matrix = sparse.csr_matrix((np.ones(5, np.float32), (data.query_rows, data.candidate_rows)))
+    weights = baselines.ease_weights(matrix, 1.0)
+    found = baselines.recency(asked, regularization=1.0, half_life=1.0)(np.array([0]))
+    np.testing.assert_allclose(found[0], np.array([0.25, 0.5, 1.0]) @ weights, rtol=1e-5)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Runs `python -m benchmarks.quality ... --json`; returns the exit status, the result and the messages."""
+    monkeypatch.setattr(runs, "RESULTS", tmp_path / "results")
+
+    def call(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["quality", *arguments, "--json"])
+        status = __main__.main()
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else None, err
+
+    return call
+
+
+def test_the_command_measures_a_baseline_and_keeps_the_result(command, tmp_path: Path) -> None:
+    arguments = ("--dataset", "ml-100k", "--protocol", "random-unseen", "--recipe", "popularity", "--seeds", "3")
+    status, result, _ = command(*arguments)
+    assert status == 0
+    assert json.loads((tmp_path / "results/ml-100k-random-unseen-popularity.json").read_text()) == result
+    assert result["command"] == "python -m benchmarks.quality " + " ".join(arguments)
+    keys = ["dataset", "protocol", "recipe", "metric", "mean", "std", "seeds", "bar", "aim", "holds"]
+    assert [list(row) for row in result["rows"]] == [keys, keys]
+    ten, hundred = result["rows"]
+    assert (ten["metric"], ten["seeds"], ten["std"], ten["bar"], ten["holds"]) == ("top_10", 1, 0.0, 0.175, False)
+    assert 0.08 < ten["mean"] < 0.1 < hundred["mean"] < 0.5
+
+
+def test_our_recipe_has_the_figures_that_evaluate_gives(command) -> None:
+    status, result, _ = command(
+        "--dataset", "ml-100k", "--protocol", "random", "--recipe", "tutorial", "--seeds", "2", "--set", "fit.epochs=1"
+    )
+    assert status == 0
+    train, test = sl.split_random(sl.datasets.movielens("100k"), test=0.2, seed=42)
+    model, _ = sl.recipes.load("tutorial", ["fit.epochs=1"]).train(train, seed=1)
+    wanted = sl.evaluate(model, test, ks=(10, 100))["model"]["seen_in"]
+    assert result["runs"][1]["top_10"] == pytest.approx(wanted["top_10"], abs=2e-4)
+    assert result["runs"][1]["top_100"] == pytest.approx(wanted["top_100"], abs=2e-4)
+    values = [run["top_100"] for run in result["runs"]]
+    assert result["rows"][1]["mean"] == pytest.approx(sum(values) / 2)
+    assert result["rows"][1]["std"] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
+
+
+def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) -> None:
+    search = tmp_path / "small.toml"
+    search.write_text("[space]\nregularization = [1.0, 300.0, 1e6]\n")
+    status, result, _ = command(
+        "--dataset",
+        "ml-100k",
+        "--protocol",
+        "random-unseen",
+        "--recipe",
+        "ease",
+        "--tune",
+        str(search),
+        "--trials",
+        "2",
+    )
+    assert status == 0
+    assert result["space"] == {"regularization": [1.0, 300.0, 1e6]}
+    assert len(result["trials"]) == 2
+    assert result["best"] == result["trials"][0]["changes"]
+    assert result["trials"][0]["top_10"] >= result["trials"][1]["top_10"]
+    assert result["train_rows"] + result["validation_rows"] == 80_000
+    assert (tmp_path / "results/tuning/ml-100k-random-unseen-ease.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ml-100k", "holiday", "ease"], "there is no protocol 'holiday'"),
+        (["gowalla", "split", "ease"], "--data-dir"),
+        (["ml-100k", "last", "easy"], "there is no recipe 'easy'"),
+        (["ml-100k", "last", "ease", "--set", "lambda=3"], "option it does not have"),
+        (["ml-100k", "last", "tutorial", "--set", "model.dmi=3"], "unknown key 'dmi'"),
+        (["ml-100k", "last", "ease", "--tune", "nothing"], "there is no search"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(command, arguments, message) -> None:
+    dataset, protocol, recipe, *rest = arguments
+    status, result, err = command("--dataset", dataset, "--protocol", protocol, "--recipe", recipe, *rest)
+    assert (status, result) == (1, None)
+    assert message in err
+
+
+def test_every_recipe_and_search_kept_here_can_be_read() -> None:
+    for path in ours.RECIPES.glob("*.toml"):
+        assert sl.recipes.load(path)
+    for path in tune.SEARCHES.glob("*.toml"):
+        space, _ = tune.space_of(path.stem)
+        assert all(isinstance(values, list) and values for values in space.values())
