@@ -188,7 +188,7 @@ def _repeated_fit(new_model, data: Path, parameters: dict, metrics_in_training: 
 
 def fit_movielens(
     model: sl.TwoTower, train: sl.Dataset, parameters: dict, validation: sl.Dataset | None = None
-) -> sl.History:
+) -> sl.TrainingHistory:
     return sl.fit(
         model,
         train,

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
     from shortlist.recommender import Recommendations, Recommender
-    from shortlist.train import SGD, Adagrad, Adam, AdamW, History, fit, recipes
+    from shortlist.train import SGD, Adagrad, Adam, AdamW, TrainingHistory, fit, recipes
 
 __all__ = [
     "SGD",
@@ -66,7 +66,6 @@ __all__ = [
     "Evaluation",
     "Faiss",
     "Hashing",
-    "History",
     "IntegerLookup",
     "MissingExtraError",
     "MultiCategory",
@@ -84,6 +83,7 @@ __all__ = [
     "Timestamp",
     "Tower",
     "TrainingError",
+    "TrainingHistory",
     "TwoTower",
     "UnknownQueryError",
     "Vector",

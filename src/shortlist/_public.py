@@ -37,7 +37,7 @@ _NAMES = {
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
     "recommender": ("Recommendations", "Recommender"),
-    "train": ("SGD", "Adagrad", "Adam", "AdamW", "History", "fit", "recipes"),
+    "train": ("SGD", "Adagrad", "Adam", "AdamW", "TrainingHistory", "fit", "recipes"),
 }
 
 ROOMS = {name: room for room, names in _NAMES.items() for name in names}

@@ -16,7 +16,7 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower
 from shortlist.train.batches import Interactions, shuffled
-from shortlist.train.history import Epoch, History
+from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer, Updater
 
 __all__ = ["fit"]
@@ -41,7 +41,7 @@ def fit(
     monitor: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
-) -> History:
+) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
@@ -128,7 +128,7 @@ def fit(
         if validator is not None:
             validator.warn()
         _warn_at_chance(records)
-        return History(tuple(records), best.epoch or len(records), len(records) < epochs)
+        return TrainingHistory(tuple(records), best.epoch or len(records), len(records) < epochs)
 
 
 class _Best:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-__all__ = ["Epoch", "History"]
+__all__ = ["Epoch", "TrainingHistory"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class History:
+class TrainingHistory:
     """Every epoch of a run, in order; ``best`` is the number of the epoch whose weights the model holds."""
 
     epochs: tuple[Epoch, ...]

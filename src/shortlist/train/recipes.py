@@ -17,7 +17,7 @@ from shortlist.features import FEATURE_KINDS, Feature
 from shortlist.loss import Retrieval
 from shortlist.model import Tower, TwoTower
 from shortlist.train.fit import fit
-from shortlist.train.history import History
+from shortlist.train.history import TrainingHistory
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
 
 if sys.version_info >= (3, 11):
@@ -108,7 +108,7 @@ class Recipe(_Section, frozen=True):
         optimizer: Optimizer = OPTIMIZERS[name](**options)
         return optimizer
 
-    def train(self, data: Dataset, **options: Any) -> tuple[TwoTower, History]:
+    def train(self, data: Dataset, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
         model = self.build_model(data)
         settings = {
