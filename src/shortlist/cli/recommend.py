@@ -17,8 +17,13 @@ __all__ = ["command"]
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--k", default=10, show_default=True, help="How many for each id.")
 @click.option("--include-seen", is_flag=True, help="Keep what the query has chosen already.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only candidates that meet a condition on their table's columns, in SQL: \"country = 'KR' and stock > 0\".",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, as_json: bool) -> None:
+def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, where: str | None, as_json: bool) -> None:
     """Print the top k of BUNDLE for query IDS, best first.
 
     Ids are read as the type they had in training. An id the model never saw is answered and marked.
@@ -27,7 +32,7 @@ def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, as_j
 
     recommender = sl.Recommender.load(bundle)
     found = recommender.recommend(
-        typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen
+        typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen, where=where
     )
     if as_json:
         print_json(found.to_dicts())

@@ -94,6 +94,7 @@ def _popular(number: int, asked: Asked, state: State, found: NDArray[np.int64]) 
     if asked.allow is None:
         pool = state.popular[: wanted + len(out)]  # however many of them are barred, enough are left
     else:
-        allowed = np.unique(asked.allow)
-        pool = allowed[np.argsort(-state.counts[allowed], kind="stable")]
+        allowed = np.zeros(len(state.counts), bool)
+        allowed[asked.allow] = True
+        pool = state.popular[allowed[state.popular]]
     return pool[~np.isin(pool, out)][:wanted]

@@ -151,6 +151,7 @@ class Recommender:
         exclude: Sequence[Sequence[Id]] | None = None,
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
+        where: str | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
@@ -160,13 +161,18 @@ class Recommender:
         exclude_seen: leave out what each query chose in ``seen``. exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
             does not have are ignored in all three.
+        where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
+            ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
+            abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
+            neither true nor false, because it has null there, is left out.
 
         A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
-        number of at least 1, DataError for ids of another type than training's or columns that do not fit,
-        UnknownQueryError under cold_start="refuse".
+        number of at least 1, DataError for ids of another type than training's, columns that do not fit or a condition
+        that cannot be read, UnknownQueryError under cold_start="refuse".
 
             recommender.recommend(["42", "7"], k=3)
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
+            recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
         number, state = check_k(k), self._state
         request = read_request(queries, state)
@@ -180,7 +186,7 @@ class Recommender:
             k=number,
             by_model=familiar if self.cold_start == "popularity" else [True] * len(familiar),
             exclude=self._excluded(rows, exclude_seen, exclude),
-            allow=None if allow is None else candidate_rows(allow, state.candidate_ids, "allow"),
+            allow=self._allowed(allow, where),
             deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
         )
         answers = answered(asked, self.index, state, self.fallback)
@@ -189,10 +195,13 @@ class Recommender:
             columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.series.dtype
         )
 
-    def similar(self, candidates: Sequence[Id], k: int = 10) -> Recommendations:
+    def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
-        Raises DataError for a candidate that the catalogue does not have, SearchError for a bad k.
+        where: a condition on the candidates' columns, as in ``recommend``.
+
+        Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,
+        SearchError for a bad k.
         """
         state, number = self._state, check_k(k)
         ids = exact_ids(candidates, state.candidate_ids, "candidates")
@@ -201,7 +210,7 @@ class Recommender:
         if missing:
             raise DataError(f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).")
         itself = Lists(np.arange(len(rows) + 1), rows)
-        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself)
+        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself, self._allowed(None, where))
         answers = answered(asked, self.index, state, ())
         name, known = state.candidate, [True] * len(rows)
         return Recommendations((name, name), ids, known, answers, state.candidate_ids, self.candidate_ids.dtype)
@@ -269,6 +278,14 @@ class Recommender:
                 f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
                 hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
             )
+
+    def _allowed(self, allow: Iterable[Id] | None, where: str | None) -> NDArray[np.int64] | None:
+        """The rows that ``allow`` and ``where`` both leave open; None for all."""
+        rows = None if allow is None else candidate_rows(allow, self._state.candidate_ids, "allow")
+        if where is None:
+            return rows
+        met = self._state.conditions.rows(where)
+        return met if rows is None else np.intersect1d(rows, met)
 
     def _excluded(
         self, rows: NDArray[np.int64], exclude_seen: bool, exclude: Sequence[Sequence[Id]] | None

@@ -16,6 +16,7 @@ from shortlist.data import Dataset
 from shortlist.errors import DataError
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
+from shortlist.recommender.conditions import Conditions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +105,11 @@ class State:
     def candidate_ids(self) -> Ids:
         """Raw candidate ids."""
         return Ids(self.candidates[self.candidate])
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """Conditions on the candidates' columns."""
+        return Conditions(self.candidates)
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
