@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownQueryError,
     )
-    from shortlist.evaluation import Evaluation, evaluate
+    from shortlist.evaluation import Evaluation, Finding, diagnose, evaluate
     from shortlist.features import (
         Category,
         Discretization,
@@ -65,6 +65,7 @@ __all__ = [
     "DownloadError",
     "Evaluation",
     "Faiss",
+    "Finding",
     "Hashing",
     "IntegerLookup",
     "MissingExtraError",
@@ -89,6 +90,7 @@ __all__ = [
     "Vector",
     "__version__",
     "datasets",
+    "diagnose",
     "evaluate",
     "fit",
     "recipes",

@@ -20,7 +20,7 @@ _NAMES = {
         "TrainingError",
         "UnknownQueryError",
     ),
-    "evaluation": ("Evaluation", "evaluate"),
+    "evaluation": ("Evaluation", "Finding", "diagnose", "evaluate"),
     "features": (
         "Category",
         "Discretization",

@@ -24,6 +24,7 @@ def command(bundle: Path, test: Path, ks: str, as_json: bool) -> None:
     competition in the rows "seen items excluded".
     """
     import shortlist as sl
+    from shortlist.evaluation.diagnostics import warn_of
 
     try:
         cuts = tuple(int(k) for k in ks.split(","))
@@ -37,7 +38,9 @@ def command(bundle: Path, test: Path, ks: str, as_json: bool) -> None:
         test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
     )
     evaluation = sl.evaluate(recommender.model, data, seen=recommender.seen, ks=cuts)
+    findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))
+    warn_of(findings)
     if as_json:
-        print_json(evaluation.to_dict())
+        print_json({**evaluation.to_dict(), "findings": [finding.to_dict() for finding in findings]})
     else:
         click.echo(str(evaluation))

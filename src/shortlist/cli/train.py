@@ -85,6 +85,8 @@ def command(
         evaluation = sl.evaluate(model, held_out, seen=data)
         say(f"\n{evaluation}\n")
         result["evaluation"] = evaluation.to_dict()
+    findings = sl.diagnose(model, held_out, training=result["training"])  # fit has warned of them
+    result["findings"] = [finding.to_dict() for finding in findings]
     recommender = sl.Recommender(model, index=index, seen=data)
     recommender.save(out, overwrite=overwrite, metadata={"recipe": plan.to_dict(), **result})
     result |= {"bundle": str(out), "seconds": time.perf_counter() - started}

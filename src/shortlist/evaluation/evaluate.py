@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.errors import ConfigError
+from shortlist.evaluation.diagnostics import findings, warn_of
 from shortlist.evaluation.pairs import TestPairs
 from shortlist.evaluation.ranks import Hidden, ranks
 from shortlist.model import TowerInputs, TwoTower, vectors_of
@@ -153,21 +153,9 @@ class Validator:
         """The model's accuracies as it is now; seen items left out where ``seen`` was given."""
         return self.accuracies(*self.vectors(), self.hidden)
 
-    def warn(self) -> None:
-        """Warn, with the reason and what to do, where the figures of this test set mean little."""
-        query, candidate = self.vectors()
-        scores = query[:256] @ candidate.T
-        if len(candidate) > 1 and float(scores.std(1).max()) < 1e-6 * max(1.0, float(scores.abs().max())):
-            _warn(
-                "the model scores all candidates alike for every query asked: it has collapsed",
-                "train longer",
-            )
-        share = self.pairs.new_queries / len(self.pairs)
-        if share > 0.5:
-            _warn(
-                f"{share:.0%} of the validation pairs have a query that training never saw; they share one vector",
-                "split so that queries occur in both parts, or give the query tower features beside the id",
-            )
+    def warn(self, training: Iterable[Mapping[str, Any]] = ()) -> None:
+        """A ShortlistWarning for each thing that is wrong with the model as it is now; ``training`` as in ``diagnose``."""
+        warn_of(findings(self.model, self.pairs, self.inputs[1], training), stacklevel=4)
 
 
 def check_ks(ks: Sequence[int]) -> None:
@@ -177,7 +165,3 @@ def check_ks(ks: Sequence[int]) -> None:
             raise ConfigError(f"ks holds {k!r}; whole numbers of at least 1 were expected.")
     if not ks:
         raise ConfigError("ks is empty; at least one k was expected.", hint="ks=(1, 10, 100)")
-
-
-def _warn(what: str, hint: str) -> None:
-    warnings.warn(f"{what}.\nhint: {hint}", ShortlistWarning, stacklevel=4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -11,8 +10,9 @@ import numpy as np
 import torch
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
+from shortlist.errors import ConfigError, DataError, TrainingError
 from shortlist.evaluation import DEFAULT_KS, Validator
+from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower
 from shortlist.train.batches import Interactions, shuffled
@@ -125,9 +125,7 @@ def fit(
                 break
 
         best.restore()
-        if validator is not None:
-            validator.warn()
-        _warn_at_chance(records)
+        _warn(validator, records)
         return TrainingHistory(tuple(records), best.epoch or len(records), len(records) < epochs)
 
 
@@ -204,12 +202,10 @@ def _check_finite(loss: float, epoch: int, optimizer: Optimizer) -> None:
         )
 
 
-def _warn_at_chance(records: Sequence[Epoch]) -> None:
-    last = records[-1]
-    if last.loss > 0.999 * last.chance and last.examples > 1:
-        warnings.warn(
-            f"after {len(records)} epochs the loss is {last.loss:.4f}, no better than chance ({last.chance:.4f}): "
-            "the model has learned nothing. Train longer, or raise the learning rate.",
-            ShortlistWarning,
-            stacklevel=3,
-        )
+def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:
+    """A ShortlistWarning for each thing that ``diagnose`` finds; without a validation set only the loss is looked at."""
+    losses = [{"loss": epoch.loss, "chance": epoch.chance} for epoch in records]
+    if validator is not None:
+        validator.warn(losses)
+    else:
+        warn_of(loss_findings(losses), stacklevel=4)
