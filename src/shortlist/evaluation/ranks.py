@@ -1,7 +1,7 @@
 """Exact ranks: how many candidates of the whole catalogue score at least as high as the one that was chosen.
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
-candidates at or above each pair's own score are counted; ties count against the model.
+candidates at or above each pair's own score are counted; ties count against the model unless asked otherwise.
 
 The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
 order of its own. A score that comes as near to a pair's own as rounding can bring it is therefore a tie.
@@ -9,14 +9,16 @@ order of its own. A score that comes as near to a pair's own as rounding can bri
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from shortlist.errors import TrainingError
 
-__all__ = ["Hidden", "ranks"]
+__all__ = ["Hidden", "Released", "Ties", "expected_ranks", "ranks", "top_lists"]
+
+Ties = Literal["worst", "expected"]
 
 TILE_ELEMENTS = 1 << 20
 COLUMNS = 1 << 12
@@ -31,16 +33,48 @@ class Hidden(NamedTuple):
     candidate: Tensor
 
 
+class Released(NamedTuple):
+    """A candidate competes for a pair only if it was there by then: times ``[candidates]`` and ``[pairs]``."""
+
+    candidate: Tensor
+    pair: Tensor
+
+
+def expected_ranks(
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    pair_candidate: Tensor,
+    hidden: Hidden | None = None,
+    released: Released | None = None,
+) -> Tensor:
+    """Rank of each pair if ties fell at random, float64 ``[pairs]``: the mean of the worst and the best it could be.
+
+    Arguments and errors as in ``ranks``.
+    """
+    worst = ranks(query, candidate, pair_query, pair_candidate, hidden, released)
+    best = ranks(query, candidate, pair_query, pair_candidate, hidden, released, favourable=True)
+    return (worst.double() + best.double()) / 2
+
+
 def ranks(
-    query: Tensor, candidate: Tensor, pair_query: Tensor, pair_candidate: Tensor, hidden: Hidden | None = None
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    pair_candidate: Tensor,
+    hidden: Hidden | None = None,
+    released: Released | None = None,
+    *,
+    favourable: bool = False,
 ) -> Tensor:
     """Rank of each pair, int64 ``[pairs]``: 1 + the number of other candidates that score as high or higher.
 
-    "As high" is up to the rounding of the dot product.
+    "As high" is up to the rounding of the dot product. ``favourable``: count only those that score higher.
 
     query: ``[queries, dim]``; candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in
     them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
     recommended and gets rank ``candidates + 1``. A pair with ``pair_candidate`` −1 (not in the catalogue) likewise.
+    released: candidates that were not there yet at a pair's time do not compete for it.
 
     Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
     """
@@ -63,8 +97,13 @@ def ranks(
         if hidden is not None and hidden_edges is not None:
             part = slice(hidden_edges[number], hidden_edges[number + 1])
             left_out = Hidden(hidden.query[part] - start, hidden.candidate[part])
+        then = None if released is None else Released(released.candidate, released.pair[order[pairs]])
         above[pairs] = _count_above(
-            query[start : start + rows], candidate, sorted_query[pairs] - start, own[pairs], left_out, buffers
+            query[start : start + rows],
+            candidate,
+            _Asked(sorted_query[pairs] - start, own[pairs], then, favourable),
+            left_out,
+            buffers,
         )
     above[own < 0] = len(candidate)
     return torch.empty_like(above).index_copy_(0, order, above + 1)
@@ -75,18 +114,38 @@ class _Buffers(NamedTuple):
     compared: Tensor  # [PAIRS, columns]
 
 
+class _Asked(NamedTuple):
+    """Pairs of one tile row: rows of its queries, own candidates, times, and which scores count."""
+
+    query: Tensor
+    own: Tensor
+    released: Released | None
+    favourable: bool
+
+    def reach(self, scores: Tensor, thresholds: Tensor, out: Tensor | None = None) -> Tensor:
+        """Where a score counts against its pair."""
+        compare = torch.gt if self.favourable else torch.ge
+        return compare(scores, thresholds) if out is None else compare(scores, thresholds, out=out)
+
+    def withhold(self, reached: Tensor, pairs: slice, columns: slice) -> None:
+        """Let no candidate count that was not there yet."""
+        if self.released is not None:
+            there = self.released.candidate[columns].unsqueeze(0) <= self.released.pair[pairs].unsqueeze(1)
+            reached.mul_(there)
+
+
 def _count_above(
     query: Tensor,
     candidate: Tensor,
-    pair_query: Tensor,
-    own: Tensor,
+    asked: _Asked,
     hidden: Hidden | None,
     buffers: _Buffers,
 ) -> Tensor:
     """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
     columns = buffers.scores.shape[1]
+    pair_query, own = asked.query, asked.own
     one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
-    thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0))  # [pairs]
+    thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0), asked.favourable)  # [pairs]
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
@@ -102,28 +161,57 @@ def _count_above(
         here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
         if one_pair_each:  # the tile itself is compared, without a copy
             scores[pair_query[here], own[here] - first] = -torch.inf
-            above += torch.ge(scores, thresholds.unsqueeze(1), out=scores).sum(1).long()
+            asked.reach(scores, thresholds.unsqueeze(1), out=scores)
+            asked.withhold(scores, slice(None), slice(first, first + width))
+            above += scores.sum(1).long()
             continue
+        scores_of_own = scores[pair_query[here], own[here] - first]
         for pairs in range(0, len(own), PAIRS):
             part = slice(pairs, min(pairs + PAIRS, len(own)))
             compared = buffers.compared.view(-1)[: (part.stop - part.start) * width].view(-1, width)
             torch.index_select(scores, 0, pair_query[part], out=compared)
-            torch.ge(compared, thresholds[part].unsqueeze(1), out=compared)
+            asked.reach(compared, thresholds[part].unsqueeze(1), out=compared)
+            asked.withhold(compared, part, slice(first, first + width))
             above[part] += compared.sum(1).long()
-        above[here] -= (scores[pair_query[here], own[here] - first] >= thresholds[here]).to(above.dtype)
+        counted = asked.reach(scores_of_own, thresholds[here])
+        if asked.released is not None:
+            counted = counted & (asked.released.candidate[own[here]] <= asked.released.pair[here])
+        above[here] -= counted.to(above.dtype)
     if hidden is not None:
         above[_is_hidden(pair_query, own, hidden, len(candidate))] = len(candidate)
     return above
 
 
-def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor) -> Tensor:
-    """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding.
+def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = None) -> Tensor:
+    """The k best candidates of each query, int64 ``[queries, k]``, best first, equal scores by row; −1 beyond the visible.
+
+    Arguments as in ``ranks``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
+    """
+    width = min(k, len(candidate))
+    rows = max(1, TILE_ELEMENTS // len(candidate))
+    edges = None if hidden is None else _edges(hidden.query, len(query), rows)
+    lists = torch.full((len(query), k), -1, dtype=torch.long, device=query.device)
+    for number, start in enumerate(range(0, len(query), rows)):
+        scores = query[start : start + rows] @ candidate.T
+        if hidden is not None and edges is not None:
+            part = slice(edges[number], edges[number + 1])
+            scores[hidden.query[part] - start, hidden.candidate[part]] = -torch.inf
+        best, found = torch.topk(scores, width, dim=1)
+        order = torch.argsort(found, dim=1, stable=True)
+        order = order.gather(1, torch.argsort(best.gather(1, order), dim=1, descending=True, stable=True))
+        best, found = best.gather(1, order), found.gather(1, order)
+        lists[start : start + rows, :width] = torch.where(torch.isfinite(best), found, -1)
+    return lists
+
+
+def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor, favourable: bool) -> Tensor:
+    """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding (or more).
 
     Two sums of the same products, whatever their order, differ by at most ``dim · eps · Σ|q_k c_k|`` (Higham 2002,
     "Accuracy and stability of numerical algorithms", §3.1); a single product has no order.
     """
     dim = query.shape[1]
-    margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps
+    margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
     parts = []
     for rows, columns in zip(pair_query.split(PRODUCTS), own.split(PRODUCTS), strict=True):
         products = query[rows] * candidate[columns]  # [pairs, dim]

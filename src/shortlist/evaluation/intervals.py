@@ -1,0 +1,65 @@
+"""How sure a figure is: the bootstrap over queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.ranked import PairSums
+
+__all__ = ["Interval", "bootstrap", "resampled"]
+
+RESAMPLES = 1000
+DRAWS_AT_A_TIME = 1 << 22
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+def bootstrap(
+    sums: Mapping[str, PairSums], confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """A percentile interval for each metric, from resampled queries (Efron, Tibshirani 1993, ch. 13).
+
+    Queries, not rows, are drawn: rows of one query are not independent. A metric with fewer than two queries that count
+    has no interval: (nan, nan).
+    """
+    if not sums:
+        return {}
+    values = resampled(list(sums.values()), resamples, seed)
+    tail = 50 * (1 - confidence)
+    intervals = {}
+    for (name, one), column in zip(sums.items(), values.T, strict=True):
+        usable = column[np.isfinite(column)]
+        enough = np.count_nonzero(one.denominator) > 1 and len(usable) > 0
+        low, high = np.percentile(usable, [tail, 100 - tail]) if enough else (np.nan, np.nan)
+        intervals[name] = Interval(float(low), float(high))
+    return intervals
+
+
+def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.float64]:
+    """The metrics over resampled queries → float64 ``[resamples, metrics]``; a query without pairs is never drawn."""
+    parts = np.array([[one.numerator, one.denominator] for one in sums])  # [metrics, 2, queries]
+    parts = parts[:, :, parts[:, 1].any(0)]
+    metrics, _, queries = parts.shape
+    totals = np.zeros((resamples, metrics, 2))
+    if queries:
+        generator = np.random.default_rng(seed)
+        flat = np.ascontiguousarray(parts.reshape(metrics * 2, queries).T)  # [queries, metrics * 2]
+        step = max(1, DRAWS_AT_A_TIME // queries)
+        for start in range(0, resamples, step):
+            drawn = [
+                np.bincount(generator.integers(queries, size=queries), minlength=queries)
+                for _ in range(min(step, resamples - start))
+            ]
+            totals[start : start + len(drawn)] = (np.array(drawn, np.float64) @ flat).reshape(-1, metrics, 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: NDArray[np.float64] = totals[..., 0] / totals[..., 1]
+    return values
