@@ -59,7 +59,7 @@ BENCHMARKS = {
         caveats=(
             "TFRS: model.evaluate. keras-rs: model.predict of each pair's top 100 and a comparison in numpy, which is "
             "faster than its model.evaluate, since that computes the loss too.",
-            "Ours is evaluate(popularity=False), seen items left in, as the peers do.",
+            "Ours is evaluate(baselines=()), seen items left in, as the peers do.",
         ),
     ),
     "zipf": Benchmark(

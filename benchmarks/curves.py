@@ -10,7 +10,7 @@ CAVEATS = (
     "An epoch over encoded (ours) or batched (peers) integer rows, after one that is not timed.",
 )
 EVALUATE_CAVEATS = (
-    "TFRS: model.evaluate. keras-rs: model.predict of the top 100 and a comparison. Ours: evaluate(popularity=False).",
+    "TFRS: model.evaluate. keras-rs: model.predict of the top 100 and a comparison. Ours: evaluate(baselines=()).",
 )
 FIT_CAVEATS = (
     "Ours is the whole call of fit for one epoch, encoding included; the peers' is the epoch alone, on at most 100,000 "

@@ -36,7 +36,7 @@ def ours(data: Path, parameters: dict):
             with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
                 step()
             measures |= {f"{name}: {category}": share for category, share in _shares(profile).items()}
-        measures["evaluate"] = _seconds(lambda: sl.evaluate(model, test, ks=KS, popularity=False))
+        measures["evaluate"] = _seconds(lambda: sl.evaluate(model, test, ks=KS, baselines=()))
         return measures
 
     return run
@@ -80,7 +80,7 @@ def _step_runs(data: Path, parameters: dict):
 def _evaluated(data: Path, parameters: dict) -> tuple[sl.TwoTower, sl.Dataset]:
     model, test = id_model(), movielens_split(data, "test")
     fit_movielens(model, movielens_split(data, "train", parameters["rows"]), {**parameters, "epochs": 1})
-    sl.evaluate(model, test, ks=KS, popularity=False)
+    sl.evaluate(model, test, ks=KS, baselines=())
     return model, test
 
 

@@ -47,7 +47,7 @@ def evaluate(data: Path, parameters: dict):
 
     def run() -> dict:
         started = time.perf_counter()
-        result = sl.evaluate(model, test, ks=KS, popularity=False)
+        result = sl.evaluate(model, test, ks=KS, baselines=())
         return {"seconds": time.perf_counter() - started, "top_100": result["model"]["seen_in"]["top_100"]}
 
     run()
@@ -101,7 +101,7 @@ def curve_evaluate(data: Path, parameters: dict):
         measures = {}
         for label, (model, test) in runs.items():
             started = time.perf_counter()
-            sl.evaluate(model, test, ks=KS, popularity=False)
+            sl.evaluate(model, test, ks=KS, baselines=())
             measures[label] = (time.perf_counter() - started) / len(test) * 1e9
         return measures
 
@@ -179,7 +179,7 @@ def _repeated_fit(new_model, data: Path, parameters: dict, metrics_in_training: 
         started = time.perf_counter()
         history = fit_movielens(model, train, parameters, validation)
         seconds = time.perf_counter() - started
-        accuracies = sl.evaluate(model, test, ks=KS, popularity=False)["model"]["seen_in"]
+        accuracies = sl.evaluate(model, test, ks=KS, baselines=())["model"]["seen_in"]
         return {"seconds": seconds, "loss": history[-1].loss, "top_100": accuracies["top_100"]}
 
     run()

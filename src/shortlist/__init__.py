@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownQueryError,
     )
-    from shortlist.evaluation import Evaluation, Finding, diagnose, evaluate
+    from shortlist.evaluation import Comparison, Evaluation, Finding, compare, diagnose, evaluate
     from shortlist.features import (
         Category,
         Discretization,
@@ -58,6 +58,7 @@ __all__ = [
     "BruteForce",
     "BundleError",
     "Category",
+    "Comparison",
     "ConfigError",
     "DataError",
     "Dataset",
@@ -89,6 +90,7 @@ __all__ = [
     "UnknownQueryError",
     "Vector",
     "__version__",
+    "compare",
     "datasets",
     "diagnose",
     "evaluate",

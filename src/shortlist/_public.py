@@ -20,7 +20,7 @@ _NAMES = {
         "TrainingError",
         "UnknownQueryError",
     ),
-    "evaluation": ("Evaluation", "Finding", "diagnose", "evaluate"),
+    "evaluation": ("Comparison", "Evaluation", "Finding", "compare", "diagnose", "evaluate"),
     "features": (
         "Category",
         "Discretization",

@@ -132,8 +132,8 @@ class _Demo:
         _headline(4, "The evaluation: is the right title among the first k of all titles?")
         with self._timed("evaluation"):
             evaluation = evaluate(model, test, seen=train)
-        Console().print(accuracy_table(evaluation.accuracies))
-        for scorer, accuracies in evaluation.accuracies.items():
+        Console().print(accuracy_table(evaluation.figures))
+        for scorer, accuracies in evaluation.figures.items():
             self.figures[scorer] = {"test": {seen: dict(values) for seen, values in accuracies.items()}}
 
     def _recommend(self, model: TwoTower, train: Dataset) -> Recommender:

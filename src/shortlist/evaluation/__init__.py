@@ -1,7 +1,27 @@
 """Exact ranks over the whole catalogue, and what they say of a model."""
 
+from shortlist.evaluation.baselines import BASELINES
 from shortlist.evaluation.diagnostics import FINDINGS, Finding, diagnose
-from shortlist.evaluation.evaluate import DEFAULT_KS, Evaluation, Validator, evaluate
+from shortlist.evaluation.evaluate import METRICS, evaluate
+from shortlist.evaluation.intervals import Interval
 from shortlist.evaluation.ranks import Hidden, ranks
+from shortlist.evaluation.result import Comparison, Evaluation, Segment, compare
+from shortlist.evaluation.validator import DEFAULT_KS, Validator
 
-__all__ = ["DEFAULT_KS", "FINDINGS", "Evaluation", "Finding", "Hidden", "Validator", "diagnose", "evaluate", "ranks"]
+__all__ = [
+    "BASELINES",
+    "DEFAULT_KS",
+    "FINDINGS",
+    "METRICS",
+    "Comparison",
+    "Evaluation",
+    "Finding",
+    "Hidden",
+    "Interval",
+    "Segment",
+    "Validator",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "ranks",
+]

@@ -1,76 +1,35 @@
-"""Top-k accuracy on test pairs: by exact ranks over the whole catalogue, beside popularity, seen items in and out."""
+"""Metrics on test pairs: by exact ranks over the whole catalogue, beside what is cheaper, seen items in and out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError
-from shortlist.evaluation.diagnostics import findings, warn_of
-from shortlist.evaluation.pairs import TestPairs
-from shortlist.evaluation.ranks import Hidden, ranks
-from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.errors import ConfigError, DataError
+from shortlist.evaluation.baselines import Scorer, Training, baseline, baseline_names
+from shortlist.evaluation.intervals import Interval, bootstrap
+from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
+from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
+from shortlist.evaluation.ranked import PairSums, Ranked
+from shortlist.evaluation.ranks import Hidden, Released, Ties, expected_ranks, ranks, top_lists
+from shortlist.evaluation.result import Evaluation, Figures, Segment
+from shortlist.evaluation.segments import grouped
+from shortlist.evaluation.validator import DEFAULT_KS, Validator
+from shortlist.index import Index
+from shortlist.index import Lists as IdLists
+from shortlist.model import TwoTower
 
-__all__ = ["DEFAULT_KS", "Evaluation", "Validator", "evaluate"]
+__all__ = ["METRICS", "evaluate"]
 
-DEFAULT_KS = (1, 5, 10, 50, 100)
-
-Accuracies = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Top-k accuracies of a model and of popularity on the same test pairs.
-
-    accuracies: ``accuracies["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best
-    of the whole catalogue for its query; ``seen_out`` leaves out what the query chose in training; ``popularity``
-    ranks by training counts. pairs, queries, candidates: how many were measured. new_queries, new_candidates: pairs
-    whose query or candidate training never saw. seconds: time taken.
-    """
-
-    accuracies: Mapping[str, Mapping[str, Accuracies]]
-    pairs: int
-    queries: int
-    candidates: int
-    new_queries: int
-    new_candidates: int
-    seconds: float
-
-    def __getitem__(self, scorer: str) -> Mapping[str, Accuracies]:
-        return self.accuracies[scorer]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        counts = {name: getattr(self, name) for name in ("pairs", "queries", "candidates")}
-        new = {"new_queries": self.new_queries, "new_candidates": self.new_candidates}
-        return {**{name: dict(value) for name, value in self.accuracies.items()}, **counts, **new}
-
-    def __str__(self) -> str:
-        ks = list(next(iter(next(iter(self.accuracies.values())).values())))
-        titles = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
-        head = f"{'':<12}{'':<21}" + "".join(f"{k.replace('_', '-'):>9}" for k in ks)
-        rows = [
-            f"{scorer:<12}{titles[seen]:<21}" + "".join(f"{value:>9.4f}" for value in values.values())
-            for seen in titles
-            for scorer, by_seen in self.accuracies.items()
-            if (values := by_seen.get(seen)) is not None
-        ]
-        return "\n".join(
-            [
-                f"{self.pairs:,} test pairs of {self.queries:,} queries against {self.candidates:,} candidates"
-                f" ({self.new_queries:,} with a query new to the model, {self.new_candidates:,} with a new candidate)",
-                head,
-                *rows,
-            ]
-        )
+METRICS = (*AT_K, *WHOLE, *LIST_METRICS)
+"""Every metric, by name."""
 
 
 def evaluate(
@@ -79,89 +38,250 @@ def evaluate(
     *,
     seen: Dataset | None = None,
     ks: Sequence[int] = DEFAULT_KS,
-    popularity: bool = True,
+    metrics: Sequence[str] = ("top",),
+    baselines: Sequence[str] = ("popularity",),
+    index: Index | None = None,
+    segments: Sequence[str] = (),
+    intervals: bool = False,
+    ties: Ties = "worst",
+    weighted: bool = False,
+    grade: str | None = None,
+    released: str | None = None,
 ) -> Evaluation:
-    """Top-k accuracy of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
+    """Metrics of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
 
-    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model.
+    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model, or
+    with ``ties="expected"`` by the mean of the worst and best rank.
+
     seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``.
-    popularity: measure ranking by training counts on the same pairs too.
+    metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources are in
+        ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
+    baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
+    index: an index over the model's candidates (ids are their rows), measured beside the exact ranks.
+    segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
+    intervals: 95% intervals by the bootstrap over queries.
+    weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
+        good a choice was, for ndcg. released: a column of the candidates' table with the time since when each exists, in
+        the unit of the test's timestamps; a candidate competes only for pairs that came later.
 
-    Raises ConfigError for ks that are not whole numbers of at least 1, or a model that was not trained; DataError where
-    the test data's columns do not fit; TrainingError where a vector is not finite.
-
-    Source of the metric: FactorizedTopK of TensorFlow Recommenders, here by ranks rather than lists.
+    Raises ConfigError for options that cannot work, or a model that was not trained; DataError where the test data's
+    columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
+    missing.
     """
     started = time.perf_counter()
-    validator = Validator(model, test, ks)
-    pairs = validator.pairs
-    scorers = {"model": validator.vectors()}
-    if popularity:
-        scorers["popularity"] = validator.popularity()
-    hidden = None if seen is None else pairs.hidden(seen, model.device)
-    columns: dict[str, Hidden | None] = {"seen_in": None} | ({} if hidden is None else {"seen_out": hidden})
-    accuracies = {
-        scorer: {name: validator.accuracies(*vectors, left_out) for name, left_out in columns.items()}
+    names = metric_names(metrics, METRICS)
+    chosen = baseline_names(baselines)
+    if seen is None and set(chosen) - {"popularity"}:
+        raise ConfigError(
+            f"the baselines {', '.join(sorted(set(chosen) - {'popularity'}))} learn from the training data.",
+            hint="evaluate(…, seen=train)",
+        )
+    validator = Validator(model, test, ks, seen)
+    columns: dict[str, Hidden | None] = {"seen_in": None}
+    if validator.hidden is not None:
+        columns["seen_out"] = validator.hidden
+    scorers: dict[str, Scorer] = {"model": Scorer(*validator.vectors())}
+    bench = _Bench(
+        validator,
+        tuple(sorted(ks)),
+        names,
+        ties,
+        _test_columns(validator, test, weighted, grade),
+        _release(validator, test, released),
+        scorers["model"].candidate.cpu().numpy(),
+    )
+    training = None
+    for name in chosen:
+        if name == "popularity":
+            scorers[name] = Scorer(*validator.popularity())
+        elif seen is not None:
+            training = training or Training.of(seen, validator.pairs.query_ids, validator.candidate_ids)
+            scorers[name] = baseline(name, training).to(model.device)
+    found = {
+        scorer: {name: bench.measure(vectors, hidden) for name, hidden in columns.items()}
         for scorer, vectors in scorers.items()
     }
-    seconds = time.perf_counter() - started
-    sizes = (len(pairs), len(pairs.queries), len(pairs.candidates), pairs.new_queries, pairs.new_candidates)
-    return Evaluation(accuracies, *sizes, seconds)
+    recall: dict[str, Figures] = {}
+    if index is not None:
+        by_index = {name: bench.search(index, scorers["model"], hidden) for name, hidden in columns.items()}
+        found = {"model": found["model"], "index": {name: one for name, (one, _) in by_index.items()}, **found}
+        recall = {name: figures for name, (_, figures) in by_index.items()}
+    parts = [segment for name in segments for segment in _segments(name, test, validator, found, bench, intervals)]
+    pairs = validator.pairs
+    return Evaluation(
+        {scorer: {name: one.figures for name, one in by_seen.items()} for scorer, by_seen in found.items()},
+        pairs=len(pairs),
+        queries=len(pairs.queries),
+        candidates=len(pairs.candidates),
+        new_queries=pairs.new_queries,
+        new_candidates=pairs.new_candidates,
+        seconds=time.perf_counter() - started,
+        intervals={
+            scorer: {name: bootstrap(one.sums) for name, one in by_seen.items()} for scorer, by_seen in found.items()
+        }
+        if intervals
+        else {},
+        segments=parts,
+        index_recall=recall,
+        sums={scorer: {name: one.sums for name, one in by_seen.items()} for scorer, by_seen in found.items()},
+        query_ids=pairs.query_ids,
+    )
 
 
-class Validator:
-    """A test set encoded once, to be measured as often as the model changes."""
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One scorer with one set of hidden candidates."""
 
-    def __init__(
-        self, model: TwoTower, test: Dataset, ks: Sequence[int] = DEFAULT_KS, seen: Dataset | None = None
-    ) -> None:
-        check_ks(ks)
-        self.model = model
-        self.ks = tuple(ks)
-        self.pairs = TestPairs.of(model, test)
-        self.hidden = None if seen is None else self.pairs.hidden(seen, model.device)
-        self.pair_query = torch.from_numpy(self.pairs.pair_query).to(model.device)
-        self.pair_candidate = torch.from_numpy(self.pairs.pair_candidate).to(model.device)
-
-    @cached_property
-    def inputs(self) -> tuple[TowerInputs, TowerInputs]:
-        """Both towers' inputs: the asked queries, the catalogue."""
-        model, pairs = self.model, self.pairs
-        query = model.query.encode(pairs.queries, "the test data's queries")
-        candidate = model.candidate.encode(pairs.candidates, "the candidates' table")
-        return TowerInputs.of(query, model.device), TowerInputs.of(candidate, model.device)
-
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        """The model's query vectors ``[queries, dim]`` and candidate vectors ``[candidates, dim]``."""
-        query, candidate = self.inputs
-        return vectors_of(self.model.query, query), vectors_of(self.model.candidate, candidate)
-
-    def popularity(self) -> tuple[Tensor, Tensor]:
-        """Vectors of one dimension whose product is a candidate's training count, whatever the query."""
-        counts = self.model.catalogue.counts
-        padded = np.zeros((len(self.pairs.candidates), 1), dtype=np.float32)
-        padded[: len(counts), 0] = counts
-        device = self.model.device
-        return torch.ones(len(self.pairs.queries), 1, device=device), torch.from_numpy(padded).to(device)
-
-    def accuracies(self, query: Tensor, candidate: Tensor, hidden: Hidden | None = None) -> Accuracies:
-        """Share of pairs with rank at most k, for each k."""
-        rank = ranks(query, candidate, self.pair_query, self.pair_candidate, hidden)
-        return {f"top_{k}": int((rank <= k).sum()) / len(rank) for k in self.ks}
-
-    def top_k(self) -> Accuracies:
-        """The model's accuracies as it is now; seen items left out where ``seen`` was given."""
-        return self.accuracies(*self.vectors(), self.hidden)
-
-    def warn(self, training: Iterable[Mapping[str, Any]] = ()) -> None:
-        """A ShortlistWarning for each thing that is wrong with the model as it is now; ``training`` as in ``diagnose``."""
-        warn_of(findings(self.model, self.pairs, self.inputs[1], training), stacklevel=4)
+    ranked: Ranked
+    sums: Mapping[str, PairSums]
+    figures: Figures
 
 
-def check_ks(ks: Sequence[int]) -> None:
-    """Raise ConfigError unless every k is a whole number of at least 1."""
-    for k in ks:
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-            raise ConfigError(f"ks holds {k!r}; whole numbers of at least 1 were expected.")
-    if not ks:
-        raise ConfigError("ks is empty; at least one k was expected.", hint="ks=(1, 10, 100)")
+@dataclass(frozen=True, eq=False)
+class _PairColumns:
+    """What the test says of each pair: float64 ``[pairs]``, or None."""
+
+    weight: NDArray[np.float64] | None
+    grade: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """The test pairs, ready to be measured for any scorer."""
+
+    validator: Validator
+    ks: tuple[int, ...]
+    metrics: tuple[str, ...]
+    ties: Ties
+    columns: _PairColumns
+    released: Released | None
+    vectors: NDArray[np.float32]  # the model's candidates, by which the diversity of any scorer's lists is told
+
+    def measure(self, scorer: Scorer, hidden: Hidden | None) -> _Measured:
+        """All metrics of a scorer, by exact ranks."""
+        by_ties = ranks if self.ties == "worst" else expected_ranks
+        validator = self.validator
+        rank = by_ties(*scorer, validator.pair_query, validator.pair_candidate, hidden, self.released)
+        ranked = self._ranked(rank.cpu().numpy().astype(np.float64), hidden)
+        lists = None
+        if self._describes_lists:
+            lists = top_lists(*scorer, self.ks[-1], hidden).cpu().numpy()
+        return self._measured(ranked, lists, self.metrics)
+
+    def search(self, index: Index, scorer: Scorer, hidden: Hidden | None) -> tuple[_Measured, Figures]:
+        """All metrics of what an index finds with the model's vectors, and its recall of the exact lists at each k."""
+        queries = scorer.query.cpu().numpy()
+        exclude = None if hidden is None else _as_lists(hidden, len(queries))
+        hits = index.search(np.ascontiguousarray(queries), self.ks[-1], exclude=exclude)
+        rows = np.full((len(queries), self.ks[-1]), -1, np.int64)
+        lengths = np.diff(hits.offsets)
+        rows[
+            np.repeat(np.arange(len(queries)), lengths),
+            np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths),
+        ] = hits.ids
+        known = Scorer(scorer.query, scorer.candidate[: index.size])
+        exact = top_lists(*known, self.ks[-1], hidden).cpu().numpy()
+        ranked = ranked_in_lists(self._ranked(np.zeros(len(self.validator.pairs)), hidden), rows)
+        recall = {f"recall_{k}": _overlap(exact[:, :k], rows[:, :k]) for k in self.ks}
+        return self._measured(ranked, rows, [name for name in self.metrics if name not in WHOLE]), recall
+
+    @property
+    def _describes_lists(self) -> bool:
+        return any(name in LIST_METRICS for name in self.metrics)
+
+    def _ranked(self, rank: NDArray[np.float64], hidden: Hidden | None) -> Ranked:
+        pairs = self.validator.pairs
+        size = len(pairs.candidates)
+        rank[rank > size] = np.inf
+        competing = np.full(len(pairs.queries), size, np.int64)
+        if hidden is not None:
+            competing -= np.bincount(hidden.query.cpu().numpy(), minlength=len(competing))
+        return Ranked(
+            pairs.pair_query,
+            pairs.pair_candidate,
+            rank,
+            len(pairs.queries),
+            competing,
+            self.ties == "expected",
+            self.columns.weight,
+            self.columns.grade,
+            np.sqrt(np.maximum(pairs.candidate_counts, 1))[pairs.pair_candidate],
+        )
+
+    def _measured(self, ranked: Ranked, rows: NDArray[np.int64] | None, metrics: Sequence[str]) -> _Measured:
+        sums = measured(ranked, metrics, self.ks)
+        figures = {name: one.value for name, one in sums.items()}
+        if rows is not None and self._describes_lists:
+            counts = self.validator.pairs.candidate_counts
+            figures |= described(Lists(rows, ranked.competing, counts, self.vectors), metrics, self.ks)
+        return _Measured(ranked, sums, figures)
+
+
+def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: str | None) -> _PairColumns:
+    if weighted and test.weights is None:
+        raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
+    grades = None
+    if grade is not None:
+        if grade not in test.interactions.columns or not test.interactions.schema[grade].is_numeric():
+            raise DataError(f"grade is {grade!r}; a column of numbers in the test interactions was expected.")
+        grades = test.interactions[grade].cast(pl.Float64).to_numpy()
+        if not (np.isfinite(grades) & (grades >= 0)).all():
+            raise DataError(f"the grades in {grade!r} must be finite numbers of at least 0, none of them null.")
+    return _PairColumns(test.weights.astype(np.float64) if weighted and test.weights is not None else None, grades)
+
+
+def _release(validator: Validator, test: Dataset, released: str | None) -> Released | None:
+    """When each candidate came to be, and when each pair happened, as float64; null is "always there"."""
+    if released is None:
+        return None
+    table = validator.pairs.candidates
+    if released not in table.columns:
+        raise DataError(f"released is {released!r}; the candidates' table has no such column.")
+    if test.timestamp is None:
+        raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
+    since, moment = table[released], test.interactions[test.timestamp]
+    if since.dtype.is_temporal() != moment.dtype.is_temporal():
+        raise DataError(
+            f"candidates' {released!r} is of type {since.dtype} and the test's {test.timestamp!r} of {moment.dtype}; "
+            "both must be times of one kind."
+        )
+    if since.dtype.is_temporal():
+        since, moment = since.cast(pl.Datetime("us")), moment.cast(pl.Datetime("us"))
+    times = [column.to_physical().cast(pl.Float64).fill_null(-np.inf).to_numpy() for column in (since, moment)]
+    device = validator.model.device
+    return Released(*(torch.tensor(one, dtype=torch.float64, device=device) for one in times))
+
+
+def _segments(
+    name: str,
+    test: Dataset,
+    validator: Validator,
+    found: Mapping[str, Mapping[str, _Measured]],
+    bench: _Bench,
+    intervals: bool,
+) -> list[Segment]:
+    rows = []
+    for group, mask in grouped(name, test, validator.pairs):
+        for scorer, by_seen in found.items():
+            for seen, one in by_seen.items():
+                part = one.ranked.only(mask)
+                sums = measured(part, bench.metrics, bench.ks)
+                sure: Mapping[str, Interval] = bootstrap(sums) if intervals else {}
+                figures = {metric: value.value for metric, value in sums.items()}
+                queries = len(np.unique(part.query))
+                rows.append(Segment(name, group, scorer, seen, int(mask.sum()), queries, figures, sure))
+    return rows
+
+
+def _as_lists(hidden: Hidden, queries: int) -> IdLists:
+    """Hidden candidates as one list per query."""
+    offsets = np.zeros(queries + 1, np.int64)
+    np.cumsum(np.bincount(hidden.query.cpu().numpy(), minlength=queries), out=offsets[1:])
+    return IdLists(offsets, hidden.candidate.cpu().numpy())
+
+
+def _overlap(exact: NDArray[np.int64], found: NDArray[np.int64]) -> float:
+    """The share of exact lists' candidates that are found."""
+    apart = np.arange(len(exact), dtype=np.int64)[:, None] << 40
+    wanted = (exact + apart)[exact >= 0]
+    return len(np.intersect1d(wanted, (found + apart)[found >= 0])) / max(len(wanted), 1)

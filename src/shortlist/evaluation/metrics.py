@@ -94,9 +94,7 @@ def average_precision(ranked: Ranked, k: int) -> PairSums:
     """
     truths = ranked.truths
     reached = np.where(truths.place <= k, truths.number / truths.place, 0.0)
-    return ranked.per_query(
-        truths.sums(reached, ranked.queries) / _at_least_one(np.minimum(_truths(ranked), k))
-    )
+    return ranked.per_query(truths.sums(reached, ranked.queries) / _at_least_one(np.minimum(_truths(ranked), k)))
 
 
 def debiased_recall(ranked: Ranked, k: int) -> PairSums:
@@ -108,9 +106,7 @@ def debiased_recall(ranked: Ranked, k: int) -> PairSums:
     """
     truths = ranked.truths
     chance = np.ones(len(truths.query)) if truths.propensity is None else truths.propensity
-    return PairSums(
-        truths.sums((truths.place <= k) / chance, ranked.queries), truths.sums(1 / chance, ranked.queries)
-    )
+    return PairSums(truths.sums((truths.place <= k) / chance, ranked.queries), truths.sums(1 / chance, ranked.queries))
 
 
 def auc(ranked: Ranked) -> PairSums:
@@ -120,7 +116,7 @@ def auc(ranked: Ranked) -> PairSums:
     Truths at 1 and 3 among 4 candidates: 3 of 4 pairs in order: 0.75.
     """
     truths = ranked.truths
-    others = np.maximum(ranked.competing[truths.query] - truths.of, 0)
+    others = np.maximum(ranked.competing[truths.query] - truths.siblings, 0)
     above = np.clip(truths.place - truths.number, 0, others)
     wrong = truths.sums(np.divide(above, others, out=np.zeros(len(above)), where=others > 0), ranked.queries)
     counts = _at_least_one(_truths(ranked))

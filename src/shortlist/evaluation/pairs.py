@@ -24,7 +24,8 @@ class TestPairs:
 
     queries: the distinct query rows asked, with the query tower's columns. candidates: the catalogue, one row per id.
     pair_query: int64 ``[pairs]``, rows of ``queries``; pair_candidate: int64 ``[pairs]``, rows of ``candidates``.
-    query_ids: raw ids ``[queries]``. new_queries, new_candidates: pairs whose query or candidate training never saw.
+    query_ids: raw ids ``[queries]``. query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions
+    (of queries, where ``seen`` was given; else whether they occur). new_queries, new_candidates: pairs whose query or candidate training never saw.
     """
 
     queries: pl.DataFrame
@@ -32,11 +33,13 @@ class TestPairs:
     query_ids: pl.Series
     pair_query: NDArray[np.int64]
     pair_candidate: NDArray[np.int64]
+    query_counts: NDArray[np.int64]
+    candidate_counts: NDArray[np.int64]
     new_queries: int
     new_candidates: int
 
     @classmethod
-    def of(cls, model: TwoTower, test: Dataset) -> TestPairs:
+    def of(cls, model: TwoTower, test: Dataset, seen: Dataset | None = None) -> TestPairs:
         """The pairs of ``test``; its catalogue is the model's, and any candidates that only ``test`` has, after it."""
         catalogue = model.catalogue
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):
@@ -58,6 +61,8 @@ class TestPairs:
             queries[test.query],
             pair_query.astype(np.int64),
             pair_candidate,
+            known.astype(np.int64) if seen is None else interactions_of(queries[test.query], seen),
+            counts,
             int(np.count_nonzero(~known[pair_query])),
             int(np.count_nonzero(counts[pair_candidate] == 0)),
         )
@@ -77,6 +82,13 @@ class TestPairs:
         asked = pl.DataFrame({"id": self.query_ids, "query": np.arange(len(self.query_ids), dtype=np.int64)})
         pairs = asked.join(chosen.filter(pl.col("candidate") >= 0), on="id").sort("query", "candidate")
         return Hidden(*(torch.tensor(pairs[side].to_numpy(), device=device) for side in ("query", "candidate")))
+
+
+def interactions_of(query_ids: pl.Series, seen: Dataset) -> NDArray[np.int64]:
+    """How many interactions of ``seen`` each query has, int64 ``[queries]``."""
+    counts = np.bincount(seen.query_rows, minlength=len(seen.queries))
+    rows = Vocabulary(seen.queries[seen.query]).encode(query_ids).astype(np.int64) - 1
+    return np.where(rows >= 0, counts[rows], 0)
 
 
 def joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFrame, NDArray[np.int64]]:

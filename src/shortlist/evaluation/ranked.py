@@ -75,9 +75,7 @@ class Ranked:
     def per_pair(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over test pairs of ``values`` ``[pairs]``, weighted where there are weights."""
         weight = np.ones(len(self.query)) if self.weight is None else self.weight
-        return PairSums(
-            np.bincount(self.query, weight * values, self.queries), np.bincount(self.query, weight, self.queries)
-        )
+        return PairSums(_summed(self.query, weight * values, self.queries), _summed(self.query, weight, self.queries))
 
     def per_query(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over queries with a test pair of ``values`` ``[queries]``; a query weighs as much as its pairs."""
@@ -91,14 +89,14 @@ class Truths:
     """Each query's distinct chosen candidates, best ranked first; arrays ``[truths]`` sorted by query, then place.
 
     query: which. place: the position in the query's list, 1 for the first; no two of a query share one unless ranks
-    are expectations. number: 1 for a query's best truth, 2 for the next, … of: how many truths its query has. start: int64
+    are expectations. number: 1 for a query's best truth, 2 for the next, … siblings: how many truths its query has. start: int64
     ``[queries + 1]``. grade, propensity: as in ``Ranked``; a repeated pair has its highest grade.
     """
 
     query: NDArray[np.int64]
     place: NDArray[np.float64]
     number: NDArray[np.int64]
-    of: NDArray[np.int64]
+    siblings: NDArray[np.int64]
     start: NDArray[np.int64]
     grade: NDArray[np.float64] | None
     propensity: NDArray[np.float64] | None
@@ -139,7 +137,11 @@ class Truths:
 
     def sums(self, values: NDArray[np.float64], queries: int) -> NDArray[np.float64]:
         """The sum of ``values`` ``[truths]`` over each query, float64 ``[queries]``."""
-        return np.bincount(self.query, values, queries)
+        return _summed(self.query, values, queries)
+
+
+def _summed(query: NDArray[np.int64], values: NDArray[np.float64], queries: int) -> NDArray[np.float64]:
+    return np.bincount(query, values, queries).astype(np.float64)
 
 
 def _distinct_places(place: NDArray[np.float64], query: NDArray[np.int64]) -> NDArray[np.float64]:

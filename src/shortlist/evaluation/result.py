@@ -1,0 +1,210 @@
+"""What an evaluation found, for a machine and for a person; and whether two models really differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from shortlist.errors import ConfigError, did_you_mean
+from shortlist.evaluation.intervals import Interval, resampled
+from shortlist.evaluation.ranked import PairSums
+
+__all__ = ["TITLES", "Comparison", "Evaluation", "Figures", "Segment", "compare"]
+
+Figures = dict[str, float]
+
+TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
+
+
+class Segment(NamedTuple):
+    """The figures of one group of test pairs, by metric."""
+
+    name: str
+    group: str
+    scorer: str
+    seen: str
+    pairs: int
+    queries: int
+    figures: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self._asdict(), "figures": dict(self.figures), "intervals": _plain(self.intervals)}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Figures of a model and of what it must beat, on the same test pairs.
+
+    figures: ``figures["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best of
+    the whole catalogue for its query; ``seen_out`` leaves out what the query chose in training. Beside "model" stand
+    "index" (the same model through an approximate index) and the baselines by their names.
+    intervals: 95% confidence intervals in the same shape, where asked for. segments: groups of the pairs, likewise.
+    index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
+    skipped: baselines that could not be measured, and why. pairs, queries, candidates: how many were measured.
+    new_queries, new_candidates: pairs whose query or candidate training never saw. seconds: time taken.
+    sums: each metric's fraction per query (``PairSums``), from which intervals and comparisons come; query_ids: the raw
+    ids of those queries.
+    """
+
+    figures: Mapping[str, Mapping[str, Figures]]
+    pairs: int
+    queries: int
+    candidates: int
+    new_queries: int
+    new_candidates: int
+    seconds: float
+    intervals: Mapping[str, Mapping[str, Mapping[str, Interval]]] = field(default_factory=dict)
+    segments: Sequence[Segment] = ()
+    index_recall: Mapping[str, Figures] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    sums: Mapping[str, Mapping[str, Mapping[str, PairSums]]] = field(default_factory=dict, repr=False)
+    query_ids: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String), repr=False)
+
+    def __getitem__(self, scorer: str) -> Mapping[str, Figures]:
+        return self.figures[scorer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON: a key per scorer, then counts, and whatever else was asked for."""
+        counts = ("pairs", "queries", "candidates", "new_queries", "new_candidates")
+        plain: dict[str, Any] = {name: {k: dict(v) for k, v in value.items()} for name, value in self.figures.items()}
+        plain |= {name: getattr(self, name) for name in counts}
+        if self.intervals:
+            plain["intervals"] = {
+                name: {seen: _plain(values) for seen, values in by_seen.items()}
+                for name, by_seen in self.intervals.items()
+            }
+        if self.segments:
+            plain["segments"] = [segment.to_dict() for segment in self.segments]
+        if self.index_recall:
+            plain["index_recall"] = {seen: dict(values) for seen, values in self.index_recall.items()}
+        if self.skipped:
+            plain["skipped"] = dict(self.skipped)
+        return plain
+
+    def headline(self) -> str:
+        """How much was measured, on one line."""
+        return (
+            f"{self.pairs:,} test pairs of {self.queries:,} queries against {self.candidates:,} candidates"
+            f" ({self.new_queries:,} with a query new to the model, {self.new_candidates:,} with a new candidate)"
+        )
+
+    def __str__(self) -> str:
+        names = list(next(iter(next(iter(self.figures.values())).values())))
+        width = max(9, *(len(name) + 2 for name in names))
+        head = f"{'':<15}{'':<21}" + "".join(f"{name.replace('_', '-'):>{width}}" for name in names)
+        rows = [
+            f"{scorer:<15}{title:<21}" + "".join(f"{_number(value):>{width}}" for value in by_seen[seen].values())
+            for seen, title in TITLES.items()
+            for scorer, by_seen in self.figures.items()
+            if seen in by_seen
+        ]
+        return "\n".join([self.headline(), head, *rows])
+
+
+class Comparison(NamedTuple):
+    """A paired comparison: the same test, two models.
+
+    difference: the second's figure less the first's, and ``interval`` its 95% confidence interval. p_value: how often
+    chance alone would bring a difference as large. queries: how many were compared. real: whether the difference is
+    more than chance at 5%.
+    """
+
+    metric: str
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+    p_value: float
+    queries: int
+
+    @property
+    def real(self) -> bool:
+        return self.p_value < 0.05
+
+    def __str__(self) -> str:
+        verdict = "a real difference" if self.real else "no difference that chance could not bring"
+        return (
+            f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
+            f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, p = {self.p_value:.3f}, "
+            f"{self.queries:,} queries): {verdict}"
+        )
+
+
+def compare(
+    first: Evaluation,
+    second: Evaluation,
+    metric: str = "top_10",
+    *,
+    seen: str | None = None,
+    scorers: tuple[str, str] = ("model", "model"),
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Whether ``second`` really differs from ``first``, query by query on the same test.
+
+    The interval is a bootstrap over queries of the difference; the p-value a randomisation test that swaps the two models
+    for each query (Smucker, Allan, Carterette 2007, "A comparison of statistical significance tests for information
+    retrieval evaluation").
+
+    seen: "seen_in" or "seen_out"; by default the latter where both have it. scorers: which of each evaluation's scorers
+    to compare, such as ``("popularity", "model")`` of one evaluation given twice.
+
+    Raises ConfigError for a metric, scorer or test that the two do not share.
+
+        sl.compare(sl.evaluate(old, test, seen=train), sl.evaluate(new, test, seen=train), "top_100")
+    """
+    if first.pairs != second.pairs or not first.query_ids.equals(second.query_ids):
+        raise ConfigError(
+            f"the two evaluations are of different tests ({first.pairs:,} and {second.pairs:,} pairs).",
+            hint="evaluate both models on the same test data",
+        )
+    sums = [_sums(one, scorer, seen, metric) for one, scorer in zip((first, second), scorers, strict=True)]
+    pairs = int(np.count_nonzero(sums[0].denominator + sums[1].denominator))
+    weight = max(float(sums[0].denominator.sum()), 1e-300)
+    gain = (sums[1].numerator - sums[0].numerator) / weight
+    difference = float(gain.sum())
+    drawn = resampled(sums, min(resamples, 2000), seed)
+    low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
+    generator = np.random.default_rng(seed)
+    moved = gain[gain != 0]
+    step = max(1, (1 << 22) // max(len(moved), 1))
+    extreme = 0
+    for start in range(0, resamples, step):
+        signs = generator.integers(0, 2, (min(step, resamples - start), len(moved)), dtype=np.int8) * 2 - 1
+        extreme += int(np.count_nonzero(np.abs(signs @ moved) >= abs(difference) * (1 - 1e-9)))
+    return Comparison(
+        metric,
+        sums[0].value,
+        sums[1].value,
+        difference,
+        Interval(float(low), float(high)),
+        (extreme + 1) / (resamples + 1),
+        pairs,
+    )
+
+
+def _sums(evaluation: Evaluation, scorer: str, seen: str | None, metric: str) -> PairSums:
+    if scorer not in evaluation.sums:
+        raise ConfigError(f"the evaluation has no scorer {scorer!r}.", hint=did_you_mean(scorer, evaluation.sums))
+    by_seen = evaluation.sums[scorer]
+    seen = seen or ("seen_out" if "seen_out" in by_seen else "seen_in")
+    if seen not in by_seen:
+        raise ConfigError(f"the evaluation has no figures for {seen!r}.", hint=did_you_mean(seen, by_seen))
+    if metric not in by_seen[seen]:
+        raise ConfigError(
+            f"the evaluation has no query-wise metric {metric!r}.", hint=did_you_mean(metric, by_seen[seen])
+        )
+    return by_seen[seen][metric]
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _plain(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
+    return {name: list(interval) for name, interval in intervals.items()}

@@ -1,0 +1,305 @@
+"""evaluate(): a small model whose every figure can be worked out, options one by one, and what must be refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import shortlist as sl
+from shortlist.errors import ConfigError, DataError, MissingExtraError
+from shortlist.evaluation import BASELINES, METRICS, compare
+from shortlist.evaluation.baselines import Training, baseline
+from shortlist.evaluation.segments import grouped, segment_names
+from shortlist.evaluation.validator import Validator
+
+USERS = pl.DataFrame({"user": ["ann", "bob", "cat", "dan"], "age": [20, 30, 40, 50]})
+FILMS = pl.DataFrame({"film": [1, 2, 3, 4, 5], "genre": ["a|b", "a", "b", "c", None], "since": [0, 0, 6, 0, 0]})
+
+
+def dataset(rows, **columns) -> sl.Dataset:
+    user, film, time = zip(*rows, strict=True)
+    table = pl.DataFrame({"user": user, "film": film, "time": time, **columns})
+    return sl.Dataset(table, "user", "film", timestamp="time", queries=USERS, candidates=FILMS)
+
+
+TRAIN = dataset([("ann", 1, 1), ("ann", 2, 2), ("bob", 1, 3), ("bob", 3, 4), ("cat", 1, 5), ("cat", 2, 5)])
+TEST = dataset([("ann", 3, 6), ("bob", 2, 7), ("cat", 4, 8), ("dan", 1, 5)])
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.TwoTower:
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=4), sl.Tower(sl.IntegerLookup("film"), dim=4))
+    sl.fit(model, TRAIN, epochs=30, batch_size=6)
+    return model
+
+
+def test_popularity_by_hand(model):
+    # counts: film 1 three, 2 two, 3 one, 4 and 5 none; ties count against: 3 is third, 2 second, 4 fifth, 1 first
+    found = sl.evaluate(model, TEST, seen=TRAIN, ks=(1, 2, 3, 5), metrics=["top", "mrr"])
+    assert found["popularity"]["seen_in"] == pytest.approx(
+        {"top_1": 1 / 4, "top_2": 2 / 4, "top_3": 3 / 4, "top_5": 1.0}
+        | {f"mrr_{k}": sum(1 / r for r in (3, 2, 5, 1) if r <= k) / 4 for k in (1, 2, 3, 5)}
+    )
+    # without what each chose: ann {3 4 5} 3 first; bob {2 4 5} 2 first; cat {3 4 5} 4 third; dan all 1 first
+    assert found["popularity"]["seen_out"]["top_1"] == pytest.approx(3 / 4)
+    assert found["popularity"]["seen_out"]["mrr_5"] == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
+    assert (found.pairs, found.queries, found.candidates) == (4, 4, 5)
+    assert (found.new_queries, found.new_candidates) == (1, 1)
+
+
+def test_expected_ties_lie_between(model):
+    # film 4 ties with 5 for cat: worst rank 5, best 4
+    found = sl.evaluate(model, TEST, ks=(4,), metrics=["mrr"], ties="expected")
+    assert found["popularity"]["seen_in"]["mrr_4"] == pytest.approx((1 / 3 + 1 / 2 + 0 + 1) / 4)
+    found = sl.evaluate(model, TEST, ks=(5,), metrics=["mrr"], ties="expected")
+    assert found["popularity"]["seen_in"]["mrr_5"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 4.5 + 1) / 4)
+
+
+def test_what_was_not_released_does_not_compete(model):
+    # film 3 exists since 6: for dan's pair at 5 it does not compete; popularity of dan's film 1 is first anyway
+    late = dataset([("dan", 4, 5), ("dan", 4, 6)])
+    found = sl.evaluate(model, late, ks=(3, 4), released="since")
+    # at 5 above film 4: 1, 2, 5 (tie) → rank 4; at 6 also 3 → rank 5
+    assert found["popularity"]["seen_in"] == pytest.approx({"top_3": 0.0, "top_4": 1 / 2})
+    with pytest.raises(DataError, match="no such column"):
+        sl.evaluate(model, late, released="nope")
+
+
+def test_grades_and_weights(model):
+    graded = sl.Dataset(
+        pl.DataFrame({"user": ["ann", "ann"], "film": [1, 2], "stars": [1, 2], "w": [3.0, 1.0]}),
+        "user",
+        "film",
+        weight="w",
+        candidates=FILMS,
+    )
+    found = sl.evaluate(model, graded, ks=(1, 5), metrics=["top", "ndcg"], weighted=True, grade="stars")
+    ideal = 3 + 1 / math.log2(3)
+    assert found["popularity"]["seen_in"]["ndcg_5"] == pytest.approx((1 + 3 / math.log2(3)) / ideal)
+    assert found["popularity"]["seen_in"]["top_1"] == pytest.approx(3 / 4)
+    with pytest.raises(ConfigError, match="weighted=True"):
+        sl.evaluate(model, TEST, weighted=True)
+    with pytest.raises(DataError, match="grade is 'film_'"):
+        sl.evaluate(model, TEST, grade="film_")
+
+
+def test_an_exact_index_finds_what_the_ranks_say(model):
+    index = sl.BruteForce().build(model.candidate_vectors(FILMS))
+    metrics = [name for name in METRICS if name != "auc"]
+    apart = dataset([("ann", 3, 6), ("bob", 2, 7), ("dan", 1, 5)])  # films 4 and 5 share the unknown vector and tie
+    found = sl.evaluate(model, apart, seen=TRAIN, ks=(1, 3, 5), metrics=metrics, index=index)
+    for seen in ("seen_in", "seen_out"):
+        assert found["index"][seen] == pytest.approx(found["model"][seen], nan_ok=True)
+        assert found.index_recall[seen] == {"recall_1": 1.0, "recall_3": 1.0, "recall_5": 1.0}
+
+
+def test_an_index_that_misses_pays_for_it(model):
+    vectors = model.candidate_vectors(FILMS)
+    index = sl.BruteForce().build(vectors)
+    exact = index.search(model.query_vectors(USERS), 1).ids
+    index.delete(np.unique(exact))
+    found = sl.evaluate(model, TEST, ks=(1, 5), index=index)
+    assert found.index_recall["seen_in"]["recall_1"] == 0
+    assert found["index"]["seen_in"]["top_5"] <= found["model"]["seen_in"]["top_5"]
+
+
+def test_segments_by_hand(model):
+    found = sl.evaluate(
+        model, TEST, seen=TRAIN, ks=(2,), segments=["warm_cold", "age", "genre", "candidate_popularity"], intervals=True
+    )
+    rows = {(s.name, s.group): s for s in found.segments if (s.scorer, s.seen) == ("popularity", "seen_in")}
+    assert rows["warm_cold", "cold query, warm candidate"].figures == {"top_2": 1.0}
+    assert rows["warm_cold", "warm query, cold candidate"].figures == {"top_2": 0.0}
+    assert rows["warm_cold", "warm query, warm candidate"].pairs == 2
+    assert rows["age", "20"].figures == {"top_2": 0.0}
+    assert rows["age", "30"].pairs == 1
+    assert rows["genre", "a"].pairs == 2  # films 2 and 1
+    assert rows["genre", "b"].pairs == 2  # films 3 and 1
+    assert sum(s.pairs for (name, _), s in rows.items() if name == "candidate_popularity") == 4
+    assert all(set(s.intervals) == {"top_2"} for s in found.segments)
+    with pytest.raises(ConfigError, match="no segment 'agee'") as caught:
+        sl.evaluate(model, TEST, segments=["agee"])
+    assert "'age'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", segment_names(TEST))
+def test_every_segment_has_each_pair_somewhere(model, name):
+    pairs = Validator(model, TEST, seen=TRAIN).pairs
+    masks = [mask for _, mask in grouped(name, TEST, pairs)]
+    assert np.logical_or.reduce(masks).all()
+
+
+def test_numbers_fall_into_quartiles(model):
+    many = dataset([("ann", 1 + i % 5, i) for i in range(40)])
+    pairs = Validator(model, many).pairs
+    groups = {name: int(mask.sum()) for name, mask in grouped("time", many, pairs)}
+    assert groups == {"0 to 9": 10, "10 to 19": 10, "20 to 29": 10, "30 to 39": 10}
+
+
+def test_intervals_surround_their_figures(model):
+    found = sl.evaluate(model, TEST, seen=TRAIN, ks=(2,), metrics=["top", "ndcg", "coverage"], intervals=True)
+    for scorer, by_seen in found.intervals.items():
+        for seen, intervals in by_seen.items():
+            assert set(intervals) == {"top_2", "ndcg_2"}
+            for name, (low, high) in intervals.items():
+                assert low <= found[scorer][seen][name] <= high
+    assert found.to_dict()["intervals"]["model"]["seen_in"]["top_2"] == list(
+        found.intervals["model"]["seen_in"]["top_2"]
+    )
+
+
+# --- baselines --------------------------------------------------------------------------------------------------------
+
+
+def training(ids=("ann", "bob", "cat", "dan")) -> Training:
+    return Training.of(TRAIN, pl.Series("user", list(ids)), FILMS["film"])
+
+
+def scores(name: str, ids=("ann", "bob", "cat", "dan")) -> np.ndarray:
+    scorer = baseline(name, training(ids))
+    return (scorer.query @ scorer.candidate.T).numpy()
+
+
+def test_popularity_and_recent_popularity():
+    assert scores("popularity")[0].tolist() == [3, 2, 1, 0, 0]
+    assert scores("recent").tolist() == [[1, 1, 0, 0, 0]] * 4  # the latest tenth: cat's two at time 5
+
+
+def test_cooccurrence_by_hand():
+    # cosines: (1,2) 2/sqrt(3·2), (1,3) 1/sqrt(3·1), (2,3) 0
+    expected = np.zeros((4, 5))
+    a, b = 2 / math.sqrt(6), 1 / math.sqrt(3)
+    expected[0] = expected[2] = [a, a, b, 0, 0]
+    expected[1] = [b, a, b, 0, 0]
+    assert scores("cooccurrence") == pytest.approx(expected)
+
+
+def test_ease_is_the_closed_form():
+    x = np.zeros((4, 5))
+    x[TRAIN.query_rows, TRAIN.candidate_rows] = 1
+    p = np.linalg.inv(x.T @ x + 500 * np.eye(5))
+    b = np.eye(5) - p / np.diag(p)
+    np.fill_diagonal(b, 0)
+    assert scores("ease") == pytest.approx(x @ b, abs=1e-6)
+
+
+def test_ials_finds_planted_blocks():
+    rows = [(f"u{u}", f + 10 * (u % 2), 0) for u in range(40) for f in range(10) if (u // 2 + f) % 4]
+    users, films, _ = zip(*rows, strict=True)
+    train = sl.Dataset(pl.DataFrame({"user": users, "film": films}), "user", "film")
+    found = baseline("ials", Training.of(train, train.queries["user"], train.candidates["film"]))
+    by_user = (found.query @ found.candidate.T).numpy()
+    even = np.array([int(user[1:]) % 2 == 0 for user in train.queries["user"]])
+    low = (train.candidates["film"] < 10).to_numpy()
+    assert by_user[even][:, low].min() > by_user[even][:, ~low].max()
+    assert by_user[~even][:, ~low].min() > by_user[~even][:, low].max()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_asked_queries_keep_their_own_rows(name):
+    """In another order, twice, and with one that training never saw."""
+    plain, asked = scores(name), scores(name, ("cat", "ann", "eve", "cat"))
+    assert asked[[0, 1, 3]] == pytest.approx(plain[[2, 0, 2]], abs=1e-5)
+    if name in ("cooccurrence", "ease", "ials"):
+        assert not asked[2].any()
+
+
+def test_baselines_in_the_same_table(model):
+    found = sl.evaluate(model, TEST, seen=TRAIN, ks=(5,), baselines=[*BASELINES])
+    assert [*found.figures] == ["model", *BASELINES]
+    assert "cooccurrence" in str(found)
+    with pytest.raises(ConfigError, match="learn from the training data"):
+        sl.evaluate(model, TEST, baselines=["ease"])
+    with pytest.raises(ConfigError, match="no baseline 'popular'"):
+        sl.evaluate(model, TEST, baselines=["popular"])
+
+
+def test_recent_popularity_needs_times(model):
+    timeless = sl.Dataset(TRAIN.interactions, "user", "film", candidates=FILMS)
+    with pytest.raises(DataError, match="needs timestamps"):
+        sl.evaluate(model, TEST, seen=timeless, baselines=["recent"])
+
+
+def test_too_large_a_catalogue_is_refused(monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_CANDIDATES", 4)
+    for name in ("ease", "cooccurrence"):
+        with pytest.raises(ConfigError, match="more than 4"):
+            baseline(name, training())
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "implicit", None)
+    monkeypatch.setitem(sys.modules, "implicit.als", None)
+    with pytest.raises(MissingExtraError, match="implicit"):
+        baseline("ials", training())
+
+
+# --- comparison -------------------------------------------------------------------------------------------------------
+
+
+def two_models(differ: float):
+    """Evaluations of two scorers on 400 queries; the second one's hits are ``differ`` more."""
+    generator = np.random.default_rng(0)
+    base = generator.random(400) < 0.4
+    more = base | (generator.random(400) < differ)
+    result = []
+    for hits in (base, more):
+        sums = {"top_10": sl.evaluation.ranked.PairSums(hits.astype(float), np.ones(400))}
+        result.append(
+            sl.Evaluation(
+                {}, 400, 400, 9, 0, 0, 0.0, sums={"model": {"seen_in": sums}}, query_ids=pl.Series(range(400))
+            )
+        )
+    return result
+
+
+def test_a_real_difference_is_told_from_none():
+    first, second = two_models(0.15)
+    found = compare(first, second)
+    assert found.p_value < 0.001
+    assert found.interval.low > 0
+    assert found.difference == pytest.approx(found.second - found.first)
+    assert "a real difference" in str(found)
+    same = compare(first, first)
+    assert not same.real
+    assert (same.p_value, same.difference) == (1.0, 0)
+
+
+def test_chance_is_called_real_as_rarely_as_promised():
+    generator = np.random.default_rng(5)
+    called = 0
+    for _ in range(200):
+        evaluations = []
+        for hits in generator.random((2, 60)) < 0.5:
+            sums = {"top_10": sl.evaluation.ranked.PairSums(hits.astype(float), np.ones(60))}
+            ids = pl.Series(range(60))
+            evaluations.append(
+                sl.Evaluation({}, 60, 60, 9, 0, 0, 0.0, sums={"model": {"seen_in": sums}}, query_ids=ids)
+            )
+        called += compare(*evaluations, resamples=400).real
+    assert called <= 19  # 10 expected, a standard deviation of 3
+
+
+def test_only_the_same_test_is_compared(model):
+    found = sl.evaluate(model, TEST)
+    other = sl.evaluate(model, dataset([("ann", 3, 6)]))
+    with pytest.raises(ConfigError, match="different tests"):
+        compare(found, other)
+    with pytest.raises(ConfigError, match="no query-wise metric 'top_7'"):
+        compare(found, found, "top_7")
+    with pytest.raises(ConfigError, match="no scorer"):
+        compare(found, found, scorers=("model", "models"))
+
+
+def test_list_metrics_need_no_gradient_and_leave_the_model_alone(model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    sl.evaluate(model, TEST, seen=TRAIN, ks=(2,), metrics=METRICS, segments=["head_tail"], intervals=True)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -1,0 +1,174 @@
+"""Metrics of ranked pairs: worked by hand, against a plain reference over lists, and against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score, roc_auc_score
+
+from shortlist.errors import ConfigError
+from shortlist.evaluation.metrics import AT_K, measured, metric_names
+from shortlist.evaluation.ranked import Ranked
+
+
+def pairs(rank, query=None, candidate=None, competing=20, **columns) -> Ranked:
+    """Ranked pairs; by default of one query, with a candidate each."""
+    query = np.zeros(len(rank), np.int64) if query is None else np.array(query)
+    queries = int(query.max(initial=-1)) + 1
+    columns = {name: np.array(value, np.float64) for name, value in columns.items() if not isinstance(value, bool)} | {
+        name: value for name, value in columns.items() if isinstance(value, bool)
+    }
+    return Ranked(
+        query,
+        np.arange(len(rank)) if candidate is None else np.array(candidate),
+        np.array(rank, np.float64),
+        queries,
+        np.full(queries, competing),
+        **columns,
+    )
+
+
+def value(name: str, ranked: Ranked, k: int = 10) -> float:
+    return next(iter(measured(ranked, [name], [k]).values())).value
+
+
+BY_HAND = [
+    ("top", [1, 3, 12], 10, 2 / 3),
+    ("recall", [1, 12], 10, 1 / 2),
+    ("capped_recall", [1, 2, 12], 2, 1.0),
+    ("precision", [1, 12], 10, 1 / 10),
+    ("hit_rate", [1, 12], 10, 1.0),
+    ("hit_rate", [11, 12], 10, 0.0),
+    ("ndcg", [1, 3], 10, (1 + 1 / 2) / (1 + 1 / math.log2(3))),
+    ("mrr", [3, 12], 10, 1 / 3),
+    ("mrr", [11], 10, 0.0),
+    ("map", [1, 4], 10, (1 / 1 + 2 / 4) / 2),
+    ("auc", [1, 3], 10, 1 - 0.5 * (1 / 18)),
+]
+
+
+@pytest.mark.parametrize(("name", "rank", "k", "expected"), BY_HAND)
+def test_worked_by_hand(name, rank, k, expected):
+    assert value(name, pairs(rank), k) == pytest.approx(expected)
+
+
+def test_auc_of_the_docstring():
+    assert value("auc", pairs([1, 3], competing=4)) == pytest.approx(0.75)
+
+
+def test_graded_ndcg_by_hand():
+    # grades 1 at place 1 and 2 at place 2: gains 1 and 3; ideal has the 3 first
+    found = 1 / math.log2(2) + 3 / math.log2(3)
+    ideal = 3 / math.log2(2) + 1 / math.log2(3)
+    assert value("ndcg", pairs([1, 2], grade=[1, 2])) == pytest.approx(found / ideal)
+
+
+def test_debiased_recall_by_hand():
+    ranked = pairs([1, 12], propensity=np.sqrt([100, 4]))
+    assert value("debiased_recall", ranked) == pytest.approx((1 / 10) / (1 / 10 + 1 / 2))
+
+
+def test_a_mean_over_queries_gives_each_query_the_same_say():
+    ranked = pairs([1, 12, 13, 14], query=[0, 1, 1, 1])
+    assert value("recall", ranked) == pytest.approx((1 + 0) / 2)
+    assert value("top", ranked) == pytest.approx(1 / 4)
+
+
+def test_weights_count_only_where_given():
+    ranked = pairs([1, 12, 13, 14], query=[0, 1, 1, 1], weight=[6, 1, 1, 0])
+    assert value("top", ranked) == pytest.approx(6 / 8)
+    assert value("recall", ranked) == pytest.approx((6 * 1 + 2 * 0) / 8)
+
+
+def test_a_repeated_truth_counts_once():
+    once, twice = pairs([2, 12]), pairs([2, 2, 12], candidate=[0, 0, 1])
+    for name in set(AT_K) - {"top"} | {"auc"}:
+        assert value(name, once) == pytest.approx(value(name, twice)), name
+
+
+def test_truths_that_tie_hold_places_of_their_own():
+    # three candidates tie at the top, two of them truths: with the other one first, the truths hold places 2 and 3
+    assert value("map", pairs([3, 3])) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert value("recall", pairs([3, 3]), 2) == pytest.approx(1 / 2)
+    # as expectations both are at 2 on average
+    assert value("mrr", pairs([2, 2], expected=True)) == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize("name", [*AT_K, "auc"])
+def test_what_cannot_be_found_gains_nothing(name):
+    assert value(name, pairs([math.inf, math.inf], competing=2), 10) == (1.0 if name == "auc" else 0.0)
+    assert value(name, pairs([math.inf], competing=5), 10) == 0.0
+
+
+def test_nothing_to_measure_is_not_a_number():
+    assert math.isnan(value("recall", pairs([])))
+
+
+def reference(lists, truths, k):
+    """Every metric at k from plain lists and sets, one query at a time."""
+    rows = {name: [] for name in ("recall", "capped_recall", "precision", "hit_rate", "ndcg", "mrr", "map", "auc")}
+    for order, wanted in zip(lists, truths, strict=True):
+        hits = [candidate in wanted for candidate in order[:k]]
+        n = len(wanted)
+        rows["recall"].append(sum(hits) / n)
+        rows["capped_recall"].append(sum(hits) / min(n, k))
+        rows["precision"].append(sum(hits) / k)
+        rows["hit_rate"].append(float(any(hits)))
+        ideal = sum(1 / math.log2(i + 2) for i in range(min(n, k)))
+        rows["ndcg"].append(sum(hit / math.log2(i + 2) for i, hit in enumerate(hits)) / ideal)
+        rows["mrr"].append(next((1 / (i + 1) for i, hit in enumerate(hits) if hit), 0.0))
+        rows["map"].append(sum(hit * sum(hits[: i + 1]) / (i + 1) for i, hit in enumerate(hits)) / min(n, k))
+        relevant = [candidate in wanted for candidate in order]
+        falling = -np.arange(len(order), dtype=float)
+        rows["auc"].append(roc_auc_score(relevant, falling) if 0 < n < len(order) else 1.0)
+    return {name: float(np.mean(values)) for name, values in rows.items()}
+
+
+@st.composite
+def rankings(draw):
+    candidates, queries = draw(st.integers(2, 12)), draw(st.integers(1, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    lists = [generator.permutation(candidates).tolist() for _ in range(queries)]
+    truths = [set(generator.permutation(candidates)[: generator.integers(1, candidates + 1)].tolist()) for _ in lists]
+    return lists, truths, draw(st.integers(1, 14))
+
+
+@given(rankings())
+def test_equals_a_plain_reference(problem):
+    lists, truths, k = problem
+    rows = [(q, candidate, lists[q].index(candidate) + 1) for q, wanted in enumerate(truths) for candidate in wanted]
+    query, candidate, rank = (np.array(column) for column in zip(*rows, strict=True))
+    ranked = pairs(rank, query, candidate, competing=len(lists[0]))
+    for name, expected in reference(lists, truths, k).items():
+        assert value(name, ranked, k) == pytest.approx(expected), name
+
+
+@given(rankings(), st.booleans())
+def test_ndcg_equals_scikit_learn(problem, graded):
+    lists, truths, k = problem
+    grades = {(q, c): (1 + (q + c) % 3 if graded else 1) for q, wanted in enumerate(truths) for c in wanted}
+    relevance = np.zeros((len(lists), len(lists[0])))
+    score = np.zeros_like(relevance)
+    for q, order in enumerate(lists):
+        score[q, order] = -np.arange(len(order))
+        for c in truths[q]:
+            relevance[q, c] = 2 ** grades[q, c] - 1 if graded else 1
+    rows = [(q, c, lists[q].index(c) + 1, grade) for (q, c), grade in grades.items()]
+    query, candidate, rank, grade = (np.array(column) for column in zip(*rows, strict=True))
+    ranked = pairs(rank, query, candidate, competing=len(lists[0]), **({"grade": grade} if graded else {}))
+    assert value("ndcg", ranked, k) == pytest.approx(ndcg_score(relevance, score, k=k))
+
+
+def test_names():
+    assert metric_names(["ndcg", "top", "ndcg"], [*AT_K]) == ("ndcg", "top")
+    with pytest.raises(ConfigError, match="no metric 'ndgc'") as caught:
+        metric_names(["ndgc"], [*AT_K])
+    assert "'ndcg'" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match="a list of names"):
+        metric_names("ndcg", [*AT_K])
+    with pytest.raises(ConfigError, match="metrics is empty"):
+        metric_names([], [*AT_K])
