@@ -53,7 +53,7 @@ class Hashing:
     def fit(self, values: pl.Series) -> None:
         """Learn whether the column holds strings or integers; nothing else."""
         holds = self._holds(values)
-        if holds is None:
+        if holds is None or values.null_count() == len(values):
             raise nothing_to_learn(self, values)
         self.holds = holds
 

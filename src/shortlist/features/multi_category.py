@@ -45,10 +45,10 @@ class MultiCategory:
         self.column = column
         self.separator = separator
         self.dim = dim
+        self.vocabulary: Vocabulary | None = None
         check_dim(self)
         if separator == "":
             raise ConfigError(f"{self!r} got an empty separator; a text such as '|' was expected.")
-        self.vocabulary: Vocabulary | None = None
         self._given = vocabulary is not None
         if vocabulary is not None:
             values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
@@ -94,7 +94,10 @@ class MultiCategory:
             raise wrong_type(self, values, "lists of strings or integers", "cast the members to String or Int64")
         texts = as_text(values)
         if texts.dtype != pl.String:
-            single = f"use Category({self.column!r})" if texts.dtype.is_integer() else None
+            one_each = texts.dtype.is_integer() or texts.dtype == pl.Boolean
+            single = (
+                f"use Category({self.column!r})" if one_each else "make it a column of lists of strings or integers"
+            )
             raise wrong_type(self, values, "lists, or strings with a separator", single)
         if self.separator is None:
             hint = f'give the separator: {self.kind}({self.column!r}, separator="|")'

@@ -36,10 +36,12 @@ class Scale:
         low, high = float(numbers.min()), float(numbers.max())
         if low == high:
             return cls(low, 0.0)
-        unit = max(abs(low), abs(high))  # dividing by it keeps sums and squares of large numbers finite
-        shrunk = numbers / unit
-        deviation = float(shrunk.std()) * unit
-        return cls(float(shrunk.mean()) * unit, deviation if deviation > LEAST else 0.0)
+        middle = low / 2 + high / 2  # less it, small differences between large numbers stay
+        halves = numbers / 2 - middle / 2
+        unit = float(np.abs(halves).max())  # dividing by it keeps sums and squares of large numbers finite
+        shrunk = halves / unit
+        deviation = float(shrunk.std()) * unit * 2
+        return cls(float(shrunk.mean()) * unit * 2 + middle, deviation if deviation > LEAST else 0.0)
 
     def apply(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         if self.deviation == 0.0:
