@@ -86,3 +86,34 @@ def test_the_default_removes_accidental_hits():
 def test_is_frozen():
     with pytest.raises(AttributeError):
         Retrieval().temperature = 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"loss": "hinge"}, "softmax, bsl, bpr, ccl"),
+        ({"negatives": "all"}, "batch, sampled, mixed, catalogue"),
+        ({"sampled": 0}, "sampled=0"),
+        ({"hardest": 1.5}, "hardest=1.5"),
+        ({"mined": True}, "mined=True"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"sample_power": -1.0}, "sample_power=-1.0"),
+        ({"exponent": math.nan}, "exponent=nan"),
+        ({"negatives": "catalogue", "log_q": "counts"}, "leave log_q out"),
+        ({"loss": "bpr", "label_smoothing": 0.1}, "label_smoothing"),
+        ({"hardest": 3, "label_smoothing": 0.1}, "one of them"),
+        ({"loss": "ccl", "temperature": 0.5}, "cosines"),
+        ({"loss": "bpr", "remove_accidental_hits": False}, "always removes"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, says):
+    with pytest.raises(sl.ConfigError) as error:
+        Retrieval(**options)
+    assert says in error.value.message
+
+
+def test_what_is_plain_and_what_is_not():
+    assert Retrieval().plain
+    assert Retrieval(log_q="counts", temperature=0.1, remove_accidental_hits=False).plain
+    for options in ({"negatives": "mixed"}, {"mask_known": True}, {"hardest": 2}, {"loss": "bsl"}, {"mined": 1}):
+        assert not Retrieval(**options).plain

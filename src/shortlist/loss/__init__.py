@@ -1,6 +1,18 @@
-"""The in-batch softmax, exact and on distinct rows only."""
+"""Losses over the distinct rows of a batch: in-batch softmax, and softmax, BSL, BPR and CCL over any negatives."""
 
+from shortlist.loss.columns import Columns, Places, softmax_over
+from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.retrieval import Retrieval
+from shortlist.loss.sampling import Draws, StreamingFrequency
 from shortlist.loss.softmax import in_batch_softmax
 
-__all__ = ["Retrieval", "in_batch_softmax"]
+__all__ = [
+    "Columns",
+    "Draws",
+    "Places",
+    "Retrieval",
+    "StreamingFrequency",
+    "in_batch_softmax",
+    "pairwise_loss",
+    "softmax_over",
+]

@@ -14,10 +14,12 @@ from shortlist.errors import ConfigError, DataError, TrainingError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
-from shortlist.model import TowerInputs, TwoTower
+from shortlist.model import TowerInputs, TwoTower, vectors_of
 from shortlist.train.batches import Interactions, shuffled
 from shortlist.train.history import Epoch, TrainingHistory
+from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Adagrad, Optimizer, Updater
+from shortlist.train.temperature import LearnedTemperature
 
 __all__ = ["fit"]
 
@@ -37,6 +39,7 @@ def fit(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -52,6 +55,8 @@ def fit(
     precision: "bfloat16" lets dense layers and the loss's matrix products run in bfloat16 (``torch.autocast``), for
         GPUs; tables, exponentials, sums and updates stay float32. About three digits of each product are kept, so
         results are no longer exactly those of the plain method.
+    impressions: a row for each candidate that was shown to a query and not chosen, or disliked; such candidates are
+        negatives of their query, ``task.impressions`` at most in a batch. Ids as in ``train``.
     patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
         k), and give the model the weights of the best epoch.
     on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
@@ -75,12 +80,12 @@ def fit(
         query_inputs = TowerInputs.of(encoded.query_columns, place)
         candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
         interactions = Interactions(encoded, place)
-        log_q = task.candidate_log_q(encoded.candidate_counts)
-        log_q = None if log_q is None else log_q.to(place)
+        negatives = Negatives(task, train, encoded, impressions, seed, place)
         updater = Updater(optimizer, model)
+        heat = LearnedTemperature(task.temperature).to(place) if task.learn_temperature else None
         validator = None if validation is None else Validator(model, validation, ks, train if exclude_seen else None)
         records: list[Epoch] = []
-        done = 0
+        done = step = 0
         best = _Best(model, monitor, patience)
 
         for number in range(1, epochs + 1):
@@ -89,26 +94,31 @@ def fit(
             total, weight, chance = torch.zeros((), device=place), torch.zeros((), device=place), 0.0
             order = shuffled(seed, number, len(interactions)).to(place)
             for chosen in order.split(batch_size):
-                batch = interactions.batch(chosen)
+                batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, step)
                 with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
                     query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]
                     candidate = model.candidate(
                         candidate_inputs.take(batch.candidate_rows)
                     )  # [distinct candidates, dim]
                     loss = task(
-                        query,
+                        query if heat is None else heat(query),
                         candidate,
                         batch.pair_query,
                         batch.pair_candidate,
                         weight=batch.weight,
-                        log_q=None if log_q is None else log_q[batch.candidate_rows],
+                        log_q=log_q,
+                        columns=columns,
+                        temperature=None if heat is None else 1.0,
                     )
                 loss.backward()
                 updater.step()
+                if heat is not None:
+                    heat.step()
                 total += loss.detach()
                 weight += len(chosen) if batch.weight is None else batch.weight.sum()
-                chance += len(chosen) * float(np.log(len(chosen)))
+                chance += len(chosen) * negatives.chance(batch, columns)
                 done += len(chosen)
+                step += 1
                 if on_batch is not None:
                     on_batch(done, epochs * len(interactions))
             mean = float(total / weight)
@@ -118,11 +128,16 @@ def fit(
             model.eval()
             due = validator is not None and (number % validate_every == 0 or number == epochs)
             metrics = validator.top_k() if validator is not None and due else {}
-            records.append(Epoch(number, mean, chance / len(interactions), seconds, len(interactions), metrics))
+            temperature = None if heat is None else heat.value
+            records.append(
+                Epoch(number, mean, chance / len(interactions), seconds, len(interactions), metrics, temperature)
+            )
             if on_epoch is not None:
                 on_epoch(records[-1])
             if metrics and best.stop_after(number, metrics):
                 break
+            if task.mined and number < epochs:
+                negatives.mine(vectors_of(model.query, query_inputs), vectors_of(model.candidate, candidate_inputs))
 
         best.restore()
         _warn(validator, records)

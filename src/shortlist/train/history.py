@@ -16,7 +16,7 @@ class Epoch:
 
     loss: mean per example (weighted, where there are weights), in nats. chance: what a model that scores every
     candidate alike would have, the mean of ln(batch size). seconds: training alone, validation left out.
-    metrics: validation figures, empty in epochs without validation.
+    metrics: validation figures, empty in epochs without validation. temperature: where it is learned.
     """
 
     number: int
@@ -25,6 +25,7 @@ class Epoch:
     seconds: float
     examples: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    temperature: float | None = None
 
     @property
     def examples_per_second(self) -> float:
@@ -32,6 +33,8 @@ class Epoch:
 
     def __str__(self) -> str:
         figures = "".join(f"  {name} {value:.4f}" for name, value in self.metrics.items())
+        if self.temperature is not None:
+            figures = f"  temperature {self.temperature:.4f}{figures}"
         return (
             f"epoch {self.number}  loss {self.loss:.4f} (chance {self.chance:.4f}){figures}"
             f"  {self.examples_per_second:,.0f} examples/s"

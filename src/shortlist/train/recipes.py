@@ -56,7 +56,22 @@ class LossSection(_Section, frozen=True):
 
     temperature: float = 1.0
     remove_accidental_hits: bool = True
-    log_q: Literal["counts"] | None = None
+    log_q: Literal["counts", "streaming"] | None = None
+    loss: Literal["softmax", "bsl", "bpr", "ccl"] = "softmax"
+    negatives: Literal["batch", "sampled", "mixed", "catalogue"] = "batch"
+    sampled: int = 1024
+    sample_power: float = 0.0
+    mask_known: bool = False
+    correct_positive: bool = True
+    label_smoothing: float = 0.0
+    learn_temperature: bool = False
+    exponent: float = 1.0
+    margin: float = 0.8
+    negative_weight: float = 1.0
+    hardest: int | None = None
+    mined: int = 0
+    negative_column: str | None = None
+    impressions: int = 8
 
 
 class FitSection(_Section, frozen=True):

@@ -1,0 +1,272 @@
+"""Softmax and BSL of B pairs over any set of columns: the batch, samples, the whole catalogue, negatives of one query.
+
+``in_batch_softmax`` is the fast case of this: columns that are the batch's own candidates. Here a column k competes with
+the mass ``M_k = n_k / Q_k``: how often it was drawn as a negative, over the probability of that draw (1 without
+correction). With ``S_ik = q_i·c_k / T``, for the pair p = (i, j) of weight w:
+
+1. ``Z = Σ_k M_k exp S_ik`` over the columns that compete with p; those of ``explicit`` compete with their own query too,
+   each with ``1 / Q_k``.
+2. The positive: ``S⁺ = S_ij − log Q_j``, or ``S_ij`` where it is left out of the correction, and unless the loss has
+   negatives alone (``negatives_only``) ``Z += exp S⁺``.
+3. The loss is ``w (exponent · log Z − S⁺)``.
+
+Columns that do not compete with p: those hidden from its query (known positives), those not among the ``hardest`` of its
+query, and p's own: all copies of it where accidental hits are removed, else only the one draw that p itself is.
+
+Sources: Yi et al. 2019 (logQ); Yang et al. 2020, "Mixed negative sampling for learning two-tower neural networks";
+Wu et al. 2024, "BSL: Understanding and improving softmax loss for recommendation".
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _product
+
+__all__ = ["Columns", "Places", "softmax_over"]
+
+LEAST_ROWS = 16
+"""Rows of a block at the least, however long the catalogue: a matrix product of fewer is not worth its call."""
+
+
+class Places(NamedTuple):
+    """Places in [queries, columns]: int64 ``[places]`` each."""
+
+    row: Tensor
+    column: Tensor
+
+
+class Columns(NamedTuple):
+    """What competes with the pairs of a batch.
+
+    drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one query).
+    log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no correction.
+    own_counted: whether the pairs themselves are among the draws, as they are in a batch.
+    hidden: places that never compete (known positives); explicit: places that compete though not drawn.
+    """
+
+    drawn: Tensor
+    log_q: Tensor | None = None
+    own_counted: bool = True
+    hidden: Places | None = None
+    explicit: Places | None = None
+
+
+class Options(NamedTuple):
+    """See ``softmax_over``."""
+
+    temperature: float = 1.0
+    remove_accidental_hits: bool = True
+    correct_positive: bool = True
+    negatives_only: bool = False
+    exponent: float = 1.0
+    hardest: int | None = None
+    block_elements: int = BLOCK_ELEMENTS
+
+
+def softmax_over(
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    pair_candidate: Tensor,
+    columns: Columns,
+    *,
+    weight: Tensor | None = None,
+    temperature: float = 1.0,
+    remove_accidental_hits: bool = True,
+    correct_positive: bool = True,
+    negatives_only: bool = False,
+    exponent: float = 1.0,
+    hardest: int | None = None,
+    block_elements: int = BLOCK_ELEMENTS,
+) -> Tensor:
+    """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
+
+    query: ``[queries, dim]``, one row per distinct query; candidate: ``[columns, dim]``, one row per distinct candidate.
+    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them. weight: ``[B]``.
+    correct_positive: subtract log Q from the positive's logit too. exponent: the power of Z.
+    hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs aside.
+
+    Memory grows with ``block_elements``, not with queries × columns.
+    """
+    kind = query.device.type
+    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    options = Options(
+        temperature, remove_accidental_hits, correct_positive, negatives_only, exponent, hardest, block_elements
+    )
+    with torch.autocast(kind, enabled=False):
+        if lower is not None:
+            query, candidate = query.float(), candidate.float()
+        loss: Tensor = _SoftmaxOver.apply(  # type: ignore[no-untyped-call]
+            query, candidate, pair_query, pair_candidate, columns, weight, options, lower
+        )
+    return loss
+
+
+class _SoftmaxOver(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, candidate, *others):  # type: ignore[no-untyped-def]
+        result = _loss_and_gradients(query, candidate, *others)
+        ctx.save_for_backward(result.d_query, result.d_candidate)
+        return result.loss
+
+    @staticmethod
+    def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
+        d_query, d_candidate = ctx.saved_tensors
+        return d_query * d_loss, d_candidate * d_loss, *[None] * 6
+
+
+class _Pairs(NamedTuple):
+    """Pairs of a batch, ordered by query row; all ``[B]``."""
+
+    query: Tensor
+    candidate: Tensor
+    weight: Tensor
+
+
+def _loss_and_gradients(
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    pair_candidate: Tensor,
+    columns: Columns,
+    weight: Tensor | None,
+    options: Options,
+    lower: torch.dtype | None,
+) -> LossAndGradients:
+    """The summed loss and both gradients, block by block of query rows."""
+    scaled = query / options.temperature  # [queries, dim]
+    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    rows = max(min(LEAST_ROWS, len(query)), min(len(query), options.block_elements // max(1, len(candidate))))
+    order = torch.argsort(pair_query, stable=True)
+    pairs = _Pairs(pair_query[order], pair_candidate[order], weights[order])
+    hidden = columns.hidden
+    if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
+        own = Places(pair_query, pair_candidate)
+        hidden = own if hidden is None else Places(*(torch.cat(both) for both in zip(hidden, own, strict=True)))
+    hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
+    bounds = torch.arange(0, len(query) + rows, rows, device=query.device)
+    pair_parts, hidden_parts, explicit_parts = (_parts(part, bounds) for part in (pairs, hidden, explicit))
+    block = _Block(candidate, columns, options, lower)
+    memory = query.new_empty(rows * len(candidate))
+    loss = query.new_zeros(())
+    d_query, d_candidate = torch.empty_like(query), torch.zeros_like(candidate)
+    for number, start in enumerate(range(0, len(query), rows)):
+        stop = min(start + rows, len(query))
+        loss += block.add(
+            scaled[start:stop],
+            _Pairs(*pair_parts[number]),
+            None if hidden is None else Places(*hidden_parts[number]),
+            None if explicit is None else Places(*explicit_parts[number]),
+            memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate)),
+            d_query[start:stop],
+            d_candidate,
+        )
+    return LossAndGradients(loss, d_query.div_(options.temperature), d_candidate)
+
+
+class _Block:
+    """What all blocks of rows share."""
+
+    def __init__(self, candidate: Tensor, columns: Columns, options: Options, lower: torch.dtype | None) -> None:
+        self.candidate, self.options, self.lower = candidate, options, lower
+        count = columns.drawn.to(candidate.dtype)
+        self.log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
+        self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
+        share = torch.ones_like(count) if options.remove_accidental_hits else 1 / count.clamp(min=1)
+        self.removed = share if options.remove_accidental_hits or columns.own_counted else torch.zeros_like(share)
+
+    def add(
+        self,
+        q: Tensor,  # [rows, dim], divided by the temperature
+        pairs: _Pairs,
+        hidden: Places | None,
+        explicit: Places | None,
+        block: Tensor,  # [rows, columns], to be overwritten
+        d_query: Tensor,  # [rows, dim], to be written
+        d_candidate: Tensor,  # [columns, dim], to be added to
+    ) -> Tensor:
+        """The loss of these rows."""
+        options, c = self.options, self.candidate
+        i, j, w = pairs
+        flat, at = block.view(-1), i * len(c) + j
+        own = _dots(q, c, i, j)  # [pairs], S_ij
+        _product(q, c.T, block, self.lower)
+        block += self.log_mass
+        if hidden is not None:
+            flat.index_fill_(0, hidden.row * len(c) + hidden.column, -torch.inf)
+        if options.hardest is not None:
+            _keep_hardest(block, self.log_mass + self.log_q, options.hardest)
+        positive = own - self.log_q[j] if options.correct_positive else own  # [pairs], S⁺
+        added = None if explicit is None else _dots(q, c, *explicit) - self.log_q[explicit.column]
+        shift = _shift(block, explicit, added)  # [rows]
+        block.sub_(shift.unsqueeze(1)).exp_()
+
+        z_rows = block.sum(1)
+        if explicit is not None and added is not None:
+            added = (added - shift[explicit.row]).exp()
+            z_rows.index_add_(0, explicit.row, added)
+        left_out = flat.index_select(0, at) * self.removed[j]
+        z = (z_rows[i] - left_out).clamp(min=0)  # [pairs]
+        log_z = z.log() + shift[i]  # −inf where nothing competes
+        if not options.negatives_only:
+            log_z = torch.logaddexp(log_z, positive)
+        loss = (w * (options.exponent * torch.where(log_z == -torch.inf, 0, log_z) - positive)).sum()
+
+        share = torch.where(z > 0, options.exponent * w * (shift[i] - log_z).exp(), 0)  # of the row's masses
+        a = torch.zeros_like(shift).index_add_(0, i, share)  # [rows]
+        block *= a.unsqueeze(1)
+        d_own = -share * left_out - w
+        if not options.negatives_only:
+            d_own += options.exponent * w * (positive - log_z).exp()
+        flat.index_add_(0, at, d_own)
+        if explicit is not None and added is not None:
+            flat.index_add_(0, explicit.row * len(c) + explicit.column, a[explicit.row] * added)
+        _product(block, c, d_query, self.lower)
+        _product(block.T, q, d_candidate, self.lower, add=True)
+        return loss
+
+
+def _shift(block: Tensor, explicit: Places | None, added: Tensor | None) -> Tensor:
+    """The largest exponent of each row, so that no sum overflows or vanishes ``[rows]``; 0 where nothing competes."""
+    shift = block.amax(1)
+    if explicit is not None and added is not None:
+        shift.scatter_reduce_(0, explicit.row, added, "amax")
+    return torch.where(shift == -torch.inf, 0, shift)
+
+
+def _keep_hardest(block: Tensor, log_count: Tensor, hardest: int) -> None:
+    """Leaves in each row the ``hardest`` highest logits, counts aside; ties of the last one stay too."""
+    if hardest >= block.shape[1]:
+        return
+    logits = block - torch.where(log_count == -torch.inf, 0, log_count)
+    least = logits.topk(hardest, dim=1).values[:, -1:]
+    block.masked_fill_(logits < least, -torch.inf)
+
+
+def _dots(q: Tensor, c: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return (q.index_select(0, rows) * c.index_select(0, columns)).sum(1)
+
+
+def _sorted(places: Places | None) -> Places | None:
+    if places is None:
+        return None
+    order = torch.argsort(places.row, stable=True)
+    return Places(places.row[order], places.column[order])
+
+
+def _parts(columns: tuple[Tensor, ...] | None, bounds: Tensor) -> list[tuple[Tensor, ...]]:
+    """Columns sorted by the first, cut at its ``bounds``; within a part its numbers count from the part's bound."""
+    if columns is None:
+        return []
+    row, *others = columns
+    edges = torch.searchsorted(row.contiguous(), bounds).tolist()
+    starts = bounds.tolist()
+    return [
+        (row[first:last] - start, *(other[first:last] for other in others))
+        for start, (first, last) in zip(starts, pairwise(edges), strict=False)
+    ]

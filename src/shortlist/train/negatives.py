@@ -1,0 +1,234 @@
+"""What competes with the pairs of each batch: drawn candidates, known positives left out, negatives of single queries."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
+from shortlist.features import Vocabulary
+from shortlist.index import BruteForce, Lists
+from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
+from shortlist.model import EncodedDataset
+from shortlist.train.batches import Batch, distinct
+from shortlist.train.ragged import Ragged, is_among
+
+__all__ = ["Negatives"]
+
+MINED_FROM = 50
+"""The mined negatives of a query in a batch are drawn from so many of its highest scores."""
+
+
+class Negatives:
+    """The negatives of a training run.
+
+    owner: the query of each row that the query tower reads ``[query rows]`` (rows may be more than queries where
+    interactions bring context).
+    """
+
+    def __init__(
+        self,
+        task: Retrieval,
+        train: Dataset,
+        encoded: EncodedDataset,
+        impressions: Dataset | None,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.task, self.seed, self.device = task, seed, device
+        self.candidates = len(train.candidates)
+        self._chance: float | None = None
+        counts = encoded.candidate_counts
+        given = task.candidate_log_q(counts)
+        self.log_q = None if given is None else given.to(device)
+        self.plain = task.plain and impressions is None and task.log_q != "streaming"
+        if self.plain:
+            return
+        owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
+        owner[encoded.query_rows] = train.query_rows
+        self.owner = torch.from_numpy(owner).to(device)
+        self.known = Ragged.of(train.query_rows, train.candidate_rows, len(train.queries)).to(device)
+        self._known_keys = self.known.keys(self.candidates)
+        self.draws = Draws(counts, task.sample_power, seed) if task.negatives in ("sampled", "mixed") else None
+        self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
+        self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
+        self.streaming = StreamingFrequency(self.candidates, device=device) if task.log_q == "streaming" else None
+        self.given = None if task.negative_column is None else _given(train, task.negative_column).to(device)
+        self.impressions = None if impressions is None else _impressions(train, impressions).to(device)
+        self.mined: Ragged | None = None
+        self._column_of = torch.full((self.candidates,), -1, dtype=torch.long, device=device)
+        self._catalogue = torch.arange(self.candidates, device=device)
+
+    def of(self, batch: Batch, chosen: Tensor, step: int) -> Competition:
+        """The batch over every candidate that it takes, and what competes there. chosen: ``[B]``, its interactions."""
+        if self.plain:
+            log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
+            return Competition(batch, None, log_q)
+        drawn = None if self.draws is None else self.draws.draw(step, self.task.sampled).to(self.device)
+        explicit = self._explicit(batch, chosen, step)
+        rows = batch.candidate_rows[batch.pair_candidate]  # [B], of the catalogue
+        if self.streaming is not None:
+            self.streaming.observe(batch.candidate_rows)
+        if self.task.negatives == "catalogue":
+            columns = self._catalogue
+        elif drawn is None and explicit is None:
+            columns = batch.candidate_rows
+        else:
+            more = [part for part in (drawn, None if explicit is None else explicit.column) if part is not None]
+            columns, _ = distinct(torch.cat([batch.candidate_rows, *more]), self.candidates)
+        self._column_of[columns] = torch.arange(len(columns), device=self.device)
+        count = self._count(rows, drawn, len(columns))
+        competing = Columns(
+            count,
+            self._log_q(columns, len(rows)),
+            own_counted=self.task.negatives in ("batch", "mixed"),
+            hidden=self._hidden(batch) if self.task.mask_known else None,
+            explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
+        )
+        moved = batch._replace(candidate_rows=columns, pair_candidate=self._column_of[rows])
+        self._column_of[columns] = -1
+        return Competition(moved, competing, None)
+
+    def chance(self, batch: Batch, columns: Columns | None) -> float:
+        """The mean loss of a pair for a model that scores all candidates alike; measured once, on the first batch."""
+        if columns is None:
+            return float(np.log(len(batch.pair_query)))
+        if self._chance is None:
+            query, candidate = (
+                torch.zeros(len(rows), 1, device=self.device) for rows in (batch.query_rows, batch.candidate_rows)
+            )
+            loss = self.task(query, candidate, batch.pair_query, batch.pair_candidate, columns=columns)
+            self._chance = float(loss) / len(batch.pair_query)
+        return self._chance
+
+    def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
+        """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
+        if self.plain or not self.task.mined:
+            return
+        known = self.known.to(torch.device("cpu"))
+        row, candidates = known.at(self.owner.cpu())
+        query, candidate = (vectors.float().cpu().numpy() for vectors in (query_vectors, candidate_vectors))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(query)))])
+        index = BruteForce().build(candidate)
+        hits = index.search(query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
+        self.mined = Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids)).to(self.device)
+
+    def _count(self, rows: Tensor, drawn: Tensor | None, columns: int) -> Tensor:
+        if self.task.negatives == "catalogue":
+            return torch.ones(columns, device=self.device)
+        count = torch.zeros(columns, device=self.device)
+        if self.task.negatives in ("batch", "mixed"):
+            count += torch.bincount(self._column_of[rows], minlength=columns)
+        if drawn is not None:
+            count += torch.bincount(self._column_of[drawn], minlength=columns)
+        return count
+
+    def _log_q(self, columns: Tensor, pairs: int) -> Tensor | None:
+        """Log of the probability of a draw, or of the expected number of draws where positives are not corrected."""
+        if self.task.log_q is None or self.task.negatives == "catalogue":
+            return None
+        if self.log_q is not None and not isinstance(self.task.log_q, str):
+            return self.log_q[columns]
+        expected = torch.zeros(len(columns), dtype=torch.float64, device=self.device)
+        number = 0
+        if self.task.negatives in ("batch", "mixed"):
+            if self.streaming is None:
+                expected += pairs * self.batch_probability[columns]
+            else:
+                expected += self.streaming(columns)
+            number += pairs
+        if self.draw_probability is not None:
+            expected += self.task.sampled * self.draw_probability[columns]
+            number += self.task.sampled
+        expected.clamp_(min=1e-12)  # a candidate that is never drawn: there as a positive or explicit alone
+        scale = number if self.task.correct_positive else 1
+        return (expected / scale).log().float()
+
+    def _hidden(self, batch: Batch) -> Places:
+        row, candidate = self.known.at(self.owner[batch.query_rows])
+        column = self._column_of[candidate]
+        here = column >= 0
+        return Places(row[here], column[here])
+
+    def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:
+        """Negatives of single queries: row of the batch's queries, candidate of the catalogue."""
+        owners = self.owner[batch.query_rows]
+        sources = ((self.impressions, owners, self.task.impressions), (self.mined, batch.query_rows, self.task.mined))
+        parts = [
+            Places(*lists.some(rows, most, (self.seed, 2 * step + number)))
+            for number, (lists, rows, most) in enumerate(sources)
+            if lists is not None
+        ]
+        if self.given is not None:
+            pair, candidate = self.given.at(chosen)
+            parts.append(Places(batch.pair_query[pair], candidate))
+        if not parts:
+            return None
+        row, candidate = (torch.cat(column) for column in zip(*parts, strict=True))
+        new = ~is_among(self._known_keys, owners[row] * self.candidates + candidate)
+        return Places(row[new], candidate[new])
+
+
+class Competition(NamedTuple):
+    """A batch, what competes in it (None: the batch itself), and log Q of its candidates in that case."""
+
+    batch: Batch
+    columns: Columns | None
+    log_q: Tensor | None
+
+
+def _given(train: Dataset, column: str) -> Ragged:
+    """The negatives in a column of the interactions, by interaction, as rows of the candidates."""
+    if column not in train.interactions.columns:
+        raise DataError(
+            f"negative_column is {column!r}, which the interactions do not have.",
+            hint=did_you_mean(column, train.interactions.columns),
+        )
+    values = train.interactions[column]
+    if not isinstance(values.dtype, pl.List):
+        values = values.to_frame().select(pl.concat_list(column))[column]
+    exploded = pl.DataFrame({"row": np.arange(len(values)), "id": values}).explode("id").drop_nulls("id")
+    rows = Vocabulary(train.candidates[train.candidate]).encode(exploded["id"]).astype(np.int64) - 1
+    _warn_unknown(int((rows < 0).sum()), len(rows), f"negatives in column {column!r}")
+    known = rows >= 0
+    return Ragged.of(exploded["row"].to_numpy()[known], rows[known], len(values))
+
+
+def _impressions(train: Dataset, shown: Dataset) -> Ragged:
+    """What was shown to each query of ``train`` and never chosen in it, as rows of its candidates."""
+    if not isinstance(shown, Dataset):
+        raise DataError(
+            f"fit() got impressions={type(shown).__name__}; a Dataset was expected.",
+            hint="Dataset(table, query=..., candidate=...), a row for each candidate shown to a query and not chosen",
+        )
+    if (shown.query, shown.candidate) != (train.query, train.candidate):
+        raise ConfigError(
+            f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
+            f"those of the training data are {train.query!r} and {train.candidate!r}."
+        )
+    sides = (
+        (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
+        (train.candidates[train.candidate], shown.candidates[shown.candidate], shown.candidate_rows),
+    )
+    query, candidate = ((Vocabulary(own).encode(other).astype(np.int64) - 1)[rows] for own, other, rows in sides)
+    known = (query >= 0) & (candidate >= 0)
+    _warn_unknown(int((~known).sum()), len(known), "impressions")
+    chosen = train.query_rows.astype(np.int64) * len(train.candidates) + train.candidate_rows
+    keys = np.unique(query[known] * len(train.candidates) + candidate[known])
+    keys = keys[~np.isin(keys, chosen)]
+    return Ragged.of(keys // len(train.candidates), keys % len(train.candidates), len(train.queries))
+
+
+def _warn_unknown(unknown: int, total: int, what: str) -> None:
+    if unknown:
+        warnings.warn(
+            f"{unknown:,} of {total:,} {what} have an id that the training data's tables lack; they are left out.",
+            ShortlistWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,36 @@
+"""A temperature that is learned with the towers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from shortlist.train.optimizers import Adam, Updater
+
+__all__ = ["LearnedTemperature"]
+
+LEARNING_RATE = 0.01
+
+
+class LearnedTemperature(nn.Module):
+    """Divides queries by exp(t), t a parameter of its own: learned by Adam and never decayed, whatever the towers use."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor(math.log(start)))
+        self._updater = Updater(Adam(LEARNING_RATE), self)
+
+    def forward(self, query: Tensor) -> Tensor:
+        """The queries, to be scored at temperature 1."""
+        return query * (-self.log).exp()
+
+    def step(self) -> None:
+        """One update, after the backward pass."""
+        self._updater.step()
+
+    @property
+    def value(self) -> float:
+        """The temperature as it is."""
+        return math.exp(float(self.log.detach()))
