@@ -1,15 +1,16 @@
-"""Metrics of score rows, by the places of the test pairs in each query's list of the whole catalogue."""
+"""The product's metrics of any score rows, by the places of the test pairs in each query's list of the whole catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks.quality.problems import Problem
-from benchmarks.quality.protocols import Measure
+from shortlist.evaluation.metrics import AT_K
+from shortlist.evaluation.ranked import Ranked
 
 Scorer = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Scores ``[rows, candidates]`` of query rows ``[rows]``."""
@@ -20,8 +21,17 @@ ROWS = 256
 def figures(score: Scorer, problem: Problem) -> dict[str, float]:
     """The protocol's measures by label."""
     measures = problem.protocol.measures
-    rank = places(score, problem, max(measure.k for measure in measures))
-    return {measure.label: _figure(measure, rank, problem.test.query_rows) for measure in measures}
+    most = max(measure.k for measure in measures)
+    place = places(score, problem, most).astype(np.float64)
+    queries, query = np.unique(problem.test.query_rows, return_inverse=True)
+    ranked = Ranked(
+        query.astype(np.int64),
+        problem.test.candidate_rows.astype(np.int64),
+        np.where(place > most, np.inf, place),
+        len(queries),
+        np.full(len(queries), len(problem.test.candidates)),
+    )
+    return {measure.label: AT_K[measure.name](ranked, measure.k).value for measure in measures}
 
 
 def places(score: Scorer, problem: Problem, k: int) -> NDArray[np.int64]:
@@ -52,23 +62,3 @@ def _counted(scores: torch.Tensor, at: NDArray[np.int64], own: NDArray[np.int64]
     count = (best[rows] >= mine.unsqueeze(1)).sum(1)
     count[~torch.isfinite(mine)] = k + 1
     return count.clamp(max=k + 1).numpy()
-
-
-def _figure(measure: Measure, place: NDArray[np.int64], query: NDArray[np.integer]) -> float:
-    hit = place <= measure.k
-    if measure.name == "top":  # the share of test pairs
-        return float(hit.mean())
-    queries, query = np.unique(query, return_inverse=True)
-    truths = np.bincount(query, minlength=len(queries))
-    if measure.name == "hit_rate":
-        return float((np.bincount(query, hit) > 0).mean())
-    if measure.name == "recall":
-        return float((np.bincount(query, hit) / truths).mean())
-    gain = np.where(hit, 1 / np.log2(place + 1.0), 0.0)
-    ideal = np.cumsum(1 / np.log2(np.arange(measure.k) + 2.0))
-    return float((np.bincount(query, gain) / ideal[np.minimum(truths, measure.k) - 1]).mean())
-
-
-def labels(measures: Sequence[Measure]) -> list[str]:
-    """The measures' labels, in order."""
-    return [measure.label for measure in measures]
