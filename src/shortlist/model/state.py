@@ -15,6 +15,8 @@ from shortlist.model.two_tower import Catalogue, TwoTower
 
 __all__ = ["ModelState", "model_from_state", "state_of"]
 
+SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
+
 
 class ModelState(NamedTuple):
     """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name."""
@@ -69,9 +71,10 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
     return {
         "features": features,
         "dim": tower.dim,
-        "hidden": list(tower.hidden),
-        "dropout": tower.dropout,
+        **{name: getattr(tower.shape, name) for name in SHAPE},
         "normalize": tower.normalize,
+        "bias": tower.bias,
+        "id_dropout": tower.id_dropout,
         "init_scale": tower.init_scale,
         "custom": tower.custom,
     }
@@ -89,7 +92,7 @@ def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
             f"the {side} tower was built with a torch module of your own, and bundles never store code.",
             hint=f'pass it when loading the model: modules={{"{side}": YourModule()}}',
         )
-    options = {name: config[name] for name in ("dim", "hidden", "dropout", "normalize", "init_scale")}
+    options = {name: config[name] for name in ("dim", *SHAPE, "normalize", "bias", "id_dropout", "init_scale")}
     tower = Tower(*features, **options, module=module)
     tower.build(_probe(tower))
     return tower

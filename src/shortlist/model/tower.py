@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import polars as pl
 import torch
@@ -12,22 +11,33 @@ from torch import Tensor, nn
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.inputs import BagTensor, CodeTensor, FloatTensor, TowerInputs
+from shortlist.model.inputs import BagTensor, CodeTensor, FloatTensor, TensorColumn, TowerInputs
+from shortlist.model.layers import Combine, Joined, Shape
 
 __all__ = ["Tower"]
+
+IDS = ("StringLookup", "IntegerLookup", "Hashing")
 
 
 class Tower(nn.Module):
     """Features, embedded and joined to vectors ``[rows, dim]``.
 
-    With one id feature and no ``hidden`` layers the tower is its embedding table (matrix factorisation). Otherwise
-    the embedded features are concatenated and pass ``hidden`` ReLU layers and a linear one to ``dim``.
+    With one id feature and no layers the tower is its embedding table (matrix factorisation). Otherwise the embedded
+    features are joined, pass ``cross`` and ``hidden`` layers, and a linear one to ``dim``.
 
     features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
     dim: length of the vector; both towers of a model must agree.
-    hidden: widths of the layers between features and vector.
+    combine: "concat", or "sum" (then features of another width than ``dim`` are brought to it by a matrix each, and
+        without layers the sum is the vector).
+    cross: how many cross layers multiply the joined features with each other (DCN-v2, Wang et al. 2021).
+    hidden: widths of the ReLU layers between features and vector.
+    layer_norm: normalise each hidden layer before its ReLU (Ba, Kiros, Hinton 2016).
     dropout: share of hidden units dropped in training, in [0, 1).
     normalize: divide each vector by its length, so that dot products are cosines.
+    bias: candidate tower only: a number per candidate id is added to its scores, whatever the query. It is one more
+        dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
+    id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns what
+        an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017, "DropoutNet").
     init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
     module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
         ``[rows, dim]``.
@@ -37,24 +47,36 @@ class Tower(nn.Module):
         self,
         *features: Feature,
         dim: int = 32,
+        combine: Combine = "concat",
+        cross: int = 0,
         hidden: Sequence[int] = (),
+        layer_norm: bool = False,
         dropout: float = 0.0,
         normalize: bool = False,
+        bias: bool = False,
+        id_dropout: float = 0.0,
         init_scale: float = 0.05,
         module: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        _check_options(features, dim, hidden, dropout, module)
+        self.shape = Shape(dim, combine, cross, tuple(hidden), layer_norm, dropout)
+        _check_options(features, self.shape, bias, id_dropout, module)
         self.features = {feature_name(feature): feature for feature in features}
         self.dim = dim
-        self.hidden = tuple(hidden)
-        self.dropout = dropout
         self.normalize = normalize
+        self.bias = bias
+        self.id_dropout = id_dropout
+        self.meets_bias = False
         self.init_scale = init_scale
         self.tables = nn.ModuleDict()
         self.custom = module is not None
         self.layers = module
         self.built = False
+
+    @property
+    def width(self) -> int:
+        """Length of the vectors: ``dim``, and one more where there is a bias."""
+        return self.dim + (self.bias or self.meets_bias)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,7 +105,7 @@ class Tower(nn.Module):
         if self.built:
             return
         widths: dict[str, int] = {}
-        single = len(self.features) == 1 and not self.hidden
+        single = len(self.features) == 1 and self.shape.plain
         for name, column in encoded.items():
             if hasattr(column, "cardinality"):
                 width = self.features[name].dim or self.dim
@@ -92,19 +114,24 @@ class Tower(nn.Module):
             else:
                 width = column.width
             widths[name] = width
+        if self.bias:
+            ids = next(name for name, feature in self.features.items() if feature.kind in IDS)
+            self.biased = ids
+            self.tables["bias"] = EmbeddingTable(encoded[ids].cardinality, 1, scale=0.0)  # type: ignore[union-attr]
         self.built = True
         if self.custom:
             return
         if single and isinstance(next(iter(encoded.values())), Codes) and widths.popitem()[1] == self.dim:
             self.layers = nn.Identity()
         else:
-            self.layers = _Joined(widths, self.hidden, self.dim, self.dropout, generator)
+            self.layers = Joined(widths, self.shape, generator)
 
     def forward(self, inputs: TowerInputs) -> Tensor:
-        """Vectors ``[rows, dim]``."""
+        """Vectors ``[rows, width]``."""
         if self.layers is None or not self.built:
             raise ConfigError("this tower has not been built.", hint="train the model with fit() first")
-        embedded = {name: self._embed(name, column) for name, column in inputs.columns.items()}
+        columns = self._without_some_ids(inputs)
+        embedded = {name: self._embed(name, column) for name, column in columns.items()}
         if self.is_table:
             (vectors,) = embedded.values()
         else:
@@ -113,7 +140,22 @@ class Tower(nn.Module):
             raise ConfigError(
                 f"the tower's module returned shape {list(vectors.shape)}; [{len(inputs)}, {self.dim}] was expected."
             )
-        return nn.functional.normalize(vectors, dim=1) if self.normalize else vectors
+        if self.normalize:
+            vectors = nn.functional.normalize(vectors, dim=1)
+        if self.bias:
+            return torch.cat([vectors, self._embed("bias", columns[self.biased])], dim=1)
+        return torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=1) if self.meets_bias else vectors
+
+    def _without_some_ids(self, inputs: TowerInputs) -> Mapping[str, TensorColumn]:
+        """The inputs, in training with some ids replaced by the unknown one."""
+        if not self.training or not self.id_dropout:
+            return inputs.columns
+        columns = dict(inputs.columns)
+        for name, column in inputs.columns.items():
+            if isinstance(column, CodeTensor) and self.features[name].kind in IDS:
+                dropped = torch.rand(len(column.codes), device=column.codes.device) < self.id_dropout
+                columns[name] = CodeTensor(column.codes.masked_fill(dropped, 0), distinct=False)
+        return columns
 
     def _embed(self, name: str, column: CodeTensor | BagTensor | FloatTensor) -> Tensor:
         if isinstance(column, FloatTensor):
@@ -133,33 +175,6 @@ class Tower(nn.Module):
         return f"{', '.join(map(repr, self.features.values()))}, dim={self.dim}"
 
 
-class _Joined(nn.Module):
-    """Concatenated features through ReLU layers, then one linear layer to ``dim``."""
-
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        hidden: Sequence[int],
-        dim: int,
-        dropout: float,
-        generator: torch.Generator | None,
-    ) -> None:
-        super().__init__()
-        sizes = [sum(widths.values()), *hidden, dim]
-        layers: list[nn.Module] = []
-        for before, after in pairwise(sizes):
-            linear = nn.Linear(before, after)
-            bound = (6.0 / (before + after)) ** 0.5  # Glorot uniform, as Keras' Dense
-            with torch.no_grad():
-                linear.weight.uniform_(-bound, bound, generator=generator)
-                linear.bias.zero_()
-            layers += [linear, nn.ReLU(), nn.Dropout(dropout)]
-        self.stack = nn.Sequential(*layers[:-2])
-
-    def forward(self, embedded: Mapping[str, Tensor]) -> Tensor:
-        return self.stack(torch.cat(list(embedded.values()), dim=1))  # type: ignore[no-any-return]
-
-
 def feature_name(feature: Feature) -> str:
     """The name of a feature's table: its column and kind, since one column may feed several features."""
     return f"{feature.column.replace('.', '_')}:{feature.kind}"
@@ -176,7 +191,7 @@ def column_of(table: pl.DataFrame, column: str, owner: str) -> pl.Series:
 
 
 def _check_options(
-    features: Sequence[Feature], dim: int, hidden: Sequence[int], dropout: float, module: nn.Module | None
+    features: Sequence[Feature], shape: Shape, bias: bool, id_dropout: float, module: nn.Module | None
 ) -> None:
     if not features:
         raise ConfigError("a tower got no features; it needs at least one.", hint='Tower(StringLookup("user_id"))')
@@ -186,9 +201,23 @@ def _check_options(
     names = [feature_name(feature) for feature in features]
     if len(set(names)) != len(names):
         raise ConfigError(f"a tower got the same feature twice: {', '.join(sorted(names))}.")
-    if dim < 1 or any(width < 1 for width in hidden):
-        raise ConfigError(f"a tower got dim={dim}, hidden={tuple(hidden)}; every width must be at least 1.")
-    if not 0 <= dropout < 1:
-        raise ConfigError(f"a tower got dropout={dropout}; it must be in [0, 1).")
-    if module is not None and hidden:
-        raise ConfigError("a tower got both module= and hidden=; the module replaces the layers: give one of them.")
+    if shape.dim < 1 or any(width < 1 for width in shape.hidden):
+        raise ConfigError(f"a tower got dim={shape.dim}, hidden={shape.hidden}; every width must be at least 1.")
+    if shape.combine not in ("concat", "sum"):
+        raise ConfigError(f'a tower got combine={shape.combine!r}; "concat" or "sum" was expected.')
+    if isinstance(shape.cross, bool) or not isinstance(shape.cross, int) or shape.cross < 0:
+        raise ConfigError(f"a tower got cross={shape.cross!r}; a whole number of layers, 0 or more, was expected.")
+    for option, share in (("dropout", shape.dropout), ("id_dropout", id_dropout)):
+        if not 0 <= share < 1:
+            raise ConfigError(f"a tower got {option}={share}; it must be in [0, 1).")
+    if module is not None and not shape.plain:
+        raise ConfigError(
+            "a tower got both module= and hidden= or cross=; the module replaces the layers: give one of them."
+        )
+    has_ids = any(feature.kind in IDS for feature in features)
+    for option, wanted in (("bias", bias), ("id_dropout", id_dropout)):
+        if wanted and not has_ids:
+            raise ConfigError(
+                f"a tower got {option}={wanted} and has no id among its features.",
+                hint=f"leave {option} out, or add a lookup: StringLookup(…)",
+            )

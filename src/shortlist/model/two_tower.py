@@ -81,13 +81,20 @@ class TwoTower(nn.Module):
             )
         if query is candidate:
             raise ConfigError("both towers are the same object; build one for each side.")
+        if query.bias:
+            raise ConfigError(
+                "the query tower got bias=True; what is added to all of a query's scores changes no order.",
+                hint="give bias=True to the candidate tower",
+            )
+        query.meets_bias = candidate.bias
         self.query = query
         self.candidate = candidate
         self.trained_on: Catalogue | None = None
 
     @property
     def dim(self) -> int:
-        return self.query.dim
+        """Length of the vectors, a bias included."""
+        return self.query.width
 
     @property
     def catalogue(self) -> Catalogue:

@@ -40,14 +40,19 @@ class TowerSection(_Section, frozen=True):
     features: list[dict[str, Any]] = []
     id: bool = True
     hidden: list[int] = []
+    cross: int = 0
 
 
 class ModelSection(_Section, frozen=True):
-    """What both towers share."""
+    """What both towers share; ``bias`` is the candidate tower's."""
 
     dim: int = 32
+    combine: Literal["concat", "sum"] = "concat"
+    layer_norm: bool = False
     dropout: float = 0.0
+    id_dropout: float = 0.0
     normalize: bool = False
+    bias: bool = False
     init_scale: float = 0.05
 
 
@@ -96,15 +101,23 @@ class Recipe(_Section, frozen=True):
     def build_model(self, data: Dataset) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``."""
         return TwoTower(
-            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer()),
-            self._tower(self.candidate, data.candidate, data.candidates.schema[data.candidate].is_integer()),
+            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), bias=False),
+            self._tower(
+                self.candidate,
+                data.candidate,
+                data.candidates.schema[data.candidate].is_integer(),
+                bias=self.model.bias,
+            ),
         )
 
-    def _tower(self, section: TowerSection, id_column: str, is_integer: bool) -> Tower:
+    def _tower(self, section: TowerSection, id_column: str, is_integer: bool, bias: bool) -> Tower:
         lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
         ids = [lookup(id_column)] if section.id else []  # type: ignore[call-arg]
         features = [*ids, *map(_feature, section.features)]
-        return Tower(*features, hidden=section.hidden, **msgspec.structs.asdict(self.model))
+        shared = msgspec.structs.asdict(self.model)
+        if not section.id:
+            shared["id_dropout"] = 0.0
+        return Tower(*features, hidden=section.hidden, cross=section.cross, **{**shared, "bias": bias})
 
     def task(self) -> Retrieval:
         """The loss."""
