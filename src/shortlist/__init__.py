@@ -15,8 +15,11 @@ if TYPE_CHECKING:
         Dataset,
         Split,
         datasets,
+        k_core,
+        keep_at_least,
         split_by_time,
         split_last,
+        split_queries,
         split_random,
     )
     from shortlist.errors import (
@@ -95,9 +98,12 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit",
+    "k_core",
+    "keep_at_least",
     "recipes",
     "split_by_time",
     "split_last",
+    "split_queries",
     "split_random",
 ]
 

@@ -7,7 +7,17 @@ __all__ = ["ROOMS", "__version__"]
 __version__ = "0.1.0"
 
 _NAMES = {
-    "data": ("Dataset", "Split", "datasets", "split_by_time", "split_last", "split_random"),
+    "data": (
+        "Dataset",
+        "Split",
+        "datasets",
+        "k_core",
+        "keep_at_least",
+        "split_by_time",
+        "split_last",
+        "split_queries",
+        "split_random",
+    ),
     "errors": (
         "BundleError",
         "ConfigError",

@@ -6,10 +6,10 @@ import doctest
 
 import pytest
 
-from shortlist.data import dataset, splits
+from shortlist.data import dataset, filters, splits
 
 
-@pytest.mark.parametrize("module", [dataset, splits])
+@pytest.mark.parametrize("module", [dataset, filters, splits])
 def test_docstrings(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0

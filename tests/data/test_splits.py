@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Dataset, Split, split_by_time, split_last, split_random
+from shortlist.data import Dataset, Split, split_by_time, split_last, split_queries, split_random
 from shortlist.errors import ConfigError, DataError
 
 
@@ -262,3 +262,73 @@ def test_last_of_any_kind_of_timestamp(times: list[Any]) -> None:
 def test_impossible_n(n: Any) -> None:
     with pytest.raises(ConfigError, match="expected an integer ≥ 1"):
         split_last(log([1, 2, 3]), n=n)
+
+
+# --- held-out queries ----------------------------------------------------------------------------------------------
+
+
+def test_held_out_queries_worked_by_hand() -> None:
+    """Users of 4, 1, 3 and 3 rows; all three that can be parted are wanted less one, half of each given."""
+    users = [1, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4]
+    split = split_queries(log([9, 8, 7, 6, 1, 3, 3, 2, 1, 2, 3], users), queries=2, given=0.5, seed=1, by_time=True)
+    assert split.given is not None
+    held = sorted(set(split.test.interactions["u"].to_list()))
+    assert len(held) == 2
+    by_user = {
+        1: ([2, 3], [0, 1]),
+        3: ([5, 7], [6]),
+        4: ([8, 9], [10]),
+    }  # 3: times 3 3 2, the later of equal rows is tested
+    assert sorted(split.given.interactions["c"].to_list()) == sorted(row for user in held for row in by_user[user][0])
+    assert sorted(held_out(split)) == sorted(row for user in held for row in by_user[user][1])
+    assert 2 in split.train.interactions["u"].to_list()
+    assert (split.report.held_out, split.report.whole) == (2, 1)
+    assert split.report.unseen_queries == len(split.test)
+    assert "2 queries held out, 4 of their interactions given" in repr(split)
+
+
+@given(st.lists(st.integers(0, 6), min_size=3, max_size=60), st.data())
+def test_held_out_queries_have_no_row_in_train_and_one_in_each_other_part(
+    users: list[int], data: st.DataObject
+) -> None:
+    counts = {user: users.count(user) for user in set(users)}
+    able = [user for user, count in counts.items() if count > 1]
+    share = data.draw(st.sampled_from([0.01, 0.3, 0.5, 0.8, 0.99]))
+    if len(able) < 2:
+        with pytest.raises((ConfigError, DataError)):
+            split_queries(log(list(range(len(users))), users), queries=1, given=share)
+        return
+    number = data.draw(st.integers(1, len(able) - 1))
+    seed, by_time = data.draw(st.integers(0, 99)), data.draw(st.booleans())
+    split = split_queries(log(list(range(len(users))), users), queries=number, given=share, seed=seed, by_time=by_time)
+    assert split.given is not None
+    held = set(split.test.interactions["u"].to_list())
+    assert len(held) == number
+    assert held == set(split.given.interactions["u"].to_list())
+    assert not held & set(split.train.interactions["u"].to_list())
+    for user in held:
+        known = split.given.interactions.filter(u=user)["c"].to_list()
+        asked = split.test.interactions.filter(u=user)["c"].to_list()
+        assert len(known) == min(max(round(share * counts[user]), 1), counts[user] - 1)
+        assert not by_time or max(known) < min(asked)
+    every = [row for part in (split.train, split.given, split.test) for row in part.interactions["c"].to_list()]
+    assert sorted(every) == list(range(len(users)))
+    assert sorted(split.seen.interactions["c"].to_list() + held_out(split)) == list(range(len(users)))
+
+
+def test_seen_is_train_where_nothing_is_given() -> None:
+    split = split_random(log(list(range(10))))
+    assert split.seen is split.train
+
+
+@pytest.mark.parametrize("wrong", [{"given": 1.0}, {"given": 0}, {"queries": 2}, {"queries": 0.0}, {"seed": -1}])
+def test_impossible_held_out_queries(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected|lies between"):
+        split_queries(log(list(range(4)), [1, 1, 2, 2]), **{"queries": 1, **wrong})
+
+
+def test_held_out_queries_need_two_interactions_each() -> None:
+    with pytest.raises(DataError, match="no query has two interactions"):
+        split_queries(log([1, 2], [1, 2]))
+    with pytest.raises(DataError, match="needs a timestamp"):
+        split_queries(Dataset({"u": [1, 1, 2, 2], "c": [1, 2, 3, 4]}, "u", "c"), queries=1, by_time=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from shortlist.data import datasets
 from shortlist.data.dataset import Dataset, TableLike
-from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_random
+from shortlist.data.filters import k_core, keep_at_least
+from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_queries, split_random
 
 __all__ = [
     "Dataset",
@@ -12,7 +13,10 @@ __all__ = [
     "SplitReport",
     "TableLike",
     "datasets",
+    "k_core",
+    "keep_at_least",
     "split_by_time",
     "split_last",
+    "split_queries",
     "split_random",
 ]

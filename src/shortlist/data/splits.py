@@ -1,4 +1,4 @@
-"""Three ways to hold interactions out: at random, after a moment, the last of each query."""
+"""Four ways to hold interactions out: at random, after a moment, the last of each query, of queries never trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shortlist.data.dataset import Dataset
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["Split", "SplitReport", "split_by_time", "split_last", "split_random"]
+__all__ = ["Split", "SplitReport", "split_by_time", "split_last", "split_queries", "split_random"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,15 @@ class SplitReport:
     """What a split did.
 
     Attributes:
-        method: "random", "by time" or "last".
+        method: "random", "by time", "last" or "held-out queries".
         train_rows, test_rows: interactions in each part.
         unseen_queries: test rows whose query has no interaction in train.
         unseen_candidates: test rows whose candidate has no interaction in train.
         cut: by time: the earliest timestamp of the test part.
         tied: by time: rows that share the timestamp nearest to the wanted cut, and so stayed together (0 if it has but
             one); last: queries where a tie of timestamps was resolved by row order.
-        whole: last: queries with too few interactions, which stayed whole in train.
+        whole: last, held-out queries: queries with too few interactions, which stayed whole in train.
+        held_out, given_rows: held-out queries: how many, and how many of their interactions are given.
     """
 
     method: str
@@ -40,6 +41,8 @@ class SplitReport:
     cut: Any = None
     tied: int | None = None
     whole: int | None = None
+    held_out: int | None = None
+    given_rows: int | None = None
 
     def __str__(self) -> str:
         parts = [
@@ -50,6 +53,8 @@ class SplitReport:
             parts.append(f"cut at {self.cut}")
         if self.tied is not None:
             parts.append(f"{self.tied:,} {'rows' if self.method == 'by time' else 'queries'} tied at the cut")
+        if self.held_out is not None:
+            parts.append(f"{self.held_out:,} queries held out, {self.given_rows:,} of their interactions given")
         if self.whole is not None:
             parts.append(f"{self.whole:,} queries whole in train")
         return " · ".join(parts)
@@ -57,14 +62,25 @@ class SplitReport:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Split:
-    """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened."""
+    """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened.
+
+    given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
+    """
 
     train: Dataset
     test: Dataset
     report: SplitReport
+    given: Dataset | None = None
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter((self.train, self.test))
+
+    @property
+    def seen(self) -> Dataset:
+        """What is known before the test: ``train``, and what is ``given`` of held-out queries."""
+        if self.given is None:
+            return self.train
+        return self.train.with_interactions(pl.concat([self.train.interactions, self.given.interactions]))
 
     def __repr__(self) -> str:
         return f"Split({self.report})"
@@ -85,9 +101,7 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     (3, 2)
     """
     count = _test_count(test, len(dataset))
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"seed is {seed!r}; expected an integer ≥ 0.", hint="for example seed=42")
-    draws = np.random.Philox(int(seed)).random_raw(len(dataset))  # uint64 [rows]
+    draws = _draws(seed, len(dataset))
     border = np.partition(draws, count - 1)[count - 1]
     mask = draws <= border
     mask[np.flatnonzero(draws == border)[::-1][: int(mask.sum()) - count]] = False  # equal draws: the earlier rows
@@ -163,8 +177,63 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
     return _split(dataset, mask, "last", tied=int(tied.sum()), whole=whole)
 
 
-def _split(dataset: Dataset, mask: NDArray[np.bool_], method: str, **details: Any) -> Split:
-    train, test = dataset._filtered(~mask), dataset._filtered(mask)
+def split_queries(
+    dataset: Dataset, queries: float | int = 0.1, given: float = 0.8, seed: int = 42, *, by_time: bool = False
+) -> Split:
+    """Holds whole queries out, and of each gives a part of its interactions: can the model serve someone new?
+
+    Strong generalisation (Marlin 2004; as in Liang et al. 2018): the model is trained without these queries, so that
+    one that knows them by their id alone has nothing to say. The towers see what is ``given`` through a history or by
+    folding in.
+
+    1. Queries with one interaction cannot be parted: they stay in train (``report.whole``).
+    2. Of the others, ``queries`` (a fraction or a number of them) are drawn as in ``split_random``.
+    3. Of each, ``given`` of its n interactions, at least 1 and at most n - 1, ``round(given · n)`` otherwise, are
+       ``split.given``; the rest is the test part. Which, is drawn too; with ``by_time`` the earlier ones are given,
+       equal times in the order of their rows.
+
+    Raises ConfigError for a share or number that leaves a part empty; DataError where no query has two interactions,
+    and for ``by_time`` without a timestamp column.
+
+    >>> log = {"user": list("aaaabbbbcc"), "film": [1, 2, 3, 4, 1, 2, 3, 4, 1, 2], "time": [4, 3, 2, 1] * 2 + [1, 2]}
+    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+    >>> split = split_queries(data, queries=1, given=0.75, by_time=True)
+    >>> split.given.interactions.rows(), split.test.interactions.rows()
+    ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
+    """
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not 0 < given < 1:
+        raise ConfigError(f"given is {given!r}; a share between 0 and 1 was expected.", hint="given=0.8")
+    rows = dataset.query_rows
+    counts = np.bincount(rows, minlength=dataset.queries.height)  # [queries]
+    able = np.flatnonzero(counts > 1)
+    if not len(able):
+        raise DataError(
+            "no query has two interactions, so that none can be held out with a part of them given.",
+            hint="split_random, or k_core(data, 2) first",
+        )
+    draws = _draws(seed, len(able) + len(rows))
+    number = _test_count(queries, len(able), "queries", "queries with two interactions")
+    out = np.zeros(dataset.queries.height, np.bool_)
+    out[able[np.argsort(draws[: len(able)], kind="stable")[:number]]] = True
+    place = _timestamps(dataset, "by_time=True").rank("dense").to_numpy() if by_time else draws[len(able) :]
+    order = np.lexsort((place, rows))  # [rows]: by query, then time or chance
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    position = np.empty(len(rows), np.int64)
+    position[order] = np.arange(len(rows)) - starts[rows[order]]
+    known = np.clip(np.rint(given * counts).astype(np.int64), 1, np.maximum(counts - 1, 1))
+    held = out[rows]
+    test = held & (position >= known[rows])
+    part = dataset._filtered(held & ~test)
+    whole = int(np.count_nonzero(counts == 1))
+    details = {"held_out": number, "given_rows": len(part), "whole": whole}
+    split = _split(dataset, test, "held-out queries", ~held, **details)
+    return Split(split.train, split.test, split.report, part)
+
+
+def _split(
+    dataset: Dataset, mask: NDArray[np.bool_], method: str, rest: NDArray[np.bool_] | None = None, **details: Any
+) -> Split:
+    train, test = dataset._filtered(~mask if rest is None else rest), dataset._filtered(mask)
     report = SplitReport(
         method=method,
         train_rows=len(train),
@@ -182,24 +251,32 @@ def _unseen(train: NDArray[np.int32], test: NDArray[np.int32], size: int) -> int
     return int((~seen[test]).sum())
 
 
-def _test_count(test: float | int, rows: int) -> int:
-    """How many rows the test part has; refuses a size that leaves either part empty."""
+def _draws(seed: int, count: int) -> NDArray[np.uint64]:
+    """``count`` random numbers that depend on the seed alone, uint64."""
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; expected an integer ≥ 0.", hint="for example seed=42")
+    draws: NDArray[np.uint64] = np.random.Philox(int(seed)).random_raw(count)
+    return draws
+
+
+def _test_count(test: float | int, rows: int, name: str = "test", noun: str = "rows") -> int:
+    """How many of ``rows`` the test part has; refuses a size that leaves either part empty."""
     if isinstance(test, bool) or not isinstance(test, (int, float, np.integer, np.floating)):
         raise ConfigError(
-            f"test is {test!r}; expected a fraction between 0 and 1, or a number of rows.",
-            hint="for example test=0.2",
+            f"{name} is {test!r}; expected a fraction between 0 and 1, or a number of {noun}.",
+            hint=f"for example {name}=0.2",
         )
     whole = isinstance(test, (int, np.integer))
     if not whole and not 0 < test < 1:
         raise ConfigError(
-            f"test is {test!r}; a fraction lies between 0 and 1.",
-            hint="a number of rows is given as an integer",
+            f"{name} is {test!r}; a fraction lies between 0 and 1.",
+            hint=f"a number of {noun} is given as an integer",
         )
     count = int(test) if whole else round(float(test) * rows)
     if not 0 < count < rows:
         raise ConfigError(
-            f"test={test!r} of {rows:,} rows would make a test part of {count:,}; expected 1 to {rows - 1:,}.",
-            hint="choose a size that leaves rows in both parts",
+            f"{name}={test!r} of {rows:,} {noun} would make a test part of {count:,}; expected 1 to {rows - 1:,}.",
+            hint="choose a size that leaves some in both parts",
         )
     return count
 
