@@ -323,7 +323,7 @@ def test_seen_is_train_where_nothing_is_given() -> None:
 
 @pytest.mark.parametrize("wrong", [{"given": 1.0}, {"given": 0}, {"queries": 2}, {"queries": 0.0}, {"seed": -1}])
 def test_impossible_held_out_queries(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="expected|lies between"):
+    with pytest.raises(ConfigError, match=r"expected|lies between"):
         split_queries(log(list(range(4)), [1, 1, 2, 2]), **{"queries": 1, **wrong})
 
 
