@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "Train on a table of interactions and write a bundle.",
     "evaluate": "Measure a bundle on test interactions, beside popularity.",
     "recommend": "Print the top k for query ids.",
+    "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
 }
 
 PURPOSE = "Turn a table of who chose what into the top k for everyone."

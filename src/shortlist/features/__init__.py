@@ -1,11 +1,12 @@
 """Declared columns -> integers and floats."""
 
-from shortlist.features.encoded import Bags, Codes, Encoded, Floats
+from shortlist.features.encoded import Bags, Codes, Encoded, Floats, onnx_inputs
 from shortlist.features.feature import Feature, State
 from shortlist.features.hashing import Hashing
 from shortlist.features.lookup import Category, IntegerLookup, StringLookup
 from shortlist.features.multi_category import MultiCategory
 from shortlist.features.numeric import Discretization, Normalization
+from shortlist.features.restore import features_from_state
 from shortlist.features.text import Text
 from shortlist.features.timestamp import Timestamp
 from shortlist.features.vector import Vector
@@ -46,4 +47,6 @@ __all__ = [
     "Timestamp",
     "Vector",
     "Vocabulary",
+    "features_from_state",
+    "onnx_inputs",
 ]

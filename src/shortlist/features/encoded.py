@@ -5,12 +5,14 @@ All three are plain numpy; ``model/`` turns them into tensors once, and a batch 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bags", "Codes", "Encoded", "Floats"]
+__all__ = ["Bags", "Codes", "Encoded", "Floats", "onnx_inputs"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,19 @@ class Floats:
 
 
 Encoded = Codes | Bags | Floats
+
+
+def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
+    """The inputs of an exported tower, by name, in the graph's order.
+
+    A column of codes is int64 ``[rows]``, of floats float32 ``[rows, width]``; a bag is two inputs, ``name.offsets``
+    int64 ``[rows + 1]`` and ``name.codes`` int64 ``[offsets[-1]]``.
+    """
+    inputs: dict[str, NDArray[Any]] = {}
+    for name, column in encoded.items():
+        if isinstance(column, Bags):
+            inputs[f"{name}.offsets"] = column.offsets
+            inputs[f"{name}.codes"] = column.values.astype(np.int64)
+        else:
+            inputs[name] = column.values if isinstance(column, Floats) else column.values.astype(np.int64)
+    return inputs

@@ -2,6 +2,7 @@
 
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
+from shortlist.model.onnx import tower_to_onnx
 from shortlist.model.state import ModelState, model_from_state, state_of
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
@@ -17,5 +18,6 @@ __all__ = [
     "model_from_state",
     "query_table",
     "state_of",
+    "tower_to_onnx",
     "vectors_of",
 ]

@@ -9,7 +9,7 @@ import polars as pl
 from torch import Tensor, nn
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.features import FEATURE_KINDS, Encoded
+from shortlist.features import Encoded, features_from_state
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
 
@@ -82,11 +82,7 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
 
 def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
     config = state.config[side]
-    features = []
-    for stored in config["features"]:
-        prefix = f"{side}/{stored['name']}/"
-        long = {name[len(prefix) :]: value for name, value in state.series.items() if name.startswith(prefix)}
-        features.append(FEATURE_KINDS[stored["kind"]].restore({**stored["state"], **long}))
+    features = features_from_state(side, config["features"], state.series).values()
     if config["custom"] and module is None:
         raise BundleError(
             f"the {side} tower was built with a torch module of your own, and bundles never store code.",

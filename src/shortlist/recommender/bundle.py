@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, load_index
+from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, TableEntry
@@ -34,6 +35,7 @@ __all__ = ["build_model", "load", "save"]
 QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
 CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
+ONNX = "model/{}.onnx"
 INDEX = "index"
 
 
@@ -101,7 +103,8 @@ def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
     try:
         import torch
     except ModuleNotFoundError as missing:
-        raise MissingExtraError("torch", "train", "the two-tower model itself") from missing
+        purpose = "the two-tower model itself (a bundle that `shortlist export` wrote needs none to serve)"
+        raise MissingExtraError("torch", "train", purpose) from missing
     from shortlist.model import Catalogue, ModelState, model_from_state
 
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
@@ -166,6 +169,8 @@ def _write_state(
     for number, (name, values) in enumerate(state.model.series().items()):
         series[name] = f"model/series-{number}.parquet"
         _write_parquet(values.rename("value").to_frame(), folder / series[name])
+    for side, content in state.model.onnx.items():
+        (folder / ONNX.format(side)).write_bytes(content)
     (folder / CONFIG).write_text(json.dumps({"config": state.model.config, "series": series}), encoding="utf-8")
     return tables, {name: described(tensors) for name, tensors in files.items()}
 
@@ -208,7 +213,10 @@ def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float
         unknown_vector=_matrix(vectors, "unknown", (manifest.dim,)) if "queries" in vectors else None,
         seen=Lists(seen["offsets"], seen["values"]),
         model=ModelFiles(
-            stored["config"], _read_tensors(manifest, root, WEIGHTS), _later(root, manifest, stored["series"])
+            stored["config"],
+            _read_tensors(manifest, root, WEIGHTS),
+            _later(root, manifest, stored["series"]),
+            {side: _held(root / ONNX.format(side)) for side in SIDES if ONNX.format(side) in manifest.files},
         ),
     )
     chosen = state.seen.values
@@ -250,9 +258,13 @@ def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable
     for name, file in names.items():
         if file not in manifest.files:
             raise BundleError(f"{CONFIG!r} names {file!r}, which the manifest does not.", hint=SAVE_AGAIN)
-        with (root / file).open("rb") as stream:
-            held[name] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        held[name] = _held(root / file)
     return lambda: {name: pl.read_parquet(content[:])["value"] for name, content in held.items()}
+
+
+def _held(file: Path) -> mmap.mmap:
+    with file.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _read_index(manifest: Manifest, root: Path, state: State) -> tuple[Index, str]:

@@ -36,7 +36,7 @@ def golden_vectors(recommender: Recommender, rows: Sequence[int]) -> NDArray[np.
     if state.query_vectors is not None:
         return stored_vectors(state, rows)
     table = feature_table(Request([None] * len(rows)), at, at >= 0, state)
-    return recommender.model.query_vectors(table)
+    return recommender.embed_queries(table)
 
 
 def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:

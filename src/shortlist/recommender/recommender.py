@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +17,7 @@ from shortlist.index import BruteForce, Hits, Index, Lists, choose_index
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered
+from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import Request, candidate_rows, exact_ids, feature_table, read_request
 from shortlist.recommender.state import Id, State, fingerprint, state_from_model
@@ -60,6 +62,7 @@ class Recommender:
     fingerprint: str
     metadata: dict[str, Any]
     _model: TwoTower | None
+    _towers: dict[str, ExportedTower | None]
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Recommender:
         self.metadata = metadata
         self._model = None
         self._modules = modules
+        self._towers = {}
 
     def __repr__(self) -> str:
         state = self._state
@@ -142,6 +146,39 @@ class Recommender:
         pairs = pl.DataFrame([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
         return Dataset(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
+    def export(self) -> None:
+        """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.
+
+        A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
+        onnxruntime (extra ``serve``), without torch. Each tower is checked against torch to 1e-5.
+
+        Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
+        """
+        files = replace(self._state.model, onnx=exported(self.model))
+        self._state = replace(self._state, model=files)
+        self._towers.clear()
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether both towers are there as ONNX."""
+        return all(side in self._state.model.onnx for side in SIDES)
+
+    def embed_queries(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Vectors ``[rows, dim]`` of rows that have the query tower's columns; see ``export`` for what runs it."""
+        return self._embed("query", table)
+
+    def embed_candidates(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Vectors ``[rows, dim]`` of rows that have the candidate tower's columns."""
+        return self._embed("candidate", table)
+
+    def _embed(self, side: str, table: pl.DataFrame) -> NDArray[np.float32]:
+        if self._model is None and side not in self._towers:
+            self._towers[side] = tower_of(self._state.model, side)
+        tower = self._towers.get(side)
+        if tower is not None:
+            return tower.vectors(table)
+        return self.model.query_vectors(table) if side == "query" else self.model.candidate_vectors(table)
+
     def recommend(
         self,
         queries: Queries,
@@ -156,7 +193,7 @@ class Recommender:
         """The k best candidates of each query, best first.
 
         queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
-            features of the request and stand in place of the stored ones (that needs torch); without them the stored
+            features of the request and stand in place of the stored ones (that needs torch, or an export); without them the stored
             features of the query are used, and null where there are none. A null id is an unknown query.
         exclude_seen: leave out what each query chose in ``seen``. exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
@@ -261,7 +298,7 @@ class Recommender:
     def _vectors(self, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
         state = self._state
         if request.features or state.query_vectors is None or state.unknown_vector is None:
-            return self.model.query_vectors(feature_table(request, rows, known, state))
+            return self.embed_queries(feature_table(request, rows, known, state))
         vectors = state.query_vectors[rows]
         if not known.all():
             vectors[rows < 0] = state.unknown_vector

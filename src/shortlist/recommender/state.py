@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from shortlist.recommender.conditions import Conditions
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from typing_extensions import Buffer
 
     from shortlist.model import Catalogue, TwoTower
 
@@ -32,11 +33,15 @@ Id = str | int
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies)."""
+    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
+
+    onnx: its exported towers by side, empty before an export.
+    """
 
     config: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
     series: Callable[[], dict[str, pl.Series]]
+    onnx: Mapping[str, Buffer] = field(default_factory=dict)
 
 
 class Ids:

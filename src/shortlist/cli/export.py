@@ -1,0 +1,33 @@
+"""``shortlist export``: a bundle's towers to ONNX, so that a server without torch can run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+
+__all__ = ["command"]
+
+
+@click.command("export")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write another bundle; by default BUNDLE is replaced.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is at --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(bundle: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Add the towers of BUNDLE to it as ONNX, checked against torch to 1e-5.
+
+    A server then answers requests that bring features or a history, and takes new candidates, without torch.
+    """
+    import shortlist as sl
+
+    recommender = sl.Recommender.load(bundle)
+    recommender.export()
+    target = bundle if out is None else out
+    recommender.save(target, overwrite=overwrite or out is None)
+    size = sum(file.stat().st_size for file in target.glob("model/*.onnx"))
+    say(f"wrote {target}: query and candidate tower as ONNX ({size / 1e6:.2f} MB), the same as torch to 1e-5")
+    if as_json:
+        print_json({"bundle": str(target), "onnx_bytes": size})
