@@ -11,16 +11,22 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.exact import Found, best, join, pair_scores, tolerance
 from shortlist.index.segment import Filters, Request, member
 from shortlist.index.values import Floats, Ints
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from shortlist.index.tuning import Tuning
 
 __all__ = ["ApproximateIndex", "Width"]
 
@@ -44,10 +50,48 @@ class ApproximateIndex(LiveIndex):
     """An index that looks at some of the candidates.
 
     A kind gives ``_probe``, ``_rerank``, the number of candidates it re-ranks when no filter is set, and
-    ``_ranks``: whether the order of what ``_probe`` returns is exact.
+    ``_ranks``: whether the order of what ``_probe`` returns is exact. ``_at_search`` names the settings that a built
+    index can change; ``recall`` and ``k`` among the settings are the promise that ``build`` keeps.
     """
 
     _ranks: ClassVar[bool] = True
+    _at_search: ClassVar[tuple[str, ...]] = ()
+    tuning: Tuning | None = None
+
+    def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
+        """A new index of these settings (see :class:`~shortlist.index.contract.Index`).
+
+        Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went.
+        """
+        if self._settings.recall is None:
+            return super().build(vectors, ids)
+        from shortlist.index.tuning import keep_promise
+
+        return keep_promise(self, vectors, ids, queries)
+
+    def with_search(self, **options: int | None) -> Self:
+        """This index under other settings at search; nothing is built or copied.
+
+        Raises:
+            ConfigError: an option that takes a build.
+        """
+        for name in options:
+            if name not in self._at_search:
+                raise ConfigError(
+                    f"{type(self).__name__}'s {name} cannot be changed without a build.",
+                    hint=did_you_mean(name, self._at_search),
+                )
+        return self.with_settings(**options)
+
+    def with_settings(self, **options: Any) -> Self:
+        """This index, or these settings, under others; what is built stays as it was built."""
+        again = type(self)(**{**asdict(self._settings), **options})
+        again._snapshot = self._snapshot
+        return again
+
+    @abstractmethod
+    def require(self) -> None:
+        """Raises ``MissingExtraError`` or ``SearchError`` unless the library behind the index runs here."""
 
     @abstractmethod
     def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:

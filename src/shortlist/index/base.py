@@ -116,7 +116,7 @@ class LiveIndex(ABC):
     def _trained(self, base: Segment, dim: int) -> Snapshot:
         return Snapshot(base, _empty(dim), self._train(base.vectors) if base.ids.size else None)
 
-    def build(self, vectors: Floats, ids: Ints | None = None) -> Self:
+    def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings over ``vectors`` (see :class:`~shortlist.index.contract.Index`)."""
         array, norms = check_vectors(vectors, "vectors")
         if array.shape[0] == 0:

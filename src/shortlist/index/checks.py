@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 
 import numpy as np
 
-from shortlist.errors import SearchError
+from shortlist.errors import ConfigError, SearchError
 from shortlist.index.values import Floats, Ints, as_ids
 
-__all__ = ["check_ids", "check_k", "check_vectors", "squared_norms"]
+__all__ = ["check_counts", "check_ids", "check_k", "check_promise", "check_vectors", "squared_norms"]
 
 # Below this norm no inner product of two accepted vectors leaves float32.
 _LARGEST_NORM = 1e18
@@ -87,3 +88,21 @@ def check_k(k: object) -> int:
     if number < 1:
         raise SearchError(f"k is {number}; an integer of at least 1 was expected.")
     return number
+
+
+def check_counts(owner: str, options: Mapping[str, object]) -> None:
+    """``ConfigError`` unless every option is None or an integer of at least 1."""
+    for name, value in options.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise ConfigError(f"{owner}'s {name} is {value!r}; an integer of at least 1 was expected.")
+
+
+def check_promise(owner: str, recall: object, k: object) -> None:
+    """``ConfigError`` unless recall is None or a number above 0 and at most 1, and k an integer of at least 1."""
+    if recall is not None and (isinstance(recall, bool) or not isinstance(recall, (int, float)) or not 0 < recall <= 1):
+        raise ConfigError(
+            f"{owner}'s recall is {recall!r}; a number above 0 and at most 1 was expected.", hint="recall=0.95"
+        )
+    check_counts(owner, {"k": k})
+    if k is None:
+        raise ConfigError(f"{owner}'s k is None; an integer of at least 1 was expected.")

@@ -56,15 +56,18 @@ class Index(Protocol):
     def churn(self) -> float:
         """Changes since the build, as a fraction of the candidates built from."""
 
-    def build(self, vectors: Floats, ids: Ints | None = None) -> Self:
-        """A new index of these settings over ``vectors``.
+    def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> Index:
+        """A new index of these settings over ``vectors``; exact search where they promise a recall that none keeps.
 
         Args:
             vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
             ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall
+                need it.
 
         Raises:
-            SearchError: no vectors, wrong shape or dtype, numbers that are not finite, repeated ids.
+            SearchError: no vectors, wrong shape or dtype, numbers that are not finite, repeated ids; a recall
+                promised and no queries, or fewer than 40.
             MissingExtraError: the package behind the index is not installed.
         """
 

@@ -12,6 +12,7 @@ import numpy as np
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, did_you_mean
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
+from shortlist.index.checks import check_counts, check_promise
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats, Ints
 
@@ -19,6 +20,7 @@ __all__ = ["Faiss", "faiss_trouble"]
 
 _TINY = 1024  # below, inverted lists and codebooks have too few points to learn from: HNSW is built
 _KINDS = ("hnsw", "ivfpq")
+_NO_COUNTS = ("method", "recall")
 _FILE = "faiss/index.bin"
 
 
@@ -44,6 +46,9 @@ class _Settings:
     lists: int | None
     lists_to_search: int | None
     reorder: int | None
+    dims_per_code: int
+    recall: float | None
+    k: int
 
 
 class Faiss(ApproximateIndex):
@@ -57,6 +62,12 @@ class Faiss(ApproximateIndex):
         lists: inverted lists; by default 2·√n.
         lists_to_search: lists searched per query; by default one in twenty, at least 64.
         reorder: candidates re-ranked exactly per query (``"ivfpq"``); by default 1.5·√n, between 200 and 2,000.
+        dims_per_code: coordinates to a 4-bit code (``"ivfpq"``).
+        recall: a promise: ``build`` measures and picks what is left out of search_effort, lists, lists_to_search and
+            reorder, so that on held-out queries this part of the true top ``k`` is found, as fast as it goes.
+            ``build`` then needs a sample of ``queries``. Where nothing keeps the promise, it returns exact search,
+            with a ShortlistWarning.
+        k: the k of that promise.
 
     The graph of ``"hnsw"`` is over vectors with one more coordinate that makes all of them equally long, so that
     nearest means largest inner product (Bachrach et al., 2014).
@@ -64,6 +75,7 @@ class Faiss(ApproximateIndex):
 
     kind: ClassVar[str] = "faiss"
     _ranks: ClassVar[bool] = False
+    _at_search: ClassVar[tuple[str, ...]] = ("search_effort", "lists_to_search", "reorder")
 
     def __init__(
         self,
@@ -74,36 +86,48 @@ class Faiss(ApproximateIndex):
         lists: int | None = None,
         lists_to_search: int | None = None,
         reorder: int | None = None,
+        dims_per_code: int = 1,
+        recall: float | None = None,
+        k: int = 100,
     ) -> None:
         if method not in _KINDS:
             raise ConfigError(f"Faiss has no method {method!r}.", hint=did_you_mean(str(method), _KINDS))
-        settings = _Settings(method, links, build_effort, search_effort, lists, lists_to_search, reorder)
-        for name, value in vars(settings).items():
-            if name != "method" and value is not None and (type(value) is not int or value < 1):
-                raise ConfigError(f"Faiss's {name} is {value!r}; an integer of at least 1 was expected.")
+        check_promise("Faiss", recall, k)
+        settings = _Settings(
+            method, links, build_effort, search_effort, lists, lists_to_search, reorder, dims_per_code, recall, k
+        )
+        check_counts("Faiss", {name: value for name, value in vars(settings).items() if name not in _NO_COUNTS})
         super().__init__(settings)
 
-    def _graph(self, n: int) -> bool:
+    def graph(self, n: int) -> bool:
+        """Whether a graph is built over ``n`` candidates."""
         return bool(self._settings.method == "hnsw" or n < _TINY)
 
-    def _lists(self, n: int) -> int:
+    def lists(self, n: int) -> int:
+        """Inverted lists for ``n`` candidates."""
         chosen: int = self._settings.lists or round(2 * math.sqrt(n))
         return min(chosen, n // 8)
 
     def _rerank(self, n: int, k: int) -> int:
         chosen: int = self._settings.reorder or min(2000, max(200, round(1.5 * math.sqrt(n))))
-        return min(n, max(k, 2 * k + 16 if self._graph(n) else chosen))
+        return min(n, max(k, 2 * k + 16 if self.graph(n) else chosen))
+
+    def require(self) -> None:
+        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        _faiss()
 
     def _train(self, vectors: Floats) -> Any:
         n, dim = vectors.shape
         library = _faiss()
-        if self._graph(n):
+        if self.graph(n):
             native = library.IndexHNSWFlat(dim + 1, self._settings.links, library.METRIC_L2)
             native.hnsw.efConstruction = self._settings.build_effort
             native.add(_level(vectors))
             return native
-        lists = self._lists(n)
-        native = library.index_factory(dim, f"IVF{lists},PQ{dim}x4fs", library.METRIC_INNER_PRODUCT)
+        lists = self.lists(n)
+        native = library.index_factory(
+            dim, f"IVF{lists},PQ{_codes(dim, self._settings.dims_per_code)}x4fs", library.METRIC_INNER_PRODUCT
+        )
         rng = np.random.default_rng(0)
         sample = np.sort(rng.permutation(n)[: max(lists * 64, 20_000)])
         native.by_residual = True
@@ -115,16 +139,16 @@ class Faiss(ApproximateIndex):
     def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
         library = _faiss()
         n = native.ntotal
-        if self._graph(n):
-            effort = self._settings.search_effort or 200
-            look = max(math.ceil(effort * width.effort), 2 * width.results)
+        if self.graph(n):
+            effort = self._settings.search_effort or max(200, 2 * width.results)
+            look = max(math.ceil(effort * width.effort), width.results)
             asked = np.concatenate([queries, np.zeros((queries.shape[0], 1), np.float32)], axis=1)
             _, positions = native.search(
                 asked, width.results, params=library.SearchParametersHNSW(efSearch=min(look, n))
             )
             return positions, None
-        lists = self._settings.lists_to_search or max(64, self._lists(n) // 20)
-        look = min(self._lists(n), math.ceil(lists * width.effort))
+        lists = self._settings.lists_to_search or max(64, self.lists(n) // 20)
+        look = min(self.lists(n), math.ceil(lists * width.effort))
         _, positions = native.search(queries, width.rerank, params=library.SearchParametersIVF(nprobe=look))
         return positions, None
 
@@ -143,15 +167,21 @@ class Faiss(ApproximateIndex):
         except RuntimeError as error:
             raise BundleError(f"Faiss cannot load {reader.path(_FILE)}: {error}") from None
         n, dim = snapshot.base.vectors.shape
-        if native.ntotal != n or native.d != dim + self._graph(n):
+        if native.ntotal != n or native.d != dim + self.graph(n):
             raise BundleError(f"{reader.path(_FILE)} does not belong to the vectors beside it.")
         return native
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
         n, dim = snapshot.base.vectors.shape
-        if self._graph(n):
+        if self.graph(n):
             return int(n * (4 * (dim + 1) + 8 * self._settings.links + 16))
-        return int(n * (dim // 2 + 9) + self._lists(n) * dim * 4)
+        codes = _codes(dim, self._settings.dims_per_code)
+        return int(n * (math.ceil(codes / 2) + 9) + self.lists(n) * dim * 4)
+
+
+def _codes(dim: int, dims_per_code: int) -> int:
+    """Codes to a vector: Faiss wants equal parts, so ``dims_per_code`` counts only where it divides ``dim``."""
+    return dim // dims_per_code if dim % dims_per_code == 0 else dim
 
 
 def _level(vectors: Floats) -> Floats:

@@ -18,6 +18,7 @@ import numpy as np
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
+from shortlist.index.checks import check_counts, check_promise
 from shortlist.index.quiet import without_native_log
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats, Ints
@@ -26,6 +27,8 @@ __all__ = ["ScaNN", "scann_trouble"]
 
 _TINY = 256  # below, ScaNN scores without quantisation: its codebooks need points to learn from
 _FLAT = 20_000  # below, it scans every code without partitions
+_ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
+_SOAR = 1.5
 _PREFIX = "scann"
 _CONFIG = "scann_config.pb"
 # The files that ScaNN reads back, by the type it knows them under. It is told no other.
@@ -70,11 +73,15 @@ def _scann() -> Any:
 
 @dataclass(frozen=True)
 class _Settings:
-    leaves: int | None = None
-    leaves_to_search: int | None = None
-    reorder: int | None = None
-    anisotropic: float = 0.2
-    seed: int = 0
+    leaves: int | None
+    leaves_to_search: int | None
+    reorder: int | None
+    anisotropic: float
+    dims_per_code: int | None
+    soar: float | None
+    seed: int
+    recall: float | None
+    k: int
 
 
 class ScaNN(ApproximateIndex):
@@ -82,19 +89,30 @@ class ScaNN(ApproximateIndex):
 
     Args:
         leaves: partitions; by default 2·√n, and none below 20,000 candidates.
-        leaves_to_search: partitions searched per query; by default one in twenty, at least a hundred.
+        leaves_to_search: partitions searched per query; by default one in forty, at least fifty.
         reorder: candidates re-ranked exactly per query; by default between 200 and 2,000, near 1.5·√n.
-        anisotropic: threshold of the anisotropic quantisation loss.
+        anisotropic: threshold of the anisotropic quantisation loss: errors along a vector weigh more than those
+            across it, the more the higher. 0 weighs all alike.
+        dims_per_code: coordinates to a 4-bit code; by default 2. 1 doubles the codes and loses less.
+        soar: each candidate is listed in a second partition too, chosen so that the two miss different queries
+            (Sun et al., 2023); the number is the weight of that, 0 lists it once.
         seed: of its clusterings.
+        recall: a promise: ``build`` measures and picks what is left out of leaves, leaves_to_search, reorder and
+            dims_per_code, so that on held-out queries this part of the true top ``k`` is found, as fast as it goes.
+            ``build`` then needs a sample of ``queries``. Where nothing keeps the promise, it returns exact search,
+            with a ShortlistWarning.
+        k: the k of that promise.
 
     Changes are searched exactly until ``rebuild()``: see ``churn``.
 
     Example:
         >>> index = ScaNN(leaves=2000, leaves_to_search=100).build(vectors)  # doctest: +SKIP
         >>> index.search(queries, k=10).row(0)  # doctest: +SKIP
+        >>> index = ScaNN(recall=0.95, k=100).build(vectors, queries=queries)  # doctest: +SKIP
     """
 
     kind: ClassVar[str] = "scann"
+    _at_search: ClassVar[tuple[str, ...]] = ("leaves_to_search", "reorder")
 
     def __init__(
         self,
@@ -102,52 +120,83 @@ class ScaNN(ApproximateIndex):
         leaves_to_search: int | None = None,
         reorder: int | None = None,
         anisotropic: float = 0.2,
+        dims_per_code: int | None = None,
+        soar: float | None = None,
         seed: int = 0,
+        recall: float | None = None,
+        k: int = 100,
     ) -> None:
-        for name, value in (("leaves", leaves), ("leaves_to_search", leaves_to_search), ("reorder", reorder)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"ScaNN's {name} is {value!r}; an integer of at least 1 was expected.")
+        counts = {"leaves": leaves, "leaves_to_search": leaves_to_search, "reorder": reorder}
+        check_counts("ScaNN", {**counts, "dims_per_code": dims_per_code})
+        check_promise("ScaNN", recall, k)
         if leaves is not None and leaves_to_search is not None and leaves_to_search > leaves:
             raise ConfigError(f"leaves_to_search is {leaves_to_search}; at most leaves, {leaves}, was expected.")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
             raise ConfigError(f"ScaNN's seed is {seed!r}; an integer from 0 to 2^31 − 1 was expected.")
-        super().__init__(_Settings(leaves, leaves_to_search, reorder, float(anisotropic), seed))
+        for name, value in (("anisotropic", anisotropic), ("soar", soar)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+                raise ConfigError(f"ScaNN's {name} is {value!r}; a number of at least 0 was expected.")
+        super().__init__(
+            _Settings(
+                leaves, leaves_to_search, reorder, float(anisotropic), dims_per_code,
+                None if soar is None else float(soar), seed, recall, k,
+            )
+        )  # fmt: skip
 
-    def _leaves(self, n: int) -> int:
+    def leaves(self, n: int) -> int:
         """Partitions for ``n`` candidates; 0 for none."""
         if self._settings.leaves is not None:
             return min(int(self._settings.leaves), n) if n >= _TINY else 0
         return 0 if n < _FLAT else round(2 * math.sqrt(n))
 
     def _leaves_to_search(self, n: int) -> int:
-        leaves = self._leaves(n)
-        chosen: int = self._settings.leaves_to_search or max(100, leaves // 20)
+        leaves = self.leaves(n)
+        chosen: int = self._settings.leaves_to_search or max(50, leaves // 40)
         return min(leaves, chosen)
 
     def _rerank(self, n: int, k: int) -> int:
         chosen: int = self._settings.reorder or min(2000, max(200, round(1.5 * math.sqrt(n))))
         return min(n, max(chosen, k))
 
+    def _soar(self) -> float | None:
+        chosen: float | None = self._settings.soar
+        return (_SOAR if chosen is None else chosen) or None
+
+    def _dims_per_code(self, dim: int) -> int:
+        return min(dim, int(self._settings.dims_per_code or 2))
+
+    def require(self) -> None:
+        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        _scann()
+
     def _train(self, vectors: Floats) -> Any:
         n, dim = vectors.shape
         library = _scann()
         builder = library.builder(vectors, 10, "dot_product")
-        if self._leaves(n):
-            builder.tree(self._leaves(n), self._leaves_to_search(n), min_partition_size=1)
+        leaves = self.leaves(n)
+        if leaves:
+            builder.tree(
+                leaves,
+                self._leaves_to_search(n),
+                min_partition_size=1,
+                quantize_centroids=leaves >= _ROUGH,
+                soar_lambda=self._soar() if leaves > 1 else None,
+            )
         if n < _TINY:
             builder.score_brute_force()
         else:
-            builder.score_ah(min(2, dim), anisotropic_quantization_threshold=self._settings.anisotropic)
+            threshold = self._settings.anisotropic or math.nan
+            builder.score_ah(self._dims_per_code(dim), anisotropic_quantization_threshold=threshold)
             builder.reorder(self._rerank(n, 10))
         config = builder.create_config()
         for part in ("partitioning {", "asymmetric_hash {"):
             config = config.replace(part, f"{part} clustering_seed: {self._settings.seed}")
         with without_native_log():
-            return library.create_searcher(vectors, config)
+            return library.create_searcher(vectors, config, os.cpu_count() or 1)
 
     def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats]:
         n = native.size()
-        leaves = min(self._leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
+        leaves = min(self.leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
         rerank = -1 if n < _TINY else width.rerank
         if queries.shape[0] == 1:
             positions, scores = native.search(queries[0], width.results, rerank, leaves)
@@ -188,8 +237,10 @@ class ScaNN(ApproximateIndex):
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
         n, dim = snapshot.base.vectors.shape
-        codes = 0 if n < _TINY else math.ceil(dim / 2) // 2 + 1
-        return int(n * (4 * dim + codes + (4 if self._leaves(n) else 0)) + self._leaves(n) * dim * 4)
+        leaves = self.leaves(n)
+        codes = 0 if n < _TINY else math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
+        listed = 2 if leaves > 1 and self._soar() else 1
+        return int(n * (4 * dim + listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
 
 
 def _quoted(path: Path) -> str:
