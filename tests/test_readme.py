@@ -30,14 +30,14 @@ def test_the_python_block_runs(tmp_path: Path) -> None:
 
 def test_the_shortlist_commands_run(tmp_path: Path) -> None:
     rows = {
-        "user_id": [user for user in range(40, 60) for _ in range(5)],
-        "movie_id": [(user + step) % 12 for user in range(40, 60) for step in range(5)],
-        "timestamp": [1_000 * user + step for user in range(40, 60) for step in range(5)],
+        "user_id": [user for user in range(40, 90) for _ in range(5)],
+        "movie_id": [(user + step) % 12 for user in range(40, 90) for step in range(5)],
+        "timestamp": [1_000 * user + step for user in range(40, 90) for step in range(5)],
     }
     pl.DataFrame(rows).write_csv(tmp_path / "ratings.csv")
     pl.DataFrame({"user_id": [42], "movie_id": [5]}).write_csv(tmp_path / "test.csv")
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("shortlist ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         words = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

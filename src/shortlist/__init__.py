@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from shortlist.index import BruteForce, Faiss, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
-    from shortlist.recommender import Recommendations, Recommender
+    from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
     from shortlist.train import SGD, Adagrad, Adam, AdamW, TrainingHistory, fit, recipes
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "Tower",
     "TrainingError",
     "TrainingHistory",
+    "TunedRecommender",
     "TwoTower",
     "UnknownQueryError",
     "Vector",
@@ -105,6 +106,7 @@ __all__ = [
     "split_last",
     "split_queries",
     "split_random",
+    "tune",
 ]
 
 

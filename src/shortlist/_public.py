@@ -46,7 +46,7 @@ _NAMES = {
     "index": ("BruteForce", "Faiss", "ScaNN"),
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
-    "recommender": ("Recommendations", "Recommender"),
+    "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
     "train": ("SGD", "Adagrad", "Adam", "AdamW", "TrainingHistory", "fit", "recipes"),
 }
 

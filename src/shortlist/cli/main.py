@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Measure a bundle on test interactions, beside popularity.",
     "recommend": "Print the top k for query ids.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
+    "tune": "Give a bundle the fastest index that keeps a promised recall.",
 }
 
 PURPOSE = "Turn a table of who chose what into the top k for everyone."

@@ -26,8 +26,6 @@ from shortlist.index.values import Floats, Ints
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from shortlist.index.tuning import Tuning
-
 __all__ = ["ApproximateIndex", "Width"]
 
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
@@ -56,7 +54,6 @@ class ApproximateIndex(LiveIndex):
 
     _ranks: ClassVar[bool] = True
     _at_search: ClassVar[tuple[str, ...]] = ()
-    tuning: Tuning | None = None
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings (see :class:`~shortlist.index.contract.Index`).

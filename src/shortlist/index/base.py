@@ -22,6 +22,8 @@ from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from shortlist.index.tuning.records import Tuning
+
 __all__ = ["LiveIndex", "Snapshot"]
 
 
@@ -75,6 +77,7 @@ class LiveIndex(ABC):
 
     kind: ClassVar[str]
     exact: ClassVar[bool] = False
+    tuning: Tuning | None = None  # how the promise of a recall was kept, where one was made
 
     def __init__(self, settings: Any) -> None:
         self._settings = settings

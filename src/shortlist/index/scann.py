@@ -37,6 +37,7 @@ _ASSETS = {
     "serialized_partitioner.pb": "PARTITIONER",
     "datapoint_to_token.npy": "TOKENIZATION_NPY",
     "hashed_dataset.npy": "AH_DATASET_NPY",
+    "hashed_dataset_soar.npy": "AH_DATASET_SOAR_NPY",
     "dataset.npy": "DATASET_NPY",
 }
 

@@ -39,8 +39,8 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower. index: settings such as ``ScaNN()``; by default what suits the catalogue (``reason``
-        says why). seen: interactions whose candidates are left out of their query's lists by default, usually the
+    model: a trained TwoTower. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
+        known queries; by default what suits the catalogue (``reason`` says why). seen: interactions whose candidates are left out of their query's lists by default, usually the
         training data; ids that the catalogue lacks are passed over.
     cold_start: for a query of which training had no interaction: "unknown" answers from the shared unknown row and
         whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
@@ -84,7 +84,11 @@ class Recommender:
         reason = "asked for"
         if index is None:
             index, reason = choose_index(*state.vectors.shape)
-        self._fill(state, index.build(state.vectors), cold_start, fallback, reason, fingerprint(state), {})
+        asked = None if state.query_vectors is None else np.ascontiguousarray(state.query_vectors[state.known])
+        built = index.build(state.vectors, queries=asked)
+        tuning = getattr(built, "tuning", None)
+        reason = reason if tuning is None else tuning.reason
+        self._fill(state, built, cold_start, fallback, reason, fingerprint(state), {})
         self._model = model
 
     def _fill(

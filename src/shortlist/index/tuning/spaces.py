@@ -12,9 +12,10 @@ from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.faiss import Faiss, faiss_trouble
 from shortlist.index.scann import ScaNN, scann_trouble
 
-__all__ = ["BACKENDS", "Axis", "Chosen", "axes", "backend_of", "builds", "chosen"]
+__all__ = ["BACKENDS", "TITLES", "Axis", "Chosen", "axes", "backend_of", "builds", "chosen"]
 
 BACKENDS = ("exact", "scann", "faiss")
+TITLES = {"exact": "exact search", "scann": "ScaNN", "hnsw": "Faiss HNSW", "ivfpq": "Faiss IVF-PQ"}
 _ALIASES = {
     "exact": ("exact",),
     "scann": ("scann",),

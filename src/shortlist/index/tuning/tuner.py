@@ -171,7 +171,7 @@ class _Run:
             spent = time.perf_counter() - begun
             self.builds += 1
             assert isinstance(built, ApproximateIndex)
-            self.say(f"{name}: {_named(built, ())} built in {spent:.1f} s")
+            self.say(f"{_named(built, ())} built in {spent:.1f} s")
             best = self._settle(name, built)
             if best is not None:
                 self._race(_Winner(best, name, spent))
@@ -198,9 +198,13 @@ class _Run:
             if entry not in keeping and _unbeaten(entry, entries):
                 self._record(name, entry)
         if best is None:
-            self.say(f"{name}: no setting of this build keeps recall@{self.trial.k} ≥ {self.trial.recall:g}")
+            self.say(
+                f"{spaces.TITLES[name]}: no setting of this build keeps recall@{self.trial.k} ≥ {self.trial.recall:g}"
+            )
             return None
-        self.say(f"{name}: {_named(best.index, built._at_search)}: {best.milliseconds:.3f} ms a query")
+        self.say(
+            f"  {_named(best.index, built._at_search)} keeps recall@{self.trial.k}: {best.milliseconds:.3f} ms a query"
+        )
         return best.index
 
     def _record(self, name: str, entry: _Entry) -> bool:
@@ -230,7 +234,7 @@ class _Run:
         if winner is None:
             why = f"nothing else keeps recall@{trial.k} ≥ {trial.recall:g} here" if not alone or self.builds else ""
         elif alone and times[0][0] <= times[1][0]:
-            why = f"no slower than {winner.backend} ({times[1][0]:.3g} ms)"
+            why = f"no slower than {spaces.TITLES[winner.backend]} ({times[1][0]:.3g} ms)"
             winner = None
         final = _Winner(self.exact, "exact", 0.0) if winner is None else winner
         tuned = self._tuned(final, times[-1] if winner is not None else times[0], times[0][0])
@@ -241,8 +245,7 @@ class _Run:
             final.index, trial.recall, trial.k, self.exact.size, self.exact.dim, trial.tuning.shape[0],
             trial.held.shape[0], tuned, _reason(tuned, trial, why), tuple(self.points), self.missing,
         )  # fmt: skip
-        if isinstance(final.index, ApproximateIndex):
-            final.index.tuning = tuning
+        final.index.tuning = tuning
         return tuning
 
     def _tuned(self, winner: _Winner, times: tuple[float, float], exact: float) -> Tuned:
@@ -321,4 +324,4 @@ def _reason(tuned: Tuned, trial: _Trial, why: str) -> str:
     )
     if tuned.backend == "exact":
         return f"exact search: {why or 'asked for'}; {tuned.milliseconds:.3g} ms a query."
-    return f"{tuned.backend}: {figures}; exact search takes {tuned.exact_milliseconds:.3g} ms."
+    return f"{spaces.TITLES[tuned.backend]}: {figures}; exact search takes {tuned.exact_milliseconds:.3g} ms."

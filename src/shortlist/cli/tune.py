@@ -1,0 +1,131 @@
+"""``shortlist tune``: the fastest index that keeps a promised recall, into a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from shortlist.recommender import Recommender
+
+__all__ = ["command"]
+
+
+@click.command("tune")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--recall", default=0.95, show_default=True, help="The part of the true top k to be found, 0 to 1.")
+@click.option("--k", default=100, show_default=True, help="The k of that promise.")
+@click.option("--backend", "backends", help="Of exact, scann, faiss (or hnsw, ivfpq), by commas; by default all.")
+@click.option(
+    "--test", type=click.Path(path_type=Path), help="Test interactions: what approximation costs in accuracy."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The tuned bundle; by default BUNDLE itself is replaced.")
+@click.option(
+    "--curve", type=click.Path(path_type=Path), help="Curve as NAME.json and NAME.svg; by default OUT.tuning."
+)
+@click.option("--minutes", type=float, help="Begin no further build after so long.")
+@click.option("--seed", default=0, show_default=True, help="Of the sample of queries.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(
+    bundle: Path,
+    recall: float,
+    k: int,
+    backends: str | None,
+    test: Path | None,
+    out: Path | None,
+    curve: Path | None,
+    minutes: float | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Give BUNDLE the fastest index that finds the promised part of the true top k of its own queries.
+
+    Settings are chosen on half of a sample of the bundle's queries and checked on the other half, allowing for
+    sampling error. Where nothing keeps the promise, or exact search is no slower, the bundle gets exact search. It is
+    replaced in one step; the recall–latency curve is written beside it.
+    """
+    import shortlist as sl
+    from shortlist.index.tuning.picture import curve_svg
+
+    place = (out or bundle).absolute()
+    stem = curve or place.with_name(f"{place.name}.tuning")
+    if minutes is not None and not minutes >= 0:
+        raise ConfigError(f"--minutes is {minutes}; a number of at least 0 was expected.")
+    if out is not None and out.exists():
+        raise BundleError(
+            f"{str(out)!r} is there already.", hint="choose another --out, or leave it out to replace BUNDLE"
+        )
+    if not stem.parent.is_dir():
+        raise ConfigError(
+            f"the folder {str(stem.parent)!r} does not exist.", hint="create it first, or choose another --curve"
+        )
+    recommender = sl.Recommender.load(bundle)
+    tuned = sl.tune(
+        recommender,
+        recall=recall,
+        k=k,
+        backends=None if backends is None else [name.strip() for name in backends.split(",")],
+        test=None if test is None else _test(test, recommender),
+        seconds=None if minutes is None else minutes * 60,
+        seed=seed,
+        say=say,
+    )
+    measured = tuned.to_dict()
+    tuned.recommender.save(place, overwrite=out is None)
+    files = {"json": f"{stem}.json", "svg": f"{stem}.svg"}
+    Path(files["json"]).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    Path(files["svg"]).write_text(curve_svg(measured), encoding="utf-8")
+    if as_json:
+        print_json(
+            {
+                "bundle": str(out or bundle),
+                "files": files,
+                **{name: value for name, value in measured.items() if name != "points"},
+            }
+        )
+        return
+    _show(measured)
+    say(f"wrote {out or bundle}, {files['json']} and {files['svg']}")
+
+
+def _test(path: Path, recommender: Recommender) -> Any:
+    import shortlist as sl
+
+    state = recommender._state
+    return sl.Dataset(path, state.query, state.candidate)
+
+
+def _show(measured: Mapping[str, Any]) -> None:
+    """The result as text."""
+    from shortlist.index.tuning.spaces import TITLES
+
+    chosen = measured["chosen"]
+    click.echo(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")
+    shown = {name: value for name, value in chosen["settings"].items() if value is not None and name != "kind"}
+    if shown:
+        click.echo("  " + "  ".join(f"{name} {value}" for name, value in shown.items()))
+    click.echo("")
+    click.echo("recall on held-out queries     mean  at least  worst 5%  worst 1%")
+    for entry in chosen["recalls"]:
+        promised = "  (promised)" if entry["k"] == measured["k"] else ""
+        figures = (entry["mean"], max(0.0, entry["lower"]), entry["worst_5"], entry["worst_1"])
+        click.echo(f"  top {entry['k']:<24}" + "".join(f"{value:>9.4f} " for value in figures).rstrip() + promised)
+    click.echo("")
+    median, tail, exact = (chosen[name] for name in ("milliseconds", "milliseconds_99", "exact_milliseconds"))
+    click.echo(f"a query   {median:.3g} ms (99th percentile {tail:.3g}); exact search {exact:.3g} ms")
+    click.echo(f"memory    {chosen['nbytes'] / 1e6:,.1f} MB; built in {chosen['build_seconds']:.1f} s")
+    if "accuracy" in measured:
+        accuracy = measured["accuracy"]
+        click.echo(f"accuracy  on {accuracy['pairs']:,} test pairs, seen items excluded")
+        for name, value in accuracy["exact"].items():
+            click.echo(f"  {name.replace('_', '-'):<10} {accuracy['index'][name]:.4f}; exact search {value:.4f}")
+    for name, reason in measured["missing"].items():
+        say(f"left out: {name}: {reason}")
+    click.echo(measured["reason"])
