@@ -3,6 +3,7 @@
 R is a baseline (popularity, ease, ials, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
 path of a recipe. Results go to `benchmarks/results/quality/`. With --tune SEARCH a part of the training data is held out
 instead, and every point of `benchmarks/quality/searches/SEARCH.toml` is measured on it: the test part is not touched.
+--docs writes `docs/quality.md` from the results.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 import shortlist as sl
-from benchmarks.quality import runs
+from benchmarks.quality import page, runs
 from benchmarks.quality.problems import load
 from benchmarks.quality.tune import change_of, tune
 
@@ -21,6 +22,10 @@ from benchmarks.quality.tune import change_of, tune
 def main() -> int:
     """Returns the exit status: 1 where the run could not be made. A missed bar is a result, not a failure."""
     options = _options()
+    if options.docs:
+        page.write()
+        print(page.PAGE, file=sys.stderr)
+        return 0
     if options.threads:
         import torch
 
@@ -53,9 +58,9 @@ def _options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dataset", required=True, help="ml-100k, gowalla, beauty, sports, toys or ml-1m")
-    parser.add_argument("--protocol", required=True, help="random, random-unseen, last, split or users")
-    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--dataset", help="ml-100k, gowalla, beauty, sports, toys or ml-1m")
+    parser.add_argument("--protocol", help="random, random-unseen, last, split or users")
+    parser.add_argument("--recipe", help="a baseline, a recipe by name, or its path")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where all data but ml-100k lie")
@@ -64,7 +69,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here")
     parser.add_argument("--json", action="store_true", help="the whole result on stdout")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch")
-    return parser.parse_args()
+    parser.add_argument("--docs", action="store_true", help="write docs/quality.md from the results that are there")
+    options = parser.parse_args()
+    if not options.docs and not (options.dataset and options.protocol and options.recipe):
+        parser.error("--dataset, --protocol and --recipe are needed (or --docs)")
+    return options
 
 
 def _command(options: argparse.Namespace) -> str:

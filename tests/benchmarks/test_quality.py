@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from benchmarks.quality import __main__, baselines, measures, ours, problems, runs, tune
+from benchmarks.quality import __main__, baselines, measures, ours, page, problems, runs, tune
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
 from scipy import sparse
@@ -277,3 +277,50 @@ def test_every_recipe_and_search_kept_here_can_be_read() -> None:
     for path in tune.SEARCHES.glob("*.toml"):
         space, _ = tune.space_of(path.stem)
         assert all(isinstance(values, list) and values for values in space.values())
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    """docs/quality.md is made by `python -m benchmarks.quality --docs`, never typed."""
+    assert page.PAGE.read_text(encoding="utf-8") == page.text_of(runs.RESULTS)
+
+
+def test_every_result_can_be_repeated_and_judges_its_own_bar() -> None:
+    for path in runs.RESULTS.glob("*.json"):
+        result = json.loads(path.read_text())
+        first = result["rows"][0]
+        measures_ = PROTOCOLS[first["dataset"], first["protocol"]].measures
+        assert [row["metric"] for row in result["rows"]] == [measure.label for measure in measures_], path
+        assert result["command"].startswith(f"python -m benchmarks.quality --dataset {first['dataset']}"), path
+        for row, measure in zip(result["rows"], measures_, strict=True):
+            values = [run[row["metric"]] for run in result["runs"]]
+            assert row["mean"] == pytest.approx(sum(values) / len(values)), path
+            assert (row["bar"], row["aim"], row["seeds"]) == (measure.bar, measure.aim, len(values)), path
+            assert row["holds"] == (None if measure.bar is None else row["mean"] >= measure.bar), path
+
+
+def test_the_page_of_made_up_results(tmp_path: Path) -> None:
+    """A best recipe that holds one bar of two, and a baseline below it; everything else is said to be missing."""
+    asked = PROTOCOLS["ml-100k", "random"]
+    rows = [
+        {
+            "dataset": "ml-100k",
+            "protocol": "random",
+            "recipe": name,
+            "metric": measure.label,
+            "mean": mean,
+            "std": 0.002,
+        }
+        | {"seeds": 2, "bar": measure.bar, "aim": measure.aim, "holds": mean >= measure.bar}
+        for name, means in (("ours", (0.07, 0.4)), ("popularity", (0.04, 0.3)))
+        for measure, mean in zip(asked.measures, means, strict=True)
+    ]
+    for name in ("ours", "popularity"):
+        own = [row for row in rows if row["recipe"] == name]
+        content = {"command": f"python -m benchmarks.quality --recipe {name}", "rows": own, "runs": [{"seconds": 3.0}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    text = page.text_of(tmp_path)
+    assert f"| {asked.what} | ours | 0.0700 / 0.4000 | 0.060 / 0.420 | 0.080 / 0.480 | **one of two missed** |" in text
+    assert "| **ours** | 0.0700 ± 0.0020 | 0.4000 ± 0.0020 | 2 | 3 |" in text
+    assert text.index("| popularity | 0.0400") < text.index("| **ours** | 0.0700")
+    assert "python -m benchmarks.quality --recipe ours" in text
+    assert text.count("Not run.") == len(PROTOCOLS) - 1

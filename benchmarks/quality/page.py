@@ -1,0 +1,150 @@
+"""`docs/quality.md`, made from `results/quality/*.json` and the words of `notes.toml` alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality.baselines import BASELINES
+from benchmarks.quality.protocols import PROTOCOLS, Protocol
+from benchmarks.quality.runs import RESULTS
+from benchmarks.quality.tune import tomllib
+
+PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
+NOTES = Path(__file__).parent / "notes.toml"
+
+HEAD = """# Quality
+
+What shortlist reaches on public protocols, beside what any model has to be ahead of and the best figures known. This page
+is made by `python -m benchmarks.quality --docs` from `benchmarks/results/quality/*.json`; no figure is typed.
+
+- Each of our figures is the mean over seeds, ± the standard deviation between them. A baseline that depends on no seed is
+  run once.
+- Every setting was chosen on a part of the training data (`--tune`, see [below](#searches)); the test part is only
+  measured. The whole catalogue competes, and ties count against the model.
+- Popularity, EASE, iALS and recency are run by the same code on the same split. EASE is left out where its matrix of
+  items × items does not fit. *recency* asks EASE's weights with the history weighted by age.
+- A bar is the best known dot-product model; the aim lies beyond it. `{recipe}` is a recipe of ours:
+  `shortlist train --recipe`, or a file of `benchmarks/quality/recipes/`.
+"""
+
+
+def write(results: Path = RESULTS, page: Path = PAGE) -> str:
+    """Writes the page; returns its text."""
+    text = text_of(results)
+    page.write_text(text, encoding="utf-8")
+    return text
+
+
+def text_of(results: Path = RESULTS) -> str:
+    """The page's text."""
+    read = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    notes = tomllib.loads(NOTES.read_text(encoding="utf-8"))
+    parts = [HEAD.replace("{recipe}", "**bold**"), "## In short\n", _summary(read), ""]
+    for (dataset, name), protocol in PROTOCOLS.items():
+        found = [result for result in read if _key(result) == (dataset, name)]
+        parts.append(_section(dataset, name, protocol, found, notes.get(f"{dataset} {name}", "")))
+    parts.append(_searches(results / "tuning"))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _summary(read: list[dict[str, Any]]) -> str:
+    """Our best recipe of each protocol beside its bars."""
+    lines = ["| protocol | our best | reached | bar | aim | |", "|---|---|---|---|---|---|"]
+    for key, protocol in PROTOCOLS.items():
+        found = [result for result in read if _key(result) == key and _recipe(result) not in BASELINES]
+        if not found:
+            lines.append(f"| {protocol.what} | not run | | {_bars(protocol, 'bar')} | {_bars(protocol, 'aim')} | |")
+            continue
+        best = max(found, key=lambda result: sum(row["mean"] / (row["bar"] or 1) for row in result["rows"]))
+        reached = " / ".join(f"{row['mean']:.4f}" for row in best["rows"])
+        lines.append(
+            f"| {protocol.what} | {_recipe(best)} | {reached} | {_bars(protocol, 'bar')} | {_bars(protocol, 'aim')} | "
+            f"{_verdict(best, read)} |"
+        )
+    return "\n".join(lines)
+
+
+def _verdict(best: dict[str, Any], read: list[dict[str, Any]]) -> str:
+    """Whether the bars hold; without a bar, whether every baseline is behind."""
+    rows = best["rows"]
+    if all(row["bar"] is None for row in rows):
+        others = [result for result in read if _key(result) == _key(best) and _recipe(result) in BASELINES]
+        ahead = all(
+            ours["mean"] > theirs["mean"] for other in others for ours, theirs in zip(rows, other["rows"], strict=True)
+        )
+        return "ahead of the baselines" if ahead else "**behind a baseline**"
+    if all(row["aim"] is not None and row["mean"] >= row["aim"] for row in rows):
+        return "aim reached"
+    held = [row["holds"] for row in rows]
+    return "holds" if all(held) else "**missed**" if not any(held) else "**one of two missed**"
+
+
+def _section(dataset: str, name: str, protocol: Protocol, found: list[dict[str, Any]], note: str) -> str:
+    labels = [measure.label for measure in protocol.measures]
+    lines = [f"## {protocol.what}", ""]
+    if protocol.known:
+        lines += [f"Best known: {protocol.known}.", ""]
+    lines += [f"| | {' | '.join(labels)} | seeds | seconds a seed |", "|---" * (len(labels) + 3) + "|"]
+    for result in sorted(found, key=lambda result: result["rows"][0]["mean"]):
+        recipe = _recipe(result)
+        cells = [f"{row['mean']:.4f}" + (f" ± {row['std']:.4f}" if row["seeds"] > 1 else "") for row in result["rows"]]
+        shown = recipe if recipe in BASELINES else f"**{recipe}**"
+        seconds = sum(run["seconds"] for run in result["runs"]) / len(result["runs"])
+        lines.append(f"| {shown} | {' | '.join(cells)} | {result['rows'][0]['seeds']} | {seconds:.0f} |")
+    for kind in ("bar", "aim"):
+        if protocol.measures[0].bar is not None:
+            values = [f"{getattr(measure, kind):.3f}" for measure in protocol.measures]
+            lines.append(f"| *{kind}* | {' | '.join(values)} | | |")
+    lines.append("")
+    if note:
+        lines += [note.strip(), ""]
+    if found:
+        commands = "\n".join(result["command"] for result in sorted(found, key=_recipe))
+        lines += ["```sh", commands, "```", ""]
+    else:
+        lines += ["Not run.", ""]
+    return "\n".join(lines)
+
+
+def _searches(folder: Path) -> str:
+    lines = [
+        "## Searches",
+        "",
+        "Points of a grid, on a part of the training data; every trial is in `benchmarks/results/quality/tuning/`.",
+        "",
+        "| protocol | recipe | trials | range | best | there |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text())
+        command = result["command"].split()
+        dataset, protocol = (command[command.index(f"--{word}") + 1] for word in ("dataset", "protocol"))
+        labels = [measure.label for measure in PROTOCOLS[dataset, protocol].measures]
+        ranges = ", ".join(f"{key} {_range(values)}" for key, values in result["space"].items())
+        best = ", ".join(f"{key} {value}" for key, value in result["best"].items())
+        reached = " / ".join(f"{result['trials'][0][label]:.4f}" for label in labels)
+        lines.append(
+            f"| {dataset} {protocol} | {result['recipe']} | {len(result['trials'])} | {ranges} | {best} | {reached} |"
+        )
+    return "\n".join(lines)
+
+
+def _range(values: list[Any]) -> str:
+    if len(values) > 2 and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return f"{values[0]}–{values[-1]}"
+    return " or ".join(map(str, values))
+
+
+def _bars(protocol: Protocol, kind: str) -> str:
+    values = [getattr(measure, kind) for measure in protocol.measures]
+    return "" if values[0] is None else " / ".join(f"{value:.3f}" for value in values)
+
+
+def _key(result: dict[str, Any]) -> tuple[str, str]:
+    return result["rows"][0]["dataset"], result["rows"][0]["protocol"]
+
+
+def _recipe(result: dict[str, Any]) -> str:
+    return Path(result["rows"][0]["recipe"]).stem
