@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _product
+from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
 
 __all__ = ["Columns", "Places", "softmax_over"]
 
@@ -151,7 +151,7 @@ def _loss_and_gradients(
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
     bounds = torch.arange(0, len(query) + rows, rows, device=query.device)
     pair_parts, hidden_parts, explicit_parts = (_parts(part, bounds) for part in (pairs, hidden, explicit))
-    block = _Block(candidate, columns, options, lower)
+    block = _Block(scaled, candidate, columns, options, lower)
     memory = query.new_empty(rows * len(candidate))
     loss = query.new_zeros(())
     d_query, d_candidate = torch.empty_like(query), torch.zeros_like(candidate)
@@ -172,12 +172,16 @@ def _loss_and_gradients(
 class _Block:
     """What all blocks of rows share."""
 
-    def __init__(self, candidate: Tensor, columns: Columns, options: Options, lower: torch.dtype | None) -> None:
+    def __init__(
+        self, scaled: Tensor, candidate: Tensor, columns: Columns, options: Options, lower: torch.dtype | None
+    ) -> None:
         self.candidate, self.options, self.lower = candidate, options, lower
         count = columns.drawn.to(candidate.dtype)
         self.log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
         self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
         share = torch.ones_like(count) if options.remove_accidental_hits else 1 / count.clamp(min=1)
+        finite = torch.cat([self.log_q, torch.where(count > 0, self.log_mass, 0)])
+        self.unshifted = _exponents_are_small(scaled, candidate, finite)
         self.removed = share if options.remove_accidental_hits or columns.own_counted else torch.zeros_like(share)
 
     def add(
@@ -195,16 +199,23 @@ class _Block:
         i, j, w = pairs
         flat, at = block.view(-1), i * len(c) + j
         own = _dots(q, c, i, j)  # [pairs], S_ij
-        _product(q, c.T, block, self.lower)
-        block += self.log_mass
+        if self.lower is None:
+            torch.addmm(self.log_mass, q, c.T, out=block)
+        else:
+            _product(q, c.T, block, self.lower)
+            block += self.log_mass
         if hidden is not None:
             flat.index_fill_(0, hidden.row * len(c) + hidden.column, -torch.inf)
         if options.hardest is not None:
             _keep_hardest(block, self.log_mass + self.log_q, options.hardest)
         positive = own - self.log_q[j] if options.correct_positive else own  # [pairs], S⁺
         added = None if explicit is None else _dots(q, c, *explicit) - self.log_q[explicit.column]
-        shift = _shift(block, explicit, added)  # [rows]
-        block.sub_(shift.unsqueeze(1)).exp_()
+        if self.unshifted:
+            shift = block.new_zeros(len(block))
+        else:
+            shift = _shift(block, explicit, added)  # [rows]
+            block.sub_(shift.unsqueeze(1))
+        block.exp_()
 
         z_rows = block.sum(1)
         if explicit is not None and added is not None:
