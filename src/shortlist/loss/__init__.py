@@ -1,6 +1,7 @@
 """Losses over the distinct rows of a batch: in-batch softmax, and softmax, BSL, BPR and CCL over any negatives."""
 
 from shortlist.loss.columns import Columns, Places, softmax_over
+from shortlist.loss.heads import best_heads
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.retrieval import Retrieval
 from shortlist.loss.sampling import Draws, StreamingFrequency
@@ -12,6 +13,7 @@ __all__ = [
     "Places",
     "Retrieval",
     "StreamingFrequency",
+    "best_heads",
     "in_batch_softmax",
     "pairwise_loss",
     "softmax_over",

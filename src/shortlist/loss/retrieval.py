@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shortlist.errors import ConfigError
 from shortlist.loss.columns import Columns, softmax_over
+from shortlist.loss.heads import best_heads
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.smoothing import smoothing_gap
 from shortlist.loss.softmax import in_batch_softmax
@@ -152,7 +153,10 @@ class Retrieval:
 
         columns: what competes, where it is not just the batch (``plain``); it carries its own log Q.
         temperature: in place of the task's own.
+        A query may be several vectors, ``[queries, heads, dim]``: see ``best_heads``.
         """
+        if query.ndim == 3:
+            query, pair_query, columns = best_heads(query, candidate, pair_query, pair_candidate, columns)
         pairs = (query, candidate, pair_query, pair_candidate)
         heat = self.temperature if temperature is None else temperature
         if columns is None and self.plain:
