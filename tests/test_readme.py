@@ -37,7 +37,7 @@ def test_the_shortlist_commands_run(tmp_path: Path) -> None:
     pl.DataFrame(rows).write_csv(tmp_path / "ratings.csv")
     pl.DataFrame({"user_id": [42], "movie_id": [5]}).write_csv(tmp_path / "test.csv")
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("shortlist ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         words = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

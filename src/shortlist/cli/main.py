@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "The whole job on MovieLens: data, training, evaluation, index, bundle.",
     "train": "Train on a table of interactions and write a bundle.",
     "evaluate": "Measure a bundle on test interactions, beside popularity.",
+    "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
     "tune": "Give a bundle the fastest index that keeps a promised recall.",
@@ -36,6 +37,7 @@ shortlist turns a table of who chose what into the top k for everyone.
   shortlist demo                                  the whole job on MovieLens
   shortlist train ratings.parquet …               train on your own table
   shortlist evaluate my.shortlist test.parquet    accuracy beside popularity
+  shortlist report my.shortlist -o report.html    verdict, charts, examples: one page
   shortlist recommend my.shortlist 42 --k 10      raw ids in, raw ids out
   shortlist COMMAND --help                        every option of a command
 

@@ -57,6 +57,7 @@ def command(
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
+    from shortlist.report import measure
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
@@ -85,11 +86,15 @@ def command(
         evaluation = sl.evaluate(model, held_out, seen=data)
         say(f"\n{evaluation}\n")
         result["evaluation"] = evaluation.to_dict()
-    findings = sl.diagnose(model, held_out, training=result["training"])  # fit has warned of them
-    result["findings"] = [finding.to_dict() for finding in findings]
     recommender = sl.Recommender(model, index=index, seen=data)
-    recommender.save(out, overwrite=overwrite, metadata={"recipe": plan.to_dict(), **result})
+    metadata = {"recipe": plan.to_dict(), **result}
+    if held_out is not None:
+        say("measuring baselines and segments for the report")
+        metadata["measured"] = measure(model, held_out, seen=data, training=result["training"])
+        result["findings"] = metadata["measured"]["findings"]  # fit has warned of them
+    recommender.save(out, overwrite=overwrite, metadata=metadata)
     result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
     say(f"wrote {out} in {result['seconds']:.1f} s: {recommender!r}")
+    say(f"to look at it: shortlist report {out} -o report.html")
     if as_json:
         print_json(result)

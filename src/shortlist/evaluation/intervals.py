@@ -55,11 +55,11 @@ def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.flo
         flat = np.ascontiguousarray(parts.reshape(metrics * 2, queries).T)  # [queries, metrics * 2]
         step = max(1, DRAWS_AT_A_TIME // queries)
         for start in range(0, resamples, step):
-            drawn = [
-                np.bincount(generator.integers(queries, size=queries), minlength=queries)
-                for _ in range(min(step, resamples - start))
-            ]
-            totals[start : start + len(drawn)] = (np.array(drawn, np.float64) @ flat).reshape(-1, metrics, 2)
+            count = min(step, resamples - start)
+            drawn = generator.integers(queries, size=(count, queries))
+            drawn += queries * np.arange(count)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=count * queries).reshape(count, queries)
+            totals[start : start + count] = (times.astype(np.float64) @ flat).reshape(-1, metrics, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         values: NDArray[np.float64] = totals[..., 0] / totals[..., 1]
     return values

@@ -1,0 +1,63 @@
+"""``shortlist report``: a bundle as a page to look at."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+
+__all__ = ["command"]
+
+
+@click.command("report")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("test", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
+)
+@click.option(
+    "--map", "method", default="pca", show_default=True, help="How to draw the map: pca or pacmap (an extra)."
+)
+@click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
+def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: str | None, as_json: bool) -> None:
+    """Write what is known of BUNDLE to one page of HTML that opens offline.
+
+    With TEST, a table of interactions, everything is measured on it. Without, the page tells what was measured when the
+    bundle was trained.
+    """
+    import shortlist as sl
+    from shortlist.recommender.manifest import MANIFEST, decoded
+    from shortlist.report.facts import gathered
+    from shortlist.report.verdict import judged
+    from shortlist.report.write import saved
+
+    started = time.perf_counter()
+    recommender = sl.Recommender.load(bundle)
+    manifest = decoded(bundle / MANIFEST)
+    data = None
+    if test is not None:
+        catalogue = recommender.model.catalogue
+        data = sl.Dataset(
+            test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
+        )
+    facts = gathered(
+        recommender,
+        data,
+        name=bundle.resolve().name,
+        method=method,
+        baselines=None if baselines is None else [one.strip() for one in baselines.split(",") if one.strip()],
+        about={"Made": f"{manifest.created} by shortlist {manifest.library}"},
+    )
+    size = saved(facts, out)
+    verdict = judged(facts.measured, facts.findings)
+    say(f"wrote {out} ({size / 1e6:.2f} MB) in {time.perf_counter() - started:.1f} s; open it in a browser")
+    if as_json:
+        print_json({"report": str(out), "bytes": size, **verdict._asdict(), "findings": list(facts.findings)})
+    else:
+        click.echo(f"{verdict.headline}. {verdict.reason}")
+        for finding in facts.findings:
+            click.echo(f"warning: {finding['name'].replace('_', ' ')}: {finding['message']}.")

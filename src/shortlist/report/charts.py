@@ -1,0 +1,298 @@
+"""Vega-Lite specifications of the report's charts; colours and fonts are the page's, which knows light from dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shortlist.report.facts import Map
+
+__all__ = ["at_k_chart", "baseline_chart", "bias_chart", "epoch_chart", "loss_chart", "map_chart", "segment_chart"]
+
+Spec = dict[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+SHARE = ".1%"
+SEEN = {"seen_out": "left out", "seen_in": "left in"}
+METRICS = {"top": "top-k accuracy", "recall": "recall", "ndcg": "NDCG"}
+BIAS = {"training": "training interactions", "recommended": "recommendations", "held_out": "held-out choices"}
+
+
+def loss_chart(training: Rows) -> Spec:
+    """Loss and chance by epoch."""
+    rows = [
+        {"epoch": row["epoch"], "series": series, "nats": row[key]}
+        for row in training
+        for series, key in (("loss", "loss"), ("chance", "chance"))
+    ]
+    return _spec(
+        "Training loss beside chance, by epoch",
+        rows,
+        mark={"type": "line", "point": True},
+        encoding={
+            "x": _epoch(rows),
+            "y": {"field": "nats", "type": "quantitative", "title": "nats per example", "scale": {"zero": False}},
+            "color": _colour("series", ["loss", "chance"]),
+            "strokeDash": {"field": "series", "type": "nominal", "sort": ["loss", "chance"], "title": None},
+            "tooltip": [
+                {"field": "epoch", "type": "ordinal"},
+                {"field": "series", "type": "nominal"},
+                {"field": "nats", "type": "quantitative", "format": ".4f"},
+            ],
+        },
+    )
+
+
+def epoch_chart(training: Rows, metrics: Sequence[str]) -> Spec:
+    """Validation metrics by epoch."""
+    rows = [
+        {"epoch": row["epoch"], "metric": _dashed(name), "value": row[name]}
+        for row in training
+        for name in metrics
+        if row.get(name) is not None
+    ]
+    return _spec(
+        "Validation metrics by epoch",
+        rows,
+        mark={"type": "line", "point": True},
+        encoding={
+            "x": _epoch(rows),
+            "y": _share("value", "share of held-out choices"),
+            "color": _colour("metric", [_dashed(name) for name in metrics]),
+            "tooltip": [
+                {"field": "epoch", "type": "ordinal"},
+                {"field": "metric", "type": "nominal"},
+                {"field": "value", "type": "quantitative", "format": SHARE},
+            ],
+        },
+    )
+
+
+def at_k_chart(rows: Rows) -> Spec:
+    """Metrics by k with intervals; rows as ``figures_at_k`` has them. The reader picks the metric, and seen items."""
+    scorers = list(dict.fromkeys(row["scorer"] for row in rows))
+    spec = _spec("Metrics by k, with 95% intervals", rows)
+    spec["params"] = _choices(rows)
+    spec["transform"] = _chosen()
+    x = {"field": "k", "type": "ordinal", "title": "k", "axis": {"labelAngle": 0}}
+    spec["layer"] = [
+        {
+            "mark": {"type": "area", "opacity": 0.18},
+            "encoding": {
+                "x": x,
+                "y": {"field": "low", "type": "quantitative"},
+                "y2": {"field": "high"},
+                "color": _colour("scorer", scorers),
+            },
+        },
+        {
+            "mark": {"type": "line", "point": True},
+            "encoding": {
+                "x": x,
+                "y": _share("value", "share"),
+                "color": _colour("scorer", scorers),
+                "tooltip": [{"field": "scorer", "type": "nominal"}, {"field": "k", "type": "ordinal"}, *_interval()],
+            },
+        },
+    ]
+    return spec
+
+
+def baseline_chart(rows: Rows, k: int) -> Spec:
+    """Model and baselines at one k, with intervals; rows as ``figures_at_k`` has them."""
+    rows = [row for row in rows if row["k"] == k]
+    scorers = list(dict.fromkeys(row["scorer"] for row in rows))
+    spec = _spec(f"Model against baselines at k = {k}, with 95% intervals", rows)
+    spec["height"] = 34 * len(scorers)
+    spec["params"] = _choices(rows)
+    spec["transform"] = _chosen()
+    y = {"field": "scorer", "type": "nominal", "title": None, "sort": {"field": "value", "order": "descending"}}
+    colour = {**_colour("scorer", scorers), "legend": None}
+    spec["layer"] = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {
+                "y": y,
+                "x": {"field": "low", "type": "quantitative"},
+                "x2": {"field": "high"},
+                "color": colour,
+            },
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 90},
+            "encoding": {
+                "y": y,
+                "x": {**_share("value", "share"), "scale": {"zero": True}},
+                "color": colour,
+                "tooltip": [{"field": "scorer", "type": "nominal"}, *_interval()],
+            },
+        },
+    ]
+    return spec
+
+
+def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
+    """One segment at a time, its groups with intervals for the model and the best baseline; the reader picks which."""
+    scorers = list(dict.fromkeys(row["scorer"] for row in rows))
+    spec = _spec("Accuracy by segment, with 95% intervals", rows)
+    heights = {
+        name: 16 * len({(row["group"], row["scorer"]) for row in rows if row["segment"] == name}) for name in names
+    }
+    spec["height"] = heights[names[0]]
+    spec["usermeta"] = {"heights": heights}  # by which the page changes the height when the reader picks a segment
+    spec["params"] = [
+        {"name": "segment", "value": names[0], "bind": {"input": "select", "options": list(names), "name": "segment "}}
+    ]
+    spec["transform"] = [{"filter": "datum.segment === segment"}]
+    y = {"field": "group", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 150}}
+    offset = {"field": "scorer", "type": "nominal", "sort": scorers}
+    spec["layer"] = [
+        {
+            "mark": {"type": "point", "filled": True, "size": 60},
+            "encoding": {
+                "y": y,
+                "yOffset": offset,
+                "x": {**_share("value", title), "scale": {"zero": True}},
+                "color": _colour("scorer", scorers),
+                "tooltip": [
+                    {"field": "group", "type": "nominal"},
+                    {"field": "scorer", "type": "nominal"},
+                    {"field": "pairs", "type": "quantitative", "format": ",", "title": "test pairs"},
+                    *_interval(),
+                ],
+            },
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {
+                "y": y,
+                "yOffset": offset,
+                "x": {"field": "low", "type": "quantitative"},
+                "x2": {"field": "high"},
+                "color": _colour("scorer", scorers),
+            },
+        },
+    ]
+    return spec
+
+
+def bias_chart(bias: Rows) -> Spec:
+    """Shares of training, recommendations and held-out choices by tenth of the catalogue."""
+    sources = [name for name in BIAS if name in bias[0]]
+    rows = [{"part": row["part"], "source": BIAS[name], "share": row[name]} for row in bias for name in sources]
+    order = [BIAS[name] for name in sources]
+    return _spec(
+        "Where training, recommendations and held-out choices fall, by popularity of the candidate",
+        rows,
+        mark="bar",
+        encoding={
+            "x": {
+                "field": "part",
+                "type": "ordinal",
+                "title": "tenths of the catalogue, most popular first",
+                "axis": {"labelAngle": 0},
+            },
+            "xOffset": {"field": "source", "type": "nominal", "sort": order},
+            "y": _share("share", "share"),
+            "color": _colour("source", order),
+            "tooltip": [
+                {"field": "part", "type": "ordinal", "title": "tenth"},
+                {"field": "source", "type": "nominal"},
+                {"field": "share", "type": "quantitative", "format": SHARE},
+            ],
+        },
+    )
+
+
+def map_chart(plot: Map) -> Spec:
+    """The catalogue's vectors in two dimensions; a click on the legend shows one group alone."""
+    place = {"type": "quantitative", "scale": {"zero": False}, "axis": None}
+    spec = _spec(
+        "The catalogue's embeddings in two dimensions",
+        plot.points,
+        mark={"type": "point", "filled": True},
+        encoding={
+            "x": {"field": "x", **place},
+            "y": {"field": "y", **place},
+            "color": _colour("group", plot.groups),
+            "size": {
+                "field": "count",
+                "type": "quantitative",
+                "scale": {"type": "sqrt", "range": [14, 160]},
+                "legend": None,
+            },
+            "opacity": {"condition": {"param": "group", "value": 0.8}, "value": 0.04},
+            "tooltip": [
+                {"field": "title", "type": "nominal"},
+                {"field": "groups", "type": "nominal", "title": plot.group_column or "group"},
+                {"field": "count", "type": "quantitative", "format": ",", "title": "training interactions"},
+            ],
+        },
+    )
+    spec["height"] = 460
+    spec["params"] = [
+        {"name": "group", "select": {"type": "point", "fields": ["group"]}, "bind": "legend"},
+        {
+            "name": "zoom",
+            "select": {
+                "type": "interval",
+                "zoom": "wheel![event.shiftKey]",
+                "translate": "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
+            },
+            "bind": "scales",
+        },
+    ]
+    return spec
+
+
+def _spec(description: str, rows: Rows, **parts: Any) -> Spec:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "description": description,
+        "width": "container",
+        "height": 260,
+        "data": {"values": list(rows)},
+        **parts,
+    }
+
+
+def _colour(field: str, domain: Sequence[str]) -> dict[str, Any]:
+    return {"field": field, "type": "nominal", "scale": {"domain": list(domain)}, "title": None}
+
+
+def _share(field: str, title: str) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", "title": title, "axis": {"format": "~%"}}
+
+
+def _epoch(rows: Rows) -> dict[str, Any]:
+    last = max(row["epoch"] for row in rows)
+    if last <= 20:
+        return {"field": "epoch", "type": "ordinal", "axis": {"labelAngle": 0}}
+    return {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}, "scale": {"zero": False}}
+
+
+def _interval() -> list[dict[str, Any]]:
+    return [
+        {"field": "value", "type": "quantitative", "format": SHARE},
+        {"field": "low", "type": "quantitative", "format": SHARE, "title": "95% from"},
+        {"field": "high", "type": "quantitative", "format": SHARE, "title": "to"},
+    ]
+
+
+def _choices(rows: Rows) -> list[dict[str, Any]]:
+    """Inputs to pick the metric and whether seen items are left out."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    seen = list(dict.fromkeys(row["seen"] for row in rows))
+    params = [("metric_is", metrics, "metric "), ("seen_is", seen, "seen items ")]
+    return [
+        {"name": name, "value": values[0], "bind": {"input": "select", "options": values, "name": label}}
+        for name, values, label in params
+    ]
+
+
+def _chosen() -> list[dict[str, Any]]:
+    return [{"filter": "datum.metric === metric_is && datum.seen === seen_is"}]
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

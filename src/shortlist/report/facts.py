@@ -1,0 +1,181 @@
+"""What a report tells, gathered from a recommender, its metadata and, where there is one, a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.evaluation import diagnose
+from shortlist.recommender import Recommender
+from shortlist.report.bias import by_popularity
+from shortlist.report.catalogue import Labels
+from shortlist.report.examples import Example, chosen_examples
+from shortlist.report.measured import headline_k, measure
+from shortlist.report.projection import projected
+
+__all__ = ["Facts", "Map", "gathered"]
+
+ASKED = 1_000
+POINTS = 4_000
+LANDMARKS = 30
+
+
+@dataclass(frozen=True)
+class Map:
+    """The catalogue in two dimensions. points: x, y, title, group, groups, count of each; groups: in order of size.
+
+    kept: the share of variance shown; total: how many candidates there are; group_column: what the colours mean.
+    neighbours: for the best known candidates their titles and those of the nearest in the full space.
+    """
+
+    points: list[dict[str, Any]]
+    groups: list[str]
+    kept: float | None
+    method: str
+    total: int
+    group_column: str | None
+    neighbours: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
+
+    source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    """
+
+    name: str
+    about: dict[str, str]
+    training: Sequence[Mapping[str, Any]]
+    measured: Mapping[str, Any] | None
+    source: str
+    findings: Sequence[Mapping[str, Any]]
+    bias: list[dict[str, Any]]
+    bias_k: int
+    bias_queries: int
+    map: Map
+    good: list[Example]
+    bad: list[Example]
+
+
+def gathered(
+    recommender: Recommender,
+    test: Dataset | None = None,
+    *,
+    name: str = "model",
+    method: str = "pca",
+    baselines: Sequence[str] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Facts:
+    """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
+    model, metadata, catalogue = recommender.model, recommender.metadata, recommender.model.catalogue
+    training = metadata.get("training", ())
+    measured = metadata.get("measured")
+    source = "kept from training"
+    if test is not None:
+        measured = measure(model, test, seen=recommender.seen, training=training, baselines=baselines)
+        source = f"measured for this report on {len(test):,} test interactions"
+    findings = (
+        [one.to_dict() for one in diagnose(model, training=training)] if measured is None else measured["findings"]
+    )
+    k = headline_k(len(catalogue.candidates)) if measured is None else measured["k"]
+    labels = Labels(catalogue.candidates, catalogue.candidate)
+    listed, asked = _listed(recommender, k)
+    held_out = None if measured is None else measured["held_out"]
+    good, bad = ([], []) if held_out is None else chosen_examples(recommender, labels, held_out, k)
+    return Facts(
+        name=name,
+        about=_about(recommender, about or {}),
+        training=training,
+        measured=measured,
+        source=source,
+        findings=findings,
+        bias=by_popularity(catalogue.counts, listed, None if held_out is None else _chosen(recommender, held_out)),
+        bias_k=k,
+        bias_queries=asked,
+        map=_map(recommender, labels, method),
+        good=good,
+        bad=bad,
+    )
+
+
+def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]:
+    catalogue = recommender.model.catalogue
+    recipe = recommender.metadata.get("recipe")
+    facts = {
+        "Candidates": f"{len(catalogue.candidates):,} ({catalogue.candidate})",
+        "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} of them in training",
+        "Training interactions": f"{int(catalogue.counts.sum()):,}",
+        "Query tower reads": ", ".join(recommender.model.query.columns),
+        "Candidate tower reads": ", ".join(recommender.model.candidate.columns),
+        "Dimensions": f"{recommender.model.dim}",
+        "Index": f"{type(recommender.index).__name__}: {recommender.reason}",
+        "Fingerprint": recommender.fingerprint[:16],
+    }
+    if recipe:
+        for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
+            values = recipe.get(section)
+            if values:
+                facts[f"Recipe: {section}"] = ", ".join(
+                    f"{key} {value}" for key, value in values.items() if value != []
+                )
+    return {**about, **facts}
+
+
+def _listed(recommender: Recommender, k: int) -> tuple[NDArray[np.int64], int]:
+    """In how many top lists each candidate is, int64 ``[candidates]``, and how many queries were asked."""
+    ids = recommender.candidate_ids
+    known = np.flatnonzero(recommender.model.catalogue.known)
+    asked = known[np.linspace(0, len(known) - 1, min(len(known), ASKED)).astype(np.int64)]
+    answers = recommender.recommend(recommender.query_ids.gather(asked).to_list(), k=k).to_frame()
+    return _times(answers[recommender.model.catalogue.candidate], ids), len(asked)
+
+
+def _chosen(recommender: Recommender, held_out: Mapping[str, Any]) -> NDArray[np.int64]:
+    ids = recommender.candidate_ids
+    flat = [one for chosen in held_out["candidates"] for one in chosen]
+    return _times(pl.Series(flat, dtype=ids.dtype), ids)
+
+
+def _times(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
+    """How often each of ``ids`` is among ``values``; values beyond them are passed over."""
+    counts = values.rename("id").to_frame().group_by("id").len()
+    found = ids.rename("id").to_frame().join(counts, on="id", how="left", maintain_order="left")["len"]
+    return np.asarray(found.fill_null(0), np.int64)
+
+
+def _map(recommender: Recommender, labels: Labels, method: str) -> Map:
+    catalogue = recommender.model.catalogue
+    popular = np.argsort(-catalogue.counts, kind="stable")
+    shown = np.sort(popular[:POINTS])
+    vectors = recommender.model.candidate_vectors(catalogue.candidates[shown])
+    projection = projected(vectors, method)
+    groups, order = labels.coloured()
+    points = [
+        {
+            "x": round(float(x), 3),
+            "y": round(float(y), 3),
+            "title": labels.titles[row],
+            "group": groups[row],
+            "groups": labels.all_groups(row),
+            "count": int(catalogue.counts[row]),
+        }
+        for row, (x, y) in zip(shown.tolist(), projection.places, strict=True)
+    ]
+    landmarks = popular[:LANDMARKS]
+    ids = recommender.candidate_ids.gather(landmarks).to_list()
+    row_of = {one: row for row, one in enumerate(recommender.candidate_ids.to_list())}
+    near = recommender.similar(ids, k=3) if len(catalogue.candidates) > 1 else []
+    neighbours = [
+        (labels.titles[row], [labels.titles[row_of[one]] for one in answer.ids])
+        for row, answer in zip(landmarks.tolist(), near, strict=False)
+    ]
+    return Map(
+        points, order, projection.kept, projection.method, len(catalogue.candidates), labels.group_column, neighbours
+    )

@@ -1,0 +1,75 @@
+"""An evaluation's figures as flat rows, for charts and for the tables under them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shortlist.report.charts import METRICS, SEEN
+from shortlist.report.verdict import SCORERS
+
+__all__ = ["figures_at_k", "scorers_of", "segment_rows"]
+
+BUILT_IN = {
+    "query_history": "interactions of the query in training",
+    "candidate_popularity": "popularity of the candidate",
+    "head_tail": "head and tail of the catalogue",
+    "warm_cold": "known and new",
+}
+
+
+def scorers_of(measured: Mapping[str, Any]) -> list[str]:
+    """The scorers that were measured, the model first."""
+    return [name for name in SCORERS if name in measured["evaluation"]]
+
+
+def figures_at_k(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per scorer, seen items left out or in, metric and k: value, low, high."""
+    evaluation = measured["evaluation"]
+    rows = []
+    for metric, title in METRICS.items():
+        for seen, seen_title in SEEN.items():
+            for scorer in scorers_of(measured):
+                figures = evaluation[scorer].get(seen, {})
+                for name, value in figures.items():
+                    found = re.fullmatch(rf"{metric}_(\d+)", name)
+                    if found is None or value is None:
+                        continue
+                    low, high = evaluation["intervals"].get(scorer, {}).get(seen, {}).get(name, (None, None))
+                    rows.append(
+                        {
+                            "scorer": SCORERS[scorer],
+                            "seen": seen_title,
+                            "metric": title,
+                            "k": int(found.group(1)),
+                            "value": value,
+                            "low": low,
+                            "high": high,
+                        }
+                    )
+    return rows
+
+
+def segment_rows(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per segment, group and scorer (the model, the best baseline): value, low, high, pairs, queries."""
+    name = f"top_{measured['k']}"
+    rows = []
+    for segment in measured["segments"]:
+        value = segment["figures"].get(name)
+        if value is None:
+            continue
+        low, high = segment["intervals"].get(name, (None, None))
+        rows.append(
+            {
+                "segment": BUILT_IN.get(segment["name"], segment["name"]),
+                "group": segment["group"],
+                "scorer": SCORERS[segment["scorer"]],
+                "pairs": segment["pairs"],
+                "queries": segment["queries"],
+                "value": value,
+                "low": low,
+                "high": high,
+            }
+        )
+    return rows

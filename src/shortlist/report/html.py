@@ -1,0 +1,72 @@
+"""Small pieces of HTML; every text is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["as_json", "escaped", "interval", "listed", "share", "table"]
+
+
+def escaped(text: object) -> str:
+    """Text as HTML."""
+    return html.escape(str(text))
+
+
+def as_json(value: Any) -> str:
+    """JSON for inside a script element: nothing in it can end the element or open another. NaN becomes null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), default=str)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str = "The figures") -> str:
+    """A table that folds away under ``summary``; the first column is each row's head, numbers stand to the right."""
+    head = "".join(f'<th scope="col">{escaped(one)}</th>' for one in heads)
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    return (
+        f"<details><summary>{escaped(summary)}</summary>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(caption)}">'
+        f"<table><caption>{escaped(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        "</div></details>"
+    )
+
+
+def listed(items: Iterable[str], kind: str = "ul") -> str:
+    """A list of HTML items."""
+    return f"<{kind}>{''.join(f'<li>{item}</li>' for item in items)}</{kind}>"
+
+
+def share(value: float | None) -> str:
+    """A share in percent."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.1%}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A share with its 95% interval."""
+    known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
+    return f"{share(value)} ({low:.1%} to {high:.1%})" if known else share(value)
+
+
+def _cells(row: Sequence[object]) -> str:
+    first, *rest = row
+    cells = "".join(
+        f'<td class="number">{escaped(one)}</td>' if _numeric(one) else f"<td>{escaped(one)}</td>" for one in rest
+    )
+    return f'<th scope="row">{escaped(first)}</th>{cells}'
+
+
+def _numeric(value: object) -> bool:
+    return isinstance(value, (int, float)) or str(value)[:1].isdigit() or str(value)[:1] in "+-–−"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value

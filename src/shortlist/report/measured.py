@@ -1,0 +1,144 @@
+"""What there is to know of a model's quality on held-out data, measured once, as plain values that a bundle can keep."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shortlist.data import Dataset
+from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
+from shortlist.evaluation.segments import BUILT_IN
+from shortlist.model import TwoTower
+
+__all__ = ["AT_K", "KS", "affordable_baselines", "headline_k", "measure"]
+
+KS = (1, 5, 10, 20, 50, 100)
+AT_K = ("top", "recall", "ndcg")
+OF_LISTS = ("coverage", "gini", "popularity", "novelty", "diversity")
+SMALL_CATALOGUE = 5_000
+SMALL_TRAINING = 2_000_000
+SMALL_TEST = 300_000
+FEW_VALUES = 40
+SEGMENT_COLUMNS = 5
+EXAMPLE_QUERIES = 200
+
+
+def measure(
+    model: TwoTower,
+    test: Dataset,
+    *,
+    seen: Dataset | None = None,
+    training: Iterable[Mapping[str, Any]] = (),
+    baselines: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Everything a report says of ``model`` on ``test``, as JSON values.
+
+    evaluation: figures and intervals of model and baselines, as ``Evaluation.to_dict`` has them. k: the cut-off to judge
+    by. segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out. comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found.
+    held_out: the choices of up to 200 test queries, evenly spread, for examples: query ids, and a list of candidate ids
+    for each.
+
+    baselines: names from ``BASELINES``; by default those that take seconds at this size. Above 300,000 test pairs there
+    are no segments. Raises as ``evaluate`` does.
+    """
+    k = headline_k(len(test.candidates))
+    chosen = affordable_baselines(seen, len(model.catalogue.candidates)) if baselines is None else baselines
+    evaluation = evaluate(
+        model,
+        test,
+        seen=seen,
+        ks=sorted({*KS, k}),
+        metrics=(*AT_K, *OF_LISTS),
+        baselines=chosen,
+        intervals=True,
+    )
+    return {
+        "k": k,
+        "evaluation": evaluation.to_dict(),
+        "segments": _segments(model, test, seen, k, _best(evaluation, k)) if len(test) <= SMALL_TEST else [],
+        "comparisons": _comparisons(evaluation, k),
+        "findings": [finding.to_dict() for finding in diagnose(model, test, training=training)],
+        "held_out": _held_out(test),
+    }
+
+
+def headline_k(candidates: int) -> int:
+    """The cut-off to judge by: 10, or a tenth of a smaller catalogue."""
+    return max(1, min(10, candidates // 10))
+
+
+def affordable_baselines(seen: Dataset | None, candidates: int) -> list[str]:
+    """Baselines that need no more than seconds for a catalogue and training data of this size."""
+    names = ["popularity"]
+    if seen is None or len(seen) > SMALL_TRAINING:
+        return names
+    if seen.timestamp is not None:
+        names.append("recent")
+    if candidates <= SMALL_CATALOGUE:
+        names += ["cooccurrence", "ease"]
+    if importlib.util.find_spec("implicit") is not None:
+        names.append("ials")
+    return names
+
+
+def _best(evaluation: Evaluation, k: int) -> str | None:
+    """The baseline with the highest accuracy at ``k``; None where there is none."""
+    seen = _judged_by(evaluation)
+    others = [scorer for scorer in evaluation.figures if scorer not in ("model", "index")]
+    return max(others, key=lambda scorer: evaluation.figures[scorer][seen][f"top_{k}"], default=None)
+
+
+def _judged_by(evaluation: Evaluation) -> str:
+    return "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
+
+
+def _segments(model: TwoTower, test: Dataset, seen: Dataset | None, k: int, best: str | None) -> list[dict[str, Any]]:
+    """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
+    columns = []
+    for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
+        columns += [name for name in table.columns if name != key and _few_groups(table[name])]
+    names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
+    baselines = () if best is None else (best,)
+    evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)
+    judged_by = _judged_by(evaluation)
+    return [segment.to_dict() for segment in evaluation.segments if segment.seen == judged_by]
+
+
+def _few_groups(values: pl.Series) -> bool:
+    dtype = values.dtype
+    if isinstance(dtype, (pl.List, pl.Array)):
+        values = values.explode().drop_nulls()
+        dtype = values.dtype
+    if dtype.is_numeric() and not dtype.is_integer():
+        return True
+    if dtype.is_integer():
+        return values.n_unique() < max(FEW_VALUES, len(values) // 10)
+    return dtype in (pl.String, pl.Boolean, pl.Categorical) and 1 < values.n_unique() <= FEW_VALUES
+
+
+def _comparisons(evaluation: Evaluation, k: int) -> list[dict[str, Any]]:
+    rows = []
+    for scorer in evaluation.figures:
+        if scorer == "model":
+            continue
+        one = compare(evaluation, evaluation, f"top_{k}", scorers=(scorer, "model"), resamples=2000)
+        rows.append({**one._asdict(), "interval": list(one.interval), "scorer": scorer, "real": one.real})
+    return rows
+
+
+def _held_out(test: Dataset) -> dict[str, Any]:
+    asked = np.unique(test.query_rows)
+    chosen = asked[np.linspace(0, len(asked) - 1, min(len(asked), EXAMPLE_QUERIES)).astype(np.int64)]
+    queries = test.queries[test.query].gather(chosen).to_list()
+    order = np.argsort(test.query_rows, kind="stable")
+    rows = test.query_rows[order]
+    ids = test.candidates[test.candidate]
+    candidates = []
+    for row in chosen.tolist():
+        first, last = np.searchsorted(rows, [row, row + 1])
+        candidates.append(ids.gather(np.unique(test.candidate_rows[order[first:last]])).to_list())
+    return {"queries": queries, "candidates": candidates}

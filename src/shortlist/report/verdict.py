@@ -1,0 +1,95 @@
+"""The report's first word: is the model worth having?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["SCORERS", "Verdict", "judged", "seen_of", "spoken"]
+
+SCORERS = {
+    "model": "this model",
+    "index": "this model through its index",
+    "popularity": "popularity",
+    "recent": "recent popularity",
+    "cooccurrence": "item co-occurrence",
+    "ease": "EASE",
+    "ials": "iALS",
+}
+FATAL = {
+    "collapsed": "The model has collapsed",
+    "loss_at_chance": "The model has learned nothing",
+}
+
+
+class Verdict(NamedTuple):
+    """level: "good", "mixed", "bad" or "unknown"; headline: a few words; reason: one or two sentences."""
+
+    level: str
+    headline: str
+    reason: str
+
+
+def judged(measured: Mapping[str, Any] | None, findings: Sequence[Mapping[str, Any]]) -> Verdict:
+    """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper."""
+    for finding in findings:
+        if finding["name"] in FATAL:
+            return Verdict("bad", FATAL[finding["name"]], f"{finding['message'].capitalize()}.")
+    if measured is None:
+        reason = "No interactions were held out when this model was trained, so nothing can be said of its quality."
+        return Verdict("unknown", "Not measured", reason)
+    behind: list[str] = []
+    ahead: list[str] = []
+    level: list[str] = []
+    for one in measured["comparisons"]:
+        if one["scorer"] == "index":
+            continue
+        group = level if not one["real"] else ahead if one["difference"] > 0 else behind
+        group.append(one["scorer"])
+    reason = _figures(measured)
+    if "popularity" in behind:
+        return Verdict("bad", "Behind plain popularity", reason)
+    if behind:
+        lead = f"Ahead of {spoken(ahead)}, behind {spoken(behind)}" if ahead else f"Behind {spoken(behind)}"
+        return Verdict("mixed", lead, reason)
+    if level:
+        lead = f"Ahead of {spoken(ahead)}, level with {spoken(level)}" if ahead else f"No better than {spoken(level)}"
+        return Verdict("mixed", lead, reason)
+    if ahead:
+        lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
+        return Verdict("good", lead, reason)
+    return Verdict("unknown", "Compared with nothing", reason)
+
+
+def seen_of(measured: Mapping[str, Any]) -> str:
+    """The half of the figures to judge by: seen items left out, where that was measured."""
+    return "seen_out" if "seen_out" in measured["evaluation"]["model"] else "seen_in"
+
+
+def spoken(scorers: Sequence[str]) -> str:
+    """Names of scorers as a person would list them."""
+    names = [SCORERS.get(name, name) for name in scorers]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _figures(measured: Mapping[str, Any]) -> str:
+    seen, k = seen_of(measured), measured["k"]
+    name = f"top_{k}"
+    figure = measured["evaluation"]["model"][seen][name]
+    low, high = measured["evaluation"]["intervals"]["model"][seen][name]
+    others = [
+        f"{SCORERS.get(scorer, scorer)} {by_seen[seen][name]:.1%}"
+        for scorer, by_seen in _scorers(measured).items()
+        if scorer != "model"
+    ]
+    left_out = ", what the query had chosen before left out" if seen == "seen_out" else ""
+    best = f" Beside it: {', '.join(others)}." if others else ""
+    places = f"among the first {k}" if k > 1 else "in the first place"
+    return (
+        f"Of the held-out choices, {figure:.1%} are {places} of {measured['evaluation']['candidates']:,} "
+        f"candidates{left_out} (95% interval {low:.1%} to {high:.1%}).{best}"
+    )
+
+
+def _scorers(measured: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: measured["evaluation"][name] for name in SCORERS if name in measured["evaluation"]}

@@ -1,0 +1,70 @@
+"""From a recommender to a page on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError
+from shortlist.recommender import Recommender
+from shortlist.report.facts import Facts, gathered
+from shortlist.report.page import page
+
+__all__ = ["render", "saved", "write"]
+
+
+def render(
+    recommender: Recommender,
+    test: Dataset | None = None,
+    *,
+    name: str = "model",
+    method: str = "pca",
+    baselines: Sequence[str] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> str:
+    """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, nothing to fetch.
+
+    test: interactions to measure on; without them the page tells what was kept when the model was trained. name: what
+    to call the model. method: "pca" or "pacmap", for the map of the catalogue. baselines: names from ``BASELINES``; by
+    default those that take seconds. about: more lines for the table about the model.
+
+    Raises as ``evaluate`` does; ConfigError for another method, MissingExtraError where its package is missing.
+    """
+    return page(gathered(recommender, test, name=name, method=method, baselines=baselines, about=about))
+
+
+def write(
+    recommender: Recommender,
+    path: str | Path,
+    test: Dataset | None = None,
+    *,
+    name: str = "model",
+    method: str = "pca",
+    baselines: Sequence[str] | None = None,
+) -> int:
+    """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
+    return saved(gathered(recommender, test, name=name, method=method, baselines=baselines), Path(path))
+
+
+def saved(facts: Facts, path: Path) -> int:
+    """The page of ``facts`` in the file ``path``, which is there whole or not at all; returns its size in bytes."""
+    content = page(facts).encode()
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
+            hint="choose a folder that is there and can be written to: -o report.html",
+        ) from error
+    return len(content)
