@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make bench`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make docs`, `make bench`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -18,6 +18,12 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(MAKE) --no-print-directory docs
+
+# The site, into site/; needs Python 3.11.
+docs: $(INSTALLED)
+	$(BIN)/python docs/docstrings.py
+	$(BIN)/zensical build --clean --strict
 
 # More than an hour on two cores; peers are installed in environments of their own (about 3 GB).
 bench: $(INSTALLED)
@@ -35,5 +41,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""The documentation's code runs, its translations show the same code, its tables name what exists."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import shortlist as sl
+
+DOCS = Path(__file__).parents[2] / "docs"
+TRANSLATED = ("index.md", "tutorial.md")
+
+TFRS = (
+    "tfrs.Model", "tfrs.tasks.Retrieval", "tfrs.tasks.Ranking", "tfrs.metrics.Factorized", "tfrs.metrics.FactorizedTopK",
+    "tfrs.layers.factorized_top_k.TopK", "tfrs.layers.factorized_top_k.BruteForce",
+    "tfrs.layers.factorized_top_k.Streaming", "tfrs.layers.factorized_top_k.ScaNN", "tfrs.layers.blocks.MLP",
+    "tfrs.layers.embedding.TPUEmbedding", "tfrs.layers.feature_interaction.Cross",
+    "tfrs.layers.feature_interaction.DotInteraction", "tfrs.layers.feature_interaction.MultiLayerDCN",
+    "tfrs.layers.feature_multiplexing.UnifiedEmbedding", "tfrs.layers.loss.HardNegativeMining",
+    "tfrs.layers.loss.RemoveAccidentalHits", "tfrs.layers.loss.SamplingProbablityCorrection",
+    "tfrs.experimental.models.Ranking", "tfrs.experimental.optimizers.ClippyAdagrad",
+)  # fmt: skip
+
+
+def code(page: str) -> str:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "page", [str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md")) if page.parent.name != "ko"]
+)
+def test_code_runs(page: str, tmp_path: Path) -> None:
+    program = code(page)
+    if not program:
+        pytest.skip("the page has no code to run")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", TRANSLATED)
+def test_a_translation_shows_the_same_code(page: str) -> None:
+    assert code(f"ko/{page}") == code(page)
+
+
+def test_migration_names_every_class_of_the_other_side() -> None:
+    page = (DOCS / "migration.md").read_text(encoding="utf-8")
+    assert [name for name in TFRS if name not in page] == []
+
+
+def calls() -> list[ast.Call]:
+    """Every call of a public name in the migration tables' second column."""
+    rows = re.findall(r"^\|(.*?)\|(.*?)\|$", (DOCS / "migration.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    spans = [span for _, ours in rows for span in re.findall(r"`([^`]*\bsl\.[^`]*)`", ours)]
+    trees = [ast.parse(span, mode="eval") for span in spans]
+    found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call for call in found if re.fullmatch(r"sl(\.\w+)+", ast.unparse(call.func))]
+
+
+def test_migration_calls_what_exists() -> None:
+    found = calls()
+    assert len(found) > 30
+    for call in found:
+        name = ast.unparse(call.func)
+        target = eval(name, {"sl": sl})
+        accepted = inspect.signature(target).parameters
+        assert {keyword.arg for keyword in call.keywords} <= set(accepted), name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            made = target == "reference.md"  # by `make docs`
+            assert made or (page.parent / target).exists(), f"{page.name} → {target}"
