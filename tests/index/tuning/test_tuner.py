@@ -50,7 +50,8 @@ def test_the_promise_holds_on_queries_that_nobody_has_seen(tuning) -> None:
     held = tuning.chosen.recalls[10]
     assert held.lower >= 0.9
     assert set(tuning.chosen.recalls) == {10, 100}
-    assert held.least <= held.worst_1 <= held.worst_5 <= held.mean
+    assert 0 < held.least <= held.worst_1 + 1e-9
+    assert held.worst_1 <= held.worst_5 + 1e-9 <= held.mean + 1e-9
     assert (tuning.tune_queries, tuning.held_out_queries) == (120, 120)
 
 
