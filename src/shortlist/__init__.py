@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
-    from shortlist.train import SGD, Adagrad, Adam, AdamW, TrainingHistory, fit, recipes
+    from shortlist.train import SGD, Adagrad, Adam, AdamW, MLflow, TensorBoard, TrainingHistory, fit, recipes
 
 __all__ = [
     "SGD",
@@ -72,6 +72,7 @@ __all__ = [
     "Finding",
     "Hashing",
     "IntegerLookup",
+    "MLflow",
     "MissingExtraError",
     "MultiCategory",
     "Normalization",
@@ -84,6 +85,7 @@ __all__ = [
     "ShortlistWarning",
     "Split",
     "StringLookup",
+    "TensorBoard",
     "Text",
     "Timestamp",
     "Tower",

@@ -47,7 +47,7 @@ _NAMES = {
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
-    "train": ("SGD", "Adagrad", "Adam", "AdamW", "TrainingHistory", "fit", "recipes"),
+    "train": ("SGD", "Adagrad", "Adam", "AdamW", "MLflow", "TensorBoard", "TrainingHistory", "fit", "recipes"),
 }
 
 ROOMS = {name: room for room, names in _NAMES.items() for name in names}

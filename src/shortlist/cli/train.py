@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from shortlist.cli.console import epoch_printer, print_json, progress, say
 from shortlist.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from shortlist.train import MLflow, TensorBoard
 
 __all__ = ["command"]
 
@@ -32,6 +36,8 @@ __all__ = ["command"]
 )
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write live curves to FOLDER.")
+@click.option("--mlflow", metavar="EXPERIMENT", help="Log live curves to an MLflow experiment.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -48,6 +54,8 @@ def command(
     changes: tuple[str, ...],
     index_name: str,
     device: str,
+    tensorboard: Path | None,
+    mlflow: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -58,6 +66,7 @@ def command(
     import shortlist as sl
     from shortlist.cli.indexes import index_named
     from shortlist.report import measure
+    from shortlist.train.callbacks import together
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
@@ -77,9 +86,19 @@ def command(
         say(
             f"held out {len(held_out):,} interactions ({'the latest' if timestamp else 'at random'}), {len(data):,} to train on"
         )
-    with progress("training") as bar:
+    with ExitStack() as stack:
+        logs: list[TensorBoard | MLflow] = []
+        if tensorboard is not None:
+            logs.append(stack.enter_context(sl.TensorBoard(tensorboard)))
+        if mlflow is not None:
+            logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
+        bar = stack.enter_context(progress("training"))
         model, history = plan.train(
-            data, validation=held_out, device=device, on_epoch=epoch_printer(plan.fit.epochs), on_batch=bar
+            data,
+            validation=held_out,
+            device=device,
+            on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
+            on_batch=together(bar, *(log.on_batch for log in logs)),
         )
     result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
     if held_out is not None:

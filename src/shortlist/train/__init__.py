@@ -1,8 +1,21 @@
-"""Training: fit, optimizers, history."""
+"""Training: fit, optimizers, history, callbacks."""
 
 from shortlist.train import recipes
+from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.fit import fit
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Epoch", "Optimizer", "TrainingHistory", "fit", "recipes"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Epoch",
+    "MLflow",
+    "Optimizer",
+    "TensorBoard",
+    "TrainingHistory",
+    "fit",
+    "recipes",
+]

@@ -1,0 +1,180 @@
+"""Live curves of a training run, for TensorBoard and MLflow, through ``fit``'s hooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from shortlist.errors import MissingExtraError, ShortlistError
+from shortlist.train.history import Epoch
+
+__all__ = ["MLflow", "TensorBoard", "scalars", "together"]
+
+
+def scalars(epoch: Epoch) -> dict[str, float]:
+    """An epoch's figures by the names they have in both tools: ``train/loss``, ``validation/top_10``, …"""
+    train = {"loss": epoch.loss, "chance": epoch.chance, "examples_per_second": epoch.examples_per_second}
+    if epoch.temperature is not None:
+        train["temperature"] = epoch.temperature
+    return {f"train/{name}": float(value) for name, value in train.items()} | {
+        f"validation/{name}": float(value) for name, value in epoch.metrics.items()
+    }
+
+
+def together(*hooks: Callable[..., None] | None) -> Callable[..., None]:
+    """One hook that calls each of ``hooks`` in turn; None among them is passed over.
+
+    sl.fit(model, train, on_epoch=together(print, board.on_epoch))
+    """
+    called = [hook for hook in hooks if hook is not None]
+
+    def call(*arguments: Any) -> None:
+        for hook in called:
+            hook(*arguments)
+
+    return call
+
+
+class TensorBoard:
+    """Writes a run's curves to ``folder`` while it trains; ``tensorboard --logdir`` shows them.
+
+    ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once in
+    ``every`` seconds. Raises MissingExtraError without the package.
+
+        with TensorBoard("runs/first") as board:
+            sl.fit(model, train, on_epoch=board.on_epoch, on_batch=board.on_batch)
+    """
+
+    def __init__(self, folder: str | Path, *, every: float = 2.0) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as missing:
+            if missing.name is not None and missing.name.partition(".")[0] == "torch":
+                raise
+            raise MissingExtraError("tensorboard", "tensorboard", "TensorBoard") from missing
+        self._writer: Any = SummaryWriter(str(folder))
+        self._speed = _Speed(every)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """For ``fit(on_epoch=…)``."""
+        for name, value in scalars(epoch).items():
+            self._writer.add_scalar(name, value, epoch.number)
+        self._writer.flush()
+
+    def on_batch(self, done: int, total: int) -> None:
+        """For ``fit(on_batch=…)``."""
+        speed = self._speed.after(done)
+        if speed is not None:
+            self._writer.add_scalar("batch/examples_per_second", speed, done)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class MLflow:
+    """Logs a run's curves to an MLflow experiment while it trains, as a run of its own.
+
+    experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
+    names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
+    (``MLFLOW_TRACKING_URI``). ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At the end the run is FINISHED, or
+    FAILED where training raised.
+
+    Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.
+
+        with MLflow("films", parameters=recipe.to_dict()) as log:
+            sl.fit(model, train, on_epoch=log.on_epoch)
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        *,
+        run: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        uri: str | None = None,
+        every: float = 10.0,
+    ) -> None:
+        try:
+            from mlflow.entities import Metric, Param
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient
+        except ModuleNotFoundError as missing:
+            raise MissingExtraError("mlflow", "mlflow", "MLflow") from missing
+        self._metric = Metric
+        self._speed = _Speed(every)
+        try:
+            self._client = MlflowClient(tracking_uri=uri)
+            known = self._client.get_experiment_by_name(experiment)
+            number = self._client.create_experiment(experiment) if known is None else known.experiment_id
+            self.run_id: str = self._client.create_run(number, run_name=run).info.run_id
+            given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
+            self._client.log_batch(self.run_id, params=given)
+        except MlflowException as refusal:
+            raise ShortlistError(
+                f"MLflow refused: {refusal}", hint="set MLFLOW_TRACKING_URI, or give uri="
+            ) from refusal
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """For ``fit(on_epoch=…)``."""
+        self._log(scalars(epoch), epoch.number)
+
+    def on_batch(self, done: int, total: int) -> None:
+        """For ``fit(on_batch=…)``."""
+        speed = self._speed.after(done)
+        if speed is not None:
+            self._log({"batch/examples_per_second": speed}, done)
+
+    def close(self, failed: bool = False) -> None:
+        """End the run."""
+        self._client.set_terminated(self.run_id, status="FAILED" if failed else "FINISHED")
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            self.run_id, metrics=[self._metric(name, value, now, step) for name, value in values.items()]
+        )
+
+    def __enter__(self) -> MLflow:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close(failed=kind is not None)
+
+
+class _Speed:
+    """Examples per second since the last answer, at most one answer in ``every`` seconds."""
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self._since = time.perf_counter()
+        self._done = 0
+
+    def after(self, done: int) -> float | None:
+        now = time.perf_counter()
+        seconds = now - self._since
+        if seconds < self.every or done <= self._done:
+            return None
+        speed = (done - self._done) / max(seconds, 1e-9)
+        self._since, self._done = now, done
+        return speed
+
+
+def _dotted(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """Nested mappings as one list: ``{"fit": {"seed": 1}}`` is ``fit.seed``."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _dotted(value, f"{before}{name}.")
+        else:
+            flat.append((f"{before}{name}", value))
+    return flat
