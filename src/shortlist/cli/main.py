@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
+    "doctor": "Print versions, devices, and which indexes and extras can be used here.",
     "tune": "Give a bundle the fastest index that keeps a promised recall.",
 }
 
