@@ -48,12 +48,12 @@ class ApproximateIndex(LiveIndex):
     """An index that looks at some of the candidates.
 
     A kind gives ``_probe``, ``_rerank``, the number of candidates it re-ranks when no filter is set, and
-    ``_ranks``: whether the order of what ``_probe`` returns is exact. ``_at_search`` names the settings that a built
+    ``_ranks``: whether the order of what ``_probe`` returns is exact. ``at_search`` names the settings that a built
     index can change; ``recall`` and ``k`` among the settings are the promise that ``build`` keeps.
     """
 
     _ranks: ClassVar[bool] = True
-    _at_search: ClassVar[tuple[str, ...]] = ()
+    at_search: ClassVar[tuple[str, ...]] = ()
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings (see :class:`~shortlist.index.contract.Index`).
@@ -73,10 +73,10 @@ class ApproximateIndex(LiveIndex):
             ConfigError: an option that takes a build.
         """
         for name in options:
-            if name not in self._at_search:
+            if name not in self.at_search:
                 raise ConfigError(
                     f"{type(self).__name__}'s {name} cannot be changed without a build.",
-                    hint=did_you_mean(name, self._at_search),
+                    hint=did_you_mean(name, self.at_search),
                 )
         return self.with_settings(**options)
 

@@ -210,6 +210,11 @@ class LiveIndex(ABC):
     # Looking.
 
     @property
+    def built(self) -> bool:
+        """Whether this is an index, rather than the settings of one."""
+        return self._snapshot is not None
+
+    @property
     def size(self) -> int:
         """Candidates that can be found."""
         return self._now().size

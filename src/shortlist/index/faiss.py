@@ -75,7 +75,7 @@ class Faiss(ApproximateIndex):
 
     kind: ClassVar[str] = "faiss"
     _ranks: ClassVar[bool] = False
-    _at_search: ClassVar[tuple[str, ...]] = ("search_effort", "lists_to_search", "reorder")
+    at_search: ClassVar[tuple[str, ...]] = ("search_effort", "lists_to_search", "reorder")
 
     def __init__(
         self,

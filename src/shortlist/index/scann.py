@@ -113,7 +113,7 @@ class ScaNN(ApproximateIndex):
     """
 
     kind: ClassVar[str] = "scann"
-    _at_search: ClassVar[tuple[str, ...]] = ("leaves_to_search", "reorder")
+    at_search: ClassVar[tuple[str, ...]] = ("leaves_to_search", "reorder")
 
     def __init__(
         self,

@@ -81,6 +81,8 @@ def builds(name: str, n: int, template: ApproximateIndex | None) -> list[Approxi
     tries = _tries(name, n)
     if template is None:
         return [ScaNN(**one) if name == "scann" else Faiss(**one) for one in tries]  # type: ignore[arg-type]
+    if template.built:
+        return [template]
     given = template.settings()
     distinct = {json.dumps(kept): kept for one in tries if (kept := {k: v for k, v in one.items() if given[k] is None})}
     return [template.with_settings(**one) for one in distinct.values()] or [template]

@@ -61,7 +61,8 @@ def tune(
             is no less, on the half that settings were chosen by and on the half that was held out.
         k: of the promise; all candidates where there are fewer.
         backends: "exact", "scann", "faiss" (or of it "ivfpq", "hnsw"); by default all that can run here.
-        template: settings that stay as they are wherever they are given; its backend alone is tuned.
+        template: settings that stay as they are wherever they are given; its backend alone is tuned. Of an index that
+            is built over ``vectors`` only the settings at search are tuned, afresh.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
         sample: at most so many of the queries are used.
         seconds: no further build is begun after so long, or where it would end after it; the first always is.
@@ -79,9 +80,11 @@ def tune(
     asked, _ = check_vectors(queries, "queries", array.shape[1])
     started = time.perf_counter()
     exact = BruteForce().build(array, ids)
-    trial = _Trial.of(exact, asked, recall, min(k, exact.size), sample, seed)
+    if template is not None and template.built:
+        template = _afresh(template, exact)
+    trial = Trial.of(exact, asked, recall, min(k, exact.size), sample, seed)
     names = spaces.chosen([spaces.backend_of(template)] if template is not None else backends)
-    run = _Run(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
+    run = Run(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
     for name in names.names:
         if name != "exact":
             run.tune(name)
@@ -89,7 +92,7 @@ def tune(
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """Queries in two halves, and the score that each one's k-th best candidate has."""
 
     recall: float
@@ -100,7 +103,7 @@ class _Trial:
     kth_held: Floats
 
     @staticmethod
-    def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> _Trial:
+    def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> Trial:
         if min(queries.shape[0], sample) < _LEAST:
             raise SearchError(
                 f"{min(queries.shape[0], sample)} queries came; at least {_LEAST} were expected.",
@@ -110,7 +113,7 @@ class _Trial:
         half = order.size // 2
         tuning, held = queries[order[:half]], queries[order[half:]]
         scores = [true_scores(exact.search(part, k), k) for part in (tuning, held)]
-        return _Trial(recall, k, tuning, held, *scores)
+        return Trial(recall, k, tuning, held, *scores)
 
     def on_tuning(self, index: LiveIndex) -> Recall:
         return recall_of(query_recalls(index, self.tuning, self.kth_tuning, self.k), self.k)
@@ -139,12 +142,12 @@ class _Winner:
     build_seconds: float
 
 
-class _Run:
+class Run:
     """One run of the tuner."""
 
     def __init__(
         self,
-        trial: _Trial,
+        trial: Trial,
         exact: LiveIndex,
         template: ApproximateIndex | None,
         started: float,
@@ -167,11 +170,12 @@ class _Run:
                 self.missing[f"{name}, further builds"] = f"no time left after {past:.0f} s"
                 return
             begun = time.perf_counter()
-            built = unbuilt.build(self.exact.vectors, self.exact.ids)
+            built = unbuilt if unbuilt.built else unbuilt.build(self.exact.vectors, self.exact.ids)
             spent = time.perf_counter() - begun
             self.builds += 1
             assert isinstance(built, ApproximateIndex)
-            self.say(f"{_named(built, ())} built in {spent:.1f} s")
+            if built is not unbuilt:
+                self.say(f"{_named(built, ())} built in {spent:.1f} s")
             best = self._settle(name, built)
             if best is not None:
                 self._race(_Winner(best, name, spent))
@@ -203,7 +207,7 @@ class _Run:
             )
             return None
         self.say(
-            f"  {_named(best.index, built._at_search)} keeps recall@{self.trial.k}: {best.milliseconds:.3f} ms a query"
+            f"  {_named(best.index, built.at_search)} keeps recall@{self.trial.k}: {best.milliseconds:.3f} ms a query"
         )
         return best.index
 
@@ -261,7 +265,7 @@ class _Run:
 class _Sweep:
     """The least effort that reaches each recall, on one build."""
 
-    def __init__(self, trial: _Trial, built: ApproximateIndex) -> None:
+    def __init__(self, trial: Trial, built: ApproximateIndex) -> None:
         self.trial, self.built = trial, built
         self.fine, self.coarse = spaces.axes(built, built.size, trial.k)
         self.seen: dict[tuple[int, int], _Entry] = {}
@@ -303,6 +307,13 @@ class _Sweep:
         return self.seen[row, column]
 
 
+def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
+    """A built index, its settings at search left open; SearchError where it holds other vectors."""
+    if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
+        raise SearchError("the index to tune was built over other vectors or ids than those given.")
+    return built.with_settings(**dict.fromkeys(built.at_search), recall=None)
+
+
 def _unbeaten(entry: _Entry, entries: Sequence[_Entry]) -> bool:
     """Whether no other setting finds as much in less time."""
     return not any(
@@ -317,7 +328,7 @@ def _named(index: ApproximateIndex, names: Sequence[str]) -> str:
     return f"{type(index).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _reason(tuned: Tuned, trial: _Trial, why: str) -> str:
+def _reason(tuned: Tuned, trial: Trial, why: str) -> str:
     held = tuned.recalls[trial.k]
     figures = (
         f"recall@{trial.k} {held.mean:.4f} on {held.queries:,} held-out queries, {tuned.milliseconds:.3g} ms a query"
