@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         Timestamp,
         Vector,
     )
-    from shortlist.index import BruteForce, Faiss, ScaNN
+    from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
@@ -73,6 +73,7 @@ __all__ = [
     "Hashing",
     "IntegerLookup",
     "MLflow",
+    "Milvus",
     "MissingExtraError",
     "MultiCategory",
     "Normalization",

@@ -43,7 +43,7 @@ _NAMES = {
         "Timestamp",
         "Vector",
     ),
-    "index": ("BruteForce", "Faiss", "ScaNN"),
+    "index": ("BruteForce", "Faiss", "Milvus", "ScaNN"),
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),

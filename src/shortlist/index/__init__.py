@@ -11,6 +11,7 @@ from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
+from shortlist.index.milvus import Milvus
 from shortlist.index.registry import index_from_settings, load_index
 from shortlist.index.scann import ScaNN
 from shortlist.index.values import Hits, Lists
@@ -21,6 +22,7 @@ __all__ = [
     "Hits",
     "Index",
     "Lists",
+    "Milvus",
     "ScaNN",
     "choose_index",
     "index_from_settings",

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,9 +107,7 @@ class Milvus(ApproximateIndex):
             raise ConfigError(f"Milvus's collection is {collection!r}; letters, digits and _ were expected.")
         if recall is not None:
             raise ConfigError("Milvus does not promise a recall.", hint="ScaNN(recall=0.95) or Faiss(recall=0.95) do")
-        check_counts(
-            "Milvus", {"links": links, "build_effort": build_effort, "search_effort": search_effort}
-        )  # fmt: skip
+        check_counts("Milvus", {"links": links, "build_effort": build_effort, "search_effort": search_effort})
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
     def require(self) -> None:
@@ -163,7 +162,7 @@ class Milvus(ApproximateIndex):
 
 
 @contextlib.contextmanager
-def _reported(uri: str) -> Any:
+def _reported(uri: str) -> Iterator[None]:
     """Turns the database's errors into ``SearchError``."""
     from pymilvus.exceptions import MilvusException
 
@@ -206,7 +205,5 @@ def _fill(native: _Native, vectors: Floats, settings: Any) -> None:
 
 def _point(client: Any, alias: str, name: str) -> None:
     """Lets ``alias`` lead to the newest build."""
-    try:
-        client.create_alias(name, alias)
-    except Exception:
-        client.alter_alias(name, alias)
+    change = client.alter_alias if alias in client.list_aliases()["aliases"] else client.create_alias
+    change(name, alias)

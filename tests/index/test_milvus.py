@@ -1,0 +1,76 @@
+"""What is peculiar to Milvus: places, a missing package, a database that has lost or half of a collection."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shortlist.errors import ConfigError, MissingExtraError, SearchError
+from shortlist.index import BruteForce, Milvus, load_index, milvus
+from shortlist.index.milvus import milvus_trouble
+
+needs_milvus = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus or milvus-lite is not installed")
+VECTORS = np.random.default_rng(0).standard_normal((600, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"uri": "movies"}, "ends in .db"),
+        ({"uri": 3}, "ends in .db"),
+        ({"uri": "a.db", "collection": "my movies"}, "letters, digits"),
+        ({"uri": "a.db", "links": 0}, "links is 0"),
+        ({"uri": "a.db", "recall": 0.9}, "does not promise"),
+    ],
+)
+def test_settings_that_cannot_be(options, says) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Milvus(**options)
+
+
+@pytest.mark.parametrize(
+    ("uri", "missing", "package"),
+    [("a.db", "pymilvus", "pymilvus"), ("a.db", "milvus_lite", "milvus-lite"), ("http://h:1", "pymilvus", "pymilvus")],
+)
+def test_a_missing_package_names_the_extra(monkeypatch, uri, missing, package) -> None:
+    monkeypatch.setattr(milvus.importlib.util, "find_spec", lambda name: None if name == missing else "there")
+    with pytest.raises(MissingExtraError, match=rf"'{package}'.*\n.*shortlist\[milvus\]"):
+        Milvus(uri).build(VECTORS)
+
+
+@needs_milvus
+def test_a_cluster_that_does_not_answer() -> None:
+    with pytest.raises(SearchError, match="did not answer"):
+        Milvus("http://127.0.0.1:1").build(VECTORS)
+
+
+@needs_milvus
+def test_a_lost_or_half_filled_collection_is_filled_again_from_the_vectors(tmp_path: Path) -> None:
+    index = Milvus(str(tmp_path / "movies.db")).build(VECTORS)
+    index.save(tmp_path / "index")
+    want = BruteForce().build(VECTORS).search(VECTORS[:20], 5).ids.tolist()
+    native = index._snapshot.native
+    native.client.delete(native.name, ids=list(range(300)))
+    native.client.flush(native.name)
+    assert load_index(tmp_path / "index").search(VECTORS[:20], 5).ids.tolist() == want
+    native.client.drop_collection(native.name)
+    again = load_index(tmp_path / "index")
+    assert again.search(VECTORS[:20], 5).ids.tolist() == want
+
+
+@needs_milvus
+def test_the_alias_leads_to_the_newest_build(tmp_path: Path) -> None:
+    settings = Milvus(str(tmp_path / "movies.db"), collection="movies")
+    first, second = settings.build(VECTORS), settings.build(VECTORS[:400])
+    client = second._snapshot.native.client
+    hits = client.search("movies", data=VECTORS[500:501].tolist(), limit=400, output_fields=[])
+    assert max(hit["id"] for hit in hits[0]) < 400
+    assert first.search(VECTORS[500:501], 1).ids.size == 1  # and the first build still answers
+
+
+@needs_milvus
+def test_the_token_is_not_stored(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MILVUS_TOKEN", "user:secret")
+    index = Milvus(str(tmp_path / "movies.db")).build(VECTORS)
+    index.save(tmp_path / "index")
+    assert "secret" not in (tmp_path / "index" / "index.json").read_text() + repr(index.settings())
