@@ -63,7 +63,7 @@ class _Demo:
         model = self._train(train, test)
         self._evaluate(model, train, test)
         recommender = self._recommend(model, train)
-        self._save(recommender)
+        self._save(recommender, train, test)
         self.figures["seconds"]["total"] = time.perf_counter() - started
         self._show_next()
 
@@ -167,9 +167,15 @@ class _Demo:
         for number, row in enumerate(rows, start=1):
             click.echo(f"  {name if number == 1 else '':<12}{number}. {row['id']:<50} {row['score']:8.4f}")
 
-    def _save(self, recommender: Recommender) -> None:
+    def _save(self, recommender: Recommender, train: Dataset, test: Dataset) -> None:
+        from shortlist.report import measure
+
         _headline(6, "The bundle: saved, and loaded again in a fresh process")
         metadata = {name: self.figures[name] for name in ("recipe", "training", "model", "popularity")}
+        with self._timed("measure", "intervals, segments and EASE for the report"):
+            metadata["measured"] = measure(
+                recommender.model, test, seen=train, training=self.figures["training"], baselines=["popularity", "ease"]
+            )
         with self._timed("save"):
             recommender.save(self.out, overwrite=True, metadata=metadata)
         size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
@@ -190,6 +196,7 @@ class _Demo:
     def _show_next(self) -> None:
         seconds = self.figures["seconds"]
         click.echo(f"\nDone in {seconds['total']:.1f} s, {seconds['fit']:.2f} s of it training. What to type next:\n")
+        click.echo(f"  shortlist report {self.out} -o report.html")
         click.echo(f"  shortlist recommend {self.out} {USER} --k 10")
         click.echo(f"  shortlist evaluate {self.out} your_test_ratings.csv")
         click.echo("  shortlist train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shortlist.report.facts import Map
+from shortlist.report.verdict import SCORERS
 
 __all__ = ["at_k_chart", "baseline_chart", "bias_chart", "epoch_chart", "loss_chart", "map_chart", "segment_chart"]
 
@@ -15,6 +16,7 @@ Rows = Sequence[Mapping[str, Any]]
 SHARE = ".1%"
 SEEN = {"seen_out": "left out", "seen_in": "left in"}
 METRICS = {"top": "top-k accuracy", "recall": "recall", "ndcg": "NDCG"}
+COLOUR_ORDER = ("model", "ease", "popularity", "ials", "cooccurrence", "recent", "index")
 BIAS = {"training": "training interactions", "recommended": "recommendations", "held_out": "held-out choices"}
 
 
@@ -32,7 +34,7 @@ def loss_chart(training: Rows) -> Spec:
         encoding={
             "x": _epoch(rows),
             "y": {"field": "nats", "type": "quantitative", "title": "nats per example", "scale": {"zero": False}},
-            "color": _colour("series", ["loss", "chance"]),
+            "color": {**_colour("series", ["loss", "chance"]), "legend": {"symbolType": "stroke"}},
             "strokeDash": {"field": "series", "type": "nominal", "sort": ["loss", "chance"], "title": None},
             "tooltip": [
                 {"field": "epoch", "type": "ordinal"},
@@ -58,7 +60,7 @@ def epoch_chart(training: Rows, metrics: Sequence[str]) -> Spec:
         encoding={
             "x": _epoch(rows),
             "y": _share("value", "share of held-out choices"),
-            "color": _colour("metric", [_dashed(name) for name in metrics]),
+            "color": {**_colour("metric", [_dashed(name) for name in metrics]), "legend": {"symbolType": "stroke"}},
             "tooltip": [
                 {"field": "epoch", "type": "ordinal"},
                 {"field": "metric", "type": "nominal"},
@@ -74,6 +76,7 @@ def at_k_chart(rows: Rows) -> Spec:
     spec = _spec("Metrics by k, with 95% intervals", rows)
     spec["params"] = _choices(rows)
     spec["transform"] = _chosen()
+    colour = _scorer(scorers)
     x = {"field": "k", "type": "ordinal", "title": "k", "axis": {"labelAngle": 0}}
     spec["layer"] = [
         {
@@ -82,7 +85,7 @@ def at_k_chart(rows: Rows) -> Spec:
                 "x": x,
                 "y": {"field": "low", "type": "quantitative"},
                 "y2": {"field": "high"},
-                "color": _colour("scorer", scorers),
+                "color": colour,
             },
         },
         {
@@ -90,7 +93,7 @@ def at_k_chart(rows: Rows) -> Spec:
             "encoding": {
                 "x": x,
                 "y": _share("value", "share"),
-                "color": _colour("scorer", scorers),
+                "color": colour,
                 "tooltip": [{"field": "scorer", "type": "nominal"}, {"field": "k", "type": "ordinal"}, *_interval()],
             },
         },
@@ -107,7 +110,7 @@ def baseline_chart(rows: Rows, k: int) -> Spec:
     spec["params"] = _choices(rows)
     spec["transform"] = _chosen()
     y = {"field": "scorer", "type": "nominal", "title": None, "sort": {"field": "value", "order": "descending"}}
-    colour = {**_colour("scorer", scorers), "legend": None}
+    colour = {**_scorer(scorers), "legend": None}
     spec["layer"] = [
         {
             "mark": {"type": "rule", "strokeWidth": 2},
@@ -145,6 +148,7 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
     ]
     spec["transform"] = [{"filter": "datum.segment === segment"}]
     y = {"field": "group", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 150}}
+    colour = _scorer(scorers)
     offset = {"field": "scorer", "type": "nominal", "sort": scorers}
     spec["layer"] = [
         {
@@ -153,7 +157,7 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
                 "y": y,
                 "yOffset": offset,
                 "x": {**_share("value", title), "scale": {"zero": True}},
-                "color": _colour("scorer", scorers),
+                "color": colour,
                 "tooltip": [
                     {"field": "group", "type": "nominal"},
                     {"field": "scorer", "type": "nominal"},
@@ -169,7 +173,7 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
                 "yOffset": offset,
                 "x": {"field": "low", "type": "quantitative"},
                 "x2": {"field": "high"},
-                "color": _colour("scorer", scorers),
+                "color": colour,
             },
         },
     ]
@@ -260,8 +264,13 @@ def _colour(field: str, domain: Sequence[str]) -> dict[str, Any]:
     return {"field": field, "type": "nominal", "scale": {"domain": list(domain)}, "title": None}
 
 
+def _scorer(shown: Sequence[str]) -> dict[str, Any]:
+    """The colour of each scorer, the same in every chart; the legend names those shown."""
+    return {**_colour("scorer", [SCORERS[name] for name in COLOUR_ORDER]), "legend": {"values": list(shown)}}
+
+
 def _share(field: str, title: str) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative", "title": title, "axis": {"format": "~%"}}
+    return {"field": field, "type": "quantitative", "title": title, "axis": {"format": "~%", "tickCount": 6}}
 
 
 def _epoch(rows: Rows) -> dict[str, Any]:

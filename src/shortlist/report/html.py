@@ -11,6 +11,9 @@ from typing import Any
 __all__ = ["as_json", "escaped", "interval", "listed", "share", "table"]
 
 
+NUMBER = ' class="number"'
+
+
 def escaped(text: object) -> str:
     """Text as HTML."""
     return html.escape(str(text))
@@ -26,8 +29,13 @@ def as_json(value: Any) -> str:
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str = "The figures") -> str:
     """A table that folds away under ``summary``; the first column is each row's head, numbers stand to the right."""
-    head = "".join(f'<th scope="col">{escaped(one)}</th>' for one in heads)
-    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    listed_rows = list(rows)
+    numbers = [False, *map(_numeric, listed_rows[-1][1:])] if listed_rows else [False] * len(heads)
+    head = "".join(
+        f'<th scope="col"{NUMBER if number else ""}>{escaped(one)}</th>'
+        for one, number in zip(heads, numbers, strict=True)
+    )
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in listed_rows)
     return (
         f"<details><summary>{escaped(summary)}</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(caption)}">'
@@ -54,9 +62,7 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
 
 def _cells(row: Sequence[object]) -> str:
     first, *rest = row
-    cells = "".join(
-        f'<td class="number">{escaped(one)}</td>' if _numeric(one) else f"<td>{escaped(one)}</td>" for one in rest
-    )
+    cells = "".join(f"<td{NUMBER}>{escaped(one)}</td>" if _numeric(one) else f"<td>{escaped(one)}</td>" for one in rest)
     return f'<th scope="row">{escaped(first)}</th>{cells}'
 
 

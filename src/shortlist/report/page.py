@@ -158,8 +158,8 @@ def _baselines(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section |
         else:
             word = "no difference that chance could not bring"
         own = interval(one["first"], *evaluation["intervals"][one["scorer"]][seen][name])
-        difference = f"{100 * one['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-        rows.append((SCORERS.get(one["scorer"], one["scorer"]), own, difference, f"{one['p_value']:.3f}", word))
+        difference = f"{100 * one['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})".replace("-", "−")
+        rows.append((SCORERS.get(one["scorer"], one["scorer"]), own, difference, _p(one["p_value"]), word))
     skipped = evaluation.get("skipped") or {}
     notes = listed(f"{escaped(SCORERS.get(one, one))} was not measured: {escaped(why)}" for one, why in skipped.items())
     text = (
@@ -347,6 +347,10 @@ def _chart(name: str) -> str:
 
 def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _plain(value: float | None) -> str:
