@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.report.conftest import shelf
+
+from shortlist.cli.main import main
 
 
 def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -65,9 +68,20 @@ def test_the_page_of_a_test_table(folder: Path) -> None:
         (("report",), 2, "Missing argument"),
     ],
 )
-def test_a_mistake_ends_in_a_message_and_a_code(folder: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = shortlist(*arguments, cwd=folder)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_a_mistake_ends_in_a_message_and_a_code(
+    folder: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["shortlist", *arguments])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert end.value.code == code, err
+    assert says in err
+    assert out == ""

@@ -90,11 +90,12 @@ def test_json_cannot_leave_its_element() -> None:
 
 
 def test_tables_escape_everything() -> None:
-    made = table("<c>", ["<h>"], [("<r>", "<d>", "12.5%")], "<s>")
+    made = table("<c>", ["<h>", "words", "figures"], [("<r>", "<d>", "12.5%")], "<s>")
     for letter in "chrds":
         assert f"&lt;{letter}&gt;" in made
         assert f"<{letter}>" not in made
     assert '<td class="number">12.5%</td>' in made
+    assert '<th scope="col" class="number">figures</th>' in made
 
 
 def test_shares_with_and_without_an_interval() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
+from shortlist.cli.train import command
 from shortlist.train import Epoch
 from shortlist.train.callbacks import _dotted, _Speed, scalars, together
 
@@ -66,15 +66,12 @@ def test_tensorboard_reads_the_curves_back(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("batch/examples_per_second")] == [45, 90, 135, 180, 225, 270]
 
 
-def test_the_command_writes_curves(tmp_path: Path) -> None:
+def test_the_command_writes_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     pl.DataFrame({"who": [r % 9 for r in range(90)], "what": [r % 7 for r in range(90)]}).write_csv(tmp_path / "t.csv")
-    words = [
-        sys.executable, "-m", "shortlist", "train", "t.csv", "--query", "who", "--candidate", "what", "--out", "a.shortlist",
-        "--tensorboard", "runs/a",
-    ]  # fmt: skip
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    words = ["t.csv", "--query", "who", "--candidate", "what", "--out", "a.shortlist", "--tensorboard", "runs/a"]
+    command.main(words, standalone_mode=False)
     assert list((tmp_path / "runs" / "a").glob("events.out.*"))
 
 
