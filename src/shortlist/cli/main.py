@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Measure a bundle on test interactions, beside popularity.",
     "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",
+    "serve": "Answer requests over HTTP, and show the model on a page.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
     "tune": "Give a bundle the fastest index that keeps a promised recall.",
@@ -40,6 +41,7 @@ shortlist turns a table of who chose what into the top k for everyone.
   shortlist evaluate my.shortlist test.parquet    accuracy beside popularity
   shortlist report my.shortlist -o report.html    verdict, charts, examples: one page
   shortlist recommend my.shortlist 42 --k 10      raw ids in, raw ids out
+  shortlist serve my.shortlist                    over HTTP, with a page
   shortlist COMMAND --help                        every option of a command
 
 For example:

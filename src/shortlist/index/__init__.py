@@ -7,6 +7,7 @@
 [1, 2]
 """
 
+from shortlist.index.beside import copied, exact_beside
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
@@ -25,6 +26,8 @@ __all__ = [
     "Milvus",
     "ScaNN",
     "choose_index",
+    "copied",
+    "exact_beside",
     "index_from_settings",
     "load_index",
 ]

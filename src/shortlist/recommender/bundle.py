@@ -95,6 +95,7 @@ def load(target: Recommender, path: Path, modules: Mapping[str, Any] | None) -> 
     target._fill(
         state, index, manifest.cold_start, manifest.fallback, reason, manifest.fingerprint, manifest.metadata, modules
     )
+    target.origin = {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library}
     _replay(target, manifest, vectors, path, stands_in=reason != manifest.reason)
 
 

@@ -61,6 +61,7 @@ class Recommender:
     reason: str
     fingerprint: str
     metadata: dict[str, Any]
+    origin: dict[str, str]
     _model: TwoTower | None
     _towers: dict[str, ExportedTower | None]
 
@@ -112,6 +113,7 @@ class Recommender:
         self._model = None
         self._modules = modules
         self._towers = {}
+        self.origin = {}
 
     def __repr__(self) -> str:
         state = self._state
@@ -183,6 +185,13 @@ class Recommender:
             return tower.vectors(table)
         return self.model.query_vectors(table) if side == "query" else self.model.candidate_vectors(table)
 
+    def query_vectors(self, queries: Queries) -> tuple[NDArray[np.float32], list[bool]]:
+        """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query."""
+        request = read_request(queries, self._state)
+        rows = np.array(self._state.query_ids.rows(request.ids), np.int64)
+        known = (rows >= 0) & self._state.known[rows]
+        return self._vectors(request, rows, known), known.tolist()
+
     def recommend(
         self,
         queries: Queries,
@@ -215,7 +224,7 @@ class Recommender:
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
-        number, state = check_k(k), self._state
+        number, index, state = check_k(k), self.index, self._state
         request = read_request(queries, state)
         rows = np.array(state.query_ids.rows(request.ids), np.int64)
         known = (rows >= 0) & state.known[rows]
@@ -230,7 +239,7 @@ class Recommender:
             allow=self._allowed(allow, where),
             deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
         )
-        answers = answered(asked, self.index, state, self.fallback)
+        answers = answered(asked, index, state, self.fallback)
         columns = (state.query, state.candidate)
         return Recommendations(
             columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.series.dtype

@@ -86,6 +86,7 @@ class State:
     the columns that the query tower reads. vectors: float32 ``[candidates, dim]``. query_vectors: float32
     ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
     ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
+    buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
     """
 
     query: str
@@ -100,6 +101,12 @@ class State:
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
+    buried: Mapping[Id, int] = field(default_factory=dict)
+
+    @cached_property
+    def dead(self) -> NDArray[np.int64]:
+        """Rows of candidates that were deleted since."""
+        return np.array(sorted(self.buried.values()), np.int64)
 
     @cached_property
     def query_ids(self) -> Ids:

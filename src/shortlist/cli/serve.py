@@ -1,0 +1,74 @@
+"""``shortlist serve``: a bundle over HTTP, with its page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from shortlist.cli.console import say
+from shortlist.errors import ConfigError, MissingExtraError
+
+__all__ = ["command"]
+
+KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
+
+
+@click.command("serve")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 for any free one.")
+@click.option("--no-page", is_flag=True, help="Only the API: no page, no look-ups of people and histories.")
+@click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="A JSON line for each request.")
+@click.option("--max-k", default=1000, show_default=True, type=click.IntRange(1), help="Longest list in one reply.")
+@click.option("--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Bytes of a body.")
+@click.option(
+    "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."
+)
+def command(
+    bundle: Path,
+    host: str,
+    port: int,
+    no_page: bool,
+    log_requests: bool,
+    max_k: int,
+    max_body: int,
+    receive_seconds: float,
+) -> None:
+    """Answer requests for recommendations from BUNDLE, and show it on a page.
+
+    API keys come from the environment, separated by commas: SHORTLIST_API_KEYS to read.
+    """
+    import shortlist.index  # noqa: F401 - while nothing else runs
+
+    try:
+        from shortlist.serve.server import serve
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
+    from shortlist.serve import App, Service, Settings
+    from shortlist.serve.loaded import Loaded
+    from shortlist.serve.logs import Log
+    from shortlist.serve.settings import Limits
+
+    limits = Limits(k=max_k, body=max_body, receive_seconds=receive_seconds)
+    settings = Settings(keys=_keys(KEYS), write_keys=_keys(WRITE_KEYS), page=not no_page, limits=limits)
+    loaded = Loaded.read(bundle)
+    service = Service(loaded, settings, Log(requests=log_requests))
+
+    def announce(actual: int) -> None:
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        say(f"serving {bundle} ({loaded.recommender!r})")
+        say(f"  http://{shown}:{actual}/  {'the page' if not no_page else 'the API'}; Ctrl-C stops")
+        service.log.event("started", port=actual, bundle=loaded.bundle)
+
+    try:
+        serve(App(service), host, port, announce=announce)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}.", hint="choose another --port") from None
+
+
+def _keys(variable: str) -> tuple[str, ...]:
+    value: Any = os.environ.get(variable, "")
+    return tuple(key.strip() for key in value.split(",") if key.strip())

@@ -1,0 +1,140 @@
+"""The ASGI application: finds the route, checks the key, reads the body, and turns every outcome into one reply."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import itertools
+import secrets
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from shortlist.serve.http import Incoming, Receive, Reply, read_body
+from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.routes import Route, routes_of
+from shortlist.serve.service import Service
+
+__all__ = ["App"]
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+NO_BODY = frozenset({"GET", "HEAD"})
+
+
+class App:
+    """The routes over a Service, for any ASGI server."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.draining = False
+        self._routes = routes_of(service)
+        self._under_way = 0
+        self._born = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self.service.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        service, metrics = self.service, self.service.metrics
+        request_id = f"{self._born}-{next(self._numbers)}"
+        bundle, label, close = service.loaded.bundle, "none", False
+        self._under_way += 1
+        metrics.under_way.set(self._under_way)
+        try:
+            headers = dict(scope["headers"])
+            method, path = scope["method"], scope["path"]
+            route = self._route(method, path)
+            label = route.label
+            self._admit(route, headers)
+            body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
+            reply = await route.handler(service, Incoming(path, scope["query_string"], headers, body))
+        except Problem as problem:
+            reply, close = _problem(problem, request_id), problem.close
+        except Exception as error:  # a bug of ours: answered as such, and logged without what the request brought
+            self._log_bug(error, request_id, label)
+            reply = _problem(Problem(500, "something in the server went wrong; it was logged."), request_id)
+        finally:
+            self._under_way -= 1
+        await _send(send, reply, request_id, close or self.draining)
+        seconds = time.perf_counter() - started
+        metrics.total.observe(seconds)
+        metrics.replied(label, reply.status)
+        service.log.request(request_id, label, reply.status, seconds, bundle)
+
+    def _route(self, method: str, path: str) -> Route:
+        methods = self._routes.get(path)
+        if methods is None:
+            raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists what there is")
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise Problem(405, "this path does not take this method.", hint=f"methods: {', '.join(sorted(methods))}")
+        return route
+
+    def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
+        """Raises Problem for a request without the key that its route needs, and for one too many."""
+        settings = self.service.settings
+        if route.access == "open":
+            return
+        if self._under_way > settings.limits.under_way:
+            raise Problem(503, "the server has more to do than it can.", retry_after=1)
+        if route.access == "write" and not settings.writable:
+            raise Problem(403, "this server is read-only.", hint="start it with write keys and --state")
+        keys = settings.write_keys if route.access == "write" else (*settings.keys, *settings.write_keys)
+        if not keys or (route.access == "read" and not settings.keys):
+            return
+        given = headers.get(b"x-api-key", b"")
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if not given and scheme.lower() == b"bearer":
+            given = token.strip()
+        if not any([hmac.compare_digest(given, key.encode()) for key in keys]):  # noqa: C419 - all, in constant time
+            raise Problem(401, "an API key is needed, and none or another came.", hint="Authorization: Bearer KEY")
+
+    def _log_bug(self, error: Exception, request_id: str, label: str) -> None:
+        where = [
+            f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        self.service.log.event("error", id=request_id, route=label, kind=type(error).__name__, where=where[-8:])
+
+
+def _problem(problem: Problem, request_id: str) -> Reply:
+    headers: list[tuple[bytes, bytes]] = []
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after))
+    if problem.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.status == 405 and problem.hint is not None:
+        headers.append((b"allow", problem.hint.partition(": ")[2].encode()))
+    return Reply(problem.body(request_id), problem.status, TYPE, tuple(headers))
+
+
+async def _send(send: Send, reply: Reply, request_id: str, close: bool) -> None:
+    headers = [
+        (b"content-type", reply.kind.encode()),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        *reply.headers,
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    with contextlib.suppress(OSError):  # the asker has gone
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,139 @@
+"""Requests that arrive together, answered together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+from shortlist.errors import ShortlistError
+from shortlist.recommender import Recommendation
+from shortlist.serve.metrics import Metrics
+from shortlist.serve.problems import Problem
+from shortlist.serve.reading import Ask, Group, misfit
+from shortlist.serve.settings import Limits
+
+__all__ = ["Batcher"]
+
+INLINE = 0.002  # seconds: what takes less is answered on the event loop itself, which a thread's hand-over would double
+
+
+class _Waiting(NamedTuple):
+    group: Group
+    asks: Sequence[Ask]
+    future: asyncio.Future[list[Recommendation]]
+    since: float
+
+
+class Batcher:
+    """Joins what is asked while the event loop reads its sockets, or while the last batch is being answered.
+
+    Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
+    ``limits.batch`` queries). A batch that would take longer than ``INLINE``, by the pace of the last ones, goes to a
+    thread, so that the loop goes on reading. Where the queue would take longer than ``limits.wait_seconds``, ``ask``
+    raises Problem 503 at once.
+    """
+
+    def __init__(
+        self, answer: Callable[[Group, Sequence[Ask]], list[Recommendation]], limits: Limits, metrics: Metrics,
+        pool: Executor,
+    ) -> None:  # fmt: skip
+        self._answer = answer
+        self._limits = limits
+        self._metrics = metrics
+        self._pool = pool
+        self._waiting: list[_Waiting] = []
+        self._queries = 0
+        self._scheduled = False
+        self._busy = False
+        self._pace = 0.0005  # seconds a query, of the last batches
+
+    async def ask(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
+        """The lists of ``asks``. Raises Problem."""
+        wait = self._queries * self._pace
+        if wait > self._limits.wait_seconds:
+            raise Problem(503, "the server has more to do than it can.", retry_after=max(1, round(wait)))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Recommendation]] = loop.create_future()
+        self._waiting.append(_Waiting(group, asks, future, time.perf_counter()))
+        self._queries += len(asks)
+        if not self._scheduled and not self._busy:
+            self._scheduled = True
+            loop.call_soon(self._flush)
+        return await future
+
+    def _flush(self) -> None:
+        """Answer what waits: at once where that is quick, else in a thread and then what has come meanwhile."""
+        self._scheduled = False
+        while self._waiting and not self._busy:
+            batch = self._next()
+            count = sum(len(one.asks) for one in batch)
+            if count * self._pace <= INLINE:
+                self._done(batch, count, *self._timed(batch))
+            else:
+                self._busy = True
+                asyncio.get_running_loop().run_in_executor(self._pool, self._timed, batch).add_done_callback(
+                    lambda done, batch=batch, count=count: self._back(batch, count, done.result())  # type: ignore[misc]
+                )
+
+    def _back(self, batch: list[_Waiting], count: int, outcome: tuple[list[Any], float]) -> None:
+        self._busy = False
+        self._done(batch, count, *outcome)
+        self._flush()
+
+    def _next(self) -> list[_Waiting]:
+        """The first that waits, and all that may be answered with it."""
+        waiting = self._waiting
+        key = waiting[0].group.key()
+        if key is None:
+            self._waiting = waiting[1:]
+            return waiting[:1]
+        batch, left, count = [], [], 0
+        for one in waiting:
+            fits = count == 0 or count + len(one.asks) <= self._limits.batch
+            if fits and one.group.key() == key:
+                batch.append(one)
+                count += len(one.asks)
+            else:
+                left.append(one)
+        self._waiting = left
+        return batch
+
+    def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
+        """For each request its lists, or the error that it alone has; and the seconds taken."""
+        started = time.perf_counter()
+        for one in batch:
+            self._metrics.wait.observe(started - one.since)
+        outcomes = self._outcomes(batch)
+        return outcomes, time.perf_counter() - started
+
+    def _outcomes(self, batch: list[_Waiting]) -> list[Any]:
+        try:
+            found = self._answer(batch[0].group, [ask for one in batch for ask in one.asks])
+        except ShortlistError as error:
+            if len(batch) > 1:  # one of them does not fit: the others shall not suffer for it
+                return [outcome for one in batch for outcome in self._outcomes([one])]
+            where = batch[0].group.filters[2] if batch[0].group.filters else None
+            return [misfit(batch[0].group.loaded, error, batch[0].asks, where)]
+        except Exception as error:  # a bug of ours, for the app to log and to answer with 500
+            return [error] * len(batch)
+        outcomes, at = [], 0
+        for one in batch:
+            outcomes.append(found[at : at + len(one.asks)])
+            at += len(one.asks)
+        return outcomes
+
+    def _done(self, batch: list[_Waiting], count: int, outcomes: list[Any], seconds: float) -> None:
+        self._queries -= count
+        self._pace += 0.1 * (seconds / max(count, 1) - self._pace)
+        self._metrics.batch.observe(count)
+        self._metrics.answer.observe(seconds)
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if one.future.done():
+                continue
+            if isinstance(outcome, Exception):
+                one.future.set_exception(outcome)
+            else:
+                one.future.set_result(outcome)

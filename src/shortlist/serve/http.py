@@ -1,0 +1,111 @@
+"""Requests and replies as the routes see them, and the reading of bodies within their limits."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from shortlist.serve.problems import Problem, from_decoding
+
+__all__ = ["JSON", "Incoming", "Receive", "Reply", "decoded", "limit_of", "parameters", "read_body"]
+
+JSON = "application/json"
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+T = TypeVar("T")
+
+
+class Incoming(NamedTuple):
+    """A request whose body is there. headers: names in small letters."""
+
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What goes back."""
+
+    body: bytes
+    status: int = 200
+    kind: str = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body as the route's type. Raises Problem for anything else; nothing is converted."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
+        fields: Any = getattr(decoder.type, "__struct_fields__", ())
+        raise from_decoding(error, ", ".join(fields)) from None
+
+
+def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
+    """The query string's parameters, each at most once. Raises Problem for others."""
+    try:
+        pairs = parse_qsl(incoming.query.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
+    except ValueError:  # UnicodeError is one
+        raise Problem(400, "the query string cannot be read.", "?") from None
+    found = dict(pairs)
+    if len(found) < len(pairs) or not set(found) <= set(known):
+        raise Problem(422, "an unknown or repeated parameter came.", "?", hint=f"parameters: {', '.join(known)}")
+    return found
+
+
+def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
+    """The parameter ``limit``. Raises Problem unless it is a whole number in range."""
+    text = given.get("limit", str(standard))
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):
+        raise Problem(422, f"a whole number from 1 to {most} was expected.", "?limit")
+    return int(text)
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
+    """The whole body, decompressed. Raises Problem where it is longer than ``most``, before or after, or torn."""
+    length = headers.get(b"content-length", b"0")
+    if len(length) > 18 or (length.isdigit() and int(length) > most):
+        raise _too_long(most)
+    message = await receive()
+    body = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise _too_long(most)
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise Problem(400, "the connection was closed before the body's end.", close=True)
+    if len(body) > most:
+        raise _too_long(most)
+    coding = headers.get(b"content-encoding")
+    return body if coding is None else _decompressed(body, coding, most)
+
+
+def _decompressed(body: bytes, coding: bytes, most: int) -> bytes:
+    if coding.lower() in (b"identity", b""):
+        return body
+    if coding.lower() not in (b"gzip", b"deflate"):
+        raise Problem(415, "the body's content-encoding is not known here.", hint="gzip, deflate or none")
+    reader = zlib.decompressobj(wbits=47 if coding.lower() == b"gzip" else 15)
+    try:
+        content = reader.decompress(body, most + 1)
+    except zlib.error:
+        raise Problem(400, "the body is not compressed as its content-encoding says.") from None
+    if len(content) > most:
+        raise _too_long(most)
+    if not reader.eof or reader.unused_data:
+        raise Problem(400, "the compressed body is cut off, or something follows it.")
+    return content
+
+
+def _too_long(most: int) -> Problem:
+    return Problem(413, f"the body is longer than {most:,} bytes.", "$", close=True)

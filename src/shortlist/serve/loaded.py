@@ -1,0 +1,220 @@
+"""One bundle as the server holds it: the recommender, and what the page wants to know of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shortlist._public import __version__
+from shortlist.index import exact_beside
+from shortlist.recommender import Recommender
+
+__all__ = ["Loaded"]
+
+MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
+
+
+class Loaded:
+    """A bundle that answers. It never changes: live changes make another one.
+
+    name: what people call it. recommender: the loaded bundle, or one with live changes on top.
+    """
+
+    def __init__(self, name: str, recommender: Recommender) -> None:
+        self.name = name
+        self.recommender = recommender
+        self.bundle = recommender.origin.get("bundle", recommender.fingerprint[:16])
+
+    @classmethod
+    def read(cls, path: Path) -> Loaded:
+        """The bundle at ``path``, verified. Raises BundleError."""
+        return cls(path.name.removesuffix(".shortlist"), Recommender.load(path))
+
+    def changed(self, recommender: Recommender) -> Loaded:
+        """The same bundle, with another state of its candidates."""
+        return Loaded(self.name, recommender)
+
+    @cached_property
+    def exact(self) -> Recommender:
+        """The recommender with exact search in place of its index."""
+        if self.recommender.index.exact:
+            return self.recommender
+        beside = copy.copy(self.recommender)
+        beside.index = exact_beside(self.recommender.index)
+        return beside
+
+    @property
+    def query_strings(self) -> bool:
+        """Whether query ids are strings; else they are integers."""
+        return self.recommender._state.query_ids.strings
+
+    @property
+    def candidate_strings(self) -> bool:
+        """Whether candidate ids are strings; else they are integers."""
+        return self.recommender._state.candidate_ids.strings
+
+    @cached_property
+    def readable(self) -> frozenset[str]:
+        """Features that a query may bring."""
+        state = self.recommender._state
+        return frozenset({*state.reads, *state.queries.columns} - {state.query})
+
+    @cached_property
+    def history_column(self) -> str | None:
+        """The feature that takes a query's history; None where the model reads none."""
+        for stored in self.recommender._state.model.config["query"]["features"]:
+            if stored["kind"] == "History":
+                return str(stored["state"]["column"])
+        return None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the candidates' table, the id's first."""
+        state = self.recommender._state
+        return (state.candidate, *(name for name in state.candidates.columns if name != state.candidate))
+
+    @cached_property
+    def title_column(self) -> str | None:
+        """The column that names a candidate for people."""
+        named = [name for name in self.columns if name.rpartition("_")[2].lower() in ("title", "name")]
+        schema = self.recommender._state.candidates.schema
+        return next((name for name in named if schema[name] == pl.String), None)
+
+    @cached_property
+    def colour_columns(self) -> tuple[str, ...]:
+        """Columns with few enough values to colour a map by."""
+        table = self.recommender._state.candidates
+        return tuple(name for name in self.columns if name != self.title_column and _few_values(table[name]))
+
+    @cached_property
+    def _listed(self) -> dict[str, list[Any]]:
+        return {}
+
+    def values_of(self, ids: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+        """The columns ``names`` of each candidate."""
+        state = self.recommender._state
+        row_of = state.candidate_ids.row_of
+        rows = [row_of[one] for one in ids]
+        for name in names:
+            if name not in self._listed:
+                self._listed[name] = state.candidates[name].to_list()
+        return [{name: self._listed[name][row] for name in names} for row in rows]
+
+    @cached_property
+    def titles(self) -> pl.Series:
+        """What each candidate is called, in small letters, to search in."""
+        return _small(self.recommender._state.candidates[self.title_column or self.columns[0]])
+
+    @cached_property
+    def query_texts(self) -> pl.Series:
+        """Each query's id as a text in small letters."""
+        return _small(self.recommender.query_ids)
+
+    @cached_property
+    def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Rows on the map, their two coordinates in [-1, 1], and the share of the variance that these show.
+
+        The two directions in which the candidates' vectors vary most (principal components).
+        """
+        state = self.recommender._state
+        alive = np.setdiff1d(np.arange(len(state.vectors)), state.dead, assume_unique=True)
+        rows = alive[np.unique(np.linspace(0, len(alive) - 1, min(MAPPED, len(alive))).astype(np.int64))]
+        vectors = state.vectors[rows].astype(np.float64)
+        vectors -= vectors.mean(axis=0)
+        values, directions = np.linalg.eigh(vectors.T @ vectors)
+        flat = vectors @ directions[:, ::-1][:, :2]
+        if flat.shape[1] < 2:
+            flat = np.column_stack([flat, np.zeros(len(flat))])
+        flat /= max(np.abs(flat).max(initial=0.0), 1e-12)
+        shown = float(values[-2:].sum() / max(values.sum(), 1e-12))
+        return rows, flat[:, 0], flat[:, 1], shown
+
+    @cached_property
+    def example_query(self) -> Any:
+        """Somebody with a history, for the page to start with: the median of those there are."""
+        seen = self.recommender._state.seen
+        lengths = np.diff(seen.offsets)
+        known = np.flatnonzero(lengths)
+        if not len(known):
+            return None
+        return self.recommender.query_ids[int(known[np.argsort(lengths[known], kind="stable")[len(known) // 2]])]
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the bundle is, for the page and for people."""
+        recommender = self.recommender
+        state, metadata = recommender._state, recommender.metadata
+        return {
+            "name": self.name,
+            "bundle": self.bundle,
+            "created": recommender.origin.get("created"),
+            "version": recommender.origin.get("library", __version__),
+            "fingerprint": recommender.fingerprint,
+            "query_column": state.query,
+            "candidate_column": state.candidate,
+            "queries": len(state.queries),
+            "candidates": recommender.index.size,
+            "seen": len(state.seen.values),
+            "index": type(recommender.index).__name__,
+            "exact": recommender.index.exact,
+            "reason": recommender.reason,
+            "dim": int(state.vectors.shape[1]),
+            "columns": list(self.columns),
+            "features": sorted(self.readable),
+            "title_column": self.title_column,
+            "colour_column": self.colour_columns[0] if self.colour_columns else None,
+            "histories": self.history_column is not None,
+            "cold_start": recommender.cold_start,
+            "example_query": self.example_query,
+            "recipe": metadata.get("recipe"),
+            "metrics": _metrics(metadata),
+        }
+
+
+def _small(values: pl.Series) -> pl.Series:
+    small: pl.Series = values.cast(pl.String).str.to_lowercase()
+    return small
+
+
+def _few_values(values: pl.Series) -> bool:
+    """Whether a column's values are groups: at most 64 different ones (of a list, its first)."""
+    if isinstance(values.dtype, pl.List):
+        values = values.list.first()
+    if values.dtype == pl.String:
+        values = values.str.split("|").list.first()
+    elif not (
+        values.dtype.is_integer() or values.dtype == pl.Boolean or isinstance(values.dtype, (pl.Enum, pl.Categorical))
+    ):
+        return False
+    return values.n_unique() <= min(64, max(2, len(values) // 2))
+
+
+_TITLES = {"seen_in": "Test interactions, seen items left in", "seen_out": "Test interactions, seen items left out"}
+
+
+def _metrics(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures that the bundle's metadata holds, as tables: one per way of counting, a row per scorer."""
+    figures = dict(metadata.get("evaluation") or {})
+    for name in ("model", "popularity"):
+        if isinstance(metadata.get(name), dict):
+            figures.setdefault(name, metadata[name].get("test", metadata[name]))
+    tables = []
+    for seen, title in _TITLES.items():
+        rows = [
+            {"name": name, "values": {label.replace("_", "-"): value for label, value in by_seen[seen].items()}}
+            for name, by_seen in figures.items()
+            if isinstance(by_seen, dict) and isinstance(by_seen.get(seen), dict) and _numbers(by_seen[seen])
+        ]
+        if rows:
+            tables.append({"title": title, "rows": rows})
+    return tables
+
+
+def _numbers(values: dict[str, Any]) -> bool:
+    return bool(values) and all(isinstance(value, (int, float)) for value in values.values())

@@ -1,0 +1,51 @@
+"""Log lines as JSON on stderr. They hold no ids of people, no addresses and nothing out of a body."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+import msgspec
+
+__all__ = ["Log"]
+
+
+class Log:
+    """Writes one JSON object a line; kept together and written at the latest when ``flush`` is called."""
+
+    def __init__(self, out: TextIO | None = None, requests: bool = True) -> None:
+        self._out = sys.stderr if out is None else out
+        self._held: list[bytes] = []
+        self._lock = threading.Lock()
+        self.requests = requests
+
+    def request(self, request_id: str, route: str, status: int, seconds: float, bundle: str) -> None:
+        """One reply; held back until the next ``flush``."""
+        if self.requests:
+            line = {
+                "time": _now(), "event": "request", "id": request_id, "route": route, "status": status,
+                "ms": round(seconds * 1e3, 3), "bundle": bundle,
+            }  # fmt: skip
+            self._held.append(msgspec.json.encode(line))
+            if len(self._held) >= 1000:
+                self.flush()
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Something that happened to the server; written at once."""
+        self._held.append(msgspec.json.encode({"time": _now(), "event": name, **facts}))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        with self._lock:
+            held, self._held = self._held, []
+            if held:
+                self._out.write(b"\n".join(held).decode() + "\n")
+                self._out.flush()
+
+
+def _now() -> str:
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"

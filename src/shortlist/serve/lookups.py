@@ -1,0 +1,130 @@
+"""What the page looks up: people, candidates, histories, the map, and the model card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from shortlist.serve.http import Incoming, Reply, limit_of, parameters
+from shortlist.serve.loaded import MAPPED, Loaded
+from shortlist.serve.problems import Problem
+from shortlist.serve.service import Service
+
+__all__ = ["candidates", "card", "history", "mapped", "queries"]
+
+SHOWN = 200  # items of a history
+
+
+async def card(service: Service, incoming: Incoming) -> Reply:
+    """What the bundle is."""
+    parameters(incoming)
+    return _reply(await service.run(lambda loaded: loaded.card, service.loaded))
+
+
+async def queries(service: Service, incoming: Incoming) -> Reply:
+    """Queries whose id begins with a text, those first that chose most."""
+    given = parameters(incoming, "text", "limit")
+    limit = limit_of(given, 12, 100)
+    return _reply({"items": await service.run(_find_queries, service.loaded, given.get("text", ""), limit)})
+
+
+async def candidates(service: Service, incoming: Incoming) -> Reply:
+    """Candidates whose id is, or whose name holds, a text."""
+    given = parameters(incoming, "text", "limit")
+    limit = limit_of(given, 12, 100)
+    return _reply({"items": await service.run(_find_candidates, service.loaded, given.get("text", ""), limit)})
+
+
+async def history(service: Service, incoming: Incoming) -> Reply:
+    """What a query chose: events first, the latest at the top."""
+    given = parameters(incoming, "query")
+    if "query" not in given:
+        raise Problem(422, "the parameter is missing.", "?query")
+    loaded = service.loaded
+    query = _typed(given["query"], loaded.query_strings)
+    chosen = [
+        one for one in reversed(service.events.of(query)) if one in loaded.recommender._state.candidate_ids.row_of
+    ]
+    state = loaded.recommender._state
+    row = state.query_ids.row_of.get(query, -1)
+    if row >= 0:
+        recent = set(chosen)
+        chosen += [one for one in state.candidate_ids.take(state.seen.row(row)) if one not in recent]
+    return _reply({"items": _items(loaded, chosen[:SHOWN]), "total": len(chosen)})
+
+
+async def mapped(service: Service, incoming: Incoming) -> Reply:
+    """The catalogue in two dimensions, with the values of one column."""
+    column = parameters(incoming, "column").get("column") or None
+    loaded = service.loaded
+    if column is not None and column not in loaded.colour_columns:
+        raise Problem(
+            422, "the map cannot be coloured by this.", "?column", hint=f"columns: {', '.join(loaded.colour_columns)}"
+        )
+    return Reply(await service.run(_map, loaded, column))
+
+
+def _find_queries(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
+    counts = np.diff(loaded.recommender._state.seen.offsets)
+    rows = np.flatnonzero(loaded.query_texts.str.starts_with(text.lower()).to_numpy())
+    exact = (loaded.query_texts.gather(rows) == text.lower()).to_numpy()
+    rows = rows[np.lexsort((rows, -counts[rows], ~exact))][:limit]
+    ids = loaded.recommender.query_ids.gather(rows).to_list()
+    return [{"id": one, "count": count} for one, count in zip(ids, counts[rows].tolist(), strict=True)]
+
+
+def _find_candidates(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
+    state, wanted = loaded.recommender._state, text.lower()
+    exact = (loaded.recommender.candidate_ids.cast(pl.String) == text).to_numpy()
+    begins = loaded.titles.str.starts_with(wanted).fill_null(False).to_numpy()
+    holds = loaded.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
+    holds[state.dead] = False
+    rows = np.flatnonzero(holds)
+    rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
+    return _items(loaded, state.candidate_ids.take(rows))
+
+
+def _items(loaded: Loaded, ids: list[Any]) -> list[dict[str, Any]]:
+    names = loaded.columns[1:]
+    there = loaded.recommender._state.candidate_ids.row_of
+    kept = [one for one in ids if one in there]
+    return [{"id": one, "columns": values} for one, values in zip(kept, loaded.values_of(kept, names), strict=True)]
+
+
+def _map(loaded: Loaded, column: str | None) -> bytes:
+    rows, x, y, shown = loaded.positions
+    state = loaded.recommender._state
+    ids = state.candidates[loaded.columns[0]].gather(rows).to_list()
+    title = loaded.title_column
+    note = f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that \
+distances between far groups mean little."
+    if len(rows) < len(state.vectors) - len(state.dead):
+        note += f" {len(rows):,} candidates of {loaded.recommender.index.size:,}, at most {MAPPED:,}."
+    return msgspec.json.encode(
+        {
+            "x": x.round(4).tolist(),
+            "y": y.round(4).tolist(),
+            "ids": ids,
+            "labels": [str(one) for one in (state.candidates[title].gather(rows).to_list() if title else ids)],
+            "values": None if column is None else state.candidates[column].gather(rows).to_list(),
+            "column": column,
+            "columns": list(loaded.colour_columns),
+            "note": note,
+        }
+    )
+
+
+def _typed(text: str, strings: bool) -> Any:
+    if strings:
+        return text
+    try:
+        return int(text) if len(text) <= 20 else None
+    except ValueError:
+        raise Problem(422, "ids of this model are integers.", "?query") from None
+
+
+def _reply(value: Any) -> Reply:
+    return Reply(msgspec.json.encode(value))

@@ -1,0 +1,80 @@
+"""Errors as RFC 9457 problems: they name the field, and never repeat what came."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import msgspec
+
+__all__ = ["Problem", "ProblemBody", "from_decoding"]
+
+TYPE = "application/problem+json"
+
+
+class ProblemBody(msgspec.Struct, omit_defaults=True):
+    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    field: str | None = None
+    hint: str | None = None
+    request_id: str | None = None
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """A reply that is an error. Neither ``detail`` nor ``field`` may hold anything that a request brought."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        field: str | None = None,
+        hint: str | None = None,
+        retry_after: int | None = None,
+        close: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.hint = hint
+        self.retry_after = retry_after
+        self.close = close
+
+    def body(self, request_id: str) -> bytes:
+        """The reply's body."""
+        return msgspec.json.encode(
+            ProblemBody(
+                HTTPStatus(self.status).phrase, self.status, self.detail, field=self.field, hint=self.hint,
+                request_id=request_id,
+            )
+        )  # fmt: skip
+
+
+_WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field")
+_EXPECTED = re.compile(r"^Expected `[a-z0-9 |<>=.\-]+`(?:, got `[a-z]+`)?(?: of length [<>=]+ \d+)?$")
+_MISSING = re.compile(r"^Object missing required field `[a-z_]+`$")
+_KEY = re.compile(r"\[[^\]\d.][^\]]*\]")
+
+
+def from_decoding(error: Exception, known: str) -> Problem:
+    """The problem of a body that is not JSON (400), or not what the route takes (422).
+
+    known: what the route takes, for those who sent an unknown field. msgspec's own words are kept only where they are of
+    a form that holds nothing of the body.
+    """
+    if not isinstance(error, msgspec.ValidationError):
+        return Problem(400, "the body is not JSON in UTF-8.", "$")
+    text = str(error)
+    found = _WHERE.search(text)
+    path = _KEY.sub("[…]", found["path"]) if found else "$"
+    reason = _WHERE.sub("", text)
+    if _UNKNOWN.match(reason):
+        return Problem(422, "an unknown field came.", path, hint=f"fields: {known}")
+    if _EXPECTED.match(reason) or _MISSING.match(reason):
+        return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
+    return Problem(422, "a value of another form was expected.", path)

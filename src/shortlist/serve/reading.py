@@ -1,0 +1,158 @@
+"""From a request's queries to what a recommender takes: checked, and named where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shortlist.errors import ShortlistError
+from shortlist.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from shortlist.serve.events import Events
+    from shortlist.serve.loaded import Loaded
+    from shortlist.serve.schema import Query, RecommendRequest
+
+__all__ = ["Ask", "Group", "check_columns", "check_ids", "check_request", "misfit", "read_query"]
+
+
+class Ask(NamedTuple):
+    """One query: its id, features that stand in place of stored ones, and candidates left out."""
+
+    id: Any
+    features: dict[str, Any]
+    exclude: Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """What queries must have in common to be answered together."""
+
+    loaded: Loaded
+    k: int
+    exclude_seen: bool
+    exact: bool
+    features: tuple[str, ...]
+    filters: tuple[Any, Any, Any] | None = None
+
+    def key(self) -> Any:
+        """Equal for groups that may be joined; None where one stands alone."""
+        if self.filters is not None:
+            return None
+        return (id(self.loaded), self.k, self.exclude_seen, self.exact, self.features)
+
+
+def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> None:
+    """Raises Problem where a request is beyond the limits, or names what the bundle lacks."""
+    count = len(request.queries)
+    if not 1 <= count <= limits.queries:
+        raise Problem(422, f"{count} queries came; 1 to {limits.queries} were expected.", "$.queries")
+    if request.k > limits.k:
+        raise Problem(422, f"at most {limits.k} was expected.", "$.k")
+    for name in ("allow", "deny"):
+        check_ids(getattr(request, name), loaded.candidate_strings, f"$.{name}", limits.ids)
+    check_columns(request.columns, loaded)
+
+
+def check_columns(names: Sequence[str], loaded: Loaded) -> None:
+    """Raises Problem for a column that the candidates' table lacks."""
+    for number, name in enumerate(names):
+        if name not in loaded.columns:
+            known = f"columns: {', '.join(loaded.columns)}"
+            raise Problem(422, "the candidates have no such column.", f"$.columns[{number}]", hint=known)
+
+
+def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int) -> None:
+    """Raises Problem where a list is too long, or an id is not of the bundle's type."""
+    if values is None:
+        return
+    if len(values) > most:
+        raise Problem(422, f"{len(values)} ids came; at most {most} were expected.", field)
+    kind = str if strings else int
+    for number, value in enumerate(values):
+        if type(value) is not kind:
+            raise _other_id(strings, f"{field}[{number}]")
+
+
+def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
+    """One query, with the events that came for it. Raises Problem."""
+    if query.id is not None and type(query.id) is not (str if loaded.query_strings else int):
+        raise _other_id(loaded.query_strings, f"$.queries[{number}].id")
+    if not (query.features or query.exclude or query.history is not None or events):
+        return Ask(query.id, {}, ())
+    field = f"$.queries[{number}]"
+    for name in query.features:
+        if name not in loaded.readable:
+            known = f"features: {', '.join(sorted(loaded.readable)) or 'none'}"
+            raise Problem(422, "the model does not read such a feature.", f"{field}.features", hint=known)
+    check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", 10_000)
+    check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
+    features, exclude = dict(query.features), list(query.exclude)
+    recent = events.of(query.id)
+    if query.history is not None or (recent and loaded.history_column is not None):
+        if loaded.history_column is None:
+            raise Problem(
+                422, "this model does not read histories.", f"{field}.history", hint="train one with sl.History()"
+            )
+        past = query.history if query.history is not None else stored_history(loaded, query.id)
+        features[loaded.history_column] = [*past, *recent]
+        exclude += query.history or () if exclude_seen else ()
+    if exclude_seen:
+        exclude += events.excluded(query.id)
+    return Ask(query.id, features, exclude)
+
+
+def stored_history(loaded: Loaded, query: Any) -> list[Any]:
+    """The history that the bundle keeps of a query, oldest first."""
+    state = loaded.recommender._state
+    row = state.query_ids.row_of.get(query, -1)
+    if row < 0:
+        return []
+    if loaded.history_column in state.queries.columns:
+        stored = state.queries[loaded.history_column][row]
+        return [] if stored is None else stored.to_list()
+    return state.candidate_ids.take(state.seen.row(row))
+
+
+def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: str | None) -> Problem:
+    """The problem behind an error of the recommender; its message may hold what came, and is not repeated."""
+    from shortlist.errors import DataError, MissingExtraError, UnknownQueryError
+
+    if isinstance(error, UnknownQueryError):
+        return Problem(404, "training had no interaction of a query, and this bundle refuses such.", "$.queries")
+    if isinstance(error, MissingExtraError):
+        return Problem(
+            501, "this bundle cannot embed features here.", "$.queries", hint="write it with `shortlist export`"
+        )
+    if not isinstance(error, DataError):
+        return Problem(422, "the request does not fit the model.", "$")
+    for number, ask in enumerate(asks):
+        for name in ask.features:
+            if not _fits(loaded, ask, name):
+                kept = loaded.recommender._state.queries.schema.get(name)
+                hint = None if kept is None else f"of type {kept}, as in training"
+                return Problem(
+                    422,
+                    "the feature is of another type than in training.",
+                    f"$.queries[{number}].features.{name}",
+                    hint,
+                )
+    if where is not None:
+        known = f"columns: {', '.join(loaded.columns)}; for example: country = 'KR' and stock > 0"
+        return Problem(422, "the condition cannot be read, or not computed.", "$.where", hint=known)
+    return Problem(422, "the request does not fit the model.", "$.queries")
+
+
+def _fits(loaded: Loaded, ask: Ask, name: str) -> bool:
+    queries = {loaded.recommender._state.query: [ask.id], name: [ask.features[name]]}
+    try:
+        loaded.recommender.recommend(queries, 1, exclude_seen=False)
+    except ShortlistError:
+        return False
+    return True
+
+
+def _other_id(strings: bool, field: str) -> Problem:
+    wanted, came = ("a string", "an integer") if strings else ("an integer", "a string")
+    return Problem(422, f"{came} came; ids of this model are {wanted[2:]}s, and are never converted.", field)

@@ -1,0 +1,62 @@
+"""Every path, who may ask it, and what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
+
+from shortlist.serve import answers, lookups, page, predict
+from shortlist.serve.http import Incoming, Reply
+from shortlist.serve.service import Service
+
+__all__ = ["Route", "routes_of"]
+
+
+class Route(NamedTuple):
+    """label: how metrics and logs call it. access: "open" to all, "read" or "write" by key."""
+
+    handler: Callable[[Service, Incoming], Awaitable[Reply]]
+    label: str
+    access: Literal["open", "read", "write"] = "read"
+
+
+async def _healthy(service: Service, incoming: Incoming) -> Reply:
+    return Reply(b'{"status":"alive"}')
+
+
+async def _ready(service: Service, incoming: Incoming) -> Reply:
+    if not service.ready:
+        return Reply(b'{"status":"not ready"}', 503, headers=((b"retry-after", b"1"),))
+    return Reply(b'{"status":"ready","bundle":"%s"}' % service.loaded.bundle.encode())
+
+
+async def _metrics(service: Service, incoming: Incoming) -> Reply:
+    return Reply(service.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+
+
+def routes_of(service: Service) -> dict[str, dict[str, Route]]:
+    """The routes by path and method."""
+    routes: dict[str, dict[str, Route]] = {}
+
+    def add(method: str, path: str, handler: Any, access: Any = "read") -> None:
+        routes.setdefault(path, {})[method] = Route(handler, path, access)
+
+    add("GET", "/healthz", _healthy, "open")
+    add("GET", "/readyz", _ready, "open")
+    add("GET", "/metrics", _metrics)
+    add("POST", "/v1/recommend", answers.recommend)
+    add("POST", "/v1/similar", answers.similar)
+    add("POST", "/v1/score", answers.score)
+    add("POST", "/v1/embed", answers.embed)
+    model = f"/v1/models/{service.loaded.name}"
+    add("GET", model, predict.status)
+    add("POST", f"{model}:predict", predict.predict)
+    if service.settings.page:
+        add("GET", "/v1/card", lookups.card)
+        add("GET", "/v1/queries", lookups.queries)
+        add("GET", "/v1/candidates", lookups.candidates)
+        add("GET", "/v1/history", lookups.history)
+        add("GET", "/v1/map", lookups.mapped)
+        for path, reply in page.files().items():
+            routes[path] = {"GET": Route(page.handler(reply), "page", "open")}
+    return routes

@@ -1,0 +1,176 @@
+"""What the routes take and give: decoded strictly, and the source of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "ChangeReply",
+    "ChangeRequest",
+    "EmbedReply",
+    "EmbedRequest",
+    "Event",
+    "EventsRequest",
+    "Expiry",
+    "Found",
+    "Item",
+    "Query",
+    "RecommendReply",
+    "RecommendRequest",
+    "ScoreReply",
+    "ScoreRequest",
+    "ScoreResult",
+    "SimilarRequest",
+]
+
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=1024)]
+"""A raw id: a string or an integer, as in training; never converted."""
+
+Scalar = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=65536)] | None
+Value = Scalar | Annotated[list[Scalar], Meta(max_length=10_000)]
+"""The value of a feature or a column."""
+
+Ids = list[Id]
+Time = Annotated[float, Meta(ge=0, le=1e11)]
+Length = Annotated[int, Meta(ge=1, le=100_000)]
+Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Query(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whom to answer. id: raw; null or absent for somebody without one. features: in place of the stored ones.
+
+    history: candidates chosen so far, oldest first, in place of the stored ones. exclude: candidates left out.
+    """
+
+    id: Id | None = None
+    features: dict[str, Value] = {}
+    history: Ids | None = None
+    exclude: Ids = []
+
+
+class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """k: items of a list. exclude_seen: leave out what each query chose before. allow, deny: candidates that alone may,
+    or may not, be recommended. where: a condition on the candidates' columns, in SQL. columns: of the candidates' table,
+    to come with each item. exact: search exactly, not by the index."""
+
+    queries: list[Query]
+    k: Length = 10
+    exclude_seen: bool = True
+    allow: Ids | None = None
+    deny: Ids | None = None
+    where: Condition | None = None
+    columns: list[str] = []
+    exact: bool = False
+
+
+class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Candidates whose neighbours are wanted."""
+
+    candidates: Ids
+    k: Length = 10
+    where: Condition | None = None
+    columns: list[str] = []
+
+
+class Item(msgspec.Struct, omit_defaults=True):
+    """source: "model", or the fallback that filled the place, whose score is then a count."""
+
+    id: int | str
+    score: float
+    source: str = "model"
+    columns: dict[str, Any] | None = None
+
+
+class Found(msgspec.Struct):
+    """One list, best first. known: whether training had any interaction of the query."""
+
+    id: int | str | None
+    known: bool
+    items: list[Item]
+
+
+class RecommendReply(msgspec.Struct):
+    """bundle: the bundle that answered, all of it. took_ms: from the body's last byte to the lists."""
+
+    results: list[Found]
+    bundle: str
+    took_ms: float
+
+
+class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The candidates to score for each query, as a ranker's first feature."""
+
+    queries: list[Query]
+    candidates: Ids
+
+
+class ScoreResult(msgspec.Struct):
+    """scores: dot products in the order asked; null for a candidate that the catalogue lacks."""
+
+    id: int | str | None
+    known: bool
+    scores: list[float | None]
+
+
+class ScoreReply(msgspec.Struct):
+    """One row of scores for each query."""
+
+    results: list[ScoreResult]
+    bundle: str
+
+
+class EmbedRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Either queries or candidates (by id) whose vectors are wanted."""
+
+    queries: list[Query] | None = None
+    candidates: Ids | None = None
+
+
+class EmbedReply(msgspec.Struct):
+    """vectors: one of ``dim`` numbers each; null for a candidate that the catalogue lacks."""
+
+    vectors: list[list[float] | None]
+    dim: int
+    bundle: str
+
+
+class Expiry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A candidate that is to be deleted at a time, in Unix seconds."""
+
+    id: Id
+    at: Time
+
+
+class ChangeRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """upsert: candidates by their columns, of which the id's must be there. Columns that did not come keep what is
+    stored, or are null. delete: ids. expire: ids and times. Applied in this order, all or nothing."""
+
+    upsert: list[dict[str, Value]] = []
+    delete: Ids = []
+    expire: list[Expiry] = []
+
+
+class ChangeReply(msgspec.Struct):
+    """Sent when the change is on the disk and in the lists. candidates: how many there are now."""
+
+    upserted: int
+    deleted: int
+    candidates: int
+    bundle: str
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a query just chose. at: Unix seconds, by default now."""
+
+    query: Id
+    candidate: Id
+    at: Time | None = None
+
+
+class EventsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Choices: from now on left out of their query's lists, and in its history."""
+
+    events: list[Event]

@@ -1,0 +1,128 @@
+"""uvicorn around the application: slow senders are cut off, and SIGTERM finishes what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shortlist.serve.app import App
+
+__all__ = ["serve"]
+
+SWEEP = 0.5  # seconds between two looks at connections and logs
+BACKLOG = 2048
+DRAIN = 30  # seconds that requests under way have at the end
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1 that remembers since when it waits for the rest of a request.
+
+    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive.
+    """
+
+    everyone: ClassVar[set[_Protocol]] = set()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.waiting_since: float | None = self.loop.time()
+        self.everyone.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.everyone.discard(self)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self.waiting_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self.waiting_since = None
+        super().on_message_complete()
+
+
+class _Server(uvicorn.Server):
+    """Sweeps while it serves."""
+
+    def __init__(self, config: uvicorn.Config, app: App) -> None:
+        super().__init__(config)
+        self._app = app
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.draining = True
+        self._app.service.ready = False
+        await super().shutdown(sockets)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+
+    async def _sweep(self) -> None:
+        """Cut off whoever has been sending one request for too long."""
+        limit = self._app.service.settings.limits.receive_seconds
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP)
+            self._app.service.log.flush()
+            for one in list(_Protocol.everyone):
+                if one.waiting_since is not None and loop.time() - one.waiting_since > limit:
+                    one.transport.abort()
+
+
+def serve(app: App, host: str, port: int, *, announce: Any = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError where the port cannot be had.
+
+    announce: called with the port once connections are taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    with contextlib.closing(listening):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        config = uvicorn.Config(
+            app,
+            loop=_loop(),
+            http=_Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=DRAIN,
+            backlog=BACKLOG,
+            h11_max_incomplete_event_size=None,
+        )
+        server = _Server(config, app)
+        if announce is not None:
+            announce(listening.getsockname()[1])
+        with _quiet():
+            server.run(sockets=[listening])
+
+
+def _loop() -> Any:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return "asyncio"
+    return "uvloop"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """uvicorn raises the signal again once it has finished; that is no error."""
+    with contextlib.suppress(KeyboardInterrupt):
+        yield

@@ -1,0 +1,123 @@
+"""What answers: the bundle of the moment, its batches, and the reading of requests against it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from shortlist.errors import ShortlistError
+from shortlist.recommender import Recommendation
+from shortlist.serve.batching import Batcher
+from shortlist.serve.events import Events
+from shortlist.serve.loaded import Loaded
+from shortlist.serve.logs import Log
+from shortlist.serve.metrics import Metrics
+from shortlist.serve.reading import Ask, Group, read_query
+from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.settings import Settings
+
+__all__ = ["Service"]
+
+
+class Service:
+    """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
+
+    settings: limits, keys, what is served. loaded: the bundle to begin with.
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings | None = None, log: Log | None = None) -> None:
+        self.settings = settings or Settings()
+        self.log = log or Log(requests=False)
+        self.metrics = Metrics()
+        self.events = Events(self.settings.seen_seconds)
+        self.ready = True
+        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
+        self.loaded = loaded
+        self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
+        self.put(loaded)
+
+    def put(self, loaded: Loaded) -> None:
+        """Let ``loaded`` answer from now on."""
+        if loaded.bundle != self.loaded.bundle:
+            self.metrics.bundle.remove(self.loaded.bundle)
+        self.loaded = loaded
+        self.metrics.bundle.labels(loaded.bundle).set(1)
+        self.metrics.candidates.set(loaded.recommender.index.size)
+
+    async def recommend(self, loaded: Loaded, request: RecommendRequest) -> list[Recommendation]:
+        """The lists of one request, in its order. Raises Problem."""
+        asks = [
+            read_query(loaded, self.events, query, number, request.exclude_seen)
+            for number, query in enumerate(request.queries)
+        ]
+        shared = (request.allow, request.deny, request.where) != (None, None, None)
+        filters = (request.allow, request.deny, request.where) if shared else None
+        parts: dict[tuple[str, ...], list[int]] = {}
+        for number, ask in enumerate(asks):
+            parts.setdefault(tuple(ask.features), []).append(number)
+        lists: list[Recommendation | None] = [None] * len(asks)
+        for features, numbers in parts.items():
+            group = Group(loaded, request.k, request.exclude_seen, request.exact, features, filters)
+            found = await self.batcher.ask(group, [asks[number] for number in numbers])
+            for number, one in zip(numbers, found, strict=True):
+                lists[number] = one
+        self._watch(loaded, request, asks, lists)
+        return lists  # type: ignore[return-value]
+
+    def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
+        """One batch; may run in another thread."""
+        recommender = group.loaded.exact if group.exact else group.loaded.recommender
+        queries: Any = [ask.id for ask in asks]
+        if group.features:
+            name = recommender._state.query
+            queries = {name: queries} | {one: [ask.features[one] for ask in asks] for one in group.features}
+        allow, deny, where = group.filters or (None, None, None)
+        exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
+        return list(
+            recommender.recommend(
+                queries, group.k, exclude_seen=group.exclude_seen, exclude=exclude, allow=allow, deny=deny, where=where
+            )
+        )
+
+    def _watch(
+        self, loaded: Loaded, request: RecommendRequest, asks: Sequence[Ask], lists: Sequence[Recommendation | None]
+    ) -> None:
+        """Count, and now and then compare an approximate list with the exact one, in the background."""
+        self.metrics.queries.inc(len(asks))
+        unknown = sum(one is not None and not one.known for one in lists)
+        if unknown:
+            self.metrics.unknown.inc(unknown)
+        if request.exact or loaded.recommender.index.exact or random.random() >= self.settings.sample:
+            return
+        filters = (request.allow, request.deny, request.where)
+        group = Group(loaded, request.k, request.exclude_seen, True, tuple(asks[0].features), filters)
+        asyncio.get_running_loop().run_in_executor(self.pool, self._compare, group, asks[0], lists[0])
+
+    def _compare(self, group: Group, ask: Ask, found: Recommendation | None) -> None:
+        assert found is not None
+        try:
+            (exact,) = self._answer(group, [ask])
+        except ShortlistError:
+            return
+        wanted = {item.id for item in exact if item.source == "model"}
+        self.metrics.exact_items.inc(len(wanted))
+        self.metrics.found_items.inc(len(wanted & set(found.ids)))
+
+    async def run(self, function: Any, *arguments: Any) -> Any:
+        """A slow call, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+    def close(self) -> None:
+        """No more answers."""
+        self.ready = False
+        self.pool.shutdown(wait=False)
+        self.log.flush()
+
+
+def milliseconds(started: float) -> float:
+    """Milliseconds since ``started`` (of ``time.perf_counter``)."""
+    return round((time.perf_counter() - started) * 1e3, 3)

@@ -1,0 +1,73 @@
+"""What a server may be told, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shortlist.errors import ConfigError
+
+__all__ = ["Limits", "Settings"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most of everything that one request, or all of them, may take.
+
+    body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
+    request. under_way: requests at once, beyond which the answer is 503. receive_seconds: from a request's first byte to
+    its last. wait_seconds: the longest that a request waits for its turn, by the pace of the last ones; beyond it 503.
+    batch: queries answered together.
+    """
+
+    body: int = 1 << 20
+    queries: int = 256
+    k: int = 1000
+    ids: int = 10_000
+    under_way: int = 1024
+    receive_seconds: float = 10.0
+    wait_seconds: float = 1.0
+    batch: int = 256
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ConfigError(f"the limit {name} is {value}; a number above 0 was expected.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """keys: API keys that may read; none: everybody may. write_keys: keys that may change candidates and record events;
+    none: nobody may. state: the folder of the log of changes; needed to write. seen_seconds: how long an event keeps its
+    candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
+    sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
+    """
+
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    write_keys: tuple[str, ...] = field(default=(), repr=False)
+    state: Path | None = None
+    seen_seconds: float | None = None
+    page: bool = True
+    sample: float = 0.01
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for key in (*self.keys, *self.write_keys):
+            if len(key) < 16 or not key.isascii():
+                raise ConfigError(
+                    "an API key is shorter than 16 characters, or not ASCII.",
+                    hint="python -c 'import secrets; print(secrets.token_urlsafe())' makes one",
+                )
+        if set(self.keys) & set(self.write_keys):
+            raise ConfigError(
+                "a key is among the reading and the writing keys.", hint="give writers a key of their own"
+            )
+        if self.write_keys and self.state is None:
+            raise ConfigError(
+                "changes need a folder for their log, so that they outlive the process.", hint="--state DIR"
+            )
+
+    @property
+    def writable(self) -> bool:
+        """Whether candidates and events may come in."""
+        return bool(self.write_keys)

@@ -1,0 +1,118 @@
+"""A bundle small enough to work out by hand, a service over it, and a client that needs no socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+import torch
+
+import shortlist as sl
+from shortlist.serve import App, Service, Settings
+from shortlist.serve.loaded import Loaded
+
+READ, WRITE = "r" * 20, "w" * 20
+
+
+def set_vectors(tower: sl.Tower, vectors: Mapping[Any, Sequence[float]], unknown: Sequence[float]) -> None:
+    (table,) = tower.tables.values()
+    (feature,) = tower.features.values()
+    table.weight[0] = torch.tensor(unknown)
+    for value, vector in vectors.items():
+        (code,) = feature.encode(pl.Series([value])).values.tolist()
+        table.weight[code] = torch.tensor(vector)
+
+
+def make(scale: float = 1.0) -> sl.Recommender:
+    """Scores of a, b, c, d: ann 4 3 1 ½, bob 0 1 4 2, cat 4 4 5 2½, the unknown query -4 -3 -1 -½, times ``scale``.
+
+    ann chose a and b, bob b and c, cat b; dan is in the table alone, and nobody chose d.
+    """
+    pairs = [("ann", "a"), ("ann", "b"), ("bob", "b"), ("bob", "c"), ("cat", "b")]
+    train = sl.Dataset(
+        pl.DataFrame(pairs, schema=["who", "what"], orient="row"),
+        "who",
+        "what",
+        queries={"who": ["ann", "bob", "cat", "dan"]},
+        candidates={
+            "what": ["a", "b", "c", "d"],
+            "full_name": ["Alpha", "Beta", None, "Delta"],
+            "kind": ["x", "y", "x", "y"],
+            "stock": [3, 0, 5, 7],
+        },
+    )
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    queries = {"ann": (scale, 0), "bob": (0, scale), "cat": (scale, scale)}
+    set_vectors(model.query, queries, unknown=(-scale, 0))
+    set_vectors(model.candidate, {"a": (4, 0), "b": (3, 1), "c": (1, 4)}, unknown=(0.5, 2))
+    return sl.Recommender(model.eval(), index=sl.BruteForce(), seen=train)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two bundles, ``one`` and ``two``; the second's scores are twice the first's. Not to be written to."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for name, scale in (("one", 1.0), ("two", 2.0)):
+        recommender = make(scale)
+        recommender.export()
+        recommender.save(folder / name, metadata={"model": {"seen_in": {"top_1": 0.5}}})
+    return folder
+
+
+class Client:
+    """Asks an App as a server would, in one event loop."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.loop = asyncio.new_event_loop()
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.loop.run_until_complete(self._client.request(method, path, **options))
+
+    def together(self, requests: Sequence[tuple[str, Any]]) -> list[httpx.Response]:
+        """Bodies posted at once."""
+
+        async def all_of() -> list[httpx.Response]:
+            return await asyncio.gather(*(self._client.post(path, json=body) for path, body in requests))
+
+        return self.loop.run_until_complete(all_of())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return self.ask("POST", path, json=body, **options)
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self._client.aclose())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.app.service.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def clients(bundles: Path) -> Iterator[Callable[..., Client]]:
+    """Makes clients of servers over bundle ``one`` with the settings given."""
+    made: list[Client] = []
+
+    def client(settings: Settings | None = None, recommender: sl.Recommender | None = None) -> Client:
+        loaded = Loaded.read(bundles / "one") if recommender is None else Loaded("one", recommender)
+        made.append(Client(App(Service(loaded, settings))))
+        return made[-1]
+
+    yield client
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def client(clients: Callable[..., Client]) -> Client:
+    return clients()

@@ -1,0 +1,194 @@
+"""recommend, similar, score, embed: what they answer, and what they say to what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import shortlist as sl
+from shortlist.serve import Settings
+from shortlist.serve.settings import Limits
+
+
+def ids(results: list[Any]) -> list[list[str]]:
+    return [[item["id"] for item in one["items"]] for one in results]
+
+
+def test_known_and_unknown_queries_are_answered_and_marked(client: Any) -> None:
+    reply = client.post("/v1/recommend", {"queries": [{"id": "ann"}, {"id": "bob"}, {"id": "eve"}, {}], "k": 2})
+    assert reply.status_code == 200
+    body = reply.json()
+    assert ids(body["results"]) == [["c", "d"], ["d", "a"], ["d", "c"], ["d", "c"]]
+    assert [one["known"] for one in body["results"]] == [True, True, False, False]
+    assert body["results"][0] == {
+        "id": "ann", "known": True,
+        "items": [{"id": "c", "score": 1.0}, {"id": "d", "score": 0.5}],
+    }  # fmt: skip
+    assert body["bundle"] == client.app.service.loaded.bundle
+    assert body["took_ms"] > 0
+    assert len(reply.headers["x-request-id"]) > 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"exclude_seen": False}, ["a", "b", "c", "d"]),
+        ({"exclude_seen": False, "k": 1}, ["a"]),
+        ({"allow": ["d", "c", "nowhere"]}, ["c", "d"]),
+        ({"deny": ["c"]}, ["d"]),
+        ({"where": "stock > 0"}, ["c", "d"]),
+        ({"where": "kind = 'x'"}, ["c"]),
+        ({"where": "kind = 'x'", "exclude_seen": False, "deny": ["c"]}, ["a"]),
+        ({"exact": True}, ["c", "d"]),
+    ],
+)
+def test_filters(client: Any, changes: dict[str, Any], expected: list[str]) -> None:
+    body = client.post("/v1/recommend", {"queries": [{"id": "ann"}], **changes}).json()
+    assert ids(body["results"]) == [expected]
+
+
+def test_each_query_has_its_own_exclusions(client: Any) -> None:
+    queries = [{"id": "ann", "exclude": ["c"]}, {"id": "ann"}, {"id": "cat", "exclude": ["a", "d"]}]
+    body = client.post("/v1/recommend", {"queries": queries}).json()
+    assert ids(body["results"]) == [["d"], ["c", "d"], ["c"]]
+
+
+def test_columns_come_with_the_items(client: Any) -> None:
+    body = client.post("/v1/recommend", {"queries": [{"id": "ann"}], "columns": ["full_name", "stock"]}).json()
+    assert [item["columns"] for item in body["results"][0]["items"]] == [
+        {"full_name": None, "stock": 5},
+        {"full_name": "Delta", "stock": 7},
+    ]
+
+
+def test_requests_that_arrive_together_get_what_each_gets_alone(client: Any) -> None:
+    bodies = [{"queries": [{"id": name}], "k": k} for name in ("ann", "bob", "cat", "eve") for k in (1, 3)] * 5
+    alone = [client.post("/v1/recommend", body).json()["results"] for body in bodies]
+    before = client.app.service.metrics.registry.get_sample_value("shortlist_batch_queries_count")
+    replies = client.together([("/v1/recommend", body) for body in bodies])
+    after = client.app.service.metrics.registry.get_sample_value("shortlist_batch_queries_count")
+    assert [reply.json()["results"] for reply in replies] == alone
+    assert after - before < len(bodies)
+
+
+def test_one_that_does_not_fit_spoils_no_other(clients: Callable[..., Any]) -> None:
+    client = clients(recommender=aged())
+    good = {"queries": [{"id": "ann", "features": {"age": 30}}]}
+    bad = {"queries": [{"id": "ann", "features": {"age": "old"}}]}
+    replies = client.together([("/v1/recommend", body) for body in (good, bad, good)])
+    assert [reply.status_code for reply in replies] == [200, 422, 200]
+    assert replies[1].json()["field"] == "$.queries[0].features.age"
+    assert "old" not in replies[1].text
+
+
+def aged() -> sl.Recommender:
+    """A query tower that also reads an age; untrained."""
+    train = sl.Dataset(
+        {"who": ["ann", "bob"], "what": ["a", "b"]}, "who", "what", queries={"who": ["ann", "bob"], "age": [30, 40]}
+    )
+    model = sl.TwoTower(
+        sl.Tower(sl.StringLookup("who"), sl.Normalization("age"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2)
+    )
+    model.prepare(train)
+    return sl.Recommender(model.eval(), seen=train)
+
+
+def test_similar(client: Any) -> None:
+    body = client.post("/v1/similar", {"candidates": ["a", "c"], "k": 2, "columns": ["kind"]}).json()
+    assert ids(body["results"]) == [["b", "c"], ["d", "b"]]
+    assert [item["score"] for item in body["results"][0]["items"]] == [12.0, 4.0]
+    assert client.post("/v1/similar", {"candidates": ["a"], "where": "kind = 'y'"}).json()["results"][0]["items"][0][
+        "id"
+    ] == "b"  # fmt: skip
+
+
+def test_score(client: Any) -> None:
+    body = client.post("/v1/score", {"queries": [{"id": "ann"}, {"id": "eve"}], "candidates": ["d", "x", "a"]}).json()
+    assert [one["scores"] for one in body["results"]] == [[0.5, None, 4.0], [-0.5, None, -4.0]]
+    assert [one["known"] for one in body["results"]] == [True, False]
+
+
+def test_embed(client: Any) -> None:
+    body = client.post("/v1/embed", {"queries": [{"id": "cat"}, {"id": None}]}).json()
+    assert body["vectors"] == [[1.0, 1.0], [-1.0, 0.0]]
+    assert body["dim"] == 2
+    assert client.post("/v1/embed", {"candidates": ["c", "x"]}).json()["vectors"] == [[1.0, 4.0], None]
+
+
+def test_tensorflow_servings_form(client: Any) -> None:
+    rows = client.post("/v1/models/one:predict", {"instances": ["ann", {"who": "bob"}]}).json()
+    assert rows == {
+        "predictions": [
+            {"output_1": [4.0, 3.0, 1.0, 0.5], "output_2": ["a", "b", "c", "d"]},
+            {"output_1": [4.0, 2.0, 1.0, 0.0], "output_2": ["c", "d", "b", "a"]},
+        ]
+    }
+    columns = client.post("/v1/models/one:predict", {"inputs": {"who": ["ann"]}}).json()
+    assert columns == {"outputs": {"output_1": [[4.0, 3.0, 1.0, 0.5]], "output_2": [["a", "b", "c", "d"]]}}
+    assert client.post("/v1/models/one:predict", {"inputs": ["bob"]}).json()["outputs"]["output_2"][0][0] == "c"
+    assert client.get("/v1/models/one").json()["model_version_status"][0]["state"] == "AVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/v1/recommend", {}, 422, "$"),
+        ("/v1/recommend", {"queries": []}, 422, "$.queries"),
+        ("/v1/recommend", {"queries": [{"id": 7}]}, 422, "$.queries[0].id"),
+        ("/v1/recommend", {"queries": [{"id": True}]}, 422, "$.queries[0].id"),
+        ("/v1/recommend", {"queries": [{"id": 1.5}]}, 422, "$.queries[0].id"),
+        ("/v1/recommend", {"queries": [{"id": "x" * 1025}]}, 422, "$.queries[0].id"),
+        ("/v1/recommend", {"queries": [{"id": "ann", "canary": 1}]}, 422, "$.queries[0]"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "canary": 1}, 422, "$"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "k": 0}, 422, "$.k"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "k": "3"}, 422, "$.k"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "k": 3.5}, 422, "$.k"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "k": 1001}, 422, "$.k"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "k": 10**30}, 422, "$.k"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}] * 257}, 422, "$.queries"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "allow": [1]}, 422, "$.allow[0]"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "deny": ["a"] * 10_001}, 422, "$.deny"),
+        ("/v1/recommend", {"queries": [{"id": "ann", "exclude": ["a", 1]}]}, 422, "$.queries[0].exclude[1]"),
+        ("/v1/recommend", {"queries": [{"id": "ann", "features": {"canary": 1}}]}, 422, "$.queries[0].features"),
+        ("/v1/recommend", {"queries": [{"id": "ann", "history": ["a"]}]}, 422, "$.queries[0].history"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "columns": ["canary"]}, 422, "$.columns[0]"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "where": "canary = 1"}, 422, "$.where"),
+        ("/v1/recommend", {"queries": [{"id": "ann"}], "where": "stock ="}, 422, "$.where"),
+        ("/v1/recommend", [], 422, "$"),
+        ("/v1/similar", {"candidates": ["canary"]}, 404, "$.candidates[0]"),
+        ("/v1/similar", {"candidates": []}, 422, "$.candidates"),
+        ("/v1/embed", {}, 422, "$"),
+        ("/v1/score", {"queries": [{"id": "ann"}], "candidates": [1]}, 422, "$.candidates[0]"),
+        ("/v1/models/one:predict", {"instances": [{"canary": "x"}]}, 422, "$.instances[0]"),
+        ("/v1/models/one:predict", {}, 422, "$"),
+        ("/v1/models/one:predict", {"inputs": {"who": ["a"], "canary": []}}, 422, "$.inputs"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_never_repeated(
+    client: Any, path: str, body: Any, status: int, field: str
+) -> None:
+    reply = client.post(path, body)
+    assert reply.status_code == status, reply.text
+    problem = reply.json()
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["field"] == field, problem
+    assert problem["request_id"] == reply.headers["x-request-id"]
+    assert "canary" not in reply.text
+
+
+def test_under_refuse_an_unknown_query_is_a_404(clients: Callable[..., Any], bundles: Any) -> None:
+    recommender = sl.Recommender.load(bundles / "one")
+    recommender.cold_start = "refuse"
+    client = clients(recommender=recommender)
+    assert client.post("/v1/recommend", {"queries": [{"id": "eve"}]}).status_code == 404
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+
+
+def test_limits_are_settings(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(k=3, queries=1, body=100)))
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}], "k": 4}).json()["field"] == "$.k"
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 2, "k": 2}).json()["field"] == "$.queries"
+    assert client.post("/v1/recommend", {"queries": [{"id": "a" * 100}]}).status_code == 413

@@ -1,0 +1,86 @@
+"""What the page looks up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shortlist.serve import Settings
+
+
+def test_card(client: Any) -> None:
+    card = client.get("/v1/card").json()
+    assert card["name"] == "one"
+    assert card["bundle"] == client.app.service.loaded.bundle
+    assert (card["queries"], card["candidates"], card["seen"], card["dim"]) == (4, 4, 5, 2)
+    assert card["index"] == "BruteForce"
+    assert card["exact"] is True
+    assert card["columns"] == ["what", "full_name", "kind", "stock"]
+    assert card["title_column"] == "full_name"
+    assert card["colour_column"] == "kind"
+    assert card["example_query"] in ("ann", "bob", "cat")
+    assert card["metrics"] == [
+        {"title": "Test interactions, seen items left in", "rows": [{"name": "model", "values": {"top-1": 0.5}}]}
+    ]
+
+
+def test_queries_by_prefix(client: Any) -> None:
+    assert client.get("/v1/queries").json()["items"] == [
+        {"id": "ann", "count": 2}, {"id": "bob", "count": 2}, {"id": "cat", "count": 1}, {"id": "dan", "count": 0},
+    ]  # fmt: skip
+    assert client.get("/v1/queries", params={"text": "CA"}).json()["items"] == [{"id": "cat", "count": 1}]
+    assert client.get("/v1/queries", params={"limit": "1"}).json()["items"] == [{"id": "ann", "count": 2}]
+    assert client.get("/v1/queries", params={"text": "%"}).json()["items"] == []
+
+
+def test_candidates_by_name_or_id(client: Any) -> None:
+    found = client.get("/v1/candidates", params={"text": "eta"}).json()["items"]
+    assert found == [{"id": "b", "columns": {"full_name": "Beta", "kind": "y", "stock": 0}}]
+    assert client.get("/v1/candidates", params={"text": "c"}).json()["items"][0]["id"] == "c"  # it has no name
+    assert client.get("/v1/candidates", params={"text": "[("}).json()["items"] == []
+
+
+def test_history(client: Any) -> None:
+    history = client.get("/v1/history", params={"query": "bob"}).json()
+    assert [item["id"] for item in history["items"]] == ["b", "c"]
+    assert history["total"] == 2
+    assert client.get("/v1/history", params={"query": "nobody"}).json() == {"items": [], "total": 0}
+
+
+def test_map(client: Any) -> None:
+    plain = client.get("/v1/map").json()
+    assert plain["ids"] == ["a", "b", "c", "d"]
+    assert plain["labels"] == ["Alpha", "Beta", "None", "Delta"]
+    assert plain["values"] is None
+    assert plain["columns"] == ["kind"]
+    assert max(map(abs, plain["x"] + plain["y"])) == 1.0
+    # two dimensions are all there are, so distances keep their ratios: a to b is √2, a to c is 5
+    x, y = plain["x"], plain["y"]
+    near, far = ((x[0] - x[n]) ** 2 + (y[0] - y[n]) ** 2 for n in (1, 2))
+    assert far / near == pytest.approx(25 / 2, rel=1e-2)
+    assert client.get("/v1/map", params={"column": "kind"}).json()["values"] == ["x", "y", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "field"),
+    [
+        ("/v1/queries", {"limit": "0"}, "?limit"),
+        ("/v1/queries", {"limit": "101"}, "?limit"),
+        ("/v1/queries", {"limit": "²"}, "?limit"),
+        ("/v1/queries", {"what": "x"}, "?"),
+        ("/v1/history", {}, "?query"),
+        ("/v1/map", {"column": "stock"}, "?column"),
+    ],
+)
+def test_parameters_that_do_not_fit(client: Any, path: str, params: dict[str, str], field: str) -> None:
+    reply = client.get(path, params=params)
+    assert reply.status_code == 422
+    assert reply.json()["field"] == field
+
+
+def test_without_the_page_nobody_is_looked_up(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(page=False))
+    for path in ("/", "/v1/card", "/v1/queries", "/v1/history?query=ann", "/v1/map", "/v1/candidates"):
+        assert client.get(path).status_code in (404, 405), path
