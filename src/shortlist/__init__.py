@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
     from shortlist.loss import Retrieval
-    from shortlist.model import Tower, TwoTower
+    from shortlist.model import Tower, TwoTower, from_tfrs
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
     from shortlist.train import SGD, Adagrad, Adam, AdamW, MLflow, TensorBoard, TrainingHistory, fit, recipes
 
@@ -102,6 +102,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit",
+    "from_tfrs",
     "k_core",
     "keep_at_least",
     "recipes",

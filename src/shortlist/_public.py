@@ -45,7 +45,7 @@ _NAMES = {
     ),
     "index": ("BruteForce", "Faiss", "Milvus", "ScaNN"),
     "loss": ("Retrieval",),
-    "model": ("Tower", "TwoTower"),
+    "model": ("Tower", "TwoTower", "from_tfrs"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
     "train": ("SGD", "Adagrad", "Adam", "AdamW", "MLflow", "TensorBoard", "TrainingHistory", "fit", "recipes"),
 }

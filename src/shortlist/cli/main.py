@@ -27,6 +27,7 @@ COMMANDS = {
     "recommend": "Print the top k for query ids.",
     "serve": "Answer requests over HTTP, and show the model on a page.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
+    "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
     "tune": "Give a bundle the fastest index that keeps a promised recall.",
 }
@@ -62,7 +63,7 @@ class _Lazy(click.RichGroup):
             return None
         if ctx.resilient_parsing or _listing():
             return click.Command(cmd_name, help=COMMANDS[cmd_name])
-        command: click.Command = importlib.import_module(f"shortlist.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"shortlist.cli.{cmd_name.replace('-', '_')}").command
         return command
 
 

@@ -4,6 +4,7 @@ from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.onnx import tower_to_onnx
 from shortlist.model.state import ModelState, model_from_state, state_of
+from shortlist.model.tfrs import from_tfrs
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
 
@@ -15,6 +16,7 @@ __all__ = [
     "Tower",
     "TowerInputs",
     "TwoTower",
+    "from_tfrs",
     "model_from_state",
     "query_table",
     "state_of",

@@ -1,0 +1,53 @@
+"""``shortlist import-tfrs``: the tables of a trained TFRS model in, a bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.errors import BundleError
+
+__all__ = ["command"]
+
+
+@click.command("import-tfrs")
+@click.argument("arrays", type=click.Path(path_type=Path))
+@click.option("--query", required=True, help="What to call the column of query ids.")
+@click.option("--candidate", required=True, help="What to call the column of candidate ids.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
+@click.option("--seen", type=click.Path(path_type=Path), help="Table of the interactions it was trained on.")
+@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    arrays: Path,
+    query: str,
+    candidate: str,
+    out: Path,
+    seen: Path | None,
+    index_name: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Turn ARRAYS, an .npz file with the vocabularies and embeddings of a TensorFlow Recommenders model of two ids, into a
+    bundle with the same scores.
+
+    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is the
+    lookup's unknown row. With --seen people's own choices are left out of their lists, and counts are known.
+    """
+    import shortlist as sl
+    from shortlist.cli.indexes import index_named
+
+    if out.exists() and not overwrite:
+        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+    index = index_named(index_name)
+    data = None if seen is None else sl.Dataset(seen, query, candidate)
+    model = sl.from_tfrs(arrays, query, candidate, seen=data)
+    recommender = sl.Recommender(model, index=index, seen=data)
+    recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})
+    say(f"wrote {out}: {recommender!r}")
+    if as_json:
+        sizes = {"queries": len(recommender.query_ids), "candidates": len(recommender.candidate_ids), "dim": model.dim}
+        print_json({"bundle": str(out), **sizes})
