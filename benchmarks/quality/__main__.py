@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import shortlist as sl
 from benchmarks.quality import page, runs
@@ -30,20 +31,25 @@ def main() -> int:
         import torch
 
         torch.set_num_threads(options.threads)
+    name = f"{options.dataset}-{options.protocol}-{Path(options.recipe).stem}"
+    place = options.out or runs.RESULTS / ("tuning" if options.tune else ".") / f"{name}.json"
+
+    def keep(found: dict[str, Any]) -> None:
+        runs.write({"command": _command(options), **found}, place)
+
     try:
         problem = load(options.dataset, options.protocol, options.data_dir)
         changes = dict(map(change_of, options.set))
         if options.tune:
             result = tune(options.recipe, problem, options.tune, options.trials)
         else:
-            result = runs.run(options.dataset, options.protocol, options.recipe, problem, options.seeds, changes)
+            asked = (options.dataset, options.protocol, options.recipe)
+            result = runs.run(*asked, problem, options.seeds, changes, keep)
     except sl.ShortlistError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     result = {"command": _command(options), **result}
-    name = f"{options.dataset}-{options.protocol}-{Path(options.recipe).stem}"
-    default = runs.RESULTS / ("tuning" if options.tune else ".") / f"{name}.json"
-    runs.write(result, options.out or default)
+    runs.write(result, place)
     if options.json:
         json.dump(result, sys.stdout, indent=1)
         print()

@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmarks.quality import ours
 from benchmarks.quality.baselines import BASELINES, SEEDED
 from benchmarks.quality.measures import Scorer, figures
 from benchmarks.quality.problems import Problem
+from benchmarks.quality.protocols import Measure
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality"
 
@@ -34,38 +35,51 @@ def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any])
 
 
 def run(
-    dataset: str, protocol: str, recipe: str, problem: Problem, seeds: int, changes: Mapping[str, Any]
+    dataset: str,
+    protocol: str,
+    recipe: str,
+    problem: Problem,
+    seeds: int,
+    changes: Mapping[str, Any],
+    keep: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed."""
+    """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
+
+    keep: is given the result so far after each seed, so that a run that is broken off is not lost.
+    """
     if recipe in BASELINES and recipe not in SEEDED:
         seeds = 1
-    runs = []
+    settings = dict(changes) if recipe in BASELINES else ours.load(recipe, changes).to_dict()
+    runs: list[dict[str, Any]] = []
+    result: dict[str, Any] = {}
     for seed in range(seeds):
         started = time.perf_counter()
         found = figures(fitted(recipe, problem, seed, changes), problem)
         runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started, 1)})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
         print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    rows = []
-    for measure in problem.protocol.measures:
-        values = [each[measure.label] for each in runs]
-        mean = statistics.fmean(values)
-        rows.append(
-            {
-                "dataset": dataset,
-                "protocol": protocol,
-                "recipe": recipe,
-                "metric": measure.label,
-                "mean": mean,
-                "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-                "seeds": len(values),
-                "bar": measure.bar,
-                "aim": measure.aim,
-                "holds": None if measure.bar is None else mean >= measure.bar,
-            }
-        )
-    settings = dict(changes) if recipe in BASELINES else ours.load(recipe, changes).to_dict()
-    return {"rows": rows, "runs": runs, "settings": settings, "environment": machine.environment()}
+        rows = [_row(dataset, protocol, recipe, measure, runs) for measure in problem.protocol.measures]
+        result = {"rows": rows, "runs": list(runs), "settings": settings, "environment": machine.environment()}
+        keep(result)
+    return result
+
+
+def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread of one measure over the runs, beside its bar."""
+    values = [each[measure.label] for each in runs]
+    mean = statistics.fmean(values)
+    return {
+        "dataset": dataset,
+        "protocol": protocol,
+        "recipe": recipe,
+        "metric": measure.label,
+        "mean": mean,
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "seeds": len(values),
+        "bar": measure.bar,
+        "aim": measure.aim,
+        "holds": None if measure.bar is None else mean >= measure.bar,
+    }
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:
