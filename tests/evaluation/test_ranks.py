@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shortlist.errors import TrainingError
 from shortlist.evaluation import Hidden, ranks
+from shortlist.evaluation.ranks import top_lists
 
 TILES = ("TILE_ELEMENTS", "COLUMNS", "PAIRS", "PRODUCTS")
 
@@ -162,3 +163,28 @@ def test_scores_that_overflow_are_an_error_not_a_rank():
     query, candidate = torch.full((1, 2), 1e30), torch.full((3, 2), 1e30)
     with pytest.raises(TrainingError, match="too large"):
         ranks(query, candidate, torch.tensor([0]), torch.tensor([1]))
+
+
+@given(seed=st.integers(0, 2**32), heads=st.integers(1, 4), hide=st.booleans())
+def test_queries_of_several_heads_are_ranked_by_the_best_of_them(seed, heads, hide) -> None:
+    """Small integers, so that scores are exact: the rank among the maxima over heads, by counting."""
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randint(-3, 4, (5, heads, 3), generator=generator).float()
+    candidate = torch.randint(-3, 4, (9, 3), generator=generator).float()
+    pair_query, own = (torch.randint(0, bound, (12,), generator=generator) for bound in (5, 9))
+    scores = torch.stack([query[:, head] @ candidate.T for head in range(heads)]).amax(0)
+    hidden = None
+    if hide:
+        scores[2, 4] = scores[0, 1] = -torch.inf
+        hidden = Hidden(torch.tensor([0, 2]), torch.tensor([1, 4]))
+    wanted = []
+    for row, column in zip(pair_query.tolist(), own.tolist(), strict=True):
+        others = [scores[row, other] for other in range(9) if other != column]
+        seen = scores[row, column] == -torch.inf
+        wanted.append(10 if seen else 1 + sum(bool(other >= scores[row, column]) for other in others))
+    assert ranks(query, candidate, pair_query, own, hidden).tolist() == wanted
+    best = top_lists(query, candidate, 4, hidden)
+    for row in range(5):
+        order = sorted(range(9), key=lambda column: (-float(scores[row, column]), column))
+        visible = [column for column in order if scores[row, column] > -torch.inf]
+        assert best[row].tolist() == visible[:4]

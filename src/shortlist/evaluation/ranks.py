@@ -71,8 +71,8 @@ def ranks(
 
     "As high" is up to the rounding of the dot product. ``favourable``: count only those that score higher.
 
-    query: ``[queries, dim]``; candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in
-    them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
+    query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
+    candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
     recommended and gets rank ``candidates + 1``. A pair with ``pair_candidate`` −1 (not in the catalogue) likewise.
     released: candidates that were not there yet at a pair's time do not compete for it.
 
@@ -154,7 +154,7 @@ def _count_above(
     for number, first in enumerate(range(0, len(candidate), columns)):
         width = min(columns, len(candidate) - first)
         scores = buffers.scores.view(-1)[: len(query) * width].view(len(query), width)
-        torch.mm(query, candidate[first : first + width].T, out=scores)
+        _scores(query, candidate[first : first + width], scores)
         if hidden is not None:
             part = slice(hidden_edges[number], hidden_edges[number + 1])
             scores[hidden.query[part], hidden.candidate[part] - first] = -torch.inf
@@ -192,7 +192,8 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
     edges = None if hidden is None else _edges(hidden.query, len(query), rows)
     lists = torch.full((len(query), k), -1, dtype=torch.long, device=query.device)
     for number, start in enumerate(range(0, len(query), rows)):
-        scores = query[start : start + rows] @ candidate.T
+        tile = query[start : start + rows]
+        scores = _scores(tile, candidate, query.new_empty(len(tile), len(candidate)))
         if hidden is not None and edges is not None:
             part = slice(edges[number], edges[number + 1])
             scores[hidden.query[part] - start, hidden.candidate[part]] = -torch.inf
@@ -204,18 +205,31 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
     return lists
 
 
+def _scores(query: Tensor, candidate: Tensor, out: Tensor) -> Tensor:
+    """Writes the scores ``[queries, candidates]`` into ``out`` and returns it; of several heads the best."""
+    if query.ndim == 2:
+        return torch.mm(query, candidate.T, out=out)
+    torch.mm(query[:, 0], candidate.T, out=out)
+    for head in range(1, query.shape[1]):
+        torch.maximum(out, query[:, head] @ candidate.T, out=out)
+    return out
+
+
 def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor, favourable: bool) -> Tensor:
     """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding (or more).
 
     Two sums of the same products, whatever their order, differ by at most ``dim · eps · Σ|q_k c_k|`` (Higham 2002,
     "Accuracy and stability of numerical algorithms", §3.1); a single product has no order.
     """
-    dim = query.shape[1]
+    dim = query.shape[-1]
     margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
     parts = []
     for rows, columns in zip(pair_query.split(PRODUCTS), own.split(PRODUCTS), strict=True):
-        products = query[rows] * candidate[columns]  # [pairs, dim]
-        parts.append(products.sum(1) - margin * products.abs().sum(1))
+        products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))
+        if query.ndim == 3:  # [pairs, heads, dim]: the best head's
+            best = products.sum(2).argmax(1)
+            products = products[torch.arange(len(best), device=best.device), best]
+        parts.append(products.sum(1) - margin * products.abs().sum(1))  # products: [pairs, dim]
     thresholds = torch.cat(parts)
     if not torch.isfinite(thresholds).all():
         raise TrainingError(
@@ -236,7 +250,7 @@ def _edges(values: Tensor, end: int, step: int) -> list[int]:
 
 
 def _check_finite(side: str, vectors: Tensor) -> None:
-    bad = ~torch.isfinite(vectors).all(1)
+    bad = ~torch.isfinite(vectors).flatten(1).all(1)
     if bad.any():
         first = int(torch.nonzero(bad)[0])
         raise TrainingError(
