@@ -183,8 +183,8 @@ def test_queries_of_several_heads_are_ranked_by_the_best_of_them(seed, heads, hi
         seen = scores[row, column] == -torch.inf
         wanted.append(10 if seen else 1 + sum(bool(other >= scores[row, column]) for other in others))
     assert ranks(query, candidate, pair_query, own, hidden).tolist() == wanted
-    best = top_lists(query, candidate, 4, hidden)
+    best = top_lists(query, candidate, 9, hidden)
     for row in range(5):
         order = sorted(range(9), key=lambda column: (-float(scores[row, column]), column))
         visible = [column for column in order if scores[row, column] > -torch.inf]
-        assert best[row].tolist() == visible[:4]
+        assert best[row].tolist() == visible + [-1] * (9 - len(visible))
