@@ -28,6 +28,8 @@ _no_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot
 
 KINDS = {
     "brute_force": BruteForce(),
+    "bfloat16": BruteForce(storage="bfloat16"),
+    "int8": BruteForce(storage="int8"),
     "scann": ScaNN(),
     "scann_leaves": ScaNN(leaves=40, leaves_to_search=8, reorder=100),
     "hnsw": Faiss("hnsw"),
@@ -471,7 +473,7 @@ def test_settings_alone_cannot_search(kind):
 @every_index
 def test_another_kind_is_refused(kind, tmp_path):
     built(kind).save(tmp_path)
-    other = ScaNN if kind == "brute_force" else BruteForce
+    other = ScaNN if isinstance(built(kind), BruteForce) else BruteForce
     with pytest.raises(BundleError, match="of kind"):
         other.load(tmp_path)
     with pytest.raises(BundleError, match="holds no index"):

@@ -291,11 +291,11 @@ class LiveIndex(ABC):
     @classmethod
     def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> Self:
         """The index saved in ``folder`` (see :class:`~shortlist.index.contract.Index`)."""
-        return cls._from(Reader(Path(folder), verify), mmap)
+        return cls._from(Reader(Path(folder), verify, mmap))
 
     @classmethod
-    def _from(cls, reader: Reader, mmap: bool) -> Self:
-        header = reader.header
+    def _from(cls, reader: Reader) -> Self:
+        header, mmap = reader.header, reader.mmap
         if header.get("kind") != cls.kind:
             raise BundleError(
                 f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",

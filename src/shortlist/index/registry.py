@@ -45,9 +45,9 @@ def load_index(folder: str | Path, mmap: bool = True, verify: bool = True) -> In
     Raises:
         BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.
     """
-    reader = Reader(Path(folder), verify)
+    reader = Reader(Path(folder), verify, mmap)
     kind = reader.header.get("kind")
     if kind not in _KINDS:
         raise BundleError(f"{folder} holds an index of kind {kind!r}.", hint=f"known: {', '.join(sorted(_KINDS))}")
-    index: Index = _KINDS[kind]._from(reader, mmap)
+    index: Index = _KINDS[kind]._from(reader)
     return index

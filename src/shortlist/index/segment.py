@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import SearchError
-from shortlist.index.exact import Found, Pairs, best, pair_scores, top
+from shortlist.index.exact import Found, Pairs, best, pair_scores
 from shortlist.index.lookup import Lookup
+from shortlist.index.rough import Rough
+from shortlist.index.top import top
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
 __all__ = ["Filters", "Request", "Segment", "member"]
@@ -232,8 +234,8 @@ class Segment:
         rows, positions = np.divmod(sorted_set(pairs.rows * size + pairs.positions), size)
         return Pairs.of(rows, positions, queries)
 
-    def search(self, request: Request, filters: Filters) -> Found:
-        """The exact k best of each query that pass the filters."""
+    def search(self, request: Request, filters: Filters, rough: Rough | None = None) -> Found:
+        """The exact k best of each query that pass the filters; ``rough`` as for ``top``."""
         if filters.lists is not None:
             rows, positions = filters.lists.rows, filters.lists.positions
             scores = pair_scores(request.queries, self.vectors, rows, positions)
@@ -247,4 +249,5 @@ class Segment:
             blocked=filters.blocked,
             allowed=filters.allowed,
             excluded=filters.excluded,
+            rough=rough,
         )

@@ -127,8 +127,8 @@ class Reader:
         BundleError: no index there; a newer format; a file missing, truncated, altered, or a link.
     """
 
-    def __init__(self, folder: Path, verify: bool = True) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, verify: bool = True, mmap: bool = False) -> None:
+        self.folder, self.mmap = folder, mmap
         self.header = self._header()
         try:
             self._check_all(verify)

@@ -1,0 +1,103 @@
+"""Exact top k by inner product: a sieve over every candidate, then one careful look at the few that may belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.index.exact import Found, Pairs, best, join, pair_scores
+from shortlist.index.rough import Plain, Rough
+from shortlist.index.sieve import Masks, Sieve
+from shortlist.index.values import Floats, Ints
+
+__all__ = ["top"]
+
+_ROWS = 1024  # queries in a block, at most
+_PAIRS = 1 << 22  # results of a block, at most
+
+
+def top(
+    queries: Floats,
+    norms: Floats,
+    vectors: Floats,
+    max_norm: float,
+    k: int,
+    *,
+    blocked: Ints | None = None,
+    allowed: Ints | None = None,
+    excluded: Pairs | None = None,
+    rough: Rough | None = None,
+) -> Found:
+    """The k best candidates of every query, exactly.
+
+    Args:
+        queries: float32 ``[queries, dim]``; ``norms`` their squared lengths.
+        vectors: float32 ``[n, dim]``, none longer than ``max_norm``.
+        k: how many, at least 1.
+        blocked: sorted positions that no query may have.
+        allowed: sorted positions, the only ones any query may have (not given together with ``blocked``).
+        excluded: pairs of query and position that do not go together.
+        rough: a smaller copy of the vectors to read first; the few that may belong are scored from ``vectors``.
+    """
+    n, dim = vectors.shape
+    if blocked is not None and _better_gathered(blocked.size, n):
+        allowed, blocked = _others(blocked, n), None
+    elif allowed is not None and not _better_gathered(n - allowed.size, n):
+        blocked = _others(allowed, n)
+        allowed = None
+    if allowed is not None:
+        excluded = None if excluded is None else _within(excluded, allowed, len(queries))
+        n = allowed.size
+    closed = None
+    if blocked is not None and blocked.size * 16 > n:
+        closed = np.zeros(n, bool)
+        closed[blocked] = True
+        blocked = None
+    lengths = np.sqrt(norms) * np.float32(1 + dim * 2.0**-23 + 1e-6)
+    longest = max_norm if rough is None else max_norm * (1.02 + dim**0.5 / 254)
+    margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
+    step = max(1, min(_ROWS, _PAIRS // max(1, min(k, n))))
+    parts = []
+    for low in range(0, len(queries), step):
+        rows = slice(low, low + step)
+        pairs = None if excluded is None else excluded.block(low, min(low + step, len(queries)))
+        sieve = Sieve(
+            queries[rows], lengths[rows], margins[rows], vectors, rough or Plain(vectors), n, k, allowed,
+            _masks(blocked, closed, pairs),
+        )  # fmt: skip
+        kept = sieve.run()
+        scores = pair_scores(queries[rows], vectors, kept.rows, kept.positions)
+        found = best(Found(kept.rows, kept.positions, scores), len(queries[rows]), k)
+        parts.append(Found(found.rows + low, found.positions, found.scores) if low else found)
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pairs | None) -> Masks | None:
+    """What may not be found, as the sieve takes it; None where that is nothing."""
+    if pairs is not None and pairs.rows.size == 0:
+        pairs = None
+    if blocked is None and closed is None and pairs is None:
+        return None
+    if pairs is None:
+        return Masks(blocked, closed)
+    order = np.argsort(pairs.positions)
+    return Masks(blocked, closed, pairs.rows[order], pairs.positions[order])
+
+
+def _better_gathered(blocked: int, n: int) -> bool:
+    """Whether copying the vectors that are left costs less than scoring all."""
+    return blocked * 4 > 3 * n
+
+
+def _others(positions: Ints, n: int) -> Ints:
+    rest = np.ones(n, bool)
+    rest[positions] = False
+    return np.flatnonzero(rest)
+
+
+def _within(pairs: Pairs, allowed: Ints, queries: int) -> Pairs:
+    """Pairs whose position is among ``allowed``, as indexes into it."""
+    at = np.searchsorted(allowed, pairs.positions)
+    inside = at < allowed.size
+    inside[inside] = allowed[at[inside]] == pairs.positions[inside]
+    return Pairs.of(pairs.rows[inside], at[inside], queries)
