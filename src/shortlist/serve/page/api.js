@@ -1,0 +1,40 @@
+// The service's routes, as this page uses them.
+
+export class Problem extends Error {}
+
+async function answer(response) {
+  const body = await response.json().catch(() => ({}));
+  if (response.ok) return body;
+  const said = body.detail ?? body.title ?? `the service answered ${response.status}`;
+  throw new Problem([said + (body.field ? ` (${body.field})` : ""), body.hint].filter(Boolean).join(" Hint: "));
+}
+
+async function reach(path, options) {
+  try {
+    return await answer(await fetch(path, options));
+  } catch (error) {
+    if (error instanceof Problem || error.name === "AbortError") throw error;
+    throw new Problem("The service cannot be reached. Is `shortlist serve` still running?");
+  }
+}
+
+const get = (path, query = {}) => {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  return reach(given.length ? `${path}?${new URLSearchParams(given)}` : path);
+};
+const post = (path, body, signal) =>
+  reach(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
+
+export const card = () => get("v1/card");
+export const findQueries = (text) => get("v1/queries", { text, limit: 12 });
+export const findCandidates = (text) => get("v1/candidates", { text, limit: 12 });
+export const history = (query) => get("v1/history", { query });
+export const map = (column) => get("v1/map", { column });
+export const recommend = (body, signal) => post("v1/recommend", body, signal);
+export const similar = (body) => post("v1/similar", body);
+
+/** The same request as a line for a terminal. */
+export function asCurl(path, body) {
+  const text = JSON.stringify(body).replaceAll("'", "'\\''");
+  return `curl -s ${new URL(path, location.href)} -H 'content-type: application/json' -d '${text}'`;
+}

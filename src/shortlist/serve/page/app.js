@@ -1,0 +1,237 @@
+// The page's state, what it asks the service, and what it draws from the answers.
+import * as api from "./api.js";
+import { card } from "./card.js";
+import { combobox } from "./combobox.js";
+import { $, count, debounce, h, show } from "./dom.js";
+import { naming, past, ranking } from "./lists.js";
+import { atlas } from "./map.js";
+
+const state = { mode: "user", user: null, visitor: [], k: 10, excludeSeen: true, where: "" };
+let about; // the model card
+let names;
+let map;
+let before = new Set(); // ids of the last list, to show what is new
+let under; // AbortController of the request under way
+
+const columns = () => about.columns.filter((name) => name !== about.candidate_column && !/(^|_)id$|date$/.test(name)).slice(0, 4);
+
+function request(exact) {
+  const query = state.mode === "user" ? { id: state.user } : { history: state.visitor.map((item) => item.id) };
+  const body = { queries: [query], k: state.k, exclude_seen: state.excludeSeen, columns: columns() };
+  if (state.where) body.where = state.where;
+  if (exact) body.exact = true;
+  return body;
+}
+
+function problem(error) {
+  if (error?.name === "AbortError") return;
+  $("problem").hidden = !error;
+  $("problem").textContent = error?.message ?? "";
+}
+
+async function recommend() {
+  remember();
+  under?.abort();
+  under = new AbortController();
+  const { signal } = under;
+  if (state.mode === "user" && state.user === null) return show($("lists"), h("p", { class: "empty" }, "Pick someone to see what the model would show them."));
+  if (state.mode === "visitor" && !about.histories) {
+    return show($("lists"), h("p", { class: "empty" }, "This model cannot read a visitor's history."));
+  }
+  try {
+    const sides = about.exact ? [true] : [true, false];
+    const answers = await Promise.all(sides.map((exact) => api.recommend(request(exact), signal)));
+    problem(null);
+    draw(sides, answers);
+  } catch (error) {
+    problem(error);
+  }
+}
+
+function draw(sides, answers) {
+  const lists = answers.map((answer) => answer.results[0]);
+  const sets = lists.map((list) => new Set(list.items.map((item) => item.id)));
+  const shown = lists.map((list, i) => ranking({
+    title: sides[i] ? "Exact search" : about.index,
+    took: answers[i].took_ms, items: list.items, empty: emptiness(),
+  }, { names, open: neighbours, only: lists.length > 1 ? new Set([...sets[i]].filter((id) => !sets[1 - i].has(id))) : new Set(),
+    fresh: new Set([...sets[i]].filter((id) => !before.has(id))) }));
+  before = new Set(lists.flatMap((list) => list.items.map((item) => item.id)));
+  const body = request(about.exact);
+  const curl = h("button", { type: "button", onclick: () => copy(curl, api.asCurl("v1/recommend", body)) }, "Copy as curl");
+  show($("lists"), coldness(lists[0]), h("div", { class: "side-by-side" }, shown), h("div", { class: "row" },
+    h("p", { class: "note" }, lists.length > 1 ? agreement(sets) : "The index is exact: there is nothing to compare it with."), curl));
+  map.light(currentHistory().map((item) => item.id), before);
+}
+
+function agreement([exact, approximate]) {
+  const both = [...exact].filter((id) => approximate.has(id)).length;
+  return `The approximate list has ${both} of the exact list's ${exact.size}.`;
+}
+
+function coldness(list) {
+  if (state.mode === "visitor") {
+    return state.visitor.length ? null : h("p", { class: "note" }, "Nothing picked yet: this is what anyone new would get. Pick something and watch it change.");
+  }
+  return list.known ? null : h("p", { class: "note" }, "Training had no interaction of this one: the list is what the model gives someone new.");
+}
+
+function emptiness() {
+  if (state.where) return "No candidate passes the condition, or all that do were chosen before.";
+  if (state.excludeSeen) return "Nothing is left: everything was chosen before.";
+  return "The catalogue is empty.";
+}
+
+async function copy(button, text) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    show(button.parentElement, h("pre", { tabindex: "0" }, text));
+    return;
+  }
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+let history = { items: [], total: 0 };
+const currentHistory = () => (state.mode === "user" ? history.items : state.visitor);
+
+async function drawHistory() {
+  const user = state.user;
+  if (state.mode === "visitor") {
+    show($("history"), state.visitor.length
+      ? past(state.visitor, { names, open: neighbours, remove: drop })
+      : h("p", { class: "empty" }, "Empty. Add candidates above, or from a list or the map."));
+    return;
+  }
+  if (user === null) return show($("history"), h("p", { class: "empty" }, "Nobody is picked."));
+  try {
+    history = await api.history(user);
+  } catch (error) {
+    history = { items: [], total: 0 };
+    problem(error);
+  }
+  if (user !== state.user || state.mode !== "user") return;
+  const more = history.total - history.items.length;
+  show($("history"), history.items.length
+    ? [h("p", { class: "help" }, `${count(history.total)} chosen`), past(history.items, { names, open: neighbours }), more > 0 ? h("p", { class: "help" }, `and ${count(more)} more`) : null]
+    : h("p", { class: "empty" }, "No history is kept for this one."));
+  map.light(history.items.map((item) => item.id), before);
+}
+
+function drop(item) {
+  state.visitor = state.visitor.filter(({ id }) => id !== item.id);
+  refresh();
+}
+
+function add(item) {
+  if (!state.visitor.some(({ id }) => id === item.id)) state.visitor = [...state.visitor, item];
+  if (state.mode !== "visitor") {
+    state.mode = "visitor";
+    chooseMode();
+  }
+  refresh();
+}
+
+/** What lies next to a candidate. */
+async function neighbours(item) {
+  const dialog = $("neighbours");
+  const close = h("button", { type: "button", onclick: () => dialog.close() }, "Close");
+  const pick = about.histories ? h("button", { type: "button", onclick: () => { dialog.close(); add(item); } }, "Add to a visitor's history") : null;
+  const head = [h("div", { class: "row" }, h("h2", { id: "neighbours-title" }, names.title(item)), close), h("p", { class: "help" }, names.note(item)), pick];
+  show(dialog, head, h("p", { class: "empty" }, "looking …"));
+  if (!dialog.open) dialog.showModal();
+  try {
+    const answer = await api.similar({ candidates: [item.id], k: 10, columns: columns() });
+    show(dialog, head, ranking({ title: "Nearest in the model", took: answer.took_ms, items: answer.results[0].items, empty: "There is nothing else." }, { names, open: neighbours }));
+  } catch (error) {
+    show(dialog, head, h("p", { class: "problem" }, error.message));
+  }
+}
+
+function chooseMode() {
+  document.querySelector(`input[name=mode][value=${state.mode}]`).checked = true;
+  const box = state.mode === "user"
+    ? combobox({
+      label: about.query_column, placeholder: "type or pick", keep: true,
+      find: async (text) => (await api.findQueries(text)).items.map(({ id, count: chosen }) => ({ value: id, label: String(id), note: `${count(chosen)} chosen` })),
+      choose: ({ value }) => { state.user = value; refresh(); },
+    })
+    : combobox({
+      label: `Add a ${about.candidate_column}`, placeholder: "type to search", find: async (text) =>
+        (await api.findCandidates(text)).items.map((item) => ({ value: item, label: names.title(item), note: "" })),
+      choose: ({ value }) => add(value),
+    });
+  if (state.mode === "user" && state.user !== null) box.input.value = String(state.user);
+  const clear = h("button", { type: "button", class: "plain", onclick: () => { state.visitor = []; refresh(); } }, "Start again");
+  show($("who"), box.element, state.mode === "visitor" ? clear : null);
+}
+
+function refresh() {
+  drawHistory();
+  recommend();
+}
+
+/** The address holds the state, so that what one sees can be sent to somebody. */
+function remember() {
+  const kept = { k: state.k, seen: state.excludeSeen ? "out" : "in" };
+  if (state.where) kept.where = state.where;
+  if (state.mode === "visitor") kept.visitor = "1";
+  else if (state.user !== null) kept.user = JSON.stringify(state.user);
+  window.history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+}
+
+function recall() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  state.k = Math.min(100, Math.max(1, parseInt(kept.get("k"), 10) || 10));
+  state.excludeSeen = kept.get("seen") !== "in";
+  state.where = kept.get("where") ?? "";
+  state.mode = kept.has("visitor") ? "visitor" : "user";
+  try {
+    state.user = kept.has("user") ? JSON.parse(kept.get("user")) : about.example_query ?? null;
+  } catch {
+    state.user = about.example_query ?? null;
+  }
+}
+
+async function start() {
+  try {
+    about = await api.card();
+  } catch (error) {
+    $("bundle").textContent = "not connected";
+    return problem(error);
+  }
+  names = naming(about.title_column);
+  recall();
+  $("bundle").textContent = `${about.name} · ${count(about.candidates)} candidates · ${about.index}`;
+  $("k").value = state.k;
+  $("exclude-seen").checked = state.excludeSeen;
+  $("where").value = state.where;
+  $("where-help").textContent = about.columns.length > 1
+    ? `A condition over ${about.columns.join(", ")}, as in SQL.` : "The catalogue has no columns to ask about.";
+  $("where").disabled = about.columns.length < 2;
+  map = atlas($("map"), {
+    load: (column) => api.map(column),
+    pick: async (id) => {
+      const [item] = (await api.findCandidates(id)).items.filter((found) => found.id === id);
+      neighbours(item ?? { id, columns: {} });
+    },
+  });
+  card($("card"), about);
+  chooseMode();
+  for (const radio of document.querySelectorAll("input[name=mode]")) {
+    radio.addEventListener("change", () => { state.mode = radio.value; before = new Set(); chooseMode(); refresh(); });
+  }
+  $("exclude-seen").addEventListener("change", (event) => { state.excludeSeen = event.target.checked; recommend(); });
+  $("k").addEventListener("input", debounce((event) => {
+    if (!$("k").checkValidity() || $("k").value === "") return;
+    state.k = Number($("k").value);
+    recommend();
+  }, 200));
+  $("where").addEventListener("input", debounce(() => { state.where = $("where").value.trim(); recommend(); }, 400));
+  map.refresh(about.colour_column).catch(problem);
+  refresh();
+}
+
+start();

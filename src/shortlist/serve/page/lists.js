@@ -1,0 +1,43 @@
+// Recommendation lists and histories as elements.
+import { h } from "./dom.js";
+
+const asText = (value) => (Array.isArray(value) ? value.join(", ") : String(value).replaceAll("|", ", "));
+
+/** What a candidate is called, and what else is known of it. */
+export function naming(titleColumn) {
+  const title = (item) => String((titleColumn && item.columns?.[titleColumn]) ?? item.id);
+  const note = (item) => Object.entries(item.columns ?? {})
+    .filter(([name, value]) => name !== titleColumn && value != null && value !== "")
+    .map(([, value]) => asText(value)).join(" · ");
+  return { title, note };
+}
+
+const milliseconds = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.toFixed(1)} ms`);
+
+/**
+ * One list of candidates.
+ *
+ * @param list {title, took, items, empty}: took in milliseconds; empty says why there is nothing
+ * @param names from naming()
+ * @param open (item) => void, on a click
+ * @param only ids that the list beside this one does not have
+ * @param fresh ids that were not in the list before
+ */
+export function ranking({ title, took, items, empty }, { names, open, only = new Set(), fresh = new Set() }) {
+  const rows = items.map((item, i) => h("li", { class: [only.has(item.id) && "only", fresh.has(item.id) && "fresh"].filter(Boolean).join(" ") },
+    h("span", { class: "rank" }, String(i + 1)),
+    h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
+    h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, item.source)),
+    names.note(item) || only.has(item.id)
+      ? h("small", {}, [names.note(item), only.has(item.id) && "only in this list"].filter(Boolean).join(" · ")) : null));
+  return h("section", { class: "list" },
+    h("header", {}, h("h3", {}, title), h("span", {}, took == null ? "" : milliseconds(took))),
+    items.length ? h("ol", { class: "items" }, rows) : h("p", { class: "empty" }, empty));
+}
+
+/** What somebody chose; `remove` only where the list can be edited. */
+export function past(items, { names, open, remove }) {
+  return h("ul", { class: "past" }, items.map((item) => h("li", {},
+    h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
+    remove ? h("button", { type: "button", class: "plain", onclick: () => remove(item), "aria-label": `Remove ${names.title(item)}` }, "✕") : null)));
+}

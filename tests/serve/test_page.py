@@ -1,0 +1,165 @@
+"""The page of the server in a real browser: what a person sees and can do, at phone and desktop width."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
+
+expect = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright").expect
+
+NASTY = "</script><img src=x onerror=alert(1)> & <b>film 7</b>"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served bundle: 40 users, 60 films of three genres, found through ScaNN."""
+    generator = np.random.default_rng(0)
+    user = np.arange(40).repeat(9)
+    film = generator.integers(0, 20, len(user)) * 3 + user % 3
+    films = {
+        "film": [NASTY if number == 7 else f"film {number}" for number in range(60)],
+        "genre": [["Comedy", "Drama", "Western"][number % 3] for number in range(60)],
+        "year": list(range(1960, 2020)),
+    }
+    data = sl.Dataset(
+        pl.DataFrame({"user": user, "film": [films["film"][number] for number in film]}).unique(maintain_order=True),
+        "user",
+        "film",
+        candidates=films,
+    )
+    query = sl.Tower(sl.IntegerLookup("user"), dim=8)
+    model = sl.TwoTower(query, sl.Tower(sl.StringLookup("film"), dim=8))
+    sl.fit(model, data, optimizer=sl.Adagrad(0.3), epochs=20, batch_size=64)
+    bundle = tmp_path_factory.mktemp("page") / "films.shortlist"
+    sl.Recommender(model, index=sl.ScaNN(), seen=data).save(bundle)
+    command = [sys.executable, "-m", "shortlist", "serve", str(bundle), "--port", "0"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        for line in server.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+                yield found.group()
+                break
+        else:
+            pytest.fail("the server did not say where it listens")
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def rows(page: Any, number: int = 0) -> list[str]:
+    """The titles of one list."""
+    return page.locator(".list").nth(number).locator(".items .title").all_inner_texts()
+
+
+def settled(page: Any) -> None:
+    page.wait_for_selector("#lists .items li, #lists .empty")
+    page.wait_for_load_state("networkidle")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_renders_without_errors_and_fits(browser, address, width, scheme):  # noqa: F811
+    with watched(browser, address, width, scheme, offline=False) as (page, watch):
+        settled(page)
+        assert len(rows(page)) == 10
+        assert page.locator(".list header").all_inner_texts()[1].startswith("ScaNN")
+        assert "of the exact list's 10" in page.locator("#lists .note").last.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#card dt").all_inner_texts()[:3] == ["bundle", "made", "queries"]
+        assert page.locator(".legend li").count() == 2 + 3
+    assert (watch.errors, watch.requests) == ([], [])
+
+
+def test_a_user_is_found_by_keyboard(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, watch):
+        settled(page)
+        before = rows(page)
+        field = page.get_by_role("combobox").first
+        field.fill("1")
+        expect(page.locator("[role=option] span")).to_have_text([re.compile("^1")] * 11)  # 1 and 10 to 19
+        field.press("ArrowDown")
+        assert page.locator("[role=option]").first.get_attribute("aria-selected") == "true"
+        field.press("Enter")
+        settled(page)
+        assert rows(page) != before
+        assert "user=1" in page.url
+        assert page.locator("#history .past li").count() > 3
+    assert watch.errors == []
+
+
+def test_seen_items_and_conditions(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, _):
+        settled(page)
+        chosen = set(page.locator("#history .title").all_inner_texts())
+        assert not chosen & set(rows(page))
+        page.locator("#exclude-seen").uncheck()
+        expect(page.locator("#lists")).to_contain_text(re.compile("|".join(map(re.escape, chosen))))
+        page.locator("#where").fill("year >= 2010 and genre = 'Drama'")
+        expect(page.locator(".list").first.locator("li")).to_have_count(3)
+        assert all("Drama" in note for note in page.locator(".list").first.locator("small").all_inner_texts())
+        page.locator("#where").fill("yeer > 3")
+        page.wait_for_selector("#problem:not([hidden])")
+        assert "year" in page.locator("#problem").inner_text()
+
+
+def test_an_item_shows_its_neighbours_and_markup_stays_text(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=1", offline=False) as (page, watch):
+        settled(page)
+        page.locator(".items .title").first.click()
+        page.wait_for_selector("dialog[open] .items li")
+        assert page.locator("dialog .items li").count() == 10
+        page.keyboard.press("Escape")
+        assert page.locator("dialog[open]").count() == 0
+        page.locator("#k").fill("60")
+        page.locator("#exclude-seen").uncheck()
+        expect(page.locator(".list").first.locator("li")).to_have_count(60)
+        assert NASTY in rows(page)
+        assert page.locator("img[src=x]").count() == 0
+    assert watch.errors == []
+
+
+def test_the_map_answers_to_the_pointer(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=1", offline=False) as (page, watch):
+        settled(page)
+        canvas = page.locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        seen = ""
+        for step in range(400):
+            page.mouse.move(
+                box["x"] + box["width"] * (step % 20 + 0.5) / 20, box["y"] + box["height"] * (step // 20 + 0.5) / 20
+            )
+            if page.locator(".tip").is_visible():
+                seen = page.locator(".tip").inner_text()
+                page.mouse.down()
+                page.mouse.up()
+                break
+        assert "film" in seen
+        page.wait_for_selector("dialog[open] .items li")
+    assert watch.errors == []
+
+
+def test_a_model_without_histories_says_so(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#visitor=1", offline=False) as (page, watch):
+        expect(page.locator("#lists")).to_contain_text("cannot read a visitor's history")
+    assert watch.errors == []
+
+
+def test_the_address_holds_what_one_sees(browser, address):  # noqa: F811
+    state = f"{address}#k=5&seen=in&user={json.dumps(2)}"
+    with watched(browser, state, offline=False) as (page, _):
+        settled(page)
+        assert len(rows(page)) == 5
+        assert not page.locator("#exclude-seen").is_checked()
+        assert page.get_by_role("combobox").first.input_value() == "2"
