@@ -7,15 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
 
 import shortlist as sl
-from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright").expect
 
