@@ -35,6 +35,7 @@ _NAMES = {
         "Category",
         "Discretization",
         "Hashing",
+        "History",
         "IntegerLookup",
         "MultiCategory",
         "Normalization",

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist import ConfigError, DataError, features
-from shortlist.features import FEATURE_KINDS, Bags, Codes, Encoded, Feature, Floats
+from shortlist.features import FEATURE_KINDS, Bags, Codes, Encoded, Feature, Floats, Sequences
 
 COLUMN = "the column"
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -158,6 +158,18 @@ CASES = {
             series([1.0, 1e300]),
         ),
     ),
+    "History of strings": Case(
+        lambda: features.History(COLUMN, length=3, dim=3),
+        series(["a", "b"], [], None, ["a", None]),
+        st.lists(st.none() | TEXTS, max_size=6),
+        (NUMBERS, STRINGS, INTEGERS, BOOLEANS, LISTS_OF_FLOATS, series([1])),
+    ),
+    "History of integers": Case(
+        lambda: features.History(COLUMN, "gru", length=1),
+        series([1, 2], [], None, [2**60, None]),
+        st.lists(st.none() | INT64, max_size=4),
+        (NUMBERS, STRINGS, INTEGERS, BOOLEANS, LISTS_OF_FLOATS, series(["1"])),
+    ),
     "Vector of a given width": Case(
         lambda: features.Vector(COLUMN, 3),
         series([1, 2, 3]),
@@ -202,6 +214,9 @@ def row(encoded: Encoded, number: int) -> Encoded:
         return Codes(encoded.values[number : number + 1], encoded.cardinality)
     if isinstance(encoded, Floats):
         return Floats(encoded.values[number : number + 1])
+    if isinstance(encoded, Sequences):
+        read = encoded.values[encoded.start[number] : encoded.stop[number]]
+        return Sequences(read, np.array([0]), np.array([len(read)]), None, encoded.cardinality)
     start, stop = encoded.offsets[number : number + 2]
     return Bags(np.array([0, stop - start]), encoded.values[start:stop], encoded.cardinality)
 
@@ -227,6 +242,9 @@ def assert_sound(encoded: Encoded, rows: int) -> None:
         return
     assert encoded.values.dtype == np.int32
     assert ((encoded.values >= 0) & (encoded.values < encoded.cardinality)).all()
+    if isinstance(encoded, Sequences):
+        assert (encoded.start.dtype, encoded.stop.dtype) == (np.int64, np.int64)
+        assert ((encoded.start >= 0) & (encoded.start <= encoded.stop) & (encoded.stop <= len(encoded.values))).all()
     if isinstance(encoded, Bags):
         assert encoded.offsets.dtype == np.int64
         assert encoded.offsets.shape == (rows + 1,)
@@ -351,6 +369,7 @@ def test_training_refuses_what_no_training_could_make_good(name: str):
         features.MultiCategory,
         features.Text,
         features.Discretization,
+        features.History,
         lambda column, dim: features.Hashing(column, 9, dim=dim),
     ],
 )

@@ -287,7 +287,7 @@ def _of_vectors(query: Tensor, candidate: Tensor, counts: NDArray[np.int64]) -> 
 
 
 def _inputs(tower: Tower, table: pl.DataFrame) -> TowerInputs:
-    return TowerInputs.of(tower.encode(table, "the table"), next(tower.buffers()).device)
+    return TowerInputs.of(tower.encode(table, "the table"), tower.device)
 
 
 def _named(*found: Finding | None) -> tuple[Finding, ...]:

@@ -1,8 +1,9 @@
 """Declared columns -> integers and floats."""
 
-from shortlist.features.encoded import Bags, Codes, Encoded, Floats, onnx_inputs
+from shortlist.features.encoded import Bags, Codes, Encoded, Floats, Repeated, Sequences, onnx_inputs
 from shortlist.features.feature import Feature, State
 from shortlist.features.hashing import Hashing
+from shortlist.features.history import History
 from shortlist.features.lookup import Category, IntegerLookup, StringLookup
 from shortlist.features.multi_category import MultiCategory
 from shortlist.features.numeric import Discretization, Normalization
@@ -23,6 +24,7 @@ _KINDS: tuple[type[Feature], ...] = (
     Discretization,
     Timestamp,
     Vector,
+    History,
 )
 
 FEATURE_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in _KINDS}
@@ -38,9 +40,12 @@ __all__ = [
     "Feature",
     "Floats",
     "Hashing",
+    "History",
     "IntegerLookup",
     "MultiCategory",
     "Normalization",
+    "Repeated",
+    "Sequences",
     "State",
     "StringLookup",
     "Text",

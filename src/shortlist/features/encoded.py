@@ -1,6 +1,6 @@
-"""What a feature turns a column into: codes, bags of codes, or floats, one entry per table row.
+"""What a feature turns a column into: codes, bags or sequences of codes, or floats, one entry per table row.
 
-All three are plain numpy; ``model/`` turns them into tensors once, and a batch is a ``take`` of row numbers.
+All are plain numpy; ``model/`` turns them into tensors once, and a batch is a ``take`` of row numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bags", "Codes", "Encoded", "Floats", "onnx_inputs"]
+from shortlist.errors import ConfigError
+
+__all__ = ["Bags", "Codes", "Encoded", "Floats", "Repeated", "Sequences", "onnx_inputs"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,36 @@ class Floats:
         return int(self.values.shape[1])
 
 
-Encoded = Codes | Bags | Floats
+@dataclass(frozen=True)
+class Sequences:
+    """Windows on one array of embedding rows: table row i reads ``values[start[i]:stop[i]]``, oldest first.
+
+    values: int32; start, stop: int64 ``[rows]``; left_out: int64 ``[rows]``, a place inside the window that the row does
+    not read, or −1; None where no row has one. Rows with the same start read prefixes of one sequence.
+    """
+
+    values: NDArray[np.int32]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    left_out: NDArray[np.int64] | None
+    cardinality: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Entries of another column, one for each of ``rows``: what an interaction's query has, without copying it."""
+
+    column: Codes | Bags | Floats
+    rows: NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+Encoded = Codes | Bags | Floats | Sequences | Repeated
 
 
 def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
@@ -74,6 +105,8 @@ def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
     """
     inputs: dict[str, NDArray[Any]] = {}
     for name, column in encoded.items():
+        if isinstance(column, (Sequences, Repeated)):
+            raise ConfigError(f"{name!r} is a history, which cannot be exported.", hint="serve it with torch installed")
         if isinstance(column, Bags):
             inputs[f"{name}.offsets"] = column.offsets
             inputs[f"{name}.codes"] = column.values.astype(np.int64)

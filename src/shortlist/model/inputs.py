@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from shortlist.features import Bags, Codes, Encoded
+from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
+from shortlist.model.history import SequenceTensor
 
-__all__ = ["BagTensor", "CodeTensor", "FloatTensor", "TensorColumn", "TowerInputs"]
+__all__ = ["BagTensor", "CodeTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,18 @@ class FloatTensor:
         return FloatTensor(self.values.index_select(0, rows))
 
 
-TensorColumn = CodeTensor | BagTensor | FloatTensor
+@dataclass(frozen=True)
+class RepeatedTensor:
+    """Entries of another column, one for each of ``rows``."""
+
+    column: CodeTensor | BagTensor | FloatTensor
+    rows: Tensor
+
+    def take(self, rows: Tensor) -> CodeTensor | BagTensor | FloatTensor:
+        return self.column.take(self.rows.index_select(0, rows))
+
+
+TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | RepeatedTensor
 
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
@@ -62,6 +74,17 @@ def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Bags):
         codes = torch.from_numpy(encoded.values.astype(np.int64))
         return BagTensor(torch.from_numpy(encoded.offsets).to(device), codes.to(device))
+    if isinstance(encoded, Sequences):
+        codes = torch.from_numpy(encoded.values.astype(np.int64)).to(device)
+        start, stop = (torch.from_numpy(edge.astype(np.int64)).to(device) for edge in (encoded.start, encoded.stop))
+        left_out = None if encoded.left_out is None else torch.from_numpy(encoded.left_out).to(device)
+        return SequenceTensor(codes, start, stop, left_out)
+    if isinstance(encoded, Repeated):
+        column = _tensor_column(encoded.column, device)
+        if isinstance(column, CodeTensor):
+            column = replace(column, distinct=False)
+        rows = torch.from_numpy(encoded.rows.astype(np.int64)).to(device)
+        return RepeatedTensor(column, rows)  # type: ignore[arg-type]
     return FloatTensor(torch.from_numpy(encoded.values).to(device))
 
 

@@ -47,6 +47,7 @@ def model_from_state(
     towers = {side: _tower(side, state, (modules or {}).get(side)) for side in ("query", "candidate")}
     model = TwoTower(towers["query"], towers["candidate"])
     model.trained_on = catalogue
+    model.lend_tables()
     try:
         model.load_state_dict(state.tensors)
     except RuntimeError as mismatch:

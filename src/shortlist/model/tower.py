@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, DataError, did_you_mean
-from shortlist.features import Codes, Encoded, Feature
+from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.inputs import BagTensor, CodeTensor, FloatTensor, TensorColumn, TowerInputs
+from shortlist.model.history import HistoryEncoder, SequenceTensor
+from shortlist.model.inputs import CodeTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 
 __all__ = ["Tower"]
@@ -22,8 +24,8 @@ IDS = ("StringLookup", "IntegerLookup", "Hashing")
 class Tower(nn.Module):
     """Features, embedded and joined to vectors ``[rows, dim]``.
 
-    With one id feature and no layers the tower is its embedding table (matrix factorisation). Otherwise the embedded
-    features are joined, pass ``cross`` and ``hidden`` layers, and a linear one to ``dim``.
+    With one id feature and no layers the tower is its embedding table (matrix factorisation), with one history alone its
+    encoder. Otherwise the embedded features are joined, pass ``cross`` and ``hidden`` layers, and a linear one to ``dim``.
 
     features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
     dim: length of the vector; both towers of a model must agree.
@@ -69,6 +71,7 @@ class Tower(nn.Module):
         self.meets_bias = False
         self.init_scale = init_scale
         self.tables = nn.ModuleDict()
+        self.encoders = nn.ModuleDict()
         self.custom = module is not None
         self.layers = module
         self.built = False
@@ -86,18 +89,30 @@ class Tower(nn.Module):
     @property
     def is_table(self) -> bool:
         """Whether a vector is one row of one table, with nothing in between."""
-        return isinstance(self.layers, nn.Identity)
+        return isinstance(self.layers, nn.Identity) and not self.encoders
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower's weights are."""
+        return next(chain(self.buffers(), self.parameters())).device
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """The features that are histories, by name."""
+        return {name: feature for name, feature in self.features.items() if isinstance(feature, History)}
 
     def fit_features(self, table: pl.DataFrame, owner: str) -> None:
-        """Let every feature learn its state from ``table``, whose columns the ``owner`` (for messages) has."""
+        """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages."""
         for feature in self.features.values():
-            if not feature.fitted:
+            if not feature.fitted and not isinstance(feature, History):
                 feature.fit(column_of(table, feature.column, owner))
 
-    def encode(self, table: pl.DataFrame, owner: str) -> dict[str, Encoded]:
-        """Each feature of the table's rows, encoded."""
+    def encode(self, table: pl.DataFrame, owner: str, given: Mapping[str, Encoded] | None = None) -> dict[str, Encoded]:
+        """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are."""
+        known = given or {}
         return {
-            name: feature.encode(column_of(table, feature.column, owner)) for name, feature in self.features.items()
+            name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
+            for name, feature in self.features.items()
         }
 
     def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
@@ -107,7 +122,14 @@ class Tower(nn.Module):
         widths: dict[str, int] = {}
         single = len(self.features) == 1 and self.shape.plain
         for name, column in encoded.items():
-            if hasattr(column, "cardinality"):
+            if isinstance(column, Repeated):
+                column = column.column
+            if isinstance(column, Sequences):
+                width = self.features[name].dim or self.dim
+                self.encoders[name] = HistoryEncoder(
+                    self.histories[name], column.cardinality, width, self.init_scale, generator
+                )
+            elif hasattr(column, "cardinality"):
                 width = self.features[name].dim or self.dim
                 table = EmbeddingTable(column.cardinality, width, scale=self.init_scale, generator=generator)
                 self.tables[name] = table
@@ -121,7 +143,7 @@ class Tower(nn.Module):
         self.built = True
         if self.custom:
             return
-        if single and isinstance(next(iter(encoded.values())), Codes) and widths.popitem()[1] == self.dim:
+        if single and isinstance(next(iter(encoded.values())), (Codes, Sequences)) and widths.popitem()[1] == self.dim:
             self.layers = nn.Identity()
         else:
             self.layers = Joined(widths, self.shape, generator)
@@ -132,7 +154,7 @@ class Tower(nn.Module):
             raise ConfigError("this tower has not been built.", hint="train the model with fit() first")
         columns = self._without_some_ids(inputs)
         embedded = {name: self._embed(name, column) for name, column in columns.items()}
-        if self.is_table:
+        if isinstance(self.layers, nn.Identity):
             (vectors,) = embedded.values()
         else:
             vectors = self.layers(embedded)
@@ -157,9 +179,13 @@ class Tower(nn.Module):
                 columns[name] = CodeTensor(column.codes.masked_fill(dropped, 0), distinct=False)
         return columns
 
-    def _embed(self, name: str, column: CodeTensor | BagTensor | FloatTensor) -> Tensor:
+    def _embed(self, name: str, column: TensorColumn) -> Tensor:
         if isinstance(column, FloatTensor):
             return column.values
+        if isinstance(column, SequenceTensor):
+            return self.encoders[name](column)  # type: ignore[no-any-return]
+        if isinstance(column, RepeatedTensor):
+            return self._embed(name, column.column.take(column.rows))
         table = self.tables[name]
         if isinstance(column, CodeTensor):
             vectors: Tensor = table(column.codes, distinct=column.distinct)

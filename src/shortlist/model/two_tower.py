@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError
-from shortlist.features import Encoded, Vocabulary
+from shortlist.features import Encoded, Repeated, Vocabulary
+from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
 
 ROWS_AT_A_TIME = 1 << 16
+HISTORIES_AT_A_TIME = 1 << 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ class TwoTower(nn.Module):
                 hint="give bias=True to the candidate tower",
             )
         query.meets_bias = candidate.bias
+        check_towers(query, candidate)
         self.query = query
         self.candidate = candidate
         self.trained_on: Catalogue | None = None
@@ -114,10 +117,21 @@ class TwoTower(nn.Module):
         queries, query_of = query_table(self.query, train)
         self.query.fit_features(queries[np.unique(query_of)], "the queries' data")
         self.candidate.fit_features(train.candidates[np.unique(train.candidate_rows)], "the candidates' table")
-        query_columns = self.query.encode(queries, "the queries' data")
+        histories = {}
+        if self.query.histories:
+            histories = training_histories(self.query, self.candidate, train)
+            self.trained_on = replace(self.trained_on, queries=with_histories(self.query, train.queries, train))
+        query_columns = self.query.encode(queries, "the queries' data", histories)
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
+        if histories:  # one row per interaction, since each has a history of its own
+            query_columns = {
+                name: column if name in histories else Repeated(column, query_of)  # type: ignore[arg-type]
+                for name, column in query_columns.items()
+            }
+            query_of = np.arange(len(train))
         self.query.build(query_columns, generator)
         self.candidate.build(candidate_columns, generator)
+        self.lend_tables()
         return EncodedDataset(
             query_columns,
             candidate_columns,
@@ -125,7 +139,23 @@ class TwoTower(nn.Module):
             train.candidate_rows,
             train.weights,
             self.trained_on.counts,
+            next((history.start for history in histories.values()), None),
         )
+
+    def lend_tables(self) -> None:
+        """Let histories that share the candidate tower's id table read from it; both towers are built."""
+        lend_tables(self.query, self.candidate, self.catalogue.candidate)
+
+    def with_histories(self, table: pl.DataFrame, given: Dataset | None = None) -> pl.DataFrame:
+        """``table``, rows of queries, with the columns that the query tower's histories read and the table lacks.
+
+        A history is what its query chose in ``given``, by default in the training data.
+        """
+        if not self.query.histories:
+            return table
+        catalogue = self.catalogue
+        known = catalogue.queries if given is None else with_histories(self.query, given.queries, given)
+        return joined_histories(self.query, table, known, catalogue.query)
 
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of query rows that have the query tower's columns."""
@@ -150,6 +180,7 @@ class EncodedDataset:
     candidate_rows: NDArray[np.int32]  # [interactions], rows of candidate_columns
     weights: NDArray[np.float32] | None  # [interactions]
     candidate_counts: NDArray[np.int64]  # [candidates]
+    sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
 
     def __len__(self) -> int:
         return len(self.query_rows)
@@ -182,9 +213,10 @@ def vectors_of(tower: Tower, inputs: TowerInputs) -> Tensor:
     training = tower.training
     tower.eval()
     try:
-        if len(inputs) <= ROWS_AT_A_TIME:
+        at_a_time = HISTORIES_AT_A_TIME if tower.histories else ROWS_AT_A_TIME
+        if len(inputs) <= at_a_time:
             return tower(inputs)  # type: ignore[no-any-return]
-        rows = torch.arange(len(inputs), device=next(tower.buffers()).device)
-        return torch.cat([tower(inputs.take(part)) for part in rows.split(ROWS_AT_A_TIME)])
+        rows = torch.arange(len(inputs), device=tower.device)
+        return torch.cat([tower(inputs.take(part)) for part in rows.split(at_a_time)])
     finally:
         tower.train(training)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.model import EncodedDataset
@@ -31,6 +33,7 @@ class Interactions:
         self.candidates = len(next(iter(encoded.candidate_columns.values())))
         self.query_rows = torch.from_numpy(encoded.query_rows.astype(np.int64)).to(device)
         self.candidate_rows = torch.from_numpy(encoded.candidate_rows.astype(np.int64)).to(device)
+        self._sequences = None if encoded.sequences is None else _grouped(encoded.sequences)
         self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights).to(device)
 
     def __len__(self) -> int:
@@ -42,6 +45,31 @@ class Interactions:
         candidate_rows, pair_candidate = distinct(self.candidate_rows.index_select(0, chosen), self.candidates)
         weight = None if self.weights is None else self.weights[chosen]
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+
+    def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
+        """The interactions of each batch of an epoch, int64, in an order that is a function of (seed, epoch).
+
+        About ``size`` each: exactly, but for the last, where interactions are independent; sequences stay whole.
+        """
+        if self._sequences is None:
+            yield from shuffled(seed, epoch, len(self)).to(self.query_rows.device).split(size)
+            return
+        order, first = self._sequences
+        sequences = shuffled(seed, epoch, len(first) - 1)
+        lengths = first.diff()[sequences]
+        batch = (lengths.cumsum(0) - lengths) // size
+        for chosen in sequences.split(torch.bincount(batch).tolist()):
+            count = first[chosen + 1] - first[chosen]
+            within = torch.arange(int(count.sum())) - (count.cumsum(0) - count).repeat_interleave(count)
+            if len(within):
+                yield order[first[chosen].repeat_interleave(count) + within].to(self.query_rows.device)
+
+
+def _grouped(numbers: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+    """The places of equal ``numbers`` one after another, and where each group begins (one more than groups)."""
+    order = np.argsort(numbers, kind="stable")
+    edges = np.flatnonzero(np.append(True, numbers[order][1:] != numbers[order][:-1]))
+    return torch.from_numpy(order), torch.from_numpy(np.append(edges, len(numbers)))
 
 
 def shuffled(seed: int, epoch: int, count: int) -> Tensor:

@@ -15,7 +15,7 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
-from shortlist.train.batches import Interactions, shuffled
+from shortlist.train.batches import Interactions
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Adagrad, Optimizer, Updater
@@ -92,8 +92,7 @@ def fit(
             started = time.perf_counter()
             model.train()
             total, weight, chance = torch.zeros((), device=place), torch.zeros((), device=place), 0.0
-            order = shuffled(seed, number, len(interactions)).to(place)
-            for chosen in order.split(batch_size):
+            for chosen in interactions.batches(seed, number, batch_size):
                 batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, step)
                 with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
                     query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]

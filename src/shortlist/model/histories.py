@@ -1,0 +1,116 @@
+"""Histories from interactions: windows for training, lists for whoever asks after it, and the table that is lent."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, DataError
+from shortlist.features import IntegerLookup, Sequences, StringLookup, Vocabulary
+from shortlist.features.history import history_table, last_of_each, windows_of
+from shortlist.model.embedding import EmbeddingTable
+from shortlist.model.history import HistoryEncoder
+from shortlist.model.tower import Tower
+
+__all__ = ["lend_tables", "training_histories", "with_histories"]
+
+
+def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[str, Sequences]:
+    """Each history of the query tower, by name: one window per interaction, never its target nor what came after it.
+
+    Raises DataError where the queries' table has a history's column, ConfigError for an encoder that needs timestamps
+    which are not there, or for a table to share that is not there.
+    """
+    encoded = {}
+    ids = train.candidates[train.candidate]
+    time = _time_ranks(train)
+    for name, history in query.histories.items():
+        context = history.settled_context(time is not None)
+        if not history.fitted:
+            if history.share:
+                _, lookup = id_feature(candidate, train.candidate)
+                history.vocabulary = lookup.vocabulary
+            else:
+                history.vocabulary = Vocabulary.of(ids.gather(np.unique(train.candidate_rows)))
+        if history.vocabulary is None:
+            raise ConfigError(f"{history!r} has no vocabulary.")
+        codes = history.vocabulary.encode(ids)[train.candidate_rows]
+        windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, context)
+        encoded[name] = Sequences(
+            codes[windows.order], windows.start, windows.stop, windows.left_out, history.vocabulary.cardinality
+        )
+    return encoded
+
+
+def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> pl.DataFrame:
+    """``table`` with a list column for each history of the tower: what its queries chose in ``interactions``."""
+    time = _time_ranks(interactions)
+    ids = interactions.queries[interactions.query]
+    chosen = interactions.candidates[interactions.candidate]
+    for history in query.histories.values():
+        offsets, order = last_of_each(
+            interactions.query_rows,
+            interactions.candidate_rows,
+            time,
+            len(ids),
+            history.length,
+            history.settled_context(time is not None),
+        )
+        items = chosen.gather(interactions.candidate_rows[order])
+        table = history_table(table, history.column, interactions.query, ids, offsets, items)
+    return table
+
+
+def lend_tables(query: Tower, candidate: Tower, candidate_id: str) -> None:
+    """Let histories that share read items from the candidate tower's id table. ConfigError where they cannot."""
+    for name, history in query.histories.items():
+        if not history.share:
+            continue
+        owner, _ = id_feature(candidate, candidate_id)
+        table, width = candidate.tables[owner], history.dim or query.dim
+        assert isinstance(table, EmbeddingTable)
+        if table.dim != width:
+            raise ConfigError(
+                f"{history!r} has dim={width} and shares the candidates' id table, whose rows have {table.dim}.",
+                hint=f"History(..., dim={table.dim}), or share=False",
+            )
+        encoder = query.encoders[name]
+        assert isinstance(encoder, HistoryEncoder)
+        encoder.lend(table)
+
+
+def id_feature(candidate: Tower, column: str) -> tuple[str, StringLookup | IntegerLookup]:
+    """The name of the candidate tower's id feature, and the feature. ConfigError where there is none."""
+    for name, feature in candidate.features.items():
+        if feature.column == column and isinstance(feature, (StringLookup, IntegerLookup)):
+            return name, feature
+    raise ConfigError(
+        f"a History shares the candidates' id table, and the candidate tower has no lookup of {column!r}.",
+        hint=f'add StringLookup("{column}") to the candidate tower, or History(share=False)',
+    )
+
+
+def _time_ranks(data: Dataset) -> NDArray[np.integer] | None:
+    if data.timestamp is None:
+        return None
+    return data.interactions[data.timestamp].rank("dense").to_numpy()
+
+
+def check_towers(query: Tower, candidate: Tower) -> None:
+    """ConfigError for a history in the candidate tower."""
+    if candidate.histories:
+        name = next(iter(candidate.histories.values()))
+        raise ConfigError(f"the candidate tower has {name!r}; a history belongs to the query tower.")
+
+
+def joined_histories(query: Tower, table: pl.DataFrame, known: pl.DataFrame, key: str) -> pl.DataFrame:
+    """``table`` with the history columns that it lacks from ``known``, by ``key``; null where that has none."""
+    lacking = [history.column for history in query.histories.values() if history.column not in table.columns]
+    if not lacking:
+        return table
+    if (table.schema[key] == pl.String) != (known.schema[key] == pl.String):
+        raise DataError(f"the ids {key!r} are of type {table.schema[key]}; {known.schema[key]} was expected.")
+    columns = known.select(pl.col(key).cast(table.schema[key], strict=False), *lacking)
+    return table.join(columns, on=key, how="left", maintain_order="left")
