@@ -19,7 +19,14 @@ from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
 from shortlist.recommender.recommendations import Recommendations
-from shortlist.recommender.requests import Request, candidate_rows, exact_ids, feature_table, read_request
+from shortlist.recommender.requests import (
+    Request,
+    candidate_rows,
+    exact_ids,
+    feature_table,
+    own_histories,
+    read_request,
+)
 from shortlist.recommender.state import Id, State, fingerprint, state_from_model
 
 if TYPE_CHECKING:
@@ -208,7 +215,7 @@ class Recommender:
         queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
             features of the request and stand in place of the stored ones (that needs torch, or an export); without them the stored
             features of the query are used, and null where there are none. A null id is an unknown query.
-        exclude_seen: leave out what each query chose in ``seen``. exclude: one list of raw candidate ids per query.
+        exclude_seen: leave out what each query chose in ``seen``, and what the request says of its history. exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
             does not have are ignored in all three.
         where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
@@ -235,7 +242,7 @@ class Recommender:
             vectors=self._vectors(request, rows, known),
             k=number,
             by_model=familiar if self.cold_start == "popularity" else [True] * len(familiar),
-            exclude=self._excluded(rows, exclude_seen, exclude),
+            exclude=self._excluded(rows, exclude_seen, exclude, own_histories(request, state)),
             allow=self._allowed(allow, where),
             deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
         )
@@ -338,13 +345,19 @@ class Recommender:
         return met if rows is None else np.intersect1d(rows, met)
 
     def _excluded(
-        self, rows: NDArray[np.int64], exclude_seen: bool, exclude: Sequence[Sequence[Id]] | None
+        self,
+        rows: NDArray[np.int64],
+        exclude_seen: bool,
+        exclude: Sequence[Sequence[Id]] | None,
+        own: Sequence[NDArray[np.int64]] = (),
     ) -> Lists | None:
         nothing = np.zeros(0, np.int64)
         lists = [nothing] * len(rows)
         if exclude_seen and len(self._state.seen.values):
             seen = self._state.seen
             lists = [seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
+            if own:
+                lists = [np.concatenate(both) for both in zip(lists, own, strict=True)]
         if exclude is not None:
             given = [] if isinstance(exclude, (str, bytes)) else list(exclude)
             if len(given) != len(rows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shortlist.errors import DataError, did_you_mean
 from shortlist.recommender.state import Id, Ids, State
 
-__all__ = ["Request", "candidate_rows", "feature_table", "read_request"]
+__all__ = ["Request", "candidate_rows", "feature_table", "own_histories", "read_request"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,17 @@ def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.b
             stored = _chosen(request.given[name], own, stored) if name in request.given else own
         columns.append(stored.rename(name))
     return pl.DataFrame(columns)
+
+
+def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
+    """The candidate rows in each query's own history, as the request gives it; none where it gives no history."""
+    names = {one["state"]["column"] for one in state.model.config["query"]["features"] if one["kind"] == "History"}
+    columns = [request.features[name] for name in request.features if name in names]
+    if not columns:
+        return []
+    lists = zip(*(column.to_list() for column in columns), strict=True)
+    rows = (state.candidate_ids.rows([each for one in lists_ for each in one or ()]) for lists_ in lists)
+    return [np.array([row for row in each if row >= 0], np.int64) for each in rows]
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
