@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",
     "serve": "Answer requests over HTTP, and show the model on a page.",
+    "recommend-all": "Write the top k for every query, as Parquet.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +17,7 @@ from shortlist.index import BruteForce, Hits, Index, Lists, choose_index
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered
+from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
@@ -271,6 +272,19 @@ class Recommender:
         answers = answered(asked, self.index, state, ())
         name, known = state.candidate, [True] * len(rows)
         return Recommendations((name, name), ids, known, answers, state.candidate_ids, self.candidate_ids.dtype)
+
+    def recommend_all(
+        self,
+        folder: str | Path,
+        k: int = 100,
+        *,
+        exclude_seen: bool = True,
+        where: str | None = None,
+        vectors: bool = False,
+        on_part: Callable[[int, int], None] | None = None,
+    ) -> Everyone:
+        """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
+        return recommend_all(self, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part)
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
         """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.

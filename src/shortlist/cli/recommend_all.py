@@ -1,0 +1,43 @@
+"""``shortlist recommend-all``: every query's top k, as Parquet."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, progress, say
+
+__all__ = ["command"]
+
+
+@click.command("recommend-all")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder of Parquet files to write.")
+@click.option("--k", default=100, show_default=True, help="How many for each query.")
+@click.option("--include-seen", is_flag=True, help="Keep what the query has chosen already.")
+@click.option("--where", help="Only candidates that meet a condition, in SQL: \"year > 1990 and genre = 'Drama'\".")
+@click.option("--vectors", is_flag=True, help="Write each candidate's vector too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    bundle: Path, out: Path, k: int, include_seen: bool, where: str | None, vectors: bool, as_json: bool
+) -> None:
+    """Write the top k of BUNDLE for every query that training knew.
+
+    A run that was cut short goes on where it was when it is started again.
+    """
+    import shortlist as sl
+
+    recommender = sl.Recommender.load(bundle)
+    started = time.perf_counter()
+    with progress("queries") as bar:
+        done = recommender.recommend_all(
+            out, k, exclude_seen=not include_seen, where=where, vectors=vectors, on_part=bar
+        )
+    again = f" ({done.found:,} of {done.parts:,} files were there)" if done.found else ""
+    say(
+        f"wrote {done.rows:,} rows for {done.queries:,} queries to {out} in {time.perf_counter() - started:.1f} s{again}"
+    )
+    if as_json:
+        print_json(done.to_dict())

@@ -1,0 +1,128 @@
+"""Lists for everybody: the same as one by one, whole or not at all, and going on after a kill."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.recommender import everyone
+
+
+@pytest.fixture(scope="module")
+def recommender() -> sl.Recommender:
+    generator = np.random.default_rng(0)
+    user, film = generator.integers(0, 50, 600), generator.integers(0, 30, 600)
+    films = {"film": [f"f{number}" for number in range(30)], "year": list(range(1990, 2020))}
+    data = sl.Dataset({"user": user, "film": [f"f{number}" for number in film]}, "user", "film", candidates=films)
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=4), sl.Tower(sl.StringLookup("film"), dim=4))
+    sl.fit(model, data, epochs=3, batch_size=64)
+    return sl.Recommender(model, seen=data, fallback=())
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Seven queries a file, three at a time."""
+    monkeypatch.setattr(everyone, "QUERIES_PER_PART", 7)
+    monkeypatch.setattr(everyone, "QUERIES_AT_A_TIME", 3)
+
+
+def read(folder) -> pl.DataFrame:
+    return pl.concat(pl.read_parquet(file) for file in sorted(folder.glob("lists-*.parquet")))
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude_seen": False}, {"where": "year >= 2005"}])
+def test_lists_are_those_of_recommend(recommender, tmp_path, small_parts, options):
+    done = recommender.recommend_all(tmp_path / "all", 5, **options)
+    table = read(tmp_path / "all")
+    users = recommender.query_ids.to_list()
+    expected = [
+        (found.query, item.id, rank, item.score)
+        for found in recommender.recommend(users, 5, **options)
+        for rank, item in enumerate(found, start=1)
+    ]
+    assert table.rows() == expected
+    assert table.columns == ["user", "film", "rank", "score"]
+    assert (done.queries, done.rows, done.parts, done.found) == (len(users), len(expected), -(-len(users) // 7), 0)
+
+
+def test_vectors_come_along(recommender, tmp_path):
+    recommender.recommend_all(tmp_path / "all", 2, vectors=True)
+    table = pl.read_parquet(tmp_path / "all" / "candidates.parquet")
+    assert table["film"].to_list() == recommender.candidate_ids.to_list()
+    np.testing.assert_array_equal(table["vector"].to_numpy(), recommender.index.vectors)
+
+
+def test_goes_on_where_it_was(recommender, tmp_path, small_parts, monkeypatch):
+    whole = tmp_path / "whole"
+    recommender.recommend_all(whole, 5)
+    cut, calls = tmp_path / "cut", []
+
+    def stop(done: int, total: int) -> None:
+        calls.append((done, total))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recommender.recommend_all(cut, 5, on_part=stop)
+    assert len(list(cut.glob("lists-*"))) == 3
+    before = {file.name: file.stat().st_mtime_ns for file in cut.glob("lists-*")}
+    done = recommender.recommend_all(cut, 5)
+    assert done.found == 3
+    assert all((cut / name).stat().st_mtime_ns == time for name, time in before.items())
+    assert read(cut).equals(read(whole))
+
+
+def test_a_part_is_whole_or_not_there(recommender, tmp_path, small_parts, monkeypatch):
+    def full(self, file):
+        with open(file, "wb") as half:
+            half.write(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pl.DataFrame, "write_parquet", full)
+        with pytest.raises(sl.BundleError, match="No space left") as caught:
+            recommender.recommend_all(tmp_path / "all", 5)
+    assert "run it again" in caught.value.hint
+    assert sorted(file.name for file in (tmp_path / "all").iterdir()) == ["plan.json"]
+    recommender.recommend_all(tmp_path / "all", 5)
+
+
+def test_other_lists_are_never_mixed_in(recommender, tmp_path):
+    recommender.recommend_all(tmp_path / "all", 5)
+    with pytest.raises(sl.BundleError, match="other options"):
+        recommender.recommend_all(tmp_path / "all", 6)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(sl.BundleError, match="not empty"):
+        recommender.recommend_all(tmp_path / "mine", 5)
+
+
+def test_bad_requests(recommender, tmp_path):
+    with pytest.raises(sl.SearchError):
+        recommender.recommend_all(tmp_path / "all", 0)
+    with pytest.raises(sl.ShortlistError, match="yeer"):
+        recommender.recommend_all(tmp_path / "all", 5, where="yeer > 1")
+    assert not (tmp_path / "all").exists()
+
+
+def test_the_command(recommender, tmp_path):
+    import subprocess
+
+    recommender.save(tmp_path / "b.shortlist")
+    words = [
+        sys.executable,
+        "-m",
+        "shortlist",
+        "recommend-all",
+        str(tmp_path / "b.shortlist"),
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    for expected in ("wrote", "files were there"):
+        done = subprocess.run([*words, "--k", "3", "--json"], capture_output=True, text=True, check=True)
+        assert expected in done.stderr
+    assert len(read(tmp_path / "o")) == 3 * len(recommender.query_ids)
