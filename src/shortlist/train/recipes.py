@@ -13,7 +13,7 @@ import msgspec
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.features import FEATURE_KINDS, Feature
+from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import Retrieval
 from shortlist.model import Tower, TwoTower
 from shortlist.train.fit import fit
@@ -41,6 +41,22 @@ class TowerSection(_Section, frozen=True):
     id: bool = True
     hidden: list[int] = []
     cross: int = 0
+
+
+class HistorySection(_Section, frozen=True):
+    """A ``History`` for the query tower, and its options."""
+
+    column: str = "history"
+    encoder: str = "mean"
+    length: int = 50
+    context: Literal["past", "others"] | None = None
+    share: bool = True
+    decay: float = 0.8
+    layers: int = 2
+    heads: int = 2
+    feedforward: int = 1
+    dropout: float = 0.2
+    dim: int | None = None
 
 
 class ModelSection(_Section, frozen=True):
@@ -94,14 +110,16 @@ class Recipe(_Section, frozen=True):
     model: ModelSection = ModelSection()
     query: TowerSection = TowerSection()
     candidate: TowerSection = TowerSection()
+    history: HistorySection | None = None
     loss: LossSection = LossSection()
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
 
     def build_model(self, data: Dataset) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``."""
+        history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
         return TwoTower(
-            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), bias=False),
+            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
             self._tower(
                 self.candidate,
                 data.candidate,
@@ -110,10 +128,12 @@ class Recipe(_Section, frozen=True):
             ),
         )
 
-    def _tower(self, section: TowerSection, id_column: str, is_integer: bool, bias: bool) -> Tower:
+    def _tower(
+        self, section: TowerSection, id_column: str, is_integer: bool, bias: bool, more: Sequence[Feature] = ()
+    ) -> Tower:
         lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
         ids = [lookup(id_column)] if section.id else []  # type: ignore[call-arg]
-        features = [*ids, *map(_feature, section.features)]
+        features = [*ids, *map(_feature, section.features), *more]
         shared = msgspec.structs.asdict(self.model)
         if not section.id:
             shared["id_dropout"] = 0.0
@@ -218,7 +238,7 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         if unknown is None:
             raise ConfigError(f"recipe {name!r}: {message}.") from error
         field, section = unknown.group(1), unknown.group(2) or ""
-        struct = Recipe if not section else type(getattr(Recipe(), section))
+        struct = Recipe if not section else type(getattr(Recipe(history=HistorySection()), section))
         where = f" in [{section}]" if section else ""
         hint = did_you_mean(field, struct.__struct_fields__)
         raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
