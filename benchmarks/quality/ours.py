@@ -39,7 +39,8 @@ def scorer(model: sl.TwoTower, problem: Problem) -> Scorer:
     queries, candidates = problem.train.queries, problem.train.candidates
     candidate = model.candidate_vectors(candidates)  # [candidates, dim]
     query = np.zeros((len(queries), candidate.shape[1]), dtype=np.float32)
-    query[problem.queries] = model.query_vectors(queries[problem.queries])
+    asked = model.with_histories(queries[problem.queries], problem.given)
+    query[problem.queries] = model.query_vectors(asked)
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return query[rows] @ candidate.T
