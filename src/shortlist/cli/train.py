@@ -109,7 +109,7 @@ def command(
     metadata = {"recipe": plan.to_dict(), **result}
     if held_out is not None:
         say("measuring baselines and segments for the report")
-        metadata["measured"] = measure(model, held_out, seen=data, training=result["training"])
+        metadata["measured"] = measure(model, held_out, seen=data, training=result["training"], index=recommender.index)
         result["findings"] = metadata["measured"]["findings"]  # fit has warned of them
     recommender.save(out, overwrite=overwrite, metadata=metadata)
     result |= {"bundle": str(out), "seconds": time.perf_counter() - started}

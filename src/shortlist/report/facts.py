@@ -79,7 +79,9 @@ def gathered(
     measured = metadata.get("measured")
     source = "kept from training"
     if test is not None:
-        measured = measure(model, test, seen=recommender.seen, training=training, baselines=baselines)
+        measured = measure(
+            model, test, seen=recommender.seen, training=training, baselines=baselines, index=recommender.index
+        )
         source = f"measured for this report on {len(test):,} test interactions"
     findings = (
         [one.to_dict() for one in diagnose(model, training=training)] if measured is None else measured["findings"]

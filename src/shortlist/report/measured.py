@@ -12,6 +12,7 @@ import polars as pl
 from shortlist.data import Dataset
 from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
 from shortlist.evaluation.segments import BUILT_IN
+from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
 
 __all__ = ["AT_K", "KS", "affordable_baselines", "headline_k", "measure"]
@@ -34,6 +35,7 @@ def measure(
     seen: Dataset | None = None,
     training: Iterable[Mapping[str, Any]] = (),
     baselines: Sequence[str] | None = None,
+    index: Index | None = None,
 ) -> dict[str, Any]:
     """Everything a report says of ``model`` on ``test``, as JSON values.
 
@@ -42,7 +44,8 @@ def measure(
     held_out: the choices of up to 200 test queries, evenly spread, for examples: query ids, and a list of candidate ids
     for each.
 
-    baselines: names from ``BASELINES``; by default those that take seconds at this size. Above 300,000 test pairs there
+    baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over the
+    model's candidates; an approximate one is measured beside the exact model. Above 300,000 test pairs there
     are no segments. Raises as ``evaluate`` does.
     """
     k = headline_k(len(test.candidates))
@@ -54,6 +57,7 @@ def measure(
         ks=sorted({*KS, k}),
         metrics=(*AT_K, *OF_LISTS),
         baselines=chosen,
+        index=None if isinstance(index, BruteForce) else index,
         intervals=True,
     )
     return {

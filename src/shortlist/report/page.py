@@ -166,6 +166,9 @@ def _baselines(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section |
         "<p>Each baseline is cheaper to have than a two-tower model. Differences are paired, query by query, with a "
         "randomisation test.</p>"
     )
+    found = (evaluation.get("index_recall") or {}).get(seen, {}).get(f"recall_{k}")
+    if found is not None:
+        text += f"<p>The index finds {share(found)} of the model's exact top {k}.</p>"
     heads = ["Scorer", f"Top-{k} accuracy", "Model's lead", "p", "Verdict"]
     body = text + _chart("baselines") + table("The model against each baseline", heads, rows)
     return _Section("baselines", "Baselines", "Against cheaper models", body + (notes if skipped else ""))
