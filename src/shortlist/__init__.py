@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownQueryError,
     )
-    from shortlist.evaluation import Comparison, Evaluation, Finding, compare, diagnose, evaluate
+    from shortlist.evaluation import Comparison, Evaluation, Finding, audit, compare, diagnose, evaluate
     from shortlist.features import (
         Category,
         Discretization,
@@ -99,6 +99,7 @@ __all__ = [
     "UnknownQueryError",
     "Vector",
     "__version__",
+    "audit",
     "compare",
     "datasets",
     "diagnose",

@@ -30,7 +30,7 @@ _NAMES = {
         "TrainingError",
         "UnknownQueryError",
     ),
-    "evaluation": ("Comparison", "Evaluation", "Finding", "compare", "diagnose", "evaluate"),
+    "evaluation": ("Comparison", "Evaluation", "Finding", "audit", "compare", "diagnose", "evaluate"),
     "features": (
         "Category",
         "Discretization",

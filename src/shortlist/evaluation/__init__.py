@@ -1,5 +1,6 @@
 """Exact ranks over the whole catalogue, and what they say of a model."""
 
+from shortlist.evaluation.audit import LEAKS, audit
 from shortlist.evaluation.baselines import BASELINES
 from shortlist.evaluation.diagnostics import FINDINGS, Finding, diagnose
 from shortlist.evaluation.evaluate import METRICS, evaluate
@@ -12,6 +13,7 @@ __all__ = [
     "BASELINES",
     "DEFAULT_KS",
     "FINDINGS",
+    "LEAKS",
     "METRICS",
     "Comparison",
     "Evaluation",
@@ -20,6 +22,7 @@ __all__ = [
     "Interval",
     "Segment",
     "Validator",
+    "audit",
     "compare",
     "diagnose",
     "evaluate",

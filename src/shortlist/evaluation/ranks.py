@@ -21,7 +21,7 @@ __all__ = ["Hidden", "Released", "Ties", "expected_ranks", "ranks", "top_lists"]
 Ties = Literal["worst", "expected"]
 
 TILE_ELEMENTS = 1 << 20
-COLUMNS = 1 << 12
+COLUMNS = 1 << 10  # tiles of 1024 x 1024 scores stay in the second-level cache while they are compared
 PAIRS = 512
 PRODUCTS = 1 << 14
 
@@ -147,6 +147,9 @@ def _count_above(
     one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
     thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0), asked.favourable)  # [pairs]
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
+    by_own = torch.argsort(own, stable=True)
+    own_edges = _edges(own[by_own], len(candidate), columns)
+    own_column = own[by_own] % columns
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
         hidden = Hidden(hidden.query[by_column], hidden.candidate[by_column])
@@ -158,9 +161,11 @@ def _count_above(
         if hidden is not None:
             part = slice(hidden_edges[number], hidden_edges[number + 1])
             scores[hidden.query[part], hidden.candidate[part] - first] = -torch.inf
-        here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
+        here = by_own[own_edges[number] : own_edges[number + 1]]
         if one_pair_each:  # the tile itself is compared, without a copy
-            scores[pair_query[here], own[here] - first] = -torch.inf
+            if len(here):
+                column = own_column[own_edges[number] : own_edges[number + 1]]
+                scores.view(-1).index_fill_(0, here * width + column, -torch.inf)
             asked.reach(scores, thresholds.unsqueeze(1), out=scores)
             asked.withhold(scores, slice(None), slice(first, first + width))
             above += scores.sum(1).long()

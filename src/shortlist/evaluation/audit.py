@@ -1,0 +1,261 @@
+"""What a split leaks from the test into the training: named findings, and refusals of what cannot be a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from shortlist.data import Dataset
+from shortlist.errors import DataError
+from shortlist.evaluation.diagnostics import Finding
+from shortlist.model import TwoTower
+
+__all__ = ["LEAKS", "audit"]
+
+LEAKS = (
+    "future_in_training",
+    "duplicates",
+    "repeated_pairs",
+    "later_features",
+    "whole_data_features",
+    "target_context",
+)
+"""Every leak, by name."""
+
+UNIX = 10**8  # whole numbers from here on are taken for seconds or finer since 1970
+FEWEST = 5  # ids that must tell a statistic of the whole data from one of the training data
+AGREE = 0.95
+
+
+def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tuple[Finding, ...]:
+    """What ``train`` knows of ``test`` that it should not, in the order of ``LEAKS``; nothing for a clean split.
+
+    future_in_training: training interactions at or after the first test interaction. Figures are then of filling gaps,
+        not of foretelling, which is easier (Ji, Sun, Zhang, Li 2023, "A critical study on data leakage in recommender
+        system offline evaluation"). Only ``split_by_time`` is free of it: the last choice of one query is earlier than
+        the first of another.
+    duplicates: interactions (query, candidate and, where both parts have it, time) that are in both parts.
+    repeated_pairs: test pairs that the query also chose in training at another time; "seen items excluded" cannot find
+        them, and without that they are remembered, not predicted.
+    later_features: columns of the tables that hold, for ids that occur in training, a moment after the first test
+        interaction.
+    whole_data_features: columns of the tables that equal a count, sum, mean, least or most over train and test
+        together, and not over train alone.
+    target_context: columns of the test interactions themselves that ``model``'s query tower reads, such as the time of
+        the choice. Known at the moment of a request, they are fair; an outcome is not.
+
+    Raises DataError for what can be no test of this training: other id columns or types, other kinds of time, every
+    test interaction in the training data, or all training after all of the test.
+
+    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 40, 20, 30]}
+    >>> from shortlist.data import split_by_time
+    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+    >>> audit(*split_by_time(data, at=30))
+    ()
+    >>> train, test = (data.with_interactions(data.interactions[rows]) for rows in ([1, 2], [0, 3]))
+    >>> audit(train, test)[0].figures
+    {'rows': 2, 'share': 1.0, 'own': 1}
+    """
+    _refuse(train, test)
+    found: list[Finding] = []
+    if train.timestamp is not None and test.timestamp is not None:
+        found += _future(train, test)
+    found += _shared(train, test)
+    read = None if model is None else {*model.query.columns, *model.candidate.columns}
+    if test.timestamp is not None:
+        found += _later_features(train, test, read)
+    found += _whole_data_features(train, test, read)
+    if model is not None:
+        found += _target_context(test, model)
+    return tuple(found)
+
+
+def _refuse(train: Dataset, test: Dataset) -> None:
+    for role in ("query", "candidate"):
+        ours, theirs = getattr(train, role), getattr(test, role)
+        types = train.interactions.schema[ours], test.interactions.schema[theirs]
+        if ours != theirs:
+            raise DataError(f"the training data's {role} is {ours!r} and the test's {theirs!r}; expected the same.")
+        if (types[0] == pl.String) != (types[1] == pl.String):
+            raise DataError(
+                f"{ours!r} is {types[0]} in the training data and {types[1]} in the test: no id can occur in both.",
+                hint="read both tables in the same way",
+            )
+    if train.timestamp is not None and test.timestamp is not None:
+        times = [part.interactions[part.timestamp or ""] for part in (train, test)]
+        if times[0].dtype.is_numeric() != times[1].dtype.is_numeric():
+            raise DataError(
+                f"the training data's times are of type {times[0].dtype} and the test's of {times[1].dtype}; "
+                "they cannot be compared.",
+                hint="cast one of them",
+            )
+        first, last = _number(times[0]).min(), _number(times[1]).max()
+        if isinstance(first, float) and isinstance(last, float) and first > last:
+            raise DataError(
+                f"all training interactions (from {times[0].min()!s}) are later than all of the test (up to "
+                f"{times[1].max()!s}): this can only measure how the past follows from the future.",
+                hint="swap the two parts, or split_by_time",
+            )
+    if len(_in_both(train, test, timed=True)) == len(test):
+        raise DataError(
+            f"all {len(test):,} test interactions are in the training data too: this measures memory.",
+            hint="hold interactions out: split_by_time, split_last, split_queries or split_random",
+        )
+
+
+def _future(train: Dataset, test: Dataset) -> Iterator[Finding]:
+    ours, theirs = train.interactions[train.timestamp or ""], test.interactions[test.timestamp or ""]
+    number, first = _number(ours), _number(theirs).min()
+    later = int((number >= first).sum())
+    if not later:
+        return
+    latest = pl.DataFrame({"id": train.interactions[train.query], "time": number}).group_by("id").agg(pl.max("time"))
+    asked = pl.DataFrame({"id": test.interactions[test.query], "own": _number(theirs)})
+    own = int((asked.join(latest, on="id", how="left")).select((pl.col("time") > pl.col("own")).sum()).item())
+    message = (
+        f"{later:,} of {len(ours):,} training interactions ({later / len(ours):.0%}) are no earlier than the first of "
+        f"the test ({theirs.min()!s}), and for {own:,} of {len(test):,} test pairs the query's own later choices are "
+        "trained on"
+    )
+    hint = "for figures as a system that goes live would see them: split_by_time"
+    yield Finding("future_in_training", message, hint, {"rows": later, "share": later / len(ours), "own": own})
+
+
+def _shared(train: Dataset, test: Dataset) -> Iterator[Finding]:
+    same = len(_in_both(train, test, timed=True))
+    pairs = len(_in_both(train, test, timed=False))
+    if same:
+        message = f"{same:,} of {len(test):,} test interactions are in the training data too"
+        hint = "drop duplicate rows before the split: frame.unique()"
+        yield Finding("duplicates", message, hint, {"rows": same, "share": same / len(test)})
+    if pairs > same:
+        message = (
+            f"{pairs - same:,} of {len(test):,} test pairs are of a candidate that the query chose in training, at "
+            "another time"
+        )
+        hint = "where choices repeat, look at the rows with seen items left in; else keep each pair's first choice only"
+        figures = {"rows": pairs - same, "share": (pairs - same) / len(test)}
+        yield Finding("repeated_pairs", message, hint, figures)
+
+
+def _in_both(train: Dataset, test: Dataset, timed: bool) -> pl.DataFrame:
+    """The test interactions that are in the training data too, by pair, or by pair and time where both have one."""
+    names = [train.query, train.candidate]
+    sides = [part.interactions.select(names) for part in (train, test)]
+    if timed and train.timestamp is not None and test.timestamp is not None:
+        sides = [
+            side.with_columns(_number(part.interactions[part.timestamp or ""]).alias("\0time"))
+            for side, part in zip(sides, (train, test), strict=True)
+        ]
+    return sides[1].join(sides[0].unique(), on=sides[0].columns, how="semi")
+
+
+def _later_features(train: Dataset, test: Dataset, read: set[str] | None) -> Iterator[Finding]:
+    times = test.interactions[test.timestamp or ""]
+    first = times.min()
+    for owner, column, values in _table_columns(train, read):
+        if times.dtype.is_temporal() != values.dtype.is_temporal():
+            continue
+        if not times.dtype.is_temporal():
+            if not values.dtype.is_numeric():
+                continue
+            least = values.drop_nulls().min()
+            if (
+                not isinstance(least, (int, float))
+                or least < UNIX
+                or not isinstance(first, (int, float))
+                or first < UNIX
+            ):
+                continue
+        elif values.dtype in (pl.Time, pl.Duration):
+            continue
+        known = values.drop_nulls()
+        later = int((_number(known) > _number(times).min()).sum())
+        if later:
+            message = (
+                f"the {owner}' {column!r} is later than the first test interaction ({first!s}) for {later:,} of "
+                f"{len(known):,} {owner} that occur in training"
+            )
+            hint = f"take {column!r} as it was before the test, or leave it out of the towers"
+            yield Finding("later_features", message, hint, {"rows": later, "share": later / len(known)})
+
+
+def _whole_data_features(train: Dataset, test: Dataset, read: set[str] | None) -> Iterator[Finding]:
+    whole = pl.concat([part.interactions for part in (train, test)], how="diagonal_relaxed")
+    for owner, key in (("queries", train.query), ("candidates", train.candidate)):
+        table = getattr(train, owner)
+        columns = [
+            name for name in table.columns if name != key and table.schema[name].is_numeric() and _is_read(name, read)
+        ]
+        if not columns:
+            continue
+        joined = table.select(key, *columns)
+        for suffix, rows in (("train", train.interactions), ("whole", whole)):
+            joined = joined.join(_statistics(rows, key, suffix), on=key, how="left")
+        for column in columns:
+            yield from _as_whole(joined, owner, column)
+
+
+def _statistics(rows: pl.DataFrame, key: str, suffix: str) -> pl.DataFrame:
+    """Counts, and sums, means, extremes of every numeric column, by ``key``; columns ``what\0suffix``."""
+    names = [name for name, dtype in rows.schema.items() if dtype.is_numeric() and name != key]
+    wanted = [pl.len().cast(pl.Float64).alias(f"count\0{suffix}")]
+    for name in names:
+        for what in ("sum", "mean", "min", "max"):
+            number = getattr(pl.col(name).cast(pl.Float64), what)()
+            wanted.append(number.alias(f"{what} of {name}\0{suffix}"))
+    return rows.group_by(key).agg(wanted)
+
+
+def _as_whole(joined: pl.DataFrame, owner: str, column: str) -> Iterator[Finding]:
+    values = joined[column].cast(pl.Float64).to_numpy()
+    for name in joined.columns:
+        what, _, suffix = name.partition("\0")
+        if suffix != "whole":
+            continue
+        whole, ours = joined[name].to_numpy(), joined[f"{what}\0train"].to_numpy()
+        telling = np.isfinite(whole) & np.isfinite(ours) & np.isfinite(values) & ~np.isclose(whole, ours, rtol=1e-6)
+        if np.count_nonzero(telling) < FEWEST:
+            continue
+        agrees = np.isclose(values, whole, rtol=1e-5)[telling].mean()
+        if agrees >= AGREE:
+            message = f"the {owner}' {column!r} is the {what} over train and test together"
+            hint = "compute it from the training part alone, after the split"
+            yield Finding("whole_data_features", message, hint, {"share": float(agrees), "ids": int(telling.sum())})
+            return
+
+
+def _target_context(test: Dataset, model: TwoTower) -> Iterator[Finding]:
+    own = [name for name in model.query.columns if name not in test.queries.columns and name != test.query]
+    told = [name for name in own if name in test.interactions.columns]
+    if told:
+        names = ", ".join(map(repr, told))
+        time = "; the time of the choice is among them" if test.timestamp in told else ""
+        message = f"the query tower reads {names} of each test interaction{time}"
+        hint = "fair only for what is known when the request comes, before the choice; else leave it out of the tower"
+        yield Finding("target_context", message, hint, {"columns": len(told)})
+
+
+def _table_columns(train: Dataset, read: set[str] | None) -> Iterator[tuple[str, str, pl.Series]]:
+    """Owner, name and values of every feature column, for the ids that occur in training."""
+    for owner, key, rows in (
+        ("queries", train.query, train.query_rows),
+        ("candidates", train.candidate, train.candidate_rows),
+    ):
+        table = getattr(train, owner)[np.unique(rows)]
+        for name in table.columns:
+            if name != key and _is_read(name, read):
+                yield owner, name, table[name]
+
+
+def _is_read(name: str, read: set[str] | None) -> bool:
+    return read is None or name in read
+
+
+def _number(times: pl.Series) -> pl.Series:
+    """Times as float64, of any unit of date and time in microseconds."""
+    if times.dtype.is_temporal():
+        times = times.cast(pl.Datetime("us"))
+    return pl.Series(times.to_physical().cast(pl.Float64))
