@@ -104,9 +104,31 @@ class ApproximateIndex(LiveIndex):
         few = free < n and (free <= _FEW or free <= _PART * n)
         if snapshot.native is None or filters.lists is not None or few or request.k * 4 >= free or m == 0:
             return base.search(request, filters)
+        if m == 1 and self._ranks and filters.blocked is None and filters.allowed is None and filters.excluded is None:
+            found = self._alone(snapshot, request)
+            if found is not None:
+                return found
         if filters.excluded is not None:
             filters = replace(filters, excluded=base.distinct(filters.excluded))
         return self._widening(snapshot, request, filters, n / free)
+
+    def _alone(self, snapshot: Snapshot, request: Request) -> Found | None:
+        """A single query without filters, by the shortest way to the same answer; None where too few are found."""
+        base, k, n = snapshot.base, request.k, snapshot.base.ids.size
+        rerank = self._rerank(n, k)
+        width = Width(min(rerank, k + _SPARE), rerank, 1.0)
+        probed, rough = self._probe(snapshot.native, request.queries, width)
+        positions, scores = probed[0], None if rough is None else rough[0]
+        if positions.size < min(k, n) or scores is None or positions.min() < 0:
+            return None
+        if positions.size > k:
+            slack = tolerance(request.norms, base.max_norm, snapshot.dim)[0]
+            near = int(np.searchsorted(-scores[k:], -(scores[k - 1] - slack), side="right"))  # scores fall
+            positions = positions[: k + near]
+        rows = np.zeros(positions.size, np.int64)
+        exact = pair_scores(request.queries, base.vectors, rows, positions)
+        order = np.lexsort((positions, -exact))[:k]
+        return Found(rows[:k], positions[order], exact[order])
 
     def _widening(self, snapshot: Snapshot, request: Request, filters: Filters, effort: float) -> Found:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
