@@ -117,3 +117,19 @@ def test_evaluation_asks_with_the_training_history() -> None:
     sl.fit(model, train, task=sl.Retrieval(log_q="counts"), optimizer=sl.Adam(0.01), epochs=2, batch_size=2048)
     found = sl.evaluate(model, test, ks=(10,), baselines=("popularity",), seen=train)
     assert found["model"]["seen_out"]["top_10"] > 1.3 * found["popularity"]["seen_out"]["top_10"] > 0
+
+
+def test_evaluation_of_new_users_asks_with_what_is_given_of_them() -> None:
+    split = sl.split_queries(sl.datasets.movielens("100k"), by_time=True)
+    train, given, test = split.train, split.given, split.test
+    history = sl.History(encoder="ema", decay=0.9, share=False, dropout=0.0)
+    model = sl.TwoTower(sl.Tower(history, dim=16), sl.Tower(sl.StringLookup("movie_title"), dim=16))
+    sl.fit(model, train, task=sl.Retrieval(log_q="counts"), optimizer=sl.Adam(0.01), epochs=2, batch_size=2048)
+    found = sl.evaluate(model, test, ks=(50,), seen=given)
+    assert found.new_queries == found.pairs
+    assert found["model"]["seen_out"]["top_50"] > 1.2 * found["popularity"]["seen_out"]["top_50"] > 0
+    table = model.with_histories(test.queries, given)
+    lists = dict(zip(table["user_id"], table["history"].to_list(), strict=True))
+    of_one = given.interactions.filter(pl.col("user_id") == given.interactions["user_id"][0])
+    latest = of_one.sort("timestamp", maintain_order=True)["movie_title"].to_list()[-50:]
+    assert lists[of_one["user_id"][0]] == latest

@@ -53,7 +53,8 @@ def evaluate(
     A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model, or
     with ``ties="expected"`` by the mean of the worst and best rank.
 
-    seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``.
+    seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``, and is the
+        history of one that training never saw (``split_queries``).
     metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources are in
         ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
     baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.

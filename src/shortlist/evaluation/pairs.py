@@ -49,7 +49,7 @@ class TestPairs:
             )
         table, rows = query_table(model.query, test)
         asked, pair_query = np.unique(rows, return_inverse=True)
-        queries = model.with_histories(table[asked])
+        queries = model.with_histories(table[asked], seen)
         candidates, row_of = joined_candidates(catalogue, test)
         pair_candidate = row_of[test.candidate_rows]
         counts = np.zeros(len(candidates), dtype=np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
     ids = train.candidates[train.candidate]
     time = _time_ranks(train)
     for name, history in query.histories.items():
-        context = history.settled_context(time is not None)
+        history.context = history.settled_context(time is not None)
         if not history.fitted:
             if history.share:
                 _, lookup = id_feature(candidate, train.candidate)
@@ -37,7 +39,7 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
         if history.vocabulary is None:
             raise ConfigError(f"{history!r} has no vocabulary.")
         codes = history.vocabulary.encode(ids)[train.candidate_rows]
-        windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, context)
+        windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, history.context)
         encoded[name] = Sequences(
             codes[windows.order], windows.start, windows.stop, windows.left_out, history.vocabulary.cardinality
         )
@@ -56,7 +58,7 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
             time,
             len(ids),
             history.length,
-            history.settled_context(time is not None),
+            history.context or "past",
         )
         items = chosen.gather(interactions.candidate_rows[order])
         table = history_table(table, history.column, interactions.query, ids, offsets, items)
@@ -105,12 +107,18 @@ def check_towers(query: Tower, candidate: Tower) -> None:
         raise ConfigError(f"the candidate tower has {name!r}; a history belongs to the query tower.")
 
 
-def joined_histories(query: Tower, table: pl.DataFrame, known: pl.DataFrame, key: str) -> pl.DataFrame:
-    """``table`` with the history columns that it lacks from ``known``, by ``key``; null where that has none."""
+def joined_histories(query: Tower, table: pl.DataFrame, known: Sequence[pl.DataFrame], key: str) -> pl.DataFrame:
+    """``table`` with the history columns that it lacks, by ``key``: from the first of ``known`` that has one, else null."""
     lacking = [history.column for history in query.histories.values() if history.column not in table.columns]
-    if not lacking:
-        return table
-    if (table.schema[key] == pl.String) != (known.schema[key] == pl.String):
-        raise DataError(f"the ids {key!r} are of type {table.schema[key]}; {known.schema[key]} was expected.")
-    columns = known.select(pl.col(key).cast(table.schema[key], strict=False), *lacking)
-    return table.join(columns, on=key, how="left", maintain_order="left")
+    for column in lacking:
+        parts = []
+        for number, other in enumerate(known):
+            if (table.schema[key] == pl.String) != (other.schema[key] == pl.String):
+                raise DataError(f"the ids {key!r} are of type {table.schema[key]}; {other.schema[key]} was expected.")
+            columns = other.select(
+                pl.col(key).cast(table.schema[key], strict=False), pl.col(column).alias(f"__{number}")
+            )
+            table = table.join(columns, on=key, how="left", maintain_order="left")
+            parts.append(f"__{number}")
+        table = table.with_columns(pl.coalesce(parts).alias(column)).drop(parts)
+    return table

@@ -149,13 +149,14 @@ class TwoTower(nn.Module):
     def with_histories(self, table: pl.DataFrame, given: Dataset | None = None) -> pl.DataFrame:
         """``table``, rows of queries, with the columns that the query tower's histories read and the table lacks.
 
-        A history is what its query chose in ``given``, by default in the training data.
+        A history is what its query chose in training; of a query that training never saw, what it chose in ``given``.
         """
         if not self.query.histories:
             return table
-        catalogue = self.catalogue
-        known = catalogue.queries if given is None else with_histories(self.query, given.queries, given)
-        return joined_histories(self.query, table, known, catalogue.query)
+        known = [self.catalogue.queries]
+        if given is not None:
+            known.append(with_histories(self.query, given.queries, given))
+        return joined_histories(self.query, table, known, self.catalogue.query)
 
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of query rows that have the query tower's columns."""
