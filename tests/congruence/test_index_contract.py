@@ -201,6 +201,24 @@ def test_excluding_the_very_best_keeps_recall(kind):
 
 
 @every_index
+@pytest.mark.parametrize("share", [0.5, 0.05, 0.005, 1 / N, 0.0])
+@pytest.mark.parametrize("churned", [False, True])
+def test_every_selectivity_gives_all_that_are_eligible(kind, share, churned):
+    """What benchmarks/index_parts.py does 10,000 times, down to one in a million: min(k, eligible), none forbidden."""
+    index, rng = changed(kind) if churned else built(kind), np.random.default_rng(round(share * N))
+    held = index.ids
+    for query in QUERIES[:10]:
+        passes = rng.permutation(held)[: round(share * N)]
+        seen = rng.permutation(held)[:300]
+        for filters in ({"allow": passes}, {"deny": np.setdiff1d(held, passes)}):
+            ids = index.search(query[None], 10, exclude=Lists.of([seen]), **filters).ids
+            eligible = np.setdiff1d(passes, seen)
+            assert ids.size == min(10, eligible.size)
+            assert np.isin(ids, eligible).all()
+            assert np.unique(ids).size == ids.size
+
+
+@every_index
 def test_a_query_with_nothing_left_gets_an_empty_list_and_the_others_theirs(kind):
     hits = built(kind).search(QUERIES[:3], 5, exclude=Lists.of([[], IDS, IDS[:-2]]))
     assert np.diff(hits.offsets).tolist() == [5, 0, 2]

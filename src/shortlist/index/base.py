@@ -16,7 +16,7 @@ from shortlist.errors import BundleError, SearchError
 from shortlist.index.checks import check_ids, check_k, check_vectors
 from shortlist.index.exact import Found, best
 from shortlist.index.segment import Filters, Request, Segment
-from shortlist.index.storage import Reader, Writer
+from shortlist.index.storage import Reader, Verify, Writer
 from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
 
 if TYPE_CHECKING:
@@ -289,34 +289,58 @@ class LiveIndex(ABC):
             )
 
     @classmethod
-    def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> Self:
+    def load(cls, folder: str | Path, mmap: bool = True, verify: Verify = True) -> Self:
         """The index saved in ``folder`` (see :class:`~shortlist.index.contract.Index`)."""
         return cls._from(Reader(Path(folder), verify, mmap))
 
     @classmethod
-    def _from(cls, reader: Reader) -> Self:
-        header, mmap = reader.header, reader.mmap
+    def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
+        """The index that a reader has checked.
+
+        strict: look at every number too. rebuild: train the native index anew, and read no file of it.
+        """
+        header = reader.header
         if header.get("kind") != cls.kind:
             raise BundleError(
                 f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",
                 hint="load_index(folder) loads whatever kind is there.",
             )
-        options = {name: value for name, value in header["settings"].items() if name != "kind"}
-        index = cls(**options)
+        try:
+            options = {name: value for name, value in header["settings"].items() if name != "kind"}
+            index = cls(**options)
+            snapshot = cls._read(reader, strict)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(f"{reader.folder} is not described as an index is: {error!r}.") from None
+        if rebuild:
+            native = index._train(snapshot.base.vectors) if snapshot.base.ids.size else None
+        else:
+            native = index._read_native(reader, snapshot) if snapshot.base.ids.size else None
+        index._snapshot = replace(snapshot, native=native)
+        return index
+
+    @staticmethod
+    def _read(reader: Reader, strict: bool) -> Snapshot:
+        header = reader.header
         n, dim, more = header["built"], header["dim"], header["added"]
-        vectors = reader.array("vectors", np.float32, (n, dim), mmap)
-        ids = reader.array("ids", np.int64, (n,), mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
+        vectors = reader.array("vectors", np.float32, (n, dim), reader.mmap)
+        ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
+        if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
+            raise BundleError(f"{reader.path('dead')} holds positions that are none.")
+        longest = [float(length) for length in header["longest"]]
         extra = _empty(dim)
         if more:
-            extra = Segment.of(
-                reader.array("extra_vectors", np.float32, (more, dim)),
-                reader.array("extra_ids", np.int64, (more,)),
-                header["longest"][1],
-            )
-        snapshot = Snapshot(Segment.of(vectors, ids, header["longest"][0], dead), extra)
-        index._snapshot = replace(snapshot, native=index._read_native(reader, snapshot) if n else None)
-        return index
+            added = reader.array("extra_vectors", np.float32, (more, dim))
+            extra = Segment.of(added, reader.array("extra_ids", np.int64, (more,)), longest[1])
+        if strict:
+            longest = []
+            for part, numbers in ((vectors, ids), (extra.vectors, extra.ids)):
+                array, norms = check_vectors(part, "vectors", dim)
+                longest.append(_segment(array, check_ids(numbers, array.shape[0]), norms).max_norm)
+            extra = replace(extra, max_norm=longest[1])
+        return Snapshot(Segment.of(vectors, ids, longest[0], dead), extra)
 
 
 def _hits(found: Found, ids: Ints, queries: int) -> Hits:

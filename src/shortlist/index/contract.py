@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
+from shortlist.index.storage import Verify
 from shortlist.index.values import Floats, Hits, Ints, Lists
 
 if TYPE_CHECKING:
@@ -111,13 +112,15 @@ class Index(Protocol):
         """Writes the index into ``folder`` in one step: a killed save leaves what was there before."""
 
     @classmethod
-    def load(cls, folder: str | Path, mmap: bool = True, verify: bool = True) -> Self:
+    def load(cls, folder: str | Path, mmap: bool = True, verify: Verify = True) -> Self:
         """The index saved in ``folder``.
 
         Args:
             folder: where ``save`` wrote; it may have been moved or copied.
             mmap: leave the vectors on disk until they are used.
-            verify: compare the sha256 of every file; False only for callers who have just done so.
+            verify: compare the sha256 of every file. "native" leaves out plain arrays, of which an altered bit can only
+                alter a result, and reads nothing but their sizes: tens of millions of candidates open at once. False
+                only for callers who have just compared.
 
         Raises:
             BundleError: a file that is missing, truncated, altered or a link; an index of another kind.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from pathlib import Path
 from typing import Any
 
-from shortlist.errors import BundleError, ConfigError, did_you_mean
+from shortlist.errors import BundleError, ConfigError, ShortlistWarning, did_you_mean
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
+from shortlist.index.guard import trouble
 from shortlist.index.milvus import Milvus
 from shortlist.index.scann import ScaNN
-from shortlist.index.storage import Reader
+from shortlist.index.storage import Reader, Verify
 
 __all__ = ["index_from_settings", "load_index"]
 
@@ -39,8 +41,21 @@ def index_from_settings(settings: dict[str, Any]) -> Index:
     return index
 
 
-def load_index(folder: str | Path, mmap: bool = True, verify: bool = True) -> Index:
+def load_index(
+    folder: str | Path,
+    mmap: bool = True,
+    verify: Verify = True,
+    *,
+    guard: bool = False,
+    patience: float = 300.0,
+) -> Index:
     """The index saved in ``folder``, of whatever kind it is (arguments as for ``Index.load``).
+
+    Args:
+        folder: where ``save`` wrote. mmap, verify: as for ``Index.load``.
+        guard: for a folder from someone else: a process of its own reads the native library's files and searches with
+            them first. Where that process dies, fails, or takes longer than ``patience`` seconds, the index is built
+            from the vectors, with a ShortlistWarning.
 
     Raises:
         BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.
@@ -49,5 +64,10 @@ def load_index(folder: str | Path, mmap: bool = True, verify: bool = True) -> In
     kind = reader.header.get("kind")
     if kind not in _KINDS:
         raise BundleError(f"{folder} holds an index of kind {kind!r}.", hint=f"known: {', '.join(sorted(_KINDS))}")
-    index: Index = _KINDS[kind]._from(reader)
+    reason = trouble(Path(folder), patience) if guard and reader.native else None
+    index: Index = _KINDS[kind]._from(reader, strict=guard, rebuild=reason is not None)
+    if reason is not None:
+        warnings.warn(
+            f"the index in {folder} was built anew from its vectors: {reason}.", ShortlistWarning, stacklevel=2
+        )
     return index

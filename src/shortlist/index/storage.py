@@ -17,14 +17,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import BundleError
 
-__all__ = ["FORMAT", "Reader", "Writer"]
+__all__ = ["FORMAT", "Reader", "Verify", "Writer"]
+
+Verify: TypeAlias = "bool | Literal['native']"
 
 FORMAT = 1
 _INDEX = "index.json"
@@ -116,18 +118,27 @@ class Writer:
                     shutil.rmtree(path, ignore_errors=True)
 
 
+def _described(files: object) -> bool:
+    """Whether every file has a name, a size and a sha256."""
+    expected = {"name": str, "bytes": int, "sha256": str}
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in expected.items())
+        for entry in files.values()
+    )
+
+
 def _plain(name: object) -> bool:
     return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name and "\\" not in name
 
 
 class Reader:
-    """A saved index, checked: sizes always, sha256 of every file unless ``verify`` is false.
+    """A saved index, checked: sizes always, sha256 of every file unless ``verify`` is false or "native".
 
     Raises:
         BundleError: no index there; a newer format; a file missing, truncated, altered, or a link.
     """
 
-    def __init__(self, folder: Path, verify: bool = True, mmap: bool = False) -> None:
+    def __init__(self, folder: Path, verify: Verify = True, mmap: bool = False) -> None:
         self.folder, self.mmap = folder, mmap
         self.header = self._header()
         try:
@@ -138,9 +149,9 @@ class Reader:
                 raise
             self._check_all(verify)  # another process has saved meanwhile
 
-    def _check_all(self, verify: bool) -> None:
-        for _, entry in self._entries():
-            self._check(entry, verify)
+    def _check_all(self, verify: Verify) -> None:
+        for role, entry in self._entries():
+            self._check(entry, verify is True or (verify == "native" and "/" in role))
 
     def _header(self) -> dict[str, Any]:
         path = self.folder / _INDEX
@@ -150,7 +161,7 @@ class Reader:
             raise BundleError(f"{self.folder} holds no index: {_INDEX} is missing.") from None
         except (OSError, ValueError) as error:
             raise BundleError(f"{path} cannot be read: {error}") from None
-        if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+        if not isinstance(content, dict) or not _described(content.get("files")):
             raise BundleError(f"{path} is not the description of an index.")
         version = content.get("format")
         if isinstance(version, int) and version > FORMAT:
@@ -180,6 +191,11 @@ class Reader:
         if verify and _digest(path) != entry["sha256"]:
             raise BundleError(f"{path} was altered: its sha256 does not match.", hint=_HINT)
 
+    @property
+    def native(self) -> bool:
+        """Whether there are files that a native library reads."""
+        return any("/" in role for role in self.header["files"])
+
     def has(self, role: str) -> bool:
         """Whether the index has a file for ``role``."""
         return role in self.header["files"]
@@ -197,7 +213,7 @@ class Reader:
         path = self.path(role)
         try:
             values = np.load(path, mmap_mode="r" if mmap and 0 not in shape else None, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # numpy's reader lets through whatever its parser of headers raises
             raise BundleError(f"{path} is not an array: {error}") from None
         if values.dtype != dtype or values.shape != shape or not values.flags.c_contiguous:
             raise BundleError(f"{path} holds {values.dtype} {values.shape}; {np.dtype(dtype)} {shape} were expected.")

@@ -1,0 +1,164 @@
+"""Indexes from elsewhere: what their files do to a process of its own, they do not do here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.index_mutations import OUTCOMES, _seal
+
+from shortlist.errors import BundleError, ShortlistWarning
+from shortlist.index import BruteForce, Faiss, guard, load_index
+from shortlist.index.scann import scann_trouble
+from shortlist.index.storage import _checksum
+
+VECTORS = np.random.default_rng(1).standard_normal((1200, 6)).astype(np.float32)
+QUERIES = VECTORS[:5]
+has_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
+
+
+def files(folder: Path) -> dict[str, Path]:
+    described = json.loads((folder / "index.json").read_text())["files"]
+    return {role: folder / entry["name"] for role, entry in described.items()}
+
+
+@has_faiss
+def test_a_crafted_native_file_costs_a_process_and_the_index_is_built_anew(tmp_path: Path) -> None:
+    index = Faiss().build(VECTORS, np.arange(1200) * 3)
+    index.delete(np.array([3]))
+    index.save(tmp_path)
+    native = files(tmp_path)["faiss/index.bin"]
+    native.write_bytes(native.read_bytes()[:-1000])
+    with pytest.raises(BundleError, match="bytes"):
+        load_index(tmp_path)
+    _seal(tmp_path)  # every checksum is right again
+    with pytest.raises(BundleError, match="Faiss cannot load"):
+        load_index(tmp_path)
+    with pytest.warns(ShortlistWarning, match="built anew from its vectors: a process that read its files ended with"):
+        loaded = load_index(tmp_path, guard=True)
+    assert loaded.settings() == index.settings()
+    assert np.array_equal(loaded.ids, index.ids)
+    assert np.array_equal(loaded.search(QUERIES, 5).ids, BruteForce().build(*parts(index)).search(QUERIES, 5).ids)
+
+
+def parts(index: Faiss) -> tuple[np.ndarray, np.ndarray]:
+    return index.vectors, index.ids
+
+
+@has_faiss
+def test_a_sound_index_is_loaded_as_it_is(tmp_path: Path) -> None:
+    index = Faiss().build(VECTORS)
+    index.save(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load_index(tmp_path, guard=True)
+    assert np.array_equal(loaded.search(QUERIES, 9).ids, index.search(QUERIES, 9).ids)
+
+
+@pytest.mark.parametrize(
+    ("script", "patience", "says"),
+    [
+        ("kill -SEGV $$", 60.0, "was ended by signal 11"),
+        ("echo boom >&2; exit 4", 60.0, "ended with: boom"),
+        ("exit 4", 60.0, "ended with: status 4"),
+        ("echo all is well", 60.0, "ended with: status 0"),
+        ("cat /dev/zero >/dev/null", 0.2, "had not done so after 0.2 s"),
+    ],
+)
+def test_every_end_but_the_word_is_trouble(
+    script: str, patience: float, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{'exec ' if 'cat' in script else ''}{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(guard.sys, "executable", str(fake))
+    assert says in str(guard.trouble(tmp_path, patience))
+
+
+def test_senseless_numbers_are_refused_when_every_number_is_looked_at(tmp_path: Path) -> None:
+    BruteForce().build(VECTORS).save(tmp_path)
+    path = files(tmp_path)["vectors"]
+    content = path.read_bytes()
+    path.write_bytes(content[:-4] + np.float32(np.nan).tobytes())
+    _seal(tmp_path)
+    with pytest.raises(BundleError, match=r"vectors\[1199, 5\] is nan"):
+        load_index(tmp_path, guard=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"built": -1}, {"built": "many"}, {"dim": 0}, {"longest": []}, {"longest": None}, {"settings": {"x": 1}},
+        {"settings": 3}, {"dead": -3}, {"files": {}}, {"files": {"vectors": 3}}, {"files": []},
+        {"files": {"vectors": {"name": "../vectors.npy", "bytes": 3, "sha256": ""}}},
+        {"files": {"vectors": {"name": "/etc/passwd", "bytes": 3, "sha256": ""}}},
+    ],
+)  # fmt: skip
+def test_a_description_that_is_none_is_refused(change: dict, tmp_path: Path) -> None:
+    index = BruteForce().build(VECTORS)
+    index.delete(np.array([3, 4]))
+    index.save(tmp_path)
+    path = tmp_path / "index.json"
+    content = json.loads(path.read_text())
+    content.pop("checksum")
+    content |= change
+    path.write_text(json.dumps({**content, "checksum": _checksum(content)}))
+    with pytest.raises(BundleError):
+        load_index(tmp_path, verify=False)
+
+
+def test_positions_that_are_none_are_refused(tmp_path: Path) -> None:
+    index = BruteForce().build(VECTORS)
+    index.delete(np.array([3, 4]))
+    index.save(tmp_path)
+    path = files(tmp_path)["dead"]
+    path.write_bytes(path.read_bytes()[:-8] + np.int64(5000).tobytes())
+    _seal(tmp_path)
+    with pytest.raises(BundleError, match="positions that are none"):
+        load_index(tmp_path)
+
+
+def test_plain_arrays_can_go_unread(tmp_path: Path) -> None:
+    """verify="native" opens a large index at once: an altered number then alters a result, and no more."""
+    BruteForce().build(VECTORS).save(tmp_path)
+    path = files(tmp_path)["vectors"]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="altered"):
+        load_index(tmp_path)
+    assert load_index(tmp_path, verify="native").size == 1200
+
+
+@has_faiss
+def test_files_of_a_native_library_never_go_unread(tmp_path: Path) -> None:
+    Faiss().build(VECTORS).save(tmp_path)
+    path = files(tmp_path)["faiss/index.bin"]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="altered"):
+        load_index(tmp_path, verify="native")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with limits")
+def test_a_sample_of_random_damage() -> None:
+    """benchmarks/index_mutations.py does this thousands of times: nothing wrong, and an index in the end."""
+    backends = ["brute_force", "int8", *(["hnsw", "ivfpq"] if importlib.util.find_spec("faiss") else [])]
+    backends += [] if scann_trouble() else ["scann"]
+    command = [sys.executable, "-m", "benchmarks.index_mutations", ",".join(backends), "12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    for backend, counts in json.loads(done.stdout).items():
+        assert counts["altered: refused"] + counts["altered: as before"] == 12, (backend, counts)
+        assert counts["altered: wrong"] + counts["crafted: wrong"] == 0, (backend, counts)
+        failed = sum(counts[f"crafted: {outcome}"] for outcome in ("refused", "died", "hung"))
+        assert failed + counts["crafted: sound"] == 12, (backend, counts)
+        assert counts["crafted: rebuilt"] + counts["crafted: no vectors left"] == failed, (backend, counts)
+        assert set(counts) == {f"{kind}: {outcome}" for kind in ("altered", "crafted") for outcome in OUTCOMES}
