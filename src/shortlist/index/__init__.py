@@ -15,16 +15,20 @@ from shortlist.index.faiss import Faiss
 from shortlist.index.milvus import Milvus
 from shortlist.index.registry import index_from_settings, load_index
 from shortlist.index.scann import ScaNN
+from shortlist.index.upkeep import Checkup, Upkeep, checkup
 from shortlist.index.values import Hits, Lists
 
 __all__ = [
     "BruteForce",
+    "Checkup",
     "Faiss",
     "Hits",
     "Index",
     "Lists",
     "Milvus",
     "ScaNN",
+    "Upkeep",
+    "checkup",
     "choose_index",
     "copied",
     "exact_beside",

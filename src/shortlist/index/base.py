@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from shortlist.errors import BundleError, SearchError
 from shortlist.index.checks import check_ids, check_k, check_vectors
 from shortlist.index.exact import Found, best
 from shortlist.index.segment import Filters, Request, Segment
+from shortlist.index.snapshot import Snapshot, empty, segment
 from shortlist.index.storage import Reader, Verify, Writer
 from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
 
@@ -26,46 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveIndex", "Snapshot"]
 
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Everything a search reads: candidates built from, their native index, candidates added since."""
-
-    base: Segment
-    extra: Segment
-    native: Any = None
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return int(self.base.vectors.shape[1])
-
-    @property
-    def size(self) -> int:
-        """Candidates that can be found."""
-        return self.base.alive + self.extra.alive
-
-    @functools.cached_property
-    def living(self) -> tuple[Floats, Ints]:
-        """Vectors and ids that can be found, in the order that breaks ties."""
-        vectors, ids = self.base.living
-        if self.extra.ids.size == 0:
-            return vectors, ids
-        return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
-
-    @property
-    def changes(self) -> int:
-        """Candidates that have died or come since the build."""
-        return self.base.ids.size - self.base.alive + self.extra.ids.size
-
-
-def _segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:
-    longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
-    return Segment.of(vectors, ids, longest * (1 + 1e-5))
-
-
-def _empty(dim: int) -> Segment:
-    return Segment.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)
+Change: TypeAlias = Callable[[Snapshot], Snapshot]
 
 
 class LiveIndex(ABC):
@@ -82,7 +44,8 @@ class LiveIndex(ABC):
     def __init__(self, settings: Any) -> None:
         self._settings = settings
         self._snapshot: Snapshot | None = None
-        self._changing = threading.Lock()
+        self._changing, self._rebuilding = threading.Lock(), threading.Lock()
+        self._missed: list[Change] | None = None  # changes since a rebuild began
 
     # What a kind of index gives.
 
@@ -117,14 +80,14 @@ class LiveIndex(ABC):
         return built
 
     def _trained(self, base: Segment, dim: int) -> Snapshot:
-        return Snapshot(base, _empty(dim), self._train(base.vectors) if base.ids.size else None)
+        return Snapshot(base, empty(dim), self._train(base.vectors) if base.ids.size else None)
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings over ``vectors`` (see :class:`~shortlist.index.contract.Index`)."""
         array, norms = check_vectors(vectors, "vectors")
         if array.shape[0] == 0:
             raise SearchError("vectors has no rows; at least one candidate was expected.")
-        return self._like(self._trained(_segment(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
+        return self._like(self._trained(segment(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
 
     def _now(self) -> Snapshot:
         if self._snapshot is None:
@@ -176,32 +139,39 @@ class LiveIndex(ABC):
         numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
         if numbers.size == 0:
             return
+        new = segment(array, numbers, norms)
         with self._changing:
-            now = self._now()
-            kept_vectors, kept_ids = now.extra.without(numbers).living
-            new = _segment(array, numbers, norms)
-            extra = Segment.of(
-                np.concatenate([kept_vectors, array]),
-                np.concatenate([kept_ids, numbers]),
-                max(now.extra.max_norm, new.max_norm),
-            )
-            self._snapshot = self._settle(replace(now, base=now.base.without(numbers), extra=extra))
+            self._change(lambda now: now.upserted(new))
 
     def delete(self, ids: Ints) -> int:
         """Removes candidates; how many there were (see :class:`~shortlist.index.contract.Index`)."""
         numbers = as_ids(ids, "ids")
         with self._changing:
-            now = self._now()
-            vectors, kept = now.extra.without(numbers).living
-            extra = Segment.of(vectors, kept, now.extra.max_norm)
-            after = replace(now, base=now.base.without(numbers), extra=extra)
-            self._snapshot = self._settle(after)
-            return now.size - after.size
+            before = self._now().size
+            self._change(lambda now: now.deleted(numbers))
+            return before - self._now().size
+
+    def _change(self, change: Change) -> None:
+        self._snapshot = self._settle(change(self._now()))
+        if self._missed is not None:
+            self._missed.append(change)
 
     def rebuild(self) -> None:
-        """Builds afresh from the candidates there are; searches go on meanwhile, changes wait."""
-        with self._changing:
-            self._snapshot = self._renewed(self._now())
+        """Builds afresh from the candidates there are; searches and changes go on meanwhile.
+
+        Changes that come in the meantime are made again on what was built, before it takes the place of the old.
+        """
+        with self._rebuilding:
+            with self._changing:
+                now, self._missed = self._now(), []
+            try:
+                built = self._renewed(now)
+                with self._changing:
+                    for change in self._missed:
+                        built = change(built)
+                    self._snapshot = built
+            finally:
+                self._missed = None
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
@@ -330,7 +300,7 @@ class LiveIndex(ABC):
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
             raise BundleError(f"{reader.path('dead')} holds positions that are none.")
         longest = [float(length) for length in header["longest"]]
-        extra = _empty(dim)
+        extra = empty(dim)
         if more:
             added = reader.array("extra_vectors", np.float32, (more, dim))
             extra = Segment.of(added, reader.array("extra_ids", np.int64, (more,)), longest[1])
@@ -338,7 +308,7 @@ class LiveIndex(ABC):
             longest = []
             for part, numbers in ((vectors, ids), (extra.vectors, extra.ids)):
                 array, norms = check_vectors(part, "vectors", dim)
-                longest.append(_segment(array, check_ids(numbers, array.shape[0]), norms).max_norm)
+                longest.append(segment(array, check_ids(numbers, array.shape[0]), norms).max_norm)
             extra = replace(extra, max_norm=longest[1])
         return Snapshot(Segment.of(vectors, ids, longest[0], dead), extra)
 

@@ -1,0 +1,67 @@
+"""What a search sees of an index that changes: one object, replaced whole by every change."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from shortlist.index.segment import Segment
+from shortlist.index.values import Floats, Ints
+
+__all__ = ["Snapshot", "empty", "segment"]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything a search reads: candidates built from, their native index, candidates added since."""
+
+    base: Segment
+    extra: Segment
+    native: Any = None
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.base.vectors.shape[1])
+
+    @property
+    def size(self) -> int:
+        """Candidates that can be found."""
+        return self.base.alive + self.extra.alive
+
+    @functools.cached_property
+    def living(self) -> tuple[Floats, Ints]:
+        """Vectors and ids that can be found, in the order that breaks ties."""
+        vectors, ids = self.base.living
+        if self.extra.ids.size == 0:
+            return vectors, ids
+        return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
+
+    def upserted(self, new: Segment) -> Snapshot:
+        """The snapshot with some candidates added, or put in the place of those that have their ids."""
+        vectors, ids = self.extra.without(new.ids).living
+        both = np.concatenate([vectors, new.vectors]), np.concatenate([ids, new.ids])
+        extra = Segment.of(*both, max(self.extra.max_norm, new.max_norm))
+        return replace(self, base=self.base.without(new.ids), extra=extra)
+
+    def deleted(self, ids: Ints) -> Snapshot:
+        """The snapshot without some candidates."""
+        extra = Segment.of(*self.extra.without(ids).living, self.extra.max_norm)
+        return replace(self, base=self.base.without(ids), extra=extra)
+
+    @property
+    def changes(self) -> int:
+        """Candidates that have died or come since the build."""
+        return self.base.ids.size - self.base.alive + self.extra.ids.size
+
+
+def segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:
+    longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
+    return Segment.of(vectors, ids, longest * (1 + 1e-5))
+
+
+def empty(dim: int) -> Segment:
+    return Segment.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)

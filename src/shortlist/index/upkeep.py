@@ -1,0 +1,138 @@
+"""An index's promise while candidates come and go: checked now and then, and the index rebuilt where it is broken."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from shortlist.errors import ConfigError
+from shortlist.index.base import LiveIndex
+from shortlist.index.brute_force import BruteForce
+from shortlist.index.checks import check_k, check_vectors
+from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
+from shortlist.index.values import Floats
+
+__all__ = ["Checkup", "Upkeep", "checkup"]
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What a look at an index found.
+
+    Attributes:
+        churn: changes since it was built, as a fraction of the candidates built from.
+        recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
+            left: nothing can be missed there.
+        promised: what the mean recall should be at least.
+    """
+
+    churn: float
+    recall: Recall | None
+    promised: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise is kept; else a rebuild is due."""
+        return self.recall is None or self.recall.mean >= self.promised
+
+    def __str__(self) -> str:
+        if self.recall is None:
+            return f"churn {self.churn:.0%}; nothing is missed"
+        found = f"recall@{self.recall.k} {self.recall.mean:.3f} of {self.promised:g} promised"
+        return f"churn {self.churn:.0%}; {found}{'' if self.kept else ': rebuild'}"
+
+
+def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95) -> Checkup:
+    """How much of the true top k an index finds of the candidates there are now.
+
+    Args:
+        index: any; its searches and changes go on.
+        queries: float32 ``[queries, dim]``, some hundred real ones.
+        k, recall: what was promised: a mean recall over the top k.
+    """
+    asked, _ = check_vectors(queries, "queries", index.dim)
+    if not len(asked):
+        raise ConfigError("a checkup needs queries; none came.")
+    number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
+    if index.exact or still.size <= number:
+        return Checkup(still.churn, None, recall)
+    truth = BruteForce().build(still.vectors, still.ids).search(asked, number)
+    found = recall_of(query_recalls(still, asked, true_scores(truth, number), number), number)
+    return Checkup(still.churn, found, recall)
+
+
+class Upkeep:
+    """Looks after an index that changes: call ``look`` after changes, as often as you like.
+
+    Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
+    it has fallen below the promise, the index is rebuilt in a thread of its own, while searches and changes go on, and
+    measured again.
+
+    Args:
+        index: built, and changed by whoever holds it.
+        queries: float32 ``[queries, dim]``, some hundred real ones, kept.
+        k, recall: the promise: a mean recall over the top k.
+        churn: the part of the candidates after whose change to look.
+        rebuild: False only advises: see ``last``.
+
+    Example:
+        >>> import numpy as np
+        >>> from shortlist.index import BruteForce
+        >>> index = BruteForce().build(np.eye(4, dtype=np.float32))
+        >>> upkeep = Upkeep(index, queries=np.eye(4, dtype=np.float32), k=1)
+        >>> index.upsert(np.array([7]), np.ones((1, 4), np.float32))
+        >>> print(upkeep.look())
+        churn 25%; nothing is missed
+    """
+
+    def __init__(
+        self,
+        index: LiveIndex,
+        queries: Floats,
+        k: int = 10,
+        recall: float = 0.95,
+        *,
+        churn: float = 0.1,
+        rebuild: bool = True,
+    ) -> None:
+        for name, value in (("recall", recall), ("churn", churn)):
+            if not 0 < value <= 1:
+                raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
+        self.index, self.queries, self.k, self.recall = index, np.array(queries), check_k(k), recall
+        self.last: Checkup | None = None
+        self._step, self._rebuild = churn, rebuild
+        self._next = churn
+        self._looking = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> Checkup | None:
+        """A checkup where one is due, else None; starts a rebuild where the promise is broken and none is running."""
+        with self._looking:
+            churn = self.index.churn
+            if churn < self._next - self._step:  # the index was rebuilt meanwhile
+                self._next = self._step
+            if churn < self._next or self.rebuilding:
+                return None
+            self._next = churn + self._step
+            found = self.last = checkup(self.index, self.queries, self.k, self.recall)
+            if self._rebuild and not found.kept:
+                self._thread = threading.Thread(target=self._renew, name="shortlist-rebuild", daemon=True)
+                self._thread.start()
+            return found
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether a rebuild is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Returns when no rebuild is running."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _renew(self) -> None:
+        self.index.rebuild()
+        self._next = self._step
+        self.last = checkup(self.index, self.queries, self.k, self.recall)
