@@ -27,6 +27,9 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option(
     "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."
 )
+@click.option("--state", type=click.Path(path_type=Path), help="Folder of the log of live changes; needed to write.")
+@click.option("--seen-days", type=float, help="How long an event keeps its candidate out of lists; always by default.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Take over another bundle put at BUNDLE.")
 def command(
     bundle: Path,
     host: str,
@@ -36,10 +39,14 @@ def command(
     max_k: int,
     max_body: int,
     receive_seconds: float,
+    state: Path | None,
+    seen_days: float | None,
+    watch: bool,
 ) -> None:
     """Answer requests for recommendations from BUNDLE, and show it on a page.
 
-    API keys come from the environment, separated by commas: SHORTLIST_API_KEYS to read.
+    API keys come from the environment, separated by commas: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
+    candidates and record events, which nobody can without one and --state.
     """
     import shortlist.index  # noqa: F401 - while nothing else runs
 
@@ -51,11 +58,21 @@ def command(
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
     from shortlist.serve.settings import Limits
+    from shortlist.serve.swap import Swapper, signature
 
     limits = Limits(k=max_k, body=max_body, receive_seconds=receive_seconds)
-    settings = Settings(keys=_keys(KEYS), write_keys=_keys(WRITE_KEYS), page=not no_page, limits=limits)
+    settings = Settings(
+        keys=_keys(KEYS),
+        write_keys=_keys(WRITE_KEYS),
+        state=state,
+        seen_seconds=None if seen_days is None else seen_days * 86_400,
+        page=not no_page,
+        limits=limits,
+    )
+    before = signature(bundle)
     loaded = Loaded.read(bundle)
     service = Service(loaded, settings, Log(requests=log_requests))
+    swapper = Swapper(service, bundle, before) if watch else None
 
     def announce(actual: int) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
@@ -64,7 +81,7 @@ def command(
         service.log.event("started", port=actual, bundle=loaded.bundle)
 
     try:
-        serve(App(service), host, port, announce=announce)
+        serve(App(service), host, port, announce=announce, swapper=swapper)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}.", hint="choose another --port") from None
 

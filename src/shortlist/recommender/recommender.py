@@ -19,11 +19,13 @@ from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered
 from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
+from shortlist.recommender.live import changed
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     Request,
     candidate_rows,
     exact_ids,
+    excluded,
     feature_table,
     own_histories,
     read_request,
@@ -243,7 +245,7 @@ class Recommender:
             vectors=self._vectors(request, rows, known),
             k=number,
             by_model=familiar if self.cold_start == "popularity" else [True] * len(familiar),
-            exclude=self._excluded(rows, exclude_seen, exclude, own_histories(request, state)),
+            exclude=excluded(state, rows, exclude_seen, exclude, own_histories(request, state)),
             allow=self._allowed(allow, where),
             deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
         )
@@ -285,6 +287,26 @@ class Recommender:
     ) -> Everyone:
         """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
         return recommend_all(self, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part)
+
+    def upsert(self, candidates: pl.DataFrame) -> None:
+        """Add candidates by their raw ids and features, or replace those that are there; searches go on meanwhile.
+
+        candidates: the id's column and any other of the catalogue's; what does not come is as stored, or null. The
+        candidate tower embeds them (torch, or an export). What has live changes can no longer be saved.
+
+        Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
+        """
+        self._take(changed(self, candidates))
+
+    def delete(self, ids: Sequence[Id]) -> int:
+        """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
+        before = self.index.size
+        self._take(changed(self, None, ids))
+        return before - self.index.size
+
+    def _take(self, other: Recommender) -> None:
+        self._state = other._state  # first: it knows every row that either index may find
+        self.index = other.index
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
         """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
@@ -358,42 +380,15 @@ class Recommender:
         met = self._state.conditions.rows(where)
         return met if rows is None else np.intersect1d(rows, met)
 
-    def _excluded(
-        self,
-        rows: NDArray[np.int64],
-        exclude_seen: bool,
-        exclude: Sequence[Sequence[Id]] | None,
-        own: Sequence[NDArray[np.int64]] = (),
-    ) -> Lists | None:
-        nothing = np.zeros(0, np.int64)
-        lists = [nothing] * len(rows)
-        if exclude_seen and len(self._state.seen.values):
-            seen = self._state.seen
-            lists = [seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
-            if own:
-                lists = [np.concatenate(both) for both in zip(lists, own, strict=True)]
-        if exclude is not None:
-            given = [] if isinstance(exclude, (str, bytes)) else list(exclude)
-            if len(given) != len(rows):
-                raise DataError(
-                    f"exclude has {len(given)} lists for {len(rows)} queries; one per query was expected.",
-                    hint="for ids that no query may have use deny=",
-                )
-            more = [candidate_rows(ids, self._state.candidate_ids, "exclude") for ids in given]
-            lists = [np.concatenate(both) for both in zip(lists, more, strict=True)]
-        values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
-        if not len(values):
-            return None
-        offsets = np.zeros(len(lists) + 1, np.int64)
-        np.cumsum([len(one) for one in lists], out=offsets[1:])
-        return Lists(offsets, values)
-
     def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:
         """The answers to stored requests: queries by row, -1 for an unknown one."""
         asked = np.array(rows, np.int64)
         by_model = [row >= 0 or self.cold_start != "popularity" for row in rows]
         return answered(
-            Asked(vectors, k, by_model, self._excluded(asked, True, None)), self.index, self._state, self.fallback
+            Asked(vectors, k, by_model, excluded(self._state, asked, True, None)),
+            self.index,
+            self._state,
+            self.fallback,
         )
 
 

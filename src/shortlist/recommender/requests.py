@@ -11,9 +11,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError, did_you_mean
+from shortlist.index import Lists
 from shortlist.recommender.state import Id, Ids, State
 
-__all__ = ["Request", "candidate_rows", "feature_table", "own_histories", "read_request"]
+__all__ = [
+    "Request",
+    "candidate_rows",
+    "exact_ids",
+    "excluded",
+    "feature_table",
+    "own_histories",
+    "read_request",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,37 @@ def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id 
     if all(type(value) is kind for value in listed):
         return listed
     return [None if value is None and nulls else _exact(value, kind, ids, what) for value in listed]
+
+
+def excluded(
+    state: State,
+    rows: NDArray[np.int64],
+    exclude_seen: bool,
+    exclude: Sequence[Sequence[Id]] | None,
+    own: Sequence[NDArray[np.int64]] = (),
+) -> Lists | None:
+    """Per query the candidate rows that it may not have: what it has seen, its ``own`` rows, its ids in ``exclude``."""
+    nothing = np.zeros(0, np.int64)
+    lists = [nothing] * len(rows)
+    if exclude_seen and len(state.seen.values):
+        lists = [state.seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
+        if own:
+            lists = [np.concatenate(both) for both in zip(lists, own, strict=True)]
+    if exclude is not None:
+        given = [] if isinstance(exclude, (str, bytes)) else list(exclude)
+        if len(given) != len(rows):
+            raise DataError(
+                f"exclude has {len(given)} lists for {len(rows)} queries; one per query was expected.",
+                hint="for ids that no query may have use deny=",
+            )
+        more = [candidate_rows(ids, state.candidate_ids, "exclude") for ids in given]
+        lists = [np.concatenate(both) for both in zip(lists, more, strict=True)]
+    values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
+    if not len(values):
+        return None
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(one) for one in lists], out=offsets[1:])
+    return Lists(offsets, values)
 
 
 def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:

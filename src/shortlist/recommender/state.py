@@ -87,6 +87,7 @@ class State:
     ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
     ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
     buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
+    live: whether candidates came, changed or went since training.
     """
 
     query: str
@@ -102,6 +103,7 @@ class State:
     seen: Lists
     model: ModelFiles
     buried: Mapping[Id, int] = field(default_factory=dict)
+    live: bool = False
 
     @cached_property
     def dead(self) -> NDArray[np.int64]:
@@ -126,7 +128,8 @@ class State:
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable")
+        order = np.argsort(-self.counts, kind="stable")
+        return order[~np.isin(order, self.dead)] if self.buried else order
 
 
 def state_from_model(model: TwoTower, seen: Dataset | None) -> State:

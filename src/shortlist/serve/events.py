@@ -8,6 +8,7 @@ from typing import Any
 __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
+QUERIES = 1_000_000  # of which events are kept; those without news for longest go first
 
 
 class Events:
@@ -22,7 +23,10 @@ class Events:
 
     def add(self, query: Any, candidate: Any, at: float) -> None:
         """A choice; a later one of the same candidate takes the place of an earlier one."""
-        chosen = self._of.setdefault(query, {})
+        chosen = self._of.pop(query, {})
+        self._of[query] = chosen
+        if len(self._of) > QUERIES:
+            del self._of[next(iter(self._of))]
         chosen.pop(candidate, None)
         chosen[candidate] = at
         while len(chosen) > KEPT:

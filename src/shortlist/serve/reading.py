@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.schema import Query, RecommendRequest
 
-__all__ = ["Ask", "Group", "check_columns", "check_ids", "check_request", "misfit", "read_query"]
+__all__ = ["Ask", "Group", "check_columns", "check_id", "check_ids", "check_request", "misfit", "read_query"]
 
 
 class Ask(NamedTuple):
@@ -75,10 +75,16 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
             raise _other_id(strings, f"{field}[{number}]")
 
 
+def check_id(value: Any, strings: bool, field: str) -> None:
+    """Raises Problem where an id is not of the bundle's type."""
+    if type(value) is not (str if strings else int):
+        raise _other_id(strings, field)
+
+
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
     """One query, with the events that came for it. Raises Problem."""
-    if query.id is not None and type(query.id) is not (str if loaded.query_strings else int):
-        raise _other_id(loaded.query_strings, f"$.queries[{number}].id")
+    if query.id is not None:
+        check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):
         return Ask(query.id, {}, ())
     field = f"$.queries[{number}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
-from shortlist.serve import answers, lookups, page, predict
+from shortlist.serve import answers, lookups, page, predict, writes
 from shortlist.serve.http import Incoming, Reply
 from shortlist.serve.service import Service
 
@@ -48,6 +48,8 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/similar", answers.similar)
     add("POST", "/v1/score", answers.score)
     add("POST", "/v1/embed", answers.embed)
+    add("POST", "/v1/candidates", writes.change, "write")
+    add("POST", "/v1/events", writes.events, "write")
     model = f"/v1/models/{service.loaded.name}"
     add("GET", model, predict.status)
     add("POST", f"{model}:predict", predict.predict)

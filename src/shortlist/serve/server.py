@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.app import App
+from shortlist.serve.swap import Swapper
 
 __all__ = ["serve"]
 
@@ -49,23 +50,26 @@ class _Protocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Sweeps while it serves."""
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, swapper: Swapper | None) -> None:
         super().__init__(config)
         self._app = app
-        self._sweeper: asyncio.Task[None] | None = None
+        self._swapper = swapper
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._tasks.append(asyncio.create_task(self._sweep()))
+        if self._swapper is not None:
+            self._tasks.append(asyncio.create_task(self._swapper.watch()))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.draining = True
         self._app.service.ready = False
         await super().shutdown(sockets)
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+                await task
 
     async def _sweep(self) -> None:
         """Cut off whoever has been sending one request for too long."""
@@ -79,10 +83,10 @@ class _Server(uvicorn.Server):
                     one.transport.abort()
 
 
-def serve(app: App, host: str, port: int, *, announce: Any = None) -> None:
+def serve(app: App, host: str, port: int, *, announce: Any = None, swapper: Swapper | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError where the port cannot be had.
 
-    announce: called with the port once connections are taken.
+    announce: called with the port once connections are taken. swapper: looks for another bundle meanwhile.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -106,7 +110,7 @@ def serve(app: App, host: str, port: int, *, announce: Any = None) -> None:
             backlog=BACKLOG,
             h11_max_incomplete_event_size=None,
         )
-        server = _Server(config, app)
+        server = _Server(config, app, swapper)
         if announce is not None:
             announce(listening.getsockname()[1])
         with _quiet():

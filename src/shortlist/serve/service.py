@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,11 +17,15 @@ from shortlist.serve.events import Events
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
+from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, read_query
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.settings import Settings
+from shortlist.serve.writer import Writer
 
-__all__ = ["Service"]
+__all__ = ["Service", "milliseconds"]
+
+REMEMBERED = 64  # requests, to warm the next bundle with
 
 
 class Service:
@@ -38,7 +43,9 @@ class Service:
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
         self.loaded = loaded
         self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
-        self.put(loaded)
+        self._asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
+        self.writer = Writer(self, self.settings.state)
+        self.put(self.writer.replay())
 
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
@@ -65,6 +72,7 @@ class Service:
             found = await self.batcher.ask(group, [asks[number] for number in numbers])
             for number, one in zip(numbers, found, strict=True):
                 lists[number] = one
+        self._asked.append(request)
         self._watch(loaded, request, asks, lists)
         return lists  # type: ignore[return-value]
 
@@ -107,6 +115,19 @@ class Service:
         self.metrics.exact_items.inc(len(wanted))
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
+    def warm(self, loaded: Loaded) -> None:
+        """Let a bundle that is to come answer the last requests, so that its first ones find everything in place."""
+        for request in list(self._asked):
+            try:
+                asks = [read_query(loaded, self.events, query, 0, request.exclude_seen) for query in request.queries]
+                filters = (request.allow, request.deny, request.where)
+                self._answer(
+                    Group(loaded, request.k, request.exclude_seen, request.exact, tuple(asks[0].features), filters),
+                    asks,
+                )
+            except (Problem, ShortlistError, LookupError):
+                continue  # it asks for what the new bundle does not have
+
     async def run(self, function: Any, *arguments: Any) -> Any:
         """A slow call, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
@@ -114,6 +135,7 @@ class Service:
     def close(self) -> None:
         """No more answers."""
         self.ready = False
+        self.writer.close()
         self.pool.shutdown(wait=False)
         self.log.flush()
 

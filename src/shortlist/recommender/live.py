@@ -1,0 +1,159 @@
+"""Candidates that come, change and go after training: another recommender that shares everything else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import DataError, did_you_mean
+from shortlist.index import copied
+from shortlist.index.checks import check_vectors
+from shortlist.recommender.requests import exact_ids
+from shortlist.recommender.state import Id, Ids, State
+
+if TYPE_CHECKING:
+    from shortlist.recommender.recommender import Recommender
+
+__all__ = ["changed"]
+
+
+def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Recommender:
+    """``recommender`` with candidates added or replaced, then deleted; the one given stays as it is.
+
+    A candidate keeps its row for good, also while it is deleted, so that what queries have seen stays theirs. Its columns
+    go with it: one that comes back has those that come with it, and null.
+
+    Raises DataError for tables without the id column, with null or repeated ids, unknown columns or values that do not
+    fit.
+    """
+    after = copy.copy(recommender)
+    index, state = copied(recommender.index), recommender._state
+    if upserted is not None and len(upserted):
+        state, rows, vectors = _upserted(recommender, state, upserted)
+        index.upsert(rows, vectors)
+    if len(deleted):
+        state, gone = _deleted(state, deleted)
+        index.delete(gone)
+    after._state, after.index = state, index
+    return after
+
+
+def _upserted(
+    recommender: Recommender, state: State, table: pl.DataFrame
+) -> tuple[State, NDArray[np.int64], NDArray[np.float32]]:
+    """The state with the table's candidates, their rows, and their vectors."""
+    ids = _ids(table, state)
+    full = _completed(table, state, ids)
+    vectors, _ = check_vectors(recommender.embed_candidates(full), "the candidates' vectors")
+    row_of, buried = dict(state.candidate_ids.row_of), dict(state.buried)
+    count = len(state.candidates)
+    rows = np.empty(len(ids), np.int64)
+    for number, one in enumerate(ids):
+        row = buried.pop(one, None)
+        if row is None:
+            row = row_of.get(one)
+        if row is None:
+            row, count = count, count + 1
+        row_of[one] = rows[number] = row
+    after = _with_rows(state, full, rows, vectors, count)
+    after = replace(after, buried=buried, live=True)
+    _know(after, row_of)
+    return after, rows, vectors
+
+
+def _with_rows(
+    state: State, table: pl.DataFrame, rows: NDArray[np.int64], vectors: NDArray[np.float32], count: int
+) -> State:
+    """The state with the table's rows at ``rows``, ``count`` of them in all."""
+    before = len(state.candidates)
+    at = np.concatenate([np.arange(before), np.zeros(count - before, np.int64)])
+    at[rows] = before + np.arange(len(rows))
+    both = pl.concat([state.candidates, table])
+    more = np.zeros((count - before, vectors.shape[1]), np.float32)
+    all_vectors = np.concatenate([state.vectors, more])
+    all_vectors[rows] = vectors
+    return replace(
+        state,
+        candidates=both if count == before + len(rows) else both[at],
+        counts=np.concatenate([state.counts, np.zeros(count - before, np.int64)]),
+        vectors=all_vectors,
+    )
+
+
+def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]:
+    """The state without candidates; ids that it lacks are passed over."""
+    row_of, buried = dict(state.candidate_ids.row_of), dict(state.buried)
+    gone = []
+    for one in exact_ids(ids, state.candidate_ids, "the ids to delete"):
+        row = row_of.pop(one, None)  # type: ignore[arg-type]
+        if row is not None:
+            gone.append(row)
+            buried[one] = row  # type: ignore[index]
+    after = replace(state, buried=buried, live=True)
+    _know(after, row_of)
+    return after, np.array(gone, np.int64)
+
+
+def _know(state: State, row_of: dict[Id, int]) -> None:
+    """Let the state find its candidates by ``row_of``, which lacks the deleted ones."""
+    known = Ids(state.candidates[state.candidate])
+    known.__dict__["row_of"] = row_of
+    state.__dict__["candidate_ids"] = known
+
+
+def _ids(table: pl.DataFrame, state: State) -> list[Any]:
+    if state.candidate not in table.columns:
+        raise DataError(
+            f"the candidates have no column {state.candidate!r}.", hint=did_you_mean(state.candidate, table.columns)
+        )
+    for name in table.columns:
+        if name not in state.candidates.columns:
+            raise DataError(
+                f"the candidates have a column {name!r}, which the catalogue lacks.",
+                hint=did_you_mean(name, state.candidates.columns),
+            )
+    ids = exact_ids(table[state.candidate], state.candidate_ids, f"column {state.candidate!r}")
+    if len(set(ids)) < len(ids):
+        raise DataError(f"column {state.candidate!r} has an id twice; each may stand once.")
+    return ids
+
+
+def _completed(table: pl.DataFrame, state: State, ids: Sequence[Any]) -> pl.DataFrame:
+    """The table with the catalogue's columns and types; what did not come is as stored, or null."""
+    row_of = state.candidate_ids.row_of
+    there = pl.Series([row_of.get(one) for one in ids], dtype=pl.UInt32)
+    columns = []
+    for name, kind in state.candidates.schema.items():
+        if name in table.columns:
+            try:
+                columns.append(_cast(table[name], kind).alias(name))
+            except pl.exceptions.PolarsError:
+                raise DataError(
+                    f"column {name!r} of the candidates is of type {table[name].dtype}; {kind} was expected."
+                ) from None
+        else:
+            columns.append(state.candidates[name].gather(there).alias(name))
+    return pl.DataFrame(columns)
+
+
+def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """``values`` as ``kind`` where that changes none of them: numbers to wider ones, texts to dates, nothing to text."""
+    same = values.dtype == kind or values.dtype == pl.Null
+    numbers = values.dtype.is_numeric() and kind.is_numeric()
+    dates = values.dtype == pl.String and kind.is_temporal()
+    nested = isinstance(values.dtype, pl.List) and isinstance(kind, (pl.List, pl.Array))
+    words = values.dtype == pl.String and isinstance(kind, (pl.Categorical, pl.Enum))
+    if not (same or numbers or dates or nested or words):
+        raise pl.exceptions.InvalidOperationError("another type")
+    if dates:
+        return values.str.to_date() if kind == pl.Date else values.str.to_datetime().cast(kind)
+    cast: pl.Series = values.cast(kind)
+    if numbers and not (cast.cast(pl.Float64) == values.cast(pl.Float64)).fill_null(True).all():
+        raise pl.exceptions.InvalidOperationError("a number that does not fit")
+    return cast

@@ -1,0 +1,100 @@
+"""Another bundle in the place of the one that answers: verified and warmed beside it, then put between two requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shortlist.errors import ShortlistError
+from shortlist.serve.loaded import Loaded
+
+if TYPE_CHECKING:
+    from shortlist.serve.service import Service
+
+__all__ = ["Swapper", "signature"]
+
+LOOK = 0.5  # seconds between two looks at the folder
+SWITCH = 0.0005  # seconds until the loading thread lets the answering one go on
+
+Signature = tuple[str, tuple[tuple[str, int, int], ...]]
+
+
+class Swapper:
+    """Watches the path of a bundle, a folder or a link to one, for another bundle.
+
+    A bundle that is torn, altered, of another format, or whose ids or candidates' columns do not fit the log of changes,
+    is refused and logged, and the old one goes on; it is looked at again when any of its files changes.
+
+    last: the ``signature`` of the bundle that the service has, taken before it was read.
+    """
+
+    def __init__(self, service: Service, path: Path, last: Signature | None) -> None:
+        self._service = service
+        self._path = path
+        self._last = last
+
+    async def watch(self) -> None:
+        """Look every half second, for good."""
+        while True:
+            await asyncio.sleep(LOOK)
+            await self.look()
+
+    async def look(self) -> bool:
+        """Whether another bundle was there, and has been put in place."""
+        now = signature(self._path)
+        if now is None or now == self._last:
+            return False
+        self._last = now
+        return await self.swap()
+
+    async def swap(self) -> bool:
+        """Whether the bundle at the path could be put in place."""
+        service, started = self._service, time.perf_counter()
+        try:
+            loaded = await service.run(self._prepared)
+            if loaded.bundle == service.loaded.bundle:
+                return False
+            await service.writer.swap(loaded)
+        except Exception as error:  # whatever is wrong with it, the old one goes on
+            reason = error.message if isinstance(error, ShortlistError) else str(error)
+            service.metrics.swaps.labels("refused").inc()
+            service.log.event("swap_refused", kind=type(error).__name__, reason=reason)
+            return False
+        service.metrics.swaps.labels("done").inc()
+        service.log.event("swapped", bundle=loaded.bundle, seconds=round(time.perf_counter() - started, 3))
+        return True
+
+    def _prepared(self) -> Loaded:
+        """The new bundle, verified, and warm from the last requests."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        try:
+            loaded = Loaded.read(self._path)
+            loaded.name = self._service.loaded.name
+            old = self._service.loaded
+            if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
+                raise ShortlistError("the bundle's ids are of another type than those served until now.")
+            self._service.warm(loaded)
+            return loaded
+        finally:
+            sys.setswitchinterval(interval)
+
+
+def signature(path: Path) -> Signature | None:
+    """What changes whenever another bundle is put at ``path``; None while there is no whole one."""
+    try:
+        root = os.path.realpath(path)
+        files = []
+        for folder, _, names in os.walk(root):
+            for name in names:
+                found = os.stat(os.path.join(folder, name))
+                files.append((os.path.join(folder, name), found.st_size, found.st_mtime_ns))
+    except OSError:
+        return None
+    if not any(name == os.path.join(root, "manifest.json") for name, _, _ in files):
+        return None
+    return root, tuple(sorted(files))

@@ -1,0 +1,205 @@
+"""One writer: changes are checked, brought to the disk, applied, and only then acknowledged; many by one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shortlist.errors import BundleError, ShortlistError
+from shortlist.recommender import Recommender
+from shortlist.recommender.live import changed
+from shortlist.serve.changes import Changes, frames_of
+from shortlist.serve.journal import Journal
+from shortlist.serve.loaded import Loaded
+from shortlist.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from shortlist.serve.service import Service
+
+__all__ = ["Writer"]
+
+AT_ONCE = 256  # changes by one fsync
+
+
+class _Task(NamedTuple):
+    record: dict[str, Any] | None  # None: another bundle
+    loaded: Loaded | None
+    future: asyncio.Future[Any]
+
+
+class Writer:
+    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
+
+    def __init__(self, service: Service, folder: Path | None) -> None:
+        self._service = service
+        self._journal = None if folder is None else Journal(folder)
+        self.changes = Changes(service.events)
+        self._queue: asyncio.Queue[_Task] = asyncio.Queue()
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._bare = service.loaded  # without the changes
+
+    def replay(self) -> Loaded:
+        """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
+        self.changes.id_column = self._bare.recommender._state.candidate
+        if self._journal is None:
+            return self._bare
+        records = self._journal.records
+        for record in records:
+            self.changes.fold(record)
+        self.changes.expired(time.time())
+        short = self.changes.records(time.time())
+        if len(records) > 100 + 2 * len(short):
+            self._journal.rewrite(short)
+        self._journal.records = []
+        return self._with_changes(self._bare)
+
+    def _with_changes(self, loaded: Loaded) -> Loaded:
+        try:
+            return loaded.changed(self.changes.onto(loaded.recommender))
+        except ShortlistError as error:
+            raise BundleError(f"the logged changes do not fit the bundle: {type(error).__name__}.") from None
+
+    async def change(self, record: dict[str, Any]) -> Any:
+        """Bring one change to the disk and into the lists; (upserted, deleted, candidates). Raises Problem."""
+        return await self._submit(record, None)
+
+    async def swap(self, loaded: Loaded) -> None:
+        """Let another bundle, with all changes, take over between two requests. Raises BundleError."""
+        await self._submit(None, loaded)
+
+    async def _submit(self, record: dict[str, Any] | None, loaded: Loaded | None) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        task = _Task(record, loaded, loop.create_future())
+        await self._queue.put(task)
+        return await task.future
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._next()
+            outcomes, loaded = await loop.run_in_executor(self._thread, self._apply, batch)
+            if loaded is not None:
+                self._service.put(loaded)
+            for task, outcome in zip(batch, outcomes, strict=True):
+                if task.future.done():
+                    continue
+                if isinstance(outcome, BaseException):
+                    task.future.set_exception(outcome)
+                else:
+                    task.future.set_result(outcome)
+
+    async def _next(self) -> list[_Task]:
+        """What waits, at least one; or nothing, where a candidate expires."""
+        due = self.changes.next_expiry
+        wait = None if due is None else max(0.0, due - time.time())
+        try:
+            batch = [await asyncio.wait_for(self._queue.get(), wait)]
+        except asyncio.TimeoutError:
+            return []
+        while len(batch) < AT_ONCE and batch[-1].loaded is None and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
+    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None]:
+        """In the writer's thread: outcomes by task, and the bundle to put in place."""
+        outcomes: list[Any] = [None] * len(batch)
+        loaded = self._service.loaded
+        try:
+            recommender = self._expire(loaded.recommender)
+            records, kept = [], []
+            for number, task in enumerate(batch):
+                if task.record is None:
+                    continue
+                try:
+                    recommender, outcomes[number] = self._tried(recommender, task.record)
+                    records.append(task.record)
+                    kept.append(number)
+                except Problem as problem:
+                    outcomes[number] = problem
+            if records and not self._logged(records):
+                full = Problem(503, "the change could not be brought to the disk, and was not made.", retry_after=5)
+                for number in kept:
+                    outcomes[number] = full
+                recommender = self._expire(loaded.recommender)
+                records = []
+            for record in records:
+                self.changes.fold(record)
+            if recommender is not loaded.recommender:
+                loaded = loaded.changed(recommender)
+            last = batch[-1].loaded if batch else None
+            if last is not None:
+                try:
+                    loaded = self._with_changes(last)
+                except BundleError as error:
+                    outcomes[-1] = error
+            return outcomes, None if loaded is self._service.loaded else loaded
+        except Exception as error:
+            return [error if outcome is None else outcome for outcome in outcomes], None
+
+    def _expire(self, recommender: Recommender) -> Recommender:
+        due = self.changes.expired(time.time())
+        return changed(recommender, None, due) if due else recommender
+
+    def _tried(self, recommender: Recommender, record: dict[str, Any]) -> tuple[Recommender, Any]:
+        """The recommender with one change. Raises Problem where it does not fit."""
+        if record["op"] == "events":
+            return recommender, len(record["events"])
+        before = recommender.index.size
+        try:
+            for frame in frames_of(record["upsert"], recommender._state.candidates.schema):
+                recommender = changed(recommender, frame)
+            upserted = recommender.index.size
+            if record["delete"]:
+                recommender = changed(recommender, None, record["delete"])
+        except ShortlistError as error:
+            raise _misfit(recommender, record, error) from None
+        size = recommender.index.size
+        self._service.metrics.changes.labels("upsert").inc(len(record["upsert"]))
+        self._service.metrics.changes.labels("delete").inc(upserted - size)
+        return recommender, (len(record["upsert"]), upserted - size, size, upserted - before)
+
+    def _logged(self, records: list[dict[str, Any]]) -> bool:
+        if self._journal is None:
+            return True
+        try:
+            self._journal.append(records)
+        except OSError as error:
+            self._service.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Finish what is under way, then let go of the log."""
+        if self._running is not None and not self._running.get_loop().is_closed():
+            self._running.cancel()
+        self._thread.shutdown(wait=True)
+        if self._journal is not None:
+            self._journal.close()
+
+
+def _misfit(recommender: Recommender, record: dict[str, Any], error: ShortlistError) -> Problem:
+    """Which row and column of a change does not fit; its values are not repeated."""
+    from shortlist.errors import MissingExtraError
+
+    if isinstance(error, MissingExtraError):
+        return Problem(501, "this bundle cannot embed candidates here.", "$.upsert", hint="`shortlist export` it first")
+    schema = recommender._state.candidates.schema
+    for number, row in enumerate(record["upsert"]):
+        for name in row:
+            if name not in schema:
+                known = f"columns: {', '.join(schema)}"
+                return Problem(422, "the catalogue has no such column.", f"$.upsert[{number}]", hint=known)
+        for name, value in row.items():
+            alone = {recommender._state.candidate: row[recommender._state.candidate], name: value}
+            try:
+                for frame in frames_of([alone], schema):
+                    changed(recommender, frame)
+            except ShortlistError:
+                return Problem(422, f"the column takes {schema[name]}.", f"$.upsert[{number}].{name}")
+    return Problem(422, "the change does not fit the catalogue.", "$")

@@ -1,0 +1,54 @@
+"""The routes that change something: candidates, and what queries chose."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from shortlist.serve.http import Incoming, Reply, decoded
+from shortlist.serve.problems import Problem
+from shortlist.serve.reading import check_id, check_ids
+from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest
+from shortlist.serve.service import Service
+
+__all__ = ["change", "events"]
+
+_CHANGE = msgspec.json.Decoder(ChangeRequest)
+_EVENTS = msgspec.json.Decoder(EventsRequest)
+
+
+async def change(service: Service, incoming: Incoming) -> Reply:
+    """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
+    request, loaded, most = decoded(_CHANGE, incoming.body), service.loaded, service.settings.limits.ids
+    count = len(request.upsert) + len(request.delete) + len(request.expire)
+    if not 1 <= count <= most:
+        raise Problem(422, f"{count} changes came; 1 to {most} were expected.", "$")
+    column = loaded.columns[0]
+    for number, row in enumerate(request.upsert):
+        if column not in row:
+            raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
+        check_id(row[column], loaded.candidate_strings, f"$.upsert[{number}].{column}")
+    if len({row[column] for row in request.upsert}) < len(request.upsert):
+        raise Problem(422, "an id came twice; each may stand once.", "$.upsert")
+    check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
+    check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
+    record = {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
+    upserted, deleted, size, _ = await service.writer.change(record)
+    return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
+
+
+async def events(service: Service, incoming: Incoming) -> Reply:
+    """Record what queries just chose."""
+    request, loaded, most = decoded(_EVENTS, incoming.body), service.loaded, service.settings.limits.ids
+    if not 1 <= len(request.events) <= most:
+        raise Problem(422, f"{len(request.events)} events came; 1 to {most} were expected.", "$.events")
+    now = time.time()
+    chosen = []
+    for number, one in enumerate(request.events):
+        check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
+        check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
+        chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
+    count = await service.writer.change({"op": "events", "at": now, "events": chosen})
+    service.metrics.changes.labels("event").inc(count)
+    return Reply(msgspec.json.encode({"recorded": count}))

@@ -1,0 +1,125 @@
+"""Candidates that come, change and go: found by every way at once, gone by every way at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import shortlist as sl
+from shortlist.errors import ConfigError, DataError
+from shortlist.recommender.live import changed
+
+
+@pytest.fixture
+def priced() -> sl.Recommender:
+    """Scores are price times 1 for every query; ann chose a. a 1, b 2, c 3; the price of nothing scores 0."""
+    train = sl.Dataset(
+        {"who": ["ann", "bob"], "what": ["a", "b"]},
+        "who",
+        "what",
+        candidates={"what": ["a", "b", "c"], "price": [1.0, 2.0, 3.0], "kind": ["x", "y", "x"]},
+    )
+
+    class Price(torch.nn.Module):
+        def forward(self, embedded: Any) -> torch.Tensor:
+            return next(value for name, value in embedded.items() if "Vector" in name or "Normal" in name)
+
+    model = sl.TwoTower(
+        sl.Tower(sl.StringLookup("who"), dim=1), sl.Tower(sl.Normalization("price"), dim=1, module=Price())
+    )
+    model.prepare(train)
+    model.query.tables["who:StringLookup"].weight[:] = 1.0
+    return sl.Recommender(model.eval(), index=sl.BruteForce(), seen=train)
+
+
+def ids(recommender: sl.Recommender, query: str = "bob", **options: Any) -> list[Any]:
+    return recommender.recommend([query], k=10, exclude_seen=False, **options)[0].ids
+
+
+def test_a_new_candidate_is_found_by_its_features(priced: sl.Recommender) -> None:
+    priced.upsert(pl.DataFrame({"what": ["z", "y"], "price": [2.5, 9.0], "kind": ["x", None]}))
+    assert ids(priced) == ["y", "c", "z", "b", "a"]
+    assert ids(priced, where="kind = 'x'") == ["c", "z", "a"]
+    assert ids(priced, deny=["y"], allow=["y", "z"]) == ["z"]
+    assert "z" in priced.similar(["y"], k=4)[0].ids
+
+
+def test_a_replaced_candidate_keeps_what_did_not_come_and_who_saw_it(priced: sl.Recommender) -> None:
+    priced.upsert(pl.DataFrame({"what": ["a"], "price": [10]}))
+    assert ids(priced) == ["a", "c", "b"]
+    assert ids(priced, where="kind = 'x'") == ["a", "c"]
+    assert priced.recommend(["ann"], k=3)[0].ids == ["c", "b"]  # still seen
+
+
+def test_a_deleted_candidate_is_nowhere(priced: sl.Recommender) -> None:
+    assert priced.delete(["c", "nowhere", "c"]) == 1
+    assert ids(priced) == ["b", "a"]
+    assert ids(priced, allow=["c", "a"]) == ["a"]
+    assert ids(priced, where="kind = 'x'") == ["a"]
+    with pytest.raises(DataError, match="does not have 'c'"):
+        priced.similar(["c"])
+    priced.cold_start = "popularity"
+    assert ids(priced, "stranger") == ["a", "b"]
+    assert ids(priced, "stranger", allow=["c", "b"]) == ["b"]
+    priced.upsert(pl.DataFrame({"what": ["c"], "price": [0.5]}))
+    priced.cold_start = "unknown"
+    assert ids(priced) == ["b", "a", "c"]
+    assert ids(priced, where="kind = 'x'") == ["a"]  # its kind went with it
+
+
+def test_one_change_makes_another_recommender(priced: sl.Recommender) -> None:
+    after = changed(priced, pl.DataFrame({"what": ["n"], "price": [7.0]}), ["a"])
+    assert ids(priced) == ["c", "b", "a"]
+    assert ids(after) == ["n", "c", "b"]
+    assert after.candidate_ids.to_list() == ["a", "b", "c", "n"]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"price": [1.0]}, "no column 'what'"),
+        ({"what": ["q"], "prize": [1.0]}, "did you mean 'price'"),
+        ({"what": ["q", "q"]}, "twice"),
+        ({"what": [None]}, "are of type String"),
+        ({"what": [7]}, "never converted"),
+        ({"what": ["q"], "price": ["cheap"]}, "Float64 was expected"),
+        ({"what": ["q"], "kind": [5]}, "String was expected"),
+        ({"what": ["q"], "price": [float("nan")]}, "NaN"),
+    ],
+)
+def test_what_does_not_fit_changes_nothing(priced: sl.Recommender, table: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        priced.upsert(pl.DataFrame(table))
+    assert ids(priced) == ["c", "b", "a"]
+
+
+def test_it_is_not_saved(priced: sl.Recommender, tmp_path: Path) -> None:
+    priced.delete(["a"])
+    with pytest.raises(ConfigError, match="upserted or deleted"):
+        priced.save(tmp_path / "b")
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(1, 9)), max_size=12))
+def test_any_sequence_of_changes_is_as_if_built_so(priced: sl.Recommender, steps: list[tuple[str, int | None]]) -> None:
+    now: dict[str, float] = {"a": 1.0, "b": 2.0, "c": 3.0}
+    recommender = priced
+    for name, price in steps:
+        if price is None:
+            recommender = changed(recommender, None, [name])
+            now.pop(name, None)
+        else:
+            recommender = changed(recommender, pl.DataFrame({"what": [name], "price": [price]}))
+            now[name] = float(price)
+    found = recommender.recommend(["bob"], k=10, exclude_seen=False)[0]
+    assert set(found.ids) == set(now)
+    prices = np.array([now[name] for name in found.ids])
+    assert (np.diff(prices) <= 0).all()
+    assert recommender.index.size == len(now)
