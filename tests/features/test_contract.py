@@ -216,7 +216,7 @@ def row(encoded: Encoded, number: int) -> Encoded:
         return Floats(encoded.values[number : number + 1])
     if isinstance(encoded, Sequences):
         read = encoded.values[encoded.start[number] : encoded.stop[number]]
-        return Sequences(read, np.array([0]), np.array([len(read)]), None, encoded.cardinality)
+        return Sequences(read, np.array([0]), np.array([len(read)]), None, encoded.cardinality, encoded.length)
     start, stop = encoded.offsets[number : number + 2]
     return Bags(np.array([0, stop - start]), encoded.values[start:stop], encoded.cardinality)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +136,34 @@ def test_evaluation_of_new_users_asks_with_what_is_given_of_them() -> None:
     of_one = given.interactions.filter(pl.col("user_id") == given.interactions["user_id"][0])
     latest = of_one.sort("timestamp", maintain_order=True)["movie_title"].to_list()[-50:]
     assert lists[of_one["user_id"][0]] == latest
+
+
+LOG = {"who": list("aaaaabbbc"), "what": list("pqrspqrtp"), "when": [1, 2, 3, 3, 4, 1, 2, 3, 9]}
+WITHOUT_TORCH = (
+    "import sys, json, shortlist as sl\n"
+    "answers = sl.Recommender.load(sys.argv[1]).recommend(json.loads(sys.argv[2]), k=3)\n"
+    "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    "print(json.dumps([[answer.ids, [float(score) for score in answer.scores]] for answer in answers]))"
+)
+
+
+@pytest.mark.parametrize("encoder", ["mean", "transformer"])
+def test_an_exported_tower_reads_histories_without_torch(encoder: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    data = sl.Dataset(LOG, "who", "what", "when")
+    features = [sl.History(encoder=encoder, length=4, share=encoder != "ema"), sl.StringLookup("who")]
+    for number, chosen in enumerate([features[:1], features] if encoder == "mean" else [features[:1]]):
+        query = sl.Tower(*chosen, dim=8)
+        model = sl.TwoTower(query, sl.Tower(sl.StringLookup("what", dim=8), dim=8))
+        sl.fit(model, data, optimizer=sl.Adam(0.05), epochs=3)
+        recommender = sl.Recommender(model)
+        asked = {"who": ["new", "a", "x", "y"], "history": [["r"], list("pqrst"), [], ["?", "p"]]}
+        expected = recommender.recommend(asked, k=3)
+        recommender.export()
+        recommender.save(tmp_path / str(number))
+        command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / str(number)), json.dumps(asked)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        for (ids, scores), answer in zip(json.loads(done.stdout), expected, strict=True):
+            assert np.allclose(scores, list(answer.scores), atol=1e-4)
+            assert len(ids) == 3

@@ -70,7 +70,8 @@ class Sequences:
     """Windows on one array of embedding rows: table row i reads ``values[start[i]:stop[i]]``, oldest first.
 
     values: int32; start, stop: int64 ``[rows]``; left_out: int64 ``[rows]``, a place inside the window that the row does
-    not read, or −1; None where no row has one. Rows with the same start read prefixes of one sequence.
+    not read, or −1; None where no row has one. length: of the longest window there may be. Rows with the same start
+    read prefixes of one sequence.
     """
 
     values: NDArray[np.int32]
@@ -78,9 +79,20 @@ class Sequences:
     stop: NDArray[np.int64]
     left_out: NDArray[np.int64] | None
     cardinality: int
+    length: int
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def padded(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The last ``length`` codes of each row and then zeros, int64 ``[rows, length]``, and how many ``[rows]``."""
+        assert self.left_out is None
+        count = np.minimum(self.stop - self.start, self.length)
+        inside = np.arange(self.length) < count[:, None]
+        codes = np.zeros(inside.shape, np.int64)
+        places = (self.stop - count)[:, None] + np.arange(self.length)
+        codes[inside] = self.values[places[inside]]
+        return codes, count
 
 
 @dataclass(frozen=True)
@@ -101,13 +113,16 @@ def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
     """The inputs of an exported tower, by name, in the graph's order.
 
     A column of codes is int64 ``[rows]``, of floats float32 ``[rows, width]``; a bag is two inputs, ``name.offsets``
-    int64 ``[rows + 1]`` and ``name.codes`` int64 ``[offsets[-1]]``.
+    int64 ``[rows + 1]`` and ``name.codes`` int64 ``[offsets[-1]]``; a history is two, ``name.codes`` int64
+    ``[rows, length]`` and ``name.count`` int64 ``[rows]``.
     """
     inputs: dict[str, NDArray[Any]] = {}
     for name, column in encoded.items():
-        if isinstance(column, (Sequences, Repeated)):
-            raise ConfigError(f"{name!r} is a history, which cannot be exported.", hint="serve it with torch installed")
-        if isinstance(column, Bags):
+        if isinstance(column, Repeated):
+            raise ConfigError(f"{name!r} is of training interactions, which no exported tower reads.")
+        if isinstance(column, Sequences):
+            inputs[f"{name}.codes"], inputs[f"{name}.count"] = column.padded()
+        elif isinstance(column, Bags):
             inputs[f"{name}.offsets"] = column.offsets
             inputs[f"{name}.codes"] = column.values.astype(np.int64)
         else:

@@ -128,7 +128,7 @@ class History:
         start = np.concatenate([[0], stop])[:-1]
         kept = np.arange(len(codes)) >= (stop - self.length)[owners]
         before = np.concatenate([[0], np.cumsum(kept)])
-        return Sequences(codes[kept], before[start], before[stop], None, self.vocabulary.cardinality)
+        return Sequences(codes[kept], before[start], before[stop], None, self.vocabulary.cardinality, self.length)
 
     def _members(self, values: pl.Series) -> Members:
         if values.dtype == pl.Null:

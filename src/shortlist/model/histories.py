@@ -41,7 +41,12 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
         codes = history.vocabulary.encode(ids)[train.candidate_rows]
         windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, history.context)
         encoded[name] = Sequences(
-            codes[windows.order], windows.start, windows.stop, windows.left_out, history.vocabulary.cardinality
+            codes[windows.order],
+            windows.start,
+            windows.stop,
+            windows.left_out,
+            history.vocabulary.cardinality,
+            history.length,
         )
     return encoded
 

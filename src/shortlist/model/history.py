@@ -12,7 +12,7 @@ from shortlist.features import History
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.encoders import causal_encoder
 
-__all__ = ["HistoryEncoder", "SequenceTensor"]
+__all__ = ["HistoryEncoder", "PaddedTensor", "SequenceTensor"]
 
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Sequences are padded to the next of these lengths, or to the longest of the batch beyond."""
@@ -30,6 +30,17 @@ class SequenceTensor:
     def take(self, rows: Tensor) -> SequenceTensor:
         left_out = None if self.left_out is None else self.left_out[rows]
         return replace(self, start=self.start[rows], stop=self.stop[rows], left_out=left_out)
+
+
+@dataclass(frozen=True)
+class PaddedTensor:
+    """One sequence per row, padded to one length: the form of an exported tower."""
+
+    codes: Tensor  # [rows, length]
+    count: Tensor  # [rows]
+
+    def take(self, rows: Tensor) -> PaddedTensor:
+        return PaddedTensor(self.codes[rows], self.count[rows])
 
 
 class HistoryEncoder(nn.Module):
@@ -81,6 +92,13 @@ class HistoryEncoder(nn.Module):
         states, first = self._states(windows.codes, start, length)
         last = states[first[sequence] + (stop - windows.start[filled]) - 1]
         return vectors.index_copy(0, filled, last.to(vectors.dtype))
+
+    def of_padded(self, sequences: PaddedTensor) -> Tensor:
+        """Vectors ``[rows, dim]`` of sequences that are padded already."""
+        items = self.items.weight[sequences.codes]  # [rows, length, dim]
+        states = self.encoder(items)
+        last = (sequences.count - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
+        return torch.where(sequences.count.unsqueeze(1) > 0, states.gather(1, last).squeeze(1), self.empty)
 
     def _states(self, codes: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """States after every item ``[padded items, dim]`` and where those of each sequence begin ``[sequences]``."""

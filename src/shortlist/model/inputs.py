@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
-from shortlist.model.history import SequenceTensor
+from shortlist.model.history import PaddedTensor, SequenceTensor
 
 __all__ = ["BagTensor", "CodeTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 
@@ -63,7 +63,7 @@ class RepeatedTensor:
         return self.column.take(self.rows.index_select(0, rows))
 
 
-TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | RepeatedTensor
+TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | PaddedTensor | RepeatedTensor
 
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:

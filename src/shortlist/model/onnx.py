@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, MissingExtraError
-from shortlist.features import onnx_inputs
+from shortlist.features import Encoded, Sequences, onnx_inputs
+from shortlist.model.history import PaddedTensor
 from shortlist.model.inputs import TensorColumn, TowerInputs
 from shortlist.model.tower import Tower
 
@@ -39,7 +40,7 @@ def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
     _need("onnx", "onnxscript")
     encoded = tower.encode(table, f"the {side} data")
     names = list(onnx_inputs(encoded))
-    columns = TowerInputs.of(encoded).columns
+    columns = {name: _exportable(name, column, encoded) for name, column in TowerInputs.of(encoded).columns.items()}
     arguments = tuple(value for column in columns.values() for value in _tensors(column))
     if len(arguments) != len(names):
         raise ConfigError(f"the {side} tower has a feature that cannot be exported: {', '.join(columns)}.")
@@ -88,6 +89,12 @@ class _Flat(nn.Module):
         first = next(iter(columns.values()))
         rows = len(first.offsets) - 1 if hasattr(first, "offsets") else len(_tensors(first)[0])
         return self.tower(TowerInputs(columns, rows))  # type: ignore[no-any-return]
+
+
+def _exportable(name: str, column: TensorColumn, encoded: Mapping[str, Encoded]) -> TensorColumn:
+    """The column as the graph takes it: sequences padded to one length."""
+    sequences = encoded[name]
+    return PaddedTensor(*map(torch.from_numpy, sequences.padded())) if isinstance(sequences, Sequences) else column
 
 
 def _fields(column: TensorColumn) -> list[str]:

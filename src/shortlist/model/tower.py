@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.history import HistoryEncoder, SequenceTensor
+from shortlist.model.history import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 
@@ -184,6 +184,8 @@ class Tower(nn.Module):
             return column.values
         if isinstance(column, SequenceTensor):
             return self.encoders[name](column)  # type: ignore[no-any-return]
+        if isinstance(column, PaddedTensor):
+            return self.encoders[name].of_padded(column)  # type: ignore[operator, no-any-return]
         if isinstance(column, RepeatedTensor):
             return self._embed(name, column.column.take(column.rows))
         table = self.tables[name]
