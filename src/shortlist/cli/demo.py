@@ -117,7 +117,7 @@ class _Demo:
         with self._timed("training"), progress("  training") as bar:
             model, history = plan.train(train, validation=test, on_epoch=say_epoch, on_batch=bar)
         click.echo(
-            "  (loss is per example; chance is what a model that scores every candidate alike would have: ln of the batch;"
+            "  (loss is per example; chance is what a model that scores every candidate alike would have;"
             "\n   top-k is measured on the test ratings against all titles, seen ones left in)"
         )
         self.figures |= {"recipe": plan.to_dict(), "training": history.to_frame().to_dicts()}

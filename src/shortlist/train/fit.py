@@ -115,7 +115,7 @@ def fit(
                     heat.step()
                 total += loss.detach()
                 weight += len(chosen) if batch.weight is None else batch.weight.sum()
-                chance += len(chosen) * negatives.chance(batch, columns)
+                chance += len(chosen) * negatives.chance(batch, columns, log_q)
                 done += len(chosen)
                 step += 1
                 if on_batch is not None:

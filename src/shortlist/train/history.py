@@ -15,8 +15,8 @@ class Epoch:
     """One pass over the training data.
 
     loss: mean per example (weighted, where there are weights), in nats. chance: what a model that scores every
-    candidate alike would have, the mean of ln(batch size). seconds: training alone, validation left out.
-    metrics: validation figures, empty in epochs without validation. temperature: where it is learned.
+    candidate alike would have: without corrections the mean of ln(batch size). seconds: training alone, validation left
+    out. metrics: validation figures, empty in epochs without validation. temperature: where it is learned.
     """
 
     number: int

@@ -44,6 +44,7 @@ class Negatives:
         self.task, self.seed, self.device = task, seed, device
         self.candidates = len(train.candidates)
         self._chance: float | None = None
+        self._plain_chance: dict[int, float] = {}
         counts = encoded.candidate_counts
         given = task.candidate_log_q(counts)
         self.log_q = None if given is None else given.to(device)
@@ -95,10 +96,14 @@ class Negatives:
         self._column_of[columns] = -1
         return Competition(moved, competing, None)
 
-    def chance(self, batch: Batch, columns: Columns | None) -> float:
-        """The mean loss of a pair for a model that scores all candidates alike; measured once, on the first batch."""
+    def chance(self, batch: Batch, columns: Columns | None, log_q: Tensor | None) -> float:
+        """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
+        size, or once where more than the batch competes."""
         if columns is None:
-            return float(np.log(len(batch.pair_query)))
+            size = len(batch.pair_query)
+            if size not in self._plain_chance:
+                self._plain_chance[size] = self._alike(batch, log_q)
+            return self._plain_chance[size]
         if self._chance is None:
             query, candidate = (
                 torch.zeros(len(rows), 1, device=self.device) for rows in (batch.query_rows, batch.candidate_rows)
@@ -106,6 +111,24 @@ class Negatives:
             loss = self.task(query, candidate, batch.pair_query, batch.pair_candidate, columns=columns)
             self._chance = float(loss) / len(batch.pair_query)
         return self._chance
+
+    def _alike(self, batch: Batch, log_q: Tensor | None) -> float:
+        """The loss of a pair, log Σ_j m_j / Q_j + log Q of its own, where all scores are 0: ln of the batch's size without
+        corrections. m_j is how often candidate j occurs; 1 for the pair's own with accidental hits removed."""
+        if log_q is None and not self.task.remove_accidental_hits:
+            return float(np.log(len(batch.pair_query)))
+        own = batch.pair_candidate
+        count = torch.bincount(own, minlength=len(batch.candidate_rows)).double()  # [distinct candidates]
+        correction = torch.zeros_like(count) if log_q is None else log_q.double()
+        each = torch.exp(-correction)
+        competing = (count * each).sum().expand(len(own))  # [B]
+        if self.task.remove_accidental_hits:
+            competing = competing - ((count - 1) * each)[own]
+        losses = torch.log(competing) + correction[own]
+        if batch.weight is None:
+            return float(losses.mean())
+        weight = batch.weight.double()
+        return float((losses * weight).sum() / weight.sum().clamp(min=1e-300))
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
         """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
