@@ -161,3 +161,26 @@ def test_a_tower_that_export_would_change_is_refused(train: sl.Dataset) -> None:
     with pytest.raises(ConfigError, match="differs from torch"):
         fresh.export()
     assert not fresh.is_exported
+
+
+def test_a_bias_and_cross_layers_are_exported_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortlist.recommender.exported.ROWS_AT_A_TIME", 4)
+    data = sl.Dataset(
+        {"who": PEOPLE * 5, "what": [THINGS[(7 * number) % 9] for number in range(60)]},
+        "who",
+        "what",
+        candidates={"what": THINGS, "price": [1.0, 20.0, 300.0] * 3},
+    )
+    options = {"dim": 4, "combine": "sum", "cross": 1, "layer_norm": True, "hidden": (6,), "id_dropout": 0.1}
+    candidate = sl.Tower(sl.StringLookup("what"), sl.Normalization("price"), bias=True, **options)
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), **options), candidate)
+    sl.fit(model, data, epochs=2, batch_size=32)
+    recommender = sl.Recommender(model, seen=data)
+    recommender.export()
+    recommender.save(tmp_path / "bias.shortlist")
+    loaded = sl.Recommender.load(tmp_path / "bias.shortlist")
+    found = loaded.embed_candidates(data.candidates)
+    assert found.shape == (9, 5)
+    np.testing.assert_allclose(found, model.candidate_vectors(data.candidates), atol=1e-5)
+    np.testing.assert_allclose(loaded.embed_queries(data.queries), model.query_vectors(data.queries), atol=1e-5)
+    assert loaded.embed_candidates(data.candidates[:0]).shape == (0, 5)

@@ -43,19 +43,19 @@ class ExportedTower:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.side = side
-        self.dim = int(config["dim"])
         self.features = features_from_state(side, config["features"], series())
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises kinds of its own, which differ between versions
             raise BundleError(f"the exported {side} tower cannot be read: {str(error).splitlines()[0]}") from error
         self._names = [one.name for one in self._session.get_inputs()]
+        self.width = int(self._session.get_outputs()[0].shape[1])  # the tower's dim, and one more with a bias
 
     def vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
-        """Vectors ``[rows, dim]`` of rows that have the tower's columns. DataError where one is missing or of another
+        """Vectors ``[rows, width]`` of rows that have the tower's columns. DataError where one is missing or of another
         type than in training."""
         parts = [self._vectors(part) for part in table.iter_slices(ROWS_AT_A_TIME)]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros((0, self.dim), np.float32), *parts])
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
     def _vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
         encoded = {}
