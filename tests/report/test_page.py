@@ -148,6 +148,7 @@ def test_the_browser_draws_it(browser: Any, text: str, tmp_path: Path, width: in
             "before => document.querySelector('[data-chart=segments] svg').getBoundingClientRect().height !== before",
             arg=heights,
         )
+        page.locator("[data-chart=map] select").select_option("Drama")
         page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
         page.wait_for_function("document.querySelectorAll('.chart svg, .chart canvas').length === 7")
         assert watch.errors == []

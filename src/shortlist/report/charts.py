@@ -16,6 +16,8 @@ Rows = Sequence[Mapping[str, Any]]
 SHARE = ".1%"
 SEEN = {"seen_out": "left out", "seen_in": "left in"}
 METRICS = {"top": "top-k accuracy", "recall": "recall", "ndcg": "NDCG"}
+EVERYTHING = "everything"
+SHOWN = f"shown === '{EVERYTHING}' || datum.group === shown"
 COLOUR_ORDER = ("model", "ease", "popularity", "ials", "cooccurrence", "recent", "index")
 BIAS = {"training": "training interactions", "recommended": "recommendations", "held_out": "held-out choices"}
 
@@ -209,7 +211,7 @@ def bias_chart(bias: Rows) -> Spec:
 
 
 def map_chart(plot: Map) -> Spec:
-    """The catalogue's vectors in two dimensions; a click on the legend shows one group alone."""
+    """The catalogue's vectors in two dimensions; a choice below, or a click on the legend, shows one group alone."""
     place = {"type": "quantitative", "scale": {"zero": False}, "axis": None}
     spec = _spec(
         "The catalogue's embeddings in two dimensions",
@@ -225,7 +227,7 @@ def map_chart(plot: Map) -> Spec:
                 "scale": {"type": "sqrt", "range": [14, 160]},
                 "legend": None,
             },
-            "opacity": {"condition": {"param": "group", "value": 0.8}, "value": 0.04},
+            "opacity": {"condition": {"test": {"and": [{"param": "group"}, SHOWN]}, "value": 0.8}, "value": 0.04},
             "tooltip": [
                 {"field": "title", "type": "nominal"},
                 {"field": "groups", "type": "nominal", "title": plot.group_column or "group"},
@@ -235,6 +237,11 @@ def map_chart(plot: Map) -> Spec:
     )
     spec["height"] = 460
     spec["params"] = [
+        {
+            "name": "shown",
+            "value": EVERYTHING,
+            "bind": {"input": "select", "options": [EVERYTHING, *plot.groups], "name": "show "},
+        },
         {"name": "group", "select": {"type": "point", "fields": ["group"]}, "bind": "legend"},
         {
             "name": "zoom",

@@ -273,7 +273,7 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     colours = f" Colours: the first of each candidate's {escaped(plot.group_column)}." if plot.group_column else ""
     text = (
         f"<p>{how}, so distances between far points mean little.{cut}{colours} Larger points were chosen more often.</p>"
-        "<p class=hint>Point at a dot for its title. Click a name in the legend to see it alone. "
+        "<p class=hint>Point at a dot for its title. Pick a group below, or click it in the legend, to see it alone. "
         "Shift and wheel zooms, shift and drag moves, a double click resets.</p>"
     )
     rows = [(title, ", ".join(near)) for title, near in plot.neighbours]
