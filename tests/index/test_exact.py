@@ -14,6 +14,8 @@ from shortlist.index import BruteForce, Lists, exact, rough, sieve, top
 def _small_blocks(monkeypatch):
     monkeypatch.setattr(exact, "_PAIRS", 50)
     monkeypatch.setattr(top, "_ROWS", 7)
+    monkeypatch.setattr(top, "_SMALL", 100)
+    monkeypatch.setattr(top, "_VECTOR", 16 * 4)
     monkeypatch.setattr(sieve, "_WIDE", 3)
     monkeypatch.setattr(sieve, "_TILE", 200)
     monkeypatch.setattr(sieve, "_LINE", 64)

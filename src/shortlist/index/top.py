@@ -14,6 +14,9 @@ __all__ = ["top"]
 
 _ROWS = 1024  # queries in a block, at most
 _PAIRS = 1 << 22  # results of a block, at most
+_SMALL = 1 << 14  # candidates that one query looks at without a sieve
+_VECTOR = 1 << 13  # multiplications of a product with one query: what OpenBLAS does in one thread
+_LOWEST = -3.0e38  # below any score, above −inf
 
 
 def top(
@@ -56,20 +59,51 @@ def top(
     lengths = np.sqrt(norms) * np.float32(1 + dim * 2.0**-23 + 1e-6)
     longest = max_norm if rough is None else max_norm * (1.02 + dim**0.5 / 254)
     margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
+    if len(queries) == 1 and n <= _SMALL and rough is None:
+        chosen = vectors if allowed is None else vectors[allowed]
+        barred = None if excluded is None else excluded.positions
+        positions = _few(queries[0], chosen, k, float(margins[0]), closed if blocked is None else blocked, barred)
+        positions = positions if allowed is None else allowed[positions]
+        rows = np.zeros(positions.size, np.int64)
+        return best(Found(rows, positions, pair_scores(queries, vectors, rows, positions)), 1, k)
     step = max(1, min(_ROWS, _PAIRS // max(1, min(k, n))))
     parts = []
     for low in range(0, len(queries), step):
-        rows = slice(low, low + step)
+        part = slice(low, low + step)
         pairs = None if excluded is None else excluded.block(low, min(low + step, len(queries)))
         sieve = Sieve(
-            queries[rows], lengths[rows], margins[rows], vectors, rough or Plain(vectors), n, k, allowed,
+            queries[part], lengths[part], margins[part], vectors, rough or Plain(vectors), n, k, allowed,
             _masks(blocked, closed, pairs),
         )  # fmt: skip
         kept = sieve.run()
-        scores = pair_scores(queries[rows], vectors, kept.rows, kept.positions)
-        found = best(Found(kept.rows, kept.positions, scores), len(queries[rows]), k)
+        scores = pair_scores(queries[part], vectors, kept.rows, kept.positions)
+        found = best(Found(kept.rows, kept.positions, scores), len(queries[part]), k)
         parts.append(Found(found.rows + low, found.positions, found.scores) if low else found)
     return parts[0] if len(parts) == 1 else join(parts)
+
+
+def _few(
+    query: Floats,
+    vectors: Floats,
+    k: int,
+    margin: float,
+    closed: Ints | npt.NDArray[np.bool_] | None,
+    barred: Ints | None,
+) -> Ints:
+    """Positions that may be among one query's k best of a few thousand: what the sieve does, without its tiles."""
+    n, dim = vectors.shape
+    size = max(1, _VECTOR // dim)
+    whole = n - n % size
+    scores = np.empty(n, np.float32)
+    np.matmul(vectors[:whole].reshape(-1, size, dim), query, out=scores[:whole].reshape(-1, size))
+    np.matmul(vectors[whole:], query, out=scores[whole:])
+    for positions in (closed, barred):
+        if positions is not None:
+            scores[positions] = -np.inf
+    if k >= n:
+        return np.flatnonzero(scores > -np.inf)
+    kth = np.partition(scores, n - k)[n - k]
+    return np.flatnonzero(scores >= max(kth - 2 * margin, _LOWEST))
 
 
 def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pairs | None) -> Masks | None:
