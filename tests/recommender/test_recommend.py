@@ -107,7 +107,7 @@ def test_a_bad_k_is_refused(recommender: sl.Recommender, k: Any) -> None:
         ([{"who": "ann"}, {"whom": "bob"}], {}, "a query has no 'who'"),
         ([{"who": "ann"}, "bob"], {}, "mix"),
         ({"who": ["ann"], "wha": ["x"]}, {}, "'wha'"),
-        (["ann"], {"exclude": "a"}, "0 lists for 1"),
+        (["ann"], {"exclude": "a"}, "one list of ids per query"),
         (["ann"], {"exclude": ["a"]}, "a list of ids"),
         (["ann"], {"exclude": [["a"], ["b"]]}, "2 lists for 1"),
         (["ann"], {"allow": "a"}, "a list of ids"),

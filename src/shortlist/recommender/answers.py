@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import Hits, Index, Lists
+from shortlist.index import BruteForce, Hits, Index, Lists
 from shortlist.recommender.state import State
 
-__all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered"]
+__all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered", "overlap"]
 
 MODEL, POPULARITY = 0, 1
 SOURCES = ("model", "popularity")
@@ -71,6 +71,17 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources))
+
+
+def overlap(index: Index, candidates: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> float:
+    """Share of the exact top k of ``queries`` among ``candidates`` that ``index`` finds, over all of them together."""
+    exact = _keys(BruteForce().build(candidates).search(queries, k))
+    return len(np.intersect1d(exact, _keys(index.search(queries, k)), assume_unique=True)) / len(exact)
+
+
+def _keys(hits: Hits) -> NDArray[np.int64]:
+    """One number for each pair of query and candidate."""
+    return np.repeat(np.arange(len(hits)), np.diff(hits.offsets)) * (1 << 40) + hits.ids
 
 
 def _full(hits: Hits, asked: Asked, state: State) -> bool:

@@ -15,6 +15,7 @@ import polars as pl
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Hits, Lists
 from shortlist.index.checks import check_k
+from shortlist.recommender.eligible import allowed
 
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
@@ -69,7 +70,7 @@ def recommend_all(
     number = check_k(k)
     if state.query_vectors is None:
         raise ConfigError("the query tower reads columns that only a request has; there are no stored queries to ask.")
-    allow = recommender._allowed(None, where)
+    allow = allowed(recommender._state, None, where)
     plan = {
         "fingerprint": recommender.fingerprint,
         "index": recommender.index.settings(),

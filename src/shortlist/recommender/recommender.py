@@ -12,20 +12,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, UnknownQueryError, did_you_mean
-from shortlist.index import BruteForce, Hits, Index, Lists, choose_index
+from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.index import Index, Lists, choose_index
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
-from shortlist.recommender.answers import Answers, Asked, answered
+from shortlist.recommender.answers import Answers, Asked, answered, overlap
+from shortlist.recommender.eligible import allowed, check_unknown, excluded
 from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
 from shortlist.recommender.live import changed
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     Request,
+    candidate_lists,
     candidate_rows,
     exact_ids,
-    excluded,
     feature_table,
     own_histories,
     read_request,
@@ -50,8 +51,9 @@ class Recommender:
     answered by a lookup and one search, without torch.
 
     model: a trained TwoTower. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
-        known queries; by default what suits the catalogue (``reason`` says why). seen: interactions whose candidates are left out of their query's lists by default, usually the
-        training data; ids that the catalogue lacks are passed over.
+        known queries; by default what suits the catalogue (``reason`` says why).
+    seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
+        that the catalogue lacks are passed over.
     cold_start: for a query of which training had no interaction: "unknown" answers from the shared unknown row and
         whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
         are always marked (``known`` is False).
@@ -208,6 +210,7 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool = True,
+        chosen: Sequence[Sequence[Id]] | None = None,
         exclude: Sequence[Sequence[Id]] | None = None,
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
@@ -216,11 +219,15 @@ class Recommender:
         """The k best candidates of each query, best first.
 
         queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
-            features of the request and stand in place of the stored ones (that needs torch, or an export); without them the stored
-            features of the query are used, and null where there are none. A null id is an unknown query.
-        exclude_seen: leave out what each query chose in ``seen``, and what the request says of its history. exclude: one list of raw candidate ids per query.
+            features of the request and stand in place of the stored ones (that needs torch, or an export); without
+            them the stored features of the query are used, and null where there are none. A null id is an unknown query.
+        exclude_seen: leave out what each query chose in ``seen``, in its request's own history, and in ``chosen``.
+        chosen: one list of raw candidate ids per query, which it chose beside what training knows of it. Its vector is
+            then folded in from them (see ``fold_in``), so that a query that training never saw gets personal results
+            at once, whatever the towers read. An empty list changes nothing.
+        exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
-            does not have are ignored in all three.
+            does not have are ignored here, in ``chosen`` and in ``exclude``.
         where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
             ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
             abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
@@ -232,6 +239,7 @@ class Recommender:
 
             recommender.recommend(["42", "7"], k=3)
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
+            recommender.recommend(["new"], chosen=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
         number, index, state = check_k(k), self.index, self._state
@@ -239,14 +247,16 @@ class Recommender:
         rows = np.array(state.query_ids.rows(request.ids), np.int64)
         known = (rows >= 0) & state.known[rows]
         familiar = known.tolist()
-        if not all(familiar):
-            self._check_unknown(request.ids, familiar)
+        own = candidate_lists(chosen, len(rows), state.candidate_ids, "chosen")
+        told = [one or len(rows) > 0 for one, rows in zip(familiar, own, strict=True)] if own else familiar
+        if not all(told):
+            check_unknown(request.ids, told, self.cold_start)
         asked = Asked(
-            vectors=self._vectors(request, rows, known),
+            vectors=self._vectors(request, rows, known, own),
             k=number,
-            by_model=familiar if self.cold_start == "popularity" else [True] * len(familiar),
-            exclude=excluded(state, rows, exclude_seen, exclude, own_histories(request, state)),
-            allow=self._allowed(allow, where),
+            by_model=told if self.cold_start == "popularity" else [True] * len(told),
+            exclude=excluded(state, rows, exclude_seen, exclude, [own_histories(request, state), own]),
+            allow=allowed(state, allow, where),
             deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
         )
         answers = answered(asked, index, state, self.fallback)
@@ -254,6 +264,20 @@ class Recommender:
         return Recommendations(
             columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.series.dtype
         )
+
+    def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
+        """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; no torch, no training.
+
+        Each is the likeliest vector of a query like the trained ones that chose these candidates among all, in a
+        softmax over the catalogue: a few Newton steps on a concave function, so every model with stored queries has
+        it, one of ids alone too. What an empty list gets is the mean of the trained queries.
+
+        Ids that the catalogue does not have are passed over. Raises DataError for ids of another type than training's,
+        ConfigError where the query tower reads columns that only a request has.
+
+            recommender.fold_in([["Fargo (1996)", "Heat (1995)"]])
+        """
+        return self._state.fold_in.vectors_of(candidate_lists(chosen, None, self._state.candidate_ids, "chosen"))
 
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
@@ -270,7 +294,7 @@ class Recommender:
         if missing:
             raise DataError(f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).")
         itself = Lists(np.arange(len(rows) + 1), rows)
-        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself, self._allowed(None, where))
+        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself, allowed(state, None, where))
         answers = answered(asked, self.index, state, ())
         name, known = state.candidate, [True] * len(rows)
         return Recommendations((name, name), ids, known, answers, state.candidate_ids, self.candidate_ids.dtype)
@@ -323,8 +347,7 @@ class Recommender:
         if sample is not None and check_k(sample) < len(rows):
             rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
         asked = np.asarray(vectors[rows])
-        exact = _keys(BruteForce().build(self._state.vectors).search(asked, number))
-        return len(np.intersect1d(exact, _keys(self.index.search(asked, number)), assume_unique=True)) / len(exact)
+        return overlap(self.index, self._state.vectors, asked, number)
 
     def save(self, path: str | Path, overwrite: bool = False, metadata: Mapping[str, Any] | None = None) -> None:
         """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
@@ -351,7 +374,24 @@ class Recommender:
         bundle.load(loaded, Path(path), modules)
         return loaded
 
-    def _vectors(self, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _vectors(
+        self,
+        request: Request,
+        rows: NDArray[np.int64],
+        known: NDArray[np.bool_],
+        chosen: Sequence[NDArray[np.int64]] = (),
+    ) -> NDArray[np.float32]:
+        """The queries' vectors by the tower, moved to what each chose."""
+        vectors = self._from_tower(request, rows, known)
+        told = np.flatnonzero([len(one) for one in chosen])
+        if len(told):
+            fold, lists = self._state.fold_in, [chosen[number] for number in told.tolist()]
+            informed = known[told] | any(name != self._state.query for name in self._state.reads)
+            expected = np.where(informed[:, None], vectors[told], fold.mean.astype(np.float32))
+            vectors[told] = fold.vectors_of(lists, expected if informed.any() else None)
+        return vectors
+
+    def _from_tower(self, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
         state = self._state
         if request.features or state.query_vectors is None or state.unknown_vector is None:
             return self.embed_queries(feature_table(request, rows, known, state))
@@ -360,41 +400,13 @@ class Recommender:
             vectors[rows < 0] = state.unknown_vector
         return vectors
 
-    def _check_unknown(self, ids: Sequence[Id | None], known: Sequence[bool]) -> None:
-        unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
-        for value in unknown:
-            if isinstance(value, int) and not -(2**63) <= value < 2**64:
-                raise DataError(f"query id {value} does not fit into 64 bits.")
-        if self.cold_start == "refuse":
-            some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
-            raise UnknownQueryError(
-                f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
-                hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
-            )
-
-    def _allowed(self, allow: Iterable[Id] | None, where: str | None) -> NDArray[np.int64] | None:
-        """The rows that ``allow`` and ``where`` both leave open; None for all."""
-        rows = None if allow is None else candidate_rows(allow, self._state.candidate_ids, "allow")
-        if where is None:
-            return rows
-        met = self._state.conditions.rows(where)
-        return met if rows is None else np.intersect1d(rows, met)
-
     def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:
         """The answers to stored requests: queries by row, -1 for an unknown one."""
         asked = np.array(rows, np.int64)
         by_model = [row >= 0 or self.cold_start != "popularity" for row in rows]
         return answered(
-            Asked(vectors, k, by_model, excluded(self._state, asked, True, None)),
-            self.index,
-            self._state,
-            self.fallback,
+            Asked(vectors, k, by_model, excluded(self._state, asked, True)), self.index, self._state, self.fallback
         )
-
-
-def _keys(hits: Hits) -> NDArray[np.int64]:
-    """One number for each pair of query and candidate."""
-    return np.repeat(np.arange(len(hits)), np.diff(hits.offsets)) * (1 << 40) + hits.ids
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:

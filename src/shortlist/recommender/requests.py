@@ -11,14 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError, did_you_mean
-from shortlist.index import Lists
 from shortlist.recommender.state import Id, Ids, State
 
 __all__ = [
     "Request",
+    "candidate_lists",
     "candidate_rows",
     "exact_ids",
-    "excluded",
     "feature_table",
     "own_histories",
     "read_request",
@@ -78,6 +77,26 @@ def candidate_rows(values: Any, ids: Ids, what: str) -> NDArray[np.int64]:
     return rows[rows >= 0]
 
 
+def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> list[NDArray[np.int64]]:
+    """Rows of raw candidate ids, a list for each of so many ``queries`` (None: of any number); none for None.
+
+    DataError for lists that do not fit.
+    """
+    if values is None and queries is not None:
+        return []
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise DataError(f"{what} is {_shown(values)}; one list of ids per query was expected.", hint="for one: [[id]]")
+    lists = list(values)
+    if queries is not None and len(lists) != queries:
+        raise DataError(
+            f"{what} has {len(lists)} lists for {queries} queries; one per query was expected.",
+            hint="for ids that no query may have use deny="
+            if what == "exclude"
+            else "an empty list for a query of none",
+        )
+    return [candidate_rows(one, ids, what) for one in lists]
+
+
 def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
@@ -87,37 +106,6 @@ def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id 
     if all(type(value) is kind for value in listed):
         return listed
     return [None if value is None and nulls else _exact(value, kind, ids, what) for value in listed]
-
-
-def excluded(
-    state: State,
-    rows: NDArray[np.int64],
-    exclude_seen: bool,
-    exclude: Sequence[Sequence[Id]] | None,
-    own: Sequence[NDArray[np.int64]] = (),
-) -> Lists | None:
-    """Per query the candidate rows that it may not have: what it has seen, its ``own`` rows, its ids in ``exclude``."""
-    nothing = np.zeros(0, np.int64)
-    lists = [nothing] * len(rows)
-    if exclude_seen and len(state.seen.values):
-        lists = [state.seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
-        if own:
-            lists = [np.concatenate(both) for both in zip(lists, own, strict=True)]
-    if exclude is not None:
-        given = [] if isinstance(exclude, (str, bytes)) else list(exclude)
-        if len(given) != len(rows):
-            raise DataError(
-                f"exclude has {len(given)} lists for {len(rows)} queries; one per query was expected.",
-                hint="for ids that no query may have use deny=",
-            )
-        more = [candidate_rows(ids, state.candidate_ids, "exclude") for ids in given]
-        lists = [np.concatenate(both) for both in zip(lists, more, strict=True)]
-    values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
-    if not len(values):
-        return None
-    offsets = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum([len(one) for one in lists], out=offsets[1:])
-    return Lists(offsets, values)
 
 
 def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:

@@ -13,10 +13,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import DataError
+from shortlist.errors import ConfigError, DataError
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
 from shortlist.recommender.conditions import Conditions
+from shortlist.recommender.fold_in import FoldIn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +125,16 @@ class State:
     def conditions(self) -> Conditions:
         """Conditions on the candidates' columns."""
         return Conditions(self.candidates)
+
+    @cached_property
+    def fold_in(self) -> FoldIn:
+        """Vectors of queries from what they chose. ConfigError where no queries' vectors are stored."""
+        if self.query_vectors is None:
+            raise ConfigError(
+                "the query tower reads columns that only a request has; there are no stored queries to fold in from.",
+                hint="give the request those columns instead",
+            )
+        return FoldIn.of(self.vectors, self.query_vectors, self.counts, np.flatnonzero(self.known), self.seen)
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:

@@ -1,0 +1,64 @@
+"""Which queries are answered, and which candidates each may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.errors import DataError, UnknownQueryError
+from shortlist.index import Lists
+from shortlist.recommender.requests import candidate_lists, candidate_rows
+from shortlist.recommender.state import Id, State
+
+__all__ = ["allowed", "check_unknown", "excluded"]
+
+
+def allowed(state: State, allow: Iterable[Id] | None, where: str | None) -> NDArray[np.int64] | None:
+    """The rows that ``allow`` and ``where`` both leave open; None for all."""
+    rows = None if allow is None else candidate_rows(allow, state.candidate_ids, "allow")
+    if where is None:
+        return rows
+    met = state.conditions.rows(where)
+    return met if rows is None else np.intersect1d(rows, met)
+
+
+def excluded(
+    state: State,
+    rows: NDArray[np.int64],
+    exclude_seen: bool,
+    exclude: Sequence[Sequence[Id]] | None = None,
+    own: Sequence[Sequence[NDArray[np.int64]]] = (),
+) -> Lists | None:
+    """The candidate rows closed to each of the queries ``rows`` (-1: an unknown one); None for none.
+
+    own: what the request itself says that each query chose: lists of candidate rows, closed as what it has seen.
+    """
+    nothing = np.zeros(0, np.int64)
+    lists = [nothing] * len(rows)
+    if exclude_seen and len(state.seen.values):
+        lists = [state.seen.row(row) if row >= 0 else nothing for row in rows.tolist()]
+    given = candidate_lists(exclude, len(rows), state.candidate_ids, "exclude")
+    for more in (given, *(own if exclude_seen else ())):
+        lists = [np.concatenate(both) for both in zip(lists, more, strict=True)] if len(more) else lists
+    values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
+    if not len(values):
+        return None
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(one) for one in lists], out=offsets[1:])
+    return Lists(offsets, values)
+
+
+def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: str) -> None:
+    """UnknownQueryError for queries that are not known where the policy refuses them; DataError for what is no id."""
+    unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
+    for value in unknown:
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise DataError(f"query id {value} does not fit into 64 bits.")
+    if cold_start == "refuse":
+        some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
+        raise UnknownQueryError(
+            f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
+            hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
+        )

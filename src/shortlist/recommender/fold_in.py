@@ -1,0 +1,175 @@
+"""Vectors of new queries from what they chose, on the trained vectors alone: no torch, no tower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.errors import ConfigError
+from shortlist.index import Lists
+
+__all__ = ["FoldIn"]
+
+Vector = NDArray[np.float64]
+
+COMPETITORS = 1 << 14  # so many candidates stand for the catalogue where it has more
+QUERIES = 1 << 16  # so many trained queries say how queries are distributed
+ASKED = 128  # so many say at what temperature they choose
+STEPS, HALVINGS = 8, 30
+TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """What is known of queries before they choose, and how candidates compete for their choice.
+
+    A query q is taken to be one of the trained ones' kind, q = m + L z with z ~ N(0, I), where m and L Lᵀ are mean and
+    covariance of the trained queries' vectors; and to choose candidate i with the probability
+
+        n_i exp((q − m)·c_i / T) / Σ_j n_j exp((q − m)·c_j / T)
+
+    where n are the training counts: the average query chooses by popularity. Both are scale-free, hold with and without
+    logQ correction, and leave alone a dimension that all queries share (that of an item bias).
+
+    vectors: ``[candidates, dim]``. mean: ``[dim]``. spread: L, ``[dim, rank]``. competing: rows of candidates, and
+    shares: their n, summing to 1. temperature: T.
+    """
+
+    vectors: NDArray[np.float32]
+    mean: Vector
+    spread: NDArray[np.float64]
+    competing: NDArray[np.int64]
+    shares: Vector
+    temperature: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        queries: NDArray[np.float32],
+        counts: NDArray[np.int64],
+        trained: NDArray[np.int64],
+        chosen: Lists | None = None,
+        temperature: float | None = None,
+    ) -> FoldIn:
+        """From a model's vectors, ``[candidates, dim]`` and ``[queries, dim]``.
+
+        counts: ``[candidates]``, how often each was chosen. trained: rows of the queries that training had. chosen: per
+        query, the rows that it chose. temperature: None takes the one under which the trained queries' choices are
+        likeliest, or 1 where ``chosen`` tells of none. Catalogues beyond 16,384 candidates are stood for by that many,
+        drawn in proportion to the counts.
+
+        Raises ConfigError where no query was trained, or for a temperature that is not above 0.
+        """
+        if temperature is not None and not 0 < temperature < np.inf:
+            raise ConfigError(f"fold-in got temperature={temperature}; a number above 0 was expected.")
+        mean, spread = _distribution(queries[_some(trained, QUERIES)])
+        if len(vectors) <= COMPETITORS:
+            competing = np.flatnonzero(counts) if counts.any() else np.arange(len(counts))
+            weight = counts[competing] if counts.any() else np.ones(len(competing))
+        else:
+            ends = np.cumsum(counts if counts.any() else np.ones(len(counts), np.int64))
+            drawn = np.searchsorted(ends, np.random.default_rng(0).integers(ends[-1], size=COMPETITORS), side="right")
+            competing, weight = np.unique(drawn, return_counts=True)
+        fold = cls(vectors, mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
+        if temperature is not None or chosen is None:
+            return fold
+        tell = trained[np.diff(chosen.offsets)[trained] > 0]
+        return replace(fold, temperature=fold._likeliest(queries, chosen, _some(tell, ASKED))) if len(tell) else fold
+
+    def vectors_of(
+        self, chosen: Sequence[NDArray[np.int64]], prior: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors ``[queries, dim]`` that are likeliest for queries that chose these candidate rows, each counted once.
+
+        prior: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An empty list
+        gives it back.
+        """
+        before = np.tile(self.mean, (len(chosen), 1)) if prior is None else prior.astype(np.float64)
+        found = [self._vector(np.unique(rows), at, prior is None) for rows, at in zip(chosen, before, strict=True)]
+        return np.array(found, np.float32).reshape(len(chosen), len(self.mean))
+
+    @cached_property
+    def _reach(self) -> NDArray[np.float64]:
+        """What each z does to the competitors' scores: ``[competing, rank]``."""
+        return self._scaled(self.vectors[self.competing]) @ self.spread
+
+    def _scaled(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        return vectors.astype(np.float64) / self.temperature
+
+    def _vector(self, rows: NDArray[np.int64], before: Vector, average: bool) -> Vector:
+        """Newton's method on the posterior of z, which is concave: steps are halved until they rise."""
+        if not len(rows):
+            return before
+        own = self._scaled(self.vectors[rows]) @ self.spread
+        offset = np.zeros(1) if average else self._scaled(self.vectors[self.competing]) @ (before - self.mean)
+        total, count = own.sum(0), len(rows)
+        z = np.zeros(self.spread.shape[1])
+        height, chances = self._posterior(z, total, count, offset)
+        for _ in range(STEPS):
+            mean = chances @ self._reach
+            second = (self._reach * chances[:, None]).T @ self._reach
+            slope = total - count * mean - z
+            step = np.linalg.solve(count * (second - np.outer(mean, mean)) + np.eye(len(z)), slope)
+            gain = slope @ step
+            for _ in range(HALVINGS):
+                higher, shares = self._posterior(z + step, total, count, offset)
+                if higher >= height:
+                    break
+                step /= 2
+            if gain < TINY or higher < height:
+                break
+            z, height, chances = z + step, higher, shares
+        return before + self.spread @ z
+
+    def _posterior(self, z: Vector, total: Vector, count: int, offset: Vector) -> tuple[float, Vector]:
+        """The log posterior at ``z``, but for a constant, and each competitor's probability ``[competing]``."""
+        logits = self._reach @ z + offset
+        largest = logits.max()
+        odds = self.shares * np.exp(logits - largest)
+        mass = odds.sum()
+        return float(total @ z - count * (largest + np.log(mass)) - z @ z / 2), odds / mass
+
+    def _likeliest(self, queries: NDArray[np.float32], chosen: Lists, some: NDArray[np.int64]) -> float:
+        """The temperature under which the choices of ``some`` queries are likeliest; the log of it is concave in 1/T."""
+        away = queries[some].astype(np.float64) - self.mean
+        scores = away @ self.vectors[self.competing].astype(np.float64).T  # [asked, competing]
+        counts = np.diff(chosen.offsets)[some]
+        own = sum(
+            float((self.vectors[chosen.row(row)].astype(np.float64) @ one).sum())
+            for row, one in zip(some.tolist(), away, strict=True)
+        )
+        scores -= (top := scores.max(axis=1, keepdims=True))
+        low, high = np.log(1e-3), np.log(1e3)  # of 1/T
+        for _ in range(30):
+            middle = (low + high) / 2
+            odds = self.shares * np.exp(scores * np.exp(middle))
+            expected = (odds * (scores + top)).sum(1) / odds.sum(1)
+            low, high = (middle, high) if own > counts @ expected else (low, middle)
+        return float(np.exp(-(low + high) / 2))
+
+
+def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.float64]]:
+    """Mean ``[dim]`` and a root L ``[dim, rank]`` of the covariance.
+
+    With few queries the covariance leans towards its diagonal, since directions without any spread would be closed.
+    """
+    if not len(queries):
+        raise ConfigError("no trained query is there that new ones could be like.")
+    mean = queries.mean(0, dtype=np.float64)
+    away = queries - mean
+    covariance = away.T @ away / len(queries)
+    lean = len(mean) / (len(mean) + len(queries))
+    covariance = (1 - lean) * covariance + lean * np.diag(np.diag(covariance))
+    values, directions = np.linalg.eigh(covariance)
+    kept = values > max(values[-1] * 1e-9, 0.0)
+    return mean, directions[:, kept] * np.sqrt(values[kept])
+
+
+def _some(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Up to ``most`` of them, evenly spread."""
+    return values if len(values) <= most else values[np.linspace(0, len(values) - 1, most).astype(np.int64)]

@@ -1,0 +1,192 @@
+"""Vectors of queries that training never saw, from what they chose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import shortlist as sl
+from shortlist.errors import ConfigError, DataError, UnknownQueryError
+from shortlist.index import Lists
+from shortlist.recommender import fold_in
+from shortlist.recommender.fold_in import FoldIn
+
+F32 = np.float32
+
+
+def folded(candidates: Sequence[Sequence[float]], queries: Sequence[Sequence[float]], **options: object) -> FoldIn:
+    """Candidates that were chosen equally often, and queries that were all trained."""
+    return FoldIn.of(
+        np.array(candidates, F32),
+        np.array(queries, F32),
+        np.ones(len(candidates), np.int64),
+        np.arange(len(queries)),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def rows(*values: int) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def test_one_dimension_by_hand() -> None:
+    """Queries ±1 (mean 0, variance 1) and candidates ±1: after one choice the posterior of q has its top where
+    1 - tanh(q) - q = 0; after the same number of choices of both it is 0."""
+    fold = folded([[1.0], [-1.0]], [[1.0], [-1.0]])
+    up, down, both, none = fold.vectors_of([rows(0), rows(1), rows(0, 1), rows()])[:, 0].tolist()
+    assert up + math.tanh(up) == pytest.approx(1.0, abs=1e-5)
+    assert (down, both, none) == pytest.approx((-up, 0.0, 0.0), abs=1e-6)
+
+
+def test_counts_make_the_average_query_choose_by_popularity() -> None:
+    """Of c = 1 chosen 3 times and c = -1 chosen once, one choice of the first says little: the slope is
+    1 - E c - q with E c = (3 e^q - e^-q) / (3 e^q + e^-q)."""
+    fold = FoldIn.of(np.array([[1], [-1]], F32), np.array([[1], [-1]], F32), np.array([3, 1]), np.arange(2))
+    ((q,),) = fold.vectors_of([rows(0)]).tolist()
+    expected = (3 * math.exp(q) - math.exp(-q)) / (3 * math.exp(q) + math.exp(-q))
+    assert 1 - expected - q == pytest.approx(0.0, abs=1e-6)
+    assert 0 < q < 0.5
+
+
+def test_prior_moves_the_start() -> None:
+    """With the prior at 1 rather than 0 the slope is 1 - tanh(q) - (q - 1); an empty list gives the prior back."""
+    fold = folded([[1.0], [-1.0]], [[1.0], [-1.0]])
+    q, empty = fold.vectors_of([rows(0), rows()], np.array([[1.0], [0.25]], F32))[:, 0].tolist()
+    assert 1 - math.tanh(q) - (q - 1) == pytest.approx(0.0, abs=1e-5)
+    assert empty == 0.25
+
+
+def test_temperature_that_makes_the_choices_likeliest() -> None:
+    """Query +1 chose three of three candidates at +1 and one of three at -1, query -1 the mirror: 3 of 4 choices are
+    on the own side, as with e^(1/T) / (e^(1/T) + e^(-1/T)) = 3/4, that is T = 2 / ln 3."""
+    candidates = [[1.0]] * 3 + [[-1.0]] * 3
+    fold = folded(candidates, [[1.0], [-1.0]], chosen=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
+    assert fold.temperature == pytest.approx(2 / math.log(3), rel=1e-6)
+    assert folded(candidates, [[1.0], [-1.0]]).temperature == 1.0
+    assert folded(candidates, [[1.0], [-1.0]], temperature=0.5).temperature == 0.5
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="above 0"):
+            folded(candidates, [[1.0], [-1.0]], temperature=bad)
+
+
+def test_a_dimension_that_all_queries_share_stays() -> None:
+    """The last dimension is 1 in every query, as an item bias needs it."""
+    fold = folded([[1, 0.7], [-1, 0.2]], [[1, 1], [-1, 1]])
+    vectors = fold.vectors_of([rows(0), rows(1)])
+    assert vectors[:, 1].tolist() == pytest.approx([1.0, 1.0], abs=1e-7)
+    assert vectors[0, 0] > 0 > vectors[1, 0]
+
+
+def test_queries_without_any_spread_stay_where_they_are() -> None:
+    fold = folded([[1.0, 0.0], [0.0, 1.0]], [[0.5, 2.0]])
+    assert fold.vectors_of([rows(0)]).tolist() == [[0.5, 2.0]]
+    with pytest.raises(ConfigError, match="no trained query"):
+        FoldIn.of(np.ones((2, 1), F32), np.ones((1, 1), F32), np.ones(2, np.int64), np.zeros(0, np.int64))
+
+
+@given(seed=st.integers(0, 10_000), dim=st.integers(1, 5), temperature=st.sampled_from([0.05, 1.0, 4.0]))
+def test_the_top_of_the_posterior_by_plain_ascent(seed: int, dim: int, temperature: float) -> None:
+    """The same as many small plain steps uphill on log p(choices | q) + log N(q; m, S)."""
+    random = np.random.default_rng(seed)
+    candidates, queries = random.normal(size=(7, dim)).astype(F32), random.normal(size=(30, dim)).astype(F32)
+    counts = random.integers(1, 9, 7)
+    fold = FoldIn.of(candidates * F32(temperature), queries, counts, np.arange(30), temperature=temperature)
+    picked = rows(*random.choice(7, 3, replace=False))
+    m = queries.astype(np.float64).mean(0)
+    cov = (queries - m).T @ (queries - m) / 30
+    lean = dim / (dim + 30)
+    inverse = np.linalg.inv((1 - lean) * cov + lean * np.diag(np.diag(cov)))
+    q = m.copy()
+    for _ in range(4000):
+        odds = counts * np.exp(candidates @ (q - m))
+        q = q + 0.02 * (candidates[picked].sum(0) - 3 * (odds / odds.sum()) @ candidates - inverse @ (q - m))
+    assert fold.vectors_of([picked])[0] == pytest.approx(q, abs=1e-4)
+
+
+def test_large_catalogues_are_stood_for_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates of two kinds, 400 and 200 of each, chosen equally often: a sample of 512 tells nearly the same."""
+    vectors = np.repeat(np.array([[1.0], [-1.0]], F32), [400, 200], axis=0)
+    counts, queries = np.ones(600, np.int64), np.array([[1.0], [-1.0]], F32)
+    whole = FoldIn.of(vectors, queries, counts, np.arange(2)).vectors_of([rows(0), rows(599)])
+    monkeypatch.setattr(fold_in, "COMPETITORS", 512)
+    sampled = FoldIn.of(vectors, queries, counts, np.arange(2))
+    assert len(sampled.competing) < 512
+    assert sampled.shares.sum() == pytest.approx(1.0)
+    assert np.abs(sampled.vectors_of([rows(0), rows(599)]) - whole).max() < 0.05
+
+
+# Behind raw ids.
+
+
+def test_recommend_for_what_was_chosen(recommender: sl.Recommender) -> None:
+    """An unknown query that chose c is answered from c's side; what it chose is left out; it stays marked."""
+    (answer,) = recommender.recommend(["eve"], k=3, chosen=[["c", "not in the catalogue"]])
+    assert not answer.known
+    assert "c" not in answer.ids
+    assert answer.sources == ["model"] * 3
+    (vector,) = recommender.fold_in([["c", "not in the catalogue"]])
+    assert answer.scores == pytest.approx(sorted(recommender._state.vectors[[0, 1, 3]] @ vector, reverse=True))
+    (kept,) = recommender.recommend(["eve"], k=4, chosen=[["c"]], exclude_seen=False)
+    assert "c" in kept.ids
+
+
+def test_an_empty_list_changes_nothing(recommender: sl.Recommender) -> None:
+    asked = ["ann", "eve", None]
+    assert recommender.recommend(asked, k=3, chosen=[[], [], []]) == recommender.recommend(asked, k=3)
+
+
+def test_a_known_query_moves_from_its_own_vector(recommender: sl.Recommender) -> None:
+    """ann's vector is (1, 0), and c's is (1, 4)."""
+    request = recommender._state.fold_in.vectors_of([rows(2)], np.array([[1, 0]], F32))
+    (answer,) = recommender.recommend(["ann"], k=4, chosen=[["c"]], exclude_seen=False)
+    assert answer.known
+    assert dict(zip(answer.ids, answer.scores, strict=True))["c"] == pytest.approx(float(request[0] @ [1, 4]))
+    assert request[0, 1] > 0
+
+
+def test_cold_start_policies(model: sl.TwoTower, train: sl.Dataset) -> None:
+    """What a query chose is reason enough to answer it by the model."""
+    refusing = sl.Recommender(model, sl.BruteForce(), train, cold_start="refuse")
+    assert refusing.recommend(["eve"], chosen=[["c"]])[0].ids
+    with pytest.raises(UnknownQueryError):
+        refusing.recommend(["eve", "eva"], chosen=[["c"], []])
+    popular = sl.Recommender(model, sl.BruteForce(), train, cold_start="popularity")
+    first, second = popular.recommend(["eve", "eva"], k=2, chosen=[["c"], []])
+    assert (set(first.sources), set(second.sources)) == ({"model"}, {"popularity"})
+
+
+def test_bad_lists(recommender: sl.Recommender) -> None:
+    for bad in ([["a"]], "ab", 5):
+        with pytest.raises(DataError, match="per query was expected"):
+            recommender.recommend(["ann", "bob"], chosen=bad)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a list of ids"):
+        recommender.recommend(["ann"], chosen=["a"])
+    with pytest.raises(DataError, match="type String"):
+        recommender.fold_in([[1]])
+    for bad in ("ab", None):
+        with pytest.raises(DataError, match="one list of ids per query"):
+            recommender.fold_in(bad)  # type: ignore[arg-type]
+    assert recommender.fold_in([]).shape == (0, 2)
+
+
+def test_needs_stored_queries() -> None:
+    table = pl.DataFrame({"who": ["a", "b"] * 8, "what": ["x", "y"] * 8, "hour": list(range(16))})
+    train = sl.Dataset(table, "who", "what")
+    query = sl.Tower(sl.StringLookup("who"), sl.Normalization("hour"), dim=2)
+    model = sl.TwoTower(query, sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    with pytest.raises(ConfigError, match="columns that only a request has"):
+        sl.Recommender(model.eval()).fold_in([["x"]])
+
+
+def test_a_loaded_bundle_folds_in_the_same(bundle: Path, recommender: sl.Recommender) -> None:
+    lists = [["a"], ["b", "c"], []]
+    assert np.array_equal(sl.Recommender.load(bundle).fold_in(lists), recommender.fold_in(lists))
