@@ -10,7 +10,10 @@ import polars as pl
 import pytest
 from tests.report.conftest import shelf
 
+from shortlist.cli.evaluate import command as evaluate
 from shortlist.cli.main import main
+from shortlist.cli.report import command as report
+from shortlist.cli.train import command as trained
 
 
 def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -85,3 +88,17 @@ def test_a_mistake_ends_in_a_message_and_a_code(
     assert end.value.code == code, err
     assert says in err
     assert out == ""
+
+
+def test_a_model_that_reads_histories(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    pl.read_parquet("train.parquet").with_row_index("at").write_parquet("timed.parquet")
+    words = "timed.parquet --query reader --candidate book --time at --out h.shortlist --recipe history"
+    trained.main([*words.split(), "--set", "fit.epochs=2"], standalone_mode=False)
+    report.main(["h.shortlist", "test.parquet", "-o", "h.html"], standalone_mode=False)
+    assert "on 40 test interactions" in Path("h.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    evaluate.main(["h.shortlist", "test.parquet", "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["pairs"] == 40

@@ -155,7 +155,9 @@ class TwoTower(nn.Module):
             return table
         known = [self.catalogue.queries]
         if given is not None:
-            known.append(with_histories(self.query, given.queries, given))
+            columns = [history.column for history in self.query.histories.values()]
+            bare = given.queries.drop(columns, strict=False)  # a catalogue's table has those of training already
+            known.append(with_histories(self.query, bare, given))
         return joined_histories(self.query, table, known, self.catalogue.query)
 
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
