@@ -95,6 +95,10 @@ class Client:
         self.loop.run_until_complete(self._client.aclose())
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.app.service.close()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
 

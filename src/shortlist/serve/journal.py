@@ -134,7 +134,9 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def _sync_folder(folder: Path) -> None:

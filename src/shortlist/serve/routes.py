@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from shortlist.serve import answers, lookups, page, predict, writes
 from shortlist.serve.http import Incoming, Reply
+from shortlist.serve.openapi import document
 from shortlist.serve.service import Service
 
 __all__ = ["Route", "routes_of"]
@@ -34,6 +37,10 @@ async def _metrics(service: Service, incoming: Incoming) -> Reply:
     return Reply(service.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 
+async def _document(service: Service, incoming: Incoming) -> Reply:
+    return Reply(msgspec.json.encode(await service.run(document, service)))
+
+
 def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     """The routes by path and method."""
     routes: dict[str, dict[str, Route]] = {}
@@ -44,6 +51,7 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("GET", "/healthz", _healthy, "open")
     add("GET", "/readyz", _ready, "open")
     add("GET", "/metrics", _metrics)
+    add("GET", "/openapi.json", _document)
     add("POST", "/v1/recommend", answers.recommend)
     add("POST", "/v1/similar", answers.similar)
     add("POST", "/v1/score", answers.score)

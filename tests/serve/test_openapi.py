@@ -1,0 +1,83 @@
+"""The OpenAPI document is what the server does: schemathesis asks by it, and the answers are judged by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+
+from shortlist.serve import Settings
+from shortlist.serve.settings import Limits
+
+WRITE = "w" * 20
+
+
+def _ask(client: Any, document: Any, described: Any, cases: Any, statuses: set[int]) -> None:
+    """Send some of the cases to one route, and hold each reply to the document."""
+
+    @settings(
+        max_examples=15,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def ask(case: Any) -> None:
+        sent = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
+        headers = {"content-type": "application/json", "x-api-key": WRITE}
+        reply = client.ask(sent.method, sent.url, content=sent.body or b"", headers=headers)
+        statuses.add(reply.status_code)
+        assert str(reply.status_code) in described["responses"], (sent.url, sent.body, reply.text)
+        content = described["responses"][str(reply.status_code)]["content"]
+        (kind,) = content
+        assert reply.headers["content-type"] == kind
+        whole = {**content[kind]["schema"], "components": document["components"]}
+        assert jsonschema_rs.is_valid(whole, reply.json()), reply.text
+
+    ask()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_every_route_answers_as_the_document_says(
+    clients: Callable[..., Any], tmp_path: Path, mode: GenerationMode
+) -> None:
+    """What fits the document, and what does not, gets a status that it names, in the form that it gives; never a 500."""
+    client = clients(Settings(write_keys=(WRITE,), state=tmp_path, limits=Limits(body=1 << 16)))
+    document = client.get("/openapi.json").json()
+    asked: dict[str, set[int]] = {}
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = found.ok()
+        described = document["paths"][operation.path][operation.method]
+        if mode is GenerationMode.NEGATIVE and not (described.get("parameters") or described.get("requestBody")):
+            continue
+        statuses = asked.setdefault(operation.label, set())
+
+        _ask(client, document, described, operation.as_strategy(generation_mode=mode), statuses)
+    assert len(asked) >= 10
+    assert any(200 in statuses for statuses in asked.values())
+    assert any(statuses & {400, 422} for statuses in asked.values())
+
+
+def test_its_examples_are_answered(client: Any) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    asked = 0
+    for path, methods in paths.items():
+        example = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "example" in example and "key" not in methods["post"]["security"][0]:
+            assert client.post(path, example["example"]).status_code == 200, path
+            asked += 1
+    assert asked == 5
+
+
+def test_it_names_every_route(client: Any) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    routes = {path for path, methods in client.app._routes.items() if "page" not in {m.label for m in methods.values()}}
+    assert routes - set(paths) == {"/metrics", "/openapi.json"}
