@@ -106,7 +106,9 @@ def document(service: Service) -> dict[str, Any]:
 def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) -> dict[str, Any]:
     problem = {TYPE: {"schema": shape_of[ProblemBody]}}
     reply = {"type": "object"} if operation.gives is dict else shape_of[operation.gives]
-    responses = {"200": {"description": "The answer.", "content": {"application/json": {"schema": reply}}}}
+    responses: dict[str, Any] = {
+        "200": {"description": "The answer.", "content": {"application/json": {"schema": reply}}}
+    }
     if operation.access == "open":
         responses["503"] = {
             "description": "Not ready.",
