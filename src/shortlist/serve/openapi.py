@@ -64,7 +64,7 @@ _STATUSES = {
     "501": "This needs `shortlist export`.",
     "503": "Too much at once; Retry-After says when.",
 }
-_PARAMETERS = {
+_PARAMETERS: dict[str, dict[str, Any]] = {
     "text": {"schema": {"type": "string", "maxLength": 200}},
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     "query": {"schema": {"type": "string", "minLength": 1}, "required": True},
