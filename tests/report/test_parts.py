@@ -160,3 +160,12 @@ def test_measure_is_plain_and_whole(split: tuple[sl.Dataset, sl.Dataset], recomm
     assert len(held_out) == 40
     assert held_out["r0"] == ["b6"]  # step 6 of reader 0
     assert held_out["r13"] == ["b19"]  # 10 + (13 + 6) mod 10
+
+
+def test_examples_stay_few(
+    split: tuple[sl.Dataset, sl.Dataset], recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shortlist.report.measured.EXAMPLE_CHOICES", 3)
+    train, test = split
+    found = measure(recommender.model, test, seen=train, baselines=["popularity"])["held_out"]
+    assert [len(found[side]) for side in ("queries", "candidates")] == [3, 3]

@@ -26,6 +26,7 @@ SMALL_TEST = 300_000
 FEW_VALUES = 40
 SEGMENT_COLUMNS = 5
 EXAMPLE_QUERIES = 200
+EXAMPLE_CHOICES = 10_000
 
 
 def measure(
@@ -135,14 +136,19 @@ def _comparisons(evaluation: Evaluation, k: int) -> list[dict[str, Any]]:
 
 
 def _held_out(test: Dataset) -> dict[str, Any]:
-    asked = np.unique(test.query_rows)
-    chosen = asked[np.linspace(0, len(asked) - 1, min(len(asked), EXAMPLE_QUERIES)).astype(np.int64)]
-    queries = test.queries[test.query].gather(chosen).to_list()
+    """Some test queries, evenly spread, and what each chose; few enough to keep in a manifest."""
     order = np.argsort(test.query_rows, kind="stable")
-    rows = test.query_rows[order]
-    ids = test.candidates[test.candidate]
-    candidates = []
-    for row in chosen.tolist():
-        first, last = np.searchsorted(rows, [row, row + 1])
-        candidates.append(ids.gather(np.unique(test.candidate_rows[order[first:last]])).to_list())
+    asked, first = np.unique(test.query_rows[order], return_index=True)
+    last = np.append(first[1:], len(order))
+    spread = np.linspace(0, len(asked) - 1, min(len(asked), EXAMPLE_QUERIES)).astype(np.int64)
+    query_ids, candidate_ids = test.queries[test.query], test.candidates[test.candidate]
+    queries: list[Any] = []
+    candidates: list[list[Any]] = []
+    left = EXAMPLE_CHOICES
+    for place in spread.tolist():
+        rows = np.unique(test.candidate_rows[order[first[place] : last[place]]])
+        if len(rows) <= left:
+            left -= len(rows)
+            queries.append(query_ids[int(asked[place])])
+            candidates.append(candidate_ids.gather(rows).to_list())
     return {"queries": queries, "candidates": candidates}
