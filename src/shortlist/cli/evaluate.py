@@ -2,45 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from shortlist.cli.console import print_json
 from shortlist.errors import ConfigError
 
+if TYPE_CHECKING:
+    from shortlist.data import Dataset
+    from shortlist.evaluation import Evaluation
+    from shortlist.recommender import Recommender
+
 __all__ = ["command"]
+
+AUTO = "auto"
 
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("test", type=click.Path(path_type=Path))
 @click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
+@click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
+@click.option(
+    "--baselines",
+    is_flag=False,
+    flag_value=AUTO,
+    default="popularity",
+    help="What to compare with: alone, what takes seconds; or popularity,recent,cooccurrence,ease,ials; or none.",
+)
+@click.option(
+    "--segments",
+    is_flag=False,
+    flag_value=AUTO,
+    default="",
+    help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
+)
+@click.option(
+    "--train", type=click.Path(path_type=Path), help="The training table, in place of the bundle's seen items."
+)
+@click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
+@click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
+@click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
+@click.option("--weight", help="A column of TEST to count each pair by.")
+@click.option(
+    "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(bundle: Path, test: Path, ks: str, as_json: bool) -> None:
-    """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside popularity.
+def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
+    """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 
     The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
-    competition in the rows "seen items excluded".
+    competition in the rows "seen items excluded". An approximate index is measured beside the exact ranks. What is
+    wrong with the model, or leaks from the test into --train, is said on stderr.
+
+        shortlist evaluate my.shortlist test.parquet --baselines --metrics top,ndcg --segments country
     """
     import shortlist as sl
     from shortlist.evaluation.diagnostics import warn_of
 
-    try:
-        cuts = tuple(int(k) for k in ks.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--k is {ks!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100"
-        ) from None
     recommender = sl.Recommender.load(bundle)
     catalogue = recommender.model.catalogue
-    data = sl.Dataset(
-        test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
+    read = partial(
+        sl.Dataset,
+        query=catalogue.query,
+        candidate=catalogue.candidate,
+        timestamp=options["timestamp"],
+        queries=catalogue.queries,
+        candidates=catalogue.candidates,
     )
-    evaluation = sl.evaluate(recommender.model, data, seen=recommender.seen, ks=cuts)
+    data = read(test, weight=options["weight"])
+    seen = recommender.seen if options["train"] is None else read(options["train"])
+    evaluation = _measured(recommender, data, seen, options)
     findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))
+    if options["train"] is not None and seen is not None:
+        findings += sl.audit(seen, data, model=recommender.model)
     warn_of(findings)
     if as_json:
-        print_json({**evaluation.to_dict(), "findings": [finding.to_dict() for finding in findings]})
-    else:
-        click.echo(str(evaluation))
+        plain = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
+        print_json({**evaluation.to_dict(), **plain, "findings": [finding.to_dict() for finding in findings]})
+        return
+    click.echo(str(evaluation))
+    if verdicts := _verdicts(evaluation):
+        click.echo("\n" + "\n".join(one["says"] for one in verdicts))
+
+
+def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, options: dict[str, Any]) -> Evaluation:
+    import shortlist as sl
+    from shortlist.evaluation import METRICS
+    from shortlist.evaluation.baselines import affordable_baselines
+    from shortlist.evaluation.segments import BUILT_IN
+
+    baselines: Sequence[str] = _names(options["baselines"])
+    if options["baselines"] in (AUTO, "none"):
+        affordable = affordable_baselines(seen, len(recommender.candidate_ids))
+        baselines = affordable if options["baselines"] == AUTO else ()
+    return sl.evaluate(
+        recommender.model,
+        data,
+        seen=seen,
+        ks=_cuts(options["ks"]),
+        metrics=METRICS if options["metrics"] == "all" else _names(options["metrics"]),
+        baselines=baselines,
+        index=None if isinstance(recommender.index, sl.BruteForce) else recommender.index,
+        segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
+        intervals=True,
+        ties=options["ties"],
+        weighted=options["weight"] is not None,
+        grade=options["grade"],
+        released=options["released"],
+    )
+
+
+def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Whether the model really differs from each baseline, by the first metric's cut-off nearest to 10."""
+    import shortlist as sl
+    from shortlist.evaluation.text import figure_name, headline_figure
+
+    seen = "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
+    metric = headline_figure(evaluation.sums["model"][seen])
+    rows = []
+    for scorer in evaluation.figures:
+        if metric is None or scorer in ("model", "index") or metric not in evaluation.sums[scorer][seen]:
+            continue
+        one = sl.compare(evaluation, evaluation, metric, scorers=(scorer, "model"), resamples=2000)
+        verdict = ("is better than" if one.difference > 0 else "is worse than") if one.real else "is no different from"
+        says = (
+            f"model {verdict} {scorer}: {figure_name(metric)} {one.difference:+.4f} "
+            f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {_chance(one.p_value)})"
+        )
+        rows.append({"scorer": scorer, **one._asdict(), "real": one.real, "seen": seen, "says": says})
+    return rows
+
+
+def _cuts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(k) for k in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--k is {text!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100"
+        ) from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

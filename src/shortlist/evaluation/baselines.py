@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,11 +17,13 @@ from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, MissingExtraError, did_you_mean
 from shortlist.features import Vocabulary
 
-__all__ = ["BASELINES", "Scorer", "Training", "baseline", "baseline_names"]
+__all__ = ["BASELINES", "Scorer", "Training", "affordable_baselines", "baseline", "baseline_names"]
 
 EASE_CANDIDATES = 20_000
 HISTORY_ELEMENTS = 1 << 29
 RECENT_SHARE = 0.1
+SMALL_CATALOGUE = 5_000
+SMALL_TRAINING = 2_000_000
 
 
 class Scorer(NamedTuple):
@@ -177,6 +180,20 @@ BASELINES: dict[str, Callable[[Training], Scorer]] = {
     "ease": ease,
     "ials": ials,
 }
+
+
+def affordable_baselines(seen: Dataset | None, candidates: int) -> list[str]:
+    """Baselines that need no more than seconds for a catalogue and training data of this size."""
+    names = ["popularity"]
+    if seen is None or len(seen) > SMALL_TRAINING:
+        return names
+    if seen.timestamp is not None:
+        names.append("recent")
+    if candidates <= SMALL_CATALOGUE:
+        names += ["cooccurrence", "ease"]
+    if importlib.util.find_spec("implicit") is not None:
+        names.append("ials")
+    return names
 
 
 def baseline_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -12,12 +12,11 @@ import polars as pl
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.intervals import Interval, resampled
 from shortlist.evaluation.ranked import PairSums
+from shortlist.evaluation.text import evaluation_text
 
-__all__ = ["TITLES", "Comparison", "Evaluation", "Figures", "Segment", "compare"]
+__all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
 Figures = dict[str, float]
-
-TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
 
 
 class Segment(NamedTuple):
@@ -94,16 +93,7 @@ class Evaluation:
         )
 
     def __str__(self) -> str:
-        names = list(next(iter(next(iter(self.figures.values())).values())))
-        width = max(9, *(len(name) + 2 for name in names))
-        head = f"{'':<15}{'':<21}" + "".join(f"{name.replace('_', '-'):>{width}}" for name in names)
-        rows = [
-            f"{scorer:<15}{title:<21}" + "".join(f"{_number(value):>{width}}" for value in by_seen[seen].values())
-            for seen, title in TITLES.items()
-            for scorer, by_seen in self.figures.items()
-            if seen in by_seen
-        ]
-        return "\n".join([self.headline(), head, *rows])
+        return evaluation_text(self)
 
 
 class Comparison(NamedTuple):
@@ -200,10 +190,6 @@ def _sums(evaluation: Evaluation, scorer: str, seen: str | None, metric: str) ->
             f"the evaluation has no query-wise metric {metric!r}.", hint=did_you_mean(metric, by_seen[seen])
         )
     return by_seen[seen][metric]
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def _plain(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +10,16 @@ import polars as pl
 
 from shortlist.data import Dataset
 from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
+from shortlist.evaluation.baselines import affordable_baselines
 from shortlist.evaluation.segments import BUILT_IN
 from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
 
-__all__ = ["AT_K", "KS", "affordable_baselines", "headline_k", "measure"]
+__all__ = ["AT_K", "KS", "headline_k", "measure"]
 
 KS = (1, 5, 10, 20, 50, 100)
 AT_K = ("top", "recall", "ndcg")
 OF_LISTS = ("coverage", "gini", "popularity", "novelty", "diversity")
-SMALL_CATALOGUE = 5_000
-SMALL_TRAINING = 2_000_000
 SMALL_TEST = 300_000
 FEW_VALUES = 40
 SEGMENT_COLUMNS = 5
@@ -74,20 +72,6 @@ def measure(
 def headline_k(candidates: int) -> int:
     """The cut-off to judge by: 10, or a tenth of a smaller catalogue."""
     return max(1, min(10, candidates // 10))
-
-
-def affordable_baselines(seen: Dataset | None, candidates: int) -> list[str]:
-    """Baselines that need no more than seconds for a catalogue and training data of this size."""
-    names = ["popularity"]
-    if seen is None or len(seen) > SMALL_TRAINING:
-        return names
-    if seen.timestamp is not None:
-        names.append("recent")
-    if candidates <= SMALL_CATALOGUE:
-        names += ["cooccurrence", "ease"]
-    if importlib.util.find_spec("implicit") is not None:
-        names.append("ials")
-    return names
 
 
 def _best(evaluation: Evaluation, k: int) -> str | None:

@@ -1,0 +1,155 @@
+"""An evaluation as lines of text, for a terminal of 100 columns: figures ± half their interval, one line per scorer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from shortlist.evaluation.intervals import Interval
+
+if TYPE_CHECKING:
+    from shortlist.evaluation.result import Evaluation, Segment
+
+__all__ = ["evaluation_text", "figure_name", "headline_figure"]
+
+TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
+WIDTH = 100
+GROUP = 34
+SCORERS_AT_MOST = 3
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """How much was measured, a table for each way to treat seen items, and one for each segment."""
+    parts = [evaluation.headline()]
+    for seen, title in TITLES.items():
+        if seen in evaluation.figures["model"]:
+            parts.append("\n".join([title, *_scorer_table(evaluation, seen)]))
+    for name, members in groupby(evaluation.segments, key=lambda segment: segment.name):
+        parts.append("\n".join(_segment_table(name, list(members))))
+    if evaluation.intervals or any(segment.intervals for segment in evaluation.segments):
+        parts.append("± is half the 95% interval, from resampled queries.")
+    return "\n\n".join(parts)
+
+
+def figure_name(name: str) -> str:
+    """``top_10`` as ``top-10``, ``capped_recall_5`` as ``capped recall-5``.
+
+    >>> figure_name("capped_recall_5"), figure_name("auc")
+    ('capped recall-5', 'auc')
+    """
+    metric, at, k = name.rpartition("_")
+    return f"{metric.replace('_', ' ')}-{k}" if at and k.isdigit() else name.replace("_", " ")
+
+
+def headline_figure(names: Iterable[str]) -> str | None:
+    """The first metric's figure whose cut-off is nearest to 10; None where there is none.
+
+    >>> headline_figure(["ndcg_1", "ndcg_5", "ndcg_50", "top_10"]), headline_figure(["auc", "top_10"])
+    ('ndcg_5', 'auc')
+    """
+    names = list(names)
+    if not names:
+        return None
+    metric = names[0].rpartition("_")[0]
+    cut = [name for name in names if name.rpartition("_")[0] == metric and name.rpartition("_")[2].isdigit()]
+    return min(cut, key=lambda name: abs(int(name.rpartition("_")[2]) - 10)) if cut else names[0]
+
+
+def _scorer_table(evaluation: Evaluation, seen: str) -> list[str]:
+    """Rows of scorers under columns of figures, as many blocks of columns as the width needs."""
+    scorers = [scorer for scorer, by_seen in evaluation.figures.items() if seen in by_seen]
+    sure = {scorer: evaluation.intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
+    names = list(evaluation.figures["model"][seen])
+    label = 2 + max(len(text) for text in (*scorers, "index recall"))
+    cells = {
+        (scorer, name): _cell(evaluation.figures[scorer][seen].get(name, math.nan), sure[scorer].get(name))
+        for scorer in scorers
+        for name in names
+    }
+    lines: list[str] = []
+    for block in _blocks(names, cells, label):
+        width = _width(block, cells)
+        if lines:
+            lines.append("")
+        lines.append(" " * label + "".join(f"{figure_name(name):>{width}}" for name in block))
+        lines += [
+            f"{scorer:<{label}}" + "".join(f"{cells[scorer, name]:>{width}}" for name in block) for scorer in scorers
+        ]
+    if seen in evaluation.index_recall:
+        lines += ["", *_recall_rows(evaluation.index_recall[seen], label)]
+    return lines
+
+
+def _recall_rows(recall: Mapping[str, float], label: int) -> list[str]:
+    """How much of the exact list the index finds."""
+    names = [name.replace("recall_", "of top-") for name in recall]
+    width = 2 + max(map(len, [*names, "0.0000"]))
+    head = " " * label + "".join(f"{name:>{width}}" for name in names)
+    return [head, f"{'index recall':<{label}}" + "".join(f"{value:>{width}.4f}" for value in recall.values())]
+
+
+def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
+    """One line per group under a column per scorer, by one figure: the first metric's nearest to 10."""
+    seen = "seen_out" if any(segment.seen == "seen_out" for segment in segments) else "seen_in"
+    segments = [segment for segment in segments if segment.seen == seen]
+    metric = headline_figure(segments[0].figures)
+    if metric is None:
+        return []
+    scorers = _shown(segments)
+    rows = []
+    for group, members in groupby(segments, key=lambda segment: segment.group):
+        by_scorer = {segment.scorer: segment for segment in members}
+        one = next(iter(by_scorer.values()))
+        figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
+        rows.append([_cut(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
+    table = [["", "pairs", "queries", *scorers], *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})"]
+    for row in table:
+        cells = [
+            f"{row[0]:<{widths[0]}}",
+            *(f"{cell:>{width + 2}}" for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        lines.append("".join(cells).rstrip())
+    return lines
+
+
+def _shown(segments: Sequence[Segment]) -> list[str]:
+    """The model, and the others as they came, as many as fit."""
+    scorers = list(dict.fromkeys(segment.scorer for segment in segments))
+    return scorers[: SCORERS_AT_MOST + 1] if len(scorers) <= SCORERS_AT_MOST else [*scorers[:1], *scorers[-2:]]
+
+
+def _blocks(names: Sequence[str], cells: Mapping[tuple[str, str], str], label: int) -> list[list[str]]:
+    """The columns in lines that fit: a metric's cut-offs stay together, several metrics share a line where they fit."""
+    blocks: list[list[str]] = []
+    for _, members in groupby(names, key=lambda name: name.rpartition("_")[0] or name):
+        group = list(members)
+        if blocks and label + (len(blocks[-1]) + len(group)) * _width([*blocks[-1], *group], cells) <= WIDTH:
+            blocks[-1] += group
+            continue
+        fits = max(1, (WIDTH - label) // _width(group, cells))
+        blocks += [group[start : start + fits] for start in range(0, len(group), fits)]
+    return blocks
+
+
+def _width(names: Sequence[str], cells: Mapping[tuple[str, str], str]) -> int:
+    longest = max(len(cell) for (_, name), cell in cells.items() if name in names)
+    return 2 + max(longest, *(len(figure_name(name)) for name in names))
+
+
+def _cell(value: float, interval: Interval | None) -> str:
+    if math.isnan(value):
+        return "–"
+    large = abs(value) >= 100
+    text = f"{value:,.1f}" if large else f"{value:.4f}"
+    if interval is None or math.isnan(interval.low):
+        return text
+    half = (interval.high - interval.low) / 2
+    return f"{text} ±{half:,.1f}" if large else f"{text} ±{half:.4f}".replace("±0.", "±.")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= GROUP else text[: GROUP - 1] + "…"
