@@ -17,13 +17,17 @@ __all__ = ["BagTensor", "CodeTensor", "FloatTensor", "RepeatedTensor", "TensorCo
 
 @dataclass(frozen=True)
 class CodeTensor:
-    """Codes ``[rows]``; ``distinct``: no two rows of the whole table share one."""
+    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: none but the unknown one, 0."""
 
     codes: Tensor
     distinct: bool
+    but_unknown: bool = False
 
     def take(self, rows: Tensor) -> CodeTensor:
-        return CodeTensor(self.codes.index_select(0, rows), self.distinct)
+        """The codes of ``rows``, themselves distinct: with ids that training lacks, most batches still are."""
+        codes = self.codes.index_select(0, rows)
+        distinct = self.distinct or (self.but_unknown and int((codes == 0).sum()) <= 1)
+        return CodeTensor(codes, distinct, self.but_unknown)
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,9 @@ TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | PaddedTen
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Codes):
         codes = torch.from_numpy(encoded.values.astype(np.int64))
-        distinct = bool(np.bincount(encoded.values, minlength=1).max(initial=0) <= 1)
-        return CodeTensor(codes.to(device), distinct)
+        counts = np.bincount(encoded.values, minlength=1)
+        but_unknown = bool(counts[1:].max(initial=0) <= 1)
+        return CodeTensor(codes.to(device), but_unknown and bool(counts[0] <= 1), but_unknown)
     if isinstance(encoded, Bags):
         codes = torch.from_numpy(encoded.values.astype(np.int64))
         return BagTensor(torch.from_numpy(encoded.offsets).to(device), codes.to(device))
@@ -82,7 +87,7 @@ def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Repeated):
         column = _tensor_column(encoded.column, device)
         if isinstance(column, CodeTensor):
-            column = replace(column, distinct=False)
+            column = replace(column, distinct=False, but_unknown=False)
         rows = torch.from_numpy(encoded.rows.astype(np.int64)).to(device)
         return RepeatedTensor(column, rows)  # type: ignore[arg-type]
     return FloatTensor(torch.from_numpy(encoded.values).to(device))

@@ -1,0 +1,54 @@
+"""What a tower's inputs promise about repeated codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import shortlist as sl
+from shortlist.features import Codes
+from shortlist.model import TowerInputs
+from shortlist.model.inputs import CodeTensor
+
+
+def column(*codes: int) -> CodeTensor:
+    inputs = TowerInputs.of({"id": Codes(np.array(codes, np.int32), cardinality=9)})
+    taken = inputs.columns["id"]
+    assert isinstance(taken, CodeTensor)
+    return taken
+
+
+def distinct(codes: CodeTensor, *rows: int) -> bool:
+    return codes.take(torch.tensor(rows)).distinct
+
+
+def test_unknown_ids_count_only_where_they_are_taken() -> None:
+    some = column(3, 0, 1, 0, 2)
+    assert not some.distinct
+    assert distinct(some, 0, 2, 4)
+    assert distinct(some, 0, 1, 2)
+    assert not distinct(some, 1, 3)
+    assert not distinct(some.take(torch.tensor([1, 3, 4])), 0, 1)
+    assert distinct(some.take(torch.tensor([1, 3, 4])), 0, 2)
+
+
+def test_other_codes_that_repeat_are_found_over_all_rows() -> None:
+    assert column(3, 1, 2).distinct
+    assert not distinct(column(3, 3, 1), 0, 2)
+
+
+def test_a_batch_of_occurring_rows_needs_no_search_for_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four of five candidates are in the table alone; a batch takes none of them, while the whole catalogue does."""
+    table = {"who": ["a", "b", "a"], "what": ["x", "y", "y"]}
+    candidates = pl.DataFrame({"what": ["x", "y", *"stuv"]})
+    calls: list[int] = []
+    unique = torch.unique
+    monkeypatch.setattr(torch, "unique", lambda *args, **kwargs: calls.append(1) or unique(*args, **kwargs))
+    for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives="catalogue"), True)):
+        train = sl.Dataset(table, "who", "what", candidates=candidates)
+        model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+        calls.clear()
+        sl.fit(model, train, task=task, epochs=1, batch_size=3)
+        assert bool(calls) == searched
