@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
+import shortlist as sl
 from shortlist import DataError, Timestamp
 
 HALF = 0.5**0.5
@@ -78,3 +79,39 @@ def test_text_is_refused_with_a_hint():
     with pytest.raises(DataError, match=r"Timestamp\('at'\) got a column of type String") as error:
         Timestamp("at").fit(pl.Series(["2024-01-01"]))
     assert "str.to_datetime()" in error.value.hint
+
+
+def log() -> sl.Dataset:
+    rows = {"who": ["a", "b"] * 6, "what": ["x", "y"] * 6, "at": list(range(0, 120_000, 10_000)), "shown": range(12)}
+    return sl.Dataset(rows, "who", "what", timestamp="at")
+
+
+def fitted(feature: sl.features.Feature, data: sl.Dataset) -> None:
+    query = sl.Tower(sl.StringLookup("who"), feature, dim=2)
+    sl.fit(sl.TwoTower(query, sl.Tower(sl.StringLookup("what"), dim=2)), data, epochs=1, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    "feature", [Timestamp("at"), sl.Normalization("at"), sl.Discretization("at", 3), Timestamp("shown")], ids=repr
+)
+def test_the_targets_own_time_is_refused(feature: sl.features.Feature) -> None:
+    with pytest.raises(sl.ConfigError, match="the time of the very interaction to predict") as error:
+        fitted(feature, log())
+    assert "of_target=True" in error.value.hint
+
+
+def test_the_targets_own_time_is_read_and_named_when_asked_for() -> None:
+    with pytest.warns(sl.ShortlistWarning, match=r"Timestamp\('at', of_target=True\).*split by time alone") as warned:
+        fitted(Timestamp("at", of_target=True), log())
+    assert any(one.filename == __file__ for one in warned)
+    asked = Timestamp("at", of_target=True)
+    asked.fit(log().interactions["at"])
+    assert Timestamp.restore(asked.state()).of_target
+
+
+def test_other_times_are_nobodys_secret() -> None:
+    """A time of the query's own, and other context beside the time."""
+    data = log()
+    users = pl.DataFrame({"who": ["a", "b"], "joined": [5, 6]})
+    fitted(Timestamp("joined"), sl.Dataset(data.interactions, "who", "what", timestamp="at", queries=users))
+    fitted(sl.Normalization("shown"), data)

@@ -31,9 +31,10 @@ class Timestamp:
     passed, in UTC; naive datetimes and dates are read as they stand. Mean and deviation come from the training rows.
     The column holds Datetime, Date or integers (Unix time in seconds); others are a DataError. Null becomes zeros.
 
-    Never give the query tower the time of the very interaction to predict unless the split is by time. In a random
-    split the test rows lie between training rows of the same hour, often the same session: that time all but names
-    the target, and the measured quality is not what serving will see.
+    of_target: the column is the time of the very interaction to predict. ``fit`` refuses such a column in the query tower
+        unless this is True, and then says so in a warning: in a random split the test rows lie between training rows of
+        the same hour, often the same session, so that this time all but names the target, and the measured quality is
+        not what serving will see. Split by time where you ask for it.
 
     >>> moment = Timestamp("released")
     >>> moment.fit(pl.Series(["1970-01-01", "1970-01-03"]).str.to_date())
@@ -43,13 +44,14 @@ class Timestamp:
 
     kind: ClassVar[str] = "Timestamp"
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, column: str, *, of_target: bool = False) -> None:
         self.column = column
+        self.of_target = of_target
         self.dim: int | None = None
         self.scale: Scale | None = None
 
     def __repr__(self) -> str:
-        return f"{self.kind}({self.column!r})"
+        return f"{self.kind}({self.column!r}{', of_target=True' if self.of_target else ''})"
 
     @property
     def fitted(self) -> bool:
@@ -100,11 +102,16 @@ class Timestamp:
     def state(self) -> State:
         if self.scale is None:
             raise not_fitted(self, "mean")
-        return {"column": self.column, "mean": self.scale.mean, "deviation": self.scale.deviation}
+        return {
+            "column": self.column,
+            "of_target": self.of_target,
+            "mean": self.scale.mean,
+            "deviation": self.scale.deviation,
+        }
 
     @classmethod
     def restore(cls, state: State) -> Timestamp:
-        feature = cls(state["column"])
+        feature = cls(state["column"], of_target=state.get("of_target", False))
         feature.scale = Scale(state["mean"], state["deviation"])
         return feature
 

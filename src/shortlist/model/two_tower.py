@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
 from shortlist.model.inputs import TowerInputs
@@ -113,6 +114,7 @@ class TwoTower(nn.Module):
 
     def prepare(self, train: Dataset, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded."""
+        check_time_of_target(self.query, train)
         self.trained_on = Catalogue.of(train)
         queries, query_of = query_table(self.query, train)
         self.query.fit_features(queries[np.unique(query_of)], "the queries' data")
@@ -189,17 +191,45 @@ class EncodedDataset:
         return len(self.query_rows)
 
 
+def context_of(tower: Tower, dataset: Dataset) -> list[str]:
+    """The columns of a query tower that only the interactions have."""
+    return [
+        column
+        for column in tower.columns
+        if column not in dataset.queries.columns and column in dataset.interactions.columns
+    ]
+
+
+def check_time_of_target(query: Tower, train: Dataset) -> None:
+    """ConfigError where the query tower reads the time of the interaction to predict and was not told to; else a warning.
+
+    That time is a context column that is the dataset's timestamp, or that a ``Timestamp`` reads.
+    """
+    context = context_of(query, train)
+    for feature in query.features.values():
+        if feature.column not in context or not (feature.column == train.timestamp or feature.kind == "Timestamp"):
+            continue
+        if not getattr(feature, "of_target", False):
+            raise ConfigError(
+                f"{feature!r} of the query tower reads the time of the very interaction to predict, which gives the target "
+                "away where training and test are not split by time.",
+                hint=f"leave it out; or split by time and ask for it: Timestamp({feature.column!r}, of_target=True)",
+            )
+        warnings.warn(
+            f"{feature!r}: the query tower reads the time of the very interaction to predict, as asked; measure it on a "
+            "split by time alone.",
+            ShortlistWarning,
+            stacklevel=4,
+        )
+
+
 def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[np.integer]]:
     """The distinct rows that a query tower reads, and the row of each interaction in them.
 
     Columns of the queries' table make one row per query. A column that only the interactions have is context: then
     there is one row per distinct pair of query and context.
     """
-    context = [
-        column
-        for column in tower.columns
-        if column not in dataset.queries.columns and column in dataset.interactions.columns
-    ]
+    context = context_of(tower, dataset)
     if not context:
         return dataset.queries, dataset.query_rows
     keys = [dataset.query, *context]
