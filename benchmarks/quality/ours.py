@@ -38,11 +38,12 @@ def scorer(model: sl.TwoTower, problem: Problem) -> Scorer:
     """The model's scores of query rows."""
     queries, candidates = problem.train.queries, problem.train.candidates
     candidate = model.candidate_vectors(candidates)  # [candidates, dim]
-    query = np.zeros((len(queries), candidate.shape[1]), dtype=np.float32)
+    query = np.zeros((len(queries), candidate.shape[1] * model.query.heads), dtype=np.float32)
     asked = model.with_histories(queries[problem.queries], problem.given)
     query[problem.queries] = model.query_vectors(asked)
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return query[rows] @ candidate.T
+        split = query[rows].reshape(len(rows), model.query.heads, -1)  # [rows, heads, dim]
+        return (split @ candidate.T).max(1)
 
     return score

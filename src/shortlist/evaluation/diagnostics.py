@@ -95,7 +95,8 @@ def findings(
     asked = _asked(model, pairs, len(candidates))
     if asked is not None and len(asked):
         vectors = vectors_of(model.candidate, candidates)
-        found += _of_vectors(vectors_of(model.query, _inputs(model.query, asked)), vectors, model.catalogue.counts)
+        heads = model.split_heads(vectors_of(model.query, _inputs(model.query, asked)))
+        found += _of_vectors(heads.reshape(-1, heads.shape[-1]), vectors, model.catalogue.counts)
     found.append(_loss_at_chance(list(training)))
     if pairs is not None:
         found += [*_unknown_ids(model, pairs), _unseen_queries(model, pairs)]

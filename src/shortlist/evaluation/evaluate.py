@@ -22,7 +22,7 @@ from shortlist.evaluation.ranks import Hidden, Released, Ties, expected_ranks, r
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.validator import DEFAULT_KS, Validator
-from shortlist.index import Index
+from shortlist.index import Index, search_heads
 from shortlist.index import Lists as IdLists
 from shortlist.model import TwoTower
 
@@ -171,9 +171,9 @@ class _Bench:
 
     def search(self, index: Index, scorer: Scorer, hidden: Hidden | None) -> tuple[_Measured, Figures]:
         """All metrics of what an index finds with the model's vectors, and its recall of the exact lists at each k."""
-        queries = scorer.query.cpu().numpy()
+        queries = scorer.query.flatten(1).cpu().numpy()
         exclude = None if hidden is None else _as_lists(hidden, len(queries))
-        hits = index.search(np.ascontiguousarray(queries), self.ks[-1], exclude=exclude)
+        hits = search_heads(index, np.ascontiguousarray(queries), self.ks[-1], exclude=exclude)
         rows = np.full((len(queries), self.ks[-1]), -1, np.int64)
         lengths = np.diff(hits.offsets)
         rows[

@@ -51,9 +51,10 @@ class Validator:
         return TowerInputs.of(query, model.device), TowerInputs.of(candidate, model.device)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
-        """The model's query vectors ``[queries, dim]`` and candidate vectors ``[candidates, dim]``."""
+        """The model's query vectors ``[queries, dim]`` (or with heads) and candidate vectors ``[candidates, dim]``."""
         query, candidate = self.inputs
-        return vectors_of(self.model.query, query), vectors_of(self.model.candidate, candidate)
+        vectors = self.model.split_heads(vectors_of(self.model.query, query))
+        return vectors, vectors_of(self.model.candidate, candidate)
 
     def popularity(self) -> tuple[Tensor, Tensor]:
         """Vectors of one dimension whose product is a candidate's training count, whatever the query."""

@@ -12,6 +12,7 @@ from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
+from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
 from shortlist.index.registry import index_from_settings, load_index
 from shortlist.index.scann import ScaNN
@@ -34,4 +35,6 @@ __all__ = [
     "exact_beside",
     "index_from_settings",
     "load_index",
+    "score_heads",
+    "search_heads",
 ]

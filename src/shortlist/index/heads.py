@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist.index.contract import Index
 from shortlist.index.values import Floats, Hits, Ints, Lists
 
-__all__ = ["search_heads"]
+__all__ = ["score_heads", "search_heads"]
 
 
 def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None = None, **filters: Any) -> Hits:
@@ -34,6 +35,16 @@ def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None
     exclude = None if exclude is None else _repeated(exclude, heads)
     hits = index.search(split, k, exclude=exclude, **filters)
     return _merged(hits, len(queries), heads, k)
+
+
+def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
+    """The score of every candidate for every query, by its best head, float64 ``[queries, candidates]``.
+
+    queries: ``[queries, heads · dim]``; vectors: ``[candidates, dim]``.
+    """
+    split = queries.astype(np.float64).reshape(len(queries), -1, vectors.shape[1])  # [queries, heads, dim]
+    best: npt.NDArray[np.float64] = (split @ vectors.astype(np.float64).T).max(1)
+    return best
 
 
 def _repeated(lists: Lists, heads: int) -> Lists:

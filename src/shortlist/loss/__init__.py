@@ -1,7 +1,7 @@
 """Losses over the distinct rows of a batch: in-batch softmax, and softmax, BSL, BPR and CCL over any negatives."""
 
 from shortlist.loss.columns import Columns, Places, softmax_over
-from shortlist.loss.heads import best_heads
+from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.retrieval import Retrieval
 from shortlist.loss.sampling import Draws, StreamingFrequency
@@ -13,7 +13,7 @@ __all__ = [
     "Places",
     "Retrieval",
     "StreamingFrequency",
-    "best_heads",
+    "best_head_softmax",
     "in_batch_softmax",
     "pairwise_loss",
     "softmax_over",

@@ -1,54 +1,64 @@
-"""Queries of several vectors: each pair is learned with the head that scores its candidate best."""
+"""Softmax and BSL of queries with several vectors: every candidate is scored by the query's best head.
+
+The loss is that of ``columns`` with ``S_ik = max_h q_ih·c_k / T``, for positives and negatives alike, so that training,
+metrics and search score alike, and no head goes unpunished. The gradient reaches the best head of each score (Cen et al.
+2020, "Controllable multi-interest framework for recommendation", choose the head of the positive alone). Rows of queries go
+in blocks; within one the gradient is torch's own.
+"""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from shortlist.loss.columns import Columns, Places
+from shortlist.loss.pairwise import best_scores, in_blocks, masses
+from shortlist.loss.softmax import BLOCK_ELEMENTS
 
-__all__ = ["Heads", "best_heads"]
-
-
-class Heads(NamedTuple):
-    """The same batch with a row for each (query, head) that some pair is learned with."""
-
-    query: Tensor  # [rows, dim]
-    pair_query: Tensor  # [B], rows of query
-    columns: Columns | None
+__all__ = ["best_head_softmax"]
 
 
-def best_heads(
-    query: Tensor, candidate: Tensor, pair_query: Tensor, pair_candidate: Tensor, columns: Columns | None = None
-) -> Heads:
-    """Chooses for each pair the head with the highest ``q·c``, the first of equal ones, and makes rows of them.
+def best_head_softmax(
+    query: Tensor,
+    candidate: Tensor,
+    pair_query: Tensor,
+    pair_candidate: Tensor,
+    columns: Columns,
+    *,
+    weight: Tensor | None = None,
+    temperature: float = 1.0,
+    remove_accidental_hits: bool = True,
+    correct_positive: bool = True,
+    negatives_only: bool = False,
+    exponent: float = 1.0,
+    hardest: int | None = None,
+    block_elements: int = BLOCK_ELEMENTS,
+) -> Tensor:
+    """The loss of a batch of pairs, summed; query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``."""
+    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    count = columns.drawn.to(query.dtype)
+    left = 0 * count if remove_accidental_hits else 1 - 1 / count.clamp(min=1) if columns.own_counted else 0 * count + 1
 
-    query: ``[queries, heads, dim]``. A pair's negatives are scored by the head of the pair; what is hidden from a query,
-    or explicit for it, is so for each of its rows. Source: Cen et al. 2020, "Controllable multi-interest framework for
-    recommendation" (ComiRec), §3.2; Li et al. 2019, "Multi-interest network with dynamic routing" (MIND).
-    """
-    queries, heads, dim = query.shape
-    with torch.no_grad():
-        own = torch.einsum("phd,pd->ph", query[pair_query], candidate[pair_candidate])  # [B, heads]
-        wanted = pair_query * heads + own.argmax(1)
-        chosen, rows = torch.unique(wanted, return_inverse=True)  # [rows], [B]
-    flat = query.reshape(queries * heads, dim).index_select(0, chosen)
-    if columns is not None:
-        columns = columns._replace(
-            hidden=_of_rows(columns.hidden, chosen // heads, queries),
-            explicit=_of_rows(columns.explicit, chosen // heads, queries),
-        )
-    return Heads(flat, rows, columns)
+    def of_rows(q: Tensor, c: Tensor, rows: Tensor) -> Tensor:
+        """The loss of the pairs of these query rows."""
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        here = (pair_query >= first) & (pair_query < stop)
+        i, j, w = pair_query[here] - first, pair_candidate[here], weights[here]
+        scores = best_scores(q, c) / temperature  # [rows, columns]
+        drawn, explicit = masses(scores.detach(), columns, first, stop, Places(i, j), hardest, own=negatives_only)
+        own = torch.arange(len(i), device=i.device)
+        drawn = drawn[i]  # [pairs, columns]
+        drawn[own, j] = drawn[own, j] * left[j]
+        mass = drawn + explicit[i]
+        terms = torch.where(mass > 0, torch.where(mass > 0, mass, 1).log() + scores[i], -torch.inf)
+        positive = scores[i, j]  # [pairs]
+        if correct_positive and columns.log_q is not None:
+            positive = positive - columns.log_q[j].to(q.dtype)
+        if negatives_only:
+            some = (mass > 0).any(1, keepdim=True)
+            log_z = torch.where(some[:, 0], torch.where(some, terms, 0).logsumexp(1), 0)
+        else:
+            log_z = torch.cat([terms, positive.unsqueeze(1)], 1).logsumexp(1)
+        return (w * (exponent * log_z - positive)).sum()
 
-
-def _of_rows(places: Places | None, owner: Tensor, queries: int) -> Places | None:
-    """Places of queries as places of their rows; ``owner`` ``[rows]``, ascending, is the query of each row."""
-    if places is None:
-        return None
-    first = torch.searchsorted(owner, torch.arange(queries, device=owner.device))
-    number = torch.bincount(owner, minlength=queries)[places.row]  # rows of each place's query
-    place = torch.arange(len(number), device=owner.device).repeat_interleave(number)
-    within = torch.arange(len(place), device=owner.device) - (torch.cumsum(number, 0) - number)[place]
-    return Places(first[places.row][place] + within, places.column[place])
+    return in_blocks(query, candidate, pair_query, of_rows, block_elements)

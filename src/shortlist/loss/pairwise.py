@@ -13,7 +13,8 @@ gradient is torch's own.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,7 +23,10 @@ from torch.nn import functional
 from shortlist.loss.columns import Columns, Places
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients
 
-__all__ = ["pairwise_loss"]
+__all__ = ["best_scores", "in_blocks", "masses", "pairwise_loss"]
+
+OfRows: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""The loss of some query rows, of their vectors, the candidates' and their numbers."""
 
 
 def pairwise_loss(
@@ -40,7 +44,10 @@ def pairwise_loss(
     hardest: int | None = None,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``. margin, negative_weight: of CCL."""
+    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``. margin, negative_weight: of CCL.
+
+    query may be ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
+    """
     weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
 
     def of_rows(q: Tensor, c: Tensor, rows: Tensor) -> Tensor:
@@ -48,10 +55,10 @@ def pairwise_loss(
         first, stop = int(rows[0]), int(rows[-1]) + 1
         here = (pair_query >= first) & (pair_query < stop)
         i, j, w = pair_query[here] - first, pair_candidate[here], weights[here]
-        scores = q @ c.T / temperature  # [rows, columns]
-        mass = _masses(scores.detach(), columns, first, stop, Places(i, j), hardest)
+        scores = best_scores(q, c) / temperature  # [rows, columns]
+        drawn, explicit = masses(scores.detach(), columns, first, stop, Places(i, j), hardest)
         own = torch.arange(len(i), device=i.device)
-        mass = mass[i]  # [pairs, columns]
+        mass = (drawn + explicit)[i]  # [pairs, columns]
         mass[own, j] = 0
         mass = mass / mass.sum(1, keepdim=True).clamp(min=torch.finfo(mass.dtype).tiny)
         positive = scores[i, j]  # [pairs]
@@ -61,34 +68,57 @@ def pairwise_loss(
             each = 1 - positive + negative_weight * (mass * (scores[i] - margin).clamp(min=0)).sum(1)
         return (w * each).sum()
 
-    most = int(torch.bincount(pair_query).max())
-    rows = max(1, block_elements // (len(candidate) * most))
-    loss: Tensor = _InBlocks.apply(query, candidate, of_rows, rows)  # type: ignore[no-untyped-call]
-    return loss
+    return in_blocks(query, candidate, pair_query, of_rows, block_elements)
 
 
-def _masses(scores: Tensor, columns: Columns, first: int, stop: int, pairs: Places, hardest: int | None) -> Tensor:
-    """What each column weighs against each row's pairs ``[rows, columns]``, before a pair's own is left out."""
+def best_scores(q: Tensor, c: Tensor) -> Tensor:
+    """``q·c`` of rows ``[rows, dim]``, or by the best of heads ``[rows, heads, dim]``; ``[rows, columns]``."""
+    return q @ c.T if q.ndim == 2 else (q @ c.T).amax(1)
+
+
+def masses(
+    scores: Tensor,
+    columns: Columns,
+    first: int,
+    stop: int,
+    pairs: Places,
+    hardest: int | None,
+    *,
+    own: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """What each column weighs against each row's pairs, as drawn and as explicit, both ``[rows, columns]``, before a
+    pair's own is left out. own: hide each row's pairs from it, as ``hardest`` does."""
     log_q = columns.log_q if columns.log_q is not None else scores.new_zeros(len(columns.drawn))
     inverse = (-log_q.to(scores.dtype)).exp()
     mass = (columns.drawn.to(scores.dtype) * inverse).repeat(len(scores), 1)
     if columns.hidden is not None:
         row, column = _within(columns.hidden, first, stop)
         mass[row, column] = 0
-    if hardest is not None:
+    if own or hardest is not None:
         mass[pairs.row, pairs.column] = 0
+    if hardest is not None:
         logits = torch.where(mass > 0, scores - log_q, -torch.inf)
         if hardest < logits.shape[1]:
             mass = torch.where(logits >= logits.topk(hardest, dim=1).values[:, -1:], mass, 0)
+    explicit = torch.zeros_like(mass)
     if columns.explicit is not None:
         row, column = _within(columns.explicit, first, stop)
-        mass.index_put_((row, column), inverse[column], accumulate=True)
-    return mass
+        explicit.index_put_((row, column), inverse[column], accumulate=True)
+    return mass, explicit
 
 
 def _within(places: Places, first: int, stop: int) -> Places:
     here = (places.row >= first) & (places.row < stop)
     return Places(places.row[here] - first, places.column[here])
+
+
+def in_blocks(query: Tensor, candidate: Tensor, pair_query: Tensor, of_rows: OfRows, block_elements: int) -> Tensor:
+    """The sum of ``of_rows`` over blocks of query rows, whose pairs times columns (times heads) fit ``block_elements``."""
+    most = int(torch.bincount(pair_query).max())
+    heads = 1 if query.ndim == 2 else query.shape[1]
+    rows = max(1, block_elements // (len(candidate) * max(most, heads)))
+    loss: Tensor = _InBlocks.apply(query, candidate, of_rows, rows)  # type: ignore[no-untyped-call]
+    return loss
 
 
 class _InBlocks(torch.autograd.Function):

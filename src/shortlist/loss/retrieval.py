@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shortlist.errors import ConfigError
 from shortlist.loss.columns import Columns, softmax_over
-from shortlist.loss.heads import best_heads
+from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.smoothing import smoothing_gap
 from shortlist.loss.softmax import in_batch_softmax
@@ -153,13 +153,11 @@ class Retrieval:
 
         columns: what competes, where it is not just the batch (``plain``); it carries its own log Q.
         temperature: in place of the task's own.
-        A query may be several vectors, ``[queries, heads, dim]``: see ``best_heads``.
+        A query may be several vectors, ``[queries, heads, dim]``; a candidate's score is then that of the best.
         """
-        if query.ndim == 3:
-            query, pair_query, columns = best_heads(query, candidate, pair_query, pair_candidate, columns)
         pairs = (query, candidate, pair_query, pair_candidate)
         heat = self.temperature if temperature is None else temperature
-        if columns is None and self.plain:
+        if columns is None and self.plain and query.ndim == 2:
             return in_batch_softmax(
                 *pairs,
                 weight=weight,
@@ -194,7 +192,10 @@ class Retrieval:
         temperature: float,
     ) -> Tensor:
         pairs = (query, candidate, pair_query, pair_candidate)
-        loss = softmax_over(
+        if query.ndim == 3 and self.label_smoothing:
+            raise ConfigError("label_smoothing is for queries of one vector.", hint="leave it out, or heads")
+        of_columns = softmax_over if query.ndim == 2 else best_head_softmax
+        loss = of_columns(
             *pairs,
             columns,
             weight=weight,

@@ -76,6 +76,7 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
         "normalize": tower.normalize,
         "bias": tower.bias,
         "id_dropout": tower.id_dropout,
+        "heads": tower.heads,
         "init_scale": tower.init_scale,
         "custom": tower.custom,
     }
@@ -90,7 +91,7 @@ def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
             hint=f'pass it when loading the model: modules={{"{side}": YourModule()}}',
         )
     options = {name: config[name] for name in ("dim", *SHAPE, "normalize", "bias", "id_dropout", "init_scale")}
-    tower = Tower(*features, **options, module=module)
+    tower = Tower(*features, **options, heads=config.get("heads", 1), module=module)
     tower.build(_probe(tower))
     return tower
 

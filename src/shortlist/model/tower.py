@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import polars as pl
@@ -40,6 +41,8 @@ class Tower(nn.Module):
         dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
     id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns what
         an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017, "DropoutNet").
+    heads: query tower only: so many vectors for each row, one after another in ``[rows, heads · dim]``; a candidate's
+        score is that of the best of them (Cen et al. 2020, "ComiRec").
     init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
     module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
         ``[rows, dim]``.
@@ -57,6 +60,7 @@ class Tower(nn.Module):
         normalize: bool = False,
         bias: bool = False,
         id_dropout: float = 0.0,
+        heads: int = 1,
         init_scale: float = 0.05,
         module: nn.Module | None = None,
     ) -> None:
@@ -68,6 +72,7 @@ class Tower(nn.Module):
         self.normalize = normalize
         self.bias = bias
         self.id_dropout = id_dropout
+        self.heads = _checked_heads(heads)
         self.meets_bias = False
         self.init_scale = init_scale
         self.tables = nn.ModuleDict()
@@ -78,7 +83,7 @@ class Tower(nn.Module):
 
     @property
     def width(self) -> int:
-        """Length of the vectors: ``dim``, and one more where there is a bias."""
+        """Length of a vector: ``dim``, and one more where there is a bias."""
         return self.dim + (self.bias or self.meets_bias)
 
     @property
@@ -130,7 +135,7 @@ class Tower(nn.Module):
                     self.histories[name], column.cardinality, width, self.init_scale, generator
                 )
             elif hasattr(column, "cardinality"):
-                width = self.features[name].dim or self.dim
+                width = self.features[name].dim or (self.dim * self.heads if single else self.dim)
                 table = EmbeddingTable(column.cardinality, width, scale=self.init_scale, generator=generator)
                 self.tables[name] = table
             else:
@@ -143,13 +148,14 @@ class Tower(nn.Module):
         self.built = True
         if self.custom:
             return
-        if single and isinstance(next(iter(encoded.values())), (Codes, Sequences)) and widths.popitem()[1] == self.dim:
+        shape = replace(self.shape, dim=self.dim * self.heads)
+        if single and isinstance(next(iter(encoded.values())), (Codes, Sequences)) and widths.popitem()[1] == shape.dim:
             self.layers = nn.Identity()
         else:
-            self.layers = Joined(widths, self.shape, generator)
+            self.layers = Joined(widths, shape, generator)
 
     def forward(self, inputs: TowerInputs) -> Tensor:
-        """Vectors ``[rows, width]``."""
+        """Vectors ``[rows, heads · width]``."""
         if self.layers is None or not self.built:
             raise ConfigError("this tower has not been built.", hint="train the model with fit() first")
         columns = self._without_some_ids(inputs)
@@ -158,15 +164,20 @@ class Tower(nn.Module):
             (vectors,) = embedded.values()
         else:
             vectors = self.layers(embedded)
-        if vectors.shape != (len(inputs), self.dim):
+        if vectors.shape != (len(inputs), self.dim * self.heads):
             raise ConfigError(
-                f"the tower's module returned shape {list(vectors.shape)}; [{len(inputs)}, {self.dim}] was expected."
+                f"the tower's module returned shape {list(vectors.shape)}; "
+                f"[{len(inputs)}, {self.dim * self.heads}] was expected."
             )
+        if self.heads > 1:
+            vectors = vectors.reshape(len(inputs) * self.heads, self.dim)
         if self.normalize:
             vectors = nn.functional.normalize(vectors, dim=1)
         if self.bias:
             return torch.cat([vectors, self._embed("bias", columns[self.biased])], dim=1)
-        return torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=1) if self.meets_bias else vectors
+        if self.meets_bias:
+            vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=1)
+        return vectors.view(len(inputs), -1) if self.heads > 1 else vectors
 
     def _without_some_ids(self, inputs: TowerInputs) -> Mapping[str, TensorColumn]:
         """The inputs, in training with some ids replaced by the unknown one."""
@@ -201,6 +212,12 @@ class Tower(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{', '.join(map(repr, self.features.values()))}, dim={self.dim}"
+
+
+def _checked_heads(heads: int) -> int:
+    if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
+        raise ConfigError(f"a tower got heads={heads!r}; a whole number of at least 1 was expected.")
+    return heads
 
 
 def feature_name(feature: Feature) -> str:

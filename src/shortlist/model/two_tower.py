@@ -89,6 +89,11 @@ class TwoTower(nn.Module):
                 "the query tower got bias=True; what is added to all of a query's scores changes no order.",
                 hint="give bias=True to the candidate tower",
             )
+        if candidate.heads != 1:
+            raise ConfigError(
+                f"the candidate tower got heads={candidate.heads}; a candidate has one vector.",
+                hint="give heads= to the query tower",
+            )
         query.meets_bias = candidate.bias
         check_towers(query, candidate)
         self.query = query
@@ -99,6 +104,10 @@ class TwoTower(nn.Module):
     def dim(self) -> int:
         """Length of the vectors, a bias included."""
         return self.query.width
+
+    def split_heads(self, query: Tensor) -> Tensor:
+        """Query vectors ``[rows, heads · dim]`` as ``[rows, heads, dim]`` where there are several; else as they are."""
+        return query if self.query.heads == 1 else query.view(len(query), self.query.heads, -1)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -163,7 +172,7 @@ class TwoTower(nn.Module):
         return joined_histories(self.query, table, known, self.catalogue.query)
 
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
-        """Vectors ``[rows, dim]`` of query rows that have the query tower's columns."""
+        """Vectors ``[rows, heads · dim]`` of query rows that have the query tower's columns."""
         return self._vectors(self.query, self.query.encode(table, "the queries' data"))
 
     def candidate_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import BruteForce, Hits, Index, Lists
+from shortlist.index import BruteForce, Hits, Index, Lists, search_heads
 from shortlist.recommender.state import State
 
 __all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered", "overlap"]
@@ -36,7 +36,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request in rows. vectors: ``[queries, dim]``; by_model: whether each query is the model's to answer."""
+    """A request in rows. vectors: ``[queries, heads · dim]``; by_model: whether each query is the model's to answer."""
 
     vectors: NDArray[np.float32]
     k: int
@@ -53,7 +53,7 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
     """
     if not len(asked.vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    hits = index.search(asked.vectors, asked.k, exclude=asked.exclude, allow=asked.allow, deny=asked.deny)
+    hits = search_heads(index, asked.vectors, asked.k, exclude=asked.exclude, allow=asked.allow, deny=asked.deny)
     if all(asked.by_model) and ("popularity" not in fallback or _full(hits, asked, state)):
         return Answers(hits.offsets, hits.ids, hits.scores)
     rows: list[NDArray[np.int64]] = []
@@ -75,8 +75,8 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
 
 def overlap(index: Index, candidates: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> float:
     """Share of the exact top k of ``queries`` among ``candidates`` that ``index`` finds, over all of them together."""
-    exact = _keys(BruteForce().build(candidates).search(queries, k))
-    return len(np.intersect1d(exact, _keys(index.search(queries, k)), assume_unique=True)) / len(exact)
+    exact = _keys(search_heads(BruteForce().build(candidates), queries, k))
+    return len(np.intersect1d(exact, _keys(search_heads(index, queries, k)), assume_unique=True)) / len(exact)
 
 
 def _keys(hits: Hits) -> NDArray[np.int64]:

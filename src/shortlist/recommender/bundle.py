@@ -206,6 +206,7 @@ def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float
     vectors = _read_tensors(manifest, root, VECTORS)
     seen = _read_tensors(manifest, root, SEEN)
     stored = json.loads((root / CONFIG).read_bytes())
+    width = manifest.dim * int(stored["config"]["query"].get("heads", 1))
     state = State(
         query=manifest.queries.id,
         candidate=manifest.candidates.id,
@@ -215,8 +216,8 @@ def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float
         known=known,
         reads=tuple(manifest.reads),
         vectors=_matrix(vectors, "candidates", (candidates.height, manifest.dim)),
-        query_vectors=_matrix(vectors, "queries", (queries.height, manifest.dim)) if "queries" in vectors else None,
-        unknown_vector=_matrix(vectors, "unknown", (manifest.dim,)) if "queries" in vectors else None,
+        query_vectors=_matrix(vectors, "queries", (queries.height, width)) if "queries" in vectors else None,
+        unknown_vector=_matrix(vectors, "unknown", (width,)) if "queries" in vectors else None,
         seen=Lists(seen["offsets"], seen["values"]),
         model=ModelFiles(
             stored["config"],
@@ -230,7 +231,7 @@ def _read_state(manifest: Manifest, root: Path) -> tuple[State, NDArray[np.float
         raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
     if fingerprint(state) != manifest.fingerprint:
         raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
-    return state, _matrix(vectors, "golden", (len(manifest.golden), manifest.dim))
+    return state, _matrix(vectors, "golden", (len(manifest.golden), width))
 
 
 def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.index import Hits, Lists
+from shortlist.index import Hits, Lists, search_heads
 from shortlist.index.checks import check_k
 from shortlist.recommender.eligible import allowed
 
@@ -111,9 +111,8 @@ def _lists(
     state = recommender._state
     assert state.query_vectors is not None
     exclude = _seen_of(state.seen, rows) if exclude_seen and len(state.seen.values) else None
-    hits: Hits = recommender.index.search(
-        np.ascontiguousarray(state.query_vectors[rows]), k, exclude=exclude, allow=allow
-    )
+    vectors = np.ascontiguousarray(state.query_vectors[rows])
+    hits: Hits = search_heads(recommender.index, vectors, k, exclude=exclude, allow=allow)
     lengths = np.diff(hits.offsets)
     ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
     return pl.DataFrame(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.index import score_heads
 from shortlist.recommender.answers import SOURCES, Answers
 from shortlist.recommender.manifest import Golden
 from shortlist.recommender.requests import Request, feature_table
@@ -89,7 +90,11 @@ def still_true(saved: Golden, vector: NDArray[np.float32], state: State) -> bool
     for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
         if not 0 <= row < len(state.vectors):
             return False
-        now = float(state.counts[row]) if source != "model" else float(state.vectors[row].astype(np.float64) @ vector)
+        now = (
+            float(state.counts[row])
+            if source != "model"
+            else float(score_heads(vector[None], state.vectors[row][None])[0, 0])
+        )
         if not _close([score], [now]):
             return False
     return True

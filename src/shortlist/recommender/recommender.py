@@ -97,7 +97,9 @@ class Recommender:
         reason = "asked for"
         if index is None:
             index, reason = choose_index(*state.vectors.shape)
-        asked = None if state.query_vectors is None else np.ascontiguousarray(state.query_vectors[state.known])
+        asked = None
+        if state.query_vectors is not None:
+            asked = np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
         built = index.build(state.vectors, queries=asked)
         tuning = getattr(built, "tuning", None)
         reason = reason if tuning is None else tuning.reason

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import BruteForce, Index, Lists
+from shortlist.index import BruteForce, Index, Lists, search_heads
 from shortlist.index.tuning import Tuning
 from shortlist.index.tuning import tune as tune_index
 from shortlist.recommender.recommender import Recommender
@@ -114,13 +114,13 @@ def tune(
 
 
 def known_queries(state: State) -> NDArray[np.float32]:
-    """Vectors of the queries that training had. ConfigError where only a request brings what they are made of."""
+    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has; there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.index.tuning.tune(vectors, queries)",
         )
-    return np.ascontiguousarray(state.query_vectors[state.known])
+    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
 
 
 def _accuracy(state: State, tuning: Tuning, test: Dataset) -> Accuracy:
@@ -161,7 +161,7 @@ def _hit_shares(state: State, index: Index, keys: NDArray[np.int64], ks: Sequenc
     seen = Lists.of([state.seen.row(row) for row in rows.tolist()])
     shares = {}
     for k in ks:
-        hits = index.search(np.ascontiguousarray(state.query_vectors[rows]), k, exclude=seen)
+        hits = search_heads(index, np.ascontiguousarray(state.query_vectors[rows]), k, exclude=seen)
         found = np.repeat(rows, np.diff(hits.offsets)) * size + hits.ids
         shares[k] = float(np.isin(keys, found).mean())
     return shares

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from shortlist.errors import DataError, ShortlistError
+from shortlist.index import score_heads
 from shortlist.recommender import Recommendation
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
@@ -87,7 +88,7 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     state = loaded.recommender._state
     rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)
     there = rows >= 0
-    scores = vectors.astype(np.float64) @ state.vectors[rows[there]].astype(np.float64).T  # [queries, there]
+    scores = score_heads(vectors, state.vectors[rows[there]])  # [queries, there]
     places = np.cumsum(there) - 1
     results = [
         ScoreResult(

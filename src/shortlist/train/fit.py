@@ -95,7 +95,9 @@ def fit(
             for chosen in interactions.batches(seed, number, batch_size):
                 batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, step)
                 with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                    query = model.query(query_inputs.take(batch.query_rows))  # [distinct queries, dim]
+                    query = model.split_heads(
+                        model.query(query_inputs.take(batch.query_rows))
+                    )  # [distinct queries, dim]
                     candidate = model.candidate(
                         candidate_inputs.take(batch.candidate_rows)
                     )  # [distinct candidates, dim]

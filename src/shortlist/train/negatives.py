@@ -13,7 +13,7 @@ from torch import Tensor
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.features import Vocabulary
-from shortlist.index import BruteForce, Lists
+from shortlist.index import BruteForce, Lists, search_heads
 from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
@@ -139,7 +139,7 @@ class Negatives:
         query, candidate = (vectors.float().cpu().numpy() for vectors in (query_vectors, candidate_vectors))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(query)))])
         index = BruteForce().build(candidate)
-        hits = index.search(query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
+        hits = search_heads(index, query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
         self.mined = Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids)).to(self.device)
 
     def _count(self, rows: Tensor, drawn: Tensor | None, columns: int) -> Tensor:
