@@ -107,7 +107,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
         ks=_cuts(options["ks"]),
         metrics=METRICS if options["metrics"] == "all" else _names(options["metrics"]),
         baselines=baselines,
-        index=None if isinstance(recommender.index, sl.BruteForce) else recommender.index,
+        index=None if isinstance(recommender.index, sl.BruteForce) or options["released"] else recommender.index,
         segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
         intervals=True,
         ties=options["ties"],

@@ -63,7 +63,8 @@ def evaluate(
     intervals: 95% intervals by the bootstrap over queries.
     weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
         good a choice was, for ndcg. released: a column of the candidates' table with the time since when each exists, in
-        the unit of the test's timestamps; a candidate competes only for pairs that came later.
+        the unit of the test's timestamps; a candidate competes only for pairs that came later. Only metrics of ranks can
+        be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
 
     Raises ConfigError for options that cannot work, or a model that was not trained; DataError where the test data's
     columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
@@ -77,6 +78,8 @@ def evaluate(
             f"the baselines {', '.join(sorted(set(chosen) - {'popularity'}))} learn from the training data.",
             hint="evaluate(…, seen=train)",
         )
+    if released is not None:
+        _check_released(names, index)
     validator = Validator(model, test, ks, seen)
     columns: dict[str, Hidden | None] = {"seen_in": None}
     if validator.hidden is not None:
@@ -229,6 +232,16 @@ def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: st
         if not (np.isfinite(grades) & (grades >= 0)).all():
             raise DataError(f"the grades in {grade!r} must be finite numbers of at least 0, none of them null.")
     return _PairColumns(test.weights.astype(np.float64) if weighted and test.weights is not None else None, grades)
+
+
+def _check_released(metrics: Sequence[str], index: Index | None) -> None:
+    others = [name for name in metrics if name in WHOLE or name in LIST_METRICS]
+    others += [] if index is None else ["an index"]
+    if others:
+        raise ConfigError(
+            f"{', '.join(others)} cannot be measured with released=: they know one catalogue for all pairs.",
+            hint="measure them in another call, without released=",
+        )
 
 
 def _release(validator: Validator, test: Dataset, released: str | None) -> Released | None:
