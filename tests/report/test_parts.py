@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
+from shortlist.report import render
 from shortlist.report.bias import by_popularity
 from shortlist.report.catalogue import OTHER, Labels, described
 from shortlist.report.html import as_json, interval, share, table
@@ -169,3 +170,18 @@ def test_examples_stay_few(
     train, test = split
     found = measure(recommender.model, test, seen=train, baselines=["popularity"])["held_out"]
     assert [len(found[side]) for side in ("queries", "candidates")] == [3, 3]
+
+
+def test_a_large_test_is_sampled_by_whole_queries(
+    split: tuple[sl.Dataset, sl.Dataset], recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shortlist.report.measured.FEWEST_QUERIES", 4)
+    monkeypatch.setattr("shortlist.report.measured.SCORES", 100)  # 20 candidates: five queries
+    train, _ = split
+    found = measure(recommender.model, train, seen=train, baselines=["popularity"])
+    assert found["sampled_from"] == 40
+    assert found["evaluation"]["queries"] == 5
+    assert found["evaluation"]["pairs"] == 5 * 6  # each with all six choices of the training part
+    assert [len(chosen) for chosen in found["held_out"]["candidates"]] == [6] * 5
+    monkeypatch.setitem(recommender.metadata, "measured", found)
+    assert "30 held-out choices of 5 queries, evenly spread over the 40 of the test," in render(recommender)

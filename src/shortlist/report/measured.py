@@ -20,7 +20,8 @@ __all__ = ["AT_K", "KS", "headline_k", "measure"]
 KS = (1, 5, 10, 20, 50, 100)
 AT_K = ("top", "recall", "ndcg")
 OF_LISTS = ("coverage", "gini", "popularity", "novelty", "diversity")
-SMALL_TEST = 300_000
+SCORES = 1_000_000_000
+FEWEST_QUERIES = 1_000
 FEW_VALUES = 40
 SEGMENT_COLUMNS = 5
 EXAMPLE_QUERIES = 200
@@ -38,15 +39,18 @@ def measure(
 ) -> dict[str, Any]:
     """Everything a report says of ``model`` on ``test``, as JSON values.
 
-    evaluation: figures and intervals of model and baselines, as ``Evaluation.to_dict`` has them. k: the cut-off to judge
-    by. segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out. comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found.
-    held_out: the choices of up to 200 test queries, evenly spread, for examples: query ids, and a list of candidate ids
-    for each.
+    evaluation: figures and intervals of model and baselines, as ``Evaluation.to_dict`` has them. k: the cut-off to
+    judge by. segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out.
+    comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found. held_out: the choices
+    of up to 200 test queries, for examples: query ids, and a list of candidate ids for each. sampled_from: how many
+    queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is at
+    most a billion, and a thousand at least.
 
-    baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over the
-    model's candidates; an approximate one is measured beside the exact model. Above 300,000 test pairs there
-    are no segments. Raises as ``evaluate`` does.
+    baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
+    the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
     """
+    findings = diagnose(model, test, training=training)
+    test, sampled_from = _sampled(test)
     k = headline_k(len(test.candidates))
     chosen = affordable_baselines(seen, len(model.catalogue.candidates)) if baselines is None else baselines
     evaluation = evaluate(
@@ -62,11 +66,23 @@ def measure(
     return {
         "k": k,
         "evaluation": evaluation.to_dict(),
-        "segments": _segments(model, test, seen, k, _best(evaluation, k)) if len(test) <= SMALL_TEST else [],
+        "segments": _segments(model, test, seen, k, _best(evaluation, k)),
         "comparisons": _comparisons(evaluation, k),
-        "findings": [finding.to_dict() for finding in diagnose(model, test, training=training)],
+        "findings": [finding.to_dict() for finding in findings],
         "held_out": _held_out(test),
+        "sampled_from": sampled_from,
     }
+
+
+def _sampled(test: Dataset) -> tuple[Dataset, int | None]:
+    """The test of as many queries as ``measure`` asks, and how many there were, or None where that is all."""
+    asked = np.unique(test.query_rows)
+    limit = max(FEWEST_QUERIES, SCORES // len(test.candidates))
+    if len(asked) <= limit:
+        return test, None
+    chosen = asked[np.linspace(0, len(asked) - 1, limit).astype(np.int64)]
+    inside = pl.Series(np.isin(test.query_rows, chosen))
+    return test.with_interactions(test.interactions.filter(inside)), len(asked)
 
 
 def headline_k(candidates: int) -> int:

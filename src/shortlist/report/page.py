@@ -124,8 +124,10 @@ def _at_k(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section:
         for (metric, seen, scorer), line in by_line.items()
     ]
     evaluation = measured["evaluation"]
+    of = measured.get("sampled_from")
+    sample = "" if of is None else f", evenly spread over the {of:,} of the test,"
     text = (
-        f"<p>{evaluation['pairs']:,} held-out choices of {evaluation['queries']:,} queries against all "
+        f"<p>{evaluation['pairs']:,} held-out choices of {evaluation['queries']:,} queries{sample} against all "
         f"{evaluation['candidates']:,} candidates. Bands are 95% intervals by the bootstrap over queries.</p>"
         "<p class=hint>Top-k accuracy: the share of held-out choices among the first k. Recall: the same share of each "
         "query's own choices, then the mean over queries. NDCG: also rewards a place nearer the top.</p>"

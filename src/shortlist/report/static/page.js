@@ -30,7 +30,7 @@
   async function draw(place) {
     const name = place.dataset.chart;
     const settings = config();
-    settings.legend.columns = Math.max(1, Math.floor(place.clientWidth / 190));
+    settings.legend.columns = Math.max(1, Math.floor(place.clientWidth / (name === "map" ? 130 : 190)));
     try {
       views.get(name)?.finalize();
       const options = { actions: false, renderer: name === "map" ? "canvas" : "svg", ast: true, config: settings, tooltip: { theme: dark.matches ? "dark" : "light" } };
