@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -200,6 +202,8 @@ class _Demo:
         click.echo(f"  shortlist recommend {self.out} {USER} --k 10")
         click.echo(f"  shortlist evaluate {self.out} your_test_ratings.csv")
         click.echo("  shortlist train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")
+        command = "shortlist" if shutil.which("shortlist") else os.path.relpath(sys.argv[0])
+        click.echo(f"\nTo look at the model in a browser (http://127.0.0.1:8080/):\n\n  {command} serve {self.out}")
 
 
 def _headline(number: int, title: str) -> None:

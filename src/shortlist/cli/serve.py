@@ -24,6 +24,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="A JSON line for each request.")
 @click.option("--max-k", default=1000, show_default=True, type=click.IntRange(1), help="Longest list in one reply.")
 @click.option("--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Bytes of a body.")
+@click.option("--max-under-way", default=4096, show_default=True, type=click.IntRange(1), help="Requests at once.")
 @click.option(
     "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."
 )
@@ -38,6 +39,7 @@ def command(
     log_requests: bool,
     max_k: int,
     max_body: int,
+    max_under_way: int,
     receive_seconds: float,
     state: Path | None,
     seen_days: float | None,
@@ -60,7 +62,7 @@ def command(
     from shortlist.serve.settings import Limits
     from shortlist.serve.swap import Swapper, signature
 
-    limits = Limits(k=max_k, body=max_body, receive_seconds=receive_seconds)
+    limits = Limits(k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds)
     settings = Settings(
         keys=_keys(KEYS),
         write_keys=_keys(WRITE_KEYS),

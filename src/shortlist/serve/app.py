@@ -19,6 +19,7 @@ from shortlist.serve.service import Service
 __all__ = ["App"]
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much is under way
 NO_BODY = frozenset({"GET", "HEAD"})
 
 
@@ -30,6 +31,7 @@ class App:
         self.draining = False
         self._routes = routes_of(service)
         self._under_way = 0
+        service.metrics.under_way.set_function(lambda: self._under_way)
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -52,12 +54,14 @@ class App:
                 return
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
+            await self._refuse(send)
+            return
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
         request_id = f"{self._born}-{next(self._numbers)}"
         bundle, label, close = service.loaded.bundle, "none", False
         self._under_way += 1
-        metrics.under_way.set(self._under_way)
         try:
             headers = dict(scope["headers"])
             method, path = scope["method"], scope["path"]
@@ -79,6 +83,13 @@ class App:
         metrics.replied(label, reply.status)
         service.log.request(request_id, label, reply.status, seconds, bundle)
 
+    async def _refuse(self, send: Send) -> None:
+        """503 at once, at the least cost: without reading the body, and counted but not logged one by one."""
+        request_id = f"{self._born}-{next(self._numbers)}"
+        self.service.metrics.replied("none", 503)
+        busy = Problem(503, "the server has more to do than it can.", retry_after=1)
+        await _send(send, _problem(busy, request_id), request_id, self.draining)
+
     def _route(self, method: str, path: str) -> Route:
         methods = self._routes.get(path)
         if methods is None:
@@ -89,12 +100,10 @@ class App:
         return route
 
     def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
-        """Raises Problem for a request without the key that its route needs, and for one too many."""
+        """Raises Problem for a request without the key that its route needs."""
         settings = self.service.settings
         if route.access == "open":
             return
-        if self._under_way > settings.limits.under_way:
-            raise Problem(503, "the server has more to do than it can.", retry_after=1)
         if route.access == "write" and not settings.writable:
             raise Problem(403, "this server is read-only.", hint="start it with write keys and --state")
         keys = settings.write_keys if route.access == "write" else (*settings.keys, *settings.write_keys)

@@ -24,7 +24,7 @@ class Limits:
     queries: int = 256
     k: int = 1000
     ids: int = 10_000
-    under_way: int = 1024
+    under_way: int = 4096
     receive_seconds: float = 10.0
     wait_seconds: float = 1.0
     batch: int = 256
