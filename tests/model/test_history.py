@@ -241,6 +241,17 @@ def test_a_model_comes_back_from_its_state_with_its_lent_table() -> None:
         assert len(names) == (0 if share else 1)
 
 
+def test_a_history_that_served_another_model_reads_the_table_of_the_new_one() -> None:
+    data, history = data_of(LOG), sl.History()
+    sl.fit(sl.TwoTower(sl.Tower(history, dim=4), sl.Tower(sl.StringLookup("film", ["e", "d"]), dim=4)), data, epochs=1)
+    again = model_of(history)
+    sl.fit(again, data, epochs=1)
+    assert (
+        again.query_vectors(pl.DataFrame({"history": [["a"]]})).tolist()
+        == again.candidate_vectors(pl.DataFrame({"film": ["a"]})).tolist()
+    )
+
+
 def test_what_cannot_be_says_so() -> None:
     data = data_of(LOG)
     with pytest.raises(sl.ConfigError, match="belongs to the query tower"):

@@ -130,3 +130,14 @@ def test_a_missing_column_names_the_nearest() -> None:
     model = sl.TwoTower(sl.Tower(sl.IntegerLookup("usr"), dim=4), sl.Tower(sl.StringLookup("film"), dim=4))
     with pytest.raises(sl.DataError, match="did you mean 'user'"):
         sl.fit(model, data())
+
+
+def test_one_feature_of_another_width_passes_a_layer() -> None:
+    data = sl.Dataset({"user": ["a", "b"], "film": ["x", "y"]}, "user", "film")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("user", dim=3), dim=5), sl.Tower(sl.StringLookup("film"), dim=5))
+    sl.fit(model, data, epochs=1)
+    rows = model.query.tables["user:StringLookup"].weight[1:]
+    (linear,) = (part for part in model.query.layers.modules() if isinstance(part, torch.nn.Linear))
+    expected = rows @ linear.weight.T + linear.bias
+    found = model.query_vectors(pl.DataFrame({"user": model.query.features["user:StringLookup"].vocabulary.ids}))
+    assert np.allclose(found, expected.detach().numpy(), atol=1e-6)

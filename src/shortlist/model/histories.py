@@ -30,12 +30,11 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
     time = _time_ranks(train)
     for name, history in query.histories.items():
         history.context = history.settled_context(time is not None)
-        if not history.fitted:
-            if history.share:
-                _, lookup = id_feature(candidate, train.candidate)
-                history.vocabulary = lookup.vocabulary
-            else:
-                history.vocabulary = Vocabulary.of(ids.gather(np.unique(train.candidate_rows)))
+        if history.share:
+            _, lookup = id_feature(candidate, train.candidate)
+            history.vocabulary = lookup.vocabulary  # codes are rows of the table that is lent
+        elif not history.fitted:
+            history.vocabulary = Vocabulary.of(ids.gather(np.unique(train.candidate_rows)))
         if history.vocabulary is None:
             raise ConfigError(f"{history!r} has no vocabulary.")
         codes = history.vocabulary.encode(ids)[train.candidate_rows]

@@ -149,7 +149,8 @@ class Tower(nn.Module):
         if self.custom:
             return
         shape = replace(self.shape, dim=self.dim * self.heads)
-        if single and isinstance(next(iter(encoded.values())), (Codes, Sequences)) and widths.popitem()[1] == shape.dim:
+        is_row = isinstance(next(iter(encoded.values())), (Codes, Sequences))
+        if single and is_row and widths[next(iter(widths))] == shape.dim:
             self.layers = nn.Identity()
         else:
             self.layers = Joined(widths, shape, generator)
