@@ -33,7 +33,7 @@ SEED = 42
 
 
 @click.command("demo")
-@click.option("--recipe", default="factorization", show_default=True, help="factorization, tutorial, or a .toml file.")
+@click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write every figure to this file.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="A copy of MovieLens-100k that you have already.")
 @click.option(

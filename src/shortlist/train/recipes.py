@@ -116,7 +116,12 @@ class Recipe(_Section, frozen=True):
     fit: FitSection = FitSection()
 
     def build_model(self, data: Dataset) -> TwoTower:
-        """An unbuilt model for the ids and columns of ``data``."""
+        """An unbuilt model for the ids and columns of ``data``.
+
+        Raises ConfigError where a feature reads a column that ``data`` does not have.
+        """
+        _check_columns("query", self.query, [*data.queries.columns, *data.interactions.columns])
+        _check_columns("candidate", self.candidate, data.candidates.columns)
         history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
         return TwoTower(
             self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
@@ -242,6 +247,20 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         where = f" in [{section}]" if section else ""
         hint = did_you_mean(field, struct.__struct_fields__)
         raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
+
+
+def _check_columns(side: str, section: TowerSection, there: Sequence[str]) -> None:
+    """ConfigError for a declared column that is not ``there``."""
+    for declared in section.features:
+        column = declared.get("column")
+        if column is not None and column not in there:
+            some = ", ".join(map(repr, dict.fromkeys(there)))
+            plural = "queries" if side == "query" else "candidates"
+            raise ConfigError(
+                f"the recipe's [{side}] reads column {column!r}, which the {plural}' table does not have; it has {some}.",
+                hint=f"give the table that has it ({plural}=, --{plural}), or name your own columns: copy the recipe and "
+                f"change it, or set {side}.features",
+            )
 
 
 def _feature(declared: dict[str, Any]) -> Feature:
