@@ -55,6 +55,21 @@ def test_each_query_has_its_own_exclusions(client: Any) -> None:
     assert ids(body["results"]) == [["d"], ["c", "d"], ["c"]]
 
 
+def test_a_history_changes_the_list_and_is_left_out_of_it(client: Any) -> None:
+    """A visitor's vector is folded in from what they picked: as ``Recommender.recommend(chosen=…)`` has it."""
+    expected = client.app.service.loaded.recommender.recommend([None], chosen=[["c"]])[0]
+    (found,) = client.post("/v1/recommend", {"queries": [{"history": ["c"]}]}).json()["results"]
+    assert [item["id"] for item in found["items"]] == expected.ids
+    assert "c" not in expected.ids
+    assert found["known"] is False
+    kept = client.post("/v1/recommend", {"queries": [{"history": ["c"]}], "exclude_seen": False}).json()["results"]
+    assert "c" in ids(kept)[0]
+    several = [{"history": ["c"]}, {"id": "ann"}, {"history": []}]
+    assert ids(client.post("/v1/recommend", {"queries": several}).json()["results"])[1] == ["c", "d"]
+    vectors = client.post("/v1/embed", {"queries": [{"history": ["c"]}, {}]}).json()["vectors"]
+    assert vectors[0] != vectors[1] == [-1.0, 0.0]
+
+
 def test_columns_come_with_the_items(client: Any) -> None:
     body = client.post("/v1/recommend", {"queries": [{"id": "ann"}], "columns": ["full_name", "stock"]}).json()
     assert [item["columns"] for item in body["results"][0]["items"]] == [
@@ -152,7 +167,7 @@ def test_tensorflow_servings_form(client: Any) -> None:
         ("/v1/recommend", {"queries": [{"id": "ann"}], "deny": ["a"] * 10_001}, 422, "$.deny"),
         ("/v1/recommend", {"queries": [{"id": "ann", "exclude": ["a", 1]}]}, 422, "$.queries[0].exclude[1]"),
         ("/v1/recommend", {"queries": [{"id": "ann", "features": {"canary": 1}}]}, 422, "$.queries[0].features"),
-        ("/v1/recommend", {"queries": [{"id": "ann", "history": ["a"]}]}, 422, "$.queries[0].history"),
+        ("/v1/recommend", {"queries": [{"id": "ann", "history": [7]}]}, 422, "$.queries[0].history[0]"),
         ("/v1/recommend", {"queries": [{"id": "ann"}], "columns": ["canary"]}, 422, "$.columns[0]"),
         ("/v1/recommend", {"queries": [{"id": "ann"}], "where": "canary = 1"}, 422, "$.where"),
         ("/v1/recommend", {"queries": [{"id": "ann"}], "where": "stock ="}, 422, "$.where"),

@@ -171,7 +171,7 @@ def test_twenty_canaries_come_back_nowhere(clients: Callable[..., Any]) -> None:
         {"queries": [{"id": ["canary3"]}]},
         {"queries": [{"id": "ann", "features": {"canary4": 1}}]},
         {"queries": [{"id": "ann", "features": {"canary5": {"x": 1}}}]},
-        {"queries": [{"id": "ann", "history": ["canary6"]}]},
+        {"queries": [{"id": "ann", "history": [["canary6"]]}]},
         {"queries": [{"id": "ann", "exclude": [["canary7"]]}]},
         {"queries": [query], "k": "canary8"},
         {"queries": [query], "columns": ["canary9"]},

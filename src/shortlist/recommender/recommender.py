@@ -199,12 +199,15 @@ class Recommender:
             return tower.vectors(table)
         return self.model.query_vectors(table) if side == "query" else self.model.candidate_vectors(table)
 
-    def query_vectors(self, queries: Queries) -> tuple[NDArray[np.float32], list[bool]]:
+    def query_vectors(
+        self, queries: Queries, chosen: Sequence[Sequence[Id]] | None = None
+    ) -> tuple[NDArray[np.float32], list[bool]]:
         """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query."""
         request = read_request(queries, self._state)
         rows = np.array(self._state.query_ids.rows(request.ids), np.int64)
         known = (rows >= 0) & self._state.known[rows]
-        return self._vectors(request, rows, known), known.tolist()
+        own = candidate_lists(chosen, len(rows), self._state.candidate_ids, "chosen")
+        return self._vectors(request, rows, known, own), known.tolist()
 
     def recommend(
         self,

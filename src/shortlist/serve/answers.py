@@ -148,7 +148,8 @@ async def _query_vectors(service: Service, loaded: Loaded, asks: Sequence[Ask]) 
     """Vectors ``[queries, dim]`` and whether training had each query."""
     records = [{loaded.recommender._state.query: ask.id, **ask.features} for ask in asks]
     try:
-        return await service.run(loaded.recommender.query_vectors, records)  # type: ignore[no-any-return]
+        chosen = [ask.chosen for ask in asks] if any(ask.chosen for ask in asks) else None
+        return await service.run(loaded.recommender.query_vectors, records, chosen)  # type: ignore[no-any-return]
     except DataError as error:
         raise misfit(loaded, error, asks, None) from None
     except ShortlistError as error:

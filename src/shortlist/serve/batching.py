@@ -70,7 +70,7 @@ class Batcher:
         while self._waiting and not self._busy:
             batch = self._next()
             count = sum(len(one.asks) for one in batch)
-            if count * self._pace <= INLINE:
+            if count * self._pace <= INLINE and not batch[0].group.chosen:  # the first fold-in takes longer
                 self._done(batch, count, *self._timed(batch))
             else:
                 self._busy = True

@@ -73,6 +73,11 @@ class Loaded:
                 return str(stored["state"]["column"])
         return None
 
+    @property
+    def histories(self) -> bool:
+        """Whether a query may bring a history: the model reads it, or its vector is folded in from it."""
+        return self.history_column is not None or self.recommender._state.query_vectors is not None
+
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns of the candidates' table, the id's first."""
@@ -169,7 +174,7 @@ class Loaded:
             "features": sorted(self.readable),
             "title_column": self.title_column,
             "colour_column": self.colour_columns[0] if self.colour_columns else None,
-            "histories": self.history_column is not None,
+            "histories": self.histories,
             "cold_start": recommender.cold_start,
             "example_query": self.example_query,
             "recipe": metadata.get("recipe"),

@@ -18,11 +18,13 @@ __all__ = ["Ask", "Group", "check_columns", "check_id", "check_ids", "check_requ
 
 
 class Ask(NamedTuple):
-    """One query: its id, features that stand in place of stored ones, and candidates left out."""
+    """One query: its id, features that stand in place of stored ones, candidates left out, and candidates chosen beside
+    what training knows of it."""
 
     id: Any
     features: dict[str, Any]
     exclude: Sequence[Any]
+    chosen: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +37,13 @@ class Group:
     exact: bool
     features: tuple[str, ...]
     filters: tuple[Any, Any, Any] | None = None
+    chosen: bool = False
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None where one stands alone."""
         if self.filters is not None:
             return None
-        return (id(self.loaded), self.k, self.exclude_seen, self.exact, self.features)
+        return (id(self.loaded), self.k, self.exclude_seen, self.exact, self.features, self.chosen)
 
 
 def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> None:
@@ -96,17 +99,20 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
     features, exclude = dict(query.features), list(query.exclude)
     recent = events.of(query.id)
-    if query.history is not None or (recent and loaded.history_column is not None):
-        if loaded.history_column is None:
-            raise Problem(
-                422, "this model does not read histories.", f"{field}.history", hint="train one with sl.History()"
-            )
+    if query.history is not None and not loaded.histories:
+        raise Problem(
+            422, "this model does not read histories.", f"{field}.history", hint="train one with sl.History()"
+        )
+    chosen: list[Any] = []
+    if loaded.history_column is not None and (query.history is not None or recent):
         past = query.history if query.history is not None else stored_history(loaded, query.id)
         features[loaded.history_column] = [*past, *recent]
-        exclude += query.history or () if exclude_seen else ()
+    elif loaded.histories:
+        fresh = events.excluded(query.id) if exclude_seen else recent  # what is folded in is left out of the list too
+        chosen = [*(query.history or ()), *fresh]
     if exclude_seen:
-        exclude += events.excluded(query.id)
-    return Ask(query.id, features, exclude)
+        exclude += [*(query.history or ()), *events.excluded(query.id)]
+    return Ask(query.id, features, exclude, chosen)
 
 
 def stored_history(loaded: Loaded, query: Any) -> list[Any]:

@@ -63,12 +63,12 @@ class Service:
         ]
         shared = (request.allow, request.deny, request.where) != (None, None, None)
         filters = (request.allow, request.deny, request.where) if shared else None
-        parts: dict[tuple[str, ...], list[int]] = {}
+        parts: dict[tuple[tuple[str, ...], bool], list[int]] = {}
         for number, ask in enumerate(asks):
-            parts.setdefault(tuple(ask.features), []).append(number)
+            parts.setdefault((tuple(ask.features), bool(ask.chosen)), []).append(number)
         lists: list[Recommendation | None] = [None] * len(asks)
-        for features, numbers in parts.items():
-            group = Group(loaded, request.k, request.exclude_seen, request.exact, features, filters)
+        for (features, chosen), numbers in parts.items():
+            group = Group(loaded, request.k, request.exclude_seen, request.exact, features, filters, chosen)
             found = await self.batcher.ask(group, [asks[number] for number in numbers])
             for number, one in zip(numbers, found, strict=True):
                 lists[number] = one
@@ -85,9 +85,17 @@ class Service:
             queries = {name: queries} | {one: [ask.features[one] for ask in asks] for one in group.features}
         allow, deny, where = group.filters or (None, None, None)
         exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
+        chosen = [ask.chosen for ask in asks] if group.chosen else None
         return list(
             recommender.recommend(
-                queries, group.k, exclude_seen=group.exclude_seen, exclude=exclude, allow=allow, deny=deny, where=where
+                queries,
+                group.k,
+                exclude_seen=group.exclude_seen,
+                chosen=chosen,
+                exclude=exclude,
+                allow=allow,
+                deny=deny,
+                where=where,
             )
         )
 
@@ -102,7 +110,8 @@ class Service:
         if request.exact or loaded.recommender.index.exact or random.random() >= self.settings.sample:
             return
         filters = (request.allow, request.deny, request.where)
-        group = Group(loaded, request.k, request.exclude_seen, True, tuple(asks[0].features), filters)
+        chosen = bool(asks[0].chosen)
+        group = Group(loaded, request.k, request.exclude_seen, True, tuple(asks[0].features), filters, chosen)
         asyncio.get_running_loop().run_in_executor(self.pool, self._compare, group, asks[0], lists[0])
 
     def _compare(self, group: Group, ask: Ask, found: Recommendation | None) -> None:
