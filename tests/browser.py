@@ -1,6 +1,7 @@
 """A real browser for pages that must work on their own: Debian's Chromium, driven by Playwright, with no network.
 
-``from tests.browser import browser, watched`` in a test file; without Playwright or a Chromium the test says so and skips.
+``from tests.browser import browser, watched`` in a test file; without Playwright or a Chromium the test skips and
+says so.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ def shelf() -> tuple[sl.Dataset, sl.Dataset]:
     frame = pl.DataFrame(rows)
     tables: dict[str, Any] = {"queries": readers, "candidates": books}
     data = sl.Dataset(frame.select("reader", "book"), "reader", "book", **tables)
-    return tuple(data.with_interactions(data.interactions.filter(part)) for part in (~frame["last"], frame["last"]))  # type: ignore[return-value]
+    train, test = (data.with_interactions(data.interactions.filter(part)) for part in (~frame["last"], frame["last"]))
+    return train, test
 
 
 @pytest.fixture(scope="session")

@@ -157,7 +157,8 @@ def test_the_browser_draws_it(browser: Any, text: str, tmp_path: Path, width: in
 
 def test_the_watch_sees_an_error_and_a_request(browser: Any, tmp_path: Path) -> None:  # noqa: F811
     """The test above can fail."""
-    bad = "<script>console.error('no')</script><img src='https://example.org/x.png'><script>throw Error('thrown')</script>"
+    bad = "<script>console.error('no')</script><img src='https://example.org/x.png'>"
+    bad += "<script>throw Error('thrown')</script>"
     (tmp_path / "bad.html").write_text(bad, encoding="utf-8")
     with watched(browser, (tmp_path / "bad.html").as_uri()) as (_, watch):
         assert "no" in watch.errors

@@ -198,7 +198,8 @@ def _norms_explode(query: Tensor, candidate: Tensor, counts: NDArray[np.int64]) 
     if score <= LARGEST_SCORE and ratios[side] <= LARGEST_RATIO:
         return None
     message = (
-        f"the longest query vector is {largest['query']:,.1f} and the longest candidate vector {largest['candidate']:,.1f}"
+        f"the longest query vector is {largest['query']:,.1f} and the longest candidate vector "
+        f"{largest['candidate']:,.1f}"
         f" ({ratios[side]:,.0f} times the median {side} vector): scores reach {score:,.0f}"
     )
     hint = "lower the learning rate, add weight decay, or set normalize=true with a temperature below 1"
@@ -251,8 +252,8 @@ def _unseen_queries(model: TwoTower, pairs: TestPairs) -> Finding | None:
     only_id = model.query.columns == (model.catalogue.query,)
     shared = "they share one vector, and so one list" if only_id else "only features other than the id tell them apart"
     message = (
-        f"{share:.0%} of the test pairs ({pairs.new_queries:,} of {len(pairs):,}) have a query that training never saw; "
-        f"{shared}"
+        f"{share:.0%} of the test pairs ({pairs.new_queries:,} of {len(pairs):,}) have a query that training never "
+        f"saw; {shared}"
     )
     hint = (
         "split so that queries occur in both parts, or give the query tower features beside the id"
@@ -263,7 +264,7 @@ def _unseen_queries(model: TwoTower, pairs: TestPairs) -> Finding | None:
 
 
 def _asked(model: TwoTower, pairs: TestPairs | None, candidates: int) -> pl.DataFrame | None:
-    """Queries that training knew, evenly spread: of its own table, or of the test where the tower reads their context."""
+    """Queries that training knew, evenly spread: of its own table, or of the test where the tower reads context."""
     catalogue = model.catalogue
     if set(model.query.columns) <= set(catalogue.queries.columns):
         table, known = catalogue.queries, catalogue.known

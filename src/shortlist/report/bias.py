@@ -19,8 +19,8 @@ def by_popularity(
 
     counts: int64 ``[candidates]``, training interactions of each; listed: likewise, in how many lists each is; chosen:
     likewise, held-out choices. Candidates are ordered by ``counts`` (equal ones by row), most popular first, and cut
-    into ten parts as equal as can be, fewer in a catalogue of fewer than ten. A row per part: its candidates, and its share
-    of each.
+    into ten parts as equal as can be, fewer in a catalogue of fewer than ten. A row per part: its candidates, and its
+    share of each.
     """
     order = np.argsort(-counts, kind="stable")
     parts = np.array_split(order, min(PARTS, len(order)))

@@ -112,7 +112,7 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
     recipe = recommender.metadata.get("recipe")
     facts = {
         "Candidates": f"{len(catalogue.candidates):,} ({catalogue.candidate})",
-        "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} of them in training",
+        "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} in training",
         "Training interactions": f"{int(catalogue.counts.sum()):,}",
         "Query tower reads": ", ".join(recommender.model.query.columns),
         "Candidate tower reads": ", ".join(recommender.model.candidate.columns),

@@ -1,4 +1,4 @@
-"""What there is to know of a model's quality on held-out data, measured once, as plain values that a bundle can keep."""
+"""A model's quality on held-out data, measured once, as plain values that a bundle can keep."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def measure(
     judge by. segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out.
     comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found. held_out: the choices
     of up to 200 test queries, for examples: query ids, and a list of candidate ids for each. sampled_from: how many
-    queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is at
-    most a billion, and a thousand at least.
+    queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is
+    at most a billion, and a thousand at least.
 
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
     the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.

@@ -104,7 +104,8 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
         rows = [(row["epoch"], *(share(row.get(name)) for name in metrics)) for row in training]
         heads = ["Epoch", *(name.replace("_", "-") for name in metrics)]
         body += (
-            "<h3>Metrics by epoch</h3><p>Top-k accuracy on the held-out choices after each epoch, seen items left in.</p>"
+            "<h3>Metrics by epoch</h3>"
+            "<p>Top-k accuracy on the held-out choices after each epoch, seen items left in.</p>"
             + _chart("epochs")
             + table("Validation metrics by epoch", heads, rows)
         )
@@ -254,8 +255,8 @@ def _list_figures(measured: Mapping[str, Any]) -> str:
     ]
     heads = ["Scorer", *(title for title, _ in there.values())]
     note = (
-        "<p class=hint>Coverage: the share of the catalogue in some list. Gini: 0 when all candidates are listed alike, "
-        "towards 1 when a few have everything. Novelty: how rare what is listed is. Diversity: how unlike the "
+        "<p class=hint>Coverage: the share of the catalogue in some list. Gini: 0 when all candidates are listed "
+        "alike, towards 1 when a few have everything. Novelty: how rare what is listed is. Diversity: how unlike the "
         "candidates of one list are.</p>"
     )
     return table(f"What the top {k} lists are like", heads, rows, "What the lists are like") + note
@@ -274,7 +275,8 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     )
     colours = f" Colours: the first of each candidate's {escaped(plot.group_column)}." if plot.group_column else ""
     text = (
-        f"<p>{how}, so distances between far points mean little.{cut}{colours} Larger points were chosen more often.</p>"
+        f"<p>{how}, so distances between far points mean little.{cut}{colours} "
+        "Larger points were chosen more often.</p>"
         "<p class=hint>Point at a dot for its title. Pick a group below, or click it in the legend, to see it alone. "
         "Shift and wheel zooms, shift and drag moves, a double click resets.</p>"
     )
@@ -304,7 +306,10 @@ def _examples(facts: Facts) -> _Section | None:
     for title, examples in (("Where it was right", facts.good), ("Where it found nothing", facts.bad)):
         if examples:
             parts.append(f"<h3>{title}</h3><div class=cards>{''.join(map(_card, examples))}</div>")
-    text = "<p>What a query chose in training, what the model recommends it, and what it chose in the held-out part. ✓ marks a hit.</p>"
+    text = (
+        "<p>What a query chose in training, what the model recommends it, and what it chose in the held-out part. "
+        "✓ marks a hit.</p>"
+    )
     return _Section("examples", "Examples", "Examples, good and bad", text + "".join(parts))
 
 
@@ -342,7 +347,10 @@ def _about(facts: Facts) -> _Section:
     rows = "".join(
         f"<tr><th scope=row>{escaped(key)}</th><td>{escaped(value)}</td></tr>" for key, value in facts.about.items()
     )
-    body = f'<div class="scroll" tabindex="0" role="region" aria-label="About this model"><table><tbody>{rows}</tbody></table></div>'
+    body = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="About this model">'
+        f"<table><tbody>{rows}</tbody></table></div>"
+    )
     return _Section("about", "About", "About this model", body)
 
 

@@ -41,8 +41,8 @@ def together(*hooks: Callable[..., None] | None) -> Callable[..., None]:
 class TensorBoard:
     """Writes a run's curves to ``folder`` while it trains; ``tensorboard --logdir`` shows them.
 
-    ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once in
-    ``every`` seconds. Raises MissingExtraError without the package.
+    ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once
+    in ``every`` seconds. Raises MissingExtraError without the package.
 
         with TensorBoard("runs/first") as board:
             sl.fit(model, train, on_epoch=board.on_epoch, on_batch=board.on_batch)

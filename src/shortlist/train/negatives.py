@@ -113,8 +113,8 @@ class Negatives:
         return self._chance
 
     def _alike(self, batch: Batch, log_q: Tensor | None) -> float:
-        """The loss of a pair, log Σ_j m_j / Q_j + log Q of its own, where all scores are 0: ln of the batch's size without
-        corrections. m_j is how often candidate j occurs; 1 for the pair's own with accidental hits removed."""
+        """The loss of a pair, log Σ_j m_j / Q_j + log Q of its own, where all scores are 0: ln of the batch's size
+        without corrections. m_j is how often candidate j occurs; 1 for the pair's own with accidental hits removed."""
         if log_q is None and not self.task.remove_accidental_hits:
             return float(np.log(len(batch.pair_query)))
         own = batch.pair_candidate
