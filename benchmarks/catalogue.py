@@ -62,6 +62,25 @@ BENCHMARKS = {
             "Ours is evaluate(baselines=()), seen items left in, as the peers do.",
         ),
     ),
+    "evaluate_large": Benchmark(
+        what="100,000 test pairs of as many queries against a million candidates, dim 32, top-1/5/10/50/100",
+        dataset=None,
+        data={},
+        parameters={"queries": 100_000, "candidates": 1_000_000, "dim": 32, "product_queries": 20_480},
+        sides={"ours": Side("benchmarks.large", "ours"), "alone": Side("benchmarks.large", "alone")},
+        rows=(
+            Row("evaluate, large", "ms_per_query", "ms/query", 0.5, peers=("alone",)),
+            Row("evaluate, large", "seconds", "s", None),
+            Row("evaluate, large: peak memory", "peak_rss_gb", "GB", 2, "at most"),
+        ),
+        runs=1,
+        quick={"queries": 2_000, "candidates": 10_000, "product_queries": 2_048},
+        caveats=(
+            "Alone is the matrix product in tiles of 1024 x 1024, each written over the last, which is several times "
+            "faster than whole rows; of 20,480 queries, since its time per query does not depend on their number. Ours is the whole call of evaluate(baselines=()).",
+            "Peak memory is that of the whole process, its libraries and the training of one epoch included.",
+        ),
+    ),
     "zipf": Benchmark(
         what="a training step with a million queries and a million Zipf candidates, batch 8192, dim 32",
         dataset="zipf",

@@ -98,7 +98,7 @@ def closest(read: dict[str, dict]) -> str:
         for name in read
         if name != "limits"
         for row in read[name]["rows"]
-        if row["ratio"] is not None and row["peer_name"] != "reading alone"
+        if row["ratio"] is not None and row["peer_name"] not in ("alone", "reading alone")
     ]
     return "\n".join(f"- {ratio:.1f}× {peer}: {what}" for ratio, what, peer in sorted(rows)[:8])
 
