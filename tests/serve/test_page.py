@@ -149,9 +149,21 @@ def test_the_map_answers_to_the_pointer(browser, address):  # noqa: F811
     assert watch.errors == []
 
 
-def test_a_model_without_histories_says_so(browser, address):  # noqa: F811
+def test_a_visitor_builds_a_history(browser, address):  # noqa: F811
     with watched(browser, f"{address}#visitor=1", offline=False) as (page, watch):
-        expect(page.locator("#lists")).to_contain_text("cannot read a visitor's history")
+        page.wait_for_selector("#lists .items li")
+        assert "Nothing picked yet" in page.locator("#lists").inner_text()
+        field = page.get_by_role("combobox").first
+        for name in ("film 30", "film 33", "film 36"):
+            field.fill(name)
+            expect(page.locator("[role=option] span")).to_have_text([name])
+            field.press("Enter")
+            expect(page.locator("#history")).to_contain_text(name)
+        notes = page.locator(".list").first.locator("small")
+        expect(notes).to_contain_text(["Comedy"] * 5)  # films 30, 33 and 36 are comedies
+        assert not {"film 30", "film 33", "film 36"} & set(rows(page))
+        page.get_by_role("button", name="Remove film 30").click()
+        expect(page.locator("#history li")).to_have_count(2)
     assert watch.errors == []
 
 
