@@ -44,6 +44,16 @@ def bundle(folder: Path) -> Path:
     return folder / "my.shortlist"
 
 
+def test_recommend_from_what_was_chosen(bundle: Path, folder: Path) -> None:
+    """Reader 999 is new; whoever chose b11 and b13 is of the odd camp, books 10 to 19."""
+    done = shortlist("recommend", bundle, 999, "--k", 5, "--chosen", "b11", "--chosen", "b13", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)
+    found = {item["id"] for item in answer["items"]}
+    assert not answer["known"]
+    assert found < {f"b{book}" for book in range(10, 20)} - {"b11", "b13"}
+
+
 def test_recommend_prints_the_missing_book_first(bundle: Path, folder: Path) -> None:
     done = shortlist("recommend", bundle, 2, "--k", 3, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -22,17 +22,32 @@ __all__ = ["command"]
     metavar="CONDITION",
     help="Only candidates that meet a condition on their table's columns, in SQL: \"country = 'KR' and stock > 0\".",
 )
+@click.option("--chosen", multiple=True, metavar="CANDIDATE", help="What every ID chose; give it once for each.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, where: str | None, as_json: bool) -> None:
+def command(
+    bundle: Path,
+    ids: tuple[str, ...],
+    k: int,
+    include_seen: bool,
+    where: str | None,
+    chosen: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Print the top k of BUNDLE for query IDS, best first.
 
-    Ids are read as the type they had in training. An id the model never saw is answered and marked.
+    Ids are read as the type they had in training. An id the model never saw is answered and marked; with --chosen it is
+    answered from what it chose.
     """
     import shortlist as sl
 
     recommender = sl.Recommender.load(bundle)
+    own = typed_ids(chosen, recommender.candidate_ids.dtype.is_integer(), "candidate")
     found = recommender.recommend(
-        typed_ids(ids, recommender.query_ids.dtype.is_integer()), k, exclude_seen=not include_seen, where=where
+        typed_ids(ids, recommender.query_ids.dtype.is_integer()),
+        k,
+        exclude_seen=not include_seen,
+        where=where,
+        chosen=[own] * len(ids) if own else None,
     )
     if as_json:
         print_json(found.to_dicts())
@@ -40,10 +55,11 @@ def command(bundle: Path, ids: tuple[str, ...], k: int, include_seen: bool, wher
     click.echo(str(found))
     unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]
     if unknown:
-        say(f"unknown to the model: {', '.join(map(str, unknown))} (answered by policy {recommender.cold_start!r})")
+        how = "from what they chose" if own else f"by policy {recommender.cold_start!r}"
+        say(f"unknown to the model: {', '.join(map(str, unknown))} (answered {how})")
 
 
-def typed_ids(ids: tuple[str, ...], integers: bool) -> list[str] | list[int]:
+def typed_ids(ids: tuple[str, ...], integers: bool, side: str = "query") -> list[str] | list[int]:
     """Ids from the command line in the bundle's type; DataError where an integer is expected and none came."""
     if not integers:
         return list(ids)
@@ -51,4 +67,4 @@ def typed_ids(ids: tuple[str, ...], integers: bool) -> list[str] | list[int]:
         return [int(value) for value in ids]
     except ValueError:
         bad = next(value for value in ids if not value.lstrip("-").isdigit())
-        raise DataError(f"the bundle's query ids are integers; {bad!r} came.", hint="give ids such as 42") from None
+        raise DataError(f"the bundle's {side} ids are integers; {bad!r} came.", hint="give ids such as 42") from None
