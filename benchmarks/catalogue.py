@@ -2,6 +2,7 @@
 
 from benchmarks.curves import CURVES
 from benchmarks.harness import Benchmark, Row, Side
+from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.sides import KERAS_RS, keras_rs_sides, ours_side, tfrs_side
 
 MOVIELENS = {"seed": 42}
@@ -189,4 +190,5 @@ BENCHMARKS = {
         caveats=("The ratio is the part of ours that the products and exponentials alone would take.",),
     ),
     **CURVES,
+    **INDEX_PARTS,
 }
