@@ -12,11 +12,13 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.catalogue import BENCHMARKS
+from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.environments import MissingPeerError, peer_python
 from benchmarks.harness import measure
 from benchmarks.table import table
 
 RESULTS = Path(__file__).parent / "results"
+NAMED = {**BENCHMARKS, **INDEX_PARTS}
 
 
 def main() -> int:
@@ -30,7 +32,7 @@ def main() -> int:
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
     results = []
     for name in names:
-        result = measure(name, BENCHMARKS[name], options.quick, options.runs)
+        result = measure(name, NAMED[name], options.quick, options.runs)
         results.append(result)
         if not options.quick:
             RESULTS.mkdir(exist_ok=True)
@@ -46,7 +48,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", metavar="NAME", choices=[*BENCHMARKS, "all", "install", "docs"])
+    parser.add_argument("name", metavar="NAME", choices=[*NAMED, "all", "install", "docs"])
     parser.add_argument("--quick", action="store_true", help="small data, one run, nothing installed")
     parser.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write the result here (default: stdout)")
     parser.add_argument("--runs", type=int, metavar="N", help="timed runs of each side")
