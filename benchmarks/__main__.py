@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.catalogue import BENCHMARKS
-from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.environments import MissingPeerError, peer_python
 from benchmarks.harness import measure
+from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.table import table
 
 RESULTS = Path(__file__).parent / "results"
