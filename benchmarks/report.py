@@ -11,6 +11,7 @@ from benchmarks.table import bar_text, figure
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
 TEMPLATE = Path(__file__).parent / "performance_template.md"
+SIZES = ("index_1e6", "index_1e7")  # of `python -m benchmarks.index`
 WORKLOADS = {
     "tutorial": "a step of the tutorial's fit",
     "zipf": "a step on a million queries and a million Zipf candidates",
@@ -32,8 +33,8 @@ def write(results: Path = RESULTS, docs: Path = DOCS) -> str:
 
 
 def load(results: Path) -> dict[str, dict]:
-    """Returns the results that are there, by name, in the catalogue's order."""
-    paths = {name: results / f"{name}.json" for name in BENCHMARKS}
+    """Returns the results that are there, by name, in the catalogue's order, those of the index last."""
+    paths = {name: results / f"{name}.json" for name in (*BENCHMARKS, *SIZES)}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 

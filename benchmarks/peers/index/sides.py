@@ -1,4 +1,4 @@
-"""The peers' indexes: hnswlib, usearch, Faiss (HNSW; IVF-PQ with re-ranking), each tuned as ours is.
+"""The peers' indexes: hnswlib, usearch, Faiss (IVF-PQ with re-ranking), each tuned as ours is.
 
 A build is kept beside the data, so that timings can be repeated without it. Setting up a side finds, on the tuning
 queries, the least effort whose mean recall, less two standard errors, reaches the promise; of several recipes of a
@@ -23,8 +23,8 @@ def describe() -> dict:
 
 
 def hnswlib(data: Path, parameters: dict):
-    """hnswlib: graphs over inner products, and over vectors made equally long by one more coordinate."""
-    return _side(data, parameters, [_Hnswlib(16, 200, level=False), _Hnswlib(16, 200, level=True)])
+    """hnswlib: a graph over inner products."""
+    return _side(data, parameters, [_Hnswlib(16, 200)])
 
 
 def usearch(data: Path, parameters: dict):
@@ -33,8 +33,8 @@ def usearch(data: Path, parameters: dict):
 
 
 def faiss(data: Path, parameters: dict):
-    """Faiss: a graph over vectors made equally long, and inverted lists of 4-bit codes re-ranked exactly."""
-    return _side(data, parameters, [_FaissLists(), _FaissGraph(32, 80)])
+    """Faiss: inverted lists of 4-bit codes, re-ranked exactly."""
+    return _side(data, parameters, [_FaissLists(factor) for factor in (16, 64, 256)])
 
 
 def _side(data: Path, parameters: dict, recipes: list):
@@ -64,7 +64,7 @@ def _side(data: Path, parameters: dict, recipes: list):
             "build_seconds": recipe.built["seconds"],
             "build_memory_gb": recipe.built["peak_rss_gb"],
             "setting": float(setting),
-            "recipe": recipe.name,
+            "recipe": recipe.name + (f", {recipe.factor}·k re-ranked" if hasattr(recipe, "factor") else ""),
         }
 
     return run
@@ -141,26 +141,19 @@ def _lower(recalls: np.ndarray) -> float:
     return float(recalls.mean() - 2 * recalls.std(ddof=1) / np.sqrt(len(recalls)))
 
 
-def _level(vectors: np.ndarray) -> np.ndarray:
-    """Returns the vectors with a last coordinate that makes all equally long: nearest is largest inner product."""
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return np.column_stack([vectors, np.sqrt(squares.max() - squares)]).astype(np.float32)
-
-
 class _Hnswlib:
-    def __init__(self, links: int, effort: int, level: bool) -> None:
-        self.links, self.effort, self.level = links, effort, level
-        self.name = f"hnswlib-{'l2' if level else 'ip'}-{links}-{effort}"
+    def __init__(self, links: int, effort: int) -> None:
+        self.links, self.effort, self.name = links, effort, f"hnswlib-ip-{links}-{effort}"
 
     def _new(self, dim: int):
         import hnswlib
 
-        return hnswlib.Index(space="l2" if self.level else "ip", dim=dim + self.level)
+        return hnswlib.Index(space="ip", dim=dim)
 
     def build(self, vectors) -> None:
         self.index = self._new(vectors.shape[1])
         self.index.init_index(max_elements=len(vectors), M=self.links, ef_construction=self.effort, random_seed=0)
-        self.index.add_items(_level(vectors) if self.level else vectors)
+        self.index.add_items(vectors)
 
     def save(self, path: Path) -> None:
         self.index.save_index(str(path))
@@ -173,8 +166,6 @@ class _Hnswlib:
         self.index.set_ef(max(effort, k))
 
     def search(self, queries, k: int):
-        if self.level:
-            queries = np.column_stack([queries, np.zeros(len(queries), np.float32)])
         return self.index.knn_query(queries, k, num_threads=1 if len(queries) == 1 else -1)[0].astype(np.int64)
 
 
@@ -208,16 +199,20 @@ class _Usearch:
         return self.index.search(queries, k).keys.astype(np.int64)
 
 
-class _FaissGraph:
-    def __init__(self, links: int, effort: int) -> None:
-        self.links, self.effort, self.name = links, effort, f"faiss-hnsw-{links}-{effort}"
+class _FaissLists:
+    """IVF4000, 4-bit codes of each coordinate, the ``factor``·k best of them re-ranked by their vectors."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor, self.name = factor, "faiss-ivfpq"
 
     def build(self, vectors) -> None:
         import faiss
 
-        self.index = faiss.IndexHNSWFlat(vectors.shape[1] + 1, self.links, faiss.METRIC_L2)
-        self.index.hnsw.efConstruction = self.effort
-        self.index.add(_level(vectors))
+        dim = vectors.shape[1]
+        self.index = faiss.index_factory(dim, f"IVF4000,PQ{dim}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
+        rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:200_000])
+        self.index.train(vectors[rows])
+        self.index.add(vectors)
 
     def save(self, path: Path) -> None:
         import faiss
@@ -230,32 +225,9 @@ class _FaissGraph:
         self.index = faiss.read_index(str(path))
 
     def set(self, effort: int, k: int) -> None:
-        self.index.hnsw.efSearch = max(effort, k)
-
-    def search(self, queries, k: int):
-        queries = np.column_stack([queries, np.zeros(len(queries), np.float32)])
-        return self.index.search(queries, k)[1]
-
-
-class _FaissLists(_FaissGraph):
-    """IVF4000, 4-bit codes of each coordinate, the 16·k best of them re-ranked by their vectors."""
-
-    def __init__(self) -> None:
-        self.name = "faiss-ivfpq"
-
-    def build(self, vectors) -> None:
         import faiss
 
-        dim = vectors.shape[1]
-        self.index = faiss.index_factory(dim, f"IVF4000,PQ{dim}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
-        rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:200_000])
-        self.index.train(vectors[rows])
-        self.index.add(vectors)
-
-    def set(self, effort: int, k: int) -> None:
-        import faiss
-
-        self.index.k_factor = 16
+        self.index.k_factor = self.factor
         faiss.ParameterSpace().set_index_parameter(self.index, "nprobe", effort)
 
     def search(self, queries, k: int):
@@ -264,4 +236,4 @@ class _FaissLists(_FaissGraph):
 
 def RECIPES() -> list:  # noqa: N802 - a list of instances, made where the libraries are
     """Returns every recipe of every peer."""
-    return [_Hnswlib(16, 200, False), _Hnswlib(16, 200, True), _Usearch(16, 128), _FaissLists(), _FaissGraph(32, 80)]
+    return [_FaissLists(16), _Hnswlib(16, 200), _Usearch(16, 128)]

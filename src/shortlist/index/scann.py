@@ -29,6 +29,7 @@ _TINY = 256  # below, ScaNN scores without quantisation: its codebooks need poin
 _FLAT = 20_000  # below, it scans every code without partitions
 _ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
 _SOAR = 1.5
+_NARROW = 16  # numbers in a vector, up to which each gets a code of its own
 _PREFIX = "scann"
 _CONFIG = "scann_config.pb"
 # The files that ScaNN reads back, by the type it knows them under. It is told no other.
@@ -94,7 +95,8 @@ class ScaNN(ApproximateIndex):
         reorder: candidates re-ranked exactly per query; by default between 200 and 2,000, near 1.5·√n.
         anisotropic: threshold of the anisotropic quantisation loss: errors along a vector weigh more than those
             across it, the more the higher. 0 weighs all alike.
-        dims_per_code: coordinates to a 4-bit code; by default 2. 1 doubles the codes and loses less.
+        dims_per_code: coordinates to a 4-bit code; by default 2, and 1 for vectors of at most 16 numbers. 1 doubles the
+            codes and loses less.
         soar: each candidate is listed in a second partition too, chosen so that the two miss different queries
             (Sun et al., 2023); the number is the weight of that, 0 lists it once.
         seed: of its clusterings.
@@ -164,7 +166,7 @@ class ScaNN(ApproximateIndex):
         return (_SOAR if chosen is None else chosen) or None
 
     def _dims_per_code(self, dim: int) -> int:
-        return min(dim, int(self._settings.dims_per_code or 2))
+        return min(dim, int(self._settings.dims_per_code or (1 if dim <= _NARROW else 2)))
 
     def require(self) -> None:
         """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""

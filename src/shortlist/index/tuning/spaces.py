@@ -26,7 +26,7 @@ _ALIASES = {
 _STEP = 1.25  # from one value of an axis to the next
 _TINY = 1024  # below, there is nothing to partition, and Faiss builds a graph whatever it is asked for
 _FLAT = 20_000  # up to so many candidates, a build without partitions is tried as well
-_DEPTH = 40  # times k that are re-ranked at most
+_DEPTH, _LEAST_DEPTH = 60, 1200  # times k, and candidates, that are re-ranked at most
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,14 @@ def _tries(name: str, n: int) -> list[dict[str, int | str]]:
 def axes(index: ApproximateIndex, n: int, k: int) -> tuple[Axis, Axis | None]:
     """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings given stay."""
     given = index.settings()
-    deep = _ladder(k, min(n, max(_DEPTH * k, 400)), 1.5)
+    deep = _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), 1.6)
     if isinstance(index, ScaNN):
         leaves = index.leaves(n)
         reorder = _axis("reorder", deep, given)
         return (_axis("leaves_to_search", _parts(leaves), given), reorder) if leaves > 1 else (reorder, None)
     assert isinstance(index, Faiss)
     if index.graph(n):
-        return _axis("search_effort", _ladder(k, min(n, max(_DEPTH * k, 800)), _STEP), given), None
+        return _axis("search_effort", _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), _STEP), given), None
     return _axis("lists_to_search", _parts(index.lists(n)), given), _axis("reorder", deep, given)
 
 

@@ -1,0 +1,105 @@
+"""`python -m benchmarks.index.page`: docs/indexes.md and its picture, from `results/index_*.json` alone."""
+
+from pathlib import Path
+from statistics import median
+
+from benchmarks.report import DOCS, RESULTS, SIZES, load, machine
+from shortlist.index.tuning.picture import curve_svg
+
+TEMPLATE = Path(__file__).parent / "page_template.md"
+HEAD = "| | settings | recall, mean | a query on one core | 99th percentile | build | memory of the build |"
+
+
+def page(read: dict[str, dict]) -> str:
+    """Returns the text of `docs/indexes.md`."""
+    sizes = [read[name] for name in SIZES if name in read]
+    text = TEMPLATE.read_text()
+    text = text.replace("{{machine}}", machine(sizes[0]))
+    return text.replace("{{figures}}", "\n\n".join(_table(result) for result in sizes))
+
+
+def _table(result: dict) -> str:
+    lines = [f"**{result['what']}**", "", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
+    for side, report in result["sides"].items():
+        values = {name: median(run[name] for run in report["runs"]) for name in _numbers(report["runs"])}
+        lines.append("| " + " | ".join(_cells(side, report["runs"][0], values)) + " |")
+    lines += [f"\nNot measured: {side}: {reason}" for side, reason in result["missing"].items()]
+    if "curve" in result:
+        lines += ["", *_curve(result)]
+    return "\n".join(lines)
+
+
+def _numbers(runs: list[dict]) -> list[str]:
+    return [name for name, value in runs[0].items() if isinstance(value, (int, float))]
+
+
+def _cells(side: str, run: dict, values: dict) -> tuple[str, ...]:
+    if side == "exact search":
+        both = f"{values['milliseconds']:.3g} ms ({values['milliseconds_all_cores']:.3g} on all)"
+        return (side, "", "1", both, f"{values['milliseconds_99']:.3g} ms", "", "")
+    if side == "ours":
+        settings = f"leaves_to_search {run['leaves_to_search']}, reorder {run['reorder']}"
+    else:
+        settings = f"{run['recipe']}, effort {run['setting']:.0f}"
+    recall = f"{1 - values['missed']:.4f}"
+    if "worst_1" in values:
+        recall += f"; worst 5% {values['worst_5']:.3f}, worst 1% {values['worst_1']:.3f}"
+    tail = f"{values['milliseconds_99']:.3g} ms" if "milliseconds_99" in values else ""
+    build = (f"{values['build_seconds']:.0f} s", f"{values['build_memory_gb']:.1f} GB")
+    return (
+        "ScaNN (ours)" if side == "ours" else side,
+        settings,
+        recall,
+        f"{values['milliseconds']:.3g} ms",
+        tail,
+        *build,
+    )
+
+
+def _curve(result: dict) -> list[str]:
+    """The setting that was fastest for each recall, as the tuner timed it (on all cores, beside other settings)."""
+    best: list[dict] = []
+    for point in sorted(result["curve"], key=lambda point: (-point["recall"], point["milliseconds"])):
+        if not best or point["milliseconds"] < best[-1]["milliseconds"]:
+            best.append(point)
+    shown = best[::-1]
+    shown = shown[:: max(1, len(shown) // 8)]
+    lines = ["As the tuner saw it:", "", "| recall | " + " | ".join(f"{point['recall']:.3f}" for point in shown) + " |"]
+    lines += ["|---" * (len(shown) + 1) + "|"]
+    return [*lines, "| ms | " + " | ".join(f"{point['milliseconds']:.3g}" for point in shown) + " |"]
+
+
+def picture(result: dict) -> str:
+    """Returns the recall-latency curve of a result as the product draws it; its own race gives the ring."""
+    n, dim = _shape(result)
+    ours, exact = (result["sides"][side]["runs"] for side in ("ours", "exact search"))
+    k, missed = result["parameters"]["k"], median(run["missed"] for run in ours)
+    points = [{**point, "recall": {"mean": point["recall"]}} for point in result["curve"]]
+    return curve_svg(
+        {
+            "recall": result["parameters"]["recall"],
+            "k": k,
+            "candidates": n,
+            "dim": dim,
+            "reason": result["what"],
+            "curves": {"scann": sorted(points, key=lambda point: point["recall"]["mean"])},
+            "chosen": {
+                "backend": "scann",
+                "milliseconds": median(run["milliseconds"] for run in ours),
+                "exact_milliseconds": median(run["milliseconds"] for run in exact),
+                "recalls": [{"k": k, "mean": 1 - missed}],
+            },
+        }
+    )
+
+
+def _shape(result: dict) -> tuple[int, int]:
+    """Returns how many vectors of how many numbers, from the folder's name."""
+    n, dim = result["parameters"]["data"].rpartition("index-")[2].split("x")
+    return int(n), int(dim)
+
+
+if __name__ == "__main__":
+    results = load(RESULTS)
+    (DOCS / "indexes.md").write_text(page(results))
+    (DOCS / "performance" / "tuning.svg").write_text(picture(results[SIZES[0]]))

@@ -1,0 +1,47 @@
+"""The benchmark of the index works on small data, and docs/indexes.md holds what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.index import __main__ as bench
+from benchmarks.index import data, page
+
+from benchmarks import environments, report
+from shortlist.index.scann import scann_trouble
+
+
+def test_the_data_are_as_described(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    place = data.write(40_000, 4, 1_000)
+    vectors = np.load(place / "vectors.npy")
+    tuning, held = data.halves(place)
+    assert (vectors.shape, tuning.shape, held.shape) == ((40_000, 4), (500, 4), (500, 4))
+    # Coordinate j has variance (1 + 0.36) / (1 + j) times that of the lengths' factor, E exp(2 · 0.3 x) = exp(0.18).
+    want = 1.36 * np.exp(0.18) / (1 + np.arange(4))
+    assert np.allclose(vectors.var(axis=0), want, rtol=0.15)
+    kth_tuning, _ = data.truth(place, 3)
+    assert kth_tuning[0] == pytest.approx(np.sort(vectors @ tuning[0])[-3])
+    assert np.array_equal(np.load(data.write(40_000, 4, 1_000) / "vectors.npy"), vectors)
+
+
+@pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
+def test_a_quick_run(monkeypatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setattr(environments, "ROOT", tmp_path / "peers")
+    monkeypatch.setattr(bench, "SMALL", {"n": 3_000, "dim": 8, "k": 10})
+    monkeypatch.setattr(sys, "argv", ["benchmarks.index", "--quick", "--json", str(tmp_path / "result.json")])
+    assert bench.main() == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert set(result["missing"]) == {"hnswlib", "usearch", "faiss"}
+    rows = {(row["name"].split(": ")[1], row["peer_name"]): row for row in result["rows"]}
+    assert rows["part of the top 10 missed", None]["holds"]
+    assert rows["a query on one core", "exact search"]["ratio"] > 0
+    assert rows["a query on one core", "hnswlib"]["holds"] is None
+    assert len(result["curve"]) >= 1
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    """docs/indexes.md is made by `python -m benchmarks.index.page`, never typed."""
+    assert (report.DOCS / "indexes.md").read_text() == page.page(report.load(report.RESULTS))
