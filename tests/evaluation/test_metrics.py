@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,3 +174,15 @@ def test_names():
         metric_names("ndcg", [*AT_K])
     with pytest.raises(ConfigError, match="metrics is empty"):
         metric_names([], [*AT_K])
+
+
+def test_equals_ranx():
+    """Lists, truths and the figures that ranx 0.3.21 gives them, kept in a file."""
+    frozen = json.loads((Path(__file__).parent / "ranx.json").read_text())
+    rows = [(q, c, frozen["lists"][q].index(c) + 1) for q, wanted in enumerate(frozen["truths"]) for c in wanted]
+    query, candidate, rank = (np.array(column) for column in zip(*rows, strict=True))
+    ranked = pairs(rank, query, candidate, competing=15)
+    assert len(frozen["figures"]) == 16
+    for figure, expected in frozen["figures"].items():
+        name, _, k = figure.rpartition("_")
+        assert value(name, ranked, int(k)) == pytest.approx(expected), figure

@@ -82,7 +82,7 @@ def ranks(
     _check_finite("candidate", candidate)
     order = torch.argsort(pair_query, stable=True)
     sorted_query, own = pair_query[order], pair_candidate[order]
-    columns = min(len(candidate), COLUMNS)
+    columns = min(len(candidate), COLUMNS if len(own) <= len(query) else 4 * COLUMNS)
     rows = max(1, min(len(query), TILE_ELEMENTS // columns))
     buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
     above = torch.zeros(len(order), dtype=torch.long, device=query.device)
@@ -147,9 +147,10 @@ def _count_above(
     one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
     thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0), asked.favourable)  # [pairs]
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
-    by_own = torch.argsort(own, stable=True)
-    own_edges = _edges(own[by_own], len(candidate), columns)
-    own_column = own[by_own] % columns
+    if one_pair_each:
+        by_own = torch.argsort(own, stable=True)
+        own_edges = _edges(own[by_own], len(candidate), columns)
+        own_column = own[by_own] % columns
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
         hidden = Hidden(hidden.query[by_column], hidden.candidate[by_column])
@@ -161,8 +162,8 @@ def _count_above(
         if hidden is not None:
             part = slice(hidden_edges[number], hidden_edges[number + 1])
             scores[hidden.query[part], hidden.candidate[part] - first] = -torch.inf
-        here = by_own[own_edges[number] : own_edges[number + 1]]
         if one_pair_each:  # the tile itself is compared, without a copy
+            here = by_own[own_edges[number] : own_edges[number + 1]]
             if len(here):
                 column = own_column[own_edges[number] : own_edges[number + 1]]
                 scores.view(-1).index_fill_(0, here * width + column, -torch.inf)
@@ -170,6 +171,7 @@ def _count_above(
             asked.withhold(scores, slice(None), slice(first, first + width))
             above += scores.sum(1).long()
             continue
+        here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
         scores_of_own = scores[pair_query[here], own[here] - first]
         for pairs in range(0, len(own), PAIRS):
             part = slice(pairs, min(pairs + PAIRS, len(own)))
