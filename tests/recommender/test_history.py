@@ -141,7 +141,7 @@ def test_evaluation_of_new_users_asks_with_what_is_given_of_them() -> None:
 LOG = {"who": list("aaaaabbbc"), "what": list("pqrspqrtp"), "when": [1, 2, 3, 3, 4, 1, 2, 3, 9]}
 WITHOUT_TORCH = (
     "import sys, json, shortlist as sl\n"
-    "answers = sl.Recommender.load(sys.argv[1]).recommend(json.loads(sys.argv[2]), k=3)\n"
+    "answers = sl.Recommender.load(sys.argv[1]).recommend(json.loads(sys.argv[2]), 3, exclude_seen=False)\n"
     "assert 'torch' not in sys.modules, 'torch was imported'\n"
     "print(json.dumps([[answer.ids, [float(score) for score in answer.scores]] for answer in answers]))"
 )
@@ -158,7 +158,7 @@ def test_an_exported_tower_reads_histories_without_torch(encoder: str, tmp_path:
         sl.fit(model, data, optimizer=sl.Adam(0.05), epochs=3)
         recommender = sl.Recommender(model)
         asked = {"who": ["new", "a", "x", "y"], "history": [["r"], list("pqrst"), [], ["?", "p"]]}
-        expected = recommender.recommend(asked, k=3)
+        expected = recommender.recommend(asked, k=3, exclude_seen=False)
         recommender.export()
         recommender.save(tmp_path / str(number))
         command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / str(number)), json.dumps(asked)]
