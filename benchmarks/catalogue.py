@@ -23,7 +23,7 @@ WARM_STEPS = (
     "that of the epoch."
 )
 
-INDEX_MEASURED = ("index_exact", "index_load")  # of INDEX_PARTS, those with a result on record
+INDEX_MEASURED = ("index_exact", "index_filters", "index_load")  # of INDEX_PARTS, those with a result on record
 
 BENCHMARKS = {
     "fit": Benchmark(
