@@ -184,6 +184,7 @@ class _Short:
 
     def __init__(self, index: Any) -> None:
         self.index = index
+        self.dim = index.dim
 
     def search(self, queries: Any, k: int, **filters: Any) -> Hits:
         return self.index.search(queries, 1, **filters)  # type: ignore[no-any-return]

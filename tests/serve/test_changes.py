@@ -263,7 +263,7 @@ def test_another_bundle_takes_over_with_all_changes(writable: Callable[..., Any]
     change(client, delete=["c"], upsert=[{"what": "e", "stock": 1}])
     client.post("/v1/events", {"events": [{"query": "ann", "candidate": "d"}]}, headers=KEY)
     assert swapped(client, bundles / "two")
-    body = client.post("/v1/recommend", {"queries": [{"id": "ann"}], "exclude_seen": False}).json()
+    body = client.post("/v1/recommend", {"queries": [{"id": "cat"}], "exclude_seen": False}).json()
     assert body["bundle"] == client.app.service.loaded.bundle != first
     items = {item["id"]: item["score"] for item in body["results"][0]["items"]}
     assert items["a"] == 8.0  # twice that of bundle one
