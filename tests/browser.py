@@ -25,9 +25,9 @@ def chromium_path() -> str | None:
     return given or next((path for path in map(shutil.which, CHROMIUMS) if path), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A running Chromium (``playwright.sync_api.Browser``)."""
+    """A running Chromium (``playwright.sync_api.Browser``), gone with its module: its event loop suffers no other beside it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
     path = chromium_path()
     if path is None:
