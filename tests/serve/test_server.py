@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.serve.running import Running
 
 BODY = b'{"queries":[{"id":"ann"}],"k":2}'
-
-
-class Running:
-    """A server in a process of its own."""
-
-    def __init__(self, *arguments: object, **environment: str) -> None:
-        import os
-
-        command = [sys.executable, "-m", "shortlist", "serve", *map(str, arguments), "--port", "0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
-        assert self.process.stderr is not None
-        self.lines: list[str] = []
-        self.port = 0
-        for line in self.process.stderr:
-            self.lines.append(line)
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
-            if found:
-                self.port = int(found[1])
-                break
-        assert self.port, self.lines
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.lines.extend(self.process.stderr)
-
-    def raw(self, content: bytes) -> bytes:
-        """What comes back for bytes on a connection, to its end."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
-            connection.sendall(content)
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-            return b"".join(parts)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        self._reader.join(10)
-        return code
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +90,51 @@ def test_sigterm_finishes_what_is_under_way(bundles: Path) -> None:
         answers.append(b"".join(parts))
     assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 200
     assert server.stop() in (0, -signal.SIGTERM)
+
+
+def test_a_flood_is_refused_at_once_and_on_the_same_connections(bundles: Path) -> None:
+    """100 requests are there before the server looks; it may have two under way, and answers or refuses each."""
+    server = Running(bundles / "one", "--max-under-way", "2")
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    with httpx.Client(base_url=server.url) as watcher:
+        watcher.get("/healthz")
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(100)]
+        watcher.get("/healthz")  # all are accepted by now
+        server.process.send_signal(signal.SIGSTOP)
+        for connection in connections:
+            connection.sendall(head + BODY)
+        server.process.send_signal(signal.SIGCONT)
+        first = [whole_reply(connection) for connection in connections]
+        assert {reply[:12] for reply in first} == {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        refused = [number for number, reply in enumerate(first) if b" 503 " in reply[:16]]
+        assert all(b"\r\nretry-after: 1\r\n" in first[number] for number in refused)
+        watcher.get("/healthz")  # by now the two are out again
+        for number in refused:  # none was closed; whoever asks again is answered, one after the other
+            connections[number].sendall(head + BODY)
+            assert whole_reply(connections[number])[:12] == b"HTTP/1.1 200"
+        assert watcher.get("/healthz").status_code == 200
+        deadline = time.monotonic() + 20
+        wanted = f'shortlist_requests_total{{route="none",status="503"}} {len(refused)}.0'
+        while wanted not in (text := watcher.get("/metrics").text):
+            assert time.monotonic() < deadline, text
+    for connection in connections:
+        connection.close()
+    assert server.stop() in (0, -signal.SIGTERM)
+
+
+def whole_reply(connection: socket.socket) -> bytes:
+    """One reply with a content-length."""
+    came = b""
+    while b"\r\n\r\n" not in came:
+        part = connection.recv(65536)
+        assert part, "closed"
+        came += part
+    head, _, rest = came.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(rest) < length:
+        rest += connection.recv(65536)
+    assert len(rest) == length
+    return came
 
 
 def test_logs_are_json_lines_with_request_ids(bundles: Path) -> None:

@@ -26,6 +26,9 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Bytes of a body.")
 @click.option("--max-under-way", default=4096, show_default=True, type=click.IntRange(1), help="Requests at once.")
 @click.option(
+    "--max-wait", default=0.25, show_default=True, help="Seconds that a request may wait for its turn; else 503."
+)
+@click.option(
     "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of the log of live changes; needed to write.")
@@ -40,6 +43,7 @@ def command(
     max_k: int,
     max_body: int,
     max_under_way: int,
+    max_wait: float,
     receive_seconds: float,
     state: Path | None,
     seen_days: float | None,
@@ -62,7 +66,9 @@ def command(
     from shortlist.serve.settings import Limits
     from shortlist.serve.swap import Swapper, signature
 
-    limits = Limits(k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds)
+    limits = Limits(
+        k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
+    )
     settings = Settings(
         keys=_keys(KEYS),
         write_keys=_keys(WRITE_KEYS),

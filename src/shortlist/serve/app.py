@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from shortlist.serve.gate import Gate
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.routes import Route, routes_of
@@ -28,10 +29,11 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.gate = Gate(service.settings.limits)
         self.draining = False
         self._routes = routes_of(service)
         self._under_way = 0
-        service.metrics.under_way.set_function(lambda: self._under_way)
+        service.metrics.under_way.set_function(lambda: self._under_way + len(self.gate.waiting))
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -55,7 +57,7 @@ class App:
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
-            await self._refuse(send)
+            await self.refuse(scope, receive, send)
             return
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
@@ -83,8 +85,14 @@ class App:
         metrics.replied(label, reply.status)
         service.log.request(request_id, label, reply.status, seconds, bundle)
 
-    async def _refuse(self, send: Send) -> None:
-        """503 at once, at the least cost: without reading the body, and counted but not logged one by one."""
+    def count_refused(self) -> None:
+        """Bring what the gate refused into the metrics."""
+        count, self.gate.refused = self.gate.refused, 0
+        if count:
+            self.service.metrics.replied("none", 503, count)
+
+    async def refuse(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """503 at once: without reading the body, and counted but not logged one by one."""
         request_id = f"{self._born}-{next(self._numbers)}"
         self.service.metrics.replied("none", 503)
         busy = Problem(503, "the server has more to do than it can.", retry_after=1)

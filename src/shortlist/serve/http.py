@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from shortlist.serve.duplicates import doubled
 from shortlist.serve.problems import Problem, from_decoding
+from shortlist.serve.schema import NAMES
 
 __all__ = ["JSON", "Incoming", "Receive", "Reply", "decoded", "limit_of", "parameters", "read_body"]
 
@@ -38,12 +40,15 @@ class Reply(NamedTuple):
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the route's type. Raises Problem for anything else; nothing is converted."""
+    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key stands twice."""
+    fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
-        return decoder.decode(body)
+        found, twice = decoder.decode(body), doubled(body.decode(), NAMES.union(fields))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-        fields: Any = getattr(decoder.type, "__struct_fields__", ())
         raise from_decoding(error, ", ".join(fields)) from None
+    if twice is not None:
+        raise Problem(422, "a key came twice in one object.", twice)
+    return found
 
 
 def parameters(incoming: Incoming, *known: str) -> dict[str, str]:

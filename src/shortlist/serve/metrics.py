@@ -35,12 +35,12 @@ class Metrics:
         self.wait, self.answer, self.total = (self.latency.labels(stage) for stage in ("wait", "answer", "total"))
         self._replies: dict[tuple[str, int], Counter] = {}
 
-    def replied(self, route: str, status: int) -> None:
-        """Count one reply."""
+    def replied(self, route: str, status: int, count: int = 1) -> None:
+        """Count replies."""
         key = route, status
         if key not in self._replies:
             self._replies[key] = self.requests.labels(route, str(status))
-        self._replies[key].inc()
+        self._replies[key].inc(count)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text form."""

@@ -44,7 +44,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.retry_after = retry_after
         self.close = close
 
-    def body(self, request_id: str) -> bytes:
+    def body(self, request_id: str | None) -> bytes:
         """The reply's body."""
         return msgspec.json.encode(
             ProblemBody(

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 __all__ = [
+    "NAMES",
     "ChangeReply",
     "ChangeRequest",
     "EmbedReply",
@@ -174,3 +175,22 @@ class EventsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Choices: from now on left out of their query's lists, and in its history."""
 
     events: list[Event]
+
+
+NAMES: frozenset[str] = frozenset().union(
+    *(
+        one.__struct_fields__
+        for one in (
+            Query,
+            RecommendRequest,
+            SimilarRequest,
+            ScoreRequest,
+            EmbedRequest,
+            Expiry,
+            ChangeRequest,
+            Event,
+            EventsRequest,
+        )
+    )
+)
+"""The names of all that a request may hold; errors name no others."""

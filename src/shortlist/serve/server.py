@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.app import App
+from shortlist.serve.protocol import Connection
 from shortlist.serve.swap import Swapper
 
 __all__ = ["serve"]
@@ -19,32 +19,6 @@ __all__ = ["serve"]
 SWEEP = 0.5  # seconds between two looks at connections and logs
 BACKLOG = 2048
 DRAIN = 30  # seconds that requests under way have at the end
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1 that remembers since when it waits for the rest of a request.
-
-    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive.
-    """
-
-    everyone: ClassVar[set[_Protocol]] = set()
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.waiting_since: float | None = self.loop.time()
-        self.everyone.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.everyone.discard(self)
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        self.waiting_since = self.loop.time()
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self.waiting_since = None
-        super().on_message_complete()
 
 
 class _Server(uvicorn.Server):
@@ -78,7 +52,8 @@ class _Server(uvicorn.Server):
         while True:
             await asyncio.sleep(SWEEP)
             self._app.service.log.flush()
-            for one in list(_Protocol.everyone):
+            self._app.count_refused()
+            for one in list(Connection.everyone):
                 if one.waiting_since is not None and loop.time() - one.waiting_since > limit:
                     one.transport.abort()
 
@@ -97,7 +72,7 @@ def serve(app: App, host: str, port: int, *, announce: Any = None, swapper: Swap
         config = uvicorn.Config(
             app,
             loop=_loop(),
-            http=_Protocol,
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -16,7 +16,7 @@ class Limits:
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
     request. under_way: requests at once, beyond which the answer is 503. receive_seconds: from a request's first byte to
-    its last. wait_seconds: the longest that a request waits for its turn, by the pace of the last ones; beyond it 503.
+    its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
     batch: queries answered together.
     """
 
@@ -26,7 +26,7 @@ class Limits:
     ids: int = 10_000
     under_way: int = 4096
     receive_seconds: float = 10.0
-    wait_seconds: float = 1.0
+    wait_seconds: float = 0.25
     batch: int = 256
 
     def __post_init__(self) -> None:

@@ -1,0 +1,55 @@
+"""Keys that stand twice in one JSON object: which of the two counts would be a guess, and readers guess differently."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["doubled"]
+
+
+class _Twice(Exception):  # noqa: N818 - never leaves this module
+    pass
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object, as it came."""
+
+
+def _checked(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len({name for name, _ in pairs}) < len(pairs):
+        raise _Twice
+
+
+_CHECK = json.JSONDecoder(object_pairs_hook=_checked)
+_KEEP = json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
+def doubled(text: str, known: frozenset[str]) -> str | None:
+    """Where a key stands twice, as a path; None where none does.
+
+    text: valid JSON. known: names that the path may hold; others are left out of it, since they came with the request.
+    """
+    try:
+        _CHECK.decode(text)
+    except _Twice:
+        return _path(_KEEP.decode(text), known, "$")
+    return None
+
+
+def _path(value: Any, known: frozenset[str], here: str) -> str | None:
+    """The path to the first key that stands twice at or below ``here``."""
+    if isinstance(value, _Pairs):
+        names: set[str] = set()
+        for name, inner in value:
+            at = f"{here}.{name}" if name in known else f"{here}[…]"
+            if name in names:
+                return at
+            names.add(name)
+            if (found := _path(inner, known, at)) is not None:
+                return found
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            if (found := _path(inner, known, f"{here}[{number}]")) is not None:
+                return found
+    return None

@@ -1,0 +1,125 @@
+"""HTTP/1.1 as uvicorn speaks it, behind the gate: one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shortlist.serve.app import ALWAYS, App
+from shortlist.serve.gate import Gate, busy, plain
+
+__all__ = ["Connection"]
+
+
+class Connection(HttpToolsProtocol):
+    """Remembers since when it waits for the rest of a request, and asks the gate before it makes anything of one.
+
+    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive.
+    """
+
+    everyone: ClassVar[set[Connection]] = set()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._application: App = self.app
+        self._gate: Gate = self._application.gate
+        self._between = True  # nothing of a request has come, or all of it
+        self._reading = False
+        self._begun: tuple[Any, Any] | None = None
+        self._refused_at = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.waiting_since: float | None = self.loop.time()
+        self.everyone.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.everyone.discard(self)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._between = False
+        self.waiting_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        self.waiting_since = None
+        super().on_message_complete()
+
+    # Coming in.
+
+    def data_received(self, data: bytes) -> None:
+        if self._gate.full and self._turned_away(data):
+            return
+        self._reading = True
+        super().data_received(data)
+        self._reading = False
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            if not self.transport.is_closing():
+                self._enter(*begun)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if self._reading:
+            self._begun = cycle, app  # how much of it has come is known when all that is here was read
+        else:
+            self._enter(cycle, app)
+
+    def _enter(self, cycle: Any, app: Any) -> None:
+        if cycle.scope["path"] in ALWAYS:
+            self.begin(cycle, app, None)
+        elif self._gate.full:
+            self.begin(cycle, self._application.refuse, None)
+        elif cycle.more_body:  # who sends slowly takes nobody's place
+            self.begin(cycle, app, None)
+        else:
+            self._gate.enter((self, cycle, app), self.loop.time())
+
+    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+        """Answer a request; ``leave`` is called at its end. False where its asker has hung up."""
+        if leave is not None and (cycle.disconnected or self.transport.is_closing()):
+            return False
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self.tasks.discard(task)
+            if leave is not None:
+                leave(self.loop.time())
+
+        task.add_done_callback(done)
+        return True
+
+    # Turned away.
+
+    def _turned_away(self, data: bytes) -> bool:
+        """Whether ``data`` was a whole plain request, and has been answered by 503; else it goes the long way."""
+        cycle = self.cycle
+        if not self._between or (cycle is not None and not cycle.response_complete) or self._application.draining:
+            return False
+        if not plain(data):
+            return False
+        self.waiting_since, self._refused_at = None, self.loop.time()
+        self.transport.write(busy(self._gate.refuse(self, self.loop)))
+        self.transport.pause_reading()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        return True
+
+    def hear(self) -> None:
+        """Read again."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def timeout_keep_alive_handler(self) -> None:
+        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:  # it was refused since the clock was set
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()

@@ -1,0 +1,155 @@
+"""The gate: who is let in, who waits, who is turned away, and when those are heard again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shortlist.serve.gate import REFUSAL, Gate, busy, plain
+from shortlist.serve.settings import Limits
+
+HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
+
+
+class Asker:
+    """Counts what happens to it."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.gone = gone
+        self.leave: Callable[[float], None] | None = None
+        self.heard = 0
+
+    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+        self.leave = None if self.gone else leave
+        return not self.gone
+
+    def hear(self) -> None:
+        self.heard += 1
+
+
+class Loop:
+    """A clock that stands until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Any, tuple[Any, ...]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Any, *arguments: Any) -> None:
+        self.due.append((when, call, arguments))
+
+    def until(self, when: float) -> None:
+        while self.due and min(self.due, key=lambda one: one[0])[0] <= when:
+            first = min(self.due, key=lambda one: one[0])
+            self.due.remove(first)
+            self.now = max(self.now, first[0])
+            first[1](*first[2])
+        self.now = when
+
+
+def enter(gate: Gate, count: int, now: float = 0.0, gone: bool = False) -> list[Asker]:
+    askers = [Asker(gone) for _ in range(count)]
+    for asker in askers:
+        gate.enter((asker, None, None), now)
+    return askers
+
+
+def test_a_few_are_inside_and_the_next_come_in_their_order() -> None:
+    gate = Gate(Limits(under_way=5))
+    gate.slots = 2
+    gate._set_pace(1e-9)
+    first, second, third, fourth, fifth = enter(gate, 5)
+    assert [asker.leave is not None for asker in (first, second, third, fourth, fifth)] == [True, True, *[False] * 3]
+    assert (gate.inside, len(gate.waiting), gate.full) == (2, 3, True)  # 5 may be under way
+    assert second.leave
+    second.leave(0.01)
+    assert third.leave
+    assert not fourth.leave
+    assert (gate.inside, len(gate.waiting), gate.full) == (2, 2, False)
+
+
+def test_who_has_hung_up_takes_no_place() -> None:
+    gate = Gate(Limits())
+    gate.slots = 1
+    (first,) = enter(gate, 1)
+    enter(gate, 3, gone=True)
+    (last,) = enter(gate, 1)
+    assert first.leave
+    first.leave(0.01)
+    assert last.leave
+    assert (gate.inside, len(gate.waiting)) == (1, 0)
+
+
+def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
+    """One leaves each 10 ms; within 0.25 s that makes 25, after the window in which it was measured."""
+    gate = Gate(Limits(wait_seconds=0.25))
+    gate.slots = 1
+    inside = enter(gate, 60)
+    for step in range(1, 13):
+        leave = inside[step - 1].leave
+        assert leave
+        leave(step * 0.01)
+    assert gate.pace == pytest.approx(0.01)
+    assert gate.most == 25
+    assert len(gate.waiting) == 60 - 1 - 12
+    assert gate.full
+
+
+def test_an_old_pace_does_not_count() -> None:
+    gate = Gate(Limits(wait_seconds=0.25))
+    gate.slots = 1
+    gate._set_pace(0.1)
+    assert gate.most == 2
+    enter(gate, 2, now=50.0)
+    assert gate.most == 1250
+
+
+def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> None:
+    gate, loop = Gate(Limits()), Loop()
+    askers = [Asker() for _ in range(3000)]
+    told = [gate.refuse(asker, loop) for asker in askers]  # type: ignore[arg-type]
+    assert gate.refused == 3000
+    assert (told[0], told[1998], told[2001]) == (1, 1, 2)  # of 1/2000 s each
+    loop.until(100.0 + 1000 * REFUSAL)
+    assert abs(sum(asker.heard for asker in askers) - 1000) <= 11  # it looks each 5 ms
+    loop.until(100.0 + 3000 * REFUSAL + 0.01)
+    assert [asker.heard for asker in askers] == [1] * 3000
+    assert not loop.due
+    assert gate.refuse(Asker(), loop) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("data", "is_plain"),
+    [
+        (HEAD + b"\r\n{}", True),
+        (HEAD + b"connection: keep-alive\r\n\r\n{}", True),
+        (b"POST / HTTP/1.1\r\nContent-Length:2\r\nHost: x\r\n\r\n{}", True),
+        (HEAD + b"\r\n{}x", False),
+        (HEAD + b"\r\n{", False),
+        (HEAD + b"\r\n{}" + HEAD, False),
+        (HEAD, False),
+        (b"", False),
+        (HEAD + b"connection: close\r\n\r\n{}", False),
+        (HEAD + b"expect: 100-continue\r\n\r\n{}", False),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n{}", False),
+        (HEAD + b"content-length: 2\r\n\r\n{}", False),
+        (HEAD.replace(b"1.1", b"1.0") + b"\r\n{}", False),
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", False),
+        (b"POST /x HTTP/1.1\r\nhost: x\r\n\r\n", False),
+    ],
+)
+def test_what_is_plain(data: bytes, is_plain: bool) -> None:
+    assert plain(data) is is_plain
+
+
+def test_the_refusal_is_a_problem_that_says_when_to_come_back() -> None:
+    head, _, body = busy(3).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert b"retry-after: 3" in lines
+    assert b"content-length: %d" % len(body) in lines
+    assert b'"status":503' in body
