@@ -13,6 +13,7 @@ from shortlist._public import ROOMS, __version__
 if TYPE_CHECKING:
     from shortlist.data import (
         Dataset,
+        Shards,
         Split,
         datasets,
         k_core,
@@ -84,6 +85,7 @@ __all__ = [
     "Retrieval",
     "ScaNN",
     "SearchError",
+    "Shards",
     "ShortlistError",
     "ShortlistWarning",
     "Split",

@@ -17,7 +17,7 @@ from shortlist.data.ids import counted, few, require_column, row_numbers, settle
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
-__all__ = ["Dataset", "TableLike"]
+__all__ = ["Dataset", "TableLike", "check_weight", "checked_timestamp", "side_table"]
 
 TableLike: TypeAlias = (
     "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
@@ -86,8 +86,8 @@ class Dataset:
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
         main = Table(_checked_context(main, timestamp, weight), main.name, main.untyped)
-        main, query_table, query_notes = _side(main, queries, query, "query", "queries")
-        main, candidate_table, candidate_notes = _side(main, candidates, candidate, "candidate", "candidates")
+        main, query_table, query_notes = side_table(main, queries, query, "query", "queries")
+        main, candidate_table, candidate_notes = side_table(main, candidates, candidate, "candidate", "candidates")
         self._fill(
             interactions=main.frame,
             queries=query_table,
@@ -138,6 +138,24 @@ class Dataset:
         )
         return other
 
+    @classmethod
+    def _of_rows(
+        cls,
+        tables: Mapping[str, pl.DataFrame],
+        columns: Mapping[str, str | None],
+        rows: Mapping[str, NDArray[np.int32]],
+        others: Sequence[pl.Series] = (),
+    ) -> Dataset:
+        """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
+        ids = [
+            tables[side][columns[name]].gather(rows[name])  # type: ignore[index]
+            for side, name in (("queries", "query"), ("candidates", "candidate"))
+        ]
+        dataset = object.__new__(cls)
+        known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
+        dataset._fill(interactions=pl.DataFrame([*ids, *others]), **tables, **columns, **known, notes=())
+        return dataset
+
     def _noted(self, *notes: str) -> Dataset:
         """The same Dataset with more notes."""
         other = self._replaced(self.interactions)
@@ -163,6 +181,16 @@ class Dataset:
         return row_numbers(self.interactions[self.candidate], self.candidates[self.candidate])
 
     @cached_property
+    def query_counts(self) -> NDArray[np.int64]:
+        """How many interactions each query has → int64 ``[queries]``."""
+        return np.bincount(self.query_rows, minlength=len(self.queries))
+
+    @cached_property
+    def candidate_counts(self) -> NDArray[np.int64]:
+        """How many interactions each candidate has → int64 ``[candidates]``."""
+        return np.bincount(self.candidate_rows, minlength=len(self.candidates))
+
+    @cached_property
     def weights(self) -> NDArray[np.float32] | None:
         """The weight of each interaction → float32 ``[interactions]``; None without a weight column."""
         if self.weight is None:
@@ -179,7 +207,7 @@ class Dataset:
         )
 
 
-def _side(
+def side_table(
     main: Table, source: TableLike | None, column: str, role: str, name: str
 ) -> tuple[Table, pl.DataFrame, list[str]]:
     """The interactions with settled ids, the table of one side, and what there is to say about it."""
@@ -209,18 +237,19 @@ def _checked_context(table: Table, timestamp: str | None, weight: str | None) ->
     frame = table.frame
     if timestamp is not None:
         require_column(table, timestamp, "timestamp")
-        frame = frame.with_columns(_checked_timestamp(frame[timestamp]))
+        frame = frame.with_columns(checked_timestamp(frame[timestamp]))
     if weight is not None:
         require_column(table, weight, "weight")
-        _check_weight(frame[weight])
+        check_weight(frame[weight])
     return frame
 
 
-def _checked_timestamp(values: pl.Series) -> pl.Series:
+def checked_timestamp(values: pl.Series) -> pl.Series:
+    """Timestamps, parsed where they are text. DataError for another type, and where one is missing."""
     dtype = values.dtype
     if dtype == pl.String:
         try:
-            return _checked_timestamp(values.str.to_datetime())
+            return checked_timestamp(values.str.to_datetime())
         except pl.exceptions.PolarsError as error:
             raise DataError(
                 f"the timestamp column {values.name!r} is text that could not be read as dates and times.",
@@ -241,7 +270,8 @@ def _checked_timestamp(values: pl.Series) -> pl.Series:
     return values
 
 
-def _check_weight(values: pl.Series) -> None:
+def check_weight(values: pl.Series, *, whole: bool = True) -> None:
+    """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
     if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype.is_decimal()):
         raise DataError(
             f"the weight column {values.name!r} is of type {values.dtype}; expected numbers.",
@@ -256,7 +286,7 @@ def _check_weight(values: pl.Series) -> None:
             "float32); expected finite numbers ≥ 0.",
             hint="fill or drop those rows",
         )
-    if not bool((numbers > 0).any()):
+    if whole and not bool((numbers > 0).any()):
         raise DataError(
             f"the weight column {values.name!r} is zero in every row; expected some weight above 0.",
             hint="leave weight out to count every interaction once",

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
@@ -42,12 +42,10 @@ class Catalogue:
     known: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, train: Dataset) -> Catalogue:
-        """The catalogue of a training dataset."""
-        counts = np.bincount(train.candidate_rows, minlength=len(train.candidates))
-        known = np.zeros(len(train.queries), dtype=np.bool_)
-        known[train.query_rows] = True
-        return cls(train.query, train.candidate, train.queries, train.candidates, counts, known)
+    def of(cls, train: Dataset | Shards) -> Catalogue:
+        """The catalogue of training data."""
+        known = train.query_counts > 0
+        return cls(train.query, train.candidate, train.queries, train.candidates, train.candidate_counts, known)
 
     @cached_property
     def query_vocabulary(self) -> Vocabulary:
@@ -121,10 +119,12 @@ class TwoTower(nn.Module):
         """Where the model's tables are."""
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
 
-    def prepare(self, train: Dataset, generator: torch.Generator | None = None) -> EncodedDataset:
+    def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded."""
         check_time_of_target(self.query, train)
         self.trained_on = Catalogue.of(train)
+        if isinstance(train, Shards):
+            return self._prepare_shards(train, generator)
         queries, query_of = query_table(self.query, train)
         self.query.fit_features(queries[np.unique(query_of)], "the queries' data")
         self.candidate.fit_features(train.candidates[np.unique(train.candidate_rows)], "the candidates' table")
@@ -152,6 +152,25 @@ class TwoTower(nn.Module):
             self.trained_on.counts,
             next((history.start for history in histories.values()), None),
         )
+
+    def _prepare_shards(self, train: Shards, generator: torch.Generator | None) -> EncodedDataset:
+        """As ``prepare``; the interactions stay on disk. ConfigError for a query tower that reads more than its table."""
+        unread = [*context_of(self.query, train), *(history.column for history in self.query.histories.values())]
+        if unread:
+            raise ConfigError(
+                f"the query tower reads {', '.join(map(repr, unread))}, of every interaction its own; shards hold ids, "
+                "weights and times alone.",
+                hint="train in memory (Dataset), or put what the query tower reads into the queries' table",
+            )
+        query, candidate = np.flatnonzero(train.query_counts), np.flatnonzero(train.candidate_counts)
+        self.query.fit_features(train.queries[query], "the queries' data")
+        self.candidate.fit_features(train.candidates[candidate], "the candidates' table")
+        query_columns = self.query.encode(train.queries, "the queries' data")
+        candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
+        self.query.build(query_columns, generator)
+        self.candidate.build(candidate_columns, generator)
+        none = np.zeros(0, np.int32)
+        return EncodedDataset(query_columns, candidate_columns, none, none, None, train.candidate_counts, shards=train)
 
     def lend_tables(self) -> None:
         """Let histories that share the candidate tower's id table read from it; both towers are built."""
@@ -195,12 +214,13 @@ class EncodedDataset:
     weights: NDArray[np.float32] | None  # [interactions]
     candidate_counts: NDArray[np.int64]  # [candidates]
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
+    shards: Shards | None = None  # where the interactions are; both kinds of rows are empty then
 
     def __len__(self) -> int:
-        return len(self.query_rows)
+        return len(self.query_rows) if self.shards is None else len(self.shards)
 
 
-def context_of(tower: Tower, dataset: Dataset) -> list[str]:
+def context_of(tower: Tower, dataset: Dataset | Shards) -> list[str]:
     """The columns of a query tower that only the interactions have."""
     return [
         column
@@ -209,7 +229,7 @@ def context_of(tower: Tower, dataset: Dataset) -> list[str]:
     ]
 
 
-def check_time_of_target(query: Tower, train: Dataset) -> None:
+def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
     """ConfigError where the query tower reads the time of the interaction to predict and was not told to; else a warning.
 
     That time is a context column that is the dataset's timestamp, or that a ``Timestamp`` reads.

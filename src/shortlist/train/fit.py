@@ -9,16 +9,16 @@ from typing import Literal
 import numpy as np
 import torch
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError, TrainingError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
-from shortlist.train.batches import Interactions
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Adagrad, Optimizer, Updater
+from shortlist.train.streaming import interactions_of
 from shortlist.train.temperature import LearnedTemperature
 
 __all__ = ["fit"]
@@ -26,7 +26,7 @@ __all__ = ["fit"]
 
 def fit(
     model: TwoTower,
-    train: Dataset,
+    train: Dataset | Shards,
     *,
     validation: Dataset | None = None,
     task: Retrieval | None = None,
@@ -46,6 +46,8 @@ def fit(
     on_batch: Callable[[int, int], None] | None = None,
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
+
+    train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
         with ``exclude_seen`` each query's training candidates do not compete.
@@ -71,6 +73,8 @@ def fit(
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
+    if exclude_seen and isinstance(train, Shards):
+        raise ConfigError("fit() got exclude_seen=True with Shards, whose interactions are not in memory.")
     place = _device(device)
 
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
@@ -79,11 +83,12 @@ def fit(
         model.to(place)
         query_inputs = TowerInputs.of(encoded.query_columns, place)
         candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
-        interactions = Interactions(encoded, place)
+        interactions = interactions_of(encoded, place)
         negatives = Negatives(task, train, encoded, impressions, seed, place)
         updater = Updater(optimizer, model)
         heat = LearnedTemperature(task.temperature).to(place) if task.learn_temperature else None
-        validator = None if validation is None else Validator(model, validation, ks, train if exclude_seen else None)
+        seen = train if exclude_seen and isinstance(train, Dataset) else None
+        validator = None if validation is None else Validator(model, validation, ks, seen)
         records: list[Epoch] = []
         done = step = 0
         best = _Best(model, monitor, patience)
@@ -176,7 +181,7 @@ def _device(device: str | torch.device) -> torch.device:
 
 
 def _check_options(
-    train: Dataset,
+    train: Dataset | Shards,
     epochs: int,
     batch_size: int,
     validate_every: int,
@@ -185,12 +190,12 @@ def _check_options(
     ks: Sequence[int],
     validation: Dataset | None,
 ) -> None:
-    if not isinstance(train, Dataset):
+    if not isinstance(train, (Dataset, Shards)):
         raise DataError(
-            f"fit() got {type(train).__name__}; a Dataset was expected.",
+            f"fit() got {type(train).__name__}; a Dataset or Shards was expected.",
             hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
         )
-    if train.weights is not None and not train.weights.any():
+    if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
         raise DataError(f"every weight in column {train.weight!r} is 0; there is nothing to learn from.")
     whole = {
         "epochs": epochs,

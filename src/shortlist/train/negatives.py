@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.features import Vocabulary
 from shortlist.index import BruteForce, Lists, search_heads
@@ -35,7 +35,7 @@ class Negatives:
     def __init__(
         self,
         task: Retrieval,
-        train: Dataset,
+        train: Dataset | Shards,
         encoded: EncodedDataset,
         impressions: Dataset | None,
         seed: int,
@@ -51,6 +51,11 @@ class Negatives:
         self.plain = task.plain and impressions is None and task.log_q != "streaming"
         if self.plain:
             return
+        if isinstance(train, Shards):
+            raise ConfigError(
+                "the loss asks for more than the batch's own candidates, which needs every interaction in memory.",
+                hint='train in memory (Dataset), or with Retrieval(negatives="batch") and no other option of negatives',
+            )
         owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
         owner[encoded.query_rows] = train.query_rows
         self.owner = torch.from_numpy(owner).to(device)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import Retrieval
@@ -115,7 +115,7 @@ class Recipe(_Section, frozen=True):
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
 
-    def build_model(self, data: Dataset) -> TwoTower:
+    def build_model(self, data: Dataset | Shards) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``.
 
         Raises ConfigError where a feature reads a column that ``data`` does not have.
@@ -161,7 +161,7 @@ class Recipe(_Section, frozen=True):
         optimizer: Optimizer = OPTIMIZERS[name](**options)
         return optimizer
 
-    def train(self, data: Dataset, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
         model = self.build_model(data)
         settings = {

@@ -1,0 +1,8 @@
+"""Interactions that do not fit in memory: encoded once from Parquet into integers on disk."""
+
+from __future__ import annotations
+
+from shortlist.data.shards.shards import Rows, Shards
+from shortlist.data.shards.source import Source, find
+
+__all__ = ["Rows", "Shards", "Source", "find"]

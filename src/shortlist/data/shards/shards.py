@@ -1,0 +1,339 @@
+"""A folder of shards as training data: tables in memory, interactions on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.dataset import Dataset, TableLike
+from shortlist.data.shards import files
+from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
+from shortlist.data.shards.files import Manifest
+from shortlist.data.shards.parts import Block, Later, Part, RandomShare
+from shortlist.data.shards.quantile import time_of_rank
+from shortlist.errors import ConfigError, DataError
+
+__all__ = ["Rows", "Shards"]
+
+BUFFER_ROWS = 1 << 22
+READ_AT_ONCE = 256  # blocks, where all are read
+
+
+class Rows(NamedTuple):
+    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times."""
+
+    query: NDArray[np.int32]
+    candidate: NDArray[np.int32]
+    weight: NDArray[np.float32] | None
+    time: NDArray[Any] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shards:
+    """Interactions encoded once into integers on disk, to be trained on without being read into memory.
+
+    ``fit`` takes it where it takes a ``Dataset``. Each shard was shuffled when it was encoded. In an epoch, blocks of
+    ``block_rows`` neighbouring rows are read in a random order; about ``buffer_rows`` of them at a time are shuffled and
+    cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
+    the number of rows.
+
+    queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with the columns there are.
+    fingerprint: sha256 over everything that was encoded.
+
+        shards = sl.Shards.encode("log/", "log.shards", query="user_id", candidate="item_id")
+        train, test = shards.split(test=0.1)
+        sl.fit(model, train, validation=test)
+    """
+
+    folder: Path
+    manifest: Manifest
+    queries: pl.DataFrame
+    candidates: pl.DataFrame
+    interactions: pl.DataFrame
+    buffer_rows: int = BUFFER_ROWS
+    held_out: Part | None = None
+    _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @classmethod
+    def encode(
+        cls,
+        source: str | Path,
+        folder: str | Path,
+        *,
+        query: str,
+        candidate: str,
+        timestamp: str | None = None,
+        weight: str | None = None,
+        queries: TableLike | None = None,
+        candidates: TableLike | None = None,
+        block_rows: int = BLOCK_ROWS,
+        piece_rows: int = PIECE_ROWS,
+        overwrite: bool = False,
+        on_piece: Callable[[int, int], None] | None = None,
+    ) -> Shards:
+        """Encode Parquet files into ``folder``, and load it; where that was done before, only load it.
+
+        source: a file, a pattern, a folder (with those below it) or a URL such as ``s3://bucket/log/``; credentials come
+            from the environment.
+        The columns and tables are those of ``Dataset``, and so are the row numbers; other columns of the interactions
+            are not kept.
+        block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
+        on_piece: called after each shard with how many there are and how many there will be.
+
+        A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
+        source that is not the one encoded before, and where the disk refuses; ConfigError for options that cannot work.
+        """
+        columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
+        encode(
+            source,
+            Path(folder),
+            columns,
+            {"queries": queries, "candidates": candidates},
+            block_rows=block_rows,
+            piece_rows=piece_rows,
+            overwrite=overwrite,
+            on_piece=on_piece,
+        )
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, verify: bool = True) -> Shards:
+        """The shards in a folder. verify: compare every file's sha256 too, not only its size.
+
+        Raises DataError where the folder was not finished, or a file is missing, cut off or altered.
+        """
+        folder = Path(folder)
+        if not (folder / files.MANIFEST).is_file():
+            begun = (folder / files.HEADER).is_file()
+            raise DataError(
+                f"{str(folder)!r} holds {'an encoding that was not finished' if begun else 'no shards'}.",
+                hint="run Shards.encode again: it goes on where it was"
+                if begun
+                else "Shards.encode(source, folder, …)",
+            )
+        manifest = files.read_record(folder / files.MANIFEST, Manifest)
+        for entries in (manifest.tables.files, *(piece.files for piece in manifest.pieces)):
+            for name, entry in entries.items():
+                files.check_entry(folder / name, entry, verify)
+        queries, candidates, interactions = (
+            pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "candidates", "interactions")
+        )
+        return cls(folder, manifest, queries, candidates, interactions)
+
+    @property
+    def query(self) -> str:
+        """The column of query ids."""
+        return self.manifest.header.query
+
+    @property
+    def candidate(self) -> str:
+        """The column of candidate ids."""
+        return self.manifest.header.candidate
+
+    @property
+    def timestamp(self) -> str | None:
+        """The column of timestamps."""
+        return self.manifest.header.timestamp
+
+    @property
+    def weight(self) -> str | None:
+        """The column of weights."""
+        return self.manifest.header.weight
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was merged or added on the way in."""
+        return tuple(self.manifest.tables.notes)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over everything that was encoded."""
+        return self.manifest.fingerprint
+
+    @property
+    def source(self) -> dict[str, str]:
+        """What every source file looked like, by name."""
+        return dict(self.manifest.header.source)
+
+    def __len__(self) -> int:
+        return int(self.block_counts.sum())
+
+    def __repr__(self) -> str:
+        return (
+            f"Shards({len(self):,} interactions · {self.queries.height:,} queries · {self.candidates.height:,} "
+            f"candidates · {len(self.manifest.pieces):,} shards)"
+        )
+
+    def with_buffer(self, rows: int) -> Shards:
+        """The same, shuffled within ``rows`` at a time. ConfigError for less than 1."""
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise ConfigError(f"buffer_rows is {rows!r}; a whole number of at least 1 was expected.")
+        return replace(self, buffer_rows=rows)
+
+    # --- what training reads -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block, in the order of the source."""
+        found: list[Block] = []
+        for place, piece in enumerate(self.manifest.pieces):
+            for start in range(0, piece.rows, self.manifest.header.block_rows):
+                stop = min(start + self.manifest.header.block_rows, piece.rows)
+                found.append(Block(len(found), place, start, stop))
+        return tuple(found)
+
+    @cached_property
+    def block_counts(self) -> NDArray[np.int64]:
+        """How many rows of each block are read → int64 ``[blocks]``."""
+        sizes = np.array([block.stop - block.start for block in self.blocks], np.int64)
+        if self.held_out is None:
+            return sizes
+        kept = [int(mask.sum()) for numbers in self._all() for mask in self._masks(numbers)]
+        return np.array(kept, np.int64)
+
+    @property
+    def query_counts(self) -> NDArray[np.int64]:
+        """How many interactions each query has → int64 ``[queries]``."""
+        return self._counted("query", len(self.queries))
+
+    @property
+    def candidate_counts(self) -> NDArray[np.int64]:
+        """How many interactions each candidate has → int64 ``[candidates]``."""
+        return self._counted("candidate", len(self.candidates))
+
+    def read(self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False) -> Rows:
+        """The rows of these blocks, one block after another, without those held out."""
+        return self._read(blocks, times, "kept")
+
+    def split(
+        self,
+        test: float = 0.1,
+        *,
+        by: Literal["random", "time"] = "random",
+        seed: int = 42,
+        most: int = 1_000_000,
+    ) -> tuple[Shards, Dataset]:
+        """Hold interactions out: the shards without them, and about ``most`` of them in memory, drawn at random.
+
+        by: "random", where each row is held out with probability ``test``; or "time", where those from one moment on are,
+        so that equal times stay together (as ``split_by_time``, but that the part held out is never smaller than asked for).
+
+        Raises ConfigError for a share that cannot be, DataError where a part is empty or there are no timestamps.
+        """
+        if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:
+            raise ConfigError(
+                f"test is {test!r}; a fraction between 0 and 1 was expected.", hint="for example test=0.1"
+            )
+        if self.held_out is not None:
+            raise ConfigError("these shards have a part held out already.", hint="split what Shards.load returns")
+        train = replace(self, held_out=self._part(test, by, seed), _counts={})
+        held = self.manifest.rows - len(train)
+        if not held or not len(train):
+            raise DataError(
+                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.", hint="another share, or by="
+            )
+        thin = RandomShare(most / held, seed + 1) if most < held else None
+        return train, train._dataset("held out", thin)
+
+    def to_dataset(self) -> Dataset:
+        """Everything that is read, in memory, in the order of the shards; both tables are shared."""
+        return self._dataset("kept", None)
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _part(self, test: float, by: str, seed: int) -> Part:
+        if by == "random":
+            return RandomShare(test, seed)
+        if by != "time":
+            raise ConfigError(f'by is {by!r}; "random" or "time" was expected.')
+        if self.timestamp is None:
+            raise DataError('by="time" needs a timestamp column.', hint="Shards.encode(…, timestamp=…)")
+        held = max(1, round(test * self.manifest.rows))
+        return Later(time_of_rank(lambda: (self._array(place, "timestamp") for place in self._places), held))
+
+    @property
+    def _places(self) -> range:
+        return range(len(self.manifest.pieces))
+
+    def _array(self, place: int, role: str) -> NDArray[Any]:
+        """A piece's array, memory-mapped."""
+        path = self.folder / f"{self.manifest.pieces[place].number:05}.{role}.npy"
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def _all(self) -> Iterator[range]:
+        """Every block's number, so many at a time."""
+        for start in range(0, len(self.blocks), READ_AT_ONCE):
+            yield range(start, min(start + READ_AT_ONCE, len(self.blocks)))
+
+    def _masks(self, numbers: Sequence[int] | NDArray[np.integer]) -> Iterator[NDArray[np.bool_]]:
+        """Which rows of each block are read, where some are held out."""
+        part = self.held_out
+        assert part is not None
+        opened, times = -1, None
+        for number in numbers:
+            block = self.blocks[number]
+            if part.needs_times and block.piece != opened:
+                opened, times = block.piece, self._array(block.piece, "timestamp")
+            yield ~part.of(block, None if times is None else times[block.start : block.stop])
+
+    def _read(self, numbers: Sequence[int] | NDArray[np.integer], times: bool, which: str) -> Rows:
+        """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
+        names = ["query", "candidate", *(["weight"] if self.weight else [])]
+        names += ["timestamp"] if times and self.timestamp else []
+        masks = None if self.held_out is None else list(self._masks(numbers))
+        if masks is not None and which == "held out":
+            masks = [~mask for mask in masks]
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        opened, arrays = -1, {}
+        for place, number in enumerate(numbers):
+            block = self.blocks[number]
+            if block.piece != opened:
+                opened, arrays = block.piece, {name: self._array(block.piece, name) for name in names}
+            for name, array in arrays.items():
+                values = array[block.start : block.stop]
+                parts[name].append(values if masks is None else values[masks[place]])
+        whole = {name: np.concatenate(values) for name, values in parts.items()}
+        return Rows(whole["query"], whole["candidate"], whole.get("weight"), whole.get("timestamp"))
+
+    def _counted(self, side: Literal["query", "candidate"], size: int) -> NDArray[np.int64]:
+        if side not in self._counts:
+            if self.held_out is None:
+                self._counts[side] = np.load(self.folder / f"{side}_counts.npy", allow_pickle=False)
+            else:
+                counts = np.zeros(size, np.int64)
+                for numbers in self._all():
+                    counts += np.bincount(getattr(self.read(numbers), side), minlength=size)
+                self._counts[side] = counts
+        return self._counts[side]
+
+    def _dataset(self, which: str, thin: RandomShare | None) -> Dataset:
+        parts = []
+        for numbers in self._all():
+            rows = self._read(numbers, True, which)
+            chosen = slice(None) if thin is None else thin.of(Block(numbers[0], 0, 0, len(rows.query)), None)
+            parts.append([None if column is None else column[chosen] for column in rows])
+        query, candidate, weight, time = (
+            None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
+        )
+        assert query is not None
+        assert candidate is not None
+        others = [
+            pl.Series(name, values).cast(self.interactions.schema[name])
+            for name, values in ((self.weight, weight), (self.timestamp, time))
+            if name is not None and values is not None
+        ]
+        header = self.manifest.header
+        return Dataset._of_rows(
+            {"queries": self.queries, "candidates": self.candidates},
+            {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")},
+            {"query": query, "candidate": candidate},
+            others,
+        )

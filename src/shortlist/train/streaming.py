@@ -1,0 +1,125 @@
+"""Batches of interactions that stay on disk: blocks in random order, shuffled within a buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.data import Shards
+from shortlist.data.shards import Rows
+from shortlist.model import EncodedDataset
+from shortlist.train.batches import Batch, Interactions, distinct
+
+__all__ = ["StreamedInteractions", "interactions_of"]
+
+
+class StreamedInteractions:
+    """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
+
+    1. The blocks come in an order that is a function of (seed, epoch).
+    2. As many of them as fill the buffer are read, in the order in which they lie on the disk.
+    3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
+
+    With a buffer as large as the data this is a full shuffle.
+    """
+
+    def __init__(self, encoded: EncodedDataset, shards: Shards, device: torch.device) -> None:
+        self.queries = len(shards.queries)
+        self.candidates = len(shards.candidates)
+        self.shards = shards
+        self.device = device
+        self._buffer = _Buffer.of([])
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def batch(self, chosen: Tensor) -> Batch:
+        """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` gave them last."""
+        buffer = self._buffer
+        query_rows, pair_query = distinct(buffer.query[chosen].long().to(self.device), self.queries)
+        candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
+        weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
+        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+
+    def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
+        """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each but for the last."""
+        for buffer in self._buffers(seed, epoch, size):
+            self._buffer = buffer
+            yield from torch.arange(len(buffer)).split(size)
+        self._buffer = _Buffer.of([])
+
+    def _buffers(self, seed: int, epoch: int, size: int) -> Iterator[_Buffer]:
+        """The buffers of an epoch, shuffled; each but the last holds whole batches."""
+        plan = self._plan(seed, epoch, size)
+        left = _Buffer.of([])
+        with ThreadPoolExecutor(1, "shards") as reader:
+            coming = reader.submit(self.shards.read, plan[0])
+            for number in range(len(plan)):
+                rows = coming.result()
+                if number + 1 < len(plan):
+                    coming = reader.submit(self.shards.read, plan[number + 1])
+                whole = _Buffer.of([left, _Buffer.of_rows(rows)]).shuffled(_generator(seed, epoch, number + 1))
+                cut = len(whole) if number + 1 == len(plan) else len(whole) // size * size
+                left = whole.part(cut, len(whole))
+                if cut:
+                    yield whole.part(0, cut)
+
+    def _plan(self, seed: int, epoch: int, size: int) -> list[NDArray[np.int64]]:
+        """The blocks of each buffer, ascending."""
+        counts = self.shards.block_counts
+        order = _generator(seed, epoch, 0).permutation(len(counts))
+        buffer = (np.cumsum(counts[order]) - 1).clip(min=0) // max(self.shards.buffer_rows, size)
+        return [np.sort(order[buffer == number]) for number in np.unique(buffer)]
+
+
+class _Buffer:
+    """Rows in memory, as tensors on the CPU."""
+
+    def __init__(self, query: Tensor, candidate: Tensor, weight: Tensor | None) -> None:
+        self.query, self.candidate, self.weight = query, candidate, weight
+
+    @classmethod
+    def of_rows(cls, rows: Rows) -> _Buffer:
+        weight = None if rows.weight is None else torch.from_numpy(rows.weight)
+        return cls(torch.from_numpy(rows.query), torch.from_numpy(rows.candidate), weight)
+
+    @classmethod
+    def of(cls, parts: list[_Buffer]) -> _Buffer:
+        """The rows of several buffers, one after another."""
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None)
+        weights = [part.weight for part in parts if part.weight is not None]
+        weight = torch.cat(weights) if weights else None
+        return cls(torch.cat([part.query for part in parts]), torch.cat([part.candidate for part in parts]), weight)
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    def part(self, start: int, stop: int) -> _Buffer:
+        """Neighbouring rows."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        return _Buffer(self.query[start:stop], self.candidate[start:stop], weight)
+
+    def shuffled(self, generator: np.random.Generator) -> _Buffer:
+        """The same rows in another order."""
+        order = torch.from_numpy(generator.permutation(len(self)))
+        weight = None if self.weight is None else self.weight[order]
+        return _Buffer(self.query[order], self.candidate[order], weight)
+
+
+def interactions_of(encoded: EncodedDataset, device: torch.device) -> Interactions | StreamedInteractions:
+    """The interactions of a training run, from memory or from disk."""
+    if encoded.shards is None:
+        return Interactions(encoded, device)
+    return StreamedInteractions(encoded, encoded.shards, device)
+
+
+def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:
+    """Random numbers for one purpose of an epoch: 0 the order of blocks, n the n-th buffer."""
+    return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch], counter=[0, 0, 0, number]))
