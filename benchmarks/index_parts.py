@@ -25,7 +25,7 @@ def describe() -> dict:
     from importlib.metadata import PackageNotFoundError, version
 
     import shortlist as sl
-    from shortlist.index.sieve import _threads
+    from shortlist.index.sieve import threads_here
 
     found = {"shortlist": sl.__version__, "numpy": np.__version__}
     for name in ("scann", "faiss-cpu"):
@@ -33,7 +33,7 @@ def describe() -> dict:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"versions": found, "threads": {"search": _threads()}}
+    return {"versions": found, "threads": {"search": threads_here()}}
 
 
 def _vectors(parameters: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +87,10 @@ def faiss_flat(data: Path, parameters: dict):
     """Faiss's flat index with as many threads."""
     import faiss
 
-    from shortlist.index.sieve import _threads
+    from shortlist.index.sieve import threads_here
 
     vectors, queries = _vectors(parameters)
-    faiss.omp_set_num_threads(_threads())
+    faiss.omp_set_num_threads(threads_here())
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     batch, k = queries[: parameters["batch"]], parameters["k"]

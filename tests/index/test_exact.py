@@ -25,7 +25,7 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr(sieve, "_SAMPLE", 32)
     monkeypatch.setattr(sieve, "_BUDGET", 40)
     monkeypatch.setattr(sieve, "_THREADED", 1)
-    monkeypatch.setattr(sieve, "_threads", lambda: 3)
+    monkeypatch.setattr(sieve, "threads_here", lambda: 3)
 
 
 def plain(vectors, query, k, barred):

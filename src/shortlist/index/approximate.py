@@ -1,16 +1,19 @@
 """What approximate indexes share: ask a native index, filter, widen, and fall back to exact search.
 
 1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
-2. The native index is asked for more candidates than k, in proportion to what the filters take away.
-3. A query left with fewer than ``min(k, eligible)`` is asked again, wider, and at last searched exactly.
-4. What remains is scored as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
+2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
+   are rough and left aside: what passes the filters is ranked by its vectors, first in float32, then, where that could
+   be off, as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
+3. Seen items are often the very best, and what comes after them lies further out. A query that lost many of its
+   results to its own exclusions is asked again as wide as that takes; one left with fewer than ``min(k, eligible)``
+   wider still, and at last exactly.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,8 +22,9 @@ import numpy.typing as npt
 
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
-from shortlist.index.exact import Found, best, join, pair_scores, tolerance
+from shortlist.index.exact import Found, Pairs, best, join, pair_scores, tolerance
 from shortlist.index.segment import Filters, Request, member
+from shortlist.index.sieve import threads_here
 from shortlist.index.values import Floats, Ints
 
 if TYPE_CHECKING:
@@ -29,30 +33,31 @@ if TYPE_CHECKING:
 __all__ = ["ApproximateIndex", "Width"]
 
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
-_PART = 0.1  # or up to this part of all
-_LOST = 64  # results asked for beyond 2·k where some will be filtered out
-_GATHERED = 1 << 20  # numbers gathered at a time for a first ranking
-_SPARE = 8  # results asked for beyond k, to order near ties by their exact scores
+# or while their square is at most so many times n · the candidates re-ranked: a filter that leaves f of n costs exact
+# search f rows, and an index about as many times its usual work as n/f. Several queries share the reading of the rows.
+_WORTH, _SHARED = 4, 8
+_FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
+_BEARABLE = 16  # one in so many results may be excluded before what comes after them is looked for
+_DEPTH = 2.5  # effort for what lies behind a part p of the results is 1 + _DEPTH·√p: recall stays level (measured)
+_GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
 
 @dataclass(frozen=True)
 class Width:
-    """How far to look: results wanted, candidates to re-rank for them, and a factor on every other effort."""
+    """How far to look: candidates wanted, and a factor on every other effort."""
 
     results: int
-    rerank: int
     effort: float
 
 
 class ApproximateIndex(LiveIndex):
     """An index that looks at some of the candidates.
 
-    A kind gives ``_probe``, ``_rerank``, the number of candidates it re-ranks when no filter is set, and
-    ``_ranks``: whether the order of what ``_probe`` returns is exact. ``at_search`` names the settings that a built
-    index can change; ``recall`` and ``k`` among the settings are the promise that ``build`` keeps.
+    A kind gives ``_probe`` and ``_rerank``, the number of candidates that are re-ranked when no filter is set.
+    ``at_search`` names the settings that a built index can change; ``recall`` and ``k`` among the settings are the
+    promise that ``build`` keeps.
     """
 
-    _ranks: ClassVar[bool] = True
     at_search: ClassVar[tuple[str, ...]] = ()
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
@@ -91,8 +96,8 @@ class ApproximateIndex(LiveIndex):
         """Raises ``MissingExtraError`` or ``SearchError`` unless the library behind the index runs here."""
 
     @abstractmethod
-    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
-        """Positions ``[queries, results]``, best first, −1 for none; and their scores, unless those are rough."""
+    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
+        """Distinct positions, int64 ``[queries, results]`` or fewer, in any order; −1 for none."""
 
     @abstractmethod
     def _rerank(self, n: int, k: int) -> int:
@@ -101,66 +106,73 @@ class ApproximateIndex(LiveIndex):
     def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
         free = filters.free(n)
-        few = free < n and (free <= _FEW or free <= _PART * n)
+        few = free < n and (free <= _FEW or free**2 <= _WORTH * min(m, _SHARED) * n * self._rerank(n, request.k))
         if snapshot.native is None or filters.lists is not None or few or request.k * 4 >= free or m == 0:
             return base.search(request, filters)
-        if m == 1 and self._ranks and filters.blocked is None and filters.allowed is None and filters.excluded is None:
-            found = self._alone(snapshot, request)
-            if found is not None:
-                return found
         if filters.excluded is not None:
             filters = replace(filters, excluded=base.distinct(filters.excluded))
-        return self._widening(snapshot, request, filters, n / free)
+        lost = 0
+        if m == 1 and filters.blocked is None and filters.allowed is None:
+            found, lost = self._alone(snapshot, request, filters.excluded)
+            if found is not None:
+                return found
+        return self._widening(snapshot, request, filters, n / free, lost)
 
-    def _alone(self, snapshot: Snapshot, request: Request) -> Found | None:
-        """A single query without filters, by the shortest way to the same answer; None where too few are found."""
+    def _alone(self, snapshot: Snapshot, request: Request, excluded: Pairs | None) -> tuple[Found | None, int]:
+        """A single query with no filters but its own, by the shortest way to the same answer; None where too few are
+        found or too many of them were excluded. How many were."""
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
+        taken = 0 if excluded is None else excluded.positions.size
         rerank = self._rerank(n, k)
-        width = Width(min(rerank, k + _SPARE), rerank, 1.0)
-        probed, rough = self._probe(snapshot.native, request.queries, width)
-        positions, scores = probed[0], None if rough is None else rough[0]
-        if positions.size < min(k, n) or scores is None or positions.min() < 0:
-            return None
+        positions = np.sort(self._probe(snapshot.native, request.queries, Width(rerank, 1.0))[0])
+        if positions.size == 0 or positions[0] < 0:
+            return None, 0
+        lost = 0
+        if excluded is not None and taken:
+            barred = member(excluded.positions, positions)
+            lost = int(np.count_nonzero(barred))
+            positions = positions[~barred] if lost else positions
+        if positions.size < min(k, n - taken) or lost > rerank // _BEARABLE:
+            return None, lost
         if positions.size > k:
-            slack = tolerance(request.norms, base.max_norm, snapshot.dim)[0]
-            near = int(np.searchsorted(-scores[k:], -(scores[k - 1] - slack), side="right"))  # scores fall
-            positions = positions[: k + near]
+            scores = np.einsum("ij,j->i", base.vectors.take(positions, axis=0), request.queries[0])
+            kth = np.partition(scores, scores.size - k)[scores.size - k]
+            positions = positions[scores >= kth - tolerance(request.norms, base.max_norm, snapshot.dim)[0]]
         rows = np.zeros(positions.size, np.int64)
         exact = pair_scores(request.queries, base.vectors, rows, positions)
         order = np.lexsort((positions, -exact))[:k]
-        return Found(rows[:k], positions[order], exact[order])
+        return Found(rows[:k], positions[order], exact[order]), lost
 
-    def _widening(self, snapshot: Snapshot, request: Request, filters: Filters, effort: float) -> Found:
-        base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
-        eligible, open_ = filters.eligible(n, m), filters.mask(n)
-        pending, parts = np.arange(m), []
-        for width, enough in self._widths(request.k, n, effort, filters):
+    def _widening(self, snapshot: Snapshot, request: Request, filters: Filters, effort: float, lost: int) -> Found:
+        """Asks, and asks again those that lack something, wider; at last exactly. lost: how many were excluded of what
+        was asked for before, if that was too many."""
+        base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
+        wanted, open_ = np.minimum(filters.eligible(n, m), k), filters.mask(n)
+        taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
+        rerank = self._rerank(n, k)
+        width, bearable = Width(min(n, math.ceil(rerank * effort)), effort), rerank // _BEARABLE if taken else n
+        if lost > bearable:
+            width, bearable = _behind(rerank, n, lost, effort), n
+        pending, parts, factor = np.arange(m), [], 1
+        while True:
             rows, part = _sub(request, filters, pending)
-            found, kept = self._candidates(snapshot, rows, part, open_, width)
-            short = kept < np.minimum(eligible[pending], enough)
+            found, kept, barred = self._candidates(snapshot, rows, part, open_, width)
+            hungry = kept < wanted[pending]
+            short = hungry | (barred > bearable)
             parts.append(_renumber(found, pending, ~short))
             pending = pending[short]
-            if pending.size == 0:
+            if pending.size == 0 or width.results == n or factor == _FACTORS[-1]:
                 break
+            deep, bearable = int(barred[short].max()), n
+            if hungry.any():
+                factor = _FACTORS[_FACTORS.index(factor) + 1]
+                width = Width(min(n, math.ceil((rerank * factor + max(taken, 2 * deep)) * effort)), effort * factor)
+            else:
+                width = _behind(rerank, n, deep, effort)
         if pending.size:
             rows, part = _sub(request, filters, pending)
             parts.append(_renumber(base.search(rows, part), pending, np.ones(pending.size, bool)))
-        return parts[0] if len(parts) == 1 else best(join(parts), m, request.k)
-
-    def _widths(self, k: int, n: int, effort: float, filters: Filters) -> Iterator[tuple[Width, int]]:
-        """How far to look, wider each time, and how many must pass the filters for that to do."""
-        taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
-        rerank = self._rerank(n, k)
-        first = min(n, math.ceil(rerank * effort))
-        spare = _SPARE if taken == 0 and effort == 1.0 else k + _LOST
-        results = min(first, math.ceil((k + spare) * effort)) if self._ranks else first
-        # Seen items are often the very best. Where they are half of what came back, more may have been lost.
-        yield Width(results, first, effort), max(k, results // 2) if taken else k
-        for factor in (4, 16):
-            wide = min(n, math.ceil((rerank * factor + taken) * effort))
-            yield Width(wide, wide, effort * factor), k
-            if wide == n:
-                return
+        return parts[0] if len(parts) == 1 else best(join(parts), m, k)
 
     def _candidates(
         self,
@@ -169,59 +181,72 @@ class ApproximateIndex(LiveIndex):
         filters: Filters,
         open_: npt.NDArray[np.bool_] | None,
         width: Width,
-    ) -> tuple[Found, Ints]:
-        """The best that the native index offers and the filters let through, and how many those are per query."""
+    ) -> tuple[Found, Ints, Ints]:
+        """The best that the native index offers and the filters let through; per query how many those were, and how
+        many were excluded for this query alone."""
         base, k, m = snapshot.base, request.k, request.queries.shape[0]
-        positions, scores = self._probe(snapshot.native, request.queries, width)
-        keep = _keep(positions, filters, open_, base.ids.size)
+        positions = np.sort(self._probe(snapshot.native, request.queries, width), axis=1)
+        keep, lost = _keep(positions, filters, open_, base.ids.size)
         kept: Ints = keep.sum(axis=1)
-        if scores is None:
-            positions, keep, scores = _ranked(positions, keep, request.queries, base.vectors)
         if k < positions.shape[1]:
+            scores = _rough_scores(positions, request.queries, base.vectors)
             keep &= _near_best(scores, keep, k, tolerance(request.norms, base.max_norm, snapshot.dim))
         rows, columns = np.divmod(np.flatnonzero(keep), positions.shape[1])
         chosen = positions[rows, columns]
         exact = pair_scores(request.queries, base.vectors, rows, chosen)
-        return best(Found(rows, chosen, exact), m, k), kept
+        return best(Found(rows, chosen, exact), m, k), kept, lost
 
 
-def _keep(positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None, size: int) -> npt.NDArray[np.bool_]:
-    """Which of ``[queries, results]`` are there and pass the filters, whose pairs are sorted."""
+def _behind(rerank: int, n: int, lost: int, effort: float) -> Width:
+    """How far to look for what comes after ``lost`` that are excluded."""
+    depth = 1 + _DEPTH * math.sqrt(lost / rerank)
+    return Width(min(n, math.ceil((rerank + 2 * lost) * effort)), effort * depth)
+
+
+def _keep(
+    positions: Ints, filters: Filters, open_: npt.NDArray[np.bool_] | None, size: int
+) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """Which of ``[queries, results]`` are there and pass the filters, whose pairs are sorted; per query how many were
+    excluded for it alone."""
     keep = positions >= 0
     if open_ is not None:
         keep &= open_[positions]
     elif filters.blocked is not None:
         keep &= ~member(filters.blocked, positions.ravel()).reshape(keep.shape)
-    if filters.excluded is not None:
-        taken = filters.excluded.rows * size + filters.excluded.positions
-        keys = positions + np.arange(positions.shape[0])[:, None] * size
-        keep &= ~member(taken, keys.ravel()).reshape(keep.shape)
-    return keep
+    if filters.excluded is None:
+        return keep, np.zeros(positions.shape[0], np.int64)
+    taken = filters.excluded.rows * size + filters.excluded.positions
+    keys = positions + np.arange(positions.shape[0])[:, None] * size
+    excluded = keep & member(taken, keys.ravel()).reshape(keep.shape)
+    return keep & ~excluded, excluded.sum(axis=1)
 
 
-def _ranked(
-    positions: Ints, keep: npt.NDArray[np.bool_], queries: Floats, vectors: Floats
-) -> tuple[Ints, npt.NDArray[np.bool_], Floats]:
-    """The same results, by falling score."""
-    scores = np.empty(positions.shape, np.float32)
-    step = max(1, _GATHERED // max(1, positions.shape[1] * vectors.shape[1]))
-    for low in range(0, positions.shape[0], step):
+def _rough_scores(positions: Ints, queries: Floats, vectors: Floats) -> Floats:
+    """Float32 products of each query with its positions, ``[queries, positions]``; of −1 with anything."""
+    m, width = positions.shape
+    scores = np.empty((m, width), np.float32)
+    step = max(1, _GATHERED // max(1, width * vectors.shape[1]))
+
+    def fill(low: int) -> None:
         part = slice(low, low + step)
-        scores[part] = (vectors[positions[part]] @ queries[part, :, None])[:, :, 0]
-    order = np.argsort(-scores, axis=1)
-    return (
-        np.take_along_axis(positions, order, axis=1),
-        np.take_along_axis(keep, order, axis=1),
-        np.take_along_axis(scores, order, axis=1),
-    )
+        np.einsum("bij,bj->bi", vectors.take(positions[part], axis=0), queries[part], out=scores[part])
+
+    parts = range(0, m, step)
+    threads = min(threads_here(), len(parts) // 4) if len(parts) >= 8 else 1
+    if threads == 1:
+        for low in parts:
+            fill(low)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, parts))
+    return scores
 
 
 def _near_best(scores: Floats, keep: npt.NDArray[np.bool_], k: int, slack: Floats) -> npt.NDArray[np.bool_]:
-    """Which are within rounding error of the k-th of those kept; scores fall along each row."""
-    reached = np.cumsum(keep, axis=1) >= k
-    full = reached[:, -1]
-    kth = scores[np.arange(scores.shape[0]), np.argmax(reached, axis=1)]
-    near: npt.NDArray[np.bool_] = scores >= np.where(full, kth - slack, -np.inf)[:, None]
+    """Which are within rounding error of the k-th best of those kept."""
+    held = np.where(keep, scores, -np.inf)
+    kth = np.partition(held, held.shape[1] - k, axis=1)[:, held.shape[1] - k]
+    near: npt.NDArray[np.bool_] = held >= (kth - slack)[:, None]
     return near
 
 

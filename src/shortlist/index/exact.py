@@ -68,11 +68,11 @@ def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:
 def pair_scores(queries: Floats, vectors: Floats, rows: Ints, positions: Ints) -> Floats:
     """Inner product of each pair in float64, rounded to float32, ``[pairs]``."""
     if rows.size <= _PAIRS:
-        wide = vectors[positions].astype(np.float64)
+        wide = vectors.take(positions, axis=0).astype(np.float64)
         if queries.shape[0] == 1:
             factors = np.broadcast_to(queries.astype(np.float64), wide.shape)
         else:
-            factors = queries[rows].astype(np.float64)
+            factors = queries.take(rows, axis=0).astype(np.float64)
         products: Floats = np.einsum("ij,ij->i", wide, factors).astype(np.float32)
         return products
     scores = np.empty(rows.size, np.float32)

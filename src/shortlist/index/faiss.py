@@ -74,7 +74,6 @@ class Faiss(ApproximateIndex):
     """
 
     kind: ClassVar[str] = "faiss"
-    _ranks: ClassVar[bool] = False
     at_search: ClassVar[tuple[str, ...]] = ("search_effort", "lists_to_search", "reorder")
 
     def __init__(
@@ -136,21 +135,22 @@ class Faiss(ApproximateIndex):
         native.add(vectors)
         return native
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
+    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
         library = _faiss()
         n = native.ntotal
         if self.graph(n):
             effort = self._settings.search_effort or max(200, 2 * width.results)
             look = max(math.ceil(effort * width.effort), width.results)
             asked = np.concatenate([queries, np.zeros((queries.shape[0], 1), np.float32)], axis=1)
+            positions: Ints
             _, positions = native.search(
                 asked, width.results, params=library.SearchParametersHNSW(efSearch=min(look, n))
             )
-            return positions, None
+            return positions
         lists = self._settings.lists_to_search or max(64, self.lists(n) // 20)
         look = min(self.lists(n), math.ceil(lists * width.effort))
-        _, positions = native.search(queries, width.rerank, params=library.SearchParametersIVF(nprobe=look))
-        return positions, None
+        _, positions = native.search(queries, width.results, params=library.SearchParametersIVF(nprobe=look))
+        return positions
 
     def _write_native(self, native: Any, writer: Writer) -> None:
         folder = writer.scratch / "faiss"

@@ -86,7 +86,6 @@ class Milvus(ApproximateIndex):
     """
 
     kind: ClassVar[str] = "milvus"
-    _ranks: ClassVar[bool] = False
     at_search: ClassVar[tuple[str, ...]] = ("search_effort",)
 
     def __init__(
@@ -138,7 +137,7 @@ class Milvus(ApproximateIndex):
             _point(client, settings.collection, native.name)
         return native
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats | None]:
+    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
         effort = self._settings.search_effort or 200
         limit = min(width.results, native.size, _MOST)
         look = min(max(int(effort * width.effort), limit), 2 * _MOST)
@@ -155,7 +154,7 @@ class Milvus(ApproximateIndex):
         for row, hits in enumerate(found):
             ids = np.unique([hit["id"] for hit in hits]).astype(np.int64)
             positions[row, : ids.size] = ids
-        return positions, None
+        return positions
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
         return self._train(snapshot.base.vectors)

@@ -48,7 +48,7 @@ class Plain:
 
     def take(self, positions: Ints) -> Floats:
         """A copy of some."""
-        return self.vectors[positions]
+        return self.vectors.take(positions, axis=0)
 
     def error(self, low: int, high: int) -> float:
         """None."""
@@ -71,7 +71,7 @@ class Bfloat16:
 
     def take(self, positions: Ints) -> Floats:
         """Some, as float32."""
-        codes = self.codes[positions]
+        codes = self.codes.take(positions, axis=0)
         return _widened(codes, np.empty(codes.shape, np.float32))
 
     def error(self, low: int, high: int) -> float:
@@ -102,7 +102,7 @@ class Int8:
 
     def take(self, positions: Ints) -> Floats:
         """Some, as float32."""
-        codes: Floats = self.codes[positions].astype(np.float32)
+        codes: Floats = self.codes.take(positions, axis=0).astype(np.float32)
         codes *= self.scales[positions, None]
         return codes
 

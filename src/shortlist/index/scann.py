@@ -1,4 +1,4 @@
-"""ScaNN: partitions, anisotropic quantisation, exact re-ranking (Guo et al., 2020)."""
+"""ScaNN: partitions and anisotropic quantisation (Guo et al., 2020); re-ranked by the vectors beside it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from shortlist.index.values import Floats, Ints
 
 __all__ = ["ScaNN", "scann_trouble"]
 
-_TINY = 256  # below, ScaNN scores without quantisation: its codebooks need points to learn from
+_TINY = 256  # below, search is exact: codebooks need points to learn from
 _FLAT = 20_000  # below, it scans every code without partitions
 _ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
 _SOAR = 1.5
 _NARROW = 16  # numbers in a vector, up to which each gets a code of its own
-_PREFIX = "scann"
+_PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: saved when ScaNN re-ranked by a copy of the vectors of its own
 _CONFIG = "scann_config.pb"
 # The files that ScaNN reads back, by the type it knows them under. It is told no other.
 _ASSETS = {
@@ -39,7 +39,6 @@ _ASSETS = {
     "datapoint_to_token.npy": "TOKENIZATION_NPY",
     "hashed_dataset.npy": "AH_DATASET_NPY",
     "hashed_dataset_soar.npy": "AH_DATASET_SOAR_NPY",
-    "dataset.npy": "DATASET_NPY",
 }
 
 
@@ -175,6 +174,8 @@ class ScaNN(ApproximateIndex):
     def _train(self, vectors: Floats) -> Any:
         n, dim = vectors.shape
         library = _scann()
+        if n < _TINY:
+            return None
         builder = library.builder(vectors, 10, "dot_product")
         leaves = self.leaves(n)
         if leaves:
@@ -185,50 +186,49 @@ class ScaNN(ApproximateIndex):
                 quantize_centroids=leaves >= _ROUGH,
                 soar_lambda=self._soar() if leaves > 1 else None,
             )
-        if n < _TINY:
-            builder.score_brute_force()
-        else:
-            threshold = self._settings.anisotropic or math.nan
-            builder.score_ah(self._dims_per_code(dim), anisotropic_quantization_threshold=threshold)
-            builder.reorder(self._rerank(n, 10))
+        threshold = self._settings.anisotropic or math.nan
+        builder.score_ah(self._dims_per_code(dim), anisotropic_quantization_threshold=threshold)
         config = builder.create_config()
         for part in ("partitioning {", "asymmetric_hash {"):
             config = config.replace(part, f"{part} clustering_seed: {self._settings.seed}")
         with without_native_log():
             return library.create_searcher(vectors, config, os.cpu_count() or 1)
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> tuple[Ints, Floats]:
+    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
         n = native.size()
         leaves = min(self.leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
-        rerank = -1 if n < _TINY else width.rerank
         if queries.shape[0] == 1:
-            positions, scores = native.search(queries[0], width.results, rerank, leaves)
-            return positions.astype(np.int64)[None, :], scores[None, :]
+            positions, _ = native.search(queries[0], width.results, width.results, leaves)
+            return np.asarray(positions, np.int64)[None, :]
         search = native.search_batched if queries.shape[0] < 64 else native.search_batched_parallel
-        positions, scores = search(queries, width.results, rerank, leaves)
-        return np.where(np.isnan(scores), -1, positions.astype(np.int64)), scores
+        positions, scores = search(queries, width.results, width.results, leaves)
+        return np.where(np.isnan(scores), -1, positions.astype(np.int64))
 
     def _write_native(self, native: Any, writer: Writer) -> None:
         folder = writer.scratch / _PREFIX
         folder.mkdir()
         native.serialize(str(folder), True)
         for path in folder.iterdir():
-            if path.name == "dataset.npy" or path.name not in {*_ASSETS, _CONFIG}:
+            if path.name not in {*_ASSETS, _CONFIG}:
                 path.unlink()
         writer.adopt(folder, _PREFIX)
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
         library = _scann()
-        paths = {name: reader.path(f"{_PREFIX}/{name}") for name in reader.roles(_PREFIX)}
+        if snapshot.base.ids.size < _TINY:
+            return None
+        prefix = _PREFIX if reader.roles(_PREFIX) else _WITH_VECTORS
+        paths = {name: reader.path(f"{prefix}/{name}") for name in reader.roles(prefix)}
         if _CONFIG not in paths or not set(paths) <= {*_ASSETS, _CONFIG}:
             raise BundleError(f"{reader.folder} does not hold the files of a ScaNN index.")
         with tempfile.TemporaryDirectory() as folder:
             shutil.copy(paths.pop(_CONFIG), Path(folder) / _CONFIG)
-            paths["dataset.npy"] = reader.path("vectors")
             assets = "".join(
                 f'assets {{ asset_type: {_ASSETS[name]} asset_path: "{_quoted(path)}" }}\n'
                 for name, path in paths.items()
             )
+            if prefix == _WITH_VECTORS:
+                assets += f'assets {{ asset_type: DATASET_NPY asset_path: "{_quoted(reader.path("vectors"))}" }}\n'
             try:
                 with without_native_log():
                     searcher = library.ScannSearcher(library.scann_pybind.ScannNumpy(folder, assets))
@@ -240,10 +240,12 @@ class ScaNN(ApproximateIndex):
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
         n, dim = snapshot.base.vectors.shape
+        if n < _TINY:
+            return 0
         leaves = self.leaves(n)
-        codes = 0 if n < _TINY else math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
+        codes = math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
         listed = 2 if leaves > 1 and self._soar() else 1
-        return int(n * (4 * dim + listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
+        return int(n * (listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
 
 
 def _quoted(path: Path) -> str:

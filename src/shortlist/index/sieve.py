@@ -27,7 +27,7 @@ from shortlist.index.exact import Found, best, pair_scores
 from shortlist.index.rough import Rough
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Kept", "Masks", "Sieve"]
+__all__ = ["Kept", "Masks", "Sieve", "threads_here"]
 
 _TILE = 1 << 19  # products in a tile of several queries
 _LINE = 1 << 17  # products in a tile of one query
@@ -141,7 +141,7 @@ class Sieve:
         if whole < self.n:
             starts.append((whole, self.n, self.n - whole))
         work = self.n * self.queries.size
-        threads = min(len(starts), _threads()) if work >= _THREADED else 1
+        threads = min(len(starts), threads_here()) if work >= _THREADED else 1
         turn = itertools.count()
         if threads <= 1:
             return self._raised(self._work(starts, turn))
@@ -290,7 +290,7 @@ def _halved(scores: Floats, scratch: _Scratch) -> Floats:
     return groups
 
 
-def _threads() -> int:
+def threads_here() -> int:
     """Processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

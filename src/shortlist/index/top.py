@@ -60,7 +60,7 @@ def top(
     longest = max_norm if rough is None else max_norm * (1.02 + dim**0.5 / 254)
     margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
     if len(queries) == 1 and n <= _SMALL and rough is None:
-        chosen = vectors if allowed is None else vectors[allowed]
+        chosen = vectors if allowed is None else vectors.take(allowed, axis=0)
         barred = None if excluded is None else excluded.positions
         positions = _few(queries[0], chosen, k, float(margins[0]), closed if blocked is None else blocked, barred)
         positions = positions if allowed is None else allowed[positions]
