@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import epoch_printer, print_json, progress, say
-from shortlist.errors import BundleError, ConfigError
+from shortlist.cli.training_data import training_data
+from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
     from shortlist.train import MLflow, TensorBoard
@@ -19,7 +20,7 @@ __all__ = ["command"]
 
 
 @click.command("train")
-@click.argument("interactions", type=click.Path(path_type=Path))
+@click.argument("interactions")
 @click.option("--query", required=True, help="Column of query ids (who chose).")
 @click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
 @click.option(
@@ -30,6 +31,15 @@ __all__ = ["command"]
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table of candidate features; also the catalogue.")
 @click.option("--test", default=0.1, show_default=True, help="Share held out and measured; 0 trains on everything.")
+@click.option(
+    "--stream/--in-memory",
+    "stream",
+    default=None,
+    help="Train from disk or from memory; by default from disk what is in an object store or would fill half the memory.",
+)
+@click.option(
+    "--shards", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to encode to; implies --stream."
+)
 @click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
@@ -41,7 +51,7 @@ __all__ = ["command"]
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    interactions: Path,
+    interactions: str,
     query: str,
     candidate: str,
     out: Path,
@@ -50,6 +60,8 @@ def command(
     queries: Path | None,
     candidates: Path | None,
     test: float,
+    stream: bool | None,
+    shards: Path | None,
     recipe: str,
     changes: tuple[str, ...],
     index_name: str,
@@ -59,7 +71,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Train on INTERACTIONS (.parquet, .csv, …) and write a bundle.
+    """Train on INTERACTIONS (.parquet, .csv, …, a folder of Parquet, s3://…) and write a bundle.
 
     A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
     """
@@ -70,22 +82,13 @@ def command(
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
-    if not 0 <= test < 1:
-        raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
     plan = sl.recipes.load(recipe, changes)
     index = index_named(index_name)
     started = time.perf_counter()
-    data = sl.Dataset(interactions, query, candidate, timestamp, weight, queries=queries, candidates=candidates)
-    say(f"read {data!r}")
-    for note in data.notes:
-        say(f"  {note}")
-    held_out = None
-    if test:
-        split = (sl.split_by_time if timestamp else sl.split_random)(data, test=test)
-        data, held_out = split
-        say(
-            f"held out {len(held_out):,} interactions ({'the latest' if timestamp else 'at random'}), {len(data):,} to train on"
-        )
+    columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
+    columns |= {"queries": queries, "candidates": candidates}
+    given = training_data(interactions, columns, test, stream, shards)
+    held_out = given.held_out
     with ExitStack() as stack:
         logs: list[TensorBoard | MLflow] = []
         if tensorboard is not None:
@@ -94,7 +97,7 @@ def command(
             logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
         bar = stack.enter_context(progress("training"))
         model, history = plan.train(
-            data,
+            given.train,
             validation=held_out,
             device=device,
             on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
@@ -102,14 +105,16 @@ def command(
         )
     result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
     if held_out is not None:
-        evaluation = sl.evaluate(model, held_out, seen=data)
+        evaluation = sl.evaluate(model, held_out, seen=given.seen)
         say(f"\n{evaluation}\n")
         result["evaluation"] = evaluation.to_dict()
-    recommender = sl.Recommender(model, index=index, seen=data)
+    recommender = sl.Recommender(model, index=index, seen=given.seen)
     metadata = {"recipe": plan.to_dict(), **result}
     if held_out is not None:
         say("measuring baselines and segments for the report")
-        metadata["measured"] = measure(model, held_out, seen=data, training=result["training"], index=recommender.index)
+        metadata["measured"] = measure(
+            model, held_out, seen=given.seen, training=result["training"], index=recommender.index
+        )
         result["findings"] = metadata["measured"]["findings"]  # fit has warned of them
     recommender.save(out, overwrite=overwrite, metadata=metadata)
     result |= {"bundle": str(out), "seconds": time.perf_counter() - started}

@@ -1,0 +1,128 @@
+"""What ``shortlist train`` trains on and measures with: from memory, or from shards on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shortlist.cli.console import progress, say
+from shortlist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shortlist.data import Dataset, Shards
+
+__all__ = ["TrainingData", "training_data"]
+
+SCORES = 5_000_000_000
+SEEN_ROWS = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What to train on, and what was held out (or None)."""
+
+    train: Dataset | Shards
+    held_out: Dataset | None
+
+    @cached_property
+    def seen(self) -> Dataset | None:
+        """What was chosen in training, to leave it out of lists; None beyond what a bundle should carry."""
+        from shortlist.data import Dataset
+
+        if isinstance(self.train, Dataset):
+            return self.train
+        if len(self.train) <= SEEN_ROWS:
+            return self.train.to_dataset()
+        say(f"{len(self.train):,} interactions are too many to keep what each query has seen; a request can say so")
+        return None
+
+
+def training_data(
+    interactions: str, columns: dict[str, Any], test: float, stream: bool | None, folder: Path | None
+) -> TrainingData:
+    """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
+
+    stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
+    them.
+    """
+    if not 0 <= test < 1:
+        raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
+    if stream is False and folder is not None:
+        raise ConfigError("--shards was given with --in-memory.", hint="leave one of them out")
+    if stream or (stream is None and (folder is not None or should_stream(interactions))):
+        return _streamed(interactions, columns, test, folder)
+    return _in_memory(interactions, columns, test)
+
+
+def should_stream(interactions: str) -> bool:
+    """Whether the interactions are in an object store, or are Parquet that would fill half of the memory there is."""
+    if "://" in interactions:
+        return True
+    path = Path(interactions)
+    if path.is_file() and path.suffix.lower() not in (".parquet", ".pq"):
+        return False
+    from shortlist.data.shards import available_memory, find, memory_of
+    from shortlist.errors import DataError
+
+    try:
+        needs = memory_of(find(interactions))
+    except DataError:
+        return False  # the reader of tables says what is wrong
+    if needs <= available_memory() / 2:
+        return False
+    say(f"in memory the interactions would take about {needs / 1e9:.1f} GB, so they are trained on from disk")
+    return True
+
+
+def _in_memory(interactions: str, columns: dict[str, Any], test: float) -> TrainingData:
+    import shortlist as sl
+
+    data = sl.Dataset(interactions, **columns)
+    say(f"read {data!r}")
+    for note in data.notes:
+        say(f"  {note}")
+    if not test:
+        return TrainingData(data, None)
+    by_time = columns["timestamp"] is not None
+    train, held_out = (sl.split_by_time if by_time else sl.split_random)(data, test=test)
+    say(f"held out {len(held_out):,} interactions ({_how(by_time)}), {len(train):,} to train on")
+    return TrainingData(train, held_out)
+
+
+def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
+    import shortlist as sl
+
+    if folder is None:
+        folder = _cache(interactions, columns)
+    say(f"shards: {folder} (encoded once; the next run finds them there)")
+    with progress("encoding") as bar:
+        shards = sl.Shards.encode(interactions, folder, **columns, on_piece=bar)
+    say(f"encoded {shards!r}")
+    for note in shards.notes:
+        say(f"  {note}")
+    if not test:
+        return TrainingData(shards, None)
+    by_time = columns["timestamp"] is not None
+    most = min(1_000_000, max(10_000, SCORES // max(len(shards.candidates), 1)))
+    train, held_out = shards.split(float(test), by="time" if by_time else "random", most=most)
+    held = len(shards) - len(train)
+    some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
+    say(f"held out {held:,} interactions ({_how(by_time)}{some}), {len(train):,} to train on")
+    return TrainingData(train, held_out)
+
+
+def _how(by_time: bool) -> str:
+    return "the latest" if by_time else "at random"
+
+
+def _cache(interactions: str, columns: dict[str, Any]) -> Path:
+    """A folder of its own for this source as it is now, and these columns."""
+    from shortlist.data.cache import default_cache
+    from shortlist.data.shards import find
+
+    named = sorted((name, str(value)) for name, value in columns.items())
+    told = repr((interactions, sorted(find(interactions).stamps.items()), named))
+    return default_cache() / "shards" / hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""``shortlist train`` on a folder of Parquet: from disk when asked, or when memory would not do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shortlist.cli import training_data
+from shortlist.cli.training_data import should_stream
+from shortlist.data import shards as shards_room
+from shortlist.errors import ConfigError
+
+
+def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Forty readers in two camps, in two files; even readers chose books 0 to 9, odd ones 10 to 19, each all but one."""
+    rows = [
+        {"reader": reader, "book": f"b{book}", "at": book}
+        for reader in range(40)
+        for book in range(10 * (reader % 2), 10 * (reader % 2) + 10)
+        if book % 10 != reader % 7
+    ]
+    (tmp_path / "log").mkdir()
+    pl.DataFrame(rows[:100]).write_parquet(tmp_path / "log" / "1.parquet")
+    pl.DataFrame(rows[100:]).write_parquet(tmp_path / "log" / "2.parquet")
+    return tmp_path / "log"
+
+
+def test_a_folder_trains_from_disk_and_answers(log: Path) -> None:
+    place = log.parent
+    train = (
+        "train",
+        "log",
+        "--query",
+        "reader",
+        "--candidate",
+        "book",
+        "--out",
+        "my.shortlist",
+        "--set",
+        "fit.epochs=30",
+    )
+    first = shortlist(*train, "--set", "fit.batch_size=64", "--shards", "shards", "--json", cwd=place)
+    assert first.returncode == 0, first.stderr
+    assert "encoded Shards(360 interactions · 40 queries · 20 candidates · 2 shards)" in first.stderr
+    result = json.loads(first.stdout)
+    assert set(result["evaluation"]["model"]) == {"seen_in", "seen_out"}
+    asked = shortlist("recommend", "my.shortlist", 2, "--k", 1, "--json", cwd=place)
+    (answer,) = json.loads(asked.stdout)
+    assert answer["items"][0]["id"] in {f"b{book}" for book in range(10)}
+    times = {file.name: file.stat().st_mtime_ns for file in (place / "shards").iterdir()}
+    again = shortlist(*train, "--set", "fit.epochs=1", "--shards", "shards", "--overwrite", "--time", "at", cwd=place)
+    assert again.returncode == 1  # times were not encoded
+    assert "encoded otherwise" in again.stderr
+    assert times == {file.name: file.stat().st_mtime_ns for file in (place / "shards").iterdir()}
+
+
+def test_shards_go_to_the_cache_and_are_found_there(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORTLIST_CACHE", str(log.parent / "cache"))
+    columns = {"query": "reader", "candidate": "book", "timestamp": "at", "weight": None}
+    columns |= {"queries": None, "candidates": None}
+    given = training_data.training_data(f"file://{log}", columns, 0.2, None, None)
+    assert given.held_out is not None
+    assert len(given.held_out) + len(given.train) == 360
+    assert given.seen is not None
+    assert len(given.seen) == len(given.train)
+    (made,) = (log.parent / "cache" / "shards").iterdir()
+    time = (made / "manifest.json").stat().st_mtime_ns
+    again = training_data.training_data(f"file://{log}", columns, 0.0, None, None)
+    assert (made / "manifest.json").stat().st_mtime_ns == time
+    assert again.held_out is None
+    assert len(again.train) == 360
+
+
+def test_what_fits_in_memory_is_trained_from_there(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not should_stream(str(log))
+    assert not should_stream(str(log / "nothing.csv"))
+    assert should_stream("s3://bucket/log/")
+    # a row: an integer, a short string and an integer, twice; and 40 bytes of row numbers
+    monkeypatch.setattr(shards_room, "available_memory", lambda: 2 * 360 * (2 * (8 + 40 + 8) + 40))
+    assert not should_stream(str(log))
+    monkeypatch.setattr(shards_room, "available_memory", lambda: 2 * 360 * (2 * (8 + 40 + 8) + 40) - 2)
+    assert should_stream(str(log))
+    with pytest.raises(ConfigError, match="--in-memory"):
+        training_data.training_data(str(log), {}, 0.1, False, log)
