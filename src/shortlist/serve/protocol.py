@@ -13,6 +13,8 @@ from shortlist.serve.gate import Gate, busy, plain
 
 __all__ = ["Connection"]
 
+GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
+
 
 class Connection(HttpToolsProtocol):
     """Remembers since when it waits for the rest of a request, and asks the gate before it makes anything of one.
@@ -93,6 +95,19 @@ class Connection(HttpToolsProtocol):
 
         task.add_done_callback(done)
         return True
+
+    def shutdown(self) -> None:
+        """Finish: what was sent by now is answered, also where it has not been read yet."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+            return
+        self.hear()
+        self.loop.call_later(GRACE, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self._between and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     # Turned away.
 

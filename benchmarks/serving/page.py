@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "serving.md"
 BEGIN, END = "<!-- figures: made by `python -m benchmarks.serving docs` -->", "<!-- end of figures -->"
 
@@ -23,14 +23,13 @@ def write() -> str:
 def figures() -> str:
     """The tables, as Markdown."""
     results = {}
-    for name in ("speed", "swaps", "kills", "soak"):
+    for name in ROWS:
         path = ROOT / "benchmarks" / "results" / f"serving_{name}.json"
         if path.is_file():
             results[name] = json.loads(path.read_text())
     lines = ["| measured | figure | bar |", "|---|---|---|"]
-    for name, rows in (("speed", _speed), ("swaps", _swaps), ("kills", _kills), ("soak", _soak)):
-        if name in results:
-            lines += [f"| {what} | {figure} | {bar} |" for what, figure, bar in rows(results[name])]
+    for name, result in results.items():
+        lines += [f"| {what} | {figure} | {bar} |" for what, figure, bar in ROWS[name](result)]
     where = next(iter(results.values()))["environment"] if results else {}
     loads = ", ".join(f"{name} {one['environment']['load_at_start']}" for name, one in results.items())
     return (
@@ -41,33 +40,69 @@ def figures() -> str:
 
 
 def _speed(result: dict) -> list[tuple[str, str, str]]:
-    inside, loads, overload = result["in_process"], result["loads"], result.get("overload")
-    rows = [
+    inside, loads = result["in_process"], result["loads"]
+    return [
         ("`recommend` in the process, one known user, median", f"{inside['p50_us']:.0f} µs", "150 µs"),
         ("start of the process to the first answer, median of 5", f"{result['start_seconds']:.2f} s", "2 s"),
         ("highest memory of the server", f"{result['peak_memory_mb']:.0f} MB", "250 MB"),
         ("1 connection, p50", f"{loads['1']['p50_ms']:.2f} ms", "1 ms"),
         ("16 connections, requests per second", f"{loads['16']['requests_per_second']:,.0f}", "5,000"),
         ("16 connections, p99", f"{loads['16']['p99_ms']:.1f} ms", "10 ms"),
-        ("2,000 connections, good answers per second", f"{loads['2000']['good_per_second']:,.0f}", ""),
+    ]
+
+
+def _overload(result: dict) -> list[tuple[str, str, str]]:
+    heeding, heedless, probe = result["heeding"], result["heedless"], result["probe"]
+    return [
+        ("capacity: the most good answers per second, with 16, 64 or 256 connections",
+         f"{result['capacity_per_second']:,.0f}", ""),
+        (f"2,000 clients that want {result['asked_per_second']:,.0f} answers per second, and wait when told to: share of "
+         "capacity", f"{result['heeding_share']:.0%}", "90%"),
+        ("their refusals, median and 99th percentile",
+         f"{heeding['refusal_p50_ms']:.0f} and {heeding['refusal_p99_ms']:.0f} ms", "50 ms"),
+        ("2,000 clients that ask again at once (`wrk`): share of capacity", f"{result['heedless_share']:.0%}", "90%"),
+        ("meanwhile refusals of 40 others that wait when told to, median and 99th percentile",
+         f"{probe['refusal_p50_ms']:.0f} and {probe['refusal_p99_ms']:.0f} ms", "50 ms"),
+        ("memory after that", f"{result['memory_after_mb']:.0f} MB", ""),
+        ("replies lost", f"{heeding['wrong']}", "0"),
+        ("`wrk`'s socket errors", str(heedless["socket_errors"] or "none"), ""),
     ]  # fmt: skip
-    if overload is not None:
-        share, took = f"{overload['goodput_share']:.0%}", f"{overload['refusal_p50_ms']:.0f} ms"
-        rows += [
-            ("10 times as many connections as may be under way: good answers, share of capacity", share, "90%"),
-            ("a refusal meanwhile, median", took, "50 ms"),
-        ]
-    return rows
 
 
 def _swaps(result: dict) -> list[tuple[str, str, str]]:
     swapping, refusing = result["swapping"], result["refusing"]
-    return [
-        (f"{result['swaps']} swaps at {result['rate']:,.0f} requests/s: requests lost or wrong",
+    share = f", {result['share']:.0%} of capacity" if "share" in result else ""
+    rows = [
+        (f"{result['swaps']} swaps at {result['rate']:,.0f} requests/s{share}: requests lost or wrong",
          f"{swapping['wrong']} of {swapping['requests']:,}", "0"),
         ("p99 while swapping, beside without", f"{result['p99_ratio']:.2f} times", "1.5 times"),
         (f"{result['broken']} broken bundles: requests lost or wrong",
          f"{refusing['wrong']} of {refusing['requests']:,}", "0"),
+    ]  # fmt: skip
+    if share:
+        rows.insert(2, ("that is", f"{swapping['p99_ms']:.1f} ms beside {result['quiet']['p99_ms']:.1f} ms", ""))
+    return rows
+
+
+def _stop(result: dict) -> list[tuple[str, str, str]]:
+    what = f"SIGTERM with {result['in_flight']} requests in flight, {result['times']} times: lost"
+    return [(what, f"{result['lost']} of {result['lost'] + result['answered']:,}", "0")]
+
+
+def _million(result: dict) -> list[tuple[str, str, str]]:
+    rate, changes = result["rates"]["million"], result["changes"]
+    return [
+        (f"{result['candidates']:,} candidates in ScaNN, 16 connections, requests per second",
+         f"{rate['good_per_second']:,.0f}", ""),
+        ("beside the MovieLens bundle in the same run", f"{result['share']:.0%}", "50%"),
+        ("its p99, and memory", f"{rate['p99_ms']:.1f} ms, {rate['memory_mb']:,.0f} MB", ""),
+        ("one live change there, median: a new candidate, a changed one, a deletion",
+         f"{changes['new_p50_ms']:.0f}, {changes['there_p50_ms']:.0f} and {changes['delete_p50_ms']:.0f} ms", ""),
+        ("a thousand new candidates at once", f"{changes['thousand_at_once_ms']:.0f} ms", ""),
+        ("p99 of answers meanwhile, and the longest",
+         f"{changes['answers_meanwhile']['p99_ms']:.1f} and {changes['answers_meanwhile']['longest_ms']:.0f} ms", ""),
+        (f"memory before and after {3 * changes['each']} changes, and the highest",
+         f"{changes['memory_before_mb']:,.0f}, {changes['memory_after_mb']:,.0f} and {changes['peak_memory_mb']:,.0f} MB", ""),
     ]  # fmt: skip
 
 
@@ -86,3 +121,14 @@ def _soak(result: dict) -> list[tuple[str, str, str]]:
         ("memory at the end, beside after warm-up", f"{rise:+.1f} MB", "16 MB"),
         (f"{sum(result['bad_requests'].values()):,} bad requests: 5xx", str(server_errors), "0"),
     ]  # fmt: skip
+
+
+ROWS = {
+    "speed": _speed,
+    "overload": _overload,
+    "swaps": _swaps,
+    "stop": _stop,
+    "kills": _kills,
+    "soak": _soak,
+    "million": _million,
+}

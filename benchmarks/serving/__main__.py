@@ -1,0 +1,55 @@
+"""`python -m benchmarks.serving`: the server under load, measured from outside; writes benchmarks/results/serving_*.json.
+
+    speed BUNDLE      in-process, start, memory, and `wrk` with 1 and 16 connections
+    overload BUNDLE   ten times as much as it can answer
+    swaps ONE TWO     a hundred swaps, and thirty broken bundles, at 70% of what it can answer
+    kills BUNDLE      SIGKILL at random moments, beside a journal of what was acknowledged
+    stop BUNDLE       SIGTERM with 500 requests in flight
+    soak ONE TWO      minutes of load with swaps, changes and bad requests; memory
+    million BUNDLE X  a bundle of a million candidates, made at X if it is not there, beside BUNDLE; live changes
+    docs              the figures of docs/serving.md from the results
+
+BUNDLE, ONE and TWO are bundles that `shortlist demo` wrote. wrk (https://github.com/wg/wrk) has to be on the PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.machine import environment
+from benchmarks.serving import page
+from benchmarks.serving.changes import kills, stop
+from benchmarks.serving.million import CANDIDATES, million
+from benchmarks.serving.speed import overload, speed
+from benchmarks.serving.swaps import soak, swaps
+
+RESULTS = Path(__file__).parent.parent / "results"
+MEASURES = {one.__name__: one for one in (speed, overload, swaps, kills, stop, soak, million)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=[*MEASURES, "docs"])
+    parser.add_argument("bundles", nargs="*", type=Path)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--broken", type=int, default=30)
+    parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
+    parser.add_argument("--candidates", type=int, default=CANDIDATES)
+    parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json")
+    options = parser.parse_args()
+    if options.name == "docs":
+        print(page.write())
+        return
+    result = {"benchmark": f"serving_{options.name}", "environment": environment()} | MEASURES[options.name](options)
+    target = options.json or RESULTS / f"serving_{options.name}.json"
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What was acknowledged outlives SIGKILL, and what is under way outlives SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import tempfile
+import threading
+import time
+
+from benchmarks.serving.server import Connection, Server
+
+IN_FLIGHT = 500
+
+
+def kills(options: argparse.Namespace) -> dict:
+    """SIGKILL while changes come in; after each, what was acknowledged must hold."""
+    chance = random.Random(7)
+    truth: dict[str, bool] = {}  # candidate -> whether it is there, as acknowledged
+    doubtful: set[str] = set()  # under way at the kill: either is right
+    lost: list[str] = []
+    acknowledged = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.count):
+            server = Server(options.bundles[0], "--no-log", "--state", folder)
+            column = _check(server, truth, doubtful, lost)
+            end = time.perf_counter() + chance.uniform(0.05, 0.6)
+            killer = threading.Timer(end - time.perf_counter(), server.process.kill)
+            killer.start()
+            connection = Connection(server.port)
+            try:
+                while True:
+                    one = f"k{chance.randrange(300)}"
+                    there = chance.random() < 0.6
+                    body = {"upsert": [{column: one}]} if there else {"delete": [one]}
+                    doubtful.add(one)
+                    status, _ = connection.post("/v1/candidates", json.dumps(body).encode())
+                    assert status == 200, status
+                    truth[one] = there
+                    doubtful.discard(one)
+                    acknowledged += 1
+            except OSError:
+                pass
+            killer.join()
+            server.process.wait()
+        server = Server(options.bundles[0], "--no-log", "--state", folder)
+        _check(server, truth, doubtful, lost)
+        server.stop()
+    return {"kills": options.count, "acknowledged": acknowledged, "lost": len(lost), "first_lost": lost[:3]}
+
+
+def _check(server: Server, truth: dict[str, bool], doubtful: set[str], lost: list[str]) -> str:
+    """Compare with what was acknowledged; the name of the candidates' id column."""
+    connection = Connection(server.port)
+    known = sorted({*truth, *doubtful})
+    for start in range(0, len(known), 200):
+        part = known[start : start + 200]
+        _, body = connection.post("/v1/embed", json.dumps({"candidates": part}).encode())
+        for one, vector in zip(part, json.loads(body)["vectors"], strict=True):
+            if one in doubtful:
+                truth[one] = vector is not None
+            elif (vector is not None) != truth[one]:
+                lost.append(f"{one}: {truth[one]} was acknowledged")
+    doubtful.clear()
+    return json.loads(connection.get("/v1/card"))["candidate_column"]
+
+
+def stop(options: argparse.Namespace) -> dict:
+    """SIGTERM while 500 requests are in flight on connections of their own, ten times over; each must be answered.
+
+    The server is halted while they and the signal are sent, so that it finds all of them at once.
+    """
+    lost = answered = 0
+    seconds = []
+    body = b'{"queries":[{"id":"42"}]}'
+    for _ in range(10):
+        server = Server(options.bundles[0], "--no-log")
+        connections = [Connection(server.port) for _ in range(IN_FLIGHT)]
+        for connection in connections:  # each was answered once: all are known to the server
+            connection.post("/v1/recommend", body)
+        server.process.send_signal(signal.SIGSTOP)
+        for connection in connections:
+            connection.send("/v1/recommend", body)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        started = time.perf_counter()
+        for connection in connections:
+            try:
+                status, _, _ = connection.reply()
+                answered += status == 200
+                lost += status != 200
+            except OSError:
+                lost += 1
+        server.process.wait(40)
+        seconds.append(time.perf_counter() - started)
+    return {"times": 10, "in_flight": IN_FLIGHT, "answered": answered, "lost": lost, "longest_stop_s": max(seconds)}

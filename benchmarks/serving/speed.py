@@ -1,0 +1,127 @@
+"""How fast one bundle answers, in the process and from outside, and what is left of that under ten times as much."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from benchmarks.serving.callers import Callers
+from benchmarks.serving.server import Connection, Server, wrk
+
+INSIDE = """
+import json, sys, time, shortlist as sl
+recommender = sl.Recommender.load(sys.argv[1])
+ids = recommender.query_ids.to_list()
+times = []
+for number in range(4000):
+    one = [ids[number % len(ids)]]
+    started = time.perf_counter()
+    recommender.recommend(one, k=10)[0].ids
+    times.append(time.perf_counter() - started)
+times = sorted(times[1000:])
+print(json.dumps({"p50_us": times[len(times) // 2] * 1e6, "p99_us": times[len(times) * 99 // 100] * 1e6}))
+"""
+USERS = [str(number) for number in range(1, 944)]
+
+
+def speed(options: argparse.Namespace) -> dict:
+    """In-process, from start to answer, memory, and `wrk` with 1, 16 and 2,000 connections."""
+    bundle = options.bundles[0]
+    inside = json.loads(subprocess.run(
+        [sys.executable, "-c", INSIDE, str(bundle)], capture_output=True, text=True, check=True).stdout)  # fmt: skip
+    starts = []
+    for _ in range(5):
+        server = Server(bundle, "--no-log")
+        Connection(server.port).post("/v1/recommend", b'{"queries":[{"id":"42"}]}')
+        starts.append(time.perf_counter() - server.started)
+        server.stop()
+    server = Server(bundle, "--no-log")
+    loads = {}
+    for connections in (1, 16):
+        wrk(server.port, connections, 2)
+        loads[str(connections)] = wrk(server.port, connections, options.seconds)
+    result = {
+        "in_process": inside,
+        "start_seconds": statistics.median(starts),
+        "loads": loads,
+        "peak_memory_mb": server.memory("VmHWM"),
+    }
+    server.stop()
+    return result
+
+
+def overload(options: argparse.Namespace) -> dict:
+    """Ten times what the server can answer, asked by clients that wait as they are told, and by ones that do not.
+
+    Capacity is the highest of what `wrk` gets with 16, 64 and 256 connections.
+    """
+    server = Server(options.bundles[0], "--no-log")
+    wrk(server.port, 16, 2)
+    tried = {str(count): wrk(server.port, count, options.seconds // 2) for count in (16, 64, 256)}
+    capacity = max(one["good_per_second"] for one in tried.values())
+    callers = Callers(server.port, 10 * capacity, USERS, connections=2000, k=10, record=False)
+    time.sleep(3)
+    callers.count()
+    time.sleep(options.seconds)
+    heeding = callers.stop()
+    with Probe(server.port) as probe:
+        wrk(server.port, 2000, 3)
+        heedless = wrk(server.port, 2000, options.seconds)
+    result = {
+        "capacity_per_second": capacity,
+        "tried": tried,
+        "asked_per_second": 10 * capacity,
+        "heeding": heeding,
+        "heedless": heedless,
+        "heeding_share": heeding["good_per_second"] / capacity,
+        "heedless_share": heedless["good_per_second"] / capacity,
+        "probe": probe.result(),
+        "memory_after_mb": server.memory(),
+        "peak_memory_mb": server.memory("VmHWM"),
+    }
+    server.stop()
+    return result
+
+
+class Probe:
+    """Forty clients who wait as they are told, beside those who do not; how long answers and refusals take, in ms."""
+
+    def __init__(self, port: int) -> None:
+        self.refusals: list[float] = []
+        self.answers: list[float] = []
+        self._port, self._stopped = port, False
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(40)]
+
+    def _run(self, number: int) -> None:
+        connection = Connection(self._port)
+        time.sleep(number * 0.05)
+        while not self._stopped:
+            started = time.perf_counter()
+            status, _ = connection.post("/v1/recommend", b'{"queries":[{"id":"42"}]}')
+            (self.refusals if status == 503 else self.answers).append((time.perf_counter() - started) * 1e3)
+            time.sleep(1.0)
+
+    def result(self) -> dict:
+        """Counts and times."""
+        refused = sorted(self.refusals) or [0.0]
+        return {
+            "refusals": len(self.refusals),
+            "answers": len(self.answers),
+            "refusal_p50_ms": refused[len(refused) // 2],
+            "refusal_p99_ms": refused[len(refused) * 99 // 100],
+        }
+
+    def __enter__(self) -> Probe:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        for thread in self._threads:
+            thread.join()
