@@ -53,7 +53,18 @@ if TYPE_CHECKING:
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower, from_tfrs
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
-    from shortlist.train import SGD, Adagrad, Adam, AdamW, MLflow, TensorBoard, TrainingHistory, fit, recipes
+    from shortlist.train import (
+        SGD,
+        Adagrad,
+        Adam,
+        AdamW,
+        MLflow,
+        RowwiseAdagrad,
+        TensorBoard,
+        TrainingHistory,
+        fit,
+        recipes,
+    )
 
 __all__ = [
     "SGD",
@@ -83,6 +94,7 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "Retrieval",
+    "RowwiseAdagrad",
     "ScaNN",
     "SearchError",
     "Shards",

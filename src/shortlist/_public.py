@@ -49,7 +49,18 @@ _NAMES = {
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower", "from_tfrs"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
-    "train": ("SGD", "Adagrad", "Adam", "AdamW", "MLflow", "TensorBoard", "TrainingHistory", "fit", "recipes"),
+    "train": (
+        "SGD",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "MLflow",
+        "RowwiseAdagrad",
+        "TensorBoard",
+        "TrainingHistory",
+        "fit",
+        "recipes",
+    ),
 }
 
 ROOMS = {name: room for room, names in _NAMES.items() for name in names}

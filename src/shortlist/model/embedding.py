@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError
+from shortlist.model.storage import TableStorage, stochastic_round
 
 __all__ = ["EmbeddingTable", "TouchedRows"]
 
@@ -31,12 +32,20 @@ class EmbeddingTable(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, cardinality: int, dim: int, *, scale: float = 0.05, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        cardinality: int,
+        dim: int,
+        *,
+        scale: float = 0.05,
+        generator: torch.Generator | None = None,
+        storage: TableStorage | None = None,
+    ) -> None:
         super().__init__()
         if cardinality < 1 or dim < 1:
             raise ConfigError(f"an embedding table of {cardinality} rows of {dim}; both must be at least 1.")
-        weight = torch.empty(cardinality, dim).uniform_(-scale, scale, generator=generator)
-        self.register_buffer("weight", weight)
+        self.storage = storage or TableStorage()
+        self.register_buffer("weight", self.storage.table(cardinality, dim, scale, generator))
         self.touched: list[TouchedRows] = []
 
     @property
@@ -46,15 +55,25 @@ class EmbeddingTable(nn.Module):
     def forward(self, codes: Tensor, *, distinct: bool = False) -> Tensor:
         """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, which saves finding out."""
         if not self.training or not torch.is_grad_enabled():
-            return self.weight.index_select(0, codes)
+            return self.rows(codes)
         if distinct:
-            rows = self.weight.index_select(0, codes).requires_grad_()
+            rows = self.rows(codes).requires_grad_()
             self.touched.append(TouchedRows(codes, rows))
             return rows
         unique, inverse = torch.unique(codes, return_inverse=True)
-        rows = self.weight.index_select(0, unique).requires_grad_()  # [touched, dim]
+        rows = self.rows(unique).requires_grad_()  # [touched, dim]
         self.touched.append(TouchedRows(unique, rows))
         return rows.index_select(0, inverse)  # [len(codes), dim]
+
+    def rows(self, codes: Tensor) -> Tensor:
+        """Rows ``[len(codes), dim]`` as float32; nothing is remembered."""
+        return self.weight.index_select(0, codes).float()
+
+    @torch.no_grad()
+    def write(self, codes: Tensor, rows: Tensor) -> None:
+        """Put float32 ``rows`` in place of those of distinct ``codes``, rounded at random where the table is coarser."""
+        fits = rows if self.weight.dtype == torch.float32 else stochastic_round(rows)
+        self.weight.index_copy_(0, codes, fits)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]:,} x {self.dim}"

@@ -95,7 +95,7 @@ class HistoryEncoder(nn.Module):
 
     def of_padded(self, sequences: PaddedTensor) -> Tensor:
         """Vectors ``[rows, dim]`` of sequences that are padded already."""
-        items = self.items.weight[sequences.codes]  # [rows, length, dim]
+        items = self.items.weight[sequences.codes].float()  # [rows, length, dim]
         states = self.encoder(items)
         last = (sequences.count - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
         return torch.where(sequences.count.unsqueeze(1) > 0, states.gather(1, last).squeeze(1), self.empty)

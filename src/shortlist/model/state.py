@@ -78,6 +78,7 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
         "id_dropout": tower.id_dropout,
         "heads": tower.heads,
         "init_scale": tower.init_scale,
+        "table_dtype": tower.storage.dtype,
         "custom": tower.custom,
     }
 
@@ -91,7 +92,8 @@ def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
             hint=f'pass it when loading the model: modules={{"{side}": YourModule()}}',
         )
     options = {name: config[name] for name in ("dim", *SHAPE, "normalize", "bias", "id_dropout", "init_scale")}
-    tower = Tower(*features, **options, heads=config.get("heads", 1), module=module)
+    added = {"heads": config.get("heads", 1), "table_dtype": config.get("table_dtype", "float32")}
+    tower = Tower(*features, **options, **added, module=module)
     tower.build(_probe(tower))
     return tower
 

@@ -16,6 +16,7 @@ from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
+from shortlist.model.storage import TableStorage, TableType
 
 __all__ = ["Tower"]
 
@@ -44,6 +45,9 @@ class Tower(nn.Module):
     heads: query tower only: so many vectors for each row, one after another in ``[rows, heads · dim]``; a candidate's
         score is that of the best of them (Cen et al. 2020, "ComiRec").
     init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
+    table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
+    table_folder: keep tables, and what the optimizer keeps beside them, in files of this folder, mapped into memory; for
+        tables that outgrow it.
     module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
         ``[rows, dim]``.
     """
@@ -62,6 +66,8 @@ class Tower(nn.Module):
         id_dropout: float = 0.0,
         heads: int = 1,
         init_scale: float = 0.05,
+        table_dtype: TableType = "float32",
+        table_folder: str | None = None,
         module: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -75,6 +81,7 @@ class Tower(nn.Module):
         self.heads = _checked_heads(heads)
         self.meets_bias = False
         self.init_scale = init_scale
+        self.storage = TableStorage(table_dtype, table_folder)
         self.tables = nn.ModuleDict()
         self.encoders = nn.ModuleDict()
         self.custom = module is not None
@@ -136,8 +143,9 @@ class Tower(nn.Module):
                 )
             elif hasattr(column, "cardinality"):
                 width = self.features[name].dim or (self.dim * self.heads if single else self.dim)
-                table = EmbeddingTable(column.cardinality, width, scale=self.init_scale, generator=generator)
-                self.tables[name] = table
+                self.tables[name] = EmbeddingTable(
+                    column.cardinality, width, scale=self.init_scale, generator=generator, storage=self.storage
+                )
             else:
                 width = column.width
             widths[name] = width

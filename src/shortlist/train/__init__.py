@@ -4,7 +4,7 @@ from shortlist.train import recipes
 from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.fit import fit
 from shortlist.train.history import Epoch, TrainingHistory
-from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
+from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
 __all__ = [
     "SGD",
@@ -14,6 +14,7 @@ __all__ = [
     "Epoch",
     "MLflow",
     "Optimizer",
+    "RowwiseAdagrad",
     "TensorBoard",
     "TrainingHistory",
     "fit",

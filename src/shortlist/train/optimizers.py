@@ -17,7 +17,7 @@ from torch import Tensor
 from shortlist.errors import ConfigError
 from shortlist.model import EmbeddingTable
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "Updater"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Updater"]
 
 
 class Optimizer(Protocol):
@@ -28,7 +28,7 @@ class Optimizer(Protocol):
         """The step size, for messages."""
 
     def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """The initial extra numbers of ``rows``, each with as many rows."""
+        """The initial extra numbers of ``rows``, each with as many rows, the same for every row."""
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
         """New rows; ``slots`` are updated in place."""
@@ -53,6 +53,32 @@ class Adagrad:
         (accumulator,) = slots
         accumulator.addcmul_(gradient, gradient)
         return rows.addcdiv(gradient, accumulator.sqrt().add_(self.epsilon), value=-self.learning_rate)
+
+
+@dataclass(frozen=True)
+class RowwiseAdagrad:
+    """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
+
+    A table of dim 32 takes 1/32 of the memory beside it that Adagrad takes. The step of a row is one for all its numbers.
+    Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
+    """
+
+    learning_rate: float = 0.1
+    initial_accumulator: float = 0.1
+    epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        _check_positive(self, learning_rate=self.learning_rate, epsilon=self.epsilon)
+        _check_positive(self, or_zero=True, initial_accumulator=self.initial_accumulator)
+
+    def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return (rows.new_full([len(rows), *[1] * (rows.ndim - 1)], self.initial_accumulator),)
+
+    def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        (accumulator,) = slots
+        square = gradient * gradient
+        accumulator += square.mean(dim=tuple(range(1, square.ndim)), keepdim=True) if square.ndim > 1 else square
+        return rows - self.learning_rate * gradient / (accumulator.sqrt() + self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -133,7 +159,7 @@ class Updater:
         self.optimizer = optimizer
         self.tables = [part for part in module.modules() if isinstance(part, EmbeddingTable)]
         self.dense = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.table_slots = [optimizer.slots(table.weight) for table in self.tables]
+        self.table_slots = [_table_slots(optimizer, table) for table in self.tables]
         self.dense_slots = [optimizer.slots(_as_rows(parameter)) for parameter in self.dense]
 
     @torch.no_grad()
@@ -142,7 +168,7 @@ class Updater:
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
                 touched = [slot.index_select(0, codes) for slot in slots]
-                table.weight.index_copy_(0, codes, self.optimizer.update(rows, gradient, touched))
+                table.write(codes, self.optimizer.update(rows, gradient, touched))
                 for slot, new in zip(slots, touched, strict=True):
                     slot.index_copy_(0, codes, new)
             table.touched.clear()
@@ -159,9 +185,15 @@ def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
     if len(read) <= 1:
         return read
     codes, inverse = torch.unique(torch.cat([part[0] for part in read]), return_inverse=True)
-    gradient = table.weight.new_zeros(len(codes), table.dim)
+    gradient = read[0][2].new_zeros(len(codes), table.dim)
     gradient.index_add_(0, inverse, torch.cat([part[2] for part in read]))
-    return [(codes, table.weight[codes], gradient)]
+    return [(codes, table.rows(codes), gradient)]
+
+
+def _table_slots(optimizer: Optimizer, table: EmbeddingTable) -> tuple[Tensor, ...]:
+    """The extra numbers of every row of a table, kept as the table is; those of one row say what all begin with."""
+    row = table.weight.new_zeros(1, table.dim, dtype=torch.float32)
+    return tuple(table.storage.repeated(slot, len(table.weight)) for slot in optimizer.slots(row))
 
 
 def _as_rows(parameter: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from shortlist.loss import Retrieval
 from shortlist.model import Tower, TwoTower
 from shortlist.train.fit import fit
 from shortlist.train.history import TrainingHistory
-from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer
+from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +27,9 @@ else:
 
 __all__ = ["Recipe", "load", "names"]
 
-OPTIMIZERS: dict[str, type[Any]] = {optimizer.__name__: optimizer for optimizer in (Adagrad, Adam, AdamW, SGD)}
+OPTIMIZERS: dict[str, type[Any]] = {
+    optimizer.__name__: optimizer for optimizer in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)
+}
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +72,8 @@ class ModelSection(_Section, frozen=True):
     normalize: bool = False
     bias: bool = False
     init_scale: float = 0.05
+    table_dtype: Literal["float32", "bfloat16"] = "float32"
+    table_folder: str | None = None
 
 
 class LossSection(_Section, frozen=True):

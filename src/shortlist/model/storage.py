@@ -1,0 +1,99 @@
+"""How embedding tables are kept: their precision, in memory or in files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from shortlist.errors import ConfigError, TrainingError
+
+__all__ = ["TableStorage", "TableType", "stochastic_round"]
+
+TableType = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TableStorage:
+    """Where numbers that belong to the rows of a table are kept, and the type of the table's own.
+
+    dtype: "float32"; or "bfloat16", which takes half the memory. Rows are read as float32 and written back rounded up or
+        down at random, so that updates smaller than the type can tell are kept on average (see ``stochastic_round``).
+    folder: keep them in files of this folder, mapped into memory, so that the system holds there what is in use and
+        leaves the rest on the disk. The files have no names and go with the process. None for memory.
+    """
+
+    dtype: TableType = "float32"
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f'a tower got table_dtype={self.dtype!r}; "float32" or "bfloat16" was expected.')
+        if self.folder is not None and not Path(self.folder).is_dir():
+            raise ConfigError(f"a tower got table_folder={self.folder!r}, which is no folder.", hint="create it first")
+
+    def table(self, rows: int, dim: int, scale: float, generator: torch.Generator | None) -> Tensor:
+        """A table ``[rows, dim]``, uniform in ``[-scale, scale]``."""
+        if self.dtype == "float32":
+            return self.zeros((rows, dim)).uniform_(-scale, scale, generator=generator)
+        table = self.zeros((rows, dim), torch.bfloat16)
+        for part in table.split(1 << 20):
+            part.copy_(torch.empty(part.shape).uniform_(-scale, scale, generator=generator))
+        return table
+
+    def repeated(self, row: Tensor, rows: int) -> Tensor:
+        """Numbers beside a table, one ``row`` ``[1, ...]`` for each of its rows, as float32 on the row's device."""
+        if self.folder is None or row.device.type != "cpu":
+            numbers = torch.zeros((rows, *row.shape[1:]), dtype=row.dtype, device=row.device)
+        else:
+            numbers = self.zeros((rows, *row.shape[1:]), row.dtype)
+        return numbers.copy_(row.expand_as(numbers)) if row.any() else numbers
+
+    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Zeros in memory or in a file. TrainingError where the disk has no room for it."""
+        if self.folder is None:
+            return torch.zeros(shape, dtype=dtype)
+        count = torch.Size(shape).numel()
+        size = count * dtype.itemsize
+        try:
+            handle, name = tempfile.mkstemp(prefix=".table-", dir=self.folder)
+            try:
+                _reserve(handle, size)
+                return torch.from_file(name, shared=True, size=count, dtype=dtype).view(shape)
+            finally:
+                os.close(handle)
+                os.unlink(name)
+        except OSError as error:
+            raise TrainingError(
+                f"a table of {size / 1e9:.2f} GB could not be put into {self.folder!r}: {error}.",
+                hint="choose a folder on a disk with more room, or bfloat16",
+            ) from error
+
+
+def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """float32 ``values`` as bfloat16, each one of its two neighbours, so likely that the mean is the value itself.
+
+    1. The lower 16 bits of a float32 say how far it lies from the bfloat16 towards zero to the next one.
+    2. A random number of 16 bits is added, and the lower 16 bits are dropped: the sum carries over with just that chance.
+
+    Source: Gupta et al. 2015, "Deep learning with limited numerical precision".
+
+    >>> stochastic_round(torch.tensor([1.0, -0.5])).tolist()  # what bfloat16 can hold stays
+    [1.0, -0.5]
+    """
+    bits = values.contiguous().view(torch.int32)
+    noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generator)
+    return ((bits + noise) & -(1 << 16)).view(torch.float32).bfloat16()
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Take the room on the disk now: a mapped file that finds none later would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+    else:
+        os.ftruncate(handle, size)
