@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.errors import DataError
-from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import as_text, check_count, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
+from shortlist.features.growth import grown, sighted
 from shortlist.features.vocabulary import Vocabulary
 
 __all__ = ["Category", "IntegerLookup", "StringLookup"]
@@ -21,11 +24,23 @@ class _Lookup:
     _takes: ClassVar[str]
 
     def __init__(
-        self, column: str, vocabulary: Sequence[Any] | pl.Series | None = None, *, dim: int | None = None
+        self,
+        column: str,
+        vocabulary: Sequence[Any] | pl.Series | None = None,
+        *,
+        dim: int | None = None,
+        min_count: int = 1,
+        evict_after: int | None = None,
     ) -> None:
         self.column = column
         self.dim = dim
+        self.min_count = min_count
+        self.evict_after = evict_after
+        self.ages: NDArray[np.int32] | None = None
         check_dim(self)
+        check_count(self, "min_count", min_count)
+        if evict_after is not None:
+            check_count(self, "evict_after", evict_after)
         self.vocabulary: Vocabulary | None = None
         if vocabulary is not None:
             values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
@@ -59,14 +74,44 @@ class _Lookup:
     def fitted(self) -> bool:
         return self.vocabulary is not None
 
-    def fit(self, values: pl.Series) -> None:
-        """Take the distinct values as the vocabulary, unless one was given."""
+    def fit(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> None:
+        """Take the distinct values as the vocabulary, unless one was given; those of at least ``min_count`` sightings.
+
+        sightings: how often each of the values was seen, in interactions; once where it is None.
+        """
         if values.null_count() < len(values):
             self._check(values)
         elif not self._given:
             raise nothing_to_learn(self, values)
-        if not self._given:
+        if self._given:
+            return
+        if self.min_count == 1:
             self.vocabulary = Vocabulary.of(self._ids(values))
+            return
+        seen = sighted(self._ids(values), sightings)
+        admitted = seen.filter(pl.col("len") >= self.min_count)["id"]
+        if admitted.is_empty():
+            most = 0 if seen.is_empty() else int(np.max(seen["len"].to_numpy()))
+            raise DataError(
+                f"{self!r} admits values of at least {self.min_count} sightings; the most that one has is {most}.",
+                hint="lower min_count",
+            )
+        self.vocabulary = Vocabulary(admitted)
+
+    def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
+        """Take in what later training data hold; the code that each code had before ``[cardinality]``, −1 for a new one.
+
+        New values are admitted after ``min_count`` sightings; with ``evict_after=n``, a value goes that was in none of the
+        last n data it might have been in. Rows of a table follow: ``new[code] = old[origin[code]]``.
+        """
+        if self.vocabulary is None:
+            raise not_fitted(self, "vocabulary")
+        if values.dtype != pl.Null:
+            self._check(values)
+        seen = sighted(self._ids(values), sightings)
+        later = grown(self.vocabulary, self.ages, seen, self.min_count, self.evict_after)
+        self.vocabulary, self.ages = later.vocabulary, later.ages
+        return later.origin
 
     def encode(self, values: pl.Series) -> Codes:
         """Codes ``[len(values)]``; null and unknown values share code 0."""
@@ -79,17 +124,29 @@ class _Lookup:
     def state(self) -> State:
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
-        return {"column": self.column, "dim": self.dim, "vocabulary": self.vocabulary.ids}
+        state = {"column": self.column, "dim": self.dim, "vocabulary": self.vocabulary.ids}
+        if self.min_count > 1:
+            state["min_count"] = self.min_count
+        if self.evict_after is not None:
+            state["evict_after"] = self.evict_after
+        if self.ages is not None:
+            state["ages"] = pl.Series("ages", self.ages)
+        return state
 
     @classmethod
     def restore(cls, state: State) -> _Lookup:
-        return cls(state["column"], state["vocabulary"], dim=state["dim"])
+        options = {name: state[name] for name in ("dim", "min_count", "evict_after") if name in state}
+        lookup = cls(state["column"], state["vocabulary"], **options)
+        lookup.ages = np.array(state["ages"], np.int32) if "ages" in state else None
+        return lookup
 
 
 class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
     The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row.
+    min_count: of so many training interactions at least, else a value shares that row too. evict_after: for training
+        again and again, see ``grow``: a value goes that was in none of so many trainings.
     Raises DataError for a column that does not hold strings.
 
     >>> lookup = StringLookup("title", ["Heat", "Fargo"])

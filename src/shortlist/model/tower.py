@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, DataError, did_you_mean
@@ -113,11 +115,19 @@ class Tower(nn.Module):
         """The features that are histories, by name."""
         return {name: feature for name, feature in self.features.items() if isinstance(feature, History)}
 
-    def fit_features(self, table: pl.DataFrame, owner: str) -> None:
-        """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages."""
+    def fit_features(self, table: pl.DataFrame, owner: str, sightings: NDArray[np.integer]) -> None:
+        """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages.
+
+        sightings: how many interactions each row has.
+        """
         for feature in self.features.values():
-            if not feature.fitted and not isinstance(feature, History):
-                feature.fit(column_of(table, feature.column, owner))
+            if feature.fitted or isinstance(feature, History):
+                continue
+            values = column_of(table, feature.column, owner)
+            if getattr(feature, "min_count", 1) > 1:
+                feature.fit(values, sightings)  # type: ignore[call-arg]
+            else:
+                feature.fit(values)
 
     def encode(self, table: pl.DataFrame, owner: str, given: Mapping[str, Encoded] | None = None) -> dict[str, Encoded]:
         """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are."""

@@ -126,8 +126,7 @@ class TwoTower(nn.Module):
         if isinstance(train, Shards):
             return self._prepare_shards(train, generator)
         queries, query_of = query_table(self.query, train)
-        self.query.fit_features(queries[np.unique(query_of)], "the queries' data")
-        self.candidate.fit_features(train.candidates[np.unique(train.candidate_rows)], "the candidates' table")
+        self._fit_features(queries, np.bincount(query_of, minlength=len(queries)), train)
         histories = {}
         if self.query.histories:
             histories = training_histories(self.query, self.candidate, train)
@@ -162,15 +161,19 @@ class TwoTower(nn.Module):
                 "weights and times alone.",
                 hint="train in memory (Dataset), or put what the query tower reads into the queries' table",
             )
-        query, candidate = np.flatnonzero(train.query_counts), np.flatnonzero(train.candidate_counts)
-        self.query.fit_features(train.queries[query], "the queries' data")
-        self.candidate.fit_features(train.candidates[candidate], "the candidates' table")
+        self._fit_features(train.queries, train.query_counts, train)
         query_columns = self.query.encode(train.queries, "the queries' data")
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
         self.query.build(query_columns, generator)
         self.candidate.build(candidate_columns, generator)
         none = np.zeros(0, np.int32)
         return EncodedDataset(query_columns, candidate_columns, none, none, None, train.candidate_counts, shards=train)
+
+    def _fit_features(self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards) -> None:
+        """Let both towers' features learn from the rows that occur in training; counts: interactions of each query row."""
+        rows, chosen = np.flatnonzero(counts), np.flatnonzero(train.candidate_counts)
+        self.query.fit_features(queries[rows], "the queries' data", counts[rows])
+        self.candidate.fit_features(train.candidates[chosen], "the candidates' table", train.candidate_counts[chosen])
 
     def lend_tables(self) -> None:
         """Let histories that share the candidate tower's id table read from it; both towers are built."""
