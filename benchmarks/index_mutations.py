@@ -1,6 +1,6 @@
 """Damage done to saved indexes: `python -m benchmarks index_mutations`; a sample of it is a test.
 
-Two kinds of damage, each to a file drawn at random, thousands of times per backend:
+Two kinds of damage, each to a file drawn at random, 5,000 times per backend and 1,000 times:
 
 - *altered*: bytes flipped, overwritten, cut off or added, or two files exchanged, checksums as they were. The index must
   be refused, or, where only the layout of `index.json` has changed, answer as before.
@@ -52,7 +52,8 @@ def ours(data: Path, parameters: dict):
     def run() -> dict:
         total: dict = {}
         for backend in parameters["backends"]:
-            for name, count in mutate(backend, parameters["count"], parameters["seed"]).items():
+            counts = mutate(backend, parameters["count"], parameters["seed"], parameters["crafted"])
+            for name, count in counts.items():
                 total[f"{backend}: {name}"] = count
                 total[name] = total.get(name, 0) + count
         return total
@@ -60,8 +61,8 @@ def ours(data: Path, parameters: dict):
     return run
 
 
-def mutate(backend: str, count: int, seed: int) -> dict[str, int]:
-    """Returns how often each outcome came of ``count`` alterations and as many crafted files."""
+def mutate(backend: str, count: int, seed: int, crafted: int) -> dict[str, int]:
+    """Returns how often each outcome came of ``count`` alterations and of ``crafted`` files with right checksums."""
     rng = np.random.default_rng(seed)
     counts = {f"{kind}: {outcome}": 0 for kind in ("altered", "crafted") for outcome in OUTCOMES}
     with tempfile.TemporaryDirectory() as name:
@@ -73,6 +74,7 @@ def mutate(backend: str, count: int, seed: int) -> dict[str, int]:
             _damage(work, rng)
             counts[f"altered: {_altered(work, asked, before)}"] += 1
             shutil.rmtree(work)
+        for _ in range(crafted):
             shutil.copytree(place, work)
             _damage(work, rng)
             _seal(work)
@@ -200,5 +202,7 @@ def _in_child(work, patience: float):
 
 if __name__ == "__main__":
     json.dump(
-        {backend: mutate(backend, int(sys.argv[2]), 0) for backend in sys.argv[1].split(",")}, sys.stdout, indent=1
+        {backend: mutate(backend, int(sys.argv[2]), 0, int(sys.argv[2])) for backend in sys.argv[1].split(",")},
+        sys.stdout,
+        indent=1,
     )
