@@ -308,6 +308,25 @@ INDEX_PARTS = {
         quick=SMALL,
         caveats=(CLUSTERED, 'load(verify="native"); files are in the page cache; imports are not timed.'),
     ),
+    "index_bundle": Benchmark(
+        what="a bundle of 10 million × 32 with exact search: from Recommender.load to the first answer in a fresh process",
+        dataset=None,
+        data={},
+        parameters={**TEN_MILLION, "queries": 100_000},
+        sides={"ours": Side("benchmarks.index_bundle", "ours")},
+        rows=(
+            Row("bundle of 10M: opened", "native: opened", "s", 1, "at most"),
+            Row("bundle of 10M: load to first answer", "native: first answer", "s", None),
+            Row("bundle of 10M: the same, every file compared", "all: first answer", "s", None),
+        ),
+        runs=3,
+        quick={**SMALL, "queries": 1_000},
+        caveats=(
+            'Recommender.load(verify="native"): tables are read and compared, plain arrays stay on disk, a sample of the '
+            "vectors and the stored requests are looked at. Files are in the page cache; imports are not timed.",
+            "Candidates have an id and a training count, no other columns.",
+        ),
+    ),
     "index_mutations": Benchmark(
         what="5,000 altered and 1,000 crafted copies of a saved index of each of five backends",
         dataset=None,

@@ -7,7 +7,7 @@
 [1, 2]
 """
 
-from shortlist.index.beside import copied, exact_beside
+from shortlist.index.beside import caught_up, copied, exact_beside, rebuilt
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
@@ -16,6 +16,7 @@ from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
 from shortlist.index.registry import index_from_settings, load_index
 from shortlist.index.scann import ScaNN
+from shortlist.index.storage import Verify, digests
 from shortlist.index.upkeep import Checkup, Upkeep, checkup
 from shortlist.index.values import Hits, Lists
 
@@ -29,12 +30,16 @@ __all__ = [
     "Milvus",
     "ScaNN",
     "Upkeep",
+    "Verify",
+    "caught_up",
     "checkup",
     "choose_index",
     "copied",
+    "digests",
     "exact_beside",
     "index_from_settings",
     "load_index",
+    "rebuilt",
     "score_heads",
     "search_heads",
 ]

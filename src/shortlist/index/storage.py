@@ -15,7 +15,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from shortlist.errors import BundleError
 
-__all__ = ["FORMAT", "Reader", "Verify", "Writer"]
+__all__ = ["FORMAT", "Reader", "Verify", "Writer", "digests"]
 
 Verify: TypeAlias = "bool | Literal['native']"
 
@@ -36,10 +37,22 @@ _SCRATCH, _STALE = ".writing-", 3600.0  # a scratch folder left for so many seco
 _HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
 
 
+def digests(paths: Sequence[Path]) -> list[str]:
+    """The sha256 of each file; several are read at a time, the longest first."""
+    order = sorted(range(len(paths)), key=lambda number: -paths[number].stat().st_size)
+    found = [""] * len(paths)
+    if len(paths) < 2 or paths[order[0]].stat().st_size < _CHUNK:
+        return [_digest(path) for path in paths]
+    with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
+        for number, digest in zip(order, pool.map(lambda number: _digest(paths[number]), order), strict=True):
+            found[number] = digest
+    return found
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.sha256()
-        buffer = memoryview(bytearray(_CHUNK))
+        buffer = memoryview(bytearray(min(_CHUNK, path.stat().st_size + 1)))
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
@@ -150,8 +163,15 @@ class Reader:
             self._check_all(verify)  # another process has saved meanwhile
 
     def _check_all(self, verify: Verify) -> None:
+        read = []
         for role, entry in self._entries():
-            self._check(entry, verify is True or (verify == "native" and "/" in role))
+            self._check(entry)
+            if verify is True or (verify == "native" and "/" in role):
+                read.append(entry)
+        paths = [self.folder / entry["name"] for entry in read]
+        for path, entry, digest in zip(paths, read, digests(paths), strict=True):
+            if digest != entry["sha256"]:
+                raise BundleError(f"{path} was altered: its sha256 does not match.", hint=_HINT)
 
     def _header(self) -> dict[str, Any]:
         path = self.folder / _INDEX
@@ -180,7 +200,7 @@ class Reader:
                 raise BundleError(f"{self.folder / _INDEX} names {entry['name']!r}, which is no file of its folder.")
             yield role, entry
 
-    def _check(self, entry: dict[str, Any], verify: bool) -> None:
+    def _check(self, entry: dict[str, Any]) -> None:
         path = self.folder / entry["name"]
         if path.is_symlink():
             raise BundleError(f"{path} is a link; a file was expected.", hint=_HINT)
@@ -188,8 +208,6 @@ class Reader:
             raise BundleError(f"{path} is missing.", hint=_HINT)
         if path.stat().st_size != entry["bytes"]:
             raise BundleError(f"{path} has {path.stat().st_size} bytes; {entry['bytes']} were saved.", hint=_HINT)
-        if verify and _digest(path) != entry["sha256"]:
-            raise BundleError(f"{path} was altered: its sha256 does not match.", hint=_HINT)
 
     @property
     def native(self) -> bool:

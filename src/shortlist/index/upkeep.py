@@ -16,6 +16,8 @@ from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
+_BESIDE = 20_000  # candidates beside an index, from which on they are most of a search
+
 
 @dataclass(frozen=True)
 class Checkup:
@@ -26,22 +28,30 @@ class Checkup:
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
+        beside: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
+            in one.
     """
 
     churn: float
     recall: Recall | None
     promised: float
+    beside: int = 0
 
     @property
     def kept(self) -> bool:
-        """Whether the promise is kept; else a rebuild is due."""
+        """Whether the promise is kept."""
         return self.recall is None or self.recall.mean >= self.promised
+
+    @property
+    def due(self) -> bool:
+        """Whether a rebuild is: the promise is broken, or what came since takes longer to search than the index."""
+        return not self.kept or self.beside > _BESIDE
 
     def __str__(self) -> str:
         if self.recall is None:
             return f"churn {self.churn:.0%}; nothing is missed"
         found = f"recall@{self.recall.k} {self.recall.mean:.3f} of {self.promised:g} promised"
-        return f"churn {self.churn:.0%}; {found}{'' if self.kept else ': rebuild'}"
+        return f"churn {self.churn:.0%}; {found}{': rebuild' if self.due else ''}"
 
 
 def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95) -> Checkup:
@@ -58,16 +68,17 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
+    beside = still._now().extra.alive
     truth = BruteForce().build(still.vectors, still.ids).search(asked, number)
     found = recall_of(query_recalls(still, asked, true_scores(truth, number), number), number)
-    return Checkup(still.churn, found, recall)
+    return Checkup(still.churn, found, recall, beside)
 
 
 class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, the index is rebuilt in a thread of its own, while searches and changes go on, and
+    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes go on, and
     measured again.
 
     Args:
@@ -117,7 +128,7 @@ class Upkeep:
                 return None
             self._next = churn + self._step
             found = self.last = checkup(self.index, self.queries, self.k, self.recall)
-            if self._rebuild and not found.kept:
+            if self._rebuild and found.due:
                 self._thread = threading.Thread(target=self._renew, name="shortlist-rebuild", daemon=True)
                 self._thread.start()
             return found

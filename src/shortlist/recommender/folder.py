@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import secrets
 import shutil
@@ -15,12 +14,11 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from shortlist.errors import BundleError
+from shortlist.index import digests
 from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
 from shortlist.recommender.tensors import TensorEntry
 
 __all__ = ["Tensors", "verified", "write_folder"]
-
-CHUNK = 1 << 22
 
 Tensors = Mapping[str, Mapping[str, TensorEntry]]
 
@@ -58,8 +56,10 @@ def write_folder(
         ) from error
 
 
-def verified(path: Path) -> Manifest:
+def verified(path: Path, unread: Callable[[str], bool] = lambda name: False) -> Manifest:
     """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
+
+    unread: names of files of which the size alone is compared.
 
     Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything that its
     manifest does not name. No file but the manifest is parsed.
@@ -87,7 +87,9 @@ def verified(path: Path) -> Manifest:
             raise BundleError(
                 f"{name!r} of {str(path)!r} has {size:,} bytes; {entry.bytes:,} were saved.", hint=SAVE_AGAIN
             )
-        if _digest(found[name]) != entry.sha256:
+    read = [name for name in manifest.files if not unread(name)]
+    for name, digest in zip(read, digests([found[name] for name in read]), strict=True):
+        if digest != manifest.files[name].sha256:
             raise BundleError(f"{name!r} of {str(path)!r} was altered: its sha256 differs.", hint=SAVE_AGAIN)
     return manifest
 
@@ -95,12 +97,14 @@ def verified(path: Path) -> Manifest:
 def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
     """Bring every file to the disk, then write the manifest that names them."""
     files = {}
-    for file in _files(folder):
-        name = file.relative_to(folder).as_posix()
+    written = _files(folder)
+    for file in written:
         _sync(file)
+    for file, digest in zip(written, digests(written), strict=True):
+        name = file.relative_to(folder).as_posix()
         described = tensors.get(name)
         files[name] = FileEntry(
-            bytes=file.stat().st_size, sha256=_digest(file), tensors=None if described is None else dict(described)
+            bytes=file.stat().st_size, sha256=digest, tensors=None if described is None else dict(described)
         )
     (folder / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, files=files)))
     _sync(folder / MANIFEST)
@@ -195,14 +199,6 @@ def _files(folder: Path) -> list[Path]:
             raise BundleError(f"{str(entry)!r} is a link or a special file; a bundle has none.", hint=SAVE_AGAIN)
         files += [entry] if entry.is_file() else _files(entry)
     return files
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

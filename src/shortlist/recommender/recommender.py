@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, did_you_mean
-from shortlist.index import Index, Lists, choose_index
+from shortlist.index import Index, Lists, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import Answers, Asked, answered, overlap
@@ -32,6 +33,7 @@ from shortlist.recommender.requests import (
     read_request,
 )
 from shortlist.recommender.state import Id, State, fingerprint, state_from_model
+from shortlist.recommender.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
@@ -76,6 +78,7 @@ class Recommender:
     origin: dict[str, str]
     _model: TwoTower | None
     _towers: dict[str, ExportedTower | None]
+    _upkeep: Upkeep | None
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class Recommender:
         self._modules = modules
         self._towers = {}
         self.origin = {}
+        self._changing, self._upkeep = threading.Lock(), None
 
     def __repr__(self) -> str:
         state = self._state
@@ -325,17 +329,41 @@ class Recommender:
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
-        self._take(changed(self, candidates))
+        self._change(lambda now: changed(now, candidates))
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
-        before = self.index.size
-        self._take(changed(self, None, ids))
-        return before - self.index.size
+        sizes = []
 
-    def _take(self, other: Recommender) -> None:
-        self._state = other._state  # first: it knows every row that either index may find
-        self.index = other.index
+        def without(now: Recommender) -> Recommender:
+            after = changed(now, None, ids)
+            sizes.append(now.index.size - after.index.size)
+            return after
+
+        self._change(without)
+        return sizes[0]
+
+    def keep_up(
+        self, *, k: int | None = None, recall: float | None = None, churn: float = 0.1, rebuild: bool = True
+    ) -> Upkeep:
+        """Look after the index from now on, after ``upsert`` and ``delete``; see ``upkeep.Upkeep`` for what it does when.
+
+        upkeep = recommender.keep_up(recall=0.95, k=100)
+        print(upkeep.last)
+        """
+        self._upkeep = Upkeep(lambda: self, self._replace, k=k, recall=recall, churn=churn, rebuild=rebuild)
+        return self._upkeep
+
+    def _change(self, change: Callable[[Recommender], Recommender]) -> None:
+        self._replace(change)
+        if self._upkeep is not None:
+            self._upkeep.look()
+
+    def _replace(self, change: Callable[[Recommender], Recommender]) -> None:
+        with self._changing:
+            other = change(self)
+            self._state = other._state  # first: it knows every row that either index may find
+            self.index = other.index
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
         """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
@@ -366,17 +394,30 @@ class Recommender:
         bundle.save(self, Path(path), overwrite, self.metadata if metadata is None else metadata)
 
     @classmethod
-    def load(cls, path: str | Path, modules: Mapping[str, Any] | None = None) -> Recommender:
+    def load(
+        cls,
+        path: str | Path,
+        modules: Mapping[str, Any] | None = None,
+        *,
+        verify: Verify = True,
+        guard: bool = False,
+    ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
         modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
-        needs ``model`` needs them.
+            needs ``model`` needs them.
+        verify: True compares every file with its checksum, and that vectors, weights and index are of one training.
+            "native" leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their
+            sizes, a sample of the vectors, and everything that a native library parses: tens of millions of candidates
+            open at once, and an altered bit can at worst alter a result. Both replay the stored requests.
+        guard: for a bundle from someone else: a process of its own reads the index's native files first; where it dies,
+            the index is built from the vectors, with a ShortlistWarning.
 
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search stands in, with a ShortlistWarning.
         """
         loaded = object.__new__(cls)
-        bundle.load(loaded, Path(path), modules)
+        bundle.load(loaded, Path(path), modules, verify, guard)
         return loaded
 
     def _vectors(

@@ -1,0 +1,138 @@
+"""A recommender's index while candidates come and go: looked at after every tenth that changed, built afresh in between."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from shortlist.errors import ConfigError
+from shortlist.index import Checkup, Index, caught_up, checkup, copied, rebuilt
+from shortlist.index.base import LiveIndex
+from shortlist.index.checks import check_k
+from shortlist.index.values import Floats
+
+if TYPE_CHECKING:
+    from shortlist.recommender.recommender import Recommender
+
+__all__ = ["Renewal", "Swap", "Upkeep", "renewal"]
+
+Swap: TypeAlias = "Callable[[Callable[[Recommender], Recommender]], object]"
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """An index built afresh of what a recommender had, to take the place of what it has by now."""
+
+    before: Index
+    fresh: Index
+
+    def onto(self, now: Recommender) -> Recommender:
+        """``now`` with the fresh index, every change since made on it; quick. The one given stays as it is."""
+        after = copy.copy(now)
+        after.index = caught_up(self.fresh, self.before, now.index)
+        return after
+
+
+def renewal(recommender: Recommender) -> Renewal:
+    """The recommender's index built afresh: as slow as a build; the recommender's searches and changes go on."""
+    before = copied(recommender.index)
+    return Renewal(before, rebuilt(before))
+
+
+class Upkeep:
+    """Looks after the index of a recommender that changes: call ``look`` after changes, as often as you like.
+
+    Each time that another ``churn`` of the candidates has changed, a thread of its own measures the recall on the
+    recommender's own queries. Where it is below the promise, or where so many candidates stand beside the index that
+    searching them exactly is slow, the index is built afresh and takes its place.
+
+    Args:
+        current: gives the recommender as it is now.
+        swap: takes a quick function from a recommender to the one that is to take its place, and applies it between
+            two changes.
+        k, recall: the promise, a mean recall over the top k; by default the index's own, else 0.95 over the top 10.
+        churn: the part of the candidates after whose change to look.
+        sample: queries to measure on, of the known ones, evenly spread.
+        rebuild: False only advises: see ``last``.
+
+    Raises:
+        ConfigError: numbers out of range; a query tower that reads columns which only a request has, so that there are no
+            queries to measure on.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Recommender],
+        swap: Swap,
+        *,
+        k: int | None = None,
+        recall: float | None = None,
+        churn: float = 0.1,
+        sample: int = 200,
+        rebuild: bool = True,
+    ) -> None:
+        promised: dict[str, Any] = current().index.settings()
+        self.recall = recall if recall is not None else promised.get("recall") or 0.95
+        self.k = check_k(k if k is not None else promised.get("k", 10) if promised.get("recall") else 10)
+        for name, value in (("recall", self.recall), ("churn", churn)):
+            if not 0 < value <= 1:
+                raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
+        self.last: Checkup | None = None
+        self.trouble: Exception | None = None
+        self._current, self._swap, self._rebuild = current, swap, rebuild
+        self._queries = _sample(current(), check_k(sample))
+        self._step = self._next = churn
+        self._looking = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> bool:
+        """Whether a look was due; it is then taken in a thread of its own, which may rebuild."""
+        with self._looking:
+            churn = self._current().index.churn
+            if churn < self._next - self._step:  # built afresh meanwhile
+                self._next = self._step
+            if churn < self._next or self.busy:
+                return False
+            self._next = churn + self._step
+            self._thread = threading.Thread(target=self._work, name="shortlist-upkeep", daemon=True)
+            self._thread.start()
+            return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a look or a rebuild is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Returns when neither is."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            recommender = self._current()
+            self.last = self._checkup(recommender)
+            if self._rebuild and self.last.due:
+                self._swap(renewal(recommender).onto)
+                self._next = self._step
+                self.last = self._checkup(self._current())
+        except Exception as error:  # a thread has nobody to raise to; searches go on with the index that is there
+            self.trouble = error
+
+    def _checkup(self, recommender: Recommender) -> Checkup:
+        return checkup(cast(LiveIndex, recommender.index), self._queries, self.k, self.recall)
+
+
+def _sample(recommender: Recommender, count: int) -> Floats:
+    """Some known queries' vectors, ``[queries, dim]``; of several heads each is one."""
+    state = recommender._state
+    if state.query_vectors is None:
+        raise ConfigError("the query tower reads columns that only a request has; there are no queries to measure on.")
+    rows = np.flatnonzero(state.known)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]
+    return np.ascontiguousarray(state.query_vectors[rows].reshape(-1, state.vectors.shape[1]))
