@@ -1,4 +1,4 @@
-"""What any model has to be ahead of: popularity, EASE, iALS, and a query made of the latest items."""
+"""What any model has to be ahead of: popularity, EASE, iALS, Mult-VAE, and a query made of the latest items."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from benchmarks.quality.measures import Scorer
+from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 
 
@@ -111,8 +112,11 @@ BASELINES: dict[str, Callable[..., Scorer]] = {
     "ease": ease,
     "ials": ials,
     "recency": recency,
+    "mult-vae": lambda problem, seed=0, **options: mult_vae(
+        _matrix(problem.train), _matrix(problem.given), seed, **options
+    ),
 }
-SEEDED = {"ials"}
+SEEDED = {"ials", "mult-vae"}
 """Baselines whose result depends on a seed."""
 
 

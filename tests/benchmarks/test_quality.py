@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from benchmarks.quality import __main__, baselines, measures, ours, page, problems, runs, tune
+from benchmarks.quality import __main__, baselines, measures, multvae, ours, page, problems, runs, tune
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
 from scipy import sparse
@@ -185,6 +185,29 @@ def test_recency_halves_an_item_s_weight_with_its_age() -> None:
     weights = baselines.ease_weights(matrix, 1.0)
     found = baselines.recency(asked, regularization=1.0, half_life=1.0)(np.array([0]))
     np.testing.assert_allclose(found[0], np.array([0.25, 0.5, 1.0]) @ weights, rtol=1e-5)
+
+
+def test_the_divergence_of_a_code_from_a_standard_normal() -> None:
+    """Of N(μ, σ²) it is (σ² + μ² − 1 − log σ²) / 2 in each dimension."""
+    model = multvae.MultVae(items=3, hidden=4, latent=2, dropout=0.0)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()
+        model.encoder[2].bias.copy_(torch.tensor([1.0, 2.0, 0.0, math.log(4)]))  # μ = 1, 2; log σ² = 0, log 4
+    _, divergence = model(torch.ones(1, 3))
+    assert divergence.item() == pytest.approx((1 + 1 - 1 - 0) / 2 + (4 + 4 - 1 - math.log(4)) / 2, rel=1e-6)
+
+
+def test_mult_vae_learns_who_chooses_alike() -> None:
+    """Two groups of queries choose within two halves of the candidates; one item is enough to tell them apart."""
+    blocks = np.kron(np.eye(2), np.ones((20, 5))).astype(np.float32)
+    given = np.zeros((2, 10), np.float32)
+    given[0, 1] = given[1, 7] = 1
+    options = {"hidden": 16, "latent": 4, "epochs": 150, "warm_up": 50, "learning_rate": 0.01}
+    scorer = multvae.mult_vae(sparse.csr_matrix(blocks), sparse.csr_matrix(given), 0, **options)
+    scores = scorer(np.array([0, 1]))
+    assert scores[0, :5].min() > scores[0, 5:].max()
+    assert scores[1, 5:].min() > scores[1, :5].max()
 
 
 @pytest.fixture
