@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "demo": "The whole job on MovieLens: data, training, evaluation, index, bundle.",
     "train": "Train on a table of interactions and write a bundle.",
+    "plan": "Forecast memory and time of training on a large table, from a sample.",
     "evaluate": "Measure a bundle on test interactions, beside popularity.",
     "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",

@@ -28,7 +28,7 @@ from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tabl
 from shortlist.data.shards.source import Source, SourceFile, find, reading
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
@@ -210,7 +210,7 @@ def _tables(work: _Work) -> Tables:
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        counts = _counts(work.source, column, side)
+        counts = id_counts(work.source, column, side)
         main, table, said = side_table(
             Table(counts.select(column), "interactions"), work.given[PLURAL[side]], column, side, PLURAL[side]
         )
@@ -231,7 +231,7 @@ def _tables(work: _Work) -> Tables:
     return tables
 
 
-def _counts(source: Source, column: str, role: str) -> pl.DataFrame:
+def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
     """Each distinct id and how often it occurs (``len``), in no order."""
     parts = None
     for scan in source.scans():

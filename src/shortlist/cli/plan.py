@@ -1,0 +1,153 @@
+"""``shortlist plan``: what training will take, from a sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shortlist.data.shards import Source
+    from shortlist.train.forecast import Forecast
+
+__all__ = ["command"]
+
+LIKELY = {
+    "query": ("user", "query", "customer", "visitor", "reader", "member", "session"),
+    "candidate": ("item", "candidate", "movie", "product", "article", "track", "film", "book", "song", "video"),
+}
+
+
+@click.command("plan")
+@click.argument("interactions")
+@click.argument("recipe", default="factorization")
+@click.option("--query", help="Column of query ids; by default one that is called like it (user_id, …).")
+@click.option("--candidate", help="Column of candidate ids; by default one that is called like it (item_id, …).")
+@click.option("--time", "timestamp", help="Column of timestamps.")
+@click.option("--weight", help="Column of example weights.")
+@click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
+@click.option("--candidates", type=click.Path(path_type=Path), help="Table of candidate features.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
+)
+@click.option("--sample", default=2_000_000, show_default=True, help="Rows to look at.")
+@click.option("--count", is_flag=True, help="Count distinct ids over all rows: reads both columns once.")
+@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(
+    interactions: str,
+    recipe: str,
+    query: str | None,
+    candidate: str | None,
+    timestamp: str | None,
+    weight: str | None,
+    changes: tuple[str, ...],
+    sample: int,
+    count: bool,
+    index_name: str,
+    device: str,
+    as_json: bool,
+    **tables: Path | None,
+) -> None:
+    """Forecast what training RECIPE on INTERACTIONS (Parquet: a file, a folder, s3://…) will take.
+
+    Rows, ids, memory of tables, optimizer, index and serving, time per epoch on this machine; nothing is written.
+
+        shortlist plan log/ recipe.toml --query user_id --candidate item_id
+    """
+    import shortlist as sl
+    from shortlist.cli.indexes import index_named
+    from shortlist.data.shards import find
+    from shortlist.train.forecast import forecast
+
+    plan = sl.recipes.load(recipe, changes)
+    index = index_named(index_name)
+    source = find(interactions)
+    columns = {
+        "query": query or _guessed(source, "query"),
+        "candidate": candidate or _guessed(source, "candidate"),
+        "timestamp": timestamp,
+        "weight": weight,
+    }
+    found = forecast(source, plan, columns, tables, sample=sample, count=count, index=index, device=device)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    click.echo("\n".join(lines(found)))
+
+
+def _guessed(source: Source, role: str) -> str:
+    """The one column that is called as such ids are. ConfigError where there is none, or several."""
+    names = source.schema().names()
+    found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
+    if len(found) != 1:
+        raise ConfigError(
+            f"which column holds the {role} ids is not clear: there are {', '.join(map(repr, names))}.",
+            hint=f"name it: --{role} COLUMN",
+        )
+    say(f"taking {found[0]!r} for the {role} ids")
+    return found[0]
+
+
+def lines(found: Forecast) -> list[str]:
+    """A forecast as a person reads it."""
+    rows: list[tuple[str, str]] = [
+        ("interactions", f"{found.rows:,} in {found.files:,} files, {found.sampled:,} looked at"),
+        ("queries", str(found.queries)),
+        ("candidates", str(found.candidates)),
+        ("", ""),
+    ]
+    rows += [
+        (table.name, f"{_gb(table.weights)}, optimizer {_gb(table.optimizer)} ({table.rows:,} × {table.dim})")
+        for table in found.tables
+    ]
+    rows += [
+        ("dense layers", _gb(found.dense)),
+        ("ids and codes", _gb(found.ids)),
+        ("", ""),
+        (
+            "training in memory",
+            f"{_gb(found.training_in_memory)}, {_gb(found.interactions_in_memory)} of it interactions",
+        ),
+        ("training from disk", f"{_gb(found.training_from_disk)}, and {_gb(found.shards)} of shards on the disk"),
+        ("memory there is", f"{_gb(found.memory)}: {_advice(found)}"),
+        (f"index ({found.index_kind})", _gb(found.index)),
+        ("serving", _gb(found.serving)),
+        ("", ""),
+        ("speed here", f"{found.examples_per_second:,.0f} examples/s on the sample"),
+        (
+            "an epoch",
+            f"{_duration(found.seconds_per_epoch)}; {found.epochs} of them {_duration(found.seconds_per_epoch * found.epochs)}",
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+
+
+def _advice(found: Forecast) -> str:
+    if found.training_in_memory <= found.memory / 2:
+        return "train from memory"
+    if found.training_from_disk <= found.memory:
+        return "train from disk (--stream)"
+    return "too little; a smaller dim, RowwiseAdagrad, model.table_dtype, model.table_folder or min_count take less"
+
+
+def _gb(count: int) -> str:
+    """Bytes in the unit that suits them."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,248 @@
+"""What a training run will take, from a sample, before anything heavy starts."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from shortlist.data import Dataset, TableLike
+from shortlist.data.shards import Shards, Source, available_memory, row_bytes
+from shortlist.data.shards.estimate import Estimate, Sample, counted_distinct, distinct, sample_of
+from shortlist.data.shards.sizes import NUMBERS
+from shortlist.errors import DataError
+from shortlist.index import Index, choose_index
+from shortlist.model import EmbeddingTable, Tower, TwoTower
+from shortlist.train.fit import fit
+from shortlist.train.optimizers import Optimizer
+from shortlist.train.recipes import Recipe
+
+__all__ = ["Forecast", "TableForecast", "forecast"]
+
+BATCHES = 24
+WARM_UP = 4
+INDEXED = 20_000
+SEEN_ROWS = 20_000_000
+CODES = 12  # bytes of a row's code as int32 and int64
+
+
+@dataclass(frozen=True)
+class TableForecast:
+    """An embedding table: whose, its rows and width, and bytes of itself and of what the optimizer keeps beside it."""
+
+    name: str
+    rows: int
+    dim: int
+    weights: int
+    optimizer: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Numbers of rows and bytes; seconds on this machine.
+
+    tables: of both towers. ids: tables of ids, vocabularies, codes. interactions_in_memory, interactions_from_disk: what
+    the rows take in training either way; shards: on the disk. index: of the candidates. serving: a recommender with it.
+    examples_per_second: of the recipe on the sample, whose tables are smaller. memory: what there is.
+    """
+
+    rows: int
+    files: int
+    sampled: int
+    queries: Estimate
+    candidates: Estimate
+    tables: tuple[TableForecast, ...]
+    dense: int
+    ids: int
+    interactions_in_memory: int
+    interactions_from_disk: int
+    shards: int
+    index: int
+    index_kind: str
+    serving: int
+    examples_per_second: float
+    seconds_per_epoch: float
+    epochs: int
+    memory: int
+
+    @property
+    def weights(self) -> int:
+        """Bytes of all tables."""
+        return sum(table.weights for table in self.tables)
+
+    @property
+    def optimizer(self) -> int:
+        """Bytes of what the optimizer keeps beside the tables."""
+        return sum(table.optimizer for table in self.tables)
+
+    @property
+    def training_in_memory(self) -> int:
+        """Bytes that training takes with the interactions in memory."""
+        return self._model + self.interactions_in_memory
+
+    @property
+    def training_from_disk(self) -> int:
+        """Bytes that training takes with the interactions in shards."""
+        return self._model + self.interactions_from_disk
+
+    @property
+    def _model(self) -> int:
+        return self.weights + self.optimizer + self.dense + self.ids
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        names = ("weights", "optimizer", "training_in_memory", "training_from_disk")
+        return {**asdict(self), **{name: getattr(self, name) for name in names}}
+
+
+def forecast(
+    source: Source,
+    recipe: Recipe,
+    columns: Mapping[str, str | None],
+    tables: Mapping[str, TableLike | None] | None = None,
+    *,
+    sample: int = 2_000_000,
+    count: bool = False,
+    index: Index | None = None,
+    device: str = "auto",
+) -> Forecast:
+    """What training ``recipe`` on ``source`` will take. columns, tables: as ``Dataset`` has them, by name.
+
+    1. Rows are counted from the files' footers; ids from a sample of so many rows, or all of them with ``count``.
+    2. The recipe's model is built for the sample, which says how wide every table is; tables of ids get as many rows as
+       ids were estimated, others as many as the sample has.
+    3. It trains on the sample for a few batches, and an index of a few candidates is built.
+
+    Raises what ``Dataset`` and ``fit`` raise.
+    """
+    drawn = sample_of(source, sample)
+    if not drawn.pieces:
+        raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
+    data = Dataset(drawn.frame, **columns, **(tables or {}))  # type: ignore[arg-type]
+    queries, candidates = (_ids(source, drawn, column, count) for column in (data.query, data.candidate))
+    model, speed = _tried(recipe, data, device)
+    sizes = _tables(
+        model, data, recipe.build_optimizer(), {data.query: queries.value, data.candidate: candidates.value}
+    )
+    schema = source.schema()
+    weight = 4 if columns.get("weight") else 0
+    per_row = 8 + weight
+    kind, per_candidate = _index_of(candidates.value, model.dim, index)
+    dense = sum(parameter.numel() * 4 for parameter in model.parameters())
+    ids = _id_bytes(data, {data.query: queries.value, data.candidate: candidates.value})
+    vectors = (queries.value * model.query.heads + candidates.value) * model.dim * 4
+    indexed = round(per_candidate * candidates.value)
+    seen = 8 * drawn.rows if drawn.rows <= SEEN_ROWS else 0
+    return Forecast(
+        rows=drawn.rows,
+        files=len(source.files),
+        sampled=len(data),
+        queries=queries,
+        candidates=candidates,
+        tables=sizes,
+        dense=dense * (1 + len(recipe.build_optimizer().slots(torch.zeros(1, 2)))),
+        ids=ids,
+        interactions_in_memory=drawn.rows * (2 * row_bytes(schema) + NUMBERS),
+        interactions_from_disk=min(Shards.buffer_rows, drawn.rows) * (4 * per_row + 8),
+        shards=drawn.rows * (per_row + (8 if columns.get("timestamp") else 0)),
+        index=indexed,
+        index_kind=kind,
+        serving=sum(one.rows * one.dim * 4 for one in sizes) + vectors + indexed + ids + seen,
+        examples_per_second=speed,
+        seconds_per_epoch=drawn.rows / speed,
+        epochs=recipe.fit.epochs,
+        memory=available_memory(),
+    )
+
+
+def _ids(source: Source, drawn: Sample, column: str, count: bool) -> Estimate:
+    return counted_distinct(source, column) if count and not drawn.whole else distinct(drawn, column)
+
+
+def _tables(model: TwoTower, data: Dataset, optimizer: Optimizer, ids: Mapping[str, int]) -> tuple[TableForecast, ...]:
+    """Every table of both towers at its full size."""
+    found = []
+    for side, tower in (("query", model.query), ("candidate", model.candidate)):
+        for name, part in tower.named_modules():
+            if isinstance(part, EmbeddingTable):
+                found.append(
+                    _table(f"{side}: {name.removeprefix('tables.')}", part, _column(tower, name), optimizer, ids)
+                )
+    return tuple(found)
+
+
+def _column(tower: Tower, table: str) -> str:
+    """The column whose values have the rows of a table: of a bias that of the ids."""
+    feature = table.removeprefix("tables.").removeprefix("encoders.").removesuffix(".table")
+    if feature == "bias":
+        feature = tower.biased
+    return tower.features[feature].column
+
+
+def _table(
+    name: str, table: EmbeddingTable, column: str, optimizer: Optimizer, ids: Mapping[str, int]
+) -> TableForecast:
+    rows = ids[column] + 1 if column in ids else len(table.weight)
+    slots = sum(slot.numel() * 4 for slot in optimizer.slots(torch.zeros(1, table.dim)))
+    return TableForecast(name, rows, table.dim, rows * table.dim * table.weight.element_size(), rows * slots)
+
+
+def _id_bytes(data: Dataset, ids: Mapping[str, int]) -> int:
+    """Tables of both sides, their vocabularies and lookups, codes and counts."""
+    total = 0
+    for table, column in ((data.queries, data.query), (data.candidates, data.candidate)):
+        own = row_bytes(pl.Schema({column: table.schema[column]}))
+        total += ids[column] * (row_bytes(table.schema) + 3 * own + CODES + 9)
+    return total
+
+
+def _index_of(candidates: int, dim: int, index: Index | None) -> tuple[str, float]:
+    """The kind of index for so many candidates, and its bytes for each, by one of a few."""
+    chosen = index or choose_index(candidates, dim)[0]
+    some = min(candidates, INDEXED)
+    vectors = np.random.Generator(np.random.Philox(0)).standard_normal((some, dim)).astype(np.float32)
+    return type(chosen).__name__, chosen.build(vectors).nbytes / some
+
+
+class _EnoughError(Exception):
+    """Raised by the callback that has seen as many batches as it wants."""
+
+
+def _tried(recipe: Recipe, data: Dataset, device: str) -> tuple[TwoTower, float]:
+    """The recipe's model, trained on the sample for a few batches, and its examples per second: the median batch's."""
+    ends: list[float] = []
+    done: list[int] = []
+
+    def on_batch(examples: int, total: int) -> None:
+        ends.append(time.perf_counter())
+        done.append(examples)
+        if len(ends) >= BATCHES:
+            raise _EnoughError
+
+    model = recipe.build_model(data)
+    with contextlib.suppress(_EnoughError):
+        fit(
+            model,
+            data,
+            task=recipe.task(),
+            optimizer=recipe.build_optimizer(),
+            precision=recipe.fit.precision,
+            batch_size=min(recipe.fit.batch_size, max(1, len(data) // 2)),
+            epochs=BATCHES,
+            device=device,
+            on_batch=on_batch,
+        )
+    return model, _speed(ends, done)
+
+
+def _speed(ends: Sequence[float], done: Sequence[int]) -> float:
+    """Examples per second between batches, those at the start left out."""
+    sizes, times = np.diff(done)[WARM_UP:], np.diff(ends)[WARM_UP:]
+    return float(statistics.median(sizes / np.maximum(times, 1e-9)))

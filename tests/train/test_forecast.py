@@ -1,0 +1,159 @@
+"""What ``shortlist plan`` says beforehand, beside what comes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.cli.plan import _guessed, lines
+from shortlist.data.shards import find
+from shortlist.data.shards.estimate import counted_distinct, distinct, sample_of
+from shortlist.model import EmbeddingTable
+from shortlist.train.forecast import Forecast, forecast
+from shortlist.train.optimizers import Updater
+
+COLUMNS = {"query": "user_id", "candidate": "item_id"}
+ROWS = 60_000
+
+
+def ids(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    if kind == "even":
+        return rng.integers(0, 4000, ROWS)
+    if kind == "sorted":
+        return np.sort(rng.integers(0, 4000, ROWS))
+    if kind == "few":
+        return rng.integers(0, 50, ROWS)
+    return rng.zipf(1.3, ROWS) % 1_000_000
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("plan") / "log"
+    place.mkdir()
+    frame = pl.DataFrame({"user_id": ids("sorted"), "item_id": [f"item {number}" for number in ids("zipf").tolist()]})
+    for part in range(3):
+        frame.slice(part * 20_000, 20_000).write_parquet(place / f"{part}.parquet")
+    return place
+
+
+@pytest.mark.parametrize("kind", ["even", "sorted", "few", "zipf"])
+def test_distinct_ids_are_estimated_within_a_factor_of_two(kind: str, tmp_path: Path) -> None:
+    values = ids(kind)
+    truth = len(np.unique(values))
+    pl.DataFrame({"id": values}).write_parquet(tmp_path / "a.parquet")
+    source = find(tmp_path)
+    found = distinct(sample_of(source, ROWS // 10), "id")
+    assert truth / 2 < found.value < truth * 2
+    assert found.low <= truth * 1.1
+    assert found.high >= truth / 1.1
+    assert not found.exact
+    whole = distinct(sample_of(source, ROWS), "id")
+    assert (whole.value, whole.exact, str(whole)) == (truth, True, f"{truth:,}")
+    assert counted_distinct(source, "id") == whole
+
+
+def test_a_sample_is_spread_over_all_files(log: Path) -> None:
+    source = find(log)
+    drawn = sample_of(source, 640)
+    assert (len(drawn.pieces), drawn.rows, drawn.whole) == (64, ROWS, False)
+    assert 620 <= len(drawn.frame) <= 640  # a piece ends with its file
+    users = drawn.frame["user_id"]
+    assert users.min() < 100  # sorted over all three files
+    assert users.max() > 3900
+    with pytest.raises(sl.ConfigError, match="sample"):
+        sample_of(source, 0)
+
+
+def truth(log: Path, recipe: sl.recipes.Recipe, folder: Path) -> tuple[dict[str, int], sl.Shards]:
+    """What training, its index and its shards really take."""
+    shards = sl.Shards.encode(log, folder / "shards", **COLUMNS)
+    model, _ = recipe.train(shards, epochs=1)
+    updater = Updater(recipe.build_optimizer(), model)
+    tables = [part for part in model.modules() if isinstance(part, EmbeddingTable)]
+    recommender = sl.Recommender(model, seen=shards.to_dataset())
+    recommender.save(folder / "my.shortlist")
+    return {
+        "weights": sum(table.weight.nbytes for table in tables),
+        "optimizer": sum(slot.nbytes for slots in updater.table_slots for slot in slots),
+        "index": recommender.index.nbytes,
+        "shards": sum(file.stat().st_size for file in (folder / "shards").glob("0*.npy")),
+        "serving": sum(file.stat().st_size for file in (folder / "my.shortlist").rglob("*") if file.is_file()),
+    }, shards
+
+
+def test_a_forecast_is_near_what_comes(log: Path, tmp_path: Path) -> None:
+    """From everything: tables to the byte, the rest within a tenth, serving within half. From a tenth: within a half."""
+    recipe = sl.recipes.load("factorization")
+    real, shards = truth(log, recipe, tmp_path)
+    whole = forecast(find(log), recipe, COLUMNS, sample=ROWS)
+    assert (whole.rows, whole.files, whole.sampled) == (ROWS, 3, ROWS)
+    assert whole.queries.value == len(shards.queries)
+    assert whole.candidates.value == len(shards.candidates)
+    assert (whole.weights, whole.optimizer) == (real["weights"], real["optimizer"])
+    assert whole.index == pytest.approx(real["index"], rel=0.1)
+    assert whole.shards == pytest.approx(real["shards"], rel=0.1)
+    assert real["serving"] / 2 < whole.serving < 2 * real["serving"]
+    assert whole.seconds_per_epoch == pytest.approx(ROWS / whole.examples_per_second)
+    part = forecast(find(log), recipe, COLUMNS, sample=ROWS // 10)
+    assert part.sampled < ROWS / 9
+    for name in ("weights", "optimizer", "index"):
+        assert real[name] / 2 < getattr(part, name) < 2 * real[name], name
+    counted = forecast(find(log), recipe, COLUMNS, sample=ROWS // 10, count=True)
+    assert counted.weights == real["weights"]
+
+
+def test_memory_from_disk_does_not_grow_with_rows(log: Path) -> None:
+    found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=2_000)
+    many = Forecast(**{**vars(found), "rows": 10**9})
+    assert many.training_from_disk == found.training_from_disk
+    assert found.training_in_memory > found.weights + found.optimizer
+
+
+def test_what_takes_less_is_seen_to(log: Path) -> None:
+    """dim 16: Adagrad keeps 64 bytes a row, row by row 4; a table of bfloat16 is half of one of float32."""
+    plain, small = (
+        forecast(find(log), sl.recipes.load("factorization", changes), COLUMNS, sample=2_000)
+        for changes in (
+            {"optimizer": {"name": "Adagrad"}},
+            {"optimizer": {"name": "RowwiseAdagrad"}, "model.table_dtype": "bfloat16"},
+        )
+    )
+    rows = sum(table.rows for table in plain.tables)
+    assert (plain.weights, plain.optimizer) == (rows * 64, rows * 64)
+    assert (small.weights, small.optimizer) == (rows * 32, rows * 4)
+
+
+def test_the_command(log: Path) -> None:
+    command = [sys.executable, "-m", "shortlist", "plan", str(log), "factorization", "--sample", "2000"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "taking 'user_id' for the query ids" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["rows"] == ROWS
+    assert [table["name"] for table in found["tables"]] == [
+        "query: user_id:IntegerLookup",
+        "candidate: item_id:StringLookup",
+    ]
+
+
+def test_what_a_person_reads(log: Path) -> None:
+    found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=ROWS)
+    text = " ".join("\n".join(lines(found)).split())
+    assert "interactions 60,000 in 3 files, 60,000 looked at queries 4,000 candidates" in text
+    for part in ("training in memory", "train from memory", "index (ScaNN)", "an epoch"):
+        assert part in text
+    with pytest.raises(sl.ConfigError, match="--candidate COLUMN"):
+        _guess_unclear(log)
+
+
+def _guess_unclear(log: Path) -> str:
+    pl.DataFrame({"a": [1], "b": [2]}).write_parquet(log.parent / "unclear.parquet")
+    return _guessed(find(log.parent / "unclear.parquet"), "candidate")
