@@ -148,7 +148,7 @@ def test_what_a_person_reads(log: Path) -> None:
     found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=ROWS)
     text = " ".join("\n".join(lines(found)).split())
     assert "interactions 60,000 in 3 files, 60,000 looked at queries 4,000 candidates" in text
-    for part in ("training in memory", "train from memory", "index (ScaNN)", "an epoch"):
+    for part in ("training in memory", "train from memory", "index (BruteForce)", "an epoch"):
         assert part in text
     with pytest.raises(sl.ConfigError, match="--candidate COLUMN"):
         _guess_unclear(log)
