@@ -13,8 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shortlist as sl
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import DataError
 from shortlist.recommender.live import changed
+
+
+class Price(torch.nn.Module):
+    def forward(self, embedded: Any) -> torch.Tensor:
+        return next(value for name, value in embedded.items() if "Vector" in name or "Normal" in name)
 
 
 @pytest.fixture
@@ -26,10 +31,6 @@ def priced() -> sl.Recommender:
         "what",
         candidates={"what": ["a", "b", "c"], "price": [1.0, 2.0, 3.0], "kind": ["x", "y", "x"]},
     )
-
-    class Price(torch.nn.Module):
-        def forward(self, embedded: Any) -> torch.Tensor:
-            return next(value for name, value in embedded.items() if "Vector" in name or "Normal" in name)
 
     model = sl.TwoTower(
         sl.Tower(sl.StringLookup("who"), dim=1), sl.Tower(sl.Normalization("price"), dim=1, module=Price())
@@ -100,10 +101,43 @@ def test_what_does_not_fit_changes_nothing(priced: sl.Recommender, table: dict[s
     assert ids(priced) == ["c", "b", "a"]
 
 
-def test_it_is_not_saved(priced: sl.Recommender, tmp_path: Path) -> None:
+def test_a_bundle_holds_what_is_there_when_it_is_saved(priced: sl.Recommender, tmp_path: Path) -> None:
+    priced.upsert(pl.DataFrame({"what": ["n", "m"], "price": [7.0, 2.5], "kind": ["y", "x"]}))
+    priced.upsert(pl.DataFrame({"what": ["b"], "price": [0.5]}))
+    priced.delete(["c", "m"])
+    priced.save(tmp_path / "b")
+    assert priced.candidate_ids.to_list() == ["a", "b", "c", "n", "m"]  # the one saved stays as it was
+    again = sl.Recommender.load(tmp_path / "b", modules={"candidate": Price()})
+    assert again.candidate_ids.to_list() == ["a", "b", "n"]
+    assert ids(again) == ids(priced) == ["n", "a", "b"]
+    assert again.recommend(["ann"], k=3)[0].ids == ["n", "b"]  # a is still seen
+    assert ids(again, where="kind = 'y'") == ["n", "b"]
+    assert again.fingerprint != priced.fingerprint
+    again.upsert(pl.DataFrame({"what": ["c"], "price": [3.0]}))
+    assert ids(again) == ["n", "c", "a", "b"]
+
+
+def test_what_was_seen_of_a_deleted_candidate_goes_with_it(priced: sl.Recommender, tmp_path: Path) -> None:
     priced.delete(["a"])
-    with pytest.raises(ConfigError, match="upserted or deleted"):
-        priced.save(tmp_path / "b")
+    priced.save(tmp_path / "b")
+    again = sl.Recommender.load(tmp_path / "b")
+    assert again.recommend(["ann", "bob"], k=3).to_frame()["what"].to_list() == ["c", "b", "c"]
+    assert again.seen is not None
+    assert again.seen.interactions.rows() == [("bob", "b")]
+
+
+def test_an_approximate_index_is_built_anew(tmp_path: Path) -> None:
+    """40 candidates, of which every other goes; the loaded one finds exactly what is left."""
+    pairs = {"who": [f"u{number % 10}" for number in range(40)], "what": list(range(40))}
+    train = sl.Dataset(pairs, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=4), sl.Tower(sl.IntegerLookup("what"), dim=4))
+    model.prepare(train)
+    recommender = sl.Recommender(model.eval(), index=sl.ScaNN(), seen=train)
+    recommender.delete(list(range(0, 40, 2)))
+    recommender.save(tmp_path / "b")
+    again = sl.Recommender.load(tmp_path / "b")
+    assert set(ids(again, "u1")) <= set(range(1, 40, 2))
+    assert again.index.ids.tolist() == list(range(20))
 
 
 @settings(max_examples=30)

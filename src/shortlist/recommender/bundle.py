@@ -130,11 +130,6 @@ def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
 
 def _check_unchanged(recommender: Recommender) -> None:
     state, index = recommender._state, recommender.index
-    if state.live:
-        raise ConfigError(
-            "candidates were upserted or deleted since this recommender was made; a bundle holds what was trained.",
-            hint="train with the new catalogue, or keep the changes in the server's log (shortlist serve --state)",
-        )
     if fingerprint(state) != recommender.fingerprint:
         raise ConfigError(
             "the model was trained further since this recommender was made of it.", hint="make a new Recommender"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError, did_you_mean
-from shortlist.index import copied
+from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
+from shortlist.recommender.grown import Overlay, Room
 from shortlist.recommender.requests import exact_ids
-from shortlist.recommender.state import Id, Ids, State
+from shortlist.recommender.state import LISTED, Id, Ids, State, fingerprint, known_queries
 
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
 
-__all__ = ["changed"]
+__all__ = ["changed", "folded"]
+
+CHUNKS = 32  # pieces of the candidates' table beyond which it is made one again
 
 
 def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Recommender:
@@ -44,6 +47,35 @@ def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Se
     return after
 
 
+def folded(recommender: Recommender) -> Recommender:
+    """``recommender`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    state = recommender._state
+    if not state.live:
+        return recommender
+    alive = np.setdiff1d(np.arange(len(state.vectors)), state.dead, assume_unique=True)
+    row = np.full(len(state.vectors), -1, np.int64)
+    row[alive] = np.arange(len(alive))
+    chosen = row[state.seen.values]
+    counts = np.diff(state.seen.offsets)
+    query = np.repeat(np.arange(len(counts)), counts)[chosen >= 0]
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
+    now = replace(
+        state,
+        candidates=state.candidates[alive],
+        counts=state.counts[alive],
+        vectors=state.vectors[alive],
+        seen=Lists(offsets, chosen[chosen >= 0]),
+        buried={},
+        live=False,
+        room=None,
+    )
+    after = copy.copy(recommender)
+    after._state, after.index = now, recommender.index.build(now.vectors, queries=known_queries(now))
+    after.fingerprint = fingerprint(now)
+    return after
+
+
 def _upserted(
     recommender: Recommender, state: State, table: pl.DataFrame
 ) -> tuple[State, NDArray[np.int64], NDArray[np.float32]]:
@@ -51,7 +83,7 @@ def _upserted(
     ids = _ids(table, state)
     full = _completed(table, state, ids)
     vectors, _ = check_vectors(recommender.embed_candidates(full), "the candidates' vectors")
-    row_of, buried = dict(state.candidate_ids.row_of), dict(state.buried)
+    row_of, buried = state.candidate_ids.row_of, dict(state.buried)
     count = len(state.candidates)
     rows = np.empty(len(ids), np.int64)
     for number, one in enumerate(ids):
@@ -60,51 +92,68 @@ def _upserted(
             row = row_of.get(one)
         if row is None:
             row, count = count, count + 1
-        row_of[one] = rows[number] = row
-    after = _with_rows(state, full, rows, vectors, count)
-    after = replace(after, buried=buried, live=True)
-    _know(after, row_of)
+        rows[number] = row
+    after = replace(_with_rows(state, full, rows, vectors, ids), buried=buried, live=True)
+    _know(after, Overlay.of(row_of, dict(zip(ids, rows.tolist(), strict=True)), set()))
+    _keep(state, after)
     return after, rows, vectors
 
 
 def _with_rows(
-    state: State, table: pl.DataFrame, rows: NDArray[np.int64], vectors: NDArray[np.float32], count: int
+    state: State, table: pl.DataFrame, rows: NDArray[np.int64], vectors: NDArray[np.float32], ids: list[Any]
 ) -> State:
-    """The state with the table's rows at ``rows``, ``count`` of them in all."""
+    """The state with the table's rows at ``rows``; those beyond the last are new, and in their order."""
     before = len(state.candidates)
-    at = np.concatenate([np.arange(before), np.zeros(count - before, np.int64)])
-    at[rows] = before + np.arange(len(rows))
-    both = pl.concat([state.candidates, table])
-    more = np.zeros((count - before, vectors.shape[1]), np.float32)
-    all_vectors = np.concatenate([state.vectors, more])
-    all_vectors[rows] = vectors
-    return replace(
-        state,
-        candidates=both if count == before + len(rows) else both[at],
-        counts=np.concatenate([state.counts, np.zeros(count - before, np.int64)]),
-        vectors=all_vectors,
-    )
+    new = rows >= before
+    old = rows[~new]
+    both = pl.concat([state.candidates, table], rechunk=state.candidates.n_chunks() >= CHUNKS)
+    if len(old):
+        at = np.concatenate([np.arange(before), before + np.flatnonzero(new)])
+        at[old] = before + np.flatnonzero(~new)
+        both = both[at]
+    coming = vectors[new], [one for one, is_new in zip(ids, new.tolist(), strict=True) if is_new]
+    room = state.room
+    moved = not np.array_equal(state.vectors[old], vectors[~new])
+    if room is None or moved or not room.added(before, *coming):
+        listed = state.candidate_ids._listed if before <= LISTED else None
+        room = Room(state.vectors, state.counts, listed, more=len(coming[1]))
+        room.put(old, vectors[~new])
+        room.added(before, *coming)
+    count = before + len(coming[1])
+    return replace(state, candidates=both, counts=room.counts(count), vectors=room.vectors(count), room=room)
 
 
 def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]:
     """The state without candidates; ids that it lacks are passed over."""
-    row_of, buried = dict(state.candidate_ids.row_of), dict(state.buried)
-    gone = []
+    row_of, buried = state.candidate_ids.row_of, dict(state.buried)
+    gone: dict[Id, int] = {}
     for one in exact_ids(ids, state.candidate_ids, "the ids to delete"):
-        row = row_of.pop(one, None)  # type: ignore[arg-type]
+        row = row_of.get(one)  # type: ignore[arg-type]
         if row is not None:
-            gone.append(row)
-            buried[one] = row  # type: ignore[index]
-    after = replace(state, buried=buried, live=True)
-    _know(after, row_of)
-    return after, np.array(gone, np.int64)
+            gone[one] = row  # type: ignore[index]
+    after = replace(state, buried=buried | gone, live=True)
+    _know(after, Overlay.of(row_of, {}, set(gone)), state)
+    _keep(state, after)
+    return after, np.array(list(gone.values()), np.int64)
 
 
-def _know(state: State, row_of: dict[Id, int]) -> None:
+def _know(state: State, row_of: Mapping[Id, int], before: State | None = None) -> None:
     """Let the state find its candidates by ``row_of``, which lacks the deleted ones."""
     known = Ids(state.candidates[state.candidate])
     known.__dict__["row_of"] = row_of
+    listed = before.candidate_ids.__dict__.get("_listed") if before is not None else state.room and state.room.ids
+    if listed is not None:
+        known.__dict__["_listed"] = listed
     state.__dict__["candidate_ids"] = known
+
+
+def _keep(before: State, after: State) -> None:
+    """Hand on what was worked out before and still holds."""
+    if "order" in before.__dict__:  # what is new has a count of 0, and stands behind all others
+        new = np.arange(len(before.counts), len(after.counts))
+        after.__dict__["order"] = np.concatenate([before.order, new])
+    if "fold_in" in before.__dict__:
+        after.__dict__["fold_in"] = replace(before.fold_in, vectors=after.vectors)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:

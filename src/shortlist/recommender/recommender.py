@@ -21,7 +21,7 @@ from shortlist.recommender.answers import Answers, Asked, answered, overlap
 from shortlist.recommender.eligible import allowed, check_unknown, excluded
 from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
-from shortlist.recommender.live import changed
+from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     Request,
@@ -32,7 +32,7 @@ from shortlist.recommender.requests import (
     own_histories,
     read_request,
 )
-from shortlist.recommender.state import Id, State, fingerprint, state_from_model
+from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
 from shortlist.recommender.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class Recommender:
         reason = "asked for"
         if index is None:
             index, reason = choose_index(*state.vectors.shape)
-        asked = None
-        if state.query_vectors is not None:
-            asked = np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
-        built = index.build(state.vectors, queries=asked)
+        built = index.build(state.vectors, queries=known_queries(state))
         tuning = getattr(built, "tuning", None)
         reason = reason if tuning is None else tuning.reason
         self._fill(state, built, cold_start, fallback, reason, fingerprint(state), {})
@@ -325,7 +322,7 @@ class Recommender:
         """Add candidates by their raw ids and features, or replace those that are there; searches go on meanwhile.
 
         candidates: the id's column and any other of the catalogue's; what does not come is as stored, or null. The
-        candidate tower embeds them (torch, or an export). What has live changes can no longer be saved.
+        candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
@@ -391,7 +388,7 @@ class Recommender:
         this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
-        bundle.save(self, Path(path), overwrite, self.metadata if metadata is None else metadata)
+        bundle.save(folded(self), Path(path), overwrite, self.metadata if metadata is None else metadata)
 
     @classmethod
     def load(

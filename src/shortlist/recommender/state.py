@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from shortlist.model import Catalogue, TwoTower
+    from shortlist.recommender.grown import Room
 
-__all__ = ["Ids", "ModelFiles", "State", "fingerprint", "state_from_model"]
+__all__ = ["Ids", "ModelFiles", "State", "fingerprint", "known_queries", "state_from_model"]
 
 LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
 
@@ -61,7 +62,7 @@ class Ids:
         return self.series.to_list()
 
     @cached_property
-    def row_of(self) -> dict[Id, int]:
+    def row_of(self) -> Mapping[Id, int]:
         """Raw id -> row."""
         return {value: row for row, value in enumerate(self.series.to_list())}
 
@@ -88,7 +89,7 @@ class State:
     ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
     ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
     buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
-    live: whether candidates came, changed or went since training.
+    live: whether candidates came, changed or went since training. room: where more of them can be put.
     """
 
     query: str
@@ -105,6 +106,7 @@ class State:
     model: ModelFiles
     buried: Mapping[Id, int] = field(default_factory=dict)
     live: bool = False
+    room: Room | None = None
 
     @cached_property
     def dead(self) -> NDArray[np.int64]:
@@ -139,8 +141,16 @@ class State:
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
-        order = np.argsort(-self.counts, kind="stable")
-        return order[~np.isin(order, self.dead)] if self.buried else order
+        if not self.buried:
+            return self.order
+        alive = np.ones(len(self.counts), bool)
+        alive[self.dead] = False
+        return self.order[alive[self.order]]
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """All candidate rows by training count, also those of deleted ones."""
+        return np.argsort(-self.counts, kind="stable")
 
 
 def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
@@ -172,6 +182,13 @@ def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
         ),
     )
     return state if seen is None else _with_seen(state, seen)
+
+
+def known_queries(state: State) -> NDArray[np.float32] | None:
+    """Vectors of the queries that training had, ``[.., dim]``, one for each head; None where none are stored."""
+    if state.query_vectors is None:
+        return None
+    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
 
 
 def fingerprint(state: State) -> str:

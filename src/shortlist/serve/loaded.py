@@ -17,6 +17,8 @@ from shortlist.recommender import Recommender
 
 __all__ = ["Loaded"]
 
+LISTED = 100_000  # candidates up to which columns are kept as plain lists, which answer single requests faster
+OF_QUERIES = ("readable", "history_column", "columns", "title_column", "query_texts", "example_query")  # stay as they are
 MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
 
 
@@ -38,7 +40,9 @@ class Loaded:
 
     def changed(self, recommender: Recommender) -> Loaded:
         """The same bundle, with another state of its candidates."""
-        return Loaded(self.name, recommender)
+        after = Loaded(self.name, recommender)
+        after.__dict__ |= {name: self.__dict__[name] for name in OF_QUERIES if name in self.__dict__}
+        return after
 
     @cached_property
     def exact(self) -> Recommender:
@@ -106,6 +110,9 @@ class Loaded:
         state = self.recommender._state
         row_of = state.candidate_ids.row_of
         rows = [row_of[one] for one in ids]
+        if len(state.candidates) > LISTED:
+            listed = {name: state.candidates[name].gather(rows).to_list() for name in names}
+            return [{name: listed[name][number] for name in names} for number in range(len(rows))]
         for name in names:
             if name not in self._listed:
                 self._listed[name] = state.candidates[name].to_list()
