@@ -18,7 +18,14 @@ from shortlist.recommender import Recommender
 __all__ = ["Loaded"]
 
 LISTED = 100_000  # candidates up to which columns are kept as plain lists, which answer single requests faster
-OF_QUERIES = ("readable", "history_column", "columns", "title_column", "query_texts", "example_query")  # stay as they are
+OF_QUERIES = (
+    "readable",
+    "history_column",
+    "columns",
+    "title_column",
+    "query_texts",
+    "example_query",
+)  # stay as they are
 MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
 
 
