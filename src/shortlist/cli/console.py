@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from shortlist.errors import ShortlistError, ShortlistWarning
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from shortlist.train import Epoch
 
-__all__ = ["accuracy_table", "as_columns", "epoch_printer", "print_json", "progress", "say"]
+__all__ = ["accuracy_table", "as_columns", "as_one", "epoch_printer", "print_json", "progress", "say"]
 
+_quiet = False
 SCORERS = {"model": "model", "popularity": "popularity"}
 SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
 
 
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
-    click.echo(message, err=True)
+    if not _quiet:
+        click.echo(message, err=True)
+
+
+def as_one(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that several processes run together: the first one speaks, and a complaint of all is made once."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        global _quiet
+        from shortlist.train.distributed import joined
+
+        ranks = joined()
+        _quiet = not ranks.first
+        try:
+            with warnings.catch_warnings(), ranks:
+                if _quiet:
+                    warnings.simplefilter("ignore", ShortlistWarning)
+                command(**options)
+        except ShortlistError as error:
+            if ranks.said_elsewhere(error):
+                sys.exit(1)
+            raise
+        finally:
+            _quiet = False
+
+    return run
 
 
 def print_json(value: Any) -> None:
@@ -52,7 +83,7 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr for ``(done, total)`` calls; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if _quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import epoch_printer, print_json, progress, say
+from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.training_data import training_data
 from shortlist.errors import BundleError
 
@@ -50,6 +50,7 @@ __all__ = ["command"]
 @click.option("--mlflow", metavar="EXPERIMENT", help="Log live curves to an MLflow experiment.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@as_one
 def command(
     interactions: str,
     query: str,
@@ -74,11 +75,14 @@ def command(
     """Train on INTERACTIONS (.parquet, .csv, …, a folder of Parquet, s3://…) and write a bundle.
 
     A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
+
+    Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train … (see docs/scale.md).
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
     from shortlist.report import measure
     from shortlist.train.callbacks import together
+    from shortlist.train.distributed import joined
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
@@ -91,9 +95,10 @@ def command(
     held_out = given.held_out
     with ExitStack() as stack:
         logs: list[TensorBoard | MLflow] = []
-        if tensorboard is not None:
+        first = joined().first
+        if tensorboard is not None and first:
             logs.append(stack.enter_context(sl.TensorBoard(tensorboard)))
-        if mlflow is not None:
+        if mlflow is not None and first:
             logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
         bar = stack.enter_context(progress("training"))
         model, history = plan.train(
@@ -103,6 +108,8 @@ def command(
             on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
             on_batch=together(bar, *(log.on_batch for log in logs)),
         )
+    if not first:
+        return  # the first of several processes has the model
     result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
     if held_out is not None:
         evaluation = sl.evaluate(model, held_out, seen=given.seen)

@@ -148,13 +148,17 @@ class Retrieval:
         log_q: Tensor | None = None,
         columns: Columns | None = None,
         temperature: float | None = None,
+        counts: Tensor | None = None,
     ) -> Tensor:
         """The batch's loss, summed; see ``in_batch_softmax`` for the shapes.
 
         columns: what competes, where it is not just the batch (``plain``); it carries its own log Q.
-        temperature: in place of the task's own.
+        temperature: in place of the task's own. counts: ``[candidates]``, how often each occurs in the whole batch where
+            these pairs are a part of it (``columns`` has its own).
         A query may be several vectors, ``[queries, heads, dim]``; a candidate's score is then that of the best.
         """
+        if not len(pair_query):  # a process without pairs in this batch
+            return (candidate * 0).sum()
         pairs = (query, candidate, pair_query, pair_candidate)
         heat = self.temperature if temperature is None else temperature
         if columns is None and self.plain and query.ndim == 2:
@@ -164,9 +168,11 @@ class Retrieval:
                 log_q=log_q,
                 temperature=heat,
                 remove_accidental_hits=self.remove_accidental_hits,
+                counts=counts,
             )
         if columns is None:
-            columns = Columns(torch.bincount(pair_candidate, minlength=len(candidate)), log_q)
+            drawn = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+            columns = Columns(drawn, log_q)
         if self.loss in ("bpr", "ccl"):
             return pairwise_loss(
                 *pairs,

@@ -59,6 +59,7 @@ def in_batch_softmax(
     temperature: float = 1.0,
     remove_accidental_hits: bool = False,
     block_elements: int = BLOCK_ELEMENTS,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
@@ -69,6 +70,7 @@ def in_batch_softmax(
         (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
     temperature: logits are divided by it.
     remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
+    counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
 
     Under ``torch.autocast`` the three matrix products are of its lower precision; exponentials and sums stay float32.
     """
@@ -88,6 +90,7 @@ def in_batch_softmax(
             remove_accidental_hits,
             block_elements,
             lower,
+            counts,
         )
     return loss
 
@@ -102,7 +105,7 @@ class _InBatchSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, *[None] * 8
+        return d_query * d_loss, d_candidate * d_loss, *[None] * 9
 
 
 def loss_and_gradients(
@@ -116,12 +119,14 @@ def loss_and_gradients(
     remove_accidental_hits: bool,
     block_elements: int,
     lower: torch.dtype | None = None,
+    counts: Tensor | None = None,
 ) -> LossAndGradients:
     """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``.
 
     lower: the precision of the matrix products, where it is not that of the vectors.
     """
-    count = torch.bincount(pair_candidate, minlength=len(candidate)).to(query.dtype)  # [candidates], m
+    occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+    count = occurring.to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
     scaled = query / temperature  # [queries, dim]
     unshifted = _exponents_are_small(scaled, candidate, log_mu)

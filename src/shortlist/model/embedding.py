@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +11,28 @@ from torch import Tensor, nn
 from shortlist.errors import ConfigError
 from shortlist.model.storage import TableStorage, stochastic_round
 
-__all__ = ["EmbeddingTable", "TouchedRows"]
+__all__ = ["EmbeddingTable", "Remote", "TouchedRows"]
 
 
 class TouchedRows(NamedTuple):
-    """Rows of a table that a forward pass read: distinct ``codes`` [touched] and their ``rows`` [touched, dim]."""
+    """Rows of a table that a forward pass read: distinct ``codes`` [touched] and their ``rows`` [touched, dim].
+
+    route: of a table whose rows are in several processes, the way that the rows came.
+    """
 
     codes: Tensor
     rows: Tensor
+    route: Any = None
+
+
+class Remote(Protocol):
+    """Where the rows of a table are that is divided over several processes, each of which holds a part."""
+
+    def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
+        """Rows ``[codes, dim]``, and the way that they came; ``weight`` is the part of this process."""
+
+    def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """Distinct rows of the part of this process and their gradients; reads: way, gradient and rows of each."""
 
 
 class EmbeddingTable(nn.Module):
@@ -47,6 +62,7 @@ class EmbeddingTable(nn.Module):
         self.storage = storage or TableStorage()
         self.register_buffer("weight", self.storage.table(cardinality, dim, scale, generator))
         self.touched: list[TouchedRows] = []
+        self.remote: Remote | None = None
 
     @property
     def dim(self) -> int:
@@ -54,26 +70,39 @@ class EmbeddingTable(nn.Module):
 
     def forward(self, codes: Tensor, *, distinct: bool = False) -> Tensor:
         """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, which saves finding out."""
-        if not self.training or not torch.is_grad_enabled():
+        learning = self.training and torch.is_grad_enabled()
+        if not learning and self.remote is None:
             return self.rows(codes)
         if distinct:
-            rows = self.rows(codes).requires_grad_()
-            self.touched.append(TouchedRows(codes, rows))
-            return rows
+            return self._read(codes, learning)
         unique, inverse = torch.unique(codes, return_inverse=True)
-        rows = self.rows(unique).requires_grad_()  # [touched, dim]
-        self.touched.append(TouchedRows(unique, rows))
-        return rows.index_select(0, inverse)  # [len(codes), dim]
+        return self._read(unique, learning).index_select(0, inverse)  # [len(codes), dim]
+
+    def _read(self, codes: Tensor, learning: bool) -> Tensor:
+        """Rows ``[codes, dim]`` of distinct codes; while learning a leaf, and remembered."""
+        if self.remote is None:
+            rows, route = self.rows(codes), None
+        else:
+            found, route = self.remote.read(self.weight, codes)
+            rows = _widened(found)
+        if learning:
+            self.touched.append(TouchedRows(codes, rows.requires_grad_(), route))
+        return rows
 
     def rows(self, codes: Tensor) -> Tensor:
         """Rows ``[len(codes), dim]`` as float32; nothing is remembered."""
-        return self.weight.index_select(0, codes).float()
+        return _widened(self.weight.index_select(0, codes))
 
     @torch.no_grad()
     def write(self, codes: Tensor, rows: Tensor) -> None:
         """Put float32 ``rows`` in place of those of distinct ``codes``, rounded at random where the table is coarser."""
-        fits = rows if self.weight.dtype == torch.float32 else stochastic_round(rows)
+        fits = stochastic_round(rows) if self.weight.dtype == torch.bfloat16 else rows
         self.weight.index_copy_(0, codes, fits)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]:,} x {self.dim}"
+
+
+def _widened(rows: Tensor) -> Tensor:
+    """bfloat16 as float32; other types as they are."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows

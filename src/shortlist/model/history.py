@@ -80,11 +80,15 @@ class HistoryEncoder(nn.Module):
 
     def forward(self, windows: SequenceTensor) -> Tensor:
         """Vectors ``[rows, dim]``."""
+        if not len(windows.start):
+            self.items(windows.codes[:0])  # where rows are in several processes, each reads when the others do
+            return self.empty.expand(0, -1)
         if windows.left_out is not None:
             return self._without(windows, windows.left_out)
         filled = torch.nonzero(windows.stop > windows.start).squeeze(1)
         vectors = self.empty.repeat(len(windows.start), 1)
         if not len(filled):
+            self.items(windows.codes[:0])
             return vectors
         start, sequence = torch.unique(windows.start[filled], return_inverse=True)
         stop = windows.stop[filled]

@@ -54,8 +54,9 @@ class TableStorage:
             numbers = self.zeros((rows, *row.shape[1:]), row.dtype)
         return numbers.copy_(row.expand_as(numbers)) if row.any() else numbers
 
-    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Zeros in memory or in a file. TrainingError where the disk has no room for it."""
+    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+        """Zeros in memory or in a file, by default of torch's default type. TrainingError where the disk has no room."""
+        dtype = dtype or torch.get_default_dtype()
         if self.folder is None:
             return torch.zeros(shape, dtype=dtype)
         count = torch.Size(shape).numel()

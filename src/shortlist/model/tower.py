@@ -196,7 +196,7 @@ class Tower(nn.Module):
             return torch.cat([vectors, self._embed("bias", columns[self.biased])], dim=1)
         if self.meets_bias:
             vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=1)
-        return vectors.view(len(inputs), -1) if self.heads > 1 else vectors
+        return vectors.view(len(inputs), self.heads * vectors.shape[1]) if self.heads > 1 else vectors
 
     def _without_some_ids(self, inputs: TowerInputs) -> Mapping[str, TensorColumn]:
         """The inputs, in training with some ids replaced by the unknown one."""

@@ -105,7 +105,7 @@ class TwoTower(nn.Module):
 
     def split_heads(self, query: Tensor) -> Tensor:
         """Query vectors ``[rows, heads · dim]`` as ``[rows, heads, dim]`` where there are several; else as they are."""
-        return query if self.query.heads == 1 else query.view(len(query), self.query.heads, -1)
+        return query if self.query.heads == 1 else query.view(len(query), self.query.heads, self.dim)
 
     @property
     def catalogue(self) -> Catalogue:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.model import EncodedDataset
+from shortlist.train.ranks import Alone, Ranks
 
-__all__ = ["Batch", "Interactions", "distinct", "shuffled"]
+__all__ = ["Batch", "Interactions", "distinct", "part_of_batch", "shuffled"]
 
 
 class Batch(NamedTuple):
@@ -23,28 +24,63 @@ class Batch(NamedTuple):
     pair_query: Tensor  # [B]
     pair_candidate: Tensor  # [B]
     weight: Tensor | None  # [B]
+    counts: Tensor | None = None  # [distinct candidates], pairs of each in the whole batch, where this is a part of it
+
+    def multiplicity(self) -> Tensor:
+        """How many pairs of the whole batch hold each candidate, int64 ``[distinct candidates]``."""
+        if self.counts is not None:
+            return self.counts
+        return torch.bincount(self.pair_candidate, minlength=len(self.candidate_rows))
 
 
 class Interactions:
-    """The interactions of a training run on one device, as row numbers."""
+    """The interactions of a training run on one device, as row numbers.
 
-    def __init__(self, encoded: EncodedDataset, device: torch.device) -> None:
+    Of several processes each keeps the interactions of its own queries: those whose number in ``owner`` leaves its rank
+    when divided by their number. Batches are drawn from all interactions, and a process has its part of each.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedDataset,
+        device: torch.device,
+        ranks: Ranks | None = None,
+        owner: NDArray[np.integer] | None = None,
+    ) -> None:
+        self._ranks = Alone() if ranks is None else ranks
+        self._all = len(encoded)
+        self._place: Tensor | None = None
+        mine: slice | NDArray[np.bool_] = slice(None)
+        if owner is not None and self._ranks.size > 1:
+            own: NDArray[np.bool_] = owner % self._ranks.size == self._ranks.rank
+            mine = own
+            self._place = torch.from_numpy(np.where(own, np.cumsum(own) - 1, -1)).to(device)  # [interactions]
         self.queries = len(next(iter(encoded.query_columns.values())))
         self.candidates = len(next(iter(encoded.candidate_columns.values())))
-        self.query_rows = torch.from_numpy(encoded.query_rows.astype(np.int64)).to(device)
-        self.candidate_rows = torch.from_numpy(encoded.candidate_rows.astype(np.int64)).to(device)
+        self.query_rows = torch.from_numpy(encoded.query_rows[mine].astype(np.int64)).to(device)
+        self.candidate_rows = torch.from_numpy(encoded.candidate_rows[mine].astype(np.int64)).to(device)
         self._sequences = None if encoded.sequences is None else _grouped(encoded.sequences)
-        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights).to(device)
+        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights[mine]).to(device)
 
     def __len__(self) -> int:
-        return len(self.query_rows)
+        return self._all
 
     def batch(self, chosen: Tensor) -> Batch:
-        """The batch of these interactions, int64 ``[B]``."""
+        """The batch of these interactions, int64 ``[B]``; of several processes, the part of this one."""
+        if self._place is not None:
+            return self._part(self._place, chosen)
         query_rows, pair_query = distinct(self.query_rows.index_select(0, chosen), self.queries)
         candidate_rows, pair_candidate = distinct(self.candidate_rows.index_select(0, chosen), self.candidates)
         weight = None if self.weights is None else self.weights[chosen]
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+
+    def _part(self, place: Tensor, chosen: Tensor) -> Batch:
+        """The pairs of a batch that are here."""
+        here = place[chosen]
+        here = here[here >= 0]
+        weight = None if self.weights is None else self.weights[here]
+        rows = (self.query_rows.index_select(0, here), self.candidate_rows.index_select(0, here))
+        return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """The interactions of each batch of an epoch, int64, in an order that is a function of (seed, epoch).
@@ -63,6 +99,19 @@ class Interactions:
             within = torch.arange(int(count.sum())) - (count.cumsum(0) - count).repeat_interleave(count)
             if len(within):
                 yield order[first[chosen].repeat_interleave(count) + within].to(self.query_rows.device)
+
+
+def part_of_batch(
+    query: Tensor, candidate: Tensor, weight: Tensor | None, queries: int, candidates: int, ranks: Ranks
+) -> Batch:
+    """The pairs of this process, over the distinct candidates of all pairs that the processes bring.
+
+    query, candidate: rows ``[pairs here]``, of so many queries and candidates.
+    """
+    candidate_rows, places = distinct(ranks.concatenated(candidate), candidates)
+    query_rows, pair_query = distinct(query, queries)
+    counts = torch.bincount(places, minlength=len(candidate_rows))
+    return Batch(query_rows, candidate_rows, pair_query, torch.searchsorted(candidate_rows, candidate), weight, counts)
 
 
 def _grouped(numbers: NDArray[np.integer]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -15,9 +16,11 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.train.distributed import joined, local_device
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Adagrad, Optimizer, Updater
+from shortlist.train.ranks import check_divisible
 from shortlist.train.streaming import interactions_of
 from shortlist.train.temperature import LearnedTemperature
 
@@ -64,6 +67,10 @@ def fit(
     on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
         examples are done and how many there will be.
 
+    Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
+    of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
+    which has the whole model in the end.
+
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are of no use then).
     """
@@ -75,18 +82,25 @@ def fit(
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
     if exclude_seen and isinstance(train, Shards):
         raise ConfigError("fit() got exclude_seen=True with Shards, whose interactions are not in memory.")
+    ranks = joined()
     place = _device(device)
+    if ranks.size > 1:
+        check_divisible(task, model, impressions)
 
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), ranks:
+        ranks.agree({"seed": seed, "epochs": epochs, "batch_size": batch_size, "data": _facts(train)})
         torch.manual_seed(seed)
         encoded = model.prepare(train, torch.Generator().manual_seed(seed))
         model.to(place)
         query_inputs = TowerInputs.of(encoded.query_columns, place)
         candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
-        interactions = interactions_of(encoded, place)
-        negatives = Negatives(task, train, encoded, impressions, seed, place)
-        updater = Updater(optimizer, model)
-        heat = LearnedTemperature(task.temperature).to(place) if task.learn_temperature else None
+        interactions = interactions_of(encoded, place, ranks, train.query_rows if isinstance(train, Dataset) else None)
+        negatives = Negatives(task, train, encoded, impressions, seed, place, ranks)
+        if ranks.size > 1:
+            ranks.divide(model)
+            torch.manual_seed(seed + ranks.rank)  # masks of dropout
+        updater = Updater(optimizer, model, ranks)
+        heat = LearnedTemperature(task.temperature, ranks).to(place) if task.learn_temperature else None
         seen = train if exclude_seen and isinstance(train, Dataset) else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
         records: list[Epoch] = []
@@ -103,8 +117,8 @@ def fit(
                     query = model.split_heads(
                         model.query(query_inputs.take(batch.query_rows))
                     )  # [distinct queries, dim]
-                    candidate = model.candidate(
-                        candidate_inputs.take(batch.candidate_rows)
+                    candidate = ranks.vectors(
+                        model.candidate, candidate_inputs, batch.candidate_rows
                     )  # [distinct candidates, dim]
                     loss = task(
                         query if heat is None else heat(query),
@@ -115,18 +129,20 @@ def fit(
                         log_q=log_q,
                         columns=columns,
                         temperature=None if heat is None else 1.0,
+                        counts=batch.counts,
                     )
                 loss.backward()
                 updater.step()
                 if heat is not None:
                     heat.step()
                 total += loss.detach()
-                weight += len(chosen) if batch.weight is None else batch.weight.sum()
+                weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
                 chance += len(chosen) * negatives.chance(batch, columns, log_q)
                 done += len(chosen)
                 step += 1
-                if on_batch is not None:
+                if on_batch is not None and ranks.first:
                     on_batch(done, epochs * len(interactions))
+            ranks.add(total, weight)
             mean = float(total / weight)
             seconds = time.perf_counter() - started
             _check_finite(mean, number, optimizer)
@@ -138,7 +154,7 @@ def fit(
             records.append(
                 Epoch(number, mean, chance / len(interactions), seconds, len(interactions), metrics, temperature)
             )
-            if on_epoch is not None:
+            if on_epoch is not None and ranks.first:
                 on_epoch(records[-1])
             if metrics and best.stop_after(number, metrics):
                 break
@@ -146,7 +162,9 @@ def fit(
                 negatives.mine(vectors_of(model.query, query_inputs), vectors_of(model.candidate, candidate_inputs))
 
         best.restore()
-        _warn(validator, records)
+        ranks.unite(model)
+        if ranks.first:
+            _warn(validator, records)
         return TrainingHistory(tuple(records), best.epoch or len(records), len(records) < epochs)
 
 
@@ -175,9 +193,13 @@ class _Best:
 
 
 def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    return local_device() if device == "auto" else torch.device(device)
+
+
+def _facts(train: Dataset | Shards) -> tuple[object, ...]:
+    """What tells two datasets apart."""
+    counts = (zlib.crc32(count.tobytes()) for count in (train.query_counts, train.candidate_counts))
+    return len(train), len(train.queries), len(train.candidates), *counts
 
 
 def _check_options(

@@ -18,6 +18,7 @@ from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
 from shortlist.train.ragged import Ragged, is_among
+from shortlist.train.ranks import Alone, Ranks
 
 __all__ = ["Negatives"]
 
@@ -40,7 +41,9 @@ class Negatives:
         impressions: Dataset | None,
         seed: int,
         device: torch.device,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = Alone() if ranks is None else ranks
         self.task, self.seed, self.device = task, seed, device
         self.candidates = len(train.candidates)
         self._chance: float | None = None
@@ -89,10 +92,10 @@ class Negatives:
             more = [part for part in (drawn, None if explicit is None else explicit.column) if part is not None]
             columns, _ = distinct(torch.cat([batch.candidate_rows, *more]), self.candidates)
         self._column_of[columns] = torch.arange(len(columns), device=self.device)
-        count = self._count(rows, drawn, len(columns))
+        count = self._count(batch, drawn, len(columns))
         competing = Columns(
             count,
-            self._log_q(columns, len(rows)),
+            self._log_q(columns, int(batch.multiplicity().sum())),
             own_counted=self.task.negatives in ("batch", "mixed"),
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
@@ -105,25 +108,33 @@ class Negatives:
         """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
         size, or once where more than the batch competes."""
         if columns is None:
-            size = len(batch.pair_query)
+            size = len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())
             if size not in self._plain_chance:
-                self._plain_chance[size] = self._alike(batch, log_q)
+                self._plain_chance[size] = self._mean(*self._alike(batch, log_q))
             return self._plain_chance[size]
         if self._chance is None:
             query, candidate = (
                 torch.zeros(len(rows), 1, device=self.device) for rows in (batch.query_rows, batch.candidate_rows)
             )
-            loss = self.task(query, candidate, batch.pair_query, batch.pair_candidate, columns=columns)
-            self._chance = float(loss) / len(batch.pair_query)
+            pairs = len(batch.pair_query)
+            loss = self.task(query, candidate, batch.pair_query, batch.pair_candidate, columns=columns) if pairs else 0
+            self._chance = self._mean(float(loss), pairs)
         return self._chance
 
-    def _alike(self, batch: Batch, log_q: Tensor | None) -> float:
-        """The loss of a pair, log Σ_j m_j / Q_j + log Q of its own, where all scores are 0: ln of the batch's size
-        without corrections. m_j is how often candidate j occurs; 1 for the pair's own with accidental hits removed."""
-        if log_q is None and not self.task.remove_accidental_hits:
-            return float(np.log(len(batch.pair_query)))
+    def _mean(self, total: float, weight: float) -> float:
+        """The mean over the pairs of all processes."""
+        both = torch.tensor([total, weight], dtype=torch.float64, device=self.device)
+        self._ranks.add(both)
+        return float(both[0] / both[1].clamp(min=1e-300))
+
+    def _alike(self, batch: Batch, log_q: Tensor | None) -> tuple[float, float]:
+        """The losses of the pairs, log Σ_j m_j / Q_j + log Q of its own, where all scores are 0, summed, and their weight:
+        each ln of the batch's size without corrections. m_j is how often candidate j occurs; 1 for the pair's own with
+        accidental hits removed."""
+        count = batch.multiplicity().double()  # [distinct candidates]
         own = batch.pair_candidate
-        count = torch.bincount(own, minlength=len(batch.candidate_rows)).double()  # [distinct candidates]
+        if log_q is None and not self.task.remove_accidental_hits:
+            return len(own) * float(count.sum().log()), len(own)
         correction = torch.zeros_like(count) if log_q is None else log_q.double()
         each = torch.exp(-correction)
         competing = (count * each).sum().expand(len(own))  # [B]
@@ -131,9 +142,9 @@ class Negatives:
             competing = competing - ((count - 1) * each)[own]
         losses = torch.log(competing) + correction[own]
         if batch.weight is None:
-            return float(losses.mean())
+            return float(losses.sum()), len(own)
         weight = batch.weight.double()
-        return float((losses * weight).sum() / weight.sum().clamp(min=1e-300))
+        return float((losses * weight).sum()), float(weight.sum())
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
         """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
@@ -147,12 +158,12 @@ class Negatives:
         hits = search_heads(index, query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
         self.mined = Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids)).to(self.device)
 
-    def _count(self, rows: Tensor, drawn: Tensor | None, columns: int) -> Tensor:
+    def _count(self, batch: Batch, drawn: Tensor | None, columns: int) -> Tensor:
         if self.task.negatives == "catalogue":
             return torch.ones(columns, device=self.device)
         count = torch.zeros(columns, device=self.device)
         if self.task.negatives in ("batch", "mixed"):
-            count += torch.bincount(self._column_of[rows], minlength=columns)
+            count[self._column_of[batch.candidate_rows]] += batch.multiplicity()
         if drawn is not None:
             count += torch.bincount(self._column_of[drawn], minlength=columns)
         return count

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shortlist.errors import ConfigError
 from shortlist.model import EmbeddingTable
+from shortlist.train.ranks import Ranks
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Updater"]
 
@@ -155,8 +156,8 @@ class SGD:
 class Updater:
     """Applies an optimizer to a module after each backward pass: tables by touched rows, the rest densely."""
 
-    def __init__(self, optimizer: Optimizer, module: torch.nn.Module) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: Optimizer, module: torch.nn.Module, ranks: Ranks | None = None) -> None:
+        self.optimizer, self.ranks = optimizer, ranks
         self.tables = [part for part in module.modules() if isinstance(part, EmbeddingTable)]
         self.dense = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.table_slots = [_table_slots(optimizer, table) for table in self.tables]
@@ -172,6 +173,8 @@ class Updater:
                 for slot, new in zip(slots, touched, strict=True):
                     slot.index_copy_(0, codes, new)
             table.touched.clear()
+        if self.ranks is not None:
+            self.ranks.add_gradients(self.dense)
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
                 rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)
@@ -180,8 +183,14 @@ class Updater:
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Distinct codes, rows and gradients of a table; reads of the same table in one step are added up."""
-    read = [(codes, rows.detach(), rows.grad) for codes, rows in table.touched if rows.grad is not None]
+    """Distinct codes, rows and gradients of a table; reads of the same table in one step are added up.
+
+    Of a table that is divided over processes: those of the part that is here, as codes of the part.
+    """
+    if table.remote is not None:
+        here = table.remote.gradients((read.route, read.rows.grad, read.rows.detach()) for read in table.touched)
+        return [] if here is None else [(here[0], table.weight[here[0]], here[1])]
+    read = [(codes, rows.detach(), rows.grad) for codes, rows, _ in table.touched if rows.grad is not None]
     if len(read) <= 1:
         return read
     codes, inverse = torch.unique(torch.cat([part[0] for part in read]), return_inverse=True)

@@ -13,7 +13,8 @@ from torch import Tensor
 from shortlist.data import Shards
 from shortlist.data.shards import Rows
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import Batch, Interactions, distinct
+from shortlist.train.batches import Batch, Interactions, distinct, part_of_batch
+from shortlist.train.ranks import Alone, Ranks
 
 __all__ = ["StreamedInteractions", "interactions_of"]
 
@@ -25,14 +26,16 @@ class StreamedInteractions:
     2. As many of them as fill the buffer are read, in the order in which they lie on the disk.
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
-    With a buffer as large as the data this is a full shuffle.
+    With a buffer as large as the data this is a full shuffle. Of several processes each reads all of it, and keeps of a
+    batch the pairs of its own queries.
     """
 
-    def __init__(self, encoded: EncodedDataset, shards: Shards, device: torch.device) -> None:
+    def __init__(self, shards: Shards, device: torch.device, ranks: Ranks) -> None:
         self.queries = len(shards.queries)
         self.candidates = len(shards.candidates)
         self.shards = shards
         self.device = device
+        self._ranks = ranks
         self._buffer = _Buffer.of([])
 
     def __len__(self) -> int:
@@ -41,10 +44,19 @@ class StreamedInteractions:
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` gave them last."""
         buffer = self._buffer
+        if self._ranks.size > 1:
+            return self._part(chosen[buffer.query[chosen] % self._ranks.size == self._ranks.rank])
         query_rows, pair_query = distinct(buffer.query[chosen].long().to(self.device), self.queries)
         candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
         weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+
+    def _part(self, here: Tensor) -> Batch:
+        """The pairs of a batch that are of this process's queries."""
+        buffer = self._buffer
+        rows = (buffer.query[here].long().to(self.device), buffer.candidate[here].long().to(self.device))
+        weight = None if buffer.weight is None else buffer.weight[here].to(self.device)
+        return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each but for the last."""
@@ -113,11 +125,16 @@ class _Buffer:
         return _Buffer(self.query[order], self.candidate[order], weight)
 
 
-def interactions_of(encoded: EncodedDataset, device: torch.device) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk."""
+def interactions_of(
+    encoded: EncodedDataset,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    owner: NDArray[np.integer] | None = None,
+) -> Interactions | StreamedInteractions:
+    """The interactions of a training run, from memory or from disk; ranks, owner: as in ``Interactions``."""
     if encoded.shards is None:
-        return Interactions(encoded, device)
-    return StreamedInteractions(encoded, encoded.shards, device)
+        return Interactions(encoded, device, ranks, owner)
+    return StreamedInteractions(encoded.shards, device, ranks or Alone())
 
 
 def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:

@@ -1,0 +1,346 @@
+"""Several processes that train as one: torch.distributed, gloo between CPUs and NCCL between GPUs.
+
+Every process draws the same batches and takes from each of them the pairs of its own queries. For a batch:
+
+1. The candidates of all pairs go to everybody, so that multiplicities and log Q are those of the whole batch.
+2. Each distinct candidate's vector is made by one process and goes to everybody; gradients come back, summed.
+3. Each process has the loss of its own pairs against all that compete. The losses add up to the loss of one process.
+4. Rows of embedding tables are asked from the process that owns them, their gradients are sent to it, and it updates
+   them: row c of a table is row ``c // size`` of process ``c % size``. Dense layers are everywhere, their gradients
+   summed.
+
+So any number of processes trains like one, but for the order of sums and the masks of dropout. Source of the scheme:
+Naumov et al. 2019, "Deep learning recommendation model for personalization and recommendation systems", section 5.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from shortlist.errors import ConfigError, ShortlistError, TrainingError
+from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
+from shortlist.train.ranks import Alone, Ranks
+
+__all__ = ["Together", "joined", "local_device"]
+
+ROWS_AT_A_TIME = 1 << 18
+REASON = "shortlist/stopped"
+PATIENCE = 2.0
+"""Seconds that a process waits for another one's reason."""
+
+
+def joined() -> Ranks:
+    """The processes that this one belongs to: those that ``torchrun`` started, or of a group that exists already.
+
+    Raises TrainingError where the others cannot be reached.
+    """
+    if not dist.is_available():
+        return Alone()
+    if not dist.is_initialized():
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
+            return Alone()
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        try:
+            dist.init_process_group(backend)
+        except (RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not reach the others: {error}",
+                hint="start every process with torchrun, and let them reach MASTER_ADDR and MASTER_PORT",
+            ) from error
+        atexit.register(_leave)
+    return Together() if dist.get_world_size() > 1 else Alone()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def local_device() -> torch.device:
+    """The GPU of this process where there are GPUs, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+class Together:
+    """This process among ``size`` of one group; see ``Ranks``."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.first = self.rank == 0
+        self._store: Any = dist.distributed_c10d._get_default_store()
+        self._depth = 0
+        self._handler: Any = None
+        self._store.set(f"shortlist/process/{self.rank}", json.dumps([socket.gethostname(), os.getpid()]))
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """TrainingError where the processes differ in one of the facts, by its name."""
+        sums = [zlib.crc32(repr(value).encode()) for value in facts.values()]
+        everyone = self.concatenated(torch.tensor(sums)).view(self.size, -1)
+        for name, values in zip(facts, everyone.T.tolist(), strict=True):
+            others = [rank for rank, value in enumerate(values) if value != values[0]]
+            if others:
+                raise TrainingError(
+                    f"the processes differ in {name}: rank {others[0]} has another one than rank 0.",
+                    hint="every process reads the same data with the same options",
+                )
+
+    def concatenated(self, values: Tensor) -> Tensor:
+        """``values [n]`` of every process one after another; n may differ."""
+        lengths = self._gathered(torch.tensor([len(values)], device=values.device)).tolist()
+        longest = max(lengths)
+        padded = torch.cat([values, values.new_zeros(longest - len(values))])
+        parts = self._gathered(padded).split(longest) if longest else []
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)]) if longest else values
+
+    def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
+        """The tower's vectors of ``rows``, the same on every process, each made by one of them."""
+        each = -(-len(rows) // self.size)
+        mine = rows[self.rank * each : (self.rank + 1) * each]
+        vectors: Tensor = _Shared.apply(tower(inputs.take(mine)), len(rows), self)  # type: ignore[no-untyped-call]
+        return vectors
+
+    def add(self, *values: Tensor) -> None:
+        """Sums each value over the processes, in place."""
+        for value in values:
+            with self._talk():
+                dist.all_reduce(value)
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sums the gradients of dense parameters over the processes, in place; none is the same as zeros."""
+        by_type: dict[torch.dtype, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            by_type.setdefault(parameter.dtype, []).append(parameter)
+        for alike in by_type.values():
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in alike]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            self.add(flat)
+            for parameter, total in zip(alike, flat.split([p.numel() for p in alike]), strict=True):
+                parameter.grad = total.view_as(parameter)
+
+    def divide(self, model: TwoTower) -> None:
+        """Leaves to each process its part of every embedding table."""
+        for table in _tables(model):
+            rows = RemoteRows(self, len(table.weight))
+            table.weight = table.weight[self.rank :: self.size].clone()
+            table.remote = rows
+
+    @torch.no_grad()
+    def unite(self, model: TwoTower) -> None:
+        """Gives the first process every table whole; the others keep their parts, which nobody can read any more."""
+        for table in _tables(model):
+            assert isinstance(table.remote, RemoteRows)
+            whole = self.united(table.weight, table.remote.cardinality)
+            if whole is None:
+                table.remote = Elsewhere(self.rank, self.size)
+            else:
+                table.weight, table.remote = whole, None
+
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """On the first process all ``rows`` of what is divided as tables are, else None."""
+        if not self.first:
+            for piece in part.split(ROWS_AT_A_TIME):
+                with self._talk():
+                    dist.send(piece.contiguous(), 0)
+            return None
+        whole = part.new_empty(rows, *part.shape[1:])
+        whole[:: self.size] = part
+        for rank in range(1, self.size):
+            for piece in whole[rank :: self.size].split(ROWS_AT_A_TIME):
+                received = torch.empty_like(piece, memory_format=torch.contiguous_format)
+                with self._talk():
+                    dist.recv(received, rank)
+                piece.copy_(received)
+        return whole
+
+    def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
+        """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
+        result = values.new_empty(sum(received), *values.shape[1:])
+        with self._talk():
+            dist.all_to_all_single(result, values.contiguous(), received, sent)
+        return result
+
+    def _gathered(self, values: Tensor) -> Tensor:
+        """``values`` of every process, of one shape, one after another."""
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        with self._talk():
+            dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
+    def __enter__(self) -> Together:
+        self._depth += 1
+        if self._depth == 1:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                self._handler = signal.signal(signal.SIGTERM, self._on_sigterm)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Lets the others know why this one stops, where it stops with an error."""
+        self._depth -= 1
+        if self._depth == 0 and self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler if error is None else _end_soon)
+        if error is not None:
+            text = error.message if isinstance(error, ShortlistError) else f"{type(error).__name__}: {error}"
+            self._reason_is(f"rank {self.rank} stopped: {text}")
+
+    def said_elsewhere(self, error: ShortlistError) -> bool:
+        """Whether another process has stopped with the same complaint."""
+        stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
+        return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
+
+    @contextlib.contextmanager
+    def _talk(self) -> Iterator[None]:
+        """Turns the loss of another process into its reason."""
+        try:
+            yield
+        except RuntimeError as broken:
+            raise self._stop() from broken
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun says it to everybody when one has gone
+        raise self._stop()
+
+    def _stop(self) -> TrainingError:
+        return TrainingError(
+            f"{self._why()}; rank {self.rank} of {self.size} stops too.",
+            hint="start the run again; from its last checkpoint where it writes them",
+        )
+
+    def _why(self) -> str:
+        """The first reason that a process gave, or which one is gone without a word."""
+        stop = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < stop:
+                if self._store.check([REASON]):
+                    return str(self._store.get(REASON).decode())
+                for rank in range(self.size):
+                    if _is_gone(json.loads(self._store.get(f"shortlist/process/{rank}"))):
+                        return self._reason_is(f"rank {rank} is gone without a word: killed, or out of memory")
+                time.sleep(0.05)
+        except RuntimeError:  # the process that kept the reasons is gone itself
+            pass
+        return "another process of this run is gone"
+
+    def _reason_is(self, text: str) -> str:
+        """Writes the reason down unless there is one; returns the one that stands."""
+        try:
+            return str(self._store.compare_set(REASON, "", text).decode())
+        except RuntimeError:
+            return text
+
+
+class _Shared(torch.autograd.Function):
+    """Vectors made by one process each, on all of them; backwards the sum of all gradients goes to the maker."""
+
+    @staticmethod
+    def forward(ctx, mine, total, ranks):  # type: ignore[no-untyped-def]
+        ctx.ranks, ctx.mine, ctx.each = ranks, len(mine), -(-total // ranks.size)
+        padded = torch.cat([mine, mine.new_zeros(ctx.each - len(mine), mine.shape[1])])
+        return ranks._gathered(padded)[:total]
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        ranks, each = ctx.ranks, ctx.each
+        padded = gradient.new_zeros(each * ranks.size, gradient.shape[1])
+        padded[: len(gradient)] = gradient
+        parts = ranks.exchanged(padded, [each] * ranks.size, [each] * ranks.size)
+        return parts.view(ranks.size, each, -1).sum(0)[: ctx.mine], None, None
+
+
+class Route:
+    """Which rows of a table were asked from whom in one read, and what the others asked from here."""
+
+    def __init__(self, ranks: Together, codes: Tensor) -> None:
+        owner = codes % ranks.size
+        self.order = torch.argsort(owner, stable=True)
+        counts = torch.bincount(owner, minlength=ranks.size)
+        one = [1] * ranks.size
+        self.sent: list[int] = counts.tolist()
+        self.received: list[int] = ranks.exchanged(counts, one, one).tolist()
+        self.asked = ranks.exchanged(codes[self.order] // ranks.size, self.sent, self.received)  # [asked], rows here
+
+
+class RemoteRows:
+    """The rows of a table that is divided; ``cardinality`` of them on all processes together."""
+
+    def __init__(self, ranks: Together, cardinality: int) -> None:
+        self.ranks, self.cardinality = ranks, cardinality
+
+    def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Route]:
+        """Rows ``[codes, dim]`` of the whole table; ``weight`` is the part that is here."""
+        route = Route(self.ranks, codes)
+        answers = self.ranks.exchanged(weight.index_select(0, route.asked), route.received, route.sent)
+        return torch.empty_like(answers).index_copy_(0, route.order, answers), route
+
+    def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """Rows of the part that is here, distinct, and their gradients summed over processes and reads.
+
+        reads: the route, the gradient (None: zero) and the rows of each read.
+        """
+        codes, gradients = [], []
+        for route, gradient, rows in reads:
+            own = torch.zeros_like(rows) if gradient is None else gradient
+            codes.append(route.asked)
+            gradients.append(self.ranks.exchanged(own[route.order], route.sent, route.received))
+        if not codes:
+            return None
+        distinct, place = torch.unique(torch.cat(codes), return_inverse=True)
+        total = gradients[0].new_zeros(len(distinct), gradients[0].shape[1])
+        return distinct, total.index_add_(0, place, torch.cat(gradients))
+
+
+class Elsewhere:
+    """In place of ``RemoteRows`` after training, where the whole table is on the first process."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+    def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
+        """Raises ConfigError."""
+        raise ConfigError(
+            f"rank {self.rank} of {self.size} has only a part of this table; after training rank 0 has the whole model.",
+            hint='evaluate and save on rank 0 alone: if os.environ["RANK"] == "0"',
+        )
+
+    def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """Nothing to learn from."""
+        return None
+
+
+def _end_soon(number: int, frame: FrameType | None) -> None:
+    """Ends this process, once it has had time to say why it stops."""
+    end = threading.Timer(PATIENCE, os._exit, [128 + number])
+    end.daemon = True
+    end.start()
+
+
+def _tables(model: nn.Module) -> list[EmbeddingTable]:
+    return [part for part in model.modules() if isinstance(part, EmbeddingTable)]
+
+
+def _is_gone(process: list[Any]) -> bool:
+    """Whether a process of this machine has ended; False for those of other machines."""
+    host, number = process
+    if host != socket.gethostname():
+        return False
+    try:
+        with open(f"/proc/{number}/stat", encoding="utf-8") as status:
+            return status.read().rpartition(")")[2].split()[0] in ("Z", "X")
+    except FileNotFoundError:
+        return os.path.isdir("/proc/self")

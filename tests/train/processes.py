@@ -1,0 +1,138 @@
+"""What the tests of several processes run in each of them: every case is trained, rank 0 writes down what came of it.
+
+``python processes.py FOLDER [WAY]``, under torchrun or alone; WAY: how it ends badly. In float64, so that only the order of sums differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import shortlist as sl
+from shortlist.train.batches import Batch, Interactions
+
+RANK, SIZE = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+QUERIES, CANDIDATES, ROWS = 23, 17, 211
+
+
+def choices() -> sl.Dataset:
+    """Readers choose books of unequal popularity; reader 0 chooses a third of all, and ages come in three groups."""
+    draw = np.random.default_rng(7)
+    readers = np.where(draw.random(ROWS) < 0.3, 0, draw.integers(0, QUERIES, ROWS))
+    books = (draw.random(ROWS) ** 2 * CANDIDATES).astype(np.int64)
+    rows = {
+        "reader": readers,
+        "book": books,
+        "when": np.arange(ROWS),
+        "stars": draw.integers(1, 4, ROWS).astype(float),
+    }
+    age = [f"age {number % 3}" for number in range(QUERIES)]
+    return sl.Dataset(
+        rows, "reader", "book", timestamp="when", queries={"reader": np.arange(QUERIES), "age": age}, weight=None
+    )
+
+
+def towers(query: dict[str, Any] | None = None, candidate: dict[str, Any] | None = None) -> sl.TwoTower:
+    return sl.TwoTower(
+        sl.Tower(sl.IntegerLookup("reader"), dim=6, **(query or {})),
+        sl.Tower(sl.IntegerLookup("book"), dim=6, **(candidate or {})),
+    )
+
+
+def deep() -> sl.TwoTower:
+    """An id, a feature whose rows all processes touch, and layers."""
+    query = sl.Tower(sl.IntegerLookup("reader"), sl.Category("age"), dim=6, hidden=(8,))
+    return sl.TwoTower(query, sl.Tower(sl.IntegerLookup("book"), dim=6, bias=True, normalize=True))
+
+
+def reading(encoder: str, **options: Any) -> sl.TwoTower:
+    """A history that shares the candidates' table."""
+    history = sl.History(length=5, encoder=encoder, dropout=0.0, **options)
+    return sl.TwoTower(sl.Tower(history, dim=6), sl.Tower(sl.IntegerLookup("book"), dim=6))
+
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "tutorial": (towers, {}),
+    "corrected": (towers, {"task": sl.Retrieval(log_q="counts", temperature=0.5), "optimizer": sl.Adam(0.02)}),
+    "with copies": (towers, {"task": sl.Retrieval(remove_accidental_hits=False), "optimizer": sl.SGD(0.05)}),
+    "streaming": (towers, {"task": sl.Retrieval(log_q="streaming"), "optimizer": sl.AdamW(0.02)}),
+    "mixed": (towers, {"task": sl.Retrieval(negatives="mixed", sampled=9, log_q="counts", mask_known=True)}),
+    "catalogue": (deep, {"task": sl.Retrieval(negatives="catalogue", label_smoothing=0.1)}),
+    "bsl": (towers, {"task": sl.Retrieval(loss="bsl", exponent=1.2)}),
+    "bpr": (towers, {"task": sl.Retrieval(loss="bpr", hardest=4)}),
+    "heads": (lambda: towers({"heads": 2}), {"task": sl.Retrieval(learn_temperature=True)}),
+    "deep": (deep, {"task": sl.Retrieval(temperature=0.2), "optimizer": sl.Adam(0.02)}),
+    "history": (lambda: reading("mean"), {}),
+    "sequence": (lambda: reading("gru", layers=1), {"optimizer": sl.Adam(0.02)}),
+    "from disk": (towers, {"task": sl.Retrieval(log_q="counts")}),
+    "tiny batches": (towers, {"batch_size": 3, "epochs": 1}),
+}
+
+
+def main(folder: Path) -> None:
+    """Trains every case."""
+    data, said = choices(), {}
+    shards = streamed(data, folder / f"log {RANK}")
+    for name, (model, options) in CASES.items():
+        trained = model()
+        given = {"epochs": 2, "batch_size": 48, "validation": data, "ks": (1, 5), "seed": 3, **options}
+        history = sl.fit(trained, shards if name == "from disk" else data, **given)
+        if RANK == 0:
+            found = {key: value.numpy() for key, value in trained.state_dict().items()}
+            for epoch in history:
+                found[f"epoch {epoch.number}"] = np.array([epoch.loss, epoch.chance, *epoch.metrics.values()])
+            np.savez(folder / f"{name}.npz", **found)
+    if RANK:
+        try:
+            sl.evaluate(trained, data)
+        except sl.ShortlistError as error:
+            said = {"error": type(error).__name__, "message": error.message}
+    if SIZE > 1:
+        try:
+            sl.fit(towers(), data, seed=RANK)
+        except sl.TrainingError as error:
+            said["other seed"] = error.message
+        (folder / f"rank {RANK}.json").write_text(json.dumps(said))
+
+
+def streamed(data: sl.Dataset, folder: Path) -> sl.Shards:
+    """The same choices on disk, in pieces that are smaller than a batch."""
+    folder.mkdir()
+    data.interactions.write_parquet(folder / "choices.parquet")
+    options = {"block_rows": 16, "piece_rows": 64}
+    shards = sl.Shards.encode(
+        folder / "choices.parquet", folder / "shards", query="reader", candidate="book", weight="stars", **options
+    )
+    return shards.with_buffer(100)
+
+
+def fail(way: str) -> None:
+    """Rank 1 dies in its third batch."""
+    whole, batches = Interactions.batch, iter(range(100))
+
+    def until_the_third(self: Interactions, chosen: torch.Tensor) -> Batch:
+        if RANK == 1 and next(batches) == 2:
+            if way == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise sl.DataError("the disk under /data is full")
+        return whole(self, chosen)
+
+    Interactions.batch = until_the_third  # type: ignore[method-assign]
+    sl.fit(towers(), choices(), batch_size=48)
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    warnings.simplefilter("ignore")
+    if len(sys.argv) == 2:
+        main(Path(sys.argv[1]))
+    else:
+        fail(sys.argv[2])

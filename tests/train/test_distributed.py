@@ -1,0 +1,193 @@
+"""Several processes train like one: same losses, same weights; and when one of them dies the others say why."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests.train import processes
+
+import shortlist as sl
+from shortlist.train.batches import Interactions
+from shortlist.train.ranks import Alone, check_divisible
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+SCRIPT = str(Path(processes.__file__))
+
+
+def environment() -> dict[str, str]:
+    root = Path(processes.__file__).parents[2]
+    paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def torchrun(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``python`` with these arguments in so many processes."""
+    start = [*TORCHRUN, f"--nproc-per-node={ranks}", *arguments]
+    return subprocess.run(start, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+
+
+def start(ranks: int, *arguments: str) -> list[subprocess.Popen[str]]:
+    """The processes that torchrun would start, without its own, which takes as long again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**environment(), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(ranks)}
+    return [
+        subprocess.Popen(
+            [sys.executable, *arguments], env={**shared, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(ranks)
+    ]
+
+
+def errors_of(running: list[subprocess.Popen[str]]) -> list[str]:
+    """What each of them wrote to stderr in the end."""
+    return [process.communicate(timeout=300)[1] for process in running]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Every case, trained by 1, 2 and 4 processes."""
+    folders, running = {}, []
+    for ranks in (1, 2, 4):
+        folders[ranks] = tmp_path_factory.mktemp(f"ranks{ranks}")
+        running.append(start(ranks, SCRIPT, str(folders[ranks])))
+    for processes_ in running:
+        errors = errors_of(processes_)
+        assert not any(process.returncode for process in processes_), "\n".join(errors)[-3000:]
+    return folders
+
+
+@pytest.mark.parametrize("case", processes.CASES)
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_several_processes_train_like_one(trained: dict[int, Path], ranks: int, case: str) -> None:
+    one, several = (dict(np.load(trained[number] / f"{case}.npz")) for number in (1, ranks))
+    assert one.keys() == several.keys()
+    for name, value in one.items():
+        np.testing.assert_allclose(several[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_the_comparison_can_fail(trained: dict[int, Path]) -> None:
+    """Cases that differ by one option alone end in other weights."""
+    plain, copies = (dict(np.load(trained[2] / f"{case}.npz")) for case in ("tutorial", "with copies"))
+    assert not np.allclose(plain["epoch 1"], copies["epoch 1"], rtol=1e-9)
+    name = "candidate.tables.book:IntegerLookup.weight"
+    assert np.abs(plain[name] - copies[name]).max() > 1e-3
+
+
+def test_only_the_first_process_has_the_whole_model(trained: dict[int, Path]) -> None:
+    for ranks in (2, 4):
+        for rank in range(1, ranks):
+            said = json.loads((trained[ranks] / f"rank {rank}.json").read_text())
+            assert said["error"] == "ConfigError"
+            assert f"rank {rank} of {ranks} has only a part of this table" in said["message"]
+
+
+def test_a_process_that_is_killed_stops_the_others_with_its_reason(tmp_path: Path) -> None:
+    done = torchrun(3, SCRIPT, str(tmp_path), "killed")
+    assert done.returncode != 0
+    reason = "rank 1 is gone without a word: killed, or out of memory"
+    for rank in (0, 2):
+        assert f"TrainingError: {reason}; rank {rank} of 3 stops too." in done.stderr
+
+
+def test_a_process_that_fails_stops_the_others_with_its_reason(tmp_path: Path) -> None:
+    running = start(2, SCRIPT, str(tmp_path), "refused")
+    first, second = errors_of(running)
+    assert all(process.returncode for process in running)
+    assert "DataError: the disk under /data is full" in second
+    assert "TrainingError: rank 1 stopped: the disk under /data is full; rank 0 of 2 stops too." in first
+
+
+def test_processes_with_other_options_are_refused(trained: dict[int, Path]) -> None:
+    said = json.loads((trained[2] / "rank 1.json").read_text())
+    assert said["other seed"] == "the processes differ in seed: rank 1 has another one than rank 0."
+
+
+def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
+    data = processes.choices()
+    data.interactions.write_parquet(tmp_path / "choices.parquet")
+    bundle = tmp_path / "books.shortlist"
+    arguments = [str(tmp_path / "choices.parquet"), "--query", "reader", "--candidate", "book"]
+    options = [
+        "--set",
+        "fit.batch_size=64",
+        "--set",
+        "fit.epochs=2",
+        "--index",
+        "exact",
+        "--json",
+        "--out",
+        str(bundle),
+    ]
+    done = torchrun(2, "-m", "shortlist", "train", *arguments, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("epoch 2/2") == 1
+    result = json.loads(done.stdout)
+    plan = sl.recipes.load("factorization", ["fit.batch_size=64", "fit.epochs=2"])
+    split = sl.split_random(sl.Dataset(data.interactions, "reader", "book"), test=0.1)
+    _, history = plan.train(split.train, validation=split.test, device="cpu")
+    assert result["training"][-1]["loss"] == pytest.approx(history[-1].loss, rel=1e-5)
+    assert len(sl.Recommender.load(bundle).recommend([5], k=3)[0]) == 3
+
+    again = start(2, "-m", "shortlist", "train", *arguments, *options)
+    assert "".join(errors_of(again)).count("is there already") == 1
+    assert [process.returncode for process in again] == [1, 1]
+
+
+def test_what_cannot_be_divided_is_refused() -> None:
+    model = processes.towers()
+    for task in (sl.Retrieval(mined=2), sl.Retrieval(negative_column="disliked")):
+        with pytest.raises(sl.ConfigError, match="negatives of single queries"):
+            check_divisible(task, model, None)
+    with pytest.raises(sl.ConfigError, match="impressions= cannot be used with several processes"):
+        check_divisible(sl.Retrieval(), model, processes.choices())
+    batch_norm = sl.Tower(sl.IntegerLookup("reader"), dim=6, module=torch.nn.BatchNorm1d(6))
+    with pytest.raises(sl.ConfigError, match="BatchNorm1d looks at a whole batch"):
+        check_divisible(sl.Retrieval(), sl.TwoTower(batch_norm, sl.Tower(sl.IntegerLookup("book"), dim=6)), None)
+    check_divisible(sl.Retrieval(negatives="mixed", mask_known=True), model, None)
+
+
+def test_one_module_alone_talks_to_other_processes() -> None:
+    package = Path(sl.__file__).parent
+    talking = {
+        path.name
+        for path in package.rglob("*.py")
+        if "torch.distributed" in re.sub(r'""".*?"""', "", path.read_text(), flags=re.S)
+    }
+    assert talking == {"distributed.py"}
+
+
+class Second(Alone):
+    """The second of two processes, of which the first holds candidates 5, 5 and 9 in this batch."""
+
+    rank, size, first = 1, 2, False
+
+    def concatenated(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.tensor([5, 5, 9]), values])
+
+
+def test_a_process_takes_the_pairs_of_its_own_queries() -> None:
+    """Queries 1 and 3 belong to the second process; batch 0, 1, 2, 3, 4 has its interactions 1 and 3."""
+    rows = {"q": [0, 1, 2, 3, 4, 1], "c": [5, 9, 5, 7, 9, 7]}
+    table = pl.DataFrame({"c": range(10)})
+    data = sl.Dataset(rows, "q", "c", candidates=table)
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("q"), dim=2), sl.Tower(sl.IntegerLookup("c"), dim=2))
+    part = Interactions(model.prepare(data), torch.device("cpu"), Second(), data.query_rows)
+    batch = part.batch(torch.tensor([0, 1, 2, 3, 4]))
+    assert len(part) == 6
+    assert batch.query_rows.tolist() == [1, 3]
+    assert batch.candidate_rows.tolist() == [5, 7, 9]
+    assert batch.pair_query.tolist() == [0, 1]
+    assert batch.pair_candidate.tolist() == [2, 1]
+    assert batch.multiplicity().tolist() == [2, 1, 2]
