@@ -14,7 +14,7 @@ def test_a_training_read_touches_distinct_rows_only() -> None:
     table = EmbeddingTable(10, 3)
     rows = table(torch.tensor([4, 2, 4]))
     rows.sum().backward()
-    ((codes, leaf),) = table.touched
+    ((codes, leaf, _),) = table.touched
     assert codes.tolist() == [2, 4]
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [[1.0] * 3, [2.0] * 3]
