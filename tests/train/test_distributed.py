@@ -94,11 +94,12 @@ def test_only_the_first_process_has_the_whole_model(trained: dict[int, Path]) ->
 
 
 def test_a_process_that_is_killed_stops_the_others_with_its_reason(tmp_path: Path) -> None:
-    done = torchrun(3, SCRIPT, str(tmp_path), "killed")
+    done = torchrun(3, "--redirects=3", f"--log-dir={tmp_path}", SCRIPT, str(tmp_path), "killed")
     assert done.returncode != 0
-    reason = "rank 1 is gone without a word: killed, or out of memory"
     for rank in (0, 2):
-        assert f"TrainingError: {reason}; rank {rank} of 3 stops too." in done.stderr
+        (log,) = tmp_path.rglob(f"{rank}/stderr.log")
+        reason = "TrainingError: rank 1 is gone without a word: killed, or out of memory"
+        assert f"{reason}; rank {rank} of 3 stops too." in log.read_text()
 
 
 def test_a_process_that_fails_stops_the_others_with_its_reason(tmp_path: Path) -> None:
