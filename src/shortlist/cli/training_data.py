@@ -13,6 +13,7 @@ from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset, Shards
+    from shortlist.train.ranks import Ranks
 
 __all__ = ["TrainingData", "training_data"]
 
@@ -52,9 +53,18 @@ def training_data(
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
     if stream is False and folder is not None:
         raise ConfigError("--shards was given with --in-memory.", hint="leave one of them out")
-    if stream or (stream is None and (folder is not None or should_stream(interactions))):
+    if stream is None:
+        stream = folder is not None or joined().of_first(lambda: should_stream(interactions))
+    if stream:
         return _streamed(interactions, columns, test, folder)
     return _in_memory(interactions, columns, test)
+
+
+def joined() -> Ranks:
+    """The processes that train together."""
+    from shortlist.train import distributed
+
+    return distributed.joined()
 
 
 def should_stream(interactions: str) -> bool:
@@ -99,7 +109,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
         folder = _cache(interactions, columns)
     say(f"shards: {folder} (encoded once; the next run finds them there)")
     with progress("encoding") as bar:
-        shards = sl.Shards.encode(interactions, folder, **columns, on_piece=bar)
+        shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
     for note in shards.notes:
         say(f"  {note}")

@@ -24,9 +24,9 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -38,6 +38,7 @@ from shortlist.train.ranks import Alone, Ranks
 
 __all__ = ["Together", "joined", "local_device"]
 
+T = TypeVar("T")
 ROWS_AT_A_TIME = 1 << 18
 REASON = "shortlist/stopped"
 PATIENCE = 2.0
@@ -100,6 +101,16 @@ class Together:
                     f"the processes differ in {name}: rank {others[0]} has another one than rank 0.",
                     hint="every process reads the same data with the same options",
                 )
+
+    def of_first(self, decide: Callable[[], bool]) -> bool:
+        """What the first process decides."""
+        return bool(self._gathered(torch.tensor([int(self.first and decide())]))[0])
+
+    def first_then_others(self, work: Callable[[], T]) -> T:
+        """The work is done by the first process, then by the others, which find what it left on the disk."""
+        done = work() if self.first else None
+        self.add(torch.zeros(1))
+        return work() if done is None else done
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values [n]`` of every process one after another; n may differ."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from shortlist.loss import Retrieval
 from shortlist.model import Tower, TowerInputs, TwoTower
 
 __all__ = ["Alone", "Ranks", "check_divisible"]
+
+
+T = TypeVar("T")
 
 
 class Ranks(Protocol):
@@ -33,6 +36,12 @@ class Ranks(Protocol):
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """TrainingError where the processes differ in one of the facts, by its name."""
+
+    def of_first(self, decide: Callable[[], bool]) -> bool:
+        """What the first process decides."""
+
+    def first_then_others(self, work: Callable[[], T]) -> T:
+        """The work is done by the first process, then by the others, which find what it left on the disk."""
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values [n]`` of every process one after another; n may differ."""
@@ -68,6 +77,14 @@ class Alone:
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """Nobody to differ from."""
+
+    def of_first(self, decide: Callable[[], bool]) -> bool:
+        """Its decision."""
+        return decide()
+
+    def first_then_others(self, work: Callable[[], T]) -> T:
+        """Its work."""
+        return work()
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values``."""
