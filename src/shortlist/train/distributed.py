@@ -148,29 +148,30 @@ class Together:
     def divide(self, model: TwoTower) -> None:
         """Leaves to each process its part of every embedding table."""
         for table in _tables(model):
-            rows = RemoteRows(self, len(table.weight))
-            table.weight = table.weight[self.rank :: self.size].clone()
-            table.remote = rows
+            table.remote = RemoteRows(self, len(table.weight))
+            part = table.weight[self.rank :: self.size]
+            table.weight = _room(table, len(part)).copy_(part)
 
     @torch.no_grad()
     def unite(self, model: TwoTower) -> None:
         """Gives the first process every table whole; the others keep their parts, which nobody can read any more."""
         for table in _tables(model):
             assert isinstance(table.remote, RemoteRows)
-            whole = self.united(table.weight, table.remote.cardinality)
-            if whole is None:
-                table.remote = Elsewhere(self.rank, self.size)
-            else:
+            if self.first:
+                whole = _room(table, table.remote.cardinality)
+                self.collect(table.weight, whole)
                 table.weight, table.remote = whole, None
+            else:
+                self.collect(table.weight, None)
+                table.remote = Elsewhere(self.rank, self.size)
 
-    def united(self, part: Tensor, rows: int) -> Tensor | None:
-        """On the first process all ``rows`` of what is divided as tables are, else None."""
-        if not self.first:
+    def collect(self, part: Tensor, whole: Tensor | None) -> None:
+        """Writes the parts of all processes, divided as tables are, into ``whole`` of the first one (None elsewhere)."""
+        if whole is None:
             for piece in part.split(ROWS_AT_A_TIME):
                 with self._talk():
                     dist.send(piece.contiguous(), 0)
-            return None
-        whole = part.new_empty(rows, *part.shape[1:])
+            return
         whole[:: self.size] = part
         for rank in range(1, self.size):
             for piece in whole[rank :: self.size].split(ROWS_AT_A_TIME):
@@ -178,7 +179,6 @@ class Together:
                 with self._talk():
                     dist.recv(received, rank)
                 piece.copy_(received)
-        return whole
 
     def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
         """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
@@ -339,6 +339,14 @@ def _end_soon(number: int, frame: FrameType | None) -> None:
     end = threading.Timer(PATIENCE, os._exit, [128 + number])
     end.daemon = True
     end.start()
+
+
+def _room(table: EmbeddingTable, rows: int) -> Tensor:
+    """Room for so many rows of a table, kept as the table is."""
+    shape = (rows, table.dim)
+    if table.weight.device.type != "cpu":
+        return table.weight.new_empty(shape)
+    return table.storage.zeros(shape, table.weight.dtype)
 
 
 def _tables(model: nn.Module) -> list[EmbeddingTable]:

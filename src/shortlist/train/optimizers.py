@@ -189,7 +189,7 @@ def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
     """
     if table.remote is not None:
         here = table.remote.gradients((read.route, read.rows.grad, read.rows.detach()) for read in table.touched)
-        return [] if here is None else [(here[0], table.weight[here[0]], here[1])]
+        return [] if here is None else [(here[0], table.rows(here[0]), here[1])]
     read = [(codes, rows.detach(), rows.grad) for codes, rows, _ in table.touched if rows.grad is not None]
     if len(read) <= 1:
         return read
@@ -201,7 +201,8 @@ def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 def _table_slots(optimizer: Optimizer, table: EmbeddingTable) -> tuple[Tensor, ...]:
     """The extra numbers of every row of a table, kept as the table is; those of one row say what all begin with."""
-    row = table.weight.new_zeros(1, table.dim, dtype=torch.float32)
+    dtype = torch.float32 if table.weight.dtype == torch.bfloat16 else table.weight.dtype
+    row = table.weight.new_zeros(1, table.dim, dtype=dtype)
     return tuple(table.storage.repeated(slot, len(table.weight)) for slot in optimizer.slots(row))
 
 
