@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -49,9 +50,11 @@ def test_lists_are_those_of_recommend(recommender, tmp_path, small_parts, option
     assert (done.queries, done.rows, done.parts, done.found) == (len(users), len(expected), -(-len(users) // 7), 0)
 
 
-def test_vectors_come_along(recommender, tmp_path):
+def test_vectors_come_along(recommender, tmp_path, monkeypatch):
+    monkeypatch.setattr(everyone, "VECTORS_PER_PART", 7)
     recommender.recommend_all(tmp_path / "all", 2, vectors=True)
-    table = pl.read_parquet(tmp_path / "all" / "candidates.parquet")
+    assert len(list((tmp_path / "all").glob("candidates-*"))) == 5  # of seven, but for the last
+    table = pl.concat(pl.read_parquet(file) for file in sorted((tmp_path / "all").glob("candidates-*")))
     assert table["film"].to_list() == recommender.candidate_ids.to_list()
     np.testing.assert_array_equal(table["vector"].to_numpy(), recommender.index.vectors)
 
@@ -69,9 +72,15 @@ def test_goes_on_where_it_was(recommender, tmp_path, small_parts, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         recommender.recommend_all(cut, 5, on_part=stop)
     assert len(list(cut.glob("lists-*"))) == 3
+    assert not (cut / "manifest.json").exists()  # which says that all is there
     before = {file.name: file.stat().st_mtime_ns for file in cut.glob("lists-*")}
     done = recommender.recommend_all(cut, 5)
     assert done.found == 3
+    told = json.loads((cut / "manifest.json").read_text())
+    assert told["rows"] == done.rows == sum(file["rows"] for file in told["files"].values())
+    assert {name: (cut / name).stat().st_size for name in told["files"]} == {
+        name: file["bytes"] for name, file in told["files"].items()
+    }
     assert all((cut / name).stat().st_mtime_ns == time for name, time in before.items())
     assert read(cut).equals(read(whole))
 
@@ -99,6 +108,15 @@ def test_other_lists_are_never_mixed_in(recommender, tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(sl.BundleError, match="not empty"):
         recommender.recommend_all(tmp_path / "mine", 5)
+
+
+def test_a_bundle_trained_anew_is_another_one(recommender, tmp_path):
+    recommender.recommend_all(tmp_path / "all", 5)
+    data = sl.Dataset({"user": [1, 1, 2], "film": ["f1", "f2", "f1"]}, "user", "film")
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=4), sl.Tower(sl.StringLookup("film"), dim=4))
+    sl.fit(model, data, epochs=1)
+    with pytest.raises(sl.BundleError, match="another bundle"):
+        sl.Recommender(model, seen=data).recommend_all(tmp_path / "all", 5)
 
 
 def test_bad_requests(recommender, tmp_path):

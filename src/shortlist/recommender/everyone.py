@@ -1,4 +1,8 @@
-"""Every query's list and every candidate's vector, as Parquet files: in parts, so that a run cut short goes on."""
+"""Every query's list and every candidate's vector, as Parquet files: in parts, so that a run cut short goes on.
+
+The parts of one run can be written by several processes (``shortlist recommend-all --on``): each is whole or not there,
+and the manifest comes when all of them are.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,22 @@ from shortlist.recommender.eligible import allowed
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
 
-__all__ = ["Everyone", "recommend_all"]
+__all__ = ["Everyone", "Parts", "Task", "recommend_all"]
 
 QUERIES_PER_PART = 50_000
 QUERIES_AT_A_TIME = 1_000
-PLAN = "plan.json"
+VECTORS_PER_PART = 500_000
+PLAN, MANIFEST = "plan.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to write for everyone: the ``k`` best, seen items or not, which candidates, and vectors or not."""
+
+    k: int = 100
+    exclude_seen: bool = True
+    where: str | None = None
+    vectors: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,98 @@ class Everyone:
         return asdict(self)
 
 
+class Parts:
+    """The files of one task: ``lists-*.parquet`` of so many queries each, and with vectors ``candidates-*.parquet``.
+
+    Raises ConfigError where the query tower reads what only a request has, SearchError for a bad k.
+    """
+
+    def __init__(self, recommender: Recommender, folder: str | Path, task: Task) -> None:
+        state = recommender._state
+        self.recommender, self.folder, self.task = recommender, Path(folder), task
+        self.k = check_k(task.k)
+        if state.query_vectors is None:
+            raise ConfigError(
+                "the query tower reads columns that only a request has; there are no stored queries to ask."
+            )
+        self._vectors = state.query_vectors
+        self._allow = allowed(state, None, task.where)
+        self.rows = np.flatnonzero(state.known)
+        self._lists = -(-len(self.rows) // QUERIES_PER_PART)
+        vectors = -(-recommender.index.size // VECTORS_PER_PART) if task.vectors else 0
+        self.names = [f"lists-{number:05}.parquet" for number in range(self._lists)]
+        self.names += [f"candidates-{number:05}.parquet" for number in range(vectors)]
+
+    def prepare(self) -> list[int]:
+        """The numbers of the parts that are not there yet, in a folder that is new or that of this very task.
+
+        Raises BundleError where the folder holds the lists of another bundle, or other options.
+        """
+        recommender = self.recommender
+        plan = {
+            "fingerprint": recommender.fingerprint,
+            "index": recommender.index.settings(),
+            "candidates": recommender.index.size,
+            "seen": len(recommender._state.seen.values),
+            **asdict(self.task),
+            "queries_per_part": QUERIES_PER_PART,
+            "vectors_per_part": VECTORS_PER_PART,
+        }
+        _prepare(self.folder, plan)
+        return [number for number, name in enumerate(self.names) if not (self.folder / name).exists()]
+
+    def queries_of(self, number: int) -> int:
+        """How many queries a part has lists of, 0 for candidates."""
+        return max(0, min(QUERIES_PER_PART, len(self.rows) - number * QUERIES_PER_PART))
+
+    def write(self, number: int) -> int:
+        """Writes a part whole; returns ``queries_of`` it."""
+        file = self.folder / self.names[number]
+        if number >= self._lists:
+            _write(self._candidates(number - self._lists), file)
+            return 0
+        part = self.rows[number * QUERIES_PER_PART : (number + 1) * QUERIES_PER_PART]
+        pieces = np.array_split(part, max(1, -(-len(part) // QUERIES_AT_A_TIME)))
+        _write(pl.concat(self._of(some) for some in pieces), file)
+        return len(part)
+
+    def finish(self, found: int) -> Everyone:
+        """The manifest, which says that everything is there: every file with its rows and bytes."""
+        files = {}
+        for name in self.names:
+            file = self.folder / name
+            rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+            files[name] = {"rows": rows, "bytes": file.stat().st_size}
+        rows = sum(files[name]["rows"] for name in self.names[: self._lists])
+        told = {"queries": len(self.rows), "rows": rows, "files": files}
+        _put(self.folder / MANIFEST, json.dumps(told, indent=1))
+        return Everyone(str(self.folder), len(self.rows), rows, len(self.names), found)
+
+    def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
+        """The lists of some queries."""
+        recommender, state = self.recommender, self.recommender._state
+        exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
+        vectors = np.ascontiguousarray(self._vectors[rows])
+        hits: Hits = search_heads(recommender.index, vectors, self.k, exclude=exclude, allow=self._allow)
+        lengths = np.diff(hits.offsets)
+        ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
+        return pl.DataFrame(
+            {
+                state.query: recommender.query_ids.gather(np.repeat(rows, lengths)),
+                state.candidate: recommender.candidate_ids.gather(hits.ids),
+                "rank": ranks.astype(np.int32),
+                "score": hits.scores,
+            }
+        )
+
+    def _candidates(self, number: int) -> pl.DataFrame:
+        """Ids and vectors of some candidates."""
+        recommender, state = self.recommender, self.recommender._state
+        ids = recommender.index.ids[number * VECTORS_PER_PART : (number + 1) * VECTORS_PER_PART]
+        vectors = pl.Series("vector", state.vectors[ids], dtype=pl.Array(pl.Float32, state.vectors.shape[1]))
+        return pl.DataFrame([recommender.candidate_ids.gather(ids).alias(state.candidate), vectors])
+
+
 def recommend_all(
     recommender: Recommender,
     folder: str | Path,
@@ -59,70 +166,22 @@ def recommend_all(
     """The k best candidates of every query that training knew, written as ``lists-*.parquet`` into ``folder``.
 
     Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score``; lists are those of
-    ``recommend`` without fallback. vectors: also ``candidates.parquet``, each candidate's id and vector. on_part:
-    called with how many queries are done, and of how many.
+    ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
+    called with how many queries are done, and of how many. ``manifest.json`` comes last.
 
     A run that was cut short goes on where it was: parts are written beside and renamed, and those that are there are
-    kept. Raises BundleError where the folder holds the lists of another bundle or other options, ConfigError where the
-    query tower reads what only a request has, SearchError for a bad k.
+    kept. Memory is that of the recommender and of one part. Raises BundleError where the folder holds the lists of
+    another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
+    bad k.
     """
-    state, target = recommender._state, Path(folder)
-    number = check_k(k)
-    if state.query_vectors is None:
-        raise ConfigError("the query tower reads columns that only a request has; there are no stored queries to ask.")
-    allow = allowed(recommender._state, None, where)
-    plan = {
-        "fingerprint": recommender.fingerprint,
-        "index": recommender.index.settings(),
-        "candidates": recommender.index.size,
-        "seen": len(state.seen.values),
-        "k": number,
-        "exclude_seen": exclude_seen,
-        "where": where,
-        "queries_per_part": QUERIES_PER_PART,
-    }
-    _prepare(target, plan)
-    rows = np.flatnonzero(state.known)
-    starts = range(0, len(rows), QUERIES_PER_PART)
-    found = total = 0
-    for start in starts:
-        part = rows[start : start + QUERIES_PER_PART]
-        file = target / f"lists-{start // QUERIES_PER_PART:05}.parquet"
-        if file.exists():
-            found += 1
-            total += pl.scan_parquet(file).select(pl.len()).collect().item()
-        else:
-            table = pl.concat(
-                _lists(recommender, some, number, exclude_seen, allow)
-                for some in np.array_split(part, max(1, -(-len(part) // QUERIES_AT_A_TIME)))
-            )
-            _write(table, file)
-            total += len(table)
+    parts = Parts(recommender, folder, Task(k, exclude_seen, where, vectors))
+    missing = parts.prepare()
+    done = len(parts.rows) - sum(parts.queries_of(number) for number in missing)
+    for number in missing:
+        done += parts.write(number)
         if on_part is not None:
-            on_part(min(start + QUERIES_PER_PART, len(rows)), len(rows))
-    if vectors:
-        _write(_vectors(recommender), target / "candidates.parquet")
-    return Everyone(str(target), len(rows), total, len(starts), found)
-
-
-def _lists(
-    recommender: Recommender, rows: np.ndarray[Any, Any], k: int, exclude_seen: bool, allow: np.ndarray[Any, Any] | None
-) -> pl.DataFrame:
-    state = recommender._state
-    assert state.query_vectors is not None
-    exclude = _seen_of(state.seen, rows) if exclude_seen and len(state.seen.values) else None
-    vectors = np.ascontiguousarray(state.query_vectors[rows])
-    hits: Hits = search_heads(recommender.index, vectors, k, exclude=exclude, allow=allow)
-    lengths = np.diff(hits.offsets)
-    ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
-    return pl.DataFrame(
-        {
-            state.query: recommender.query_ids.gather(np.repeat(rows, lengths)),
-            state.candidate: recommender.candidate_ids.gather(hits.ids),
-            "rank": ranks.astype(np.int32),
-            "score": hits.scores,
-        }
-    )
+            on_part(done, len(parts.rows))
+    return parts.finish(len(parts.names) - len(missing))
 
 
 def _seen_of(seen: Lists, rows: np.ndarray[Any, Any]) -> Lists:
@@ -132,12 +191,6 @@ def _seen_of(seen: Lists, rows: np.ndarray[Any, Any]) -> Lists:
     np.cumsum(lengths, out=offsets[1:])
     places = np.arange(offsets[-1]) + np.repeat(seen.offsets[rows] - offsets[:-1], lengths)
     return Lists(offsets, seen.values[places])
-
-
-def _vectors(recommender: Recommender) -> pl.DataFrame:
-    state, ids = recommender._state, recommender.index.ids
-    vectors = pl.Series("vector", state.vectors[ids], dtype=pl.Array(pl.Float32, state.vectors.shape[1]))
-    return pl.DataFrame([recommender.candidate_ids.gather(ids).alias(state.candidate), vectors])
 
 
 def _prepare(folder: Path, plan: dict[str, Any]) -> None:
@@ -158,11 +211,19 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
         raise BundleError(f"{str(folder)!r} is not empty and holds no lists.", hint="choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        scratch = folder / f".{PLAN}"
-        scratch.write_text(json.dumps(plan), encoding="utf-8")
-        scratch.replace(file)
     except OSError as error:
         raise BundleError(f"cannot write to {str(folder)!r}: {error.strerror}.") from error
+    _put(file, json.dumps(plan))
+
+
+def _put(file: Path, text: str) -> None:
+    """The whole text, or nothing."""
+    scratch = file.with_name(f".{file.name}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(file)
+    except OSError as error:
+        raise BundleError(f"cannot write {str(file)!r}: {error.strerror}.") from error
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:

@@ -149,7 +149,7 @@ class Together:
         """Leaves to each process its part of every embedding table."""
         for table in _tables(model):
             table.remote = RemoteRows(self, len(table.weight))
-            part = table.weight[self.rank :: self.size]
+            part = self.own(table.weight)
             table.weight = _room(table, len(part)).copy_(part)
 
     @torch.no_grad()
@@ -164,6 +164,16 @@ class Together:
             else:
                 self.collect(table.weight, None)
                 table.remote = Elsewhere(self.rank, self.size)
+
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """On the first process all ``rows`` of what is divided as tables are, else None."""
+        whole = part.new_empty(rows, *part.shape[1:]) if self.first else None
+        self.collect(part, whole)
+        return whole
+
+    def own(self, whole: Tensor) -> Tensor:
+        """Every ``size``-th row from ``rank`` on, as ``divide`` leaves them."""
+        return whole[self.rank :: self.size]
 
     def collect(self, part: Tensor, whole: Tensor | None) -> None:
         """Writes the parts of all processes, divided as tables are, into ``whole`` of the first one (None elsewhere)."""

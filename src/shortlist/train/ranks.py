@@ -61,6 +61,12 @@ class Ranks(Protocol):
     def unite(self, model: TwoTower) -> None:
         """Gives the first process every table whole."""
 
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """On the first process all ``rows`` of what is divided as tables are, else None."""
+
+    def own(self, whole: Tensor) -> Tensor:
+        """The part of this process of what is divided as tables are."""
+
     def said_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
 
@@ -106,6 +112,14 @@ class Alone:
 
     def unite(self, model: TwoTower) -> None:
         """They are whole."""
+
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """The part is the whole."""
+        return part
+
+    def own(self, whole: Tensor) -> Tensor:
+        """All of it."""
+        return whole
 
     def said_elsewhere(self, error: ShortlistError) -> bool:
         """There is nobody else."""
