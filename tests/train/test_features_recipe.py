@@ -126,7 +126,6 @@ def test_the_command_trains_by_the_recipe(tmp_path: Path, monkeypatch: pytest.Mo
     data.queries.write_parquet(tmp_path / "users.parquet")
     data.candidates.write_parquet(tmp_path / "movies.parquet")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["shortlist", "train"])  # without arguments the group only lists its commands
     command = [
         *("train", "ratings.parquet", "--query", "user_id", "--candidate", "movie_title", "--recipe", "features"),
         *("--set", "fit.epochs=1", "--out", "my.shortlist", "--json"),

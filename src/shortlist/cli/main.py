@@ -55,24 +55,23 @@ For example:
 
 
 class _Lazy(click.RichGroup):
-    """Lists its commands without importing them, so that ``--help`` is immediate."""
+    """Lists its commands without importing them, so that ``--help`` is immediate; a module is read when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        if ctx.resilient_parsing or _listing():
-            return click.Command(cmd_name, help=COMMANDS[cmd_name])
-        command: click.Command = importlib.import_module(f"shortlist.cli.{cmd_name.replace('-', '_')}").command
-        return command
+        """A stand-in with the name and the line of help, or None where there is no such command."""
+        return click.Command(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
-
-def _listing() -> bool:
-    """Whether the group itself is asked for help."""
-    arguments = sys.argv[1:]
-    return not arguments or arguments[0] in ("--help", "-h")
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        if name is None or found is None:
+            return name, found, rest
+        command: click.Command = importlib.import_module(f"shortlist.cli.{name.replace('-', '_')}").command
+        return name, command, rest
 
 
 @click.group(

@@ -17,7 +17,7 @@ __all__ = ["k_core", "keep_at_least"]
 
 
 def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
-    """The interactions with ``column`` ≥ ``value``: "a rating of 4 or more is a choice".
+    """The interactions of ``dataset`` with ``column`` ≥ ``value``: "a rating of 4 or more is a choice".
 
     Both tables stay as they are, so that what nobody liked still competes; ``k_core(…, 1)`` takes it out. Rows where
     the column is null or NaN go. ``notes`` says how many were kept.
@@ -49,7 +49,7 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
 
 
 def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidates: int | None = None) -> Dataset:
-    """The k-core: interactions of queries and candidates that have at least ``k`` of the interactions that are left.
+    """The k-core of ``dataset``: queries and candidates that have at least ``k`` of the interactions that are left.
 
     1. Take out every query with fewer than ``queries`` (by default ``k``) interactions.
     2. Take out every candidate with fewer than ``candidates`` (by default ``k``) of what is left.

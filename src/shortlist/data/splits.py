@@ -87,7 +87,7 @@ class Split:
 
 
 def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> Split:
-    """Holds out interactions chosen at random; both parts keep the order of the rows.
+    """Holds out interactions of ``dataset`` chosen at random; both parts keep the order of the rows.
 
     1. Each row draws a 64-bit number from numpy's Philox bit generator, a stream that depends on ``seed`` alone.
     2. The rows with the smallest numbers are the test part: exactly ``round(test · rows)`` of them, or ``test`` of them
@@ -109,7 +109,7 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
 
 
 def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = None) -> Split:
-    """Holds out everything from one moment on: one global cut, as a system that goes live would see it.
+    """Holds out what ``dataset`` has from one moment on: one global cut, as a system that goes live would see it.
 
     Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
     neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
@@ -141,7 +141,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
 
 
 def split_last(dataset: Dataset, n: int = 1) -> Split:
-    """Holds out the last ``n`` interactions of each query ("leave one out" for n = 1).
+    """Holds out the last ``n`` interactions of each query of ``dataset`` ("leave one out" for n = 1).
 
     Tie rule: interactions of a query with the same timestamp count in the order of their rows; the later row is the
     later one. Queries with ``n`` interactions or fewer stay whole in the train part.
@@ -180,14 +180,14 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
 def split_queries(
     dataset: Dataset, queries: float | int = 0.1, given: float = 0.8, seed: int = 42, *, by_time: bool = False
 ) -> Split:
-    """Holds whole queries out, and of each gives a part of its interactions: can the model serve someone new?
+    """Holds whole queries of ``dataset`` out, and gives a part of each one's interactions: can it serve someone new?
 
     Strong generalisation (Marlin 2004; as in Liang et al. 2018): the model is trained without these queries, so that
     one that knows them by their id alone has nothing to say. The towers see what is ``given`` through a history or by
     folding in.
 
     1. Queries with one interaction cannot be parted: they stay in train (``report.whole``).
-    2. Of the others, ``queries`` (a fraction or a number of them) are drawn as in ``split_random``.
+    2. Of the others, ``queries`` (a fraction or a number of them) are drawn as in ``split_random``, by ``seed``.
     3. Of each, ``given`` of its n interactions, at least 1 and at most n - 1, ``round(given · n)`` otherwise, are
        ``split.given``; the rest is the test part. Which, is drawn too; with ``by_time`` the earlier ones are given,
        equal times in the order of their rows.

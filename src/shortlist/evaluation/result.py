@@ -99,7 +99,7 @@ class Evaluation:
 class Comparison(NamedTuple):
     """A paired comparison: the same test, two models.
 
-    difference: the second's figure less the first's, and ``interval`` its 95% confidence interval. p_value: how often
+    metric: what was compared. first, second: its figure for each. difference: the second's figure less the first's, and ``interval`` its 95% confidence interval. p_value: how often
     chance alone would bring a difference as large. queries: how many were compared. real: whether the difference is
     more than chance at 5%.
     """
@@ -141,7 +141,8 @@ def compare(
     for each query (Smucker, Allan, Carterette 2007, "A comparison of statistical significance tests for information
     retrieval evaluation").
 
-    seen: "seen_in" or "seen_out"; by default the latter where both have it. scorers: which of each evaluation's scorers
+    seen: "seen_in" or "seen_out"; by default the latter where both have it. resamples: so many draws for each of the
+    two; ``seed`` settles them. scorers: which of each evaluation's scorers
     to compare, such as ``("popularity", "model")`` of one evaluation given twice.
 
     Raises ConfigError for a metric, scorer or test that the two do not share.

@@ -25,6 +25,7 @@ class Hashing:
     decides whether the column holds strings or integers (``"1"`` and ``1`` hash differently); the other one, and all
     other types, are a DataError.
 
+    dim: the width of the rows, by default the tower's.
     buckets: about as many as there are distinct values makes a value share its bucket with one other on average.
 
     >>> hashing = Hashing("user_id", buckets=1000)

@@ -41,7 +41,8 @@ class History:
     ``feedforward`` times as wide. dropout: of the embedded items and in the layers, in training.
     context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first where
     there are timestamps.
-    share: read the items from the candidate tower's id table; else from a table of its own.
+    share: read the items from the candidate tower's id table; else from a table of its own, whose rows are ``dim`` wide
+        (by default the tower's).
 
     Raises ConfigError for options that cannot be.
 

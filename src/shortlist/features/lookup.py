@@ -145,6 +145,7 @@ class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
     The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row.
+    dim: the width of its rows, by default the tower's; set it for features beside each other ("concat").
     min_count: of so many training interactions at least, else a value shares that row too. evict_after: for training
         again and again, see ``grow``: a value goes that was in none of so many trainings.
     Raises DataError for a column that does not hold strings.
@@ -163,7 +164,7 @@ class StringLookup(_Lookup):
 
 
 class IntegerLookup(_Lookup):
-    """An embedding row for each integer of a column; like StringLookup in all else.
+    """An embedding row for each integer of a column; ``vocabulary`` and ``dim`` as in StringLookup, as all else.
 
     >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
     [2, 0]
@@ -178,7 +179,7 @@ class IntegerLookup(_Lookup):
 
 
 class Category(_Lookup):
-    """An embedding row for each value of a column of strings, integers or booleans; like StringLookup in all else.
+    """An embedding row for each value of a column of strings, integers or booleans; ``dim`` as in StringLookup, as all else.
 
     Which of the three it is, the training data decides (or the given vocabulary): ``"1"``, ``1`` and ``true`` are
     different values, and a column of another type later is a DataError. Null and unseen values share code 0.

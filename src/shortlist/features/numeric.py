@@ -114,8 +114,9 @@ class Normalization:
 
 
 class Discretization:
-    """An embedding row for each bin of a number.
+    """An embedding row for each bin of a number in ``column``.
 
+    dim: the width of the rows, by default the tower's.
     bins: how many bins of about equally many training rows to learn (fewer where values repeat).
     boundaries: the bins' borders, increasing, in place of ``bins``. A border belongs to the bin above it.
 

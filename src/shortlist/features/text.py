@@ -30,6 +30,7 @@ class Text:
 
     buckets: rows of the table, but one (row 0 stays unused).
     ngrams: characters of a piece, from 1 on; None for words alone.
+    dim: the width of the rows, by default the tower's.
 
     Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
 

@@ -77,6 +77,7 @@ class Milvus(ApproximateIndex):
         links: neighbours of a node of the graph.
         build_effort: candidates looked at for each node when the graph is built.
         search_effort: candidates looked at per query; by default 200, at least as many as are asked for.
+        recall: a share of the true best that searches are to find; ``search_effort`` is tuned to it by the build.
 
     ``save`` writes the vectors and the uri. ``load`` looks for the collection there, and fills it again from the
     vectors where it is missing. Changes are searched exactly, in this process, until ``rebuild()``.

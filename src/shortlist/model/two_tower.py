@@ -59,7 +59,7 @@ class Catalogue:
 
 
 class TwoTower(nn.Module):
-    """Two towers of one ``dim``; the score of a pair is the dot product of their vectors.
+    """Two towers of one ``dim``, ``query`` and ``candidate``; a pair's score is the dot product of their vectors.
 
     The towers are declared first and built by ``fit``, which learns vocabularies and other state of the features from
     the training data. Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al.

@@ -69,6 +69,9 @@ class Recommendation(Sequence[Item]):
 class Recommendations(Sequence[Recommendation]):
     """One list per query, in the order asked; ``queries`` are the ids asked for, ``known`` whether training had them.
 
+    ``columns`` names the ids of queries and candidates, ``query_dtype`` the type of the former; ``answers`` holds rows of
+    the catalogue with scores and sources, ``candidates`` the catalogue's ids.
+
     ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
 
         answer = recommender.recommend(["42"], k=3)

@@ -46,7 +46,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TunedRecommender:
-    """A recommender with a tuned index, how the index was found, and what approximation costs on test pairs."""
+    """A ``recommender`` with a tuned index, how it was found (``tuning``), and what it costs on test pairs (``accuracy``)."""
 
     recommender: Recommender
     tuning: Tuning
@@ -75,7 +75,9 @@ def tune(
     The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.index.tuning.tune`` for the options. The given recommender stays as it is.
 
-    test: pairs to measure top-k accuracy on, through exact search and through the tuned index.
+    backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
+    sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
+    search and through the tuned index.
 
     Raises ConfigError where the query tower reads columns that only a request has, SearchError for fewer than 40 known
     queries.

@@ -55,6 +55,7 @@ def fit(
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
         with ``exclude_seen`` each query's training candidates do not compete.
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default.
+    batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
     precision: "bfloat16" lets dense layers and the loss's matrix products run in bfloat16 (``torch.autocast``), for

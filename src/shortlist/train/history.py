@@ -43,7 +43,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """Every epoch of a run, in order; ``best`` is the number of the epoch whose weights the model holds."""
+    """Every epoch of a run, in order (``epochs``); ``best`` is the number of the epoch whose weights the model holds.
+
+    stopped_early: whether ``patience`` ended the run.
+    """
 
     epochs: tuple[Epoch, ...]
     best: int

@@ -37,7 +37,10 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class Adagrad:
-    """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'."""
+    """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'.
+
+    initial_accumulator: where ``a`` begins, for every number of a row.
+    """
 
     learning_rate: float = 0.1
     initial_accumulator: float = 0.1
@@ -61,6 +64,7 @@ class RowwiseAdagrad:
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
     A table of dim 32 takes 1/32 of the memory beside it that Adagrad takes. The step of a row is one for all its numbers.
+    initial_accumulator: where ``a`` begins.
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
     """
 
@@ -84,7 +88,11 @@ class RowwiseAdagrad:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched."""
+    """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched.
+
+    learning_rate: about the size of a step. beta_1, beta_2: how much of the mean of gradients and of their squares stays
+    with each step. epsilon: keeps the division finite.
+    """
 
     learning_rate: float = 0.001
     beta_1: float = 0.9
@@ -114,6 +122,8 @@ class AdamW:
     """Adam with decoupled decay (Loshchilov and Hutter 2019): ``w *= 1 − learning_rate · decay``.
 
     Only touched rows decay, so a row decays as often as it occurs: an L2 penalty scaled by frequency.
+
+    weight_decay: the decay. beta_1, beta_2, epsilon: as in ``Adam``.
     """
 
     learning_rate: float = 0.001

@@ -44,7 +44,8 @@ class Shards:
     cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
-    queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with the columns there are.
+    folder: where it lies; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
+    what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with the columns there are.
     fingerprint: sha256 over everything that was encoded.
 
         shards = sl.Shards.encode("log/", "log.shards", query="user_id", candidate="item_id")
