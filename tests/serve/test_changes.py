@@ -339,3 +339,54 @@ def test_a_request_keeps_the_bundle_it_began_with(clients: Callable[..., Any], b
         assert scores == {
             name: value * factor[body["bundle"]] for name, value in (("a", 4), ("b", 3), ("c", 1), ("d", 0.5))
         }
+
+
+# The index under changes.
+
+
+@pytest.fixture(scope="module")
+def approximate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of 30 candidates of two numbers each, found through ScaNN."""
+    import polars as pl
+
+    import shortlist as sl
+
+    pairs = {"who": [f"u{number % 6}" for number in range(30)], "what": [f"i{number}" for number in range(30)]}
+    places = {"what": pairs["what"], "place": [[float(number % 5), float(number % 7)] for number in range(30)]}
+    train = sl.Dataset(pairs, "who", "what", candidates=pl.DataFrame(places))
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.Vector("place"), dim=2))
+    model.prepare(train)
+    recommender = sl.Recommender(model.eval(), index=sl.ScaNN(), seen=train)
+    recommender.export()
+    place = tmp_path_factory.mktemp("approximate") / "b"
+    recommender.save(place)
+    return place
+
+
+def test_an_index_that_finds_too_little_is_built_afresh(
+    clients: Callable[..., Any], approximate: Path, tmp_path: Path
+) -> None:
+    import asyncio
+
+    client = clients(
+        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), Loaded.read(approximate, True).recommender
+    )
+    service = client.app.service
+
+    def new(number: int) -> Any:
+        return change(client, upsert=[{"what": f"n{number}", "place": [1.0, float(number)]}])
+
+    assert new(0).status_code == 200
+    assert service.writer.upkeep is not None
+    service.writer.upkeep.recall = 2.0  # more than any index finds
+    for number in range(1, 4):
+        assert new(number).status_code == 200
+    client.loop.run_until_complete(asyncio.to_thread(service.writer.upkeep.wait))
+    assert service.writer.upkeep.trouble is None
+    assert service.loaded.recommender.index.churn < 0.1  # only what came meanwhile
+    assert service.loaded.recommender.index.size == 34
+    asked = client.post("/v1/recommend", {"queries": [{"id": "u1"}], "k": 34, "exclude_seen": False}).json()
+    assert {item["id"] for item in asked["results"][0]["items"]} == {f"i{n}" for n in range(30)} | {
+        f"n{n}" for n in range(4)
+    }
+    assert change(client, delete=["n2"]).json()["candidates"] == 33

@@ -34,6 +34,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of the log of live changes; needed to write.")
 @click.option("--seen-days", type=float, help="How long an event keeps its candidate out of lists; always by default.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Take over another bundle put at BUNDLE.")
+@click.option("--guard", is_flag=True, help="Another process reads a bundle's index first: for bundles of strangers.")
 def command(
     bundle: Path,
     host: str,
@@ -48,6 +49,7 @@ def command(
     state: Path | None,
     seen_days: float | None,
     watch: bool,
+    guard: bool,
 ) -> None:
     """Answer requests for recommendations from BUNDLE, and show it on a page.
 
@@ -75,10 +77,11 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
+        guard=guard,
         limits=limits,
     )
     before = signature(bundle)
-    loaded = Loaded.read(bundle)
+    loaded = Loaded.read(bundle, guard)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

@@ -41,9 +41,9 @@ class Loaded:
         self.bundle = recommender.origin.get("bundle", recommender.fingerprint[:16])
 
     @classmethod
-    def read(cls, path: Path) -> Loaded:
-        """The bundle at ``path``, verified. Raises BundleError."""
-        return cls(path.name.removesuffix(".shortlist"), Recommender.load(path))
+    def read(cls, path: Path, guard: bool = False) -> Loaded:
+        """The bundle at ``path``, verified. Raises BundleError. guard: another process reads its index first."""
+        return cls(path.name.removesuffix(".shortlist"), Recommender.load(path, guard=guard))
 
     def changed(self, recommender: Recommender) -> Loaded:
         """The same bundle, with another state of its candidates."""

@@ -73,7 +73,7 @@ class Swapper:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         try:
-            loaded = Loaded.read(self._path)
+            loaded = Loaded.read(self._path, self._service.settings.guard)
             loaded.name = self._service.loaded.name
             old = self._service.loaded
             if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):

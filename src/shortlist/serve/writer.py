@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender import Recommender
 from shortlist.recommender.live import changed
+from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.changes import Changes, frames_of
 from shortlist.serve.journal import Journal
 from shortlist.serve.loaded import Loaded
@@ -25,9 +27,13 @@ AT_ONCE = 256  # changes by one fsync
 
 
 class _Task(NamedTuple):
-    record: dict[str, Any] | None  # None: another bundle
-    loaded: Loaded | None
+    """A record of the log, another bundle, or a way from the recommender of bundle ``of`` to the one in its place."""
+
     future: asyncio.Future[Any]
+    record: dict[str, Any] | None = None
+    loaded: Loaded | None = None
+    renew: Callable[[Recommender], Recommender] | None = None
+    of: str = ""
 
 
 class Writer:
@@ -41,6 +47,7 @@ class Writer:
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
+        self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
 
     def replay(self) -> Loaded:
         """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
@@ -65,17 +72,18 @@ class Writer:
 
     async def change(self, record: dict[str, Any]) -> Any:
         """Bring one change to the disk and into the lists; (upserted, deleted, candidates). Raises Problem."""
-        return await self._submit(record, None)
+        return await self._submit(record=record)
 
     async def swap(self, loaded: Loaded) -> None:
         """Let another bundle, with all changes, take over between two requests. Raises BundleError."""
-        await self._submit(None, loaded)
+        await self._submit(loaded=loaded)
+        self.upkeep = None
 
-    async def _submit(self, record: dict[str, Any] | None, loaded: Loaded | None) -> Any:
+    async def _submit(self, **what: Any) -> Any:
         loop = asyncio.get_running_loop()
         if self._running is None:
             self._running = loop.create_task(self._run())
-        task = _Task(record, loaded, loop.create_future())
+        task = _Task(loop.create_future(), **what)
         await self._queue.put(task)
         return await task.future
 
@@ -86,6 +94,7 @@ class Writer:
             outcomes, loaded = await loop.run_in_executor(self._thread, self._apply, batch)
             if loaded is not None:
                 self._service.put(loaded)
+                self._look(loaded, loop)
             for task, outcome in zip(batch, outcomes, strict=True):
                 if task.future.done():
                     continue
@@ -93,6 +102,20 @@ class Writer:
                     task.future.set_exception(outcome)
                 else:
                     task.future.set_result(outcome)
+
+    def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the index be looked after: where it no longer finds enough, it is built afresh, in a thread of its own."""
+        recommender = loaded.recommender
+        if recommender.index.exact or recommender._state.query_vectors is None or not recommender._state.live:
+            return
+
+        def swap(renew: Callable[[Recommender], Recommender]) -> None:
+            asyncio.run_coroutine_threadsafe(self._submit(renew=renew, of=loaded.bundle), loop).result()
+            self._service.log.event("index_rebuilt", bundle=loaded.bundle)
+
+        if self.upkeep is None:
+            self.upkeep = Upkeep(lambda: self._service.loaded.recommender, swap)
+        self.upkeep.look()
 
     async def _next(self) -> list[_Task]:
         """What waits, at least one; or nothing, where a candidate expires."""
@@ -114,6 +137,8 @@ class Writer:
             recommender = self._expire(loaded.recommender)
             records, kept = [], []
             for number, task in enumerate(batch):
+                if task.renew is not None and task.of == loaded.bundle:
+                    recommender = task.renew(recommender)
                 if task.record is None:
                     continue
                 try:
