@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.data.shards.encode import id_counts
 from shortlist.data.shards.source import Source
@@ -73,33 +74,52 @@ def sample_of(source: Source, rows: int) -> Sample:
 
 
 def distinct(sample: Sample, column: str) -> Estimate:
-    """How many distinct values the whole column has.
+    """How many distinct values the whole column has: their number where the sample is all of it, else as follows.
 
-    Of all of it, their number. Of a share q of it, in m pieces, d values of which Q1 lie in one piece and Q2 in two:
-
-    1. ``low``: d + (m − 1)/m · Q1 (Q1 − 1) / (2 (Q2 + 1)), at most (d − m) / q. Right where values are spread evenly, and a lower
-       bound else (Chao 1987, "Chao2", which counts pieces, so that neighbouring rows may be of one value).
-    2. ``high``: d · q^−β, where from half of the pieces to all of them d grew by 2^β (Heaps' law). Right where few values
-       are frequent and ever more are rare, or where equal values lie together (β = 1).
-    3. ``value``: the geometric mean of both.
+    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values lie in one piece, in
+       two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may be of one value.
+    2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values lie together), 0 < a < 1 Heaps'
+       law (ever more rare values), a < 0 saturates, the more abruptly the more alike values are in frequency.
+    3. ``value`` is where the best of them ends at all pieces there are, ``low`` and ``high`` where those end that fit
+       nearly as well: to twice the error of the best, and at least 0.5% or one over the root of what was found.
     """
-    seen = pl.concat(
-        [piece.select(pl.col(column).unique()).with_columns(piece=pl.lit(n)) for n, piece in enumerate(sample.pieces)]
-    ).drop_nulls()
-    each = seen.group_by(column).agg(pl.len().alias("pieces"), (pl.col("piece") % 2).min().alias("odd_alone"))
-    found = len(each)
-    if sample.whole or not found:
-        return Estimate(found, found, found)
-    share = sum(map(len, sample.pieces)) / sample.rows
+    found, curve = _accumulation(sample, column)
     number = len(sample.pieces)
-    once, twice = (int((each["pieces"] == count).sum()) for count in (1, 2))
-    chao = found + (number - 1) / number * once * (once - 1) / (2 * (twice + 1))
-    half = int((each["odd_alone"] == 0).sum())  # in some even piece
-    growth = math.log2(found / half) if half else 1.0
-    heaps = found * (1 / share) ** min(max(growth, 0.0), 1.0)
-    most = max(found, (found - number) / share)  # where values lie together a piece cuts one in two, half at each end
-    low, high = sorted((min(chao, most), min(heaps, most)))
-    return Estimate(round(math.sqrt(low * high)), math.floor(low), max(math.ceil(high), math.floor(low) + 1))
+    if sample.whole or number < 4 or not found:
+        return Estimate(found, found, found)
+    pieces = number * sample.rows / sum(map(len, sample.pieces))
+    a = np.concatenate([-np.geomspace(64, 1 / 64, 61), np.linspace(1 / 64, 1, 61)])[:, None, None]
+    theta = number * np.geomspace(1e-3, 1e4, 141)[None, :, None]
+
+    def shape(k: NDArray[np.float64]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = np.expm1(a * np.log1p(k / theta)) / a  # [a, theta, k]
+        return values
+
+    sizes = np.array([number / 8, number / 4, number / 2, number])
+    fitted = shape(sizes)
+    scale = curve[-1] / fitted[..., -1]
+    error = np.sqrt(((fitted * scale[..., None] / curve - 1) ** 2).mean(-1))  # [a, theta]
+    ends = np.clip(scale * shape(np.array([pieces]))[..., 0], found, max(found, (found - number) * pieces / number))
+    near = ends[error <= max(2 * error.min(), 0.005, found**-0.5)]
+    value = round(float(ends.ravel()[error.argmin()]))
+    return Estimate(value, math.floor(near.min()), max(math.ceil(near.max()), math.floor(near.min()) + 1))
+
+
+def _accumulation(sample: Sample, column: str) -> tuple[int, NDArray[np.float64]]:
+    """The distinct values found, and how many to expect in an eighth, a quarter, half and all of the pieces."""
+    seen = pl.concat([piece.select(pl.col(column).unique()) for piece in sample.pieces]).drop_nulls()
+    number = len(sample.pieces)
+    each = seen.group_by(column).len()["len"].to_numpy()
+    held = np.bincount(each, minlength=number + 1)  # [0 … pieces]: values that lie in so many pieces
+    in_pieces = np.arange(number + 1)
+    curve = []
+    for part in (8, 4, 2, 1):
+        taken = max(1, number // part)
+        missed = np.ones(number + 1)  # the chance that none of the pieces taken is among those of a value
+        for drawn in range(taken):
+            missed *= np.clip(number - drawn - in_pieces, 0, None) / (number - drawn)
+        curve.append(float((held * (1 - missed)).sum()))
+    return len(each), np.array(curve)
 
 
 def counted_distinct(source: Source, column: str) -> Estimate:

@@ -1,0 +1,145 @@
+"""One measurement in a process of its own: `python -m benchmarks.scale.worker TASK JSON`; the result on stdout."""
+
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+import polars as pl
+import torch
+
+import shortlist as sl
+from benchmarks.scale.data import COLUMNS
+
+OPTIMIZERS = {"Adagrad": lambda: sl.Adagrad(0.05), "RowwiseAdagrad": lambda: sl.RowwiseAdagrad(0.05)}
+
+
+class Enough(Exception):  # noqa: N818
+    """Raised by a callback when it has seen enough."""
+
+
+def encode(source: str, shards: str) -> dict:
+    """Encodes, and returns how long it took."""
+    started = time.perf_counter()
+    data = sl.Shards.encode(source, shards, **COLUMNS, overwrite=True)
+    seconds = time.perf_counter() - started
+    size = sum(file.stat().st_size for file in Path(shards).iterdir())
+    return {
+        "rows": len(data),
+        "queries": len(data.queries),
+        "candidates": len(data.candidates),
+        "seconds": seconds,
+        "bytes": size,
+    }
+
+
+def train(
+    shards: str, dim: int = 16, batch: int = 4096, seconds: float = 20, optimizer: str = "Adagrad", dtype: str = "float32",
+    on_disk: bool = False, whole: bool = False,
+) -> dict:  # fmt: skip
+    """Trains an epoch from shards, or so many seconds of it, and returns the speed of all but the first twentieth."""
+    started = time.perf_counter()
+    data = sl.Shards.load(shards)
+    loaded = time.perf_counter() - started
+    with tempfile.TemporaryDirectory(dir=Path(shards).parent) as folder:
+        model = towers(dim, dtype, folder if on_disk else None)
+        result = timed(model, data, batch, OPTIMIZERS[optimizer](), None if whole else seconds)
+    tables = [part for part in model.modules() if hasattr(part, "touched")]
+    return {**result, "rows": len(data), "queries": len(data.queries), "candidates": len(data.candidates), "load_seconds": loaded,
+            "tables": sum(table.weight.nbytes for table in tables)}  # fmt: skip
+
+
+def ratio(source: str, shards: str, dim: int = 16, batch: int = 4096, seconds: float = 20, runs: int = 3) -> dict:
+    """Trains from memory and from disk in turn, and returns both speeds and the ratio of each pair."""
+    memory, disk = sl.Dataset(source, "user_id", "item_id"), sl.Shards.load(shards)
+    speeds: dict[str, list[float]] = {"memory": [], "disk": []}
+    for _ in range(runs):
+        for name, data in (("memory", memory), ("disk", disk)):
+            speeds[name].append(timed(towers(dim), data, batch, OPTIMIZERS["Adagrad"](), seconds)["speed"])
+    ratios = [there / here for here, there in zip(speeds["memory"], speeds["disk"], strict=True)]
+    return {"rows": len(disk), **speeds, "ratios": ratios}
+
+
+def plan(source: str, dim: int = 16, batch: int = 4096, sample: int = 2_000_000) -> dict:
+    """Forecasts, and returns what was said and how long it took."""
+    from shortlist.data.shards import find
+    from shortlist.train.forecast import forecast
+
+    changes = {"model.dim": dim, "fit.batch_size": batch, "optimizer": {"name": "Adagrad", "learning_rate": 0.05}}
+    started = time.perf_counter()
+    found = forecast(find(source), sl.recipes.load("factorization", changes), COLUMNS, sample=sample)
+    return {**found.to_dict(), "seconds": time.perf_counter() - started}
+
+
+def shuffle(seeds: int = 5) -> dict:
+    """Trains MovieLens-100k sorted by user with buffers of several sizes, and returns the accuracy of every seed."""
+    train, test = sl.split_random(sl.datasets.movielens("100k"), test=0.2, seed=42)
+    frame = train.interactions.sort("user_id").select("user_id", item_id="movie_title")
+    items = frame.select("item_id").unique()
+    tested = test.interactions.select("user_id", item_id="movie_title").join(items, on="item_id", how="semi")
+    given = {"queries": frame.select("user_id").unique(), "candidates": items}
+    validation = sl.Dataset(tested, "user_id", "item_id", **given)
+    with tempfile.TemporaryDirectory() as place:
+        frame.write_parquet(Path(place) / "log.parquet")
+        options = {**COLUMNS, **given, "block_rows": 128}
+        shards = sl.Shards.encode(Path(place) / "log.parquet", Path(place) / "a", piece_rows=128 * 80, **options)
+        apart = sl.Shards.encode(Path(place) / "log.parquet", Path(place) / "b", piece_rows=128, **options)
+        ways = {
+            f"buffer of {share:.0%}": shards.with_buffer(int(len(shards) * share)) for share in (1.0, 0.25, 0.1, 0.05)
+        }
+        ways["buffer of 10%, shards not shuffled"] = apart.with_buffer(len(shards) // 10)
+        found = {way: [accuracy(data, validation, seed) for seed in range(seeds)] for way, data in ways.items()}
+    return {way: {"top_100": values, "mean": mean(values), "sd": stdev(values)} for way, values in found.items()}
+
+
+def accuracy(train: sl.Shards, validation: sl.Dataset, seed: int) -> float:
+    """Returns top 100 after five epochs of matrix factorisation."""
+    sides = [sl.Tower(sl.StringLookup(name), dim=16) for name in ("user_id", "item_id")]
+    history = sl.fit(
+        sl.TwoTower(*sides), train, validation=validation, optimizer=sl.Adagrad(0.1), task=sl.Retrieval(log_q="counts"),
+        epochs=5, batch_size=2048, seed=seed, validate_every=5, ks=(100,),
+    )  # fmt: skip
+    return history[-1].metrics["top_100"]
+
+
+def towers(dim: int, dtype: str = "float32", folder: str | None = None) -> sl.TwoTower:
+    """Returns matrix factorisation, not yet built."""
+    options = {"dim": dim, "table_dtype": dtype, "table_folder": folder}
+    return sl.TwoTower(*(sl.Tower(sl.IntegerLookup(name), **options) for name in ("user_id", "item_id")))
+
+
+def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None) -> dict:
+    """Trains for so long, or an epoch; returns examples per second without the first twentieth of them."""
+    ends: list[tuple[float, int]] = []
+
+    def on_batch(done: int, total: int) -> None:
+        ends.append((time.perf_counter(), done))
+        if seconds is not None and ends[-1][0] - ends[0][0] > seconds:
+            raise Enough
+
+    history = None
+    with contextlib.suppress(Enough):
+        task = sl.Retrieval(log_q="counts")
+        history = sl.fit(model, data, task=task, optimizer=optimizer, epochs=1, batch_size=batch, on_batch=on_batch)
+    (begun, first), (ended, last) = ends[len(ends) // 20], ends[-1]
+    found = {"examples": last, "seconds": ends[-1][0] - ends[0][0], "speed": (last - first) / (ended - begun)}
+    return found if history is None else {**found, "loss": history[-1].loss, "chance": history[-1].chance}
+
+
+def main() -> None:
+    task, options = sys.argv[1], json.loads(sys.argv[2])
+    result = {"encode": encode, "train": train, "ratio": ratio, "plan": plan, "shuffle": shuffle}[task](**options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        json.dumps(
+            {**result, "peak_memory": peak, "threads": torch.get_num_threads(), "polars_threads": pl.thread_pool_size()}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
