@@ -183,8 +183,16 @@ def test_queries_of_several_heads_are_ranked_by_the_best_of_them(seed, heads, hi
         seen = scores[row, column] == -torch.inf
         wanted.append(10 if seen else 1 + sum(bool(other >= scores[row, column]) for other in others))
     assert ranks(query, candidate, pair_query, own, hidden).tolist() == wanted
-    best = top_lists(query, candidate, 9, hidden)
-    for row in range(5):
-        order = sorted(range(9), key=lambda column: (-float(scores[row, column]), column))
-        visible = [column for column in order if scores[row, column] > -torch.inf]
-        assert best[row].tolist() == visible + [-1] * (9 - len(visible))
+    for k in (1, 2, 4, 9):
+        best = top_lists(query, candidate, k, hidden)
+        for row in range(5):
+            order = sorted(range(9), key=lambda column: (-float(scores[row, column]), column))
+            visible = [column for column in order if scores[row, column] > -torch.inf]
+            assert best[row].tolist() == (visible + [-1] * (9 - len(visible)))[:k]
+
+
+def test_of_equal_scores_the_first_rows_are_listed() -> None:
+    """More tie for the last place than fit: torch's topk keeps any of them."""
+    query = torch.tensor([[1.0], [-1.0], [0.0]])
+    candidate = torch.tensor([1.0] * 40 + [2.0] + [1.0] * 400)[:, None]
+    assert top_lists(query, candidate, 3).tolist() == [[40, 0, 1], [0, 1, 2], [0, 1, 2]]

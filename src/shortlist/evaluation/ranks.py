@@ -204,12 +204,28 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
         if hidden is not None and edges is not None:
             part = slice(edges[number], edges[number + 1])
             scores[hidden.query[part] - start, hidden.candidate[part]] = -torch.inf
-        best, found = torch.topk(scores, width, dim=1)
+        best, found = _first_best(scores, width)
         order = torch.argsort(found, dim=1, stable=True)
         order = order.gather(1, torch.argsort(best.gather(1, order), dim=1, descending=True, stable=True))
         best, found = best.gather(1, order), found.gather(1, order)
         lists[start : start + rows, :width] = torch.where(torch.isfinite(best), found, -1)
     return lists
+
+
+def _first_best(scores: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The ``width`` best of each row and their columns, in any order; of equal ones the first."""
+    best, found = torch.topk(scores, min(width + 1, scores.shape[1]), dim=1)
+    if best.shape[1] == width:
+        return best, found
+    tied = best[:, width - 1] == best[:, width]  # topk keeps any of those that tie for the last place
+    best, found = best[:, :width], found[:, :width]
+    if tied.any():
+        last = best[tied, -1:]
+        above, level = scores[tied] > last, scores[tied] == last
+        chosen = above | (level & (level.cumsum(1) <= width - above.sum(1, keepdim=True)))
+        found[tied] = chosen.nonzero()[:, 1].view(-1, width)
+        best[tied] = scores[tied].gather(1, found[tied])
+    return best, found
 
 
 def _scores(query: Tensor, candidate: Tensor, out: Tensor) -> Tensor:
