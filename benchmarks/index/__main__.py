@@ -94,9 +94,9 @@ def benchmark(size: dict, place: Path) -> Benchmark:
             "spare, and timed on 1,000 others, one at a time, all threads on one core.",
             "Ours is the whole search of the product, checks and exact scores included; a peer's is its native call.",
             "hnswlib (M 16, ef_construction 200) and usearch (connectivity 16, expansion_add 128) are graphs over inner "
-            "products with their own defaults; Faiss is IVF4000,PQ64x4fs,RFlat with 16·k, 64·k or 256·k re-ranked, "
-            "whichever is fastest. Their effort at search is tuned up to 2,849 (nodes or lists looked at); where even "
-            "that does not reach the promise, a peer is timed there, at its lower recall.",
+            "products; Faiss has 4,000 inverted lists of 4-bit codes of residuals (16·k, 64·k or 256·k re-ranked), of 8-bit "
+            "numbers (4·k re-ranked), or of the vectors, whichever is fastest. Their effort at search is tuned up to 12,248 "
+            "nodes, or half of the lists; where even that does not reach the promise, a peer is timed there, at its lower recall.",
             "Builds use both cores. A build is kept and timed once.",
         ),
     )
@@ -111,7 +111,7 @@ def _build_peers(place: Path) -> None:
         return
     listed = "from benchmarks.peers.index.sides import RECIPES; print(*(recipe.name for recipe in RECIPES()))"
     names = subprocess.run([python, "-c", listed], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    for name in names.stdout.split():
+    for name in sorted(set(names.stdout.split())):
         if not (place / f"{name}.json").exists():
             _call(str(python), "-m", "benchmarks.peers.index", str(place), name)
 

@@ -1,4 +1,4 @@
-"""The peers' indexes: hnswlib, usearch, Faiss (IVF-PQ with re-ranking), each tuned as ours is.
+"""The peers' indexes: hnswlib, usearch, Faiss, each in several recipes and tuned as ours is.
 
 A build is kept beside the data, so that timings can be repeated without it. Setting up a side finds, on the tuning
 queries, the least effort whose mean recall, less two standard errors, reaches the promise; of several recipes of a
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-LADDER = [round(10 * 1.2**step) for step in range(32)]  # 10 to 2,800
+LADDER = [round(10 * 1.2**step) for step in range(40)]  # 10 to 12,248
+LISTS = 4_000
 PACKAGES = {"hnswlib": "hnswlib", "usearch": "usearch", "faiss": "faiss-cpu"}
 
 
@@ -24,17 +25,17 @@ def describe() -> dict:
 
 def hnswlib(data: Path, parameters: dict):
     """hnswlib: a graph over inner products."""
-    return _side(data, parameters, [_Hnswlib(16, 200)])
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Hnswlib)])
 
 
 def usearch(data: Path, parameters: dict):
     """usearch: a graph over inner products, float32."""
-    return _side(data, parameters, [_Usearch(16, 128)])
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Usearch)])
 
 
 def faiss(data: Path, parameters: dict):
-    """Faiss: inverted lists of 4-bit codes, re-ranked exactly."""
-    return _side(data, parameters, [_FaissLists(factor) for factor in (16, 64, 256)])
+    """Faiss: inverted lists of 4-bit codes re-ranked exactly, of 8-bit numbers re-ranked exactly, of the vectors themselves."""
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _FaissLists)])
 
 
 def _side(data: Path, parameters: dict, recipes: list):
@@ -64,7 +65,7 @@ def _side(data: Path, parameters: dict, recipes: list):
             "build_seconds": recipe.built["seconds"],
             "build_memory_gb": recipe.built["peak_rss_gb"],
             "setting": float(setting),
-            "recipe": recipe.name + (f", {recipe.factor}·k re-ranked" if hasattr(recipe, "factor") else ""),
+            "recipe": recipe.name + (f", {recipe.factor}·k re-ranked" if getattr(recipe, "factor", 0) else ""),
         }
 
     return run
@@ -200,16 +201,19 @@ class _Usearch:
 
 
 class _FaissLists:
-    """IVF4000, 4-bit codes of each coordinate, the ``factor``·k best of them re-ranked by their vectors."""
+    """4,000 inverted lists; the ``factor``·k best of their codes re-ranked by their vectors (0: the lists hold vectors)."""
 
-    def __init__(self, factor: int) -> None:
-        self.factor, self.name = factor, "faiss-ivfpq"
+    def __init__(self, codes: str, factor: int = 0) -> None:
+        self.codes, self.factor, self.name = codes, factor, f"faiss-ivf-{codes.lower()}"
 
     def build(self, vectors) -> None:
         import faiss
 
         dim = vectors.shape[1]
-        self.index = faiss.index_factory(dim, f"IVF4000,PQ{dim}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
+        codes = {"PQ": f"PQ{dim}x4fs,RFlat", "SQ": "SQ8,RFlat", "Flat": "Flat"}[self.codes]
+        self.index = faiss.index_factory(dim, f"IVF{LISTS},{codes}", faiss.METRIC_INNER_PRODUCT)
+        if self.codes == "PQ":
+            faiss.downcast_index(self.index.base_index).by_residual = True
         rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:200_000])
         self.index.train(vectors[rows])
         self.index.add(vectors)
@@ -227,8 +231,9 @@ class _FaissLists:
     def set(self, effort: int, k: int) -> None:
         import faiss
 
-        self.index.k_factor = self.factor
-        faiss.ParameterSpace().set_index_parameter(self.index, "nprobe", effort)
+        if self.factor:
+            self.index.k_factor = self.factor
+        faiss.ParameterSpace().set_index_parameter(self.index, "nprobe", min(effort, LISTS // 2))
 
     def search(self, queries, k: int):
         return self.index.search(queries, k)[1]
@@ -236,4 +241,10 @@ class _FaissLists:
 
 def RECIPES() -> list:  # noqa: N802 - a list of instances, made where the libraries are
     """Returns every recipe of every peer."""
-    return [_FaissLists(16), _Hnswlib(16, 200), _Usearch(16, 128)]
+    return [
+        *(_FaissLists("PQ", factor) for factor in (16, 64, 256)),
+        _FaissLists("SQ", 4),
+        _FaissLists("Flat"),
+        _Hnswlib(16, 200),
+        _Usearch(16, 128),
+    ]
