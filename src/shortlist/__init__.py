@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         RowwiseAdagrad,
         TensorBoard,
         TrainingHistory,
+        WarmStart,
         fit,
         recipes,
     )
@@ -112,6 +113,7 @@ __all__ = [
     "TwoTower",
     "UnknownQueryError",
     "Vector",
+    "WarmStart",
     "__version__",
     "audit",
     "compare",

@@ -58,6 +58,7 @@ _NAMES = {
         "RowwiseAdagrad",
         "TensorBoard",
         "TrainingHistory",
+        "WarmStart",
         "fit",
         "recipes",
     ),

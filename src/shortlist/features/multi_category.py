@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
 from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
+from shortlist.features.growth import grown, sighted
 from shortlist.features.members import Members, bags_of, members_of
 from shortlist.features.vocabulary import Vocabulary, is_id_type
 
@@ -71,6 +74,14 @@ class MultiCategory:
         if not len(members.values):
             raise nothing_to_learn(self, values)
         self.vocabulary = Vocabulary.of(members.values)
+
+    def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
+        """Take in the members that later training data hold; the code that each code had before, −1 for a new one."""
+        if self.vocabulary is None:
+            raise not_fitted(self, "vocabulary")
+        later = grown(self.vocabulary, None, sighted(self._members(values).values, None), 1, None)
+        self.vocabulary = later.vocabulary
+        return later.origin
 
     def encode(self, values: pl.Series) -> Bags:
         """One bag per value; its codes stand in the order of the members."""

@@ -3,6 +3,7 @@
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.onnx import tower_to_onnx
+from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.state import ModelState, model_from_state, state_of
 from shortlist.model.tfrs import from_tfrs
 from shortlist.model.tower import Tower
@@ -13,6 +14,7 @@ __all__ = [
     "EmbeddingTable",
     "EncodedDataset",
     "ModelState",
+    "OptimizerState",
     "Tower",
     "TowerInputs",
     "TwoTower",

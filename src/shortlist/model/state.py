@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import BundleError, ConfigError
 from shortlist.features import Encoded, features_from_state
+from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
 
@@ -19,11 +20,15 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 
 
 class ModelState(NamedTuple):
-    """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name."""
+    """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name.
+
+    optimizer: what it knew in the end, for a training that goes on from there; None where nobody kept it.
+    """
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     series: dict[str, pl.Series]
+    optimizer: OptimizerState | None = None
 
 
 def state_of(model: TwoTower) -> ModelState:
@@ -33,7 +38,10 @@ def state_of(model: TwoTower) -> ModelState:
     series: dict[str, pl.Series] = {}
     config = {side: _tower_config(side, tower, series) for side, tower in _sides(model)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    return ModelState(config, tensors, series)
+    kept = model.optimizer_state
+    if kept is not None:
+        kept = OptimizerState(kept.kind, {name: value.detach().cpu() for name, value in kept.slots.items()})
+    return ModelState(config, tensors, series, kept)
 
 
 def model_from_state(
@@ -47,6 +55,7 @@ def model_from_state(
     towers = {side: _tower(side, state, (modules or {}).get(side)) for side in ("query", "candidate")}
     model = TwoTower(towers["query"], towers["candidate"])
     model.trained_on = catalogue
+    model.optimizer_state = state.optimizer
     model.lend_tables()
     try:
         model.load_state_dict(state.tensors)

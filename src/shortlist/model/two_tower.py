@@ -17,6 +17,7 @@ from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
 from shortlist.model.inputs import TowerInputs
+from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
@@ -97,6 +98,7 @@ class TwoTower(nn.Module):
         self.query = query
         self.candidate = candidate
         self.trained_on: Catalogue | None = None
+        self.optimizer_state: OptimizerState | None = None
 
     @property
     def dim(self) -> int:

@@ -7,6 +7,7 @@ import mmap
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,18 @@ QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
 CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
 ONNX = "model/{}.onnx"
+SLOTS = "model/optimizer.safetensors"
 INDEX = "index"
 SAMPLE = 1024  # vectors that are compared where not all are read
 
 
-def save(recommender: Recommender, path: Path, overwrite: bool, metadata: Mapping[str, Any]) -> None:
+def save(
+    recommender: Recommender, path: Path, overwrite: bool, metadata: Mapping[str, Any], optimizer: bool = True
+) -> None:
     """Write the bundle, load it back, and put it in place only if it answers the same to the last bit."""
     state = recommender._state
+    if not optimizer:
+        state = replace(state, model=replace(state.model, optimizer="", slots={}))
     _check_unchanged(recommender)
     rows = golden_rows(state, recommender.cold_start)
     vectors = golden_vectors(recommender, rows)
@@ -118,11 +124,14 @@ def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
     except ModuleNotFoundError as missing:
         purpose = "the two-tower model itself (a bundle that `shortlist export` wrote needs none to serve)"
         raise MissingExtraError("torch", "train", purpose) from missing
-    from shortlist.model import Catalogue, ModelState, model_from_state
+    from shortlist.model import Catalogue, ModelState, OptimizerState, model_from_state
 
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
     catalogue = Catalogue(state.query, state.candidate, state.queries, state.candidates, state.counts, state.known)
-    return model_from_state(ModelState(state.model.config, tensors, state.model.series()), catalogue, modules)
+    slots = {name: torch.from_numpy(np.array(value)) for name, value in state.model.slots.items()}
+    optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None
+    stored = ModelState(state.model.config, tensors, state.model.series(), optimizer)
+    return model_from_state(stored, catalogue, modules)
 
 
 # Writing.
@@ -180,6 +189,8 @@ def _write_state(
         SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
         WEIGHTS: state.model.tensors,
     }
+    if state.model.optimizer:
+        files[SLOTS] = state.model.slots
     for name, tensors in files.items():
         write_tensors(folder / name, tensors)
     series = {}
@@ -188,7 +199,8 @@ def _write_state(
         _write_parquet(values.rename("value").to_frame(), folder / series[name])
     for side, content in state.model.onnx.items():
         (folder / ONNX.format(side)).write_bytes(content)
-    (folder / CONFIG).write_text(json.dumps({"config": state.model.config, "series": series}), encoding="utf-8")
+    stored = {"config": state.model.config, "series": series, "optimizer": state.model.optimizer}
+    (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
     return tables, {name: described(tensors) for name, tensors in files.items()}
 
 
@@ -235,6 +247,8 @@ def _read_state(manifest: Manifest, root: Path, verify: Verify) -> tuple[State, 
             _read_tensors(manifest, root, WEIGHTS),
             _later(root, manifest, stored["series"]),
             {side: _held(root / ONNX.format(side)) for side in SIDES if ONNX.format(side) in manifest.files},
+            optimizer=stored.get("optimizer", ""),
+            slots=_read_tensors(manifest, root, SLOTS) if stored.get("optimizer") else {},
         ),
     )
     chosen = state.seen.values

@@ -379,16 +379,25 @@ class Recommender:
         asked = np.asarray(vectors[rows])
         return overlap(self.index, self._state.vectors, asked, number)
 
-    def save(self, path: str | Path, overwrite: bool = False, metadata: Mapping[str, Any] | None = None) -> None:
+    def save(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        optimizer: bool = True,
+    ) -> None:
         """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
 
-        metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest.
+        metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest. optimizer: keep what the
+            optimizer knows, from which a later training can go on (``fit(warm_start=…)``); about as large as the weights.
 
         The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
         this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
-        bundle.save(folded(self), Path(path), overwrite, self.metadata if metadata is None else metadata)
+        plain = self.metadata if metadata is None else metadata
+        bundle.save(folded(self), Path(path), overwrite, plain, optimizer)
 
     @classmethod
     def load(

@@ -37,13 +37,16 @@ Id = str | int
 class ModelFiles:
     """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
 
-    onnx: its exported towers by side, empty before an export.
+    onnx: its exported towers by side, empty before an export. optimizer, slots: what the optimizer knew in the end, under
+    its name; empty where it was not kept.
     """
 
     config: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
     series: Callable[[], dict[str, pl.Series]]
     onnx: Mapping[str, Buffer] = field(default_factory=dict)
+    optimizer: str = ""
+    slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Ids:
@@ -178,7 +181,13 @@ def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
         unknown_vector=unknown,
         seen=Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
         model=ModelFiles(
-            stored.config, {name: _numbers(value) for name, value in stored.tensors.items()}, lambda: stored.series
+            stored.config,
+            {name: _numbers(value) for name, value in stored.tensors.items()},
+            lambda: stored.series,
+            optimizer="" if stored.optimizer is None else stored.optimizer.kind,
+            slots={}
+            if stored.optimizer is None
+            else {name: one.numpy() for name, one in stored.optimizer.slots.items()},
         ),
     )
     return state if seen is None else _with_seen(state, seen)

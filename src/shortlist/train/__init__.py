@@ -5,6 +5,7 @@ from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.fit import fit
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
+from shortlist.train.warm_start import WarmStart
 
 __all__ = [
     "SGD",
@@ -17,6 +18,7 @@ __all__ = [
     "RowwiseAdagrad",
     "TensorBoard",
     "TrainingHistory",
+    "WarmStart",
     "fit",
     "recipes",
 ]

@@ -23,6 +23,7 @@ from shortlist.train.optimizers import Adagrad, Optimizer, Updater
 from shortlist.train.ranks import check_divisible
 from shortlist.train.streaming import interactions_of
 from shortlist.train.temperature import LearnedTemperature
+from shortlist.train.warm_start import Start, WarmStart, kept_state
 
 __all__ = ["fit"]
 
@@ -47,6 +48,7 @@ def fit(
     monitor: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
+    warm_start: WarmStart | TwoTower | None = None,
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
@@ -67,6 +69,8 @@ def fit(
         k), and give the model the weights of the best epoch.
     on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
         examples are done and how many there will be.
+    warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
+        goes with the model (``model.optimizer_state``) and into a bundle.
 
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
@@ -83,6 +87,8 @@ def fit(
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
     if exclude_seen and isinstance(train, Shards):
         raise ConfigError("fit() got exclude_seen=True with Shards, whose interactions are not in memory.")
+    start = Start(warm_start, model, train)
+    train = start.train
     ranks = joined()
     place = _device(device)
     if ranks.size > 1:
@@ -91,7 +97,7 @@ def fit(
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), ranks:
         ranks.agree({"seed": seed, "epochs": epochs, "batch_size": batch_size, "data": _facts(train)})
         torch.manual_seed(seed)
-        encoded = model.prepare(train, torch.Generator().manual_seed(seed))
+        encoded = start.prepared(model, torch.Generator().manual_seed(seed))
         model.to(place)
         query_inputs = TowerInputs.of(encoded.query_columns, place)
         candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
@@ -101,6 +107,7 @@ def fit(
             ranks.divide(model)
             torch.manual_seed(seed + ranks.rank)  # masks of dropout
         updater = Updater(optimizer, model, ranks)
+        start.restore(updater, ranks)
         heat = LearnedTemperature(task.temperature, ranks).to(place) if task.learn_temperature else None
         seen = train if exclude_seen and isinstance(train, Dataset) else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
@@ -163,6 +170,7 @@ def fit(
                 negatives.mine(vectors_of(model.query, query_inputs), vectors_of(model.candidate, candidate_inputs))
 
         best.restore()
+        model.optimizer_state = kept_state(updater, ranks)
         ranks.unite(model)
         if ranks.first:
             _warn(validator, records)

@@ -7,7 +7,7 @@ touched. Rows that are not touched stay bit-identical, weights and slots alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -168,10 +168,20 @@ class Updater:
 
     def __init__(self, optimizer: Optimizer, module: torch.nn.Module, ranks: Ranks | None = None) -> None:
         self.optimizer, self.ranks = optimizer, ranks
-        self.tables = [part for part in module.modules() if isinstance(part, EmbeddingTable)]
-        self.dense = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        named = {name: part for name, part in module.named_modules() if isinstance(part, EmbeddingTable)}
+        learned = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        self.tables, self.dense = list(named.values()), list(learned.values())
+        self._names = ([*named], [*learned])
         self.table_slots = [_table_slots(optimizer, table) for table in self.tables]
         self.dense_slots = [optimizer.slots(_as_rows(parameter)) for parameter in self.dense]
+
+    def slots(self) -> Iterator[tuple[str, Tensor, EmbeddingTable | None]]:
+        """Each slot with a name that stays, and the table whose rows it goes with (None: a dense parameter's)."""
+        tables, dense = self._names
+        for name, table, slots in zip(tables, self.tables, self.table_slots, strict=True):
+            yield from ((f"{name}.weight.{number}", slot, table) for number, slot in enumerate(slots))
+        for name, slots in zip(dense, self.dense_slots, strict=True):
+            yield from ((f"{name}.{number}", slot, None) for number, slot in enumerate(slots))
 
     @torch.no_grad()
     def step(self) -> None:

@@ -39,12 +39,14 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TowerSection(_Section, frozen=True):
     """Features beside the id, each ``{kind = "Category", column = "gender", …}``; and whether the id is one of them.
 
-    min_count: interactions that an id needs for a row of its own.
+    min_count: interactions that an id needs for a row of its own. evict_after: with warm starts, trainings without the id
+    until its row goes.
     """
 
     features: list[dict[str, Any]] = []
     id: bool = True
     min_count: int = 1
+    evict_after: int | None = None
     hidden: list[int] = []
     cross: int = 0
 
@@ -145,7 +147,11 @@ class Recipe(_Section, frozen=True):
         self, section: TowerSection, id_column: str, is_integer: bool, bias: bool, more: Sequence[Feature] = ()
     ) -> Tower:
         lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
-        ids = [lookup(id_column, min_count=section.min_count)] if section.id else []  # type: ignore[call-arg]
+        ids = (
+            [lookup(id_column, min_count=section.min_count, evict_after=section.evict_after)]  # type: ignore[call-arg]
+            if section.id
+            else []
+        )
         features = [*ids, *map(_feature, section.features), *more]
         shared = msgspec.structs.asdict(self.model)
         if not section.id:

@@ -1,0 +1,171 @@
+"""Training that begins where another training stopped: its features, weights and optimizer state."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from shortlist.data import Dataset, Shards
+from shortlist.errors import ConfigError, DataError, ShortlistWarning
+from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
+from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
+from shortlist.train.optimizers import Updater
+from shortlist.train.ranks import Ranks
+
+__all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
+
+
+@dataclass(frozen=True, eq=False)
+class WarmStart:
+    """Begin where ``before`` stopped, for ``fit(warm_start=…)``.
+
+    1. Vocabularies grow: known ids keep their rows and what the optimizer knows of them, bit for bit until a batch touches
+       them. A lookup's ``min_count`` and ``evict_after`` say what comes and what goes.
+    2. New ids start from what their features tell of them, as far as that is anything, else from the mean of the known
+       rows (``model/ridge.py``); the optimizer knows nothing of them yet.
+    3. Bins, means and dense layers stay as they were learned, and training goes on from there.
+
+    before: a trained model of the same towers. only_new: the training data holds what came since alone: the tables, counts
+    and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
+    trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
+    """
+
+    before: TwoTower
+    only_new: bool = False
+    half_life: float = 7.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.before, TwoTower):
+            raise ConfigError(
+                f"a warm start got {type(self.before).__name__}; a TwoTower was expected.",
+                hint='sl.Recommender.load("yesterday.shortlist").model',
+            )
+        if not 0 < self.half_life < float("inf"):
+            raise ConfigError(f"a warm start got half_life={self.half_life}; it must be more than zero, and finite.")
+        if self.before.trained_on is None:
+            raise ConfigError(
+                "a warm start got a model that has not been trained.", hint="call fit(model, train) first"
+            )
+
+
+class Start:
+    """How a run begins: from nothing, or from another one."""
+
+    def __init__(self, warm: WarmStart | TwoTower | None, model: TwoTower, train: Dataset | Shards) -> None:
+        self._warm = WarmStart(warm) if isinstance(warm, TwoTower) else warm
+        self._origins: Origins = {}
+        self.train = train
+        if self._warm is None:
+            return
+        check_alike(model, self._warm.before)
+        if self._warm.only_new:
+            self.train = with_catalogue(train, self._warm.before.catalogue, model)
+
+    def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
+        """What ``model.prepare`` gives, with features, weights and counts carried over."""
+        if self._warm is None:
+            return model.prepare(self.train, generator)
+        before = self._warm.before
+        self._origins = grow_features(model, before, self.train)
+        encoded = model.prepare(self.train, generator)
+        carry_weights(model, before, self._origins, self.train)
+        if not self._warm.only_new:
+            return encoded
+        model.trained_on = _aged(model.catalogue, before.catalogue, self._warm.half_life)
+        return replace(encoded, candidate_counts=model.trained_on.counts)
+
+    @torch.no_grad()
+    def restore(self, updater: Updater, ranks: Ranks) -> None:
+        """Give the optimizer what it knew of each row and layer."""
+        if self._warm is None:
+            return
+        state = self._warm.before.optimizer_state
+        kind = type(updater.optimizer).__name__
+        if state is None or state.kind != kind:
+            was = "nothing of its optimizer was kept" if state is None else f"its optimizer was {state.kind}"
+            warnings.warn(f"the earlier training: {was}; {kind} begins anew.", ShortlistWarning, stacklevel=3)
+            return
+        for name, slot, table in updater.slots():
+            old = state.slots[name].to(slot.device)
+            if table is None:
+                slot.copy_(old)
+                continue
+            origin = self._origins.get(name.rpartition(".weight.")[0])
+            if origin is None:
+                slot.copy_(ranks.own(old))
+                continue
+            whole = slot[:1].expand(len(origin), *slot.shape[1:]).clone()  # as new rows begin
+            kept = torch.from_numpy(np.flatnonzero(origin >= 0))
+            whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long()]
+            slot.copy_(ranks.own(whole))
+
+
+def kept_state(updater: Updater, ranks: Ranks) -> OptimizerState | None:
+    """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
+    slots: dict[str, Tensor] = {}
+    for name, slot, table in updater.slots():
+        rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table
+        whole = slot if table is None else ranks.united(slot, rows)
+        if whole is not None and ranks.first:
+            slots[name] = whole
+    return OptimizerState(type(updater.optimizer).__name__, slots) if ranks.first else None
+
+
+def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
+    """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
+
+    What a row of today says stands; where it is null, what was known. ConfigError for what needs all interactions.
+    """
+    if isinstance(train, Shards):
+        raise ConfigError("only_new= is for data in memory.", hint="give shards of the whole window, without only_new")
+    if model.query.histories:
+        raise ConfigError(
+            "the query tower reads histories, and only_new= data holds their ends alone.",
+            hint="give the whole window, without only_new",
+        )
+    if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
+        raise DataError(
+            f"the data's ids are {train.query!r} and {train.candidate!r}; the earlier model was trained on "
+            f"{catalogue.query!r} and {catalogue.candidate!r}."
+        )
+    return Dataset(
+        train.interactions,
+        train.query,
+        train.candidate,
+        train.timestamp,
+        train.weight,
+        queries=_union(catalogue.queries, train.queries, train.query),
+        candidates=_union(catalogue.candidates, train.candidates, train.candidate),
+    )
+
+
+def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
+    kinds = before.schema[key], now.schema[key]
+    if (kinds[0] == pl.String) != (kinds[1] == pl.String):
+        raise DataError(f"the ids {key!r} are of type {kinds[1]}; before they were {kinds[0]}.", hint="cast the column")
+    shared = [name for name in now.columns if name in before.columns and name != key]
+    for name in shared:
+        if before.schema[name] != now.schema[name]:
+            raise DataError(
+                f"the column {name!r} is of type {now.schema[name]}; before it was {before.schema[name]}.",
+                hint="cast the column",
+            )
+    both = before.with_columns(pl.col(key).cast(kinds[1], strict=True)).join(
+        now, on=key, how="full", coalesce=True, suffix="__now", maintain_order="left_right"
+    )
+    known = [pl.coalesce(f"{name}__now", name).alias(name) for name in shared]
+    return both.with_columns(known).drop([f"{name}__now" for name in shared])
+
+
+def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:
+    """The catalogue with what was counted before; its rows stand first in both tables."""
+    counts = now.counts.copy()
+    counts[: len(before.counts)] += np.ceil(before.counts * 0.5 ** (1 / half_life)).astype(counts.dtype)
+    known = now.known.copy()
+    known[: len(before.known)] |= before.known
+    return replace(now, counts=counts, known=known)
