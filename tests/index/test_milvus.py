@@ -1,12 +1,14 @@
 """What is peculiar to Milvus: places, a missing package, a database that has lost or half of a collection."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shortlist.errors import ConfigError, MissingExtraError, SearchError
-from shortlist.index import BruteForce, Milvus, load_index, milvus
+from shortlist.index import BruteForce, Lists, Milvus, load_index, milvus
 from shortlist.index.milvus import milvus_trouble
 
 needs_milvus = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus or milvus-lite is not installed")
@@ -74,3 +76,38 @@ def test_the_token_is_not_stored(tmp_path: Path, monkeypatch) -> None:
     index = Milvus(str(tmp_path / "movies.db")).build(VECTORS)
     index.save(tmp_path / "index")
     assert "secret" not in (tmp_path / "index" / "index.json").read_text() + repr(index.settings())
+
+
+SERVER = """
+import sys
+from milvus_lite.adapter.grpc.server import start_server_in_thread
+server, db, port = start_server_in_thread(sys.argv[1])
+print(port, flush=True)
+sys.stdin.read()
+server.stop(0)
+"""
+
+
+@needs_milvus
+def test_a_server_in_another_process(tmp_path: Path) -> None:
+    """What a cluster sees: the same calls over the network, and what is said once it has gone."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tmp_path / "data")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        port = int(server.stdout.readline())
+        index = Milvus(f"http://127.0.0.1:{port}").build(VECTORS, np.arange(600) * 2)
+        index.save(tmp_path / "index")
+        want = BruteForce().build(VECTORS, index.ids)
+        for one in (index, load_index(tmp_path / "index")):
+            for filters in ({}, {"exclude": Lists.of([[2 * row] for row in range(20)])}):
+                found = one.search(VECTORS[:20], 5, **filters).ids
+                assert found.tolist() == want.search(VECTORS[:20], 5, **filters).ids.tolist()
+        changed = load_index(tmp_path / "index")
+        changed.upsert(np.array([1]), 9 * VECTORS[:1])
+        assert changed.search(VECTORS[:1], 1).ids.tolist() == [1]
+        changed.rebuild()
+        assert changed.search(VECTORS[:1], 1).ids.tolist() == [1]
+        server.stdin.close()
+        server.wait(timeout=60)
+    with pytest.raises(SearchError, match="did not answer"):
+        index.search(VECTORS[:1], 5)
