@@ -147,7 +147,7 @@ class ApproximateIndex(LiveIndex):
         """Asks, and asks again those that lack something, wider; at last exactly. lost: how many were excluded of what
         was asked for before, if that was too many."""
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
-        wanted, open_ = np.minimum(filters.eligible(n, m), k), filters.mask(n)
+        wanted, open_ = np.minimum(filters.eligible(n, m), k), base.open_to(filters)
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
         rerank = self._rerank(n, k)
         width, bearable = Width(min(n, math.ceil(rerank * effort)), effort), rerank // _BEARABLE if taken else n

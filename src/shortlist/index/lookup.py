@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist.index.values import Ints
 
 __all__ = ["Lookup"]
+
+_Value = TypeVar("_Value")
 
 # A table is worth its memory while it has at most this many slots per id.
 _SLOTS_PER_ID = 8
@@ -19,6 +25,8 @@ class Lookup:
 
     def __init__(self, ids: Ints) -> None:
         self.ids = ids
+        self._members: _Remembered[Ints] = _Remembered()
+        self._masks: _Remembered[npt.NDArray[np.bool_]] = _Remembered()
 
     @functools.cached_property
     def _low(self) -> int:
@@ -68,3 +76,53 @@ class Lookup:
         keys, order = self._sorted
         at = np.minimum(np.searchsorted(keys, ids), size - 1)
         return np.where(keys[at] == ids, order[at], -1)
+
+    def members(self, ids: Ints) -> Ints:
+        """The sorted distinct positions of those ids that are there. Remembered where ``ids`` cannot be written to."""
+        return self._members.of(ids, self._sorted_positions)
+
+    def mask(self, positions: Ints) -> npt.NDArray[np.bool_]:
+        """True at ``positions``, ``[ids]``, not to be written to. Remembered where they cannot be written to."""
+        return self._masks.of(positions, self._marked)
+
+    def _marked(self, positions: Ints) -> npt.NDArray[np.bool_]:
+        marked = np.zeros(self.ids.size, bool)
+        marked[positions] = True
+        return marked
+
+    def _sorted_positions(self, ids: Ints) -> Ints:
+        positions = self.positions(ids)
+        positions = positions[positions >= 0]
+        few = positions.size * 32 < self.ids.size
+        found = np.unique(positions) if few else np.flatnonzero(self._marked(positions))
+        found.setflags(write=False)
+        return found
+
+
+class _Remembered(Generic[_Value]):
+    """What was made of arrays that nobody can write to; forgotten with them."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[weakref.ref[Any], _Value]] = {}
+
+    def of(self, array: Ints, make: Callable[[Ints], _Value]) -> _Value:
+        """``make(array)``."""
+        if not _frozen(array):
+            return make(array)
+        key = id(array)
+        held = self._held.get(key)
+        if held is not None and held[0]() is array:
+            return held[1]
+        value = make(array)
+        self._held[key] = (weakref.ref(array, lambda _: self._held.pop(key, None)), value)
+        return value
+
+
+def _frozen(array: Ints) -> bool:
+    """Whether neither the array nor what it looks at can be written to."""
+    part: Any = array
+    while isinstance(part, np.ndarray):
+        if part.flags.writeable:
+            return False
+        part = part.base
+    return part is None

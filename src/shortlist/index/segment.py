@@ -88,14 +88,6 @@ class Filters:
         free = size if self.allowed is None else self.allowed.size
         return free - (0 if self.blocked is None else self.blocked.size)
 
-    def mask(self, size: int) -> npt.NDArray[np.bool_] | None:
-        """Which candidates are open to all queries, ``[size]``; None where few or none are blocked."""
-        if self.allowed is None and (self.blocked is None or self.blocked.size * 64 < size):
-            return None
-        open_ = np.full(size, self.allowed is None)
-        open_[self.blocked if self.allowed is None else self.allowed] = self.allowed is not None
-        return open_
-
     def eligible(self, size: int, queries: int) -> Ints:
         """How many candidates each query may have, ``[queries]``, where no pair is excluded twice."""
         free = self.free(size)
@@ -186,7 +178,7 @@ class Segment:
             return Filters(self.dead)
         blocked = self.dead
         if request.deny is not None:
-            blocked = _union(blocked, self._known(request.deny))
+            blocked = _union(blocked, self.lookup.members(request.deny))
         if blocked is not None and blocked.size == 0:
             blocked = None
         excluded = None if request.exclude is None else self._pairs(request.exclude)
@@ -196,19 +188,18 @@ class Segment:
             return Filters(lists=Pairs.of(lists.rows[keep], lists.positions[keep], len(request.allow)))
         if request.allow is None:
             return Filters(blocked, None, excluded)
-        allowed = self._known(request.allow)
+        allowed = self.lookup.members(request.allow)
         if blocked is not None:
             allowed = allowed[~member(blocked, allowed)]
         return Filters(None, allowed, excluded)
 
-    def _known(self, ids: Ints) -> Ints:
-        positions = self.lookup.positions(ids)
-        positions = positions[positions >= 0]
-        if positions.size * 32 < self.ids.size:
-            return sorted_set(positions)
-        chosen = np.zeros(self.ids.size, bool)
-        chosen[positions] = True
-        return np.flatnonzero(chosen)
+    def open_to(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
+        """Which candidates are open to all queries, ``[n]``, not to be written to; None where few or none are blocked."""
+        if filters.allowed is not None:
+            return self.lookup.mask(filters.allowed)
+        if filters.blocked is None or filters.blocked.size * 64 < self.ids.size:
+            return None
+        return ~self.lookup.mask(filters.blocked)
 
     def _pairs(self, lists: Lists, distinct: bool = False) -> Pairs:
         positions = self.lookup.positions(lists.values)

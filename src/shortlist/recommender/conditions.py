@@ -78,7 +78,9 @@ class Conditions:
             if found is not None:
                 self._known.move_to_end(where)
                 return found
-        rows = _evaluated(self._table, where)
+        rows: NDArray[np.int64] = _evaluated(
+            self._table, where
+        ).copy()  # its own memory: an index remembers what cannot change
         rows.setflags(write=False)
         with self._changing:
             if where not in self._known:
