@@ -23,6 +23,7 @@ check: $(INSTALLED)
 # The site, into site/; needs Python 3.11.
 docs: $(INSTALLED)
 	$(BIN)/python docs/docstrings.py
+	$(BIN)/python docs/errors.py
 	$(BIN)/zensical build --clean --strict
 
 # More than an hour on two cores; peers are installed in environments of their own (about 3 GB).

@@ -10,13 +10,15 @@
     ├── UnknownQueryError    a query id the model never saw, under the policy "refuse"
     └── MissingExtraError    an optional package that is not installed
 
-Every message says what came and what was expected; ``hint`` says what to do.
+Every message says what came and what was expected; ``hint`` says what to do, and where none is given ``remedy`` does,
+which is the same for every error of a class.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 __all__ = [
     "BundleError",
@@ -36,10 +38,12 @@ __all__ = [
 class ShortlistError(Exception):
     """Base of every error that a user can cause; ``message`` says what is wrong, ``hint`` what to do."""
 
+    remedy: ClassVar[str | None] = None
+
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = self.remedy if hint is None else hint
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
@@ -56,6 +60,8 @@ class DataError(ShortlistError, ValueError):
 class DownloadError(ShortlistError, OSError):
     """A dataset that could not be fetched, or whose checksum is wrong."""
 
+    remedy = "try again, or fetch it elsewhere and pass data_dir= (--data-dir), the folder it lies in"
+
     def __str__(self) -> str:
         return ShortlistError.__str__(self)
 
@@ -70,6 +76,8 @@ class SearchError(ShortlistError, ValueError):
 
 class BundleError(ShortlistError, ValueError):
     """A bundle that is torn, altered, foreign or of a newer format."""
+
+    remedy = "copy it again from where it was saved, or save it anew"
 
 
 class UnknownQueryError(ShortlistError, KeyError):

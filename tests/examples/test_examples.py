@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
-NEEDS = {"08_milvus": "milvus_lite"}
+NEEDS = {"08_milvus": "milvus_lite", "10_your_own_loop": "lightning"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
@@ -23,6 +23,10 @@ def test_runs(example: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_they_are_numbered_from_one_on() -> None:
+    assert [int(example.stem[:2]) for example in EXAMPLES] == list(range(1, 12))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)

@@ -80,6 +80,7 @@ class _Lazy(click.RichGroup):
 @click.version_option(__version__, prog_name="shortlist")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
+    """Without a command: what there is, and an example."""
     if ctx.invoked_subcommand is None:
         click.echo(FRONT)
 

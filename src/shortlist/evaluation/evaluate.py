@@ -250,7 +250,10 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
         return None
     table = validator.pairs.candidates
     if released not in table.columns:
-        raise DataError(f"released is {released!r}; the candidates' table has no such column.")
+        raise DataError(
+            f"released is {released!r}; the candidates' table has no such column.",
+            hint="name the column that says since when a candidate is there, or leave released out",
+        )
     if test.timestamp is None:
         raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
     since, moment = table[released], test.interactions[test.timestamp]

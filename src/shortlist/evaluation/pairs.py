@@ -45,7 +45,8 @@ class TestPairs:
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):
             raise DataError(
                 f"the test data's ids are {test.query!r} and {test.candidate!r}; "
-                f"the model was trained on {catalogue.query!r} and {catalogue.candidate!r}."
+                f"the model was trained on {catalogue.query!r} and {catalogue.candidate!r}.",
+                hint="name the test's columns as those of the training data",
             )
         table, rows = query_table(model.query, test)
         asked, pair_query = np.unique(rows, return_inverse=True)

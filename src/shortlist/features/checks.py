@@ -29,18 +29,21 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
 
 
 def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:
+    """The error of a column of a type that the feature does not take."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got a column of type {values.dtype}; it takes {takes}.", hint=hint
     )
 
 
 def not_fitted(feature: Feature, lacks: str) -> ConfigError:
+    """The error of a feature that is asked before it was trained."""
     return ConfigError(
         f"{feature.kind}({feature.column!r}) has no {lacks} yet.", hint="train the model with fit() first"
     )
 
 
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
+    """The error of a training column that is null throughout."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without a single value; "
         "at least one was expected.",

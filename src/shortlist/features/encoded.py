@@ -119,7 +119,10 @@ def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
     inputs: dict[str, NDArray[Any]] = {}
     for name, column in encoded.items():
         if isinstance(column, Repeated):
-            raise ConfigError(f"{name!r} is of training interactions, which no exported tower reads.")
+            raise ConfigError(
+                f"{name!r} is of training interactions, which no exported tower reads.",
+                hint="keep torch (load the bundle without exporting), or train without this feature",
+            )
         if isinstance(column, Sequences):
             inputs[f"{name}.codes"], inputs[f"{name}.count"] = column.padded()
         elif isinstance(column, Bags):

@@ -59,9 +59,11 @@ class Snapshot:
 
 
 def segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:
+    """The segment of vectors ``[n, dim]``, their ids and their squared norms ``[n]``."""
     longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
     return Segment.of(vectors, ids, longest * (1 + 1e-5))
 
 
 def empty(dim: int) -> Segment:
+    """A segment that nothing has come to yet."""
     return Segment.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)

@@ -100,7 +100,10 @@ class Retrieval:
                 'Retrieval got log_q with negatives="catalogue"; every candidate is there once: leave log_q out.'
             )
         if self.label_smoothing and self.loss != "softmax":
-            raise ConfigError(f'Retrieval got label_smoothing with loss="{self.loss}"; it is of the softmax alone.')
+            raise ConfigError(
+                f'Retrieval got label_smoothing with loss="{self.loss}"; it is of the softmax alone.',
+                hint='leave label_smoothing out, or take loss="softmax"',
+            )
         if self.label_smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")
         if self.loss == "ccl" and (self.learn_temperature or self.temperature != 1):

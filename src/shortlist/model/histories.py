@@ -36,7 +36,7 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
         elif not history.fitted:
             history.vocabulary = Vocabulary.of(ids.gather(np.unique(train.candidate_rows)))
         if history.vocabulary is None:
-            raise ConfigError(f"{history!r} has no vocabulary.")
+            raise ConfigError(f"{history!r} has no vocabulary.", hint="train the model with fit() first")
         codes = history.vocabulary.encode(ids)[train.candidate_rows]
         windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, history.context)
         encoded[name] = Sequences(
@@ -108,7 +108,10 @@ def check_towers(query: Tower, candidate: Tower) -> None:
     """ConfigError for a history in the candidate tower."""
     if candidate.histories:
         name = next(iter(candidate.histories.values()))
-        raise ConfigError(f"the candidate tower has {name!r}; a history belongs to the query tower.")
+        raise ConfigError(
+            f"the candidate tower has {name!r}; a history belongs to the query tower.",
+            hint="move it to TwoTower(query=…)",
+        )
 
 
 def joined_histories(query: Tower, table: pl.DataFrame, known: Sequence[pl.DataFrame], key: str) -> pl.DataFrame:

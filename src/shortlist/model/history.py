@@ -61,7 +61,10 @@ class HistoryEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if dim % history.heads and history.encoder in ("transformer", "hstu"):
-            raise ConfigError(f"{history!r} has {history.heads} heads, which do not divide its dim {dim}.")
+            raise ConfigError(
+                f"{history!r} has {history.heads} heads, which do not divide its dim {dim}.",
+                hint="choose heads that divide dim, such as 1 or 2",
+            )
         self.kind = history.encoder
         self.table = None if history.share else EmbeddingTable(cardinality, dim, scale=scale, generator=generator)
         self._lent: list[EmbeddingTable] = []  # a list, so that the table stays a part of the candidate tower alone

@@ -43,7 +43,10 @@ def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
     columns = {name: _exportable(name, column, encoded) for name, column in TowerInputs.of(encoded).columns.items()}
     arguments = tuple(value for column in columns.values() for value in _tensors(column))
     if len(arguments) != len(names):
-        raise ConfigError(f"the {side} tower has a feature that cannot be exported: {', '.join(columns)}.")
+        raise ConfigError(
+            f"the {side} tower has a feature that cannot be exported: {', '.join(columns)}.",
+            hint="serve this bundle where torch is installed, or train without the feature",
+        )
     size = sum(value.nbytes for value in tower.state_dict().values())
     if size > LIMIT:
         raise ConfigError(
@@ -63,7 +66,10 @@ def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # torch raises its own kinds, which differ between versions
-        raise ConfigError(f"torch cannot export the {side} tower: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"torch cannot export the {side} tower: {str(error).splitlines()[0]}",
+            hint="simplify the tower's module=, or serve this bundle where torch is installed",
+        ) from error
     finally:
         tower.train(training)
     assert program is not None

@@ -46,7 +46,10 @@ def from_tfrs(
     sides = {side: _side(side, given[f"{side}_ids"], given[f"{side}_embeddings"]) for side in ("query", "candidate")}
     dims = {side: value.rows.shape[1] for side, value in sides.items()}
     if dims["query"] != dims["candidate"]:
-        raise DataError(f"the query embeddings have dim {dims['query']}, the candidate embeddings {dims['candidate']}.")
+        raise DataError(
+            f"the query embeddings have dim {dims['query']}, the candidate embeddings {dims['candidate']}.",
+            hint="export both tables of one model",
+        )
     model = TwoTower(_tower(query, sides["query"]), _tower(candidate, sides["candidate"]))
     tables = {
         side: pl.DataFrame({name: sides[side].ids}) for side, name in (("query", query), ("candidate", candidate))
@@ -95,7 +98,9 @@ def _side(side: str, ids: NDArray[Any], rows: NDArray[Any]) -> _Side:
             hint="give the vocabulary as the lookup got it, without [UNK]",
         )
     if not np.isfinite(rows).all():
-        raise DataError(f"{side}_embeddings has NaN or infinite numbers.")
+        raise DataError(
+            f"{side}_embeddings has NaN or infinite numbers.", hint="export the model from before its training diverged"
+        )
     values = pl.Series(side, ids.tolist() if ids.dtype.kind == "U" else ids.astype(np.int64))
     return _Side(values, rows.astype(np.float32))
 

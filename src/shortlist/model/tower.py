@@ -264,7 +264,9 @@ def _check_options(
             raise ConfigError(f"a tower got {feature!r}; a feature was expected.", hint='StringLookup("user_id")')
     names = [feature_name(feature) for feature in features]
     if len(set(names)) != len(names):
-        raise ConfigError(f"a tower got the same feature twice: {', '.join(sorted(names))}.")
+        raise ConfigError(
+            f"a tower got the same feature twice: {', '.join(sorted(names))}.", hint="give each column and kind once"
+        )
     if shape.dim < 1 or any(width < 1 for width in shape.hidden):
         raise ConfigError(f"a tower got dim={shape.dim}, hidden={shape.hidden}; every width must be at least 1.")
     if shape.combine not in ("concat", "sum"):

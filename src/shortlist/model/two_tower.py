@@ -82,7 +82,10 @@ class TwoTower(nn.Module):
                 f"the query tower has dim={query.dim}, the candidate tower dim={candidate.dim}; they must agree."
             )
         if query is candidate:
-            raise ConfigError("both towers are the same object; build one for each side.")
+            raise ConfigError(
+                "both towers are the same object; build one for each side.",
+                hint="call sl.Tower(…) twice; towers never share a table",
+            )
         if query.bias:
             raise ConfigError(
                 "the query tower got bias=True; what is added to all of a query's scores changes no order.",

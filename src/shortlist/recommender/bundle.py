@@ -161,7 +161,10 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain = msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=_number))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"metadata holds something that JSON cannot: {error}.") from error
+        raise ConfigError(
+            f"metadata holds something that JSON cannot: {error}.",
+            hint="use text, numbers, booleans, None, lists and dicts with text as keys",
+        ) from error
     return plain  # type: ignore[no-any-return]
 
 

@@ -55,7 +55,10 @@ def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: s
     unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
     for value in unknown:
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            raise DataError(f"query id {value} does not fit into 64 bits.")
+            raise DataError(
+                f"query id {value} does not fit into 64 bits.",
+                hint="ids that are integers lie between -2^63 and 2^63 - 1; make longer ones strings, in training too",
+            )
     if cold_start == "refuse":
         some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
         raise UnknownQueryError(

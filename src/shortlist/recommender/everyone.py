@@ -73,7 +73,8 @@ class Parts:
         self.k = check_k(task.k)
         if state.query_vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to ask."
+                "the query tower reads columns that only a request has; there are no stored queries to ask.",
+                hint="ask recommend() with those columns",
             )
         self._vectors = state.query_vectors
         self._allow = allowed(state, None, task.where)

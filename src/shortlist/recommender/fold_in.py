@@ -159,7 +159,10 @@ def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.floa
     With few queries the covariance leans towards its diagonal, since directions without any spread would be closed.
     """
     if not len(queries):
-        raise ConfigError("no trained query is there that new ones could be like.")
+        raise ConfigError(
+            "no trained query is there that new ones could be like.",
+            hint="train the model on more interactions, or ask for popularity",
+        )
     mean = queries.mean(0, dtype=np.float64)
     away = queries - mean
     covariance = away.T @ away / len(queries)

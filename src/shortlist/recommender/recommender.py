@@ -298,7 +298,10 @@ class Recommender:
         rows = np.array(state.candidate_ids.rows(ids), np.int64)
         missing = [value for value, row in zip(ids, rows.tolist(), strict=True) if row < 0]
         if missing:
-            raise DataError(f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).")
+            raise DataError(
+                f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).",
+                hint="ids are compared exactly, also in type; candidate_ids lists them",
+            )
         itself = Lists(np.arange(len(rows) + 1), rows)
         asked = Asked(state.vectors[rows], number, [True] * len(rows), itself, allowed(state, None, where))
         answers = answered(asked, self.index, state, ())
@@ -371,7 +374,8 @@ class Recommender:
         number, vectors = check_k(k), self._state.query_vectors
         if vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to ask."
+                "the query tower reads columns that only a request has; there are no stored queries to ask.",
+                hint="ask recommend() with those columns",
             )
         rows = np.flatnonzero(self._state.known)
         if sample is not None and check_k(sample) < len(rows):

@@ -153,7 +153,7 @@ def _series(name: str, values: Any, rows: int) -> pl.Series:
     try:
         series = values if isinstance(values, pl.Series) else pl.Series(name, list(_plain(values)))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"column {name!r} is no column: {error}") from error
+        raise DataError(f"column {name!r} is no column: {error}", hint="give a list of values of one type") from error
     if len(series) != rows:
         raise DataError(f"column {name!r} has {len(series):,} values for {rows:,} queries; one each was expected.")
     return series

@@ -132,7 +132,10 @@ def _sample(recommender: Recommender, count: int) -> Floats:
     """Some known queries' vectors, ``[queries, dim]``; of several heads each is one."""
     state = recommender._state
     if state.query_vectors is None:
-        raise ConfigError("the query tower reads columns that only a request has; there are no queries to measure on.")
+        raise ConfigError(
+            "the query tower reads columns that only a request has; there are no queries to measure on.",
+            hint="rebuild its index at a quiet hour instead: recommender.index.rebuild()",
+        )
     rows = np.flatnonzero(state.known)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]
     return np.ascontiguousarray(state.query_vectors[rows].reshape(-1, state.vectors.shape[1]))

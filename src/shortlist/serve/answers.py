@@ -64,7 +64,12 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     row_of = loaded.recommender._state.candidate_ids.row_of
     for number, one in enumerate(request.candidates):
         if one not in row_of:
-            raise Problem(404, "the catalogue does not have this candidate.", f"$.candidates[{number}]")
+            raise Problem(
+                404,
+                "the catalogue does not have this candidate.",
+                f"$.candidates[{number}]",
+                hint="GET /v1/candidates?text=… finds ids",
+            )
     try:
         lists = list(
             await service.run(
@@ -83,7 +88,12 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
     asks = _asks(service, loaded, request.queries)
     if len(asks) * len(request.candidates) > 100_000:
-        raise Problem(422, "queries times candidates is more than 100,000.", "$.candidates")
+        raise Problem(
+            422,
+            "queries times candidates is more than 100,000.",
+            "$.candidates",
+            hint="ask for fewer queries or fewer candidates at a time",
+        )
     vectors, known = await _query_vectors(service, loaded, asks)
     state = loaded.recommender._state
     rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)

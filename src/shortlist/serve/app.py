@@ -76,7 +76,14 @@ class App:
             reply, close = _problem(problem, request_id), problem.close
         except Exception as error:  # a bug of ours: answered as such, and logged without what the request brought
             self._log_bug(error, request_id, label)
-            reply = _problem(Problem(500, "something in the server went wrong; it was logged."), request_id)
+            reply = _problem(
+                Problem(
+                    500,
+                    "something in the server went wrong; it was logged.",
+                    hint="the log has it under this request_id",
+                ),
+                request_id,
+            )
         finally:
             self._under_way -= 1
         await _send(send, reply, request_id, close or self.draining)
@@ -95,7 +102,7 @@ class App:
         """503 at once: without reading the body, and counted but not logged one by one."""
         request_id = f"{self._born}-{next(self._numbers)}"
         self.service.metrics.replied("none", 503)
-        busy = Problem(503, "the server has more to do than it can.", retry_after=1)
+        busy = Problem(503, "the server has more to do than it can.", retry_after=1, hint="wait as Retry-After says")
         await _send(send, _problem(busy, request_id), request_id, self.draining)
 
     def _route(self, method: str, path: str) -> Route:

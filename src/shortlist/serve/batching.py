@@ -54,7 +54,12 @@ class Batcher:
         """The lists of ``asks``. Raises Problem."""
         wait = self._queries * self._pace
         if wait > self._limits.wait_seconds:
-            raise Problem(503, "the server has more to do than it can.", retry_after=max(1, round(wait)))
+            raise Problem(
+                503,
+                "the server has more to do than it can.",
+                retry_after=max(1, round(wait)),
+                hint="wait as Retry-After says",
+            )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Recommendation]] = loop.create_future()
         self._waiting.append(_Waiting(group, asks, future, time.perf_counter()))

@@ -105,7 +105,7 @@ def frames_of(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataTyp
 def _column(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
     kind = schema.get(name)
     if kind is None:
-        raise DataError("the candidates have no such column.")
+        raise DataError("the candidates have no such column.", hint=f"columns: {', '.join(schema)}")
     given = [value for value in values if value is not None]
     try:
         if all(isinstance(value, str) for value in given) and kind != pl.String:

@@ -47,7 +47,7 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise from_decoding(error, ", ".join(fields)) from None
     if twice is not None:
-        raise Problem(422, "a key came twice in one object.", twice)
+        raise Problem(422, "a key came twice in one object.", twice, hint="give each key once")
     return found
 
 
@@ -56,7 +56,9 @@ def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(incoming.query.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
     except ValueError:  # UnicodeError is one
-        raise Problem(400, "the query string cannot be read.", "?") from None
+        raise Problem(
+            400, "the query string cannot be read.", "?", hint="percent-encoded UTF-8, name=value, joined by &"
+        ) from None
     found = dict(pairs)
     if len(found) < len(pairs) or not set(found) <= set(known):
         raise Problem(422, "an unknown or repeated parameter came.", "?", hint=f"parameters: {', '.join(known)}")
@@ -88,7 +90,12 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
                 raise _too_long(most)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
-        raise Problem(400, "the connection was closed before the body's end.", close=True)
+        raise Problem(
+            400,
+            "the connection was closed before the body's end.",
+            close=True,
+            hint="send as many bytes as content-length says",
+        )
     if len(body) > most:
         raise _too_long(most)
     coding = headers.get(b"content-encoding")
@@ -104,13 +111,25 @@ def _decompressed(body: bytes, coding: bytes, most: int) -> bytes:
     try:
         content = reader.decompress(body, most + 1)
     except zlib.error:
-        raise Problem(400, "the body is not compressed as its content-encoding says.") from None
+        raise Problem(
+            400,
+            "the body is not compressed as its content-encoding says.",
+            hint="leave content-encoding out for a plain body",
+        ) from None
     if len(content) > most:
         raise _too_long(most)
     if not reader.eof or reader.unused_data:
-        raise Problem(400, "the compressed body is cut off, or something follows it.")
+        raise Problem(
+            400, "the compressed body is cut off, or something follows it.", hint="send one whole compressed stream"
+        )
     return content
 
 
 def _too_long(most: int) -> Problem:
-    return Problem(413, f"the body is longer than {most:,} bytes.", "$", close=True)
+    return Problem(
+        413,
+        f"the body is longer than {most:,} bytes.",
+        "$",
+        close=True,
+        hint="send less at a time, or start the server with a larger --max-body",
+    )

@@ -37,7 +37,10 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise ConfigError(f"the log of changes {str(self.path)!r} cannot be had: {error.strerror}.") from None
+            raise ConfigError(
+                f"the log of changes {str(self.path)!r} cannot be had: {error.strerror}.",
+                hint="start one server for each --state folder, with the right to write there",
+            ) from None
         try:
             self._hold()
             self._read()

@@ -123,7 +123,7 @@ def _typed(text: str, strings: bool) -> Any:
     try:
         return int(text) if len(text) <= 20 else None
     except ValueError:
-        raise Problem(422, "ids of this model are integers.", "?query") from None
+        raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone") from None
 
 
 def _reply(value: Any) -> Reply:

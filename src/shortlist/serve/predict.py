@@ -37,7 +37,9 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
     """The ten best of each instance."""
     request, loaded = decoded(_DECODER, incoming.body), service.loaded
     if request.signature_name != "serving_default":
-        raise Problem(422, "there is one signature: serving_default.", "$.signature_name")
+        raise Problem(
+            422, "there is one signature: serving_default.", "$.signature_name", hint="leave signature_name out"
+        )
     if (request.instances is None) == (request.inputs is None):
         raise Problem(422, "either instances or inputs were expected.", "$")
     name = loaded.recommender._state.query

@@ -68,7 +68,7 @@ def from_decoding(error: Exception, known: str) -> Problem:
     a form that holds nothing of the body.
     """
     if not isinstance(error, msgspec.ValidationError):
-        return Problem(400, "the body is not JSON in UTF-8.", "$")
+        return Problem(400, "the body is not JSON in UTF-8.", "$", hint="GET /openapi.json describes the bodies")
     text = str(error)
     found = _WHERE.search(text)
     path = _KEY.sub("[…]", found["path"]) if found else "$"

@@ -132,18 +132,23 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
     from shortlist.errors import DataError, MissingExtraError, UnknownQueryError
 
     if isinstance(error, UnknownQueryError):
-        return Problem(404, "training had no interaction of a query, and this bundle refuses such.", "$.queries")
+        return Problem(
+            404,
+            "training had no interaction of a query, and this bundle refuses such.",
+            "$.queries",
+            hint="leave such queries out, or serve a bundle with another cold_start",
+        )
     if isinstance(error, MissingExtraError):
         return Problem(
             501, "this bundle cannot embed features here.", "$.queries", hint="write it with `shortlist export`"
         )
     if not isinstance(error, DataError):
-        return Problem(422, "the request does not fit the model.", "$")
+        return Problem(422, "the request does not fit the model.", "$", hint="GET /openapi.json describes the bodies")
     for number, ask in enumerate(asks):
         for name in ask.features:
             if not _fits(loaded, ask, name):
                 kept = loaded.recommender._state.queries.schema.get(name)
-                hint = None if kept is None else f"of type {kept}, as in training"
+                hint = "send it as in training" if kept is None else f"of type {kept}, as in training"
                 return Problem(
                     422,
                     "the feature is of another type than in training.",
@@ -153,7 +158,9 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
     if where is not None:
         known = f"columns: {', '.join(loaded.columns)}; for example: country = 'KR' and stock > 0"
         return Problem(422, "the condition cannot be read, or not computed.", "$.where", hint=known)
-    return Problem(422, "the request does not fit the model.", "$.queries")
+    return Problem(
+        422, "the request does not fit the model.", "$.queries", hint="GET /openapi.json describes the bodies"
+    )
 
 
 def _fits(loaded: Loaded, ask: Ask, name: str) -> bool:
@@ -167,4 +174,9 @@ def _fits(loaded: Loaded, ask: Ask, name: str) -> bool:
 
 def _other_id(strings: bool, field: str) -> Problem:
     wanted, came = ("a string", "an integer") if strings else ("an integer", "a string")
-    return Problem(422, f"{came} came; ids of this model are {wanted[2:]}s, and are never converted.", field)
+    return Problem(
+        422,
+        f"{came} came; ids of this model are {wanted[2:]}s, and are never converted.",
+        field,
+        hint="numbers stand without quotes, strings with them",
+    )

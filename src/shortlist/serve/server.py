@@ -102,6 +102,6 @@ def _loop() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """uvicorn raises the signal again once it has finished; that is no error."""
+    """Uvicorn raises the signal again once it has finished; that is no error."""
     with contextlib.suppress(KeyboardInterrupt):
         yield

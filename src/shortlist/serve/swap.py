@@ -77,7 +77,10 @@ class Swapper:
             loaded.name = self._service.loaded.name
             old = self._service.loaded
             if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
-                raise ShortlistError("the bundle's ids are of another type than those served until now.")
+                raise ShortlistError(
+                    "the bundle's ids are of another type than those served until now.",
+                    hint="train on ids of the same type, or start a new server for the new ones",
+                )
             self._service.warm(loaded)
             return loaded
         finally:

@@ -148,7 +148,12 @@ class Writer:
                 except Problem as problem:
                     outcomes[number] = problem
             if records and not self._logged(records):
-                full = Problem(503, "the change could not be brought to the disk, and was not made.", retry_after=5)
+                full = Problem(
+                    503,
+                    "the change could not be brought to the disk, and was not made.",
+                    retry_after=5,
+                    hint="send it again once the disk has room",
+                )
                 for number in kept:
                     outcomes[number] = full
                 recommender = self._expire(loaded.recommender)
@@ -227,4 +232,9 @@ def _misfit(recommender: Recommender, record: dict[str, Any], error: ShortlistEr
                     changed(recommender, frame)
             except ShortlistError:
                 return Problem(422, f"the column takes {schema[name]}.", f"$.upsert[{number}].{name}")
-    return Problem(422, "the change does not fit the catalogue.", "$")
+    return Problem(
+        422,
+        "the change does not fit the catalogue.",
+        "$",
+        hint="send each value as the catalogue has it: GET /v1/candidates shows some",
+    )

@@ -86,7 +86,10 @@ def fit(
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
     _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
     if exclude_seen and isinstance(train, Shards):
-        raise ConfigError("fit() got exclude_seen=True with Shards, whose interactions are not in memory.")
+        raise ConfigError(
+            "fit() got exclude_seen=True with Shards, whose interactions are not in memory.",
+            hint="leave exclude_seen out, and call evaluate(seen=) on a part that fits",
+        )
     start = Start(warm_start, model, train)
     train = start.train
     ranks = joined()
@@ -227,7 +230,10 @@ def _check_options(
             hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
         )
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
-        raise DataError(f"every weight in column {train.weight!r} is 0; there is nothing to learn from.")
+        raise DataError(
+            f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
+            hint="leave weight out, or check the column",
+        )
     whole = {
         "epochs": epochs,
         "batch_size": batch_size,

@@ -249,7 +249,8 @@ def _impressions(train: Dataset, shown: Dataset) -> Ragged:
     if (shown.query, shown.candidate) != (train.query, train.candidate):
         raise ConfigError(
             f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
-            f"those of the training data are {train.query!r} and {train.candidate!r}."
+            f"those of the training data are {train.query!r} and {train.candidate!r}.",
+            hint="name the impressions' columns as those of the training data",
         )
     sides = (
         (train.queries[train.query], shown.queries[shown.query], shown.query_rows),

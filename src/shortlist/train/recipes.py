@@ -211,7 +211,10 @@ def load(recipe: str | Path, changes: Sequence[str] | Mapping[str, Any] = ()) ->
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise ConfigError(f"the change {path!r} goes through {parent!r}, which is not a section.")
+                raise ConfigError(
+                    f"the change {path!r} goes through {parent!r}, which is not a section.",
+                    hint="write it as section.option=value, such as fit.epochs=10",
+                )
         node[last] = value
     return _convert(tree, str(recipe))
 
@@ -235,7 +238,10 @@ def _read(recipe: str | Path) -> dict[str, Any]:
         tree: dict[str, Any] = tomllib.loads(text)
         return tree
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"recipe {str(recipe)!r} is not valid TOML: {error}.") from error
+        raise ConfigError(
+            f"recipe {str(recipe)!r} is not valid TOML: {error}.",
+            hint="text stands in quotes, a section's name in square brackets",
+        ) from error
 
 
 def _parse_change(change: str) -> tuple[str, Any]:
@@ -255,7 +261,10 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         message = str(error)
         unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.?(.*)`)?", message)
         if unknown is None:
-            raise ConfigError(f"recipe {name!r}: {message}.") from error
+            raise ConfigError(
+                f"recipe {name!r}: {message}.",
+                hint="shortlist.recipes.names() lists the recipes; start from a copy of one",
+            ) from error
         field, section = unknown.group(1), unknown.group(2) or ""
         struct = Recipe if not section else type(getattr(Recipe(history=HistorySection()), section))
         where = f" in [{section}]" if section else ""
@@ -287,4 +296,7 @@ def _feature(declared: dict[str, Any]) -> Feature:
     try:
         return FEATURE_KINDS[kind](**options)
     except TypeError as error:
-        raise ConfigError(f"the recipe's {kind} got options it does not have: {error}.") from error
+        raise ConfigError(
+            f"the recipe's {kind} got options it does not have: {error}.",
+            hint="see the class of that name in the reference",
+        ) from error

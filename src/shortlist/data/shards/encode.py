@@ -126,7 +126,10 @@ def _header(
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 was expected.")
     if piece_rows % block_rows:
-        raise ConfigError(f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.")
+        raise ConfigError(
+            f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
+            hint="give a piece a whole number of blocks",
+        )
     there = Table(pl.DataFrame(schema=source.schema()), "interactions")
     for role, column in columns.items():
         if column is not None:

@@ -310,7 +310,10 @@ class _Sweep:
 def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
     """A built index, its settings at search left open; SearchError where it holds other vectors."""
     if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
-        raise SearchError("the index to tune was built over other vectors or ids than those given.")
+        raise SearchError(
+            "the index to tune was built over other vectors or ids than those given.",
+            hint="build it over these, or pass its own vectors and ids",
+        )
     return built.with_settings(**dict.fromkeys(built.at_search), recall=None)
 
 

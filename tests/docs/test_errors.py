@@ -1,0 +1,60 @@
+"""Every error in the source says what was expected or what to do, and the page of errors lists it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+
+from docs.errors import SOURCE, Message, messages, page
+
+from shortlist.errors import BundleError, DownloadError
+
+INSIDE = {  # exceptions of Python's own that are raised on purpose, where they are caught or are a bug of ours
+    "__init__.py": {"AttributeError"},
+    "cli/demo.py": {"RuntimeError"},
+    "data/readers.py": {"ValueError"},
+    "data/shards/files.py": {"ValueError"},
+    "features/lookup.py": {"NotImplementedError"},
+    "index/guard.py": {"ValueError"},
+    "recommender/bundle.py": {"TypeError"},
+    "recommender/grown.py": {"KeyError"},
+    "serve/changes.py": {"TypeError"},
+}
+
+
+def test_every_error_helps() -> None:
+    assert [f"{one.place} {one.text}" for one in messages() if not one.helps] == []
+
+
+def test_an_error_that_does_not_help_would_be_seen() -> None:
+    assert not Message("ConfigError", "train", "train/fit.py:1", "the batch is wrong.", None).helps
+    assert Message("ConfigError", "train", "train/fit.py:1", "the batch is wrong.", "make it larger").helps
+
+
+def test_the_page_lists_them() -> None:
+    text = page()
+    assert len(messages()) > 400
+    assert "| Retrieval got temperature=…; it must be a positive number. |" in text
+    assert (
+        "| the body is longer than … bytes. | send less at a time, or start the server with a larger --max-body |"
+        in text
+    )
+    assert "<" not in re.sub(r"&\w+;", "", text)
+
+
+def test_an_error_without_a_hint_of_its_own_has_that_of_its_class() -> None:
+    assert (
+        str(BundleError("'a' is torn.")) == "'a' is torn.\nhint: copy it again from where it was saved, or save it anew"
+    )
+    assert str(BundleError("'a' is torn.", "wait")) == "'a' is torn.\nhint: wait"
+    assert "data_dir=" in str(DownloadError("it ended early."))
+
+
+def test_users_meet_no_bare_exceptions() -> None:
+    for path in SOURCE.rglob("*.py"):
+        raised = [node.exc for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Raise)]
+        names = {ast.unparse(one.func if isinstance(one, ast.Call) else one) for one in raised if one is not None}
+        bare = {name for name in names if hasattr(builtins, name)}
+        place = path.relative_to(SOURCE).as_posix()
+        assert bare <= INSIDE.get(place, set()), place

@@ -1,0 +1,38 @@
+"""The tutorial's notebooks are the pages, cell by cell, and run from top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from docs.notebook import PAGES, notebook, text_of
+
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_a_notebook_is_its_page(page: Path) -> None:
+    stale = f"{page.with_suffix('.ipynb').name} is not its page: python docs/notebook.py"
+    assert page.with_suffix(".ipynb").read_text("utf-8") == text_of(page), stale
+
+
+def test_text_and_code_become_cells() -> None:
+    page = "# Title\n\nAlso [here](tutorial.ipynb).\n\n```python\na = 1\nb = 2\n```\n\nMore.\n"
+    cells = notebook(page)["cells"]
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == [
+        ("markdown", "# Title"),
+        ("code", "a = 1\nb = 2"),
+        ("markdown", "More."),
+    ]
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    found = nbformat.read(PAGES[0].with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(found)
+    nbclient.NotebookClient(found, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = [out["text"] for cell in found.cells for out in cell.get("outputs", ()) if out.get("name") == "stdout"]
+    assert len(printed) == 11  # each code cell that prints
+    assert "popularity" in printed[3]
+    assert "False" in printed[6]  # nobody is not known
+    assert (tmp_path / "movielens.shortlist" / "manifest.json").is_file()
