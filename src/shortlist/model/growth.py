@@ -86,7 +86,10 @@ def carry_weights(model: TwoTower, before: TwoTower, origins: Origins, train: Da
     for name, value in model.state_dict().items():
         if name.removesuffix(".weight") not in tables:
             if value.shape != rest[name].shape:
-                raise ConfigError(f"{name} has shape {list(value.shape)}; before it had {list(rest[name].shape)}.")
+                raise ConfigError(
+                    f"{name} has shape {list(value.shape)}; before it had {list(rest[name].shape)}.",
+                    hint="declare the layers as in the earlier model, or train anew",
+                )
             value.copy_(rest[name])
     for name, table in tables.items():
         origin = _origin(name, table, old[name], origins)
@@ -165,7 +168,10 @@ def _origin(name: str, table: EmbeddingTable, old: EmbeddingTable, origins: Orig
     origin = origins.get(name)
     if origin is None:
         if len(table.weight) != len(old.weight):
-            raise ConfigError(f"the table {name} has {len(table.weight):,} rows and had {len(old.weight):,}.")
+            raise ConfigError(
+                f"the table {name} has {len(table.weight):,} rows and had {len(old.weight):,}.",
+                hint="declare the tower's features with the sizes of the earlier model, or train anew",
+            )
         return np.arange(len(table.weight), dtype=np.int32)
     return origin
 

@@ -131,7 +131,8 @@ def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTowe
     if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
         raise DataError(
             f"the data's ids are {train.query!r} and {train.candidate!r}; the earlier model was trained on "
-            f"{catalogue.query!r} and {catalogue.candidate!r}."
+            f"{catalogue.query!r} and {catalogue.candidate!r}.",
+            hint="name the data's columns as those of the earlier training",
         )
     return Dataset(
         train.interactions,
