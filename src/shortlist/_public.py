@@ -54,6 +54,7 @@ _NAMES = {
         "Adagrad",
         "Adam",
         "AdamW",
+        "Checkpoints",
         "MLflow",
         "RowwiseAdagrad",
         "TensorBoard",

@@ -48,6 +48,14 @@ __all__ = ["command"]
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write live curves to FOLDER.")
 @click.option("--mlflow", metavar="EXPERIMENT", help="Log live curves to an MLflow experiment.")
+@click.option(
+    "--checkpoint-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep what is needed to go on after a stop.",
+)
+@click.option("--checkpoint-every", metavar="N", help="How often: 500steps, 30s, 5min (the default), 1h.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of --checkpoint-dir, if there is one.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @as_one
@@ -69,6 +77,9 @@ def command(
     device: str,
     tensorboard: Path | None,
     mlflow: str | None,
+    checkpoint_dir: Path | None,
+    checkpoint_every: str | None,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -79,6 +90,7 @@ def command(
     Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train … (see docs/scale.md).
     """
     import shortlist as sl
+    from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
     from shortlist.report import measure
     from shortlist.train.callbacks import together
@@ -87,6 +99,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     plan = sl.recipes.load(recipe, changes)
+    checkpoints = checkpoints_of(checkpoint_dir, checkpoint_every, resume)
     index = index_named(index_name)
     started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
@@ -105,6 +118,7 @@ def command(
             given.train,
             validation=held_out,
             device=device,
+            checkpoints=checkpoints,
             on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
             on_batch=together(bar, *(log.on_batch for log in logs)),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -55,6 +57,16 @@ class StreamingFrequency:
         self.gap[rows] = gap
         self.last[rows] = float(self._step)
         return 1 / gap.clamp(min=1.0)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that it remembers; ``restore`` takes it back."""
+        return {"gap": self.gap, "last": self.last, "step": torch.tensor(self._step)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Be as ``state`` says."""
+        self.gap.copy_(state["gap"])
+        self.last.copy_(state["last"])
+        self._step = int(state["step"])
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The probability of each of ``rows`` to be in a batch; of one never seen, less than one over the steps so far."""

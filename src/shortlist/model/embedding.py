@@ -28,6 +28,10 @@ class TouchedRows(NamedTuple):
 class Remote(Protocol):
     """Where the rows of a table are that is divided over several processes, each of which holds a part."""
 
+    @property
+    def cardinality(self) -> int:
+        """Rows of the whole table."""
+
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
         """Rows ``[codes, dim]``, and the way that they came; ``weight`` is the part of this process."""
 
@@ -67,6 +71,11 @@ class EmbeddingTable(nn.Module):
     @property
     def dim(self) -> int:
         return int(self.weight.shape[1])
+
+    @property
+    def cardinality(self) -> int:
+        """Rows of the whole table, also where this process holds a part of it."""
+        return len(self.weight) if self.remote is None else self.remote.cardinality
 
     def forward(self, codes: Tensor, *, distinct: bool = False) -> Tensor:
         """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, which saves finding out."""

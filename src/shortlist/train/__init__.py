@@ -1,7 +1,8 @@
-"""Training: fit, optimizers, history, callbacks."""
+"""Training: fit, optimizers, checkpoints, history, callbacks."""
 
 from shortlist.train import recipes
 from shortlist.train.callbacks import MLflow, TensorBoard
+from shortlist.train.checkpoints import Checkpoints
 from shortlist.train.fit import fit
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
@@ -12,6 +13,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Checkpoints",
     "Epoch",
     "MLflow",
     "Optimizer",

@@ -163,7 +163,7 @@ class Together:
                 table.weight, table.remote = whole, None
             else:
                 self.collect(table.weight, None)
-                table.remote = Elsewhere(self.rank, self.size)
+                table.remote = Elsewhere(self.rank, self.size, table.cardinality)
 
     def united(self, part: Tensor, rows: int) -> Tensor | None:
         """On the first process all ``rows`` of what is divided as tables are, else None."""
@@ -189,6 +189,10 @@ class Together:
                 with self._talk():
                     dist.recv(received, rank)
                 piece.copy_(received)
+
+    def own(self, whole: Tensor) -> Tensor:
+        """Every ``size``-th row from ``rank`` on, as ``divide`` leaves them."""
+        return whole[self.rank :: self.size]
 
     def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
         """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
@@ -329,8 +333,8 @@ class RemoteRows:
 class Elsewhere:
     """In place of ``RemoteRows`` after training, where the whole table is on the first process."""
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int, size: int, cardinality: int) -> None:
+        self.rank, self.size, self.cardinality = rank, size, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
         """Raises ConfigError."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-import zlib
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
 from shortlist.train.distributed import joined, local_device
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.negatives import Negatives
@@ -49,6 +49,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
     warm_start: WarmStart | TwoTower | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
@@ -71,6 +72,7 @@ def fit(
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
+    checkpoints: where and how often the run writes what it needs to go on after a stop, and whether it goes on now.
 
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
@@ -97,8 +99,12 @@ def fit(
     if ranks.size > 1:
         check_divisible(task, model, impressions)
 
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), ranks:
-        ranks.agree({"seed": seed, "epochs": epochs, "batch_size": batch_size, "data": _facts(train)})
+    with (
+        torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
+        ranks,
+        told_when_interrupted(checkpoints),
+    ):
+        ranks.agree({"seed": seed, "epochs": epochs, "batch_size": batch_size, "data": facts_of(train)})
         torch.manual_seed(seed)
         encoded = start.prepared(model, torch.Generator().manual_seed(seed))
         model.to(place)
@@ -114,16 +120,26 @@ def fit(
         heat = LearnedTemperature(task.temperature, ranks).to(place) if task.learn_temperature else None
         seen = train if exclude_seen and isinstance(train, Dataset) else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
-        records: list[Epoch] = []
-        done = step = 0
-        best = _Best(model, monitor, patience)
+        best = Best(model, monitor, patience)
+        at = Progress.at_start(place)
+        keeper = None
+        if checkpoints is not None:
+            facts = {"data": facts_of(train), "seed": seed, "batch_size": batch_size, "precision": precision}
+            facts |= {
+                "task": task,
+                "optimizer": optimizer,
+                "model": repr(model),
+                "impressions": impressions is not None,
+                "warm_start": warm_start is not None,
+            }
+            keeper = Keeper(checkpoints, facts, ranks, model, updater, heat, best, negatives)
+            keeper.begin(at, epochs)
 
-        for number in range(1, epochs + 1):
-            started = time.perf_counter()
+        for number in range(at.epoch, epochs + 1):
+            at.begin()
             model.train()
-            total, weight, chance = torch.zeros((), device=place), torch.zeros((), device=place), 0.0
-            for chosen in interactions.batches(seed, number, batch_size):
-                batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, step)
+            for chosen in islice(interactions.batches(seed, number, batch_size), at.batch, None):
+                batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, at.step)
                 with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
                     query = model.split_heads(
                         model.query(query_inputs.take(batch.query_rows))
@@ -146,27 +162,30 @@ def fit(
                 updater.step()
                 if heat is not None:
                     heat.step()
-                total += loss.detach()
-                weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
-                chance += len(chosen) * negatives.chance(batch, columns, log_q)
-                done += len(chosen)
-                step += 1
+                at.total += loss.detach()
+                at.weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
+                at.chance += len(chosen) * negatives.chance(batch, columns, log_q)
+                at.done += len(chosen)
+                at.batch += 1
+                at.step += 1
                 if on_batch is not None and ranks.first:
-                    on_batch(done, epochs * len(interactions))
-            ranks.add(total, weight)
-            mean = float(total / weight)
-            seconds = time.perf_counter() - started
+                    on_batch(at.done, epochs * len(interactions))
+                if keeper is not None:
+                    keeper.after_batch(at)
+            ranks.add(at.total, at.weight)
+            mean = float(at.total / at.weight)
+            seconds = at.elapsed
             _check_finite(mean, number, optimizer)
 
             model.eval()
             due = validator is not None and (number % validate_every == 0 or number == epochs)
             metrics = validator.top_k() if validator is not None and due else {}
             temperature = None if heat is None else heat.value
-            records.append(
-                Epoch(number, mean, chance / len(interactions), seconds, len(interactions), metrics, temperature)
-            )
+            chance = at.chance / len(interactions)
+            at.records.append(Epoch(number, mean, chance, seconds, len(interactions), metrics, temperature))
             if on_epoch is not None and ranks.first:
-                on_epoch(records[-1])
+                on_epoch(at.records[-1])
+            at.next_epoch()
             if metrics and best.stop_after(number, metrics):
                 break
             if task.mined and number < epochs:
@@ -176,42 +195,12 @@ def fit(
         model.optimizer_state = kept_state(updater, ranks)
         ranks.unite(model)
         if ranks.first:
-            _warn(validator, records)
-        return TrainingHistory(tuple(records), best.epoch or len(records), len(records) < epochs)
-
-
-class _Best:
-    """The best epoch so far, with its weights, when early stopping is asked for."""
-
-    def __init__(self, model: TwoTower, monitor: str, patience: int | None) -> None:
-        self.model, self.monitor, self.patience = model, monitor, patience
-        self.epoch = 0
-        self._value = -float("inf")
-        self._waited = 0
-        self._weights: dict[str, torch.Tensor] = {}
-
-    def stop_after(self, epoch: int, metrics: dict[str, float]) -> bool:
-        if self.patience is None:
-            return False
-        self._waited += 1
-        if metrics[self.monitor] > self._value:
-            self.epoch, self._value, self._waited = epoch, metrics[self.monitor], 0
-            self._weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return self._waited >= self.patience
-
-    def restore(self) -> None:
-        if self._weights:
-            self.model.load_state_dict(self._weights)
+            _warn(validator, at.records)
+        return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
 def _device(device: str | torch.device) -> torch.device:
     return local_device() if device == "auto" else torch.device(device)
-
-
-def _facts(train: Dataset | Shards) -> tuple[object, ...]:
-    """What tells two datasets apart."""
-    counts = (zlib.crc32(count.tobytes()) for count in (train.query_counts, train.candidate_counts))
-    return len(train), len(train.queries), len(train.candidates), *counts
 
 
 def _check_options(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -145,6 +146,26 @@ class Negatives:
             return float(losses.sum()), len(own)
         weight = batch.weight.double()
         return float((losses * weight).sum()), float(weight.sum())
+
+    def state(self) -> dict[str, Tensor]:
+        """What was learned on the way, as tensors; the draws of a step depend on nothing that came before."""
+        state = {} if self.plain or self.streaming is None else self.streaming.state()
+        if not self.plain and self.mined is not None:
+            state |= {"mined_offsets": self.mined.offsets, "mined_values": self.mined.values}
+        return state
+
+    def memory(self) -> dict[str, Any]:
+        """What ``chance`` has measured, as JSON values."""
+        return {"chance": self._chance, "plain_chance": [list(pair) for pair in self._plain_chance.items()]}
+
+    def restore(self, state: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
+        """Be as ``state`` and ``memory`` say."""
+        self._chance = memory["chance"]
+        self._plain_chance = {int(size): float(value) for size, value in memory["plain_chance"]}
+        if not self.plain and self.streaming is not None:
+            self.streaming.restore(state)
+        if "mined_offsets" in state:
+            self.mined = Ragged(state["mined_offsets"], state["mined_values"]).to(self.device)
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
         """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""

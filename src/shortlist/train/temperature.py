@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,16 @@ class LearnedTemperature(nn.Module):
     def step(self) -> None:
         """One update, after the backward pass."""
         self._updater.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that it remembers; ``restore`` takes it back."""
+        return {"log": self.log.detach()} | {name: slot for name, slot, _ in self._updater.slots()}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Be as ``state`` says."""
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
     @property
     def value(self) -> float:

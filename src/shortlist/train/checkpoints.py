@@ -1,0 +1,357 @@
+"""Going on after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
+
+A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
+them, so that another number can go on from it. What is of one process alone (the state of its random numbers, its part of
+the epoch's sums) is stored for each; where their number changes, dropout draws anew from (seed, rank, step).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shortlist.data import Dataset, Shards
+from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.model import EmbeddingTable, TwoTower
+from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
+from shortlist.train.history import Epoch
+from shortlist.train.negatives import Negatives
+from shortlist.train.optimizers import Updater
+from shortlist.train.ranks import Ranks
+from shortlist.train.temperature import LearnedTemperature
+
+__all__ = ["Best", "Checkpoints", "Keeper", "Progress", "facts_of", "told_when_interrupted"]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a run keeps its state, and how often, so that a killed run goes on as if nothing had been.
+
+    folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
+    given. keep: the newest so many stay. resume: go on from the newest whole checkpoint of the folder, or begin where
+    there is none; without it, a folder with checkpoints is refused.
+
+    A run that goes on sees exactly the examples that were left, and on the same machine ends bit for bit where the
+    uninterrupted run would have. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
+    precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
+
+    >>> Checkpoints("runs/today", every=500)
+    Checkpoints(folder='runs/today', every=500, minutes=None, keep=2, resume=False)
+    """
+
+    folder: str | Path
+    every: int | None = None
+    minutes: float | None = None
+    keep: int = 2
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.every is None and self.minutes is None:
+            object.__setattr__(self, "minutes", 5.0)
+        for name in ("every", "keep"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigError(f"Checkpoints got {name}={value!r}; a whole number of at least 1 was expected.")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"Checkpoints got minutes={self.minutes!r}; more than zero was expected.")
+        if Path(self.folder).exists() and not Path(self.folder).is_dir():
+            raise ConfigError(f"Checkpoints got folder={str(self.folder)!r}, which is a file.")
+
+
+@dataclass
+class Progress:
+    """Where a run is. epoch: the one it is in, from 1. batch: how many of its batches are done. step, done: batches and
+    examples of all epochs. total, weight, chance, seconds: sums over the epoch so far."""
+
+    total: Tensor
+    weight: Tensor
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    done: int = 0
+    chance: float = 0.0
+    seconds: float = 0.0
+    records: list[Epoch] = field(default_factory=list)
+    since: float = 0.0  # of the clock, when this process began the epoch
+
+    @classmethod
+    def at_start(cls, device: torch.device) -> Progress:
+        return cls(torch.zeros((), device=device), torch.zeros((), device=device))
+
+    def next_epoch(self) -> None:
+        """To the start of the epoch after this one."""
+        self.epoch += 1
+        self.batch, self.chance, self.seconds = 0, 0.0, 0.0
+        self.total.zero_()
+        self.weight.zero_()
+
+    def begin(self) -> None:
+        """Starts the clock."""
+        self.since = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training in this epoch, those before a stop included."""
+        return self.seconds + time.perf_counter() - self.since
+
+
+class Best:
+    """The best epoch so far, with its weights, when early stopping is asked for."""
+
+    def __init__(self, model: TwoTower, monitor: str, patience: int | None) -> None:
+        self.model, self.monitor, self.patience = model, monitor, patience
+        self.epoch = 0
+        self.value = -float("inf")
+        self.waited = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def stop_after(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Whether ``patience`` validations have been no better."""
+        if self.patience is None:
+            return False
+        self.waited += 1
+        if metrics[self.monitor] > self.value:
+            self.epoch, self.value, self.waited = epoch, metrics[self.monitor], 0
+            self.weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        return self.waited >= self.patience
+
+    def restore(self) -> None:
+        """Gives the model the weights of the best epoch."""
+        if self.weights:
+            self.model.load_state_dict(self.weights)
+
+
+class Keeper:
+    """Writes checkpoints of one run, and puts the run where one was written."""
+
+    def __init__(
+        self,
+        settings: Checkpoints,
+        facts: Mapping[str, Any],
+        ranks: Ranks,
+        model: TwoTower,
+        updater: Updater,
+        heat: LearnedTemperature | None,
+        best: Best,
+        negatives: Negatives,
+    ) -> None:
+        self.settings, self.facts, self.ranks = settings, facts, ranks
+        self.model, self.updater, self.heat, self.best, self.negatives = model, updater, heat, best, negatives
+        self.folder = Path(settings.folder)
+        self._tables = {
+            f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, EmbeddingTable)
+        }
+        self._written = time.monotonic()
+
+    def begin(self, progress: Progress, epochs: int) -> None:
+        """Puts the run where the newest checkpoint was written. ConfigError where it is another run's."""
+        if not self.settings.resume:
+            if self.ranks.of_first(lambda: bool(steps_of(self.folder))):
+                raise ConfigError(
+                    f"{str(self.folder)!r} holds the checkpoints of a run.",
+                    hint="resume=True (--resume) goes on with it; a new run needs another folder",
+                )
+            return
+        saved = newest(self.folder)
+        if saved is None:
+            return
+        differing = _differing(saved.header["facts"], _plain(self.facts))
+        if differing:
+            raise ConfigError(
+                f"the checkpoint in {str(self.folder)!r} is of another run: {'; '.join(differing[:4])}.",
+                hint="train with the same data and settings, or into another folder",
+            )
+        if saved.header["progress"]["epoch"] > epochs:
+            raise ConfigError(
+                f"the checkpoint in {str(self.folder)!r} is in epoch {saved.header['progress']['epoch']}; this run has "
+                f"epochs={epochs}.",
+                hint="give at least as many epochs as before",
+            )
+        self._restore(saved, progress)
+
+    def after_batch(self, progress: Progress) -> None:
+        """Writes a checkpoint if one is due."""
+        if self._due(progress.step):
+            self.write(progress)
+
+    def write(self, progress: Progress) -> None:
+        """Writes a checkpoint; a ShortlistWarning where the disk will not have it."""
+        tensors, header = self._state(progress)
+        self._written = time.monotonic()
+        if not self.ranks.first:
+            return
+        try:
+            write(self.folder, progress.step, header, tensors, self.settings.keep)
+        except OSError as error:
+            warnings.warn(
+                f"the checkpoint of step {progress.step} could not be written: {error}. {last_good(self.settings)}",
+                ShortlistWarning,
+                stacklevel=4,
+            )
+
+    def _due(self, step: int) -> bool:
+        if self.settings.every is not None and step % self.settings.every == 0:
+            return True
+        minutes = self.settings.minutes
+        if minutes is None:
+            return False
+        return self.ranks.of_first(lambda: time.monotonic() - self._written >= 60 * minutes)
+
+    @torch.no_grad()
+    def _state(self, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, whole on the first process, and JSON values."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, weights in (("model", self.model.state_dict()), ("best", self.best.weights)):
+            for name, value in weights.items():
+                self._add(tensors, f"{prefix}/{name}", value, self._tables.get(name))
+        for name, slot, table in self.updater.slots():
+            self._add(tensors, f"slots/{name}", slot, table)
+        if self.heat is not None:
+            tensors |= {f"heat/{name}": value for name, value in self.heat.state().items()}
+        tensors |= {f"negatives/{name}": value for name, value in self.negatives.state().items()}
+        sums = torch.stack([progress.total, progress.weight])
+        tensors["of_each/sums"] = self.ranks.concatenated(sums)
+        for name, value in _random_state(sums.device).items():
+            tensors[f"of_each/{name}"] = self.ranks.concatenated(value)
+        header = {
+            "facts": _plain(self.facts),
+            "progress": {
+                **{name: getattr(progress, name) for name in ("epoch", "batch", "step", "done", "chance")},
+                "seconds": progress.elapsed,
+                "records": [dataclasses.asdict(epoch) for epoch in progress.records],
+            },
+            "best": {name: getattr(self.best, name) for name in ("epoch", "waited")}
+            | {"value": None if self.best.value == -float("inf") else self.best.value},
+            "negatives": self.negatives.memory(),
+            "processes": self.ranks.size,
+        }
+        return tensors, header
+
+    def _add(self, tensors: dict[str, Tensor], name: str, value: Tensor, table: EmbeddingTable | None) -> None:
+        whole = value if table is None else self.ranks.united(value, table.cardinality)
+        if whole is not None:
+            tensors[name] = whole
+
+    @torch.no_grad()
+    def _restore(self, saved: Saved, progress: Progress) -> None:
+        tensors, header = saved.tensors, saved.header
+        at = header["progress"]
+        for name in ("epoch", "batch", "step", "done", "chance", "seconds"):
+            setattr(progress, name, at[name])
+        progress.records[:] = [Epoch(**record) for record in at["records"]]
+        for name, value in self.model.state_dict().items():
+            value.copy_(self._own(tensors[f"model/{name}"], self._tables.get(name)))
+        for name, slot, table in self.updater.slots():
+            slot.copy_(self._own(tensors[f"slots/{name}"], table))
+        self.best.epoch, self.best.waited = header["best"]["epoch"], header["best"]["waited"]
+        if header["best"]["value"] is not None:
+            self.best.value = header["best"]["value"]
+        self.best.weights = {
+            name: self._own(tensors[f"best/{name}"], self._tables.get(name)).to(value.device)
+            for name, value in self.model.state_dict().items()
+            if f"best/{name}" in tensors
+        }
+        if self.heat is not None:
+            self.heat.restore(_under("heat", tensors))
+        self.negatives.restore(_under("negatives", tensors), header["negatives"])
+        self._restore_own(_under("of_each", tensors), header["processes"], progress)
+
+    def _own(self, whole: Tensor, table: EmbeddingTable | None) -> Tensor:
+        return whole if table is None else self.ranks.own(whole)
+
+    def _restore_own(self, values: Mapping[str, Tensor], processes: int, progress: Progress) -> None:
+        """What is of one process alone."""
+        rank, same = self.ranks.rank, processes == self.ranks.size
+        sums = values["sums"].view(processes, 2)
+        mine = sums[rank] if same else sums.sum(0) * (rank == 0)
+        progress.total.copy_(mine[0])
+        progress.weight.copy_(mine[1])
+        if same:
+            states = {name: value.view(processes, -1)[rank] for name, value in values.items() if name != "sums"}
+            _set_random_state(states, progress.total.device)
+        else:
+            torch.manual_seed(zlib.crc32(repr((self.facts["seed"], rank, progress.step)).encode()))
+
+
+@contextlib.contextmanager
+def told_when_interrupted(settings: Checkpoints | None) -> Iterator[None]:
+    """Says with a ShortlistWarning where to go on from, when Ctrl-C ends what is within."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if settings is not None:
+            warnings.warn(f"training was interrupted. {last_good(settings)}", ShortlistWarning, stacklevel=4)
+        raise
+
+
+def last_good(settings: Checkpoints) -> str:
+    """A sentence on the newest checkpoint."""
+    steps = steps_of(Path(settings.folder))
+    if not steps:
+        return "There is no checkpoint yet."
+    where = f"{str(settings.folder)!r}; resume=True (--resume) goes on from it"
+    return f"The last good checkpoint is of step {steps[-1]}, in {where}."
+
+
+def facts_of(train: Dataset | Shards) -> dict[str, Any]:
+    """What tells two sets of training data apart, in their order too."""
+    facts: dict[str, Any] = {"interactions": len(train), "queries": len(train.queries)}
+    facts["candidates"] = len(train.candidates)
+    if isinstance(train, Shards):
+        counts = zlib.crc32(train.candidate_counts.tobytes(), zlib.crc32(train.query_counts.tobytes()))
+        return facts | {"digest": f"{train.fingerprint}-{counts:08x}"}  # of a part of the shards, the part too
+    digest = 0
+    for column in (train.query_rows, train.candidate_rows, train.weights):
+        if column is not None:
+            digest = zlib.crc32(np.ascontiguousarray(column).tobytes(), digest)
+    return facts | {"digest": f"{digest:08x}"}
+
+
+def _differing(before: Any, now: Any, path: str = "") -> list[str]:
+    """Where two trees of JSON values differ, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        return [line for key in keys for line in _differing(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if before == now else [f"{path} was {before!r} and is {now!r}"]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__} | {
+            each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    states = {"random": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random_cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["random"].clone())
+    if device.type == "cuda" and "random_cuda" in states:
+        torch.cuda.set_rng_state(states["random_cuda"].clone(), device)
