@@ -32,7 +32,9 @@ def test_a_text_that_says_neither_steps_nor_time(every: str) -> None:
         checkpoints_of(Path("run"), every, resume=False)
 
 
-@pytest.mark.parametrize(("every", "resume", "named"), [("5min", False, "--checkpoint-every"), (None, True, "--resume")])
+@pytest.mark.parametrize(
+    ("every", "resume", "named"), [("5min", False, "--checkpoint-every"), (None, True, "--resume")]
+)
 def test_nothing_without_a_folder(every, resume, named) -> None:
     assert checkpoints_of(None, None, resume=False) is None
     with pytest.raises(sl.ConfigError, match=f"{named} was given without --checkpoint-dir"):

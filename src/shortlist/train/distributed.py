@@ -190,10 +190,6 @@ class Together:
                     dist.recv(received, rank)
                 piece.copy_(received)
 
-    def own(self, whole: Tensor) -> Tensor:
-        """Every ``size``-th row from ``rank`` on, as ``divide`` leaves them."""
-        return whole[self.rank :: self.size]
-
     def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
         """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
         result = values.new_empty(sum(received), *values.shape[1:])
