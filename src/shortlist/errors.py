@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BundleError",
@@ -47,6 +47,15 @@ class ShortlistError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.message, self.hint)  # between processes
+
+
+def _restored(kind: type[ShortlistError], message: str, hint: str | None) -> ShortlistError:
+    error = kind.__new__(kind, message)
+    ShortlistError.__init__(error, message, hint)
+    return error
 
 
 class ConfigError(ShortlistError, ValueError):

@@ -28,6 +28,7 @@ COMMANDS = {
     "recommend": "Print the top k for query ids.",
     "serve": "Answer requests over HTTP, and show the model on a page.",
     "recommend-all": "Write the top k for every query, as Parquet.",
+    "index": "Put a bundle's candidates into Milvus, and switch an alias to them.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from shortlist.cli.console import print_json, progress, say
+from shortlist.cli.on_ray import or_on_ray, recommend_all_on
 
 __all__ = ["command"]
 
@@ -20,12 +21,13 @@ __all__ = ["command"]
 @click.option("--where", help="Only candidates that meet a condition, in SQL: \"year > 1990 and genre = 'Drama'\".")
 @click.option("--vectors", is_flag=True, help="Write each candidate's vector too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@or_on_ray(recommend_all_on)
 def command(
     bundle: Path, out: Path, k: int, include_seen: bool, where: str | None, vectors: bool, as_json: bool
 ) -> None:
     """Write the top k of BUNDLE for every query that training knew.
 
-    A run that was cut short goes on where it was when it is started again.
+    A run that was cut short goes on where it was when it is started again; manifest.json says that all is there.
     """
     import shortlist as sl
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.on_ray import or_on_ray, train_on
 from shortlist.cli.training_data import training_data
 from shortlist.errors import BundleError
 
@@ -58,6 +59,7 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of --checkpoint-dir, if there is one.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@or_on_ray(train_on)
 @as_one
 def command(
     interactions: str,
@@ -87,7 +89,8 @@ def command(
 
     A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
 
-    Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train … (see docs/scale.md).
+    Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
+    cluster (see docs/guides/cluster.md).
     """
     import shortlist as sl
     from shortlist.cli.checkpointing import checkpoints_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -195,15 +196,15 @@ def names() -> list[str]:
     return sorted(Path(entry.name).stem for entry in _files().iterdir() if entry.name.endswith(".toml"))
 
 
-def load(recipe: str | Path, changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """A recipe by name, or from a TOML file, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
+def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """A recipe by name, from a TOML file, or from what ``Recipe.to_dict`` gave, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
 
     Raises ConfigError for a recipe, key or value that cannot be, and names the nearest known one.
 
     >>> load("tutorial", ["model.dim=64"]).model.dim
     64
     """
-    tree = _read(recipe)
+    tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
     pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
     for path, value in pairs:
         *parents, last = path.split(".")
@@ -216,7 +217,7 @@ def load(recipe: str | Path, changes: Sequence[str] | Mapping[str, Any] = ()) ->
                     hint="write it as section.option=value, such as fit.epochs=10",
                 )
         node[last] = value
-    return _convert(tree, str(recipe))
+    return _convert(tree, "of values" if isinstance(recipe, Mapping) else str(recipe))
 
 
 def _files() -> Any:

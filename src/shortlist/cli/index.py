@@ -1,0 +1,45 @@
+"""``shortlist index``: a bundle's candidates into Milvus."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import rich_click as click
+
+from shortlist.cli.console import print_json, progress, say
+
+__all__ = ["command"]
+
+
+@click.command("index")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--to", "uri", required=True, help="http://host:19530 of a Milvus cluster, or a file that ends in .db.")
+@click.option("--name", help="The alias that leads to the newest version; by default the bundle's name.")
+@click.option("--links", default=32, show_default=True, help="Neighbours of a node of the graph.")
+@click.option("--build-effort", default=100, show_default=True, help="Candidates looked at for each when it is built.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(bundle: Path, uri: str, name: str | None, links: int, build_effort: int, as_json: bool) -> None:
+    """Put every candidate of BUNDLE, its id and its vector, into a Milvus collection.
+
+    Each bundle has a collection of its own. The alias leads to it once all of it is there; a run that was cut off leaves
+    the alias where it was. To go back, give the earlier bundle again: its collection is still there. A token is read from
+    MILVUS_TOKEN.
+    """
+    import shortlist as sl
+    from shortlist.index.publish import publish
+
+    recommender = sl.Recommender.load(bundle)
+    alias = name or re.sub(r"\W", "_", bundle.absolute().stem, flags=re.ASCII)
+    place = sl.Milvus(uri, collection=alias, links=links, build_effort=build_effort)
+    index = recommender.index
+    ids = recommender.candidate_ids.gather(index.ids).to_numpy()
+    with progress("candidates") as bar:
+        done = publish(place, recommender.fingerprint[:16], ids, np.asarray(index.vectors), bar)
+    what = f"wrote {done.rows:,} candidates to" if done.written else f"{done.rows:,} candidates were there already:"
+    say(f"{what} {done.collection}")
+    came = "" if done.before in (None, done.collection) else f" (until now to {done.before}, which stays)"
+    say(f"the alias {done.alias} at {uri} leads to it{came}")
+    if as_json:
+        print_json(done.to_dict())

@@ -1,0 +1,227 @@
+"""Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
+
+What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
+of the cluster: tables, bundles and folders lie where every node reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
+
+__all__ = ["cluster", "or_on_ray", "recommend_all_on", "train_on"]
+
+_on = click.option(
+    "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local for one on this machine."
+)
+_workers = click.option("--workers", type=int, help="With --on: processes; by default one a GPU, or one a node.")
+
+
+def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is what it does there."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @_on
+        @_workers
+        @functools.wraps(command)
+        def choose(on: str | None = None, workers: int | None = None, **options: Any) -> None:
+            if on is None and workers is not None:
+                raise ConfigError("--workers was given without --on.", hint="add --on local, or start it with torchrun")
+            if on is None:
+                command(**options)
+            elif options.pop("as_json"):
+                print_json(run(on, workers, options))
+            else:
+                run(on, workers, options)
+
+        return choose
+
+    return decorate
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Any]:
+    """The module ``ray``, connected to the cluster at ``address``.
+
+    Raises MissingExtraError without it, ShortlistError where nobody answers.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("ray", "ray", "--on") from missing
+    if ray.is_initialized():
+        yield ray
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        if address == "local":
+            quiet = ray.LoggingConfig(log_level="ERROR")
+            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, logging_config=quiet)
+        else:
+            ray.init(address=address, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ShortlistError(
+            f"no Ray cluster answered at {address!r}: {str(error)[:300]}",
+            hint="--on local starts one here; ray start --head starts one that others can join",
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
+    """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``."""
+    from shortlist.train import recipes
+
+    plan = recipes.load(options["recipe"], options["changes"])  # a file of this machine
+    given = {**_absolute(options), "recipe": plan.to_dict(), "changes": (), "as_json": False}
+    with cluster(address) as ray:
+        count, cpus, gpu = _shares(ray, workers)
+        say(f"training on Ray with {count} {'worker' if count == 1 else 'workers'}")
+        return _done(ray, _drive_training, given, count, cpus, gpu)
+
+
+def recommend_all_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
+    """``shortlist recommend-all`` with these options, its parts made by actors of Ray Data."""
+    from shortlist.recommender.everyone import Task
+
+    given = _absolute(options)
+    task = Task(given["k"], not given["include_seen"], given["where"], given["vectors"])
+    with cluster(address) as ray:
+        count, cpus, _ = _shares(ray, workers)
+        done = _done(ray, _drive_lists, given["bundle"], given["out"], task, count, cpus)
+    again = f" ({done['found']:,} of {done['parts']:,} files were there)" if done["found"] else ""
+    say(f"wrote {done['rows']:,} rows for {done['queries']:,} queries to {options['out']} on Ray{again}")
+    return done
+
+
+def _done(ray: Any, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What a task of the cluster returns; its complaint is raised here."""
+    try:
+        result: dict[str, Any] = ray.get(ray.remote(num_cpus=0)(work).remote(*arguments))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ShortlistError):
+            raise error.cause from None
+        raise
+    return result
+
+
+def _absolute(options: dict[str, Any]) -> dict[str, Any]:
+    """Options whose paths lead to the same place from every folder; URLs stay."""
+    paths = {name: str(value.absolute()) for name, value in options.items() if isinstance(value, Path)}
+    source = options.get("interactions")
+    if isinstance(source, str) and "://" not in source:
+        paths["interactions"] = str(Path(source).absolute())
+    return {**options, **{name: value if name == "interactions" else Path(value) for name, value in paths.items()}}
+
+
+def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
+    """How many workers, how many processors each, and whether each has a GPU."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers is {workers}; a whole number of at least 1 was expected.")
+    count = workers or gpus or len(nodes)
+    smallest = min(int(node.get("CPU", 1)) for node in nodes)
+    return count, max(1, smallest // -(-count // len(nodes))), gpus >= count
+
+
+def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool) -> dict[str, Any]:
+    """Trains by Ray Train, and returns what the bundle says of it."""
+    import tempfile
+
+    from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from shortlist.recommender import Recommender
+
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config=options,
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus}),
+            torch_config=TorchConfig(backend=backend),
+            run_config=RunConfig(name="shortlist", storage_path=folder),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as failed:
+            raise _first_complaint(failed) from failed
+    told = Recommender.load(options["out"]).metadata
+    result: dict[str, Any] = {name: told[name] for name in ("training", "evaluation") if name in told}
+    if "measured" in told:
+        result["findings"] = told["measured"]["findings"]
+    return {**result, "bundle": str(options["out"]), "workers": workers}
+
+
+def _work(options: dict[str, Any]) -> None:
+    """What every worker does: the command itself, in the process group that Ray Train has made."""
+    from shortlist.cli.train import command
+
+    assert command.callback is not None
+    try:
+        command.callback(**options)
+    except SystemExit as left:
+        raise TrainingError("another worker stopped with the same complaint.", hint="see that one") from left
+
+
+def _first_complaint(failed: Exception) -> ShortlistError:
+    """The complaint of the worker that stopped by itself, of all that stopped."""
+    found = []
+    for failure in getattr(failed, "worker_failures", {}).values():
+        for error in (failure, getattr(failure, "_base_exc", None), getattr(failure, "cause", None)):
+            if isinstance(error, ShortlistError):
+                found.append(error)
+    alone = [error for error in found if not error.message.endswith("stops too.")]
+    text = " ".join(str(failed).split())[:500]
+    lost = TrainingError(f"training on Ray failed: {text}", hint="the logs of the workers say more (ray logs)")
+    return (alone or found or [lost])[0]
+
+
+def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int) -> dict[str, Any]:
+    """Writes the parts that are not there yet by Ray Data, then the manifest."""
+    import ray
+
+    from shortlist.recommender import Recommender
+    from shortlist.recommender.everyone import Parts
+
+    parts = Parts(Recommender.load(bundle), folder, task)
+    missing = parts.prepare()
+    if missing:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        numbers = ray.data.from_items([{"part": number} for number in missing], override_num_blocks=len(missing))
+        written = numbers.map_batches(
+            _Writer,
+            fn_constructor_args=(bundle, folder, task),
+            batch_size=1,
+            num_cpus=cpus,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(missing))),
+        )
+        written.materialize()
+    return parts.finish(len(parts.names) - len(missing)).to_dict()
+
+
+class _Writer:
+    """An actor of Ray Data: loads the bundle once, and writes part after part."""
+
+    def __init__(self, bundle: Path, folder: Path, task: Any) -> None:
+        from shortlist.recommender import Recommender
+        from shortlist.recommender.everyone import Parts
+
+        self.parts = Parts(Recommender.load(bundle), folder, task)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Writes the parts of these numbers."""
+        return {**batch, "queries": [self.parts.write(int(number)) for number in batch["part"]]}
