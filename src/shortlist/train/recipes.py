@@ -50,6 +50,7 @@ class TowerSection(_Section, frozen=True):
     evict_after: int | None = None
     hidden: list[int] = []
     cross: int = 0
+    heads: int = 1
 
 
 class HistorySection(_Section, frozen=True):
@@ -157,7 +158,8 @@ class Recipe(_Section, frozen=True):
         shared = msgspec.structs.asdict(self.model)
         if not section.id:
             shared["id_dropout"] = 0.0
-        return Tower(*features, hidden=section.hidden, cross=section.cross, **{**shared, "bias": bias})
+        layers = {"hidden": section.hidden, "cross": section.cross, "heads": section.heads}
+        return Tower(*features, **layers, **{**shared, "bias": bias})
 
     def task(self) -> Retrieval:
         """The loss."""
