@@ -158,8 +158,8 @@ class Recipe(_Section, frozen=True):
         shared = msgspec.structs.asdict(self.model)
         if not section.id:
             shared["id_dropout"] = 0.0
-        layers = {"hidden": section.hidden, "cross": section.cross, "heads": section.heads}
-        return Tower(*features, **layers, **{**shared, "bias": bias})
+        shared |= {"hidden": section.hidden, "cross": section.cross, "heads": section.heads, "bias": bias}
+        return Tower(*features, **shared)
 
     def task(self) -> Retrieval:
         """The loss."""
