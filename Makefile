@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make docs`, `make bench`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make bench`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs packages bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -25,6 +25,10 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/docstrings.py
 	$(BIN)/python docs/errors.py
 	$(BIN)/zensical build --clean --strict
+
+# Wheel and sdist, installed into bare environments of every Python from 3.10 on that is found.
+packages: $(INSTALLED)
+	$(BIN)/python -m tests.packaging
 
 # More than an hour on two cores; peers are installed in environments of their own (about 3 GB).
 bench: $(INSTALLED)

@@ -178,3 +178,19 @@ def test_help_imports_neither_torch_nor_polars(folder: Path) -> None:
         "assert not {'torch', 'polars', 'numpy'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=folder)
+
+
+@pytest.mark.parametrize("words", ["train choices.csv --query reader --candidate book --out x.shortlist", "demo"])
+def test_without_torch_a_command_says_what_to_type(folder: Path, words: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"sys.argv = ['shortlist', *{words.split()!r}]\n"
+        "from shortlist.cli.main import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: this command needs the package 'torch', which is not installed.",
+        'hint: pip install "shortlist[train]"',
+    ]

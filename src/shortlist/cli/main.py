@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import rich_click as click
 
 from shortlist._public import __version__
-from shortlist.errors import ShortlistError, ShortlistWarning
+from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
 
 __all__ = ["cli", "main"]
 
@@ -93,6 +93,12 @@ def main() -> None:
         cli(standalone_mode=True)
     except ShortlistError as error:
         _complain("error", error.message, error.hint)
+        sys.exit(1)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        absent = MissingExtraError("torch", "train", "this command")
+        _complain("error", absent.message, absent.hint)
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has gone (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

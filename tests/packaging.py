@@ -1,0 +1,87 @@
+"""Builds wheel and sdist, and installs each into bare environments of every Python that this machine has: `make packages`.
+
+In each: the version, the front page, what doctor says, a bundle's recommendations without torch, and that what an extra
+brings fails with the line to type.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+BUNDLE = """
+import shortlist as sl
+log = {"user": [f"u{n % 40}" for n in range(400)], "item": [n * 7 % 30 for n in range(400)]}
+model, _ = sl.recipes.load("factorization", ["fit.batch_size=64"]).train(sl.Dataset(log, "user", "item"), epochs=1)
+sl.Recommender(model, index=sl.BruteForce()).save("my.shortlist")
+"""
+
+
+def run(*command: object, cwd: Path, expect: int = 0) -> str:
+    """What a command printed; stops everything where it ends otherwise than it should."""
+    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode != expect or "Traceback" in done.stderr:
+        sys.exit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def pythons() -> dict[str, Path]:
+    """The supported Pythons that can be found, by version."""
+    found: dict[str, Path] = {}
+    kept = sorted(Path.home().glob(".pyenv/versions/*/bin/python"))
+    for candidate in [*(shutil.which(f"python{version}") for version in SUPPORTED), *kept]:
+        if candidate is None:
+            continue
+        command = [str(candidate), "-c", "import sys; print('.'.join(map(str, sys.version_info[:2])))"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        if said.returncode == 0 and said.stdout.strip() in SUPPORTED:
+            found.setdefault(said.stdout.strip(), Path(candidate))
+    return found
+
+
+def build(into: Path) -> list[Path]:
+    """The wheel and the sdist."""
+    tools = into / "tools"
+    venv.create(tools, with_pip=True)
+    run(tools / "bin/python", "-m", "pip", "install", "-q", "hatchling", cwd=into)
+    run(tools / "bin/python", "-m", "hatchling", "build", "-d", into / "dist", cwd=ROOT)
+    return sorted((into / "dist").iterdir())
+
+
+def check(python: Path, archive: Path, folder: Path) -> None:
+    """Installs one archive into a bare environment and uses it."""
+    place = folder / "environment"
+    run(python, "-m", "venv", "--clear", place, cwd=folder)
+    run(place / "bin/python", "-m", "pip", "install", "-q", archive, cwd=folder)
+    shortlist = place / "bin/shortlist"
+    version = run(shortlist, "--version", cwd=folder)
+    assert run(shortlist, cwd=folder).startswith("shortlist turns")
+    assert 'pip install "shortlist[train]"' in run(shortlist, "doctor", cwd=folder)
+    assert "u7" in run(shortlist, "recommend", "my.shortlist", "u7", "--k", "3", cwd=folder)
+    for words, extra in ((("train", "a.csv", "--query", "a", "--candidate", "b", "--out", "o"), "train"), (("demo",), "train"), (("serve", "my.shortlist"), "serve")):  # fmt: skip
+        assert f'pip install "shortlist[{extra}]"' in run(shortlist, *words, cwd=folder, expect=1)
+    code = "import shortlist, pathlib; print((pathlib.Path(shortlist.__file__).parent / 'py.typed').is_file())"
+    assert run(place / "bin/python", "-c", code, cwd=folder).strip() == "True"
+    print(f"{python} · {archive.name}: {version.strip()}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run(sys.executable, "-c", BUNDLE, cwd=folder)
+        archives = build(folder)
+        found = pythons()
+        for python in found.values():
+            for archive in archives:
+                check(python, archive, folder)
+        print("not found here: " + (", ".join(sorted(set(SUPPORTED) - set(found))) or "none"))
+
+
+if __name__ == "__main__":
+    main()
