@@ -20,6 +20,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "recommender/bundle.py": {"TypeError"},
     "recommender/grown.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
+    "train/checkpoint_files.py": {"ValueError"},
 }
 
 

@@ -66,7 +66,10 @@ class Checkpoints:
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigError(f"Checkpoints got minutes={self.minutes!r}; more than zero was expected.")
         if Path(self.folder).exists() and not Path(self.folder).is_dir():
-            raise ConfigError(f"Checkpoints got folder={str(self.folder)!r}, which is a file.")
+            raise ConfigError(
+                f"Checkpoints got folder={str(self.folder)!r}, which is a file.",
+                hint="name a folder; it is made where there is none",
+            )
 
 
 @dataclass
