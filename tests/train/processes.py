@@ -23,6 +23,9 @@ RANK, SIZE = (int(os.environ.get(name, default)) for name, default in (("RANK", 
 QUERIES, CANDIDATES, ROWS = 23, 17, 211
 
 
+OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 48, "ks": (1, 5), "seed": 3}
+
+
 def choices() -> sl.Dataset:
     """Readers choose books of unequal popularity; reader 0 chooses a third of all, and ages come in three groups."""
     draw = np.random.default_rng(7)
@@ -83,13 +86,10 @@ def main(folder: Path) -> None:
     shards = streamed(data, folder / f"log {RANK}")
     for name, (model, options) in CASES.items():
         trained = model()
-        given = {"epochs": 2, "batch_size": 48, "validation": data, "ks": (1, 5), "seed": 3, **options}
+        given = {**OPTIONS, "validation": data, **options}
         history = sl.fit(trained, shards if name == "from disk" else data, **given)
         if RANK == 0:
-            found = {key: value.numpy() for key, value in trained.state_dict().items()}
-            for epoch in history:
-                found[f"epoch {epoch.number}"] = np.array([epoch.loss, epoch.chance, *epoch.metrics.values()])
-            np.savez(folder / f"{name}.npz", **found)
+            np.savez(folder / f"{name}.npz", **found(trained, history))
     if RANK:
         try:
             sl.evaluate(trained, data)
@@ -114,25 +114,46 @@ def streamed(data: sl.Dataset, folder: Path) -> sl.Shards:
     return shards.with_buffer(100)
 
 
+def found(model: sl.TwoTower, history: sl.TrainingHistory) -> dict[str, Any]:
+    """Weights and figures of a run."""
+    values = {key: value.numpy() for key, value in model.state_dict().items()}
+    figures = {f"epoch {one.number}": np.array([one.loss, one.chance, *one.metrics.values()]) for one in history}
+    return values | figures
+
+
+def resumed(run: Path) -> dict[str, Any]:
+    """The case "deep", with checkpoints after every second batch of its ten."""
+    model, options = CASES["deep"]
+    trained, data = model(), choices()
+    checkpoints = sl.Checkpoints(run, every=2, resume=True)
+    history = sl.fit(trained, data, **{**OPTIONS, **options}, validation=data, checkpoints=checkpoints)
+    return found(trained, history) if RANK == 0 else {}
+
+
 def fail(way: str) -> None:
-    """Rank 1 dies in its third batch."""
+    """Rank 1 dies in its eighth batch, the third of the second epoch."""
     whole, batches = Interactions.batch, iter(range(100))
 
-    def until_the_third(self: Interactions, chosen: torch.Tensor) -> Batch:
-        if RANK == 1 and next(batches) == 2:
+    def until_the_eighth(self: Interactions, chosen: torch.Tensor) -> Batch:
+        if RANK == 1 and next(batches) == 7:
             if way == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise sl.DataError("the disk under /data is full")
         return whole(self, chosen)
 
-    Interactions.batch = until_the_third  # type: ignore[method-assign]
-    sl.fit(towers(), choices(), batch_size=48)
+    Interactions.batch = until_the_eighth  # type: ignore[method-assign]
+    resumed(FOLDER / "run") if way == "killed" else sl.fit(towers(), choices(), **OPTIONS)
 
 
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     warnings.simplefilter("ignore")
+    FOLDER = Path(sys.argv[1])
     if len(sys.argv) == 2:
-        main(Path(sys.argv[1]))
+        main(FOLDER)
+    elif sys.argv[2] == "resumed":
+        figures = resumed(FOLDER / "run")
+        if RANK == 0:
+            np.savez(FOLDER / "resumed.npz", **figures)
     else:
         fail(sys.argv[2])

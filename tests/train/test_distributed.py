@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -93,13 +94,34 @@ def test_only_the_first_process_has_the_whole_model(trained: dict[int, Path]) ->
             assert f"rank {rank} of {ranks} has only a part of this table" in said["message"]
 
 
-def test_a_process_that_is_killed_stops_the_others_with_its_reason(tmp_path: Path) -> None:
-    done = torchrun(3, "--redirects=3", f"--log-dir={tmp_path}", SCRIPT, str(tmp_path), "killed")
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two processes, with checkpoints, of which the second one was killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = torchrun(2, "--redirects=3", f"--log-dir={folder}", SCRIPT, str(folder), "killed")
     assert done.returncode != 0
-    for rank in (0, 2):
-        (log,) = tmp_path.rglob(f"{rank}/stderr.log")
-        reason = "TrainingError: rank 1 is gone without a word: killed, or out of memory"
-        assert f"{reason}; rank {rank} of 3 stops too." in log.read_text()
+    return folder
+
+
+def test_a_process_that_is_killed_stops_the_others_with_its_reason(killed: Path) -> None:
+    (log,) = killed.rglob("0/stderr.log")
+    reason = "TrainingError: rank 1 is gone without a word: killed, or out of memory"
+    assert f"{reason}; rank 0 of 2 stops too." in log.read_text()
+
+
+@pytest.mark.parametrize("ranks", [2, 1])
+def test_a_run_that_was_killed_goes_on_with_any_number_of_processes(
+    killed: Path, trained: dict[int, Path], tmp_path: Path, ranks: int
+) -> None:
+    """To the same end; with as many as there were, bit for bit."""
+    shutil.copytree(killed / "run", tmp_path / "run")
+    errors = errors_of(start(ranks, SCRIPT, str(tmp_path), "resumed"))
+    assert (tmp_path / "resumed.npz").exists(), "\n".join(errors)
+    whole, again = dict(np.load(trained[2] / "deep.npz")), dict(np.load(tmp_path / "resumed.npz"))
+    assert whole.keys() == again.keys()
+    tolerance = {"rtol": 0, "atol": 0} if ranks == 2 else {"rtol": 1e-9, "atol": 1e-12}
+    for name, value in whole.items():
+        np.testing.assert_allclose(again[name], value, **tolerance, err_msg=name)
 
 
 def test_a_process_that_fails_stops_the_others_with_its_reason(tmp_path: Path) -> None:
@@ -120,18 +142,9 @@ def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
     data.interactions.write_parquet(tmp_path / "choices.parquet")
     bundle = tmp_path / "books.shortlist"
     arguments = [str(tmp_path / "choices.parquet"), "--query", "reader", "--candidate", "book"]
-    options = [
-        "--set",
-        "fit.batch_size=64",
-        "--set",
-        "fit.epochs=2",
-        "--index",
-        "exact",
-        "--json",
-        "--out",
-        str(bundle),
-    ]
-    done = torchrun(2, "-m", "shortlist", "train", *arguments, *options)
+    kept = ["--checkpoint-dir", str(tmp_path / "run"), "--checkpoint-every", "2steps"]
+    options = ["--set", "fit.batch_size=64", "--index", "exact", "--json", "--out", str(bundle), *kept]
+    done = torchrun(2, "-m", "shortlist", "train", *arguments, *options, "--set", "fit.epochs=2")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("epoch 2/2") == 1
     result = json.loads(done.stdout)
@@ -140,6 +153,16 @@ def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
     _, history = plan.train(split.train, validation=split.test, device="cpu")
     assert result["training"][-1]["loss"] == pytest.approx(history[-1].loss, rel=1e-5)
     assert len(sl.Recommender.load(bundle).recommend([5], k=3)[0]) == 3
+
+    more = ["--set", "fit.epochs=3", "--overwrite", "--resume"]
+    longer = start(2, "-m", "shortlist", "train", *arguments, *options, *more)
+    said = "".join(errors_of(longer))
+    assert [process.returncode for process in longer] == [0, 0], said
+    assert [f"epoch {number}/3" in said for number in (1, 2, 3)] == [
+        False,
+        True,
+        True,
+    ]  # from the last batch of epoch 2
 
     again = start(2, "-m", "shortlist", "train", *arguments, *options)
     assert "".join(errors_of(again)).count("is there already") == 1

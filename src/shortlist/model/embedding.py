@@ -109,7 +109,7 @@ class EmbeddingTable(nn.Module):
         self.weight.index_copy_(0, codes, fits)
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape[0]:,} x {self.dim}"
+        return f"{self.cardinality:,} x {self.dim}"
 
 
 def _widened(rows: Tensor) -> Tensor:
