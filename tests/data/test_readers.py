@@ -59,6 +59,9 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "parquet": written("t.parquet", "write_parquet"),
     "csv": written("t.csv", "write_csv"),
     "tsv": written("t.TSV", "write_csv", separator="\t"),
+    "csv with semicolons": written("t.csv", "write_csv", separator=";"),
+    "csv with tabs": written("t.csv", "write_csv", separator="\t"),
+    "csv with bars": written("t.csv", "write_csv", separator="|"),
     "arrow file": written("t.arrow", "write_ipc"),
     "feather": written("t.feather", "write_ipc", compression="lz4"),
     "arrow stream": written("s.ipc", "write_ipc_stream"),
@@ -213,3 +216,19 @@ def test_a_pandas_frame_without_pyarrow_says_what_to_install(monkeypatch: pytest
         Dataset(frame, "u", "c")
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("pip install pyarrow")
+
+
+def test_a_comma_in_the_first_line_parts_the_columns_whatever_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,c;d\n1,2;3\n")
+    assert Dataset(tmp_path / "t.csv", "u", "c;d").interactions.columns == ["u", "c;d"]
+
+
+def test_a_table_in_another_encoding_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("u,c\n1,차\n".encode("cp949"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        Dataset(tmp_path / "t.csv", "u", "c")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u;c\n1;2\n", encoding="utf-8-sig")
+    assert Dataset(tmp_path / "t.csv", "u", "c").interactions.columns == ["u", "c"]

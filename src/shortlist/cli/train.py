@@ -11,7 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.on_ray import or_on_ray, train_on
-from shortlist.cli.training_data import training_data
+from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def command(
     columns |= {"queries": queries, "candidates": candidates}
     given = training_data(interactions, columns, test, stream, shards)
     held_out = given.held_out
+    say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
     with ExitStack() as stack:
         logs: list[TensorBoard | MLflow] = []
         first = joined().first

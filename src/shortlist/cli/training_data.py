@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from shortlist.data import Dataset, Shards
     from shortlist.train.ranks import Ranks
 
-__all__ = ["TrainingData", "training_data"]
+__all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
 
 SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
+FEW_STEPS = 100
+SMALL = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,3 +138,13 @@ def _cache(interactions: str, columns: dict[str, Any]) -> Path:
     named = sorted((name, str(value)) for name, value in columns.items())
     told = repr((interactions, sorted(find(interactions).stamps.items()), named))
     return default_cache() / "shards" / hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def say_where_steps_are_few(rows: int, epochs: int, batch_size: int) -> None:
+    """Says so where a table is so small that its training would end before it has begun."""
+    steps = epochs * -(-rows // batch_size)
+    if steps < FEW_STEPS and batch_size > SMALL:
+        say(
+            f"hint: {steps} steps of training are few; a small table may learn more from "
+            f"--set fit.batch_size={SMALL} --set fit.epochs=20"
+        )

@@ -160,7 +160,9 @@ def _read_path(path: Path, name: str, ids: Sequence[str]) -> Table:
     except UNREADABLE as error:
         raise DataError(
             f"the {name} table {str(path)!r} could not be read as {extension[1:]}: {_first_line(error)}",
-            hint="check that the file is complete and its extension says what it holds",
+            hint="save it as UTF-8"
+            if "utf-8" in str(error).lower()
+            else "check that the file is complete and its extension says what it holds",
         ) from error
 
 
@@ -189,7 +191,7 @@ def _is_ipc_file(path: Path) -> bool:
 
 def _read_delimited(path: Path, pattern: bool, ids: Sequence[str]) -> pl.DataFrame:
     as_written = dict.fromkeys(ids, pl.String)
-    separator = DELIMITED[path.suffix.lower()]
+    separator = _separator(_matches(path)[0] if pattern else path)
     try:
         return pl.scan_csv(
             path, separator=separator, schema_overrides=as_written, infer_schema_length=10_000, glob=pattern
@@ -198,6 +200,14 @@ def _read_delimited(path: Path, pattern: bool, ids: Sequence[str]) -> pl.DataFra
         return pl.scan_csv(
             path, separator=separator, schema_overrides=as_written, infer_schema_length=None, glob=pattern
         ).collect()
+
+
+def _separator(path: Path) -> str:
+    """What parts the columns: what the extension says or, where the first line has none of it, ; or a tab or |."""
+    usual = DELIMITED[path.suffix.lower()]
+    with path.open("rb") as file:
+        head = file.readline(1 << 16).decode("utf-8", "replace")
+    return usual if usual in head else next((other for other in ";\t|," if other in head), usual)
 
 
 def _read_json_lines(path: Path, ids: Sequence[str]) -> pl.DataFrame:
