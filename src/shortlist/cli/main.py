@@ -1,7 +1,7 @@
 """The group of commands, and how errors leave it.
 
 Exit codes: 0 done, 1 the command could not do what was asked (bad data, a bundle that is refused), 2 the command line
-itself was wrong, 130 interrupted.
+itself was wrong, 3 trained, but a condition of --promote-if does not hold, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ COMMANDS = {
     "report": "Write what is known of a bundle to one page of HTML.",
     "recommend": "Print the top k for query ids.",
     "serve": "Answer requests over HTTP, and show the model on a page.",
+    "promote": "Let a link, such as current, point at a bundle.",
+    "rollback": "Let that link point at the bundle before.",
     "recommend-all": "Write the top k for every query, as Parquet.",
     "index": "Put a bundle's candidates into Milvus, and switch an alias to them.",
     "export": "Add a bundle's towers to it as ONNX, to serve without torch.",

@@ -17,6 +17,7 @@ from typing import Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.daily import Daily
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
 
 __all__ = ["cluster", "or_on_ray", "recommend_all_on", "train_on"]
@@ -82,9 +83,12 @@ def cluster(address: str) -> Iterator[Any]:
 
 def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
     """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``."""
-    from shortlist.train import recipes
-
-    plan = recipes.load(options["recipe"], options["changes"])  # a file of this machine
+    if options["promote_if"]:
+        raise ConfigError(
+            "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
+        )
+    daily = Daily(options["warm_start"], options["only_new"], options["half_life"], (), None)
+    plan = daily.recipe(options["recipe"], options["changes"])  # a file of this machine
     given = {**_absolute(options), "recipe": plan.to_dict(), "changes": (), "as_json": False}
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.on_ray import or_on_ray, train_on
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
@@ -41,7 +44,9 @@ __all__ = ["command"]
 @click.option(
     "--shards", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to encode to; implies --stream."
 )
-@click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
+@click.option(
+    "--recipe", help="A recipe's name, or a .toml file; by default yesterday's with --warm-start, else factorization."
+)
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
@@ -60,6 +65,7 @@ __all__ = ["command"]
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(train_on)
+@daily_options
 @as_one
 def command(
     interactions: str,
@@ -73,7 +79,7 @@ def command(
     test: float,
     stream: bool | None,
     shards: Path | None,
-    recipe: str,
+    recipe: str | None,
     changes: tuple[str, ...],
     index_name: str,
     device: str,
@@ -84,6 +90,7 @@ def command(
     resume: bool,
     overwrite: bool,
     as_json: bool,
+    daily: Daily,
 ) -> None:
     """Train on INTERACTIONS (.parquet, .csv, …, a folder of Parquet, s3://…) and write a bundle.
 
@@ -98,16 +105,18 @@ def command(
     from shortlist.report import measure
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
+    from shortlist.train.record import run_record
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
-    plan = sl.recipes.load(recipe, changes)
+    daily.check(test, timestamp)
+    plan = daily.recipe(recipe, changes)
     checkpoints = checkpoints_of(checkpoint_dir, checkpoint_every, resume)
     index = index_named(index_name)
     started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates}
-    given = training_data(interactions, columns, test, stream, shards)
+    given = daily.data(training_data(interactions, columns, test, stream, shards))
     held_out = given.held_out
     say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
     with ExitStack() as stack:
@@ -123,6 +132,7 @@ def command(
             validation=held_out,
             device=device,
             checkpoints=checkpoints,
+            warm_start=daily.warm_start(),
             on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
             on_batch=together(bar, *(log.on_batch for log in logs)),
         )
@@ -134,6 +144,7 @@ def command(
         say(f"\n{evaluation}\n")
         result["evaluation"] = evaluation.to_dict()
     recommender = sl.Recommender(model, index=index, seen=given.seen)
+    result["run"] = run_record(given.train, plan.fit.seed)
     metadata = {"recipe": plan.to_dict(), **result}
     if held_out is not None:
         say("measuring baselines and segments for the report")
@@ -141,9 +152,17 @@ def command(
             model, held_out, seen=given.seen, training=result["training"], index=recommender.index
         )
         result["findings"] = metadata["measured"]["findings"]  # fit has warned of them
-    recommender.save(out, overwrite=overwrite, metadata=metadata)
-    result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
-    say(f"wrote {out} in {result['seconds']:.1f} s: {recommender!r}")
-    say(f"to look at it: shortlist report {out} -o report.html")
+    result["since"] = metadata["since"] = daily.since(recommender, held_out, given.seen)
+    judged = daily.judged(result["since"], result.get("evaluation"))
+    passed = all(one.passed for one in judged)
+    result |= {"passed": passed, "conditions": [asdict(one) for one in judged], "bundle": None}
+    if passed or not out.exists():
+        recommender.save(out, overwrite=overwrite, metadata=metadata)
+        result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
+        say(f"wrote {out} in {result['seconds']:.1f} s: {recommender!r}")
+        say(f"to look at it: shortlist report {out} -o report.html")
+    daily.finish(out, passed, result["bundle"] is not None)
     if as_json:
         print_json(result)
+    if not passed:
+        sys.exit(REFUSED)

@@ -29,10 +29,24 @@ class TrainingData:
 
     train: Dataset | Shards
     held_out: Dataset | None
+    seen_before: Dataset | None = None
 
     @cached_property
     def seen(self) -> Dataset | None:
-        """What was chosen in training, to leave it out of lists; None beyond what a bundle should carry."""
+        """What was chosen in training and before, to leave it out of lists; None beyond what a bundle should carry."""
+        seen = self._seen
+        if seen is None or self.seen_before is None:
+            return seen
+        import polars as pl
+
+        from shortlist.data import Dataset
+
+        ids = [seen.query, seen.candidate]
+        both = [one.interactions.select(ids) for one in (self.seen_before, seen)]
+        return Dataset(pl.concat(both, how="vertical_relaxed"), *ids)
+
+    @cached_property
+    def _seen(self) -> Dataset | None:
         from shortlist.data import Dataset
 
         if isinstance(self.train, Dataset):

@@ -12,7 +12,7 @@ from shortlist.data import Dataset
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.pairs import TestPairs
 
-__all__ = ["BUILT_IN", "Group", "grouped", "segment_names"]
+__all__ = ["BUILT_IN", "Group", "by_values", "grouped", "segment_names"]
 
 BUILT_IN = ("query_history", "candidate_popularity", "head_tail", "warm_cold")
 GROUPS = 12
@@ -39,7 +39,7 @@ def grouped(name: str, test: Dataset, pairs: TestPairs) -> Iterator[Group]:
     """
     if name not in segment_names(test):
         raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(test)))
-    groups = _built_in(name, pairs) if name in BUILT_IN else _by_column(_values(name, test))
+    groups = _built_in(name, pairs) if name in BUILT_IN else by_values(_values(name, test))
     for group, mask in groups:
         if mask.any():
             yield group, mask
@@ -92,7 +92,8 @@ def _values(column: str, test: Dataset) -> pl.Series:
     return test.candidates[column].gather(test.candidate_rows)
 
 
-def _by_column(values: pl.Series) -> Iterator[Group]:
+def by_values(values: pl.Series) -> Iterator[Group]:
+    """Groups of rows by their value in a column: quartiles of numbers, the commonest values and the rest of others."""
     dtype = values.dtype
     if dtype == pl.String and values.str.contains(SEPARATOR, literal=True).any():
         values = values.str.split(SEPARATOR)

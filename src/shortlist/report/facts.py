@@ -47,7 +47,7 @@ class Map:
 class Facts:
     """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
 
-    source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    since: as ``report.since`` gives it, of a model that went on from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Facts:
     map: Map
     good: list[Example]
     bad: list[Example]
+    since: Mapping[str, Any] | None = None
 
 
 def gathered(
@@ -104,6 +105,7 @@ def gathered(
         map=_map(recommender, labels, method),
         good=good,
         bad=bad,
+        since=metadata.get("since"),
     )
 
 
@@ -120,6 +122,12 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
         "Index": f"{type(recommender.index).__name__}: {recommender.reason}",
         "Fingerprint": recommender.fingerprint[:16],
     }
+    run = recommender.metadata.get("run")
+    if run:
+        facts["Data"] = f"{run['data']['interactions']:,} interactions, fingerprint {run['data']['fingerprint'][:16]}"
+        facts["Seed"] = f"{run['seed']}"
+        facts["Commit"] = run["commit"] or "none: trained outside a repository"
+        facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     if recipe:
         for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
             values = recipe.get(section)

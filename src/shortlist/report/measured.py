@@ -15,7 +15,7 @@ from shortlist.evaluation.segments import BUILT_IN
 from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
 
-__all__ = ["AT_K", "KS", "headline_k", "measure"]
+__all__ = ["AT_K", "KS", "few_groups", "headline_k", "measure"]
 
 KS = (1, 5, 10, 20, 50, 100)
 AT_K = ("top", "recall", "ndcg")
@@ -105,7 +105,7 @@ def _segments(model: TwoTower, test: Dataset, seen: Dataset | None, k: int, best
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
-        columns += [name for name in table.columns if name != key and _few_groups(table[name])]
+        columns += [name for name in table.columns if name != key and few_groups(table[name])]
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
     baselines = () if best is None else (best,)
     evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)
@@ -113,7 +113,8 @@ def _segments(model: TwoTower, test: Dataset, seen: Dataset | None, k: int, best
     return [segment.to_dict() for segment in evaluation.segments if segment.seen == judged_by]
 
 
-def _few_groups(values: pl.Series) -> bool:
+def few_groups(values: pl.Series) -> bool:
+    """Whether a column's values fall into groups that are few enough to look at one by one."""
     dtype = values.dtype
     if isinstance(dtype, (pl.List, pl.Array)):
         values = values.explode().drop_nulls()

@@ -13,6 +13,7 @@ from shortlist.report.examples import Example
 from shortlist.report.facts import Facts, Map
 from shortlist.report.figures import figures_at_k, segment_rows
 from shortlist.report.html import as_json, escaped, interval, listed, share, table
+from shortlist.report.since_page import since_body
 from shortlist.report.verdict import SCORERS, judged, seen_of
 
 __all__ = ["page"]
@@ -53,6 +54,8 @@ def page(facts: Facts) -> str:
 
 def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[_Section | None]:
     yield _training(facts, specs)
+    if facts.since is not None:
+        yield _Section("since", "Yesterday", "Since yesterday", since_body(facts.since))
     if facts.measured is not None:
         yield _at_k(facts.measured, specs)
         yield _baselines(facts.measured, specs)

@@ -1,0 +1,42 @@
+"""``shortlist promote``: which bundle is served."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from shortlist.cli.console import print_json, say
+from shortlist.cli.daily import REFUSED, judged_of
+
+__all__ = ["command"]
+
+
+@click.command("promote")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("link", type=click.Path(path_type=Path))
+@click.option(
+    "--if",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help='Such as "top_100 >= yesterday - 0.002", by what the bundle says of itself; exit code 3 where it does not hold.',
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(bundle: Path, link: Path, conditions: tuple[str, ...], as_json: bool) -> None:
+    """Verify BUNDLE and let LINK, such as current, point at it.
+
+    A server that was started with LINK takes it over between two requests. `shortlist rollback LINK` goes back.
+    """
+    import msgspec
+
+    from shortlist.recommender.promotion import promote
+
+    if not all(one.passed for one in judged_of(bundle, conditions)):
+        say(f"not promoted: {link} points where it did")
+        sys.exit(REFUSED)
+    done = promote(bundle, link)
+    say(f"{link} → {done.bundle}; back again: shortlist rollback {link}")
+    if as_json:
+        print_json(msgspec.to_builtins(done))

@@ -1,0 +1,99 @@
+"""What a report says of today's model beside yesterday's, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shortlist.report.html import escaped, share, table
+
+__all__ = ["since_body"]
+
+
+def since_body(told: Mapping[str, Any]) -> str:
+    """The section of what ``report.since`` found."""
+    before = told["before"]
+    made = f", made {escaped(before['created'])}" if before.get("created") else ""
+    start = (
+        f"<p>Yesterday's bundle: fingerprint {escaped(before['fingerprint'][:16])}{made}. Since then "
+        f"{told['new_candidates']:,} candidates and {told['new_queries']:,} queries are new.</p>"
+    )
+    return start + _figures(told) + _lists(told["churn"]) + _vectors(told["drift"])
+
+
+def _figures(told: Mapping[str, Any]) -> str:
+    comparison = told["comparison"]
+    if comparison is None:
+        return "<p>Nothing was held out, so figures were not compared.</p>"
+    rows = [
+        (
+            one["metric"].replace("_", "-"),
+            share(one["first"]),
+            share(one["second"]),
+            _points(one["difference"]),
+            f"{_points(one['interval'][0])} to {_points(one['interval'][1])}",
+            "< 0.001" if one["p_value"] < 0.001 else f"{one['p_value']:.3f}",
+            _verdict(one),
+        )
+        for one in comparison["differences"]
+    ]
+    main = next((one for one in comparison["differences"] if one["metric"] == f"top_{told['k']}"), None)
+    said = ""
+    if main is not None:
+        said = (
+            f"<p>Top-{told['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
+            f"yesterday, {share(main['second'])} today: {_verdict(main)}.</p>"
+        )
+    heads = ["Metric", "Yesterday", "Today", "Difference, points", "95% interval", "p", "Verdict"]
+    return said + table("Yesterday and today on the same test, paired by query", heads, rows, "Every metric")
+
+
+def _lists(churn: Mapping[str, Any]) -> str:
+    if not churn["queries"]:
+        return "<p>No query is known to both, so lists were not compared.</p>"
+    text = (
+        f"<h3>How much of the lists changed</h3><p>{share(churn['changed'])} of the top {churn['k']} of {churn['queries']:,} "
+        f"queries was not in yesterday's list; {share(churn['came_new'])} are candidates that yesterday did not know. "
+        f"{share(churn['left_chosen'])} of yesterday's lists left because it was chosen since. "
+        f"{share(churn['same'])} of the lists hold the same candidates.</p>"
+    )
+    rows = [
+        (f"{one['segment']}: {one['group']}", f"{one['queries']:,}", share(one["changed"])) for one in churn["segments"]
+    ]
+    return text + table("Change of lists by group", ["Group", "Queries", "Changed"], rows, "By group of queries")
+
+
+def _vectors(drift: Mapping[str, Any]) -> str:
+    sides = [side for side in ("candidates", "queries") if side in drift]
+    if not sides:
+        return "<h3>How far vectors moved</h3><p>The two models' vectors have nothing in common.</p>"
+    word = (
+        "Vectors kept from yesterday can be used beside today's."
+        if drift["comparable"]
+        else "Vectors kept from yesterday do not fit today's: make them anew."
+    )
+    rows = [
+        (
+            side,
+            f"{drift[side]['ids']:,}",
+            f"{drift[side]['cosine']:.3f}",
+            f"{drift[side]['turned']:.3f}",
+            share(drift[side]["moved"]),
+        )
+        for side in sides
+    ]
+    text = "; ".join(f"{side}: mean cosine {drift[side]['cosine']:.3f}" for side in sides)
+    heads = ["Side", "Ids that both know", "Mean cosine", "After the best rotation", "Cosine below 0.9"]
+    return f"<h3>How far vectors moved</h3><p>An id's vector yesterday and today, {text}. {word}</p>" + table(
+        "Drift of vectors", heads, rows
+    )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    if not one["real"]:
+        return "no difference that chance could not bring"
+    return "today is better" if one["difference"] > 0 else "today is worse"

@@ -1,0 +1,101 @@
+"""What trained a model: its data, recipe, seed, versions and commit, as values that a bundle keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shortlist._public import __version__
+from shortlist.data import Dataset, Shards
+from shortlist.features.stable_hash import hash_strings
+
+__all__ = ["data_fingerprint", "run_record"]
+
+PACKAGES = ("torch", "polars", "numpy", "scann", "faiss-cpu")
+
+
+def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
+    """The record of a training run, as JSON values.
+
+    seed. data: its ``fingerprint``, how many ``interactions``, ``queries`` and ``candidates``, and the times ``since`` and
+    ``until`` which they are, where they have one. versions: of shortlist, Python, the platform and the packages that
+    matter. commit: of the repository that the run was started in, with ``+changes`` where it has some; None outside one. The
+    environment variable ``SHORTLIST_COMMIT`` says it where there is no repository, as in a container.
+    """
+    data: dict[str, Any] = {
+        "fingerprint": data_fingerprint(train),
+        "interactions": len(train),
+        "queries": len(train.queries),
+        "candidates": len(train.candidates),
+    }
+    if isinstance(train, Dataset) and train.timestamp is not None:
+        times = train.interactions[train.timestamp]
+        data |= {"since": _plain(times.min()), "until": _plain(times.max())}
+    versions = {"shortlist": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"seed": seed, "data": data, "versions": versions, "commit": _commit()}
+
+
+def data_fingerprint(train: Dataset | Shards) -> str:
+    """sha256 over the interactions in their order (ids, weights, times) and both tables; of shards, over what names them.
+
+    It depends on values alone: not on the file they came from, nor on the machine.
+    """
+    if isinstance(train, Shards):
+        digest = hashlib.sha256(f"shards {train.fingerprint} {len(train)}".encode())
+        digest.update(train.query_counts.tobytes() + train.candidate_counts.tobytes())
+        return digest.hexdigest()
+    digest = hashlib.sha256(repr((train.query, train.candidate, train.timestamp, train.weight)).encode())
+    for rows in (train.query_rows, train.candidate_rows):
+        digest.update(np.ascontiguousarray(rows, "<i4").tobytes())
+    for table in (train.interactions, train.queries, train.candidates):
+        for name in sorted(table.columns):
+            if table is train.interactions and name in (train.query, train.candidate):
+                continue
+            digest.update(repr((name, str(table.schema[name]), len(table))).encode())
+            digest.update(_hashed(table[name]))
+    return digest.hexdigest()
+
+
+def _hashed(values: pl.Series) -> bytes:
+    nulls = values.is_null().to_numpy().tobytes()
+    if values.dtype.is_numeric() and not values.dtype.is_decimal():
+        return nulls + np.ascontiguousarray(values.fill_null(0).to_numpy()).tobytes()
+    if isinstance(values.dtype, (pl.List, pl.Array, pl.Struct)):
+        text = pl.Series([str(None if one is None else list(one)) for one in values.to_list()], dtype=pl.String)
+    else:
+        text = values.cast(pl.String)
+    return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) else str(value)
+
+
+def _commit() -> str | None:
+    said = os.environ.get("SHORTLIST_COMMIT")
+    if said:
+        return said
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+changes" if status.stdout.strip() else "")
