@@ -17,8 +17,11 @@ import resource
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +52,19 @@ def describe() -> dict:
 def ours(data: Path, parameters: dict):
     """Counts of every outcome, all backends together and one by one."""
 
+    def counted(backend: str) -> dict[str, int]:
+        numbers = [str(parameters[name]) for name in ("count", "crafted", "seed")]
+        command = [sys.executable, "-m", "benchmarks.index_mutations", backend, *numbers]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)[backend]
+
     def run() -> dict:
         total: dict = {}
-        for backend in parameters["backends"]:
-            counts = mutate(backend, parameters["count"], parameters["seed"], parameters["crafted"])
-            for name, count in counts.items():
-                total[f"{backend}: {name}"] = count
-                total[name] = total.get(name, 0) + count
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            every = pool.map(counted, parameters["backends"])
+            for backend, counts in zip(parameters["backends"], every, strict=True):
+                for name, count in counts.items():
+                    total[f"{backend}: {name}"] = count
+                    total[name] = total.get(name, 0) + count
         return total
 
     return run
@@ -182,7 +191,11 @@ def _in_child(work, patience: float):
     os.close(write)
     content, silent = b"", False
     while not silent:
-        ready, _, _ = select.select([read], [], [], patience)
+        ready, waited = [], 0.0
+        while not ready and waited < patience:
+            since = time.monotonic()
+            ready, _, _ = select.select([read], [], [], 1)
+            waited += min(time.monotonic() - since, 2)  # a pause of the whole machine is no silence
         silent = not ready
         piece = os.read(read, 1 << 20) if ready else b""
         if not piece:
@@ -201,8 +214,5 @@ def _in_child(work, patience: float):
 
 
 if __name__ == "__main__":
-    json.dump(
-        {backend: mutate(backend, int(sys.argv[2]), 0, int(sys.argv[2])) for backend in sys.argv[1].split(",")},
-        sys.stdout,
-        indent=1,
-    )
+    backends, count, crafted, seed = sys.argv[1].split(","), *(int(value) for value in sys.argv[2:])
+    json.dump({backend: mutate(backend, count, seed, crafted) for backend in backends}, sys.stdout, indent=1)

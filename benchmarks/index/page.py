@@ -4,9 +4,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.report import DOCS, RESULTS, SIZES, load, machine
+from benchmarks.table import bar_text, figure
 from shortlist.index.tuning.picture import curve_svg
 
 TEMPLATE = Path(__file__).parent / "page_template.md"
+PARTS = ("index_filters", "index_congruence", "index_load", "index_bundle", "index_mutations")
 HEAD = "| | settings | recall, mean | a query on one core | 99th percentile | build | memory of the build |"
 
 
@@ -15,7 +17,17 @@ def page(read: dict[str, dict]) -> str:
     sizes = [read[name] for name in SIZES if name in read]
     text = TEMPLATE.read_text()
     text = text.replace("{{machine}}", machine(sizes[0]))
+    text = text.replace("{{parts}}", "\n\n".join(_part(read[name]) for name in PARTS if name in read))
     return text.replace("{{figures}}", "\n\n".join(_table(result) for result in sizes))
+
+
+def _part(result: dict) -> str:
+    """Every row of a benchmark of ours alone, medians over its runs."""
+    lines = [f"**{result['what']}**", "", "| | measured | bar |", "|---|---|---|"]
+    for row in result["rows"]:
+        bar = "" if row["bar"] is None else bar_text(row)
+        lines.append(f"| {row['name']} | {figure(row['ours'], row['unit'])} | {bar} |")
+    return "\n".join([*lines, "", *(f"- {caveat}" for caveat in result["caveats"]), "", f"`{result['command']}`"])
 
 
 def _table(result: dict) -> str:

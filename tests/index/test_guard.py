@@ -152,7 +152,7 @@ def test_a_sample_of_random_damage() -> None:
     """benchmarks/index_mutations.py does this thousands of times: nothing wrong, and an index in the end."""
     backends = ["brute_force", "int8", *(["hnsw", "ivfpq"] if importlib.util.find_spec("faiss") else [])]
     backends += [] if scann_trouble() else ["scann"]
-    command = [sys.executable, "-m", "benchmarks.index_mutations", ",".join(backends), "12"]
+    command = [sys.executable, "-m", "benchmarks.index_mutations", ",".join(backends), "12", "12", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     for backend, counts in json.loads(done.stdout).items():
