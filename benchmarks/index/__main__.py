@@ -2,8 +2,8 @@
 
 1e6 is 1 million x 64 at recall@10, beside hnswlib, usearch and Faiss, each tuned in the same run; 1e7 is 10 million x 32
 at recall@100, beside exact search of this product. Steps, each in a process of its own: `data` (vectors, and the true
-neighbours of the queries), `build`, `peers` (their builds), `race` (load, tune, time in turn). All of them by default;
-`--step` makes one. The result is `benchmarks/results/index_1e6.json` or `index_1e7.json`.
+neighbours of the queries), `build`, `tune`, `peers` (their builds), `race` (load, tune the peers, time in turn). All of
+them by default; `--step` makes one. The result is `benchmarks/results/index_1e6.json` or `index_1e7.json`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.table import table
 
 RESULTS = Path(__file__).parent.parent / "results"
 PEERS = ("hnswlib", "usearch", "faiss")
-STEPS = ("data", "build", "peers", "race")
+STEPS = ("data", "build", "tune", "peers", "race")
 QUERIES = 2_000
 SMALL = {"n": 20_000, "dim": 16, "k": 10}
 
@@ -38,6 +38,8 @@ def main() -> int:
     if "build" in steps:
         settings = ours.BUILDS.get(n, {})
         _call(sys.executable, "-m", "benchmarks.index.build", str(place), json.dumps(settings))
+    if "tune" in steps:
+        _call(sys.executable, "-m", "benchmarks.index.build", str(place), "tune", str(size["k"]))
     if "peers" in steps and n < 10_000_000 and not quick:
         _build_peers(place)
     if "race" not in steps:
@@ -46,7 +48,7 @@ def main() -> int:
     result = measure(name, benchmark(size, place), quick, options.runs)
     result["command"] = f"python -m benchmarks.index --n 1e{len(str(n)) - 1}"
     if "ours" not in result["missing"]:
-        result["curve"] = json.loads((place / "curve.json").read_text())
+        result["curve"] = json.loads((place / "tuned.json").read_text())["curve"]
         result["settings"] = json.loads((place / "build.json").read_text())["settings"]
     if not quick:
         _write(result, RESULTS / f"{name}.json")
