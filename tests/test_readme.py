@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from shortlist.cli.main import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -44,7 +46,7 @@ def test_the_shortlist_commands_run(tmp_path: Path) -> None:
         assert done.returncode == 0, (command, done.stderr)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "docs", "packages"])
 def test_the_make_commands_are_there(target: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ)
@@ -58,3 +60,14 @@ def test_the_tree_is_the_tree() -> None:
     named = set(re.findall(r"^  (\w+)/", tree.group(1), flags=re.MULTILINE))
     package = ROOT / "src" / "shortlist"
     assert named == {path.name for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+
+def test_the_tree_names_every_command() -> None:
+    named = re.search(r"^  cli/ +(.*)$", README, flags=re.MULTILINE)
+    assert named is not None
+    assert set(named.group(1).split()) == set(COMMANDS)
+
+
+def test_what_it_points_to_is_there() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README) + re.findall(r"`((?:docs/)?[\w-]+\.md)`", README):
+        assert (ROOT / target).exists(), target

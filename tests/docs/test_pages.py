@@ -56,6 +56,17 @@ def test_a_translation_shows_the_same_code(page: str) -> None:
     assert code(f"ko/{page}") == code(page)
 
 
+def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md")]
+    found = [
+        text for page in pages for text in re.findall(r"^```toml\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    ]
+    assert found
+    for text in found:
+        (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        assert sl.recipes.load(str(tmp_path / "mine.toml")).query.features
+
+
 def test_migration_names_every_class_of_the_other_side() -> None:
     page = (DOCS / "migration.md").read_text(encoding="utf-8")
     assert [name for name in TFRS if name not in page] == []
