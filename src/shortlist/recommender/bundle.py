@@ -81,7 +81,10 @@ def save(
         again = object.__new__(Recommender)
         load(again, folder, None)
         if recorded(again, rows, vectors) != golden or again.fingerprint != recommender.fingerprint:
-            raise BundleError("the bundle just written does not answer as this recommender does; it was not kept.")
+            raise BundleError(
+                "the bundle just written does not answer as this recommender does; it was not kept.",
+                hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
+            )
 
     write_folder(path, overwrite, fill, check)
 
@@ -220,7 +223,10 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
     try:
         table.write_parquet(path)
     except pl.exceptions.PolarsError as error:
-        raise BundleError(f"{path.name!r} could not be written: {error}.") from error
+        raise BundleError(
+            f"{path.name!r} could not be written: {error}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
 
 
 # Reading.

@@ -213,7 +213,10 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BundleError(f"cannot write to {str(folder)!r}: {error.strerror}.") from error
+        raise BundleError(
+            f"cannot write to {str(folder)!r}: {error.strerror}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
     _put(file, json.dumps(plan))
 
 
@@ -224,7 +227,10 @@ def _put(file: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(file)
     except OSError as error:
-        raise BundleError(f"cannot write {str(file)!r}: {error.strerror}.") from error
+        raise BundleError(
+            f"cannot write {str(file)!r}: {error.strerror}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:

@@ -124,7 +124,10 @@ def _turn(link: Path, target: str) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise BundleError(f"the link {str(link)!r} could not be turned: {error}.") from error
+        raise BundleError(
+            f"the link {str(link)!r} could not be turned: {error}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
 
 
 def _record(link: Path) -> Path:
@@ -154,7 +157,10 @@ def _write(link: Path, record: list[Promotion]) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise BundleError(f"the record {str(path)!r} could not be written: {error}.") from error
+        raise BundleError(
+            f"the record {str(path)!r} could not be written: {error}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
 
 
 def _sync(path: Path) -> None:

@@ -47,7 +47,10 @@ def described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, TensorEntry]:
     entries = {}
     for name, array in arrays.items():
         if array.dtype not in _NAMES:
-            raise BundleError(f"tensor {name!r} is of type {array.dtype}, which a bundle cannot hold.")
+            raise BundleError(
+                f"tensor {name!r} is of type {array.dtype}, which a bundle cannot hold.",
+                hint="keep the weights of a module= in float32",
+            )
         entries[name] = TensorEntry(_NAMES[array.dtype], list(array.shape))
     return entries
 

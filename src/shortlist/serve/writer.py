@@ -68,7 +68,10 @@ class Writer:
         try:
             return loaded.changed(self.changes.onto(loaded.recommender))
         except ShortlistError as error:
-            raise BundleError(f"the logged changes do not fit the bundle: {type(error).__name__}.") from None
+            raise BundleError(
+                f"the logged changes do not fit the bundle: {type(error).__name__}.",
+                hint="give this bundle a --state of its own, or serve the one that the log was written for",
+            ) from None
 
     async def change(self, record: dict[str, Any]) -> Any:
         """Bring one change to the disk and into the lists; (upserted, deleted, candidates). Raises Problem."""
