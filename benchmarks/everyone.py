@@ -19,7 +19,7 @@ from benchmarks.machine import environment
 from shortlist.recommender import everyone
 
 RESULTS = Path(__file__).parent / "results" / "everyone.json"
-SIZES = ((100_000, 2_000), (100_000, 20_000), (20_000, 200_000))
+SIZES = ((50_000, 2_000), (50_000, 20_000), (10_000, 200_000))
 K, RUNS = 100, 3
 
 

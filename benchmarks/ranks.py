@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "ranks.json"
-SIZE = {"rows": 1_000_000, "users": 400_000, "items": 100_000, "batch": 16_384}
+SIZE = {"rows": 200_000, "users": 100_000, "items": 50_000, "batch": 8_192}
 MODELS = {"matrix factorisation": (), "two hidden layers": (256, 128)}
 
 
