@@ -44,7 +44,8 @@ def main() -> int:
             result = tune(options.recipe, problem, options.tune, options.trials)
         else:
             asked = (options.dataset, options.protocol, options.recipe)
-            result = runs.run(*asked, problem, options.seeds, changes, keep)
+            before = json.loads(place.read_text()) if options.carry_on and place.is_file() else None
+            result = runs.run(*asked, problem, options.seeds, changes, keep, before)
     except sl.ShortlistError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -69,6 +70,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recipe", help="a baseline, a recipe by name, or its path")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument(
+        "--continue", dest="carry_on", action="store_true", help="count the seeds of the result that is there"
+    )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where all data but ml-100k lie")
     parser.add_argument("--tune", metavar="SEARCH", help="search on a part of the training data instead")
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="points of the search, at most")

@@ -42,17 +42,19 @@ def run(
     seeds: int,
     changes: Mapping[str, Any],
     keep: Callable[[dict[str, Any]], None] = lambda result: None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
 
     keep: is given the result so far after each seed, so that a run that is broken off is not lost.
+    before: an earlier result of the same settings, whose seeds are not run again; ConfigError where settings differ.
     """
     if recipe in BASELINES and recipe not in SEEDED:
         seeds = 1
     settings = dict(changes) if recipe in BASELINES else ours.load(recipe, changes).to_dict()
-    runs: list[dict[str, Any]] = []
-    result: dict[str, Any] = {}
-    for seed in range(seeds):
+    runs = _runs_before(before, settings)
+    result = dict(before or {})
+    for seed in range(len(runs), seeds):
         started = time.perf_counter()
         found = figures(fitted(recipe, problem, seed, changes), problem)
         runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started, 1)})
@@ -62,6 +64,17 @@ def run(
         result = {"rows": rows, "runs": list(runs), "settings": settings, "environment": machine.environment()}
         keep(result)
     return result
+
+
+def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    if before is None:
+        return []
+    if before["settings"] != json.loads(json.dumps(settings)):
+        raise sl.ConfigError(
+            "the result that is there was made with other settings; its seeds cannot be counted with new ones.",
+            hint="run without --continue, which writes over it",
+        )
+    return list(before["runs"])
 
 
 def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]]) -> dict[str, Any]:

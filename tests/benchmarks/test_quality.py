@@ -252,6 +252,21 @@ def test_our_recipe_has_the_figures_that_evaluate_gives(command) -> None:
     assert result["rows"][1]["std"] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
 
 
+def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
+    asked = ("--dataset", "ml-100k", "--protocol", "random", "--recipe", "tutorial", "--set", "fit.epochs=1")
+    _, whole, _ = command(*asked, "--seeds", "2")
+    _, first, _ = command(*asked, "--seeds", "1")
+    status, result, err = command(*asked, "--seeds", "2", "--continue")
+    assert status == 0
+    assert "seed 0" not in err  # the seed that was there is not run again
+    assert result["runs"][0] == first["runs"][0]
+    assert [row["mean"] for row in result["rows"]] == [row["mean"] for row in whole["rows"]]
+    changed = ("--set", "model.dim=8")
+    status, _, err = command(*asked, *changed, "--seeds", "3", "--continue")
+    assert status == 1
+    assert "other settings" in err
+
+
 def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) -> None:
     search = tmp_path / "small.toml"
     search.write_text("[space]\nregularization = [1.0, 300.0, 1e6]\n")
