@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import shortlist as sl
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.problems import Problem
+from shortlist.model.histories import with_histories
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -39,7 +40,11 @@ def scorer(model: sl.TwoTower, problem: Problem) -> Scorer:
     queries, candidates = problem.train.queries, problem.train.candidates
     candidate = model.candidate_vectors(candidates)  # [candidates, dim]
     query = np.zeros((len(queries), candidate.shape[1] * model.query.heads), dtype=np.float32)
-    asked = model.with_histories(queries[problem.queries], problem.given)
+    asked = queries[problem.queries]
+    if problem.given is problem.train:
+        asked = model.with_histories(asked, problem.given)
+    else:  # what was chosen since training counts too
+        asked = with_histories(model.query, asked, problem.given)
     query[problem.queries] = model.query_vectors(asked)
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -21,14 +21,15 @@ GIVEN = 0.8
 @dataclass(frozen=True, eq=False)
 class Problem:
     """train: what may be learnt from. given: the interactions of the asked queries that are known when they ask (the
-    training data itself, unless the queries are new). test: what they chose next. All three share their tables, so
-    that row numbers agree.
+    training data itself, unless the queries are new, or the protocol keeps some back). test: what they chose next.
+    validates: what the protocol itself keeps back for tuning. All share their tables, so that row numbers agree.
     """
 
     train: sl.Dataset
     given: sl.Dataset
     test: sl.Dataset
     protocol: Protocol
+    validates: sl.Dataset | None = None
 
     @cached_property
     def queries(self) -> NDArray[np.int64]:
@@ -46,6 +47,8 @@ class Problem:
 
     def validation(self) -> Problem:
         """The same protocol within the training data: what tuning may look at."""
+        if self.validates is not None:
+            return Problem(self.train, self.train, self.validates, self.protocol)
         return _held_out(self.train, self.protocol, seed=1)
 
 
@@ -70,6 +73,10 @@ def load(dataset: str, protocol: str, data_dir: Path | None = None) -> Problem:
 def _held_out(data: sl.Dataset, protocol: Protocol, seed: int) -> Problem:
     if protocol.split == "last":
         train, test = sl.split_last(data)
+    elif protocol.split == "last-two":
+        given, test = sl.split_last(data)
+        train, validates = sl.split_last(given)
+        return Problem(train, given, test, protocol, validates)
     elif protocol.split == "users":
         return _users(data, protocol, seed)
     else:

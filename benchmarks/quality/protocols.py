@@ -21,8 +21,9 @@ class Measure:
 class Protocol:
     """How a dataset is held out and asked.
 
-    split: "random" (80/20, seed 42), "last" (of each query), "given" (the split that comes with the data) or "users"
-    (a tenth of the users is held out whole; 80% of each one's history is given). exclude_seen: what the query chose
+    split: "random" (80/20, seed 42), "last" (of each query), "last-two" (the last of each query is asked for, the one
+    before it validates and is given but not trained on), "given" (the split that comes with the data) or "users" (a tenth
+    of the users is held out whole; 80% of each one's history is given). exclude_seen: what the query chose
     already does not compete. known: the best figures known, as a sentence with their sources.
     """
 
@@ -35,7 +36,7 @@ class Protocol:
 
 def _amazon(name: str, recall: tuple[float, float], ndcg: tuple[float, float], known: str) -> Protocol:
     measures = (Measure("recall", 10, *recall), Measure("ndcg", 10, *ndcg))
-    return Protocol(f"Amazon {name} (5-core), last item of each user, full ranking", "last", measures, known=known)
+    return Protocol(f"Amazon {name} (5-core), last item of each user, full ranking", "last-two", measures, known=known)
 
 
 PROTOCOLS: dict[tuple[str, str], Protocol] = {

@@ -103,6 +103,32 @@ def test_held_out_users_are_not_trained_on() -> None:
         assert given == math.ceil(0.8 * (given + rest))
 
 
+def test_the_one_before_last_is_given_but_not_trained_on() -> None:
+    rows = pl.DataFrame({"user": [0] * 4 + [1] * 3, "item": [1, 2, 3, 4, 4, 3, 1], "time": [1, 2, 3, 4, 1, 2, 3]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    asked = problems._held_out(data, PROTOCOLS["beauty", "last"], seed=3)
+    assert asked.train.interactions.select("user", "item").rows() == [(0, 1), (0, 2), (1, 4)]
+    assert asked.given.interactions.select("user", "item").rows() == [(0, 1), (0, 2), (0, 3), (1, 4), (1, 3)]
+    assert asked.test.interactions.select("user", "item").rows() == [(0, 4), (1, 1)]
+    inner = asked.validation()
+    assert inner.train is inner.given is asked.train
+    assert inner.test.interactions.select("user", "item").rows() == [(0, 3), (1, 3)]
+
+
+def test_our_model_is_asked_with_all_that_is_given() -> None:
+    """The vector of an embedding-free query is that of its last given item, though training stopped before it."""
+    rows = pl.DataFrame({"user": [0] * 4 + [1] * 4, "item": [0, 1, 2, 3, 3, 2, 1, 0], "time": [1, 2, 3, 4, 1, 2, 3, 4]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    asked = problems._held_out(data, PROTOCOLS["beauty", "last"], seed=3)
+    history = sl.History(encoder="mean", length=1, dropout=0.0)
+    model = sl.TwoTower(query=sl.Tower(history, dim=4), candidate=sl.Tower(sl.IntegerLookup("item"), dim=4))
+    sl.fit(model, asked.train, epochs=1)
+    items = model.candidate_vectors(asked.train.candidates)
+    np.testing.assert_allclose(ours.scorer(model, asked)(np.array([0])), items[[2]] @ items.T, rtol=1e-5)
+    inner = asked.validation()
+    np.testing.assert_allclose(ours.scorer(model, inner)(np.array([0])), items[[1]] @ items.T, rtol=1e-5)
+
+
 def test_data_from_a_folder(tmp_path: Path) -> None:
     """The layouts of --data-dir, with rows made up."""
     for name in ("gowalla", "amazon", "movielens-1m"):
@@ -113,10 +139,13 @@ def test_data_from_a_folder(tmp_path: Path) -> None:
     asked = problems.load("gowalla", "split", tmp_path)
     assert (len(asked.train), len(asked.test), len(asked.train.candidates)) == (6, 2, 4)
 
-    pairs.with_columns(position=pl.Series([1, 2, 2, 1, 1, 2])).write_parquet(tmp_path / "amazon/beauty.parquet")
+    reviews = pl.concat([pairs, pl.DataFrame({"user": [0, 1, 2], "item": [3, 1, 2]})])
+    places = pl.Series([1, 2, 2, 1, 1, 2, 0, 0, 0])
+    reviews.with_columns(position=places).write_parquet(tmp_path / "amazon/beauty.parquet")
     pl.DataFrame({"item": [1, 2], "attributes": [[5], [5, 6]]}).write_parquet(tmp_path / "amazon/beauty_items.parquet")
     asked = problems.load("beauty", "last", tmp_path)
     assert asked.test.interactions.select("user", "item").rows() == [(0, 2), (1, 2), (2, 1)]
+    assert asked.train.interactions.select("user", "item").rows() == [(0, 3), (1, 1), (2, 2)]
     assert asked.train.candidates["attributes"].to_list() == [[5], [5, 6], None]
 
     rated = pairs.rename({"user": "user_id", "item": "movie_id"})
