@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ from shortlist.model import TwoTower
 
 __all__ = ["METRICS", "evaluate"]
 
+T = TypeVar("T")
 METRICS = (*AT_K, *WHOLE, *LIST_METRICS)
 """Every metric, by name."""
 
@@ -84,7 +86,7 @@ def evaluate(
     columns: dict[str, Hidden | None] = {"seen_in": None}
     if validator.hidden is not None:
         columns["seen_out"] = validator.hidden
-    scorers: dict[str, Scorer] = {"model": Scorer(*validator.vectors())}
+    own = Scorer(*validator.vectors())
     bench = _Bench(
         validator,
         tuple(sorted(ks)),
@@ -92,44 +94,47 @@ def evaluate(
         ties,
         _test_columns(validator, test, weighted, grade),
         _release(validator, test, released),
-        scorers["model"].candidate.cpu().numpy(),
+        own.candidate.cpu().numpy(),
     )
-    training = None
-    for name in chosen:
-        if name == "popularity":
-            scorers[name] = Scorer(*validator.popularity())
-        elif seen is not None:
-            training = training or Training.of(seen, validator.pairs.query_ids, validator.candidate_ids)
-            scorers[name] = baseline(name, training).to(model.device)
+    scorers = {"model": own, **_baselines(chosen, seen, validator, model)}
     found = {
         scorer: {name: bench.measure(vectors, hidden) for name, hidden in columns.items()}
         for scorer, vectors in scorers.items()
     }
     recall: dict[str, Figures] = {}
     if index is not None:
-        by_index = {name: bench.search(index, scorers["model"], hidden) for name, hidden in columns.items()}
+        by_index = {name: bench.search(index, own, hidden) for name, hidden in columns.items()}
         found = {"model": found["model"], "index": {name: one for name, (one, _) in by_index.items()}, **found}
         recall = {name: figures for name, (_, figures) in by_index.items()}
     parts = [segment for name in segments for segment in _segments(name, test, validator, found, bench, intervals)]
     pairs = validator.pairs
     return Evaluation(
-        {scorer: {name: one.figures for name, one in by_seen.items()} for scorer, by_seen in found.items()},
+        _of_each(found, lambda one: one.figures),
         pairs=len(pairs),
         queries=len(pairs.queries),
         candidates=len(pairs.candidates),
         new_queries=pairs.new_queries,
         new_candidates=pairs.new_candidates,
         seconds=time.perf_counter() - started,
-        intervals={
-            scorer: {name: bootstrap(one.sums) for name, one in by_seen.items()} for scorer, by_seen in found.items()
-        }
-        if intervals
-        else {},
+        intervals=_of_each(found, lambda one: bootstrap(one.sums)) if intervals else {},
         segments=parts,
         index_recall=recall,
-        sums={scorer: {name: one.sums for name, one in by_seen.items()} for scorer, by_seen in found.items()},
+        sums=_of_each(found, lambda one: one.sums),
         query_ids=pairs.query_ids,
     )
+
+
+def _baselines(names: Sequence[str], seen: Dataset | None, validator: Validator, model: TwoTower) -> dict[str, Scorer]:
+    """What stands beside the model; all but popularity learn from ``seen``."""
+    scorers: dict[str, Scorer] = {}
+    training = None
+    for name in names:
+        if name == "popularity":
+            scorers[name] = Scorer(*validator.popularity())
+        elif seen is not None:
+            training = training or Training.of(seen, validator.pairs.query_ids, validator.candidate_ids)
+            scorers[name] = baseline(name, training).to(model.device)
+    return scorers
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +144,11 @@ class _Measured:
     ranked: Ranked
     sums: Mapping[str, PairSums]
     figures: Figures
+
+
+def _of_each(found: Mapping[str, Mapping[str, _Measured]], value: Callable[[_Measured], T]) -> dict[str, dict[str, T]]:
+    """One value of every scorer, with seen candidates in and out."""
+    return {scorer: {name: value(one) for name, one in by_seen.items()} for scorer, by_seen in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
