@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from shortlist.loss import Columns, Places
+from shortlist import loss
+from shortlist.loss import Columns, Places, SoftmaxOptions
+
+
+def _told(of_columns: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A loss that takes its options as keywords."""
+
+    def told(*pairs: Any, weight: Tensor | None = None, **options: Any) -> Tensor:
+        return of_columns(*pairs, SoftmaxOptions(**options), weight)
+
+    return told
+
+
+softmax_over = _told(loss.softmax_over)
+best_head_softmax = _told(loss.best_head_softmax)
 
 
 class Case(NamedTuple):

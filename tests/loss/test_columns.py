@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.loss import Columns, Places, columns, in_batch_softmax, softmax_over
+from shortlist.loss import Columns, Places, columns, in_batch_softmax
 
 from . import plain
-from .plain import Case, random_case
+from .plain import Case, random_case, softmax_over
 
 flags = st.booleans()
 cases = st.builds(

@@ -1,6 +1,6 @@
 """Losses over the distinct rows of a batch: in-batch softmax, and softmax, BSL, BPR and CCL over any negatives."""
 
-from shortlist.loss.columns import Columns, Places, softmax_over
+from shortlist.loss.columns import Columns, Places, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.retrieval import Retrieval
@@ -12,6 +12,7 @@ __all__ = [
     "Draws",
     "Places",
     "Retrieval",
+    "SoftmaxOptions",
     "StreamingFrequency",
     "best_head_softmax",
     "in_batch_softmax",

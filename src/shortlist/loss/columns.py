@@ -27,7 +27,7 @@ from torch import Tensor
 
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
 
-__all__ = ["Columns", "Places", "softmax_over"]
+__all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
 LEAST_ROWS = 16
 """Rows of a block at the least, however long the catalogue: a matrix product of fewer is not worth its call."""
@@ -56,8 +56,13 @@ class Columns(NamedTuple):
     explicit: Places | None = None
 
 
-class Options(NamedTuple):
-    """See ``softmax_over``."""
+class SoftmaxOptions(NamedTuple):
+    """What a softmax over columns may be told, for queries of one vector or of several.
+
+    correct_positive: subtract log Q from the positive's logit too. negatives_only: the positive in no denominator (BSL).
+    exponent: the power of Z. hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs
+    aside. block_elements: scores that stand in memory at a time.
+    """
 
     temperature: float = 1.0
     remove_accidental_hits: bool = True
@@ -68,36 +73,27 @@ class Options(NamedTuple):
     block_elements: int = BLOCK_ELEMENTS
 
 
+PLAIN = SoftmaxOptions()
+
+
 def softmax_over(
     query: Tensor,
     candidate: Tensor,
     pair_query: Tensor,
     pair_candidate: Tensor,
     columns: Columns,
-    *,
+    options: SoftmaxOptions = PLAIN,
     weight: Tensor | None = None,
-    temperature: float = 1.0,
-    remove_accidental_hits: bool = True,
-    correct_positive: bool = True,
-    negatives_only: bool = False,
-    exponent: float = 1.0,
-    hardest: int | None = None,
-    block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
     query: ``[queries, dim]``, one row per distinct query; candidate: ``[columns, dim]``, one row per distinct candidate.
     pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them. weight: ``[B]``.
-    correct_positive: subtract log Q from the positive's logit too. exponent: the power of Z.
-    hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs aside.
 
-    Memory grows with ``block_elements``, not with queries × columns.
+    Memory grows with ``options.block_elements``, not with queries × columns.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    options = Options(
-        temperature, remove_accidental_hits, correct_positive, negatives_only, exponent, hardest, block_elements
-    )
     with torch.autocast(kind, enabled=False):
         if lower is not None:
             query, candidate = query.float(), candidate.float()
@@ -135,7 +131,7 @@ def _loss_and_gradients(
     pair_candidate: Tensor,
     columns: Columns,
     weight: Tensor | None,
-    options: Options,
+    options: SoftmaxOptions,
     lower: torch.dtype | None,
 ) -> LossAndGradients:
     """The summed loss and both gradients, block by block of query rows."""
@@ -173,7 +169,7 @@ class _Block:
     """What all blocks of rows share."""
 
     def __init__(
-        self, scaled: Tensor, candidate: Tensor, columns: Columns, options: Options, lower: torch.dtype | None
+        self, scaled: Tensor, candidate: Tensor, columns: Columns, options: SoftmaxOptions, lower: torch.dtype | None
     ) -> None:
         self.candidate, self.options, self.lower = candidate, options, lower
         count = columns.drawn.to(candidate.dtype)

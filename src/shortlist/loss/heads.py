@@ -11,9 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shortlist.loss.columns import Columns, Places
+from shortlist.loss.columns import PLAIN, Columns, Places, SoftmaxOptions
 from shortlist.loss.pairwise import best_scores, in_blocks, masses
-from shortlist.loss.softmax import BLOCK_ELEMENTS
 
 __all__ = ["best_head_softmax"]
 
@@ -24,41 +23,42 @@ def best_head_softmax(
     pair_query: Tensor,
     pair_candidate: Tensor,
     columns: Columns,
-    *,
+    options: SoftmaxOptions = PLAIN,
     weight: Tensor | None = None,
-    temperature: float = 1.0,
-    remove_accidental_hits: bool = True,
-    correct_positive: bool = True,
-    negatives_only: bool = False,
-    exponent: float = 1.0,
-    hardest: int | None = None,
-    block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``."""
     weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
     count = columns.drawn.to(query.dtype)
-    left = 0 * count if remove_accidental_hits else 1 - 1 / count.clamp(min=1) if columns.own_counted else 0 * count + 1
+    left = (
+        0 * count
+        if options.remove_accidental_hits
+        else 1 - 1 / count.clamp(min=1)
+        if columns.own_counted
+        else 0 * count + 1
+    )
 
     def of_rows(q: Tensor, c: Tensor, rows: Tensor) -> Tensor:
         """The loss of the pairs of these query rows."""
         first, stop = int(rows[0]), int(rows[-1]) + 1
         here = (pair_query >= first) & (pair_query < stop)
         i, j, w = pair_query[here] - first, pair_candidate[here], weights[here]
-        scores = best_scores(q, c) / temperature  # [rows, columns]
-        drawn, explicit = masses(scores.detach(), columns, first, stop, Places(i, j), hardest, own=negatives_only)
+        scores = best_scores(q, c) / options.temperature  # [rows, columns]
+        drawn, explicit = masses(
+            scores.detach(), columns, first, stop, Places(i, j), options.hardest, own=options.negatives_only
+        )
         own = torch.arange(len(i), device=i.device)
         drawn = drawn[i]  # [pairs, columns]
         drawn[own, j] = drawn[own, j] * left[j]
         mass = drawn + explicit[i]
         terms = torch.where(mass > 0, torch.where(mass > 0, mass, 1).log() + scores[i], -torch.inf)
         positive = scores[i, j]  # [pairs]
-        if correct_positive and columns.log_q is not None:
+        if options.correct_positive and columns.log_q is not None:
             positive = positive - columns.log_q[j].to(q.dtype)
-        if negatives_only:
+        if options.negatives_only:
             some = (mass > 0).any(1, keepdim=True)
             log_z = torch.where(some[:, 0], torch.where(some, terms, 0).logsumexp(1), 0)
         else:
             log_z = torch.cat([terms, positive.unsqueeze(1)], 1).logsumexp(1)
-        return (w * (exponent * log_z - positive)).sum()
+        return (w * (options.exponent * log_z - positive)).sum()
 
-    return in_blocks(query, candidate, pair_query, of_rows, block_elements)
+    return in_blocks(query, candidate, pair_query, of_rows, options.block_elements)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.errors import ConfigError
-from shortlist.loss.columns import Columns, softmax_over
+from shortlist.loss.columns import Columns, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.smoothing import smoothing_gap
@@ -203,26 +203,16 @@ class Retrieval:
         pairs = (query, candidate, pair_query, pair_candidate)
         if query.ndim == 3 and self.label_smoothing:
             raise ConfigError("label_smoothing is for queries of one vector.", hint="leave it out, or heads")
-        of_columns = softmax_over if query.ndim == 2 else best_head_softmax
-        loss = of_columns(
-            *pairs,
-            columns,
-            weight=weight,
-            temperature=temperature,
-            remove_accidental_hits=self.remove_accidental_hits,
-            correct_positive=self.correct_positive,
+        options = SoftmaxOptions(
+            temperature,
+            self.remove_accidental_hits,
+            self.correct_positive,
             negatives_only=self.loss == "bsl",
             exponent=self.exponent if self.loss == "bsl" else 1.0,
             hardest=self.hardest,
         )
+        of_columns = softmax_over if query.ndim == 2 else best_head_softmax
+        loss = of_columns(*pairs, columns, options, weight)
         if not self.label_smoothing:
             return loss
-        gap = smoothing_gap(
-            *pairs,
-            columns,
-            weight=weight,
-            temperature=temperature,
-            remove_accidental_hits=self.remove_accidental_hits,
-            correct_positive=self.correct_positive,
-        )
-        return loss + self.label_smoothing * gap
+        return loss + self.label_smoothing * smoothing_gap(*pairs, columns, options, weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shortlist.loss.columns import Columns, Places
+from shortlist.loss.columns import PLAIN, Columns, Places, SoftmaxOptions
 
 __all__ = ["smoothing_gap"]
 
@@ -16,11 +16,8 @@ def smoothing_gap(
     pair_query: Tensor,
     pair_candidate: Tensor,
     columns: Columns,
-    *,
+    options: SoftmaxOptions = PLAIN,
     weight: Tensor | None = None,
-    temperature: float = 1.0,
-    remove_accidental_hits: bool = True,
-    correct_positive: bool = True,
 ) -> Tensor:
     """``Σ_p w (S⁺ − mean S')``: how far each positive's logit is above the mean of the logits that compete with it.
 
@@ -28,11 +25,11 @@ def smoothing_gap(
     query, each counted once. A softmax with the share ε of its target spread over them has the loss of the plain softmax
     plus ε times this (Szegedy et al. 2016, "Rethinking the inception architecture"). A pair alone adds nothing.
 
-    No matrix of queries × columns is made: the sum of logits is a product with the sum of the columns.
+    Of ``options`` the first three count. No matrix of queries × columns is made: the sum of logits is a product with the sum of the columns.
     """
     log_q = query.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(query.dtype)
     count = columns.drawn.to(query.dtype)
-    scaled = query / temperature
+    scaled = query / options.temperature
 
     def logits(rows: Tensor, places: Tensor) -> Tensor:
         return (scaled.index_select(0, rows) * candidate.index_select(0, places)).sum(1) - log_q[places]
@@ -50,12 +47,12 @@ def smoothing_gap(
     if columns.explicit is not None:
         total = total.index_add(0, columns.explicit.row, logits(*columns.explicit))
         number = number.index_add(0, columns.explicit.row, torch.ones_like(columns.explicit.row, dtype=query.dtype))
-    if not remove_accidental_hits:
+    if not options.remove_accidental_hits:
         own_left = own_left.clamp(max=1.0) if columns.own_counted else torch.zeros_like(own_left)
     own = logits(pair_query, pair_candidate)  # [pairs]
     others = number[pair_query] - own_left
     mean = (total[pair_query] - own_left * own) / others.clamp(min=1)
-    positive = own if correct_positive else own + log_q[pair_candidate]
+    positive = own if options.correct_positive else own + log_q[pair_candidate]
     gap = torch.where(others > 0, positive - mean, 0)
     return gap.sum() if weight is None else (weight.to(query.dtype) * gap).sum()
 
