@@ -69,12 +69,19 @@ def run(
 def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
     if before is None:
         return []
-    if before["settings"] != json.loads(json.dumps(settings)):
+    if not _within(before["settings"], json.loads(json.dumps(settings))):
         raise sl.ConfigError(
             "the result that is there was made with other settings; its seeds cannot be counted with new ones.",
             hint="run without --continue, which writes over it",
         )
     return list(before["runs"])
+
+
+def _within(old: Any, new: Any) -> bool:
+    """Whether ``new`` says all that ``old`` says; it may know of options that came since."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in new and _within(value, new[key]) for key, value in old.items())
+    return bool(old == new)
 
 
 def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]]) -> dict[str, Any]:

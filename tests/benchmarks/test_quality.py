@@ -290,6 +290,11 @@ def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
     assert "seed 0" not in err  # the seed that was there is not run again
     assert result["runs"][0] == first["runs"][0]
     assert [row["mean"] for row in result["rows"]] == [row["mean"] for row in whole["rows"]]
+    place = tmp_path / "results/ml-100k-random-tutorial.json"
+    known = json.loads(place.read_text())
+    del known["settings"]["model"]["bias"]  # as if the option had come since
+    place.write_text(json.dumps(known))
+    assert command(*asked, "--seeds", "2", "--continue")[0] == 0
     changed = ("--set", "model.dim=8")
     status, _, err = command(*asked, *changed, "--seeds", "3", "--continue")
     assert status == 1
