@@ -1,11 +1,12 @@
 """`python -m benchmarks.scale PART`: measures a part and keeps it in results/scale.json; `page` writes docs/scale.md.
 
-Parts, each of a few minutes: encode, train, rows, ratio, vocabulary, tables, plan, shuffle; `all` of them, one after another.
+Parts, each of a few minutes: encode, train, rows, ratio, vocabulary, tables, ranks, plan, shuffle; `all` of them, one after another.
 `--quick` does the same on a few rows, to see that it works, and keeps nothing.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,15 +28,15 @@ class Bench:
     def __init__(self, quick: bool) -> None:
         self.quick = quick
         self.by = SMALL if quick else 1
-        self.seconds = 1 if quick else 25
+        self.seconds = 1 if quick else 8
 
     def encode(self) -> dict:
         """The whole log, encoded."""
         return worker("encode", source=str(self._log(LARGE)), shards=str(self._shards(LARGE)))
 
     def train(self) -> dict:
-        """An epoch over the whole log."""
-        return worker("train", shards=str(self._shards(LARGE)), whole=True)
+        """An epoch over the whole log, or as much of it as two minutes of the processor allow."""
+        return worker("train", shards=str(self._shards(LARGE)), seconds=120)
 
     def rows(self) -> list[dict]:
         """Parts of the log, encoded and trained on for a while: memory must not grow with rows."""
@@ -57,11 +58,16 @@ class Bench:
         """From disk and from memory, in turn, in one process."""
         source, shards = self._log(MIDDLE), self._shards(MIDDLE)
         worker("encode", source=str(source), shards=str(shards))
-        return worker("ratio", source=str(source), shards=str(shards), seconds=self.seconds)
+        return worker("ratio", source=str(source), shards=str(shards), seconds=self.seconds, runs=3)
 
     def vocabulary(self) -> list[dict]:
         """Vocabularies of several sizes, with as many rows each."""
-        return [self._trained(users, items) for users, items in VOCABULARIES]
+        found = []
+        for users, items in VOCABULARIES:
+            size = {"rows": MIDDLE["rows"], "users": users, "items": items}
+            encoded = worker("encode", source=str(self._log(size)), shards=str(self._shards(size)))
+            found.append({"encode": encoded, "train": self._trained(users, items)})
+        return found
 
     def tables(self) -> list[dict]:
         """Ways to keep the tables, at dim 32."""
@@ -72,6 +78,13 @@ class Bench:
             {"optimizer": "Adagrad", "on_disk": True},
         )
         return [{**way, **self._trained(*VOCABULARIES[2], dim=32, **way)} for way in ways]
+
+    def ranks(self) -> list[dict]:
+        """An epoch by one, two and four processes, which share the cores."""
+        size = {**MIDDLE, "rows": MIDDLE["rows"] // 10}
+        shards = self._shards(size)
+        worker("encode", source=str(self._log(size)), shards=str(shards))
+        return [worker("train", ranks=number, shards=str(shards), whole=True) for number in (1, 2, 4)]
 
     def plan(self) -> dict:
         """What `shortlist plan` says of the whole log."""
@@ -102,11 +115,18 @@ class Bench:
         return PLACE / ("shards-" + "-".join(str(value // self.by) for value in size.values()))
 
 
-def worker(task: str, **options: object) -> dict:
-    """Runs a measurement in a process of its own and returns its result; what it says goes to stderr."""
+def worker(task: str, ranks: int = 0, **options: object) -> dict:
+    """Runs a measurement in a process of its own and returns its result; what it says goes to stderr.
+
+    ranks: by torchrun in so many processes, each with its part of the cores; the result is the first one's.
+    """
     command = [sys.executable, "-m", "benchmarks.scale.worker", task, json.dumps(options)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    result = json.loads(done.stdout)
+    variables = dict(os.environ)
+    if ranks:
+        command[1:2] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+        variables["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // ranks))
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=variables)
+    result = json.loads(done.stdout) | ({"ranks": ranks} if ranks else {})
     print(task, options, {key: value for key, value in result.items() if key != "tables"}, file=sys.stderr)
     return result
 
@@ -118,7 +138,7 @@ def keep(part: str, result: object) -> None:
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
-PARTS = ("encode", "train", "rows", "ratio", "vocabulary", "tables", "plan", "shuffle")
+PARTS = ("encode", "train", "rows", "ratio", "vocabulary", "tables", "ranks", "plan", "shuffle")
 
 
 def main() -> None:

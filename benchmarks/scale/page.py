@@ -1,0 +1,276 @@
+"""`python -m benchmarks.scale page`: docs/scale.md, from results/scale.json and results/index_1e7.json alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.report import DOCS, RESULTS, machine
+
+TEMPLATE = Path(__file__).parent / "page_template.md"
+PLACE = DOCS / "scale.md"
+
+
+def write() -> None:
+    """Writes the page."""
+    PLACE.write_text(page(read()))
+
+
+def read() -> dict:
+    """Returns what was measured, by part, and the index at 10 million."""
+    found = json.loads((RESULTS / "scale.json").read_text())
+    return {
+        **{name: part["result"] for name, part in found.items()},
+        "machine": machine(found["encode"]),
+        "index": _index(),
+    }
+
+
+def page(found: dict) -> str:
+    """Returns the text of `docs/scale.md`; a part that was not measured says so."""
+    makers: dict[str, tuple[str, Callable[[dict], str]]] = {
+        "machine": ("encode", lambda f: f["machine"]),
+        "batch": ("", lambda f: "1,024"),
+        "large": (
+            "encode",
+            lambda f: "{rows:,} rows, {queries:,} users, {candidates:,} items, no order".format(**f["encode"]),
+        ),
+        "encode": ("encode", lambda f: encode(f["encode"])),
+        "train": ("train", lambda f: train(f["train"])),
+        "ratio": ("ratio", lambda f: ratio(f["ratio"])),
+        "rows": ("rows", rows),
+        "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
+        "vocabulary": ("vocabulary", lambda f: vocabulary(f["vocabulary"])),
+        "ranks": ("ranks", lambda f: ranks(f["ranks"])),
+        "ranks_size": ("ranks", lambda f: "An epoch of {rows:,} rows, {queries:,} users".format(**f["ranks"][0])),
+        "seeds": ("shuffle", lambda f: str(len(f["shuffle"]["buffer of 100%"]["top_100"]))),
+        "shuffle": ("shuffle", lambda f: shuffle(f["shuffle"])),
+        "tables_size": (
+            "tables",
+            lambda f: "{queries:,} users and {candidates:,} items at dim 32".format(**f["tables"][0]),
+        ),
+        "tables": ("tables", lambda f: tables_of(f["tables"])),
+        "sampled": ("plan", lambda f: f"{f['plan']['sampled']:,}"),
+        "plan_seconds": ("plan", lambda f: f"{f['plan']['seconds']:.1f}"),
+        "plan": ("plan", lambda f: forecast(f["plan"], f["encode"], f["train"])),
+        "estimate": ("estimate", estimate),
+        "estimate_notes": ("estimate", notes),
+    }
+    text = TEMPLATE.read_text()
+    for name, (part, make) in makers.items():
+        text = text.replace("{{" + name + "}}", make(found) if has(found, part) else f"(not measured yet: {part})")
+    return text
+
+
+def has(found: dict, part: str) -> bool:
+    """Returns whether a part was measured; the estimate and the plan's comparison need several."""
+    needs = {"": (), "estimate": ("encode", "train", "vocabulary"), "plan": ("plan", "encode", "train")}.get(
+        part, (part,)
+    )
+    return all(one in found for one in needs)
+
+
+def encode(one: dict) -> str:
+    """Returns what encoding took, in a sentence."""
+    return (
+        f"**Encoding** {one['rows']:,} rows took {one['seconds']:.0f} s ({one['rows'] / one['seconds'] / 1e6:.1f} million rows a "
+        f"second), {gb(one['peak_memory'])} of memory at most, and {gb(one['bytes'])} on the disk."
+    )
+
+
+def train(one: dict) -> str:
+    """Returns what training took, in a sentence."""
+    whole = one["examples"] == one["rows"]
+    what = (
+        "A whole epoch"
+        if whole
+        else f"{one['examples']:,} of the {one['rows']:,} rows of an epoch ({one['examples'] / one['rows']:.0%})"
+    )
+    return (
+        f"**Training** ran at {one['speed']:,.0f} examples a processor-second in {gb(one['peak_memory'])} of memory at most. {what} took "
+        f"{one['processor_seconds']:.0f} s of it{'' if whole else '; the run was ended there'}."
+    )
+
+
+def ratio(one: dict) -> str:
+    """Returns the speeds from disk and from memory, in a sentence."""
+    found = one["ratios"]
+    return (
+        f"**From disk beside from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
+        f"{median(one['disk']):,.0f} beside {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
+        f"({min(found):.0%} to {max(found):.0%})."
+    )
+
+
+def rows(found: dict) -> str:
+    """Returns memory and speed as rows grow."""
+    lines = ["| rows | encoding, its memory | training, its memory | examples a processor-second |", "|---" * 4 + "|"]
+    for one in found["rows"]:
+        encoded, trained = one["encode"] or found["encode"], one["train"]
+        lines.append(
+            f"| {trained['rows']:,} | {gb(encoded['peak_memory'])} | {gb(trained['peak_memory'])} | {trained['speed']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def vocabulary(found: list[dict]) -> str:
+    """Returns memory and speed as the vocabulary grows."""
+    lines = [
+        "| users | items | tables | encoding, its memory | training, its memory | examples a processor-second |",
+        "|---" * 6 + "|",
+    ]
+    for one in found:
+        encoded, trained = one["encode"], one["train"]
+        lines.append(
+            f"| {trained['queries']:,} | {trained['candidates']:,} | {gb(trained['tables'])} | {gb(encoded['peak_memory'])} | "
+            f"{gb(trained['peak_memory'])} | {trained['speed']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def ranks(found: list[dict]) -> str:
+    """Returns speed and memory as processes grow; and whether they train alike."""
+    lines = [
+        "| processes | examples a processor-second | memory of the first | loss of the epoch |",
+        "|---" * 4 + "|",
+    ]
+    for one in found:
+        lines.append(
+            f"| {one['ranks']} | {one['speed'] / one['ranks']:,.0f} | {gb(one['peak_memory'])} | {one['loss']:.5f} |"
+        )
+    return "\n".join(lines)
+
+
+def shuffle(found: dict) -> str:
+    """Returns the accuracy of every way to shuffle."""
+    lines = ["| | top-100, mean | standard deviation over seeds |", "|---|---|---|"]
+    ways = {way: one for way, one in found.items() if isinstance(one, dict)}
+    return "\n".join([*lines, *(f"| {way} | {one['mean']:.4f} | {one['sd']:.4f} |" for way, one in ways.items())])
+
+
+def tables_of(found: list[dict]) -> str:
+    """Returns the ways to keep tables."""
+    lines = [
+        "| tables | optimizer | bytes of the tables | training, its memory | examples a processor-second |",
+        "|---" * 5 + "|",
+    ]
+    for one in found:
+        kept = one.get("dtype", "float32") + (", in files" if one.get("on_disk") else "")
+        lines.append(
+            f"| {kept} | {one['optimizer']} | {gb(one['tables'])} | {gb(one['peak_memory'])} | {one['speed']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def forecast(plan: dict, encoded: dict, trained: dict) -> str:
+    """Returns the forecast beside what was measured."""
+    pairs = (
+        ("rows", plan["rows"], trained["rows"], f"{plan['rows']:,}", f"{trained['rows']:,}"),
+        *(_pair(name, plan[name]["value"], trained[name], "{:,}".format) for name in ("queries", "candidates")),
+        _pair("bytes of the tables", plan["weights"], trained["tables"], gb),
+        _pair("bytes of the shards", plan["shards"], encoded["bytes"], gb),
+        _pair("memory of training from disk", plan["training_from_disk"], trained["peak_memory"], gb),
+        _pair(
+            "examples a processor-second", round(plan["examples_per_second"]), round(trained["speed"]), "{:,}".format
+        ),
+    )
+    lines = ["| | forecast | measured | forecast / measured |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {a} | {b} | {said / was:.2f} |" for name, said, was, a, b in pairs)])
+
+
+def _pair(name: str, said: float, was: float, shown) -> tuple:
+    return name, said, was, shown(said), shown(was)
+
+
+ROWS, USERS, ITEMS, DIM = 10**9, 10**8, 5 * 10**7, 32
+
+
+def per_id(found: dict) -> float:
+    """Returns bytes of memory that an id takes in training beside its row and accumulators, from the two largest runs."""
+    small, large = (one["train"] for one in found["vocabulary"][-2:])
+    ids = [one["queries"] + one["candidates"] for one in (small, large)]
+    rest = [one["peak_memory"] - 2 * one["tables"] for one in (small, large)]
+    return (rest[1] - rest[0]) / (ids[1] - ids[0])
+
+
+def per_id_encoding(found: dict) -> float:
+    """Returns bytes of memory that an id takes in encoding, from the two largest runs."""
+    small, large = (one["encode"] for one in found["vocabulary"][-2:])
+    return (large["peak_memory"] - small["peak_memory"]) / (
+        large["queries"] + large["candidates"] - small["queries"] - small["candidates"]
+    )
+
+
+def estimate(found: dict) -> str:
+    """Returns the table of the worked estimate."""
+    ids = USERS + ITEMS
+    table, own = ids * DIM * 4, ids * per_id(found)
+    base = found["train"]["peak_memory"] - 2 * found["train"]["tables"]
+    base -= (found["train"]["queries"] + found["train"]["candidates"]) * per_id(found)
+    speed = found["vocabulary"][-1]["train"]["speed"]
+    pace = found["encode"]["rows"] / found["encode"]["seconds"]
+    index = found["index"]
+    lines = [
+        ("shards on the disk", "8 bytes a row", gb(8 * ROWS)),
+        ("encoding: memory", f"{per_id_encoding(found):.0f} bytes an id", gb(ids * per_id_encoding(found))),
+        ("encoding: time", f"{pace / 1e6:.1f} million rows a second", f"{ROWS / pace / 60:.0f} min"),
+        ("tables, float32", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
+        ("beside them, Adagrad", "as much again", gb(table)),
+        ("beside them, RowwiseAdagrad", "4 bytes an id", gb(4 * ids)),
+        ("ids, vocabularies, codes", f"{per_id(found):.0f} bytes an id", gb(own)),
+        (
+            "**training, float32 and Adagrad**",
+            "the sum, and the rest of the process",
+            f"**{gb(2 * table + own + base)}**",
+        ),
+        (
+            "**training, bfloat16 and RowwiseAdagrad**",
+            "the same with half the tables",
+            f"**{gb(table / 2 + 4 * ids + own + base)}**",
+        ),
+        (
+            "an epoch",
+            f"{speed:,.0f} examples a processor-second, as with {_ids(found):,} ids at dim 16",
+            f"{ROWS / speed / 3600:.1f} h",
+        ),
+        (
+            "index of the items, ScaNN",
+            f"5 times that of 10 million of {DIM}",
+            f"{gb(5 * index['peak'])}, built in {5 * index['build'] / 60:.0f} min",
+        ),
+        ("vectors of users and items, to serve", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
+    ]
+    return "\n".join(["| | how | |", "|---|---|---|", *(f"| {name} | {how} | {value} |" for name, how, value in lines)])
+
+
+def notes(found: dict) -> str:
+    """Returns what the estimate means for both machines."""
+    ids = USERS + ITEMS
+    table, own = ids * DIM * 4, ids * per_id(found)
+    full, small = 2 * table + own, table / 2 + 4 * ids + own
+    fits = "fits" if full < 128e9 else "does not fit"
+    here = "fits" if small < 24e9 else "does not fit, unless `table_folder` or `min_count` takes some of it away"
+    return (
+        f"So on 128 GB training {fits} in float32 with Adagrad; on 24 GB bfloat16 with RowwiseAdagrad {here}. What was not "
+        "measured: dim 32 at this vocabulary, the speed of more cores, and the disk of either machine; an epoch at dim 32 costs "
+        "more than at dim 16, and more cores cost less."
+    )
+
+
+def _ids(found: dict) -> int:
+    one = found["vocabulary"][-1]["train"]
+    return int(one["queries"] + one["candidates"])
+
+
+def _index() -> dict:
+    """Returns the seconds to build ScaNN over 10 million vectors, and the most memory of the process that searches it."""
+    runs = json.loads((RESULTS / "index_1e7.json").read_text())["sides"]["ours"]["runs"]
+    return {
+        "build": median(run["build_seconds"] for run in runs),
+        "peak": median(run["peak_rss_gb"] for run in runs) * 1e9,
+    }
+
+
+def gb(count: float) -> str:
+    """Returns bytes in the unit that suits them."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
