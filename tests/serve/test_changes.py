@@ -390,3 +390,28 @@ def test_an_index_that_finds_too_little_is_built_afresh(
         f"n{n}" for n in range(4)
     }
     assert change(client, delete=["n2"]).json()["candidates"] == 33
+
+
+def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approximate: Path) -> None:
+    """Every request is answered exactly too; 3 of 30 candidates are asked for, two of which an index finds that is put
+    in the place of the real one."""
+    client = clients(Settings(sample=1.0), Loaded.read(approximate).recommender)
+    service = client.app.service
+    whole = service.batcher._answer
+
+    def lossy(group: Any, asks: Any) -> Any:
+        (found,) = whole(group, asks)
+        return [found] if group.exact else [type("Short", (), {**_facts(found), "items": found.items[:2]})()]
+
+    service.batcher._answer = lossy
+    service.pool.submit(lambda: None).result()
+    reply = client.post("/v1/recommend", {"queries": [{"id": "u1"}], "k": 3, "exclude_seen": False})
+    assert reply.status_code == 200, reply.text
+    deadline = time.monotonic() + 20
+    while "shortlist_recall_exact_items_total 3.0" not in (text := client.get("/metrics").text):
+        assert time.monotonic() < deadline, text
+    assert "shortlist_recall_found_items_total 2.0" in text
+
+
+def _facts(found: Any) -> dict[str, Any]:
+    return {"query": found.query, "known": found.known, "ids": found.ids[:2], "scores": found.scores[:2]}
