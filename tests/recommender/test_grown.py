@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.recommender.grown import LEAST, Overlay, Room
+from shortlist.recommender.grown import LEAST, PATCHES, PIECES, Overlay, Patched, Room, spliced
 
 
 def rows(*values: float) -> np.ndarray:
@@ -72,3 +73,44 @@ def test_an_overlay_becomes_a_plain_map_when_it_has_grown() -> None:
         found = Overlay.of(found, {number: number}, {number - 100})
     assert len(found) == 100
     assert sorted(found) == list(range(70, 170))
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 9), st.integers(0, 99), min_size=1, max_size=4), max_size=5))
+def test_a_patched_array_reads_as_the_changed_one(changes: list[dict[int, int]]) -> None:
+    first = rows(*range(100, 110))
+    plain, found = first.copy(), first
+    for change in changes:
+        at, values = np.array(list(change), np.int64), rows(*change.values())
+        before, held = found, np.array(found)
+        found = Patched.of(found, at, values)
+        plain[at] = values
+        assert np.array_equal(before[:], held)  # what was read before is read on
+        for key in (slice(None), slice(2, 7), np.array([9, 0, 3, 3]), np.zeros(0, np.int64), plain[:, 0] > 50, 4):
+            assert np.array_equal(found[key], plain[key])
+        assert np.asarray(found).dtype == np.float32
+        assert (found.shape, len(found)) == ((10, 2), 10)
+    assert first.tolist() == rows(*range(100, 110)).tolist()
+
+
+def test_many_patches_are_made_one_array() -> None:
+    first = np.zeros((PATCHES + 2, 2), np.float32)
+    found = Patched.of(first, np.arange(PATCHES), np.ones((PATCHES, 2), np.float32))
+    assert isinstance(found, Patched)
+    found = Patched.of(found, np.array([PATCHES]), np.ones((1, 2), np.float32))
+    assert isinstance(found, np.ndarray)
+    assert found[:, 0].sum() == PATCHES + 1
+    assert first.sum() == 0
+
+
+@given(st.lists(st.sets(st.integers(0, 6), min_size=1), max_size=2 * PIECES))
+def test_a_spliced_table_has_the_new_rows_in_their_places(changes: list[set[int]]) -> None:
+    table = pl.DataFrame({"id": list(range(7)), "text": list("abcdefg")})
+    expected = table.rows()
+    for number, change in enumerate(changes):
+        at = list(change)[::-1]
+        new = pl.DataFrame({"id": [100 * number + row for row in at], "text": [f"n{row}" for row in at]})
+        table = spliced(table, np.array(at, np.int64), new)
+        for row, value in zip(at, new.rows(), strict=True):
+            expected[row] = value
+        assert table.rows() == expected
+        assert table.n_chunks() <= PIECES + 1

@@ -157,3 +157,26 @@ def test_any_sequence_of_changes_is_as_if_built_so(priced: sl.Recommender, steps
     prices = np.array([now[name] for name in found.ids])
     assert (np.diff(prices) <= 0).all()
     assert recommender.index.size == len(now)
+
+
+def test_older_states_stay_as_they_were_through_many_changes(priced: sl.Recommender) -> None:
+    """Replaced, new and deleted in turn, often enough that tables and vectors are made afresh on the way."""
+    states = [(priced, {"a": 1.0, "b": 2.0, "c": 3.0})]
+    for number in range(150):
+        recommender, prices = states[-1]
+        table = {"what": ["b", f"n{number % 40}"], "price": [float(number), number + 0.5]}
+        recommender = changed(recommender, pl.DataFrame(table), [f"n{(number + 7) % 40}"])
+        prices = {**prices, **dict(zip(table["what"], table["price"], strict=True))}
+        prices.pop(f"n{(number + 7) % 40}", None)
+        states.append((recommender, prices))
+    for recommender, prices in states[::10]:
+        found = recommender.recommend(["bob"], k=60, exclude_seen=False)[0]
+        expected = recommender.embed_candidates(pl.DataFrame({"price": list(prices.values())}))[:, 0].tolist()
+        assert dict(zip(found.ids, found.scores, strict=True)) == pytest.approx(
+            dict(zip(prices, expected, strict=True))
+        )
+        state = recommender._state
+        at = state.candidate_ids.rows(list(prices))
+        assert state.vectors[np.array(at)][:, 0].tolist() == pytest.approx(expected)
+        assert state.candidates["price"].gather(at).to_list() == list(prices.values())
+        assert state.candidate_ids.take(np.array(at)) == list(prices)

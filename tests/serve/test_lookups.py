@@ -84,3 +84,13 @@ def test_without_the_page_nobody_is_looked_up(clients: Callable[..., Any]) -> No
     client = clients(Settings(page=False))
     for path in ("/", "/v1/card", "/v1/queries", "/v1/history?query=ann", "/v1/map", "/v1/candidates"):
         assert client.get(path).status_code in (404, 405), path
+
+
+def test_columns_of_a_large_catalogue_are_those_of_a_small_one(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shortlist.serve import loaded
+
+    body = {"queries": [{"id": "cat"}], "columns": ["full_name", "stock"], "exclude_seen": False}
+    small = client.post("/v1/recommend", body).json()["results"]
+    monkeypatch.setattr(loaded, "LISTED", 1)
+    assert client.post("/v1/recommend", body).json()["results"] == small
+    assert {item["columns"]["stock"] for item in small[0]["items"]} == {3, 0, 5, 7}

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.recommender.state import Id
 
-__all__ = ["Overlay", "Room"]
+__all__ = ["Overlay", "Patched", "Room", "spliced"]
 
 SPARE = 8  # one row in so many is room for more
 LEAST = 1024
+PATCHES = 4096  # rows in other than their first place beyond which all are copied
+PIECES = 64  # of a table, beyond which it is made one again
 MERGED = 64  # an overlay of more than one entry in so many is made into a map of its own
 
 
@@ -51,10 +55,6 @@ class Room:
             self.used = after
             return True
 
-    def put(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Put vectors in the place of others; only before anybody reads them."""
-        self._vectors[rows] = vectors
-
     def vectors(self, count: int) -> NDArray[np.float32]:
         """The first rows' vectors ``[count, dim]``, not to be written to."""
         return _view(self._vectors, count)
@@ -62,6 +62,75 @@ class Room:
     def counts(self, count: int) -> NDArray[np.int64]:
         """The first rows' training counts, not to be written to."""
         return _view(self._counts, count)
+
+
+class Patched:
+    """An array ``[rows, dim]`` of which some rows have been put in the place of others; read by row, and never written to.
+
+    Both stay where they are: what was read before the change is read on, and a change does not cost a copy.
+    """
+
+    def __init__(self, below: NDArray[np.float32], rows: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        self.below, self.rows, self.values = below, rows, values  # rows: rising
+
+    @classmethod
+    def of(cls, array: Any, rows: NDArray[np.int64], values: NDArray[np.float32]) -> Any:
+        """``array``, or what is patched over it, with ``values`` at ``rows``; as one array where these become many."""
+        below = array.below if isinstance(array, cls) else array
+        if isinstance(array, cls):
+            kept = ~np.isin(array.rows, rows)
+            rows = np.concatenate([array.rows[kept], rows])
+            values = np.concatenate([array.values[kept], values])
+        if len(rows) > PATCHES:
+            whole = np.array(below)
+            whole[rows] = values
+            return whole
+        order = np.argsort(rows)
+        return cls(below, rows[order], values[order])
+
+    def over(self, below: NDArray[np.float32]) -> Patched:
+        """The same over an array that goes on where this one ends."""
+        return Patched(below, self.rows, self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.below.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.below.dtype
+
+    def __len__(self) -> int:
+        return len(self.below)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        if isinstance(key, slice):
+            asked = np.arange(len(self))[key]
+        else:
+            asked = np.asarray(key)
+            asked = np.flatnonzero(asked) if asked.dtype == bool else asked
+        found = np.array(self.below[key])
+        at = np.minimum(np.searchsorted(self.rows, asked), len(self.rows) - 1)
+        hit = self.rows[at] == asked
+        found[hit] = self.values[at[hit]] if asked.ndim else self.values[at]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def spliced(table: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) -> pl.DataFrame:
+    """``table`` with the rows of ``new`` at ``rows``, which are distinct; a few cost no copy of the others."""
+    pieces, at = [], 0
+    if table.n_chunks() + 2 * len(rows) > PIECES:
+        places = np.arange(len(table))
+        places[rows] = len(table) + np.arange(len(rows))
+        return pl.concat([table, new], rechunk=True)[places]
+    for number in np.argsort(rows).tolist():
+        row = int(rows[number])
+        pieces += [table.slice(at, row - at), new.slice(number, 1)]
+        at = row + 1
+    return pl.concat([*pieces, table.slice(at)], rechunk=False)
 
 
 def _view(array: NDArray, count: int) -> NDArray:  # type: ignore[type-arg]

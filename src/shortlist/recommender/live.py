@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
-from shortlist.recommender.grown import Overlay, Room
+from shortlist.recommender.grown import Overlay, Patched, Room, spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.state import LISTED, Id, Ids, State, fingerprint, known_queries
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["changed", "folded"]
 
-CHUNKS = 32  # pieces of the candidates' table beyond which it is made one again
+CHUNKS = 64  # pieces of the candidates' table beyond which it is made one again
 
 
 def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Recommender:
@@ -94,7 +94,7 @@ def _upserted(
             row, count = count, count + 1
         rows[number] = row
     after = replace(_with_rows(state, full, rows, vectors, ids), buried=buried, live=True)
-    _know(after, Overlay.of(row_of, dict(zip(ids, rows.tolist(), strict=True)), set()))
+    _know(after, Overlay.of(row_of, dict(zip(ids, rows.tolist(), strict=True)), set()), state)
     _keep(state, after)
     return after, rows, vectors
 
@@ -105,22 +105,28 @@ def _with_rows(
     """The state with the table's rows at ``rows``; those beyond the last are new, and in their order."""
     before = len(state.candidates)
     new = rows >= before
-    old = rows[~new]
-    both = pl.concat([state.candidates, table], rechunk=state.candidates.n_chunks() >= CHUNKS)
-    if len(old):
-        at = np.concatenate([np.arange(before), before + np.flatnonzero(new)])
-        at[old] = before + np.flatnonzero(~new)
-        both = both[at]
+    old, fresh = rows[~new], table.filter(pl.Series(new))
+    both = spliced(state.candidates, old, table.filter(pl.Series(~new))) if len(old) else state.candidates
+    if len(fresh):
+        both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     coming = vectors[new], [one for one, is_new in zip(ids, new.tolist(), strict=True) if is_new]
-    room = state.room
-    moved = not np.array_equal(state.vectors[old], vectors[~new])
-    if room is None or moved or not room.added(before, *coming):
-        listed = state.candidate_ids._listed if before <= LISTED else None
-        room = Room(state.vectors, state.counts, listed, more=len(coming[1]))
-        room.put(old, vectors[~new])
-        room.added(before, *coming)
-    count = before + len(coming[1])
-    return replace(state, candidates=both, counts=room.counts(count), vectors=room.vectors(count), room=room)
+    count, room = before + len(fresh), state.room
+    found: Any = state.vectors
+    if len(fresh):
+        if room is None or not room.added(before, *coming):
+            listed = state.candidate_ids._listed if before <= LISTED else None
+            room = Room(np.asarray(found), state.counts, listed, more=len(fresh))
+            room.added(before, *coming)
+            found = room.vectors(count)
+        else:
+            found = found.over(room.vectors(count)) if isinstance(found, Patched) else room.vectors(count)
+    counts = room.counts(count) if room is not None else state.counts
+    if not np.array_equal(state.vectors[old], vectors[~new]):
+        found = Patched.of(found, old, vectors[~new])
+        if room is not None and not isinstance(found, Patched):  # all were copied
+            room = Room(found, counts, room.ids)
+            found, counts = room.vectors(count), room.counts(count)
+    return replace(state, candidates=both, counts=counts, vectors=found, room=room)
 
 
 def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]:
@@ -137,11 +143,11 @@ def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]
     return after, np.array(list(gone.values()), np.int64)
 
 
-def _know(state: State, row_of: Mapping[Id, int], before: State | None = None) -> None:
+def _know(state: State, row_of: Mapping[Id, int], before: State) -> None:
     """Let the state find its candidates by ``row_of``, which lacks the deleted ones."""
     known = Ids(state.candidates[state.candidate])
     known.__dict__["row_of"] = row_of
-    listed = before.candidate_ids.__dict__.get("_listed") if before is not None else state.room and state.room.ids
+    listed = before.candidate_ids.__dict__.get("_listed") if state.room is None else state.room.ids
     if listed is not None:
         known.__dict__["_listed"] = listed
     state.__dict__["candidate_ids"] = known

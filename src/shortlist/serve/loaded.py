@@ -118,8 +118,10 @@ class Loaded:
         row_of = state.candidate_ids.row_of
         rows = [row_of[one] for one in ids]
         if len(state.candidates) > LISTED:
-            listed = {name: state.candidates[name].gather(rows).to_list() for name in names}
-            return [{name: listed[name][number] for name in names} for number in range(len(rows))]
+            columns = {
+                name: state.candidates[name] for name in names
+            }  # by row: gathering would copy all of a changed one
+            return [{name: _plain(column[row]) for name, column in columns.items()} for row in rows]
         for name in names:
             if name not in self._listed:
                 self._listed[name] = state.candidates[name].to_list()
@@ -194,6 +196,10 @@ class Loaded:
             "recipe": metadata.get("recipe"),
             "metrics": _metrics(metadata),
         }
+
+
+def _plain(value: Any) -> Any:
+    return value.to_list() if isinstance(value, pl.Series) else value
 
 
 def _small(values: pl.Series) -> pl.Series:
