@@ -73,13 +73,18 @@ class Batcher:
         """Answer what waits: at once where that is quick, else in a thread and then what has come meanwhile."""
         self._scheduled = False
         while self._waiting and not self._busy:
-            batch = self._next()
+            first = self._waiting[0]
+            inline = len(first.asks) * self._pace <= INLINE and not first.group.chosen  # the first fold-in takes longer
+            most = max(1, int(INLINE / self._pace)) if inline else self._limits.batch
+            batch = self._next(min(most, self._limits.batch))
             count = sum(len(one.asks) for one in batch)
-            if count * self._pace <= INLINE and not batch[0].group.chosen:  # the first fold-in takes longer
-                self._done(batch, count, *self._timed(batch))
+            if inline:
+                self._done(batch, count, *self._timed(batch, time.perf_counter))
             else:
                 self._busy = True
-                asyncio.get_running_loop().run_in_executor(self._pool, self._timed, batch).add_done_callback(
+                asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._timed, batch, time.thread_time
+                ).add_done_callback(
                     lambda done, batch=batch, count=count: self._back(batch, count, done.result())  # type: ignore[misc]
                 )
 
@@ -88,8 +93,8 @@ class Batcher:
         self._done(batch, count, *outcome)
         self._flush()
 
-    def _next(self) -> list[_Waiting]:
-        """The first that waits, and all that may be answered with it."""
+    def _next(self, most: int) -> list[_Waiting]:
+        """The first that waits, and what may be answered with it, up to ``most`` queries."""
         waiting = self._waiting
         key = waiting[0].group.key()
         if key is None:
@@ -97,7 +102,7 @@ class Batcher:
             return waiting[:1]
         batch, left, count = [], [], 0
         for one in waiting:
-            fits = count == 0 or count + len(one.asks) <= self._limits.batch
+            fits = count == 0 or count + len(one.asks) <= most
             if fits and one.group.key() == key:
                 batch.append(one)
                 count += len(one.asks)
@@ -106,13 +111,17 @@ class Batcher:
         self._waiting = left
         return batch
 
-    def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
-        """For each request its lists, or the error that it alone has; and the seconds taken."""
-        started = time.perf_counter()
+    def _timed(self, batch: list[_Waiting], clock: Callable[[], float]) -> tuple[list[Any], float]:
+        """For each request its lists, or the error that it alone has; and the seconds taken, by ``clock``.
+
+        In a thread the clock is the thread's own: while the loop is busy, a thread waits for the interpreter far longer
+        than it works, and by that pace nothing would ever be answered on the loop again.
+        """
+        started, begun = time.perf_counter(), clock()
         for one in batch:
             self._metrics.wait.observe(started - one.since)
         outcomes = self._outcomes(batch)
-        return outcomes, time.perf_counter() - started
+        return outcomes, clock() - begun
 
     def _outcomes(self, batch: list[_Waiting]) -> list[Any]:
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,12 @@ __all__ = ["serve"]
 
 SWEEP = 0.5  # seconds between two looks at connections and logs
 BACKLOG = 2048
+SWITCH = 0.0005  # seconds until a busy thread lets another have the interpreter: the loop and a loader take turns
+COLLECT = (
+    20_000,
+    20,
+    20,
+)  # objects made until rubbish is looked for: hundreds of requests at once are many, and no rubbish
 DRAIN = 30  # seconds that requests under way have at the end
 
 
@@ -86,6 +94,10 @@ def serve(app: App, host: str, port: int, *, announce: Any = None, swapper: Swap
             h11_max_incomplete_event_size=None,
         )
         server = _Server(config, app, swapper)
+        sys.setswitchinterval(SWITCH)
+        gc.collect()
+        gc.freeze()  # the bundle stays: no need to look through it again and again
+        gc.set_threshold(*COLLECT)
         if announce is not None:
             announce(listening.getsockname()[1])
         with _quiet():

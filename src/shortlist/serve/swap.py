@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Swapper", "signature"]
 
 LOOK = 0.5  # seconds between two looks at the folder
-SWITCH = 0.0005  # seconds until the loading thread lets the answering one go on
 
 Signature = tuple[str, tuple[tuple[str, int, int], ...]]
 
@@ -70,21 +68,16 @@ class Swapper:
 
     def _prepared(self) -> Loaded:
         """The new bundle, verified, and warm from the last requests."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH)
-        try:
-            loaded = Loaded.read(self._path, self._service.settings.guard)
-            loaded.name = self._service.loaded.name
-            old = self._service.loaded
-            if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
-                raise ShortlistError(
-                    "the bundle's ids are of another type than those served until now.",
-                    hint="train on ids of the same type, or start a new server for the new ones",
-                )
-            self._service.warm(loaded)
-            return loaded
-        finally:
-            sys.setswitchinterval(interval)
+        loaded = Loaded.read(self._path, self._service.settings.guard)
+        loaded.name = self._service.loaded.name
+        old = self._service.loaded
+        if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
+            raise ShortlistError(
+                "the bundle's ids are of another type than those served until now.",
+                hint="train on ids of the same type, or start a new server for the new ones",
+            )
+        self._service.warm(loaded)
+        return loaded
 
 
 def signature(path: Path) -> Signature | None:
