@@ -89,13 +89,24 @@ class Callers:
         self.times, self.refusals, self.good, self.turned_away = [], [], 0, 0
         self.begin = time.perf_counter()
 
+    def during(self, seconds: float) -> dict:
+        """What the next seconds bring; the load goes on."""
+        self.count()
+        time.sleep(seconds)
+        return self._found()
+
     def stop(self) -> dict:
         """Requests, what went wrong, and times."""
         self.end = time.perf_counter()
+        self.stopped = True
+        found = self._found()
+        self._thread.join()
+        return found | {"wrong": len(self.wrong), "first_wrong": self.wrong[:3]}
+
+    def _found(self) -> dict:
+        self.end = time.perf_counter()
         self.seconds = self.end - getattr(self, "begin", self.end - 1e-9)
         good, away = self.good, self.turned_away
-        self.stopped = True
-        self._thread.join()
         result = {
             "requests": len(self.times) if self.record else self.good,
             "wrong": len(self.wrong),

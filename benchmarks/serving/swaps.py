@@ -47,7 +47,7 @@ def swaps(options: argparse.Namespace) -> dict:
         capacity = wrk(server.port, 16, 5)["good_per_second"]
         rate = 0.7 * capacity
         wanted = {"rate": rate, "users": USERS, "right": right}
-        quiet = _measured(server, wanted, lambda: time.sleep(25))
+        quiet = _measured(server, wanted, lambda: time.sleep(20))
         during = _measured(server, wanted, lambda: _turned(server, link, [one, two], options.count))
         broken = []
         for number in range(options.broken):

@@ -26,7 +26,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Bytes of a body.")
 @click.option("--max-under-way", default=4096, show_default=True, type=click.IntRange(1), help="Requests at once.")
 @click.option(
-    "--max-wait", default=0.25, show_default=True, help="Seconds that a request may wait for its turn; else 503."
+    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; else 503."
 )
 @click.option(
     "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."

@@ -26,7 +26,7 @@ class Limits:
     ids: int = 10_000
     under_way: int = 4096
     receive_seconds: float = 10.0
-    wait_seconds: float = 0.25
+    wait_seconds: float = 0.1
     batch: int = 256
 
     def __post_init__(self) -> None:
