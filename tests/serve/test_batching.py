@@ -1,0 +1,60 @@
+"""Where batches are answered: on the loop while they are quick, in a thread otherwise, and on the loop again afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shortlist.serve import Settings
+from shortlist.serve.batching import INLINE
+from shortlist.serve.settings import Limits
+
+
+def watched(client: Any) -> list[tuple[int, bool]]:
+    """Of each batch from now on, its queries, and whether it was answered on the loop."""
+    batcher, seen = client.app.service.batcher, []
+    answer = batcher._answer
+
+    def watching(group: Any, asks: Sequence[Any]) -> Any:
+        seen.append((len(asks), threading.current_thread() is threading.main_thread()))
+        return answer(group, asks)
+
+    batcher._answer = watching
+    return seen
+
+
+def test_a_batch_on_the_loop_takes_no_longer_than_it_may(client: Any) -> None:
+    """At a quarter of the time that is allowed for each query, twelve that come together are three batches."""
+    seen = watched(client)
+    batcher = client.app.service.batcher
+    done = batcher._done
+
+    def steady(*arguments: Any) -> None:
+        done(*arguments)
+        batcher._pace = INLINE / 4
+
+    batcher._done, batcher._pace = steady, INLINE / 4
+    replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}]})] * 12)
+    assert {reply.status_code for reply in replies} == {200}
+    assert sum(count for count, _ in seen) == 12
+    assert max(count for count, _ in seen) <= 4
+    assert all(on_loop for _, on_loop in seen)
+
+
+def test_a_long_request_goes_to_a_thread_whole(client: Any) -> None:
+    seen = watched(client)
+    client.app.service.batcher._pace = INLINE / 4
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 5}).status_code == 200
+    assert seen == [(5, False)]
+
+
+def test_what_was_slow_once_comes_back_to_the_loop(clients: Callable[..., Any]) -> None:
+    """A tenth of the difference is forgotten each time: from a second to 2 ms in 59 requests."""
+    client = clients(Settings(limits=Limits(wait_seconds=100.0)))
+    seen = watched(client)
+    client.app.service.batcher._pace = 1.0
+    for _ in range(80):
+        assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+    assert seen[0] == (1, False)
+    assert seen[-1] == (1, True)
