@@ -99,6 +99,16 @@ def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
     assert gate.full
 
 
+def test_at_the_end_whoever_has_come_is_let_in() -> None:
+    gate = Gate(Limits(wait_seconds=0.1, under_way=1000))
+    gate._set_pace(0.01)
+    assert gate.most == 10
+    gate.finish()
+    assert gate.most == 1000 - gate.slots
+    gate._set_pace(0.1)
+    assert gate.most == 1000 - gate.slots
+
+
 def test_an_old_pace_does_not_count() -> None:
     gate = Gate(Limits(wait_seconds=0.25))
     gate.slots = 1

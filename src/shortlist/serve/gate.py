@@ -54,7 +54,7 @@ class Gate:
         self.waiting: deque[Entry] = deque()
         self.refused = 0
         self._held: deque[tuple[float, Asker]] = deque()  # refused, until when
-        self._timed = False
+        self._timed = self._finishing = False
         self._clear = 0.0  # when the refusals until now are paid for
         self._since = self._left = 0.0  # the window: its begin, and the last time that somebody waited
         self._passed = 0
@@ -62,7 +62,14 @@ class Gate:
 
     def _set_pace(self, pace: float) -> None:
         self.pace = pace
-        self.most = min(self._limits.under_way - self.slots, max(1, int(self._limits.wait_seconds / pace)))
+        self.most = self._limits.under_way - self.slots
+        if not self._finishing:
+            self.most = min(self.most, max(1, int(self._limits.wait_seconds / pace)))
+
+    def finish(self) -> None:
+        """From now on nobody waits for too long: no more will come, and what has come is to be answered."""
+        self._finishing = True
+        self._set_pace(self.pace)
 
     @property
     def full(self) -> bool:

@@ -8,6 +8,7 @@ import gc
 import socket
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -43,6 +44,11 @@ class _Server(uvicorn.Server):
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.draining = True
+        self._app.gate.finish()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.draining = True
