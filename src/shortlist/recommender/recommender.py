@@ -13,23 +13,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, did_you_mean
-from shortlist.index import Index, Lists, Verify, choose_index
+from shortlist.errors import ConfigError
+from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.recommender import bundle
-from shortlist.recommender.answers import Answers, Asked, answered, overlap
-from shortlist.recommender.eligible import allowed, check_unknown, excluded
+from shortlist.recommender.answers import Answers, answered
+from shortlist.recommender.asking import asked_of, golden_of, overlap_of, similar_to, vectors_of
+from shortlist.recommender.eligible import check_choice
 from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
-    Request,
     candidate_lists,
-    candidate_rows,
-    exact_ids,
-    feature_table,
-    own_histories,
     read_request,
 )
 from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
@@ -89,11 +85,11 @@ class Recommender:
         cold_start: str = "unknown",
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
-        _check_choice("cold_start", cold_start, COLD_START)
+        check_choice("cold_start", cold_start, COLD_START)
         if isinstance(fallback, str):
             raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
         for name in fallback:
-            _check_choice("fallback", name, FALLBACKS)
+            check_choice("fallback", name, FALLBACKS)
         state = state_from_model(model, seen)
         if state.query_vectors is not None:
             check_vectors(state.query_vectors, "the queries' vectors")
@@ -208,7 +204,7 @@ class Recommender:
         rows = np.array(self._state.query_ids.rows(request.ids), np.int64)
         known = (rows >= 0) & self._state.known[rows]
         own = candidate_lists(chosen, len(rows), self._state.candidate_ids, "chosen")
-        return self._vectors(request, rows, known, own), known.tolist()
+        return vectors_of(self._state, self.embed_queries, request, rows, known, own), known.tolist()
 
     def recommend(
         self,
@@ -250,21 +246,10 @@ class Recommender:
         """
         number, index, state = check_k(k), self.index, self._state
         request = read_request(queries, state)
-        rows = np.array(state.query_ids.rows(request.ids), np.int64)
-        known = (rows >= 0) & state.known[rows]
-        familiar = known.tolist()
-        own = candidate_lists(chosen, len(rows), state.candidate_ids, "chosen")
-        told = [one or len(rows) > 0 for one, rows in zip(familiar, own, strict=True)] if own else familiar
-        if not all(told):
-            check_unknown(request.ids, told, self.cold_start)
-        asked = Asked(
-            vectors=self._vectors(request, rows, known, own),
-            k=number,
-            by_model=told if self.cold_start == "popularity" else [True] * len(told),
-            exclude=excluded(state, rows, exclude_seen, exclude, [own_histories(request, state), own]),
-            allow=allowed(state, allow, where),
-            deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
-        )
+        asked, familiar = asked_of(
+            state, self.embed_queries, request, number, self.cold_start,
+            exclude_seen=exclude_seen, chosen=chosen, exclude=exclude, allow=allow, deny=deny, where=where,
+        )  # fmt: skip
         answers = answered(asked, index, state, self.fallback)
         columns = (state.query, state.candidate)
         return Recommendations(
@@ -293,20 +278,8 @@ class Recommender:
         Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,
         SearchError for a bad k.
         """
-        state, number = self._state, check_k(k)
-        ids = exact_ids(candidates, state.candidate_ids, "candidates")
-        rows = np.array(state.candidate_ids.rows(ids), np.int64)
-        missing = [value for value, row in zip(ids, rows.tolist(), strict=True) if row < 0]
-        if missing:
-            raise DataError(
-                f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).",
-                hint="ids are compared exactly, also in type; candidate_ids lists them",
-            )
-        itself = Lists(np.arange(len(rows) + 1), rows)
-        asked = Asked(state.vectors[rows], number, [True] * len(rows), itself, allowed(state, None, where))
-        answers = answered(asked, self.index, state, ())
-        name, known = state.candidate, [True] * len(rows)
-        return Recommendations((name, name), ids, known, answers, state.candidate_ids, self.candidate_ids.dtype)
+        index, state = self.index, self._state  # in this order: the state knows every row that the index may find
+        return similar_to(state, index, candidates, check_k(k), where)
 
     def recommend_all(
         self,
@@ -371,17 +344,7 @@ class Recommender:
         sample: ask this many known queries, evenly spread over the table, in place of all.
         Raises ConfigError where the query tower reads columns that only a request has.
         """
-        number, vectors = check_k(k), self._state.query_vectors
-        if vectors is None:
-            raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to ask.",
-                hint="ask recommend() with those columns",
-            )
-        rows = np.flatnonzero(self._state.known)
-        if sample is not None and check_k(sample) < len(rows):
-            rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
-        asked = np.asarray(vectors[rows])
-        return overlap(self.index, self._state.vectors, asked, number)
+        return overlap_of(index=self.index, state=self._state, k=check_k(k), sample=sample)
 
     def save(
         self,
@@ -430,41 +393,7 @@ class Recommender:
         bundle.load(loaded, Path(path), modules, verify, guard)
         return loaded
 
-    def _vectors(
-        self,
-        request: Request,
-        rows: NDArray[np.int64],
-        known: NDArray[np.bool_],
-        chosen: Sequence[NDArray[np.int64]] = (),
-    ) -> NDArray[np.float32]:
-        """The queries' vectors by the tower, moved to what each chose."""
-        vectors = self._from_tower(request, rows, known)
-        told = np.flatnonzero([len(one) for one in chosen])
-        if len(told):
-            fold, lists = self._state.fold_in, [chosen[number] for number in told.tolist()]
-            informed = known[told] | any(name != self._state.query for name in self._state.reads)
-            expected = np.where(informed[:, None], vectors[told], fold.mean.astype(np.float32))
-            vectors[told] = fold.vectors_of(lists, expected if informed.any() else None)
-        return vectors
-
-    def _from_tower(self, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-        state = self._state
-        if request.features or state.query_vectors is None or state.unknown_vector is None:
-            return self.embed_queries(feature_table(request, rows, known, state))
-        vectors = state.query_vectors[rows]
-        if not known.all():
-            vectors[rows < 0] = state.unknown_vector
-        return vectors
-
     def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:
         """The answers to stored requests: queries by row, -1 for an unknown one."""
-        asked = np.array(rows, np.int64)
-        by_model = [row >= 0 or self.cold_start != "popularity" for row in rows]
-        return answered(
-            Asked(vectors, k, by_model, excluded(self._state, asked, True)), self.index, self._state, self.fallback
-        )
-
-
-def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))
+        asked = golden_of(self._state, self.cold_start, rows, vectors, k)
+        return answered(asked, self.index, self._state, self.fallback)
