@@ -14,7 +14,7 @@ import pytest
 import shortlist as sl
 
 DOCS = Path(__file__).parents[2] / "docs"
-TRANSLATED = ("index.md", "tutorial.md", "guides/your-data.md", "serving.md")
+TRANSLATED = ("index.md", "tutorial.md", "guides/your-data.md", "guides/evaluation.md", "serving.md")
 
 TFRS = (
     "tfrs.Model", "tfrs.tasks.Retrieval", "tfrs.tasks.Ranking", "tfrs.metrics.Factorized", "tfrs.metrics.FactorizedTopK",
