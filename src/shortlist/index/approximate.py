@@ -125,8 +125,7 @@ class ApproximateIndex(LiveIndex):
         taken = 0 if excluded is None else excluded.positions.size
         rerank = self._rerank(n, k)
         positions = np.sort(self._probe(snapshot.native, request.queries, Width(rerank, 1.0))[0])
-        if positions.size == 0 or positions[0] < 0:
-            return None, 0
+        positions = positions[np.searchsorted(positions, 0) :]
         lost = 0
         if excluded is not None and taken:
             barred = member(excluded.positions, positions)
