@@ -1,6 +1,6 @@
 """Damage done to saved indexes: `python -m benchmarks index_mutations`; a sample of it is a test.
 
-Two kinds of damage, each to a file drawn at random, 5,000 times per backend and 1,000 times:
+Two kinds of damage, each to a file drawn at random, 5,000 times per backend and 200 times:
 
 - *altered*: bytes flipped, overwritten, cut off or added, or two files exchanged, checksums as they were. The index must
   be refused, or, where only the layout of `index.json` has changed, answer as before.
