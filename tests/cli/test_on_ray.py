@@ -9,6 +9,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=
 PLAN = ["--set", "fit.batch_size=64", "--set", "fit.epochs=2", "--index", "exact"]
 
 
-@pytest.fixture(scope="module")
-def local_cluster() -> Iterator[None]:
+@pytest.fixture
+def local_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two processors of this machine."""
     import ray
 
     root = Path(__file__).parents[2]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")]))
     quiet = ray.LoggingConfig(log_level="ERROR")
     ray.init(
         num_cpus=2,
@@ -42,10 +43,8 @@ def local_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def bundle(local_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+def bundle(folder: Path) -> tuple[Path, dict[str, Any]]:
     """What two workers of Ray Train trained, and what the command said of it."""
-    folder = tmp_path_factory.mktemp("ray")
     choices().interactions.write_parquet(folder / "choices.parquet")
     arguments = [str(folder / "choices.parquet"), "--query", "reader", "--candidate", "book", *PLAN]
     out = folder / "books.shortlist"
@@ -56,8 +55,8 @@ def bundle(local_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     return out, json.loads(done.stdout)
 
 
-def test_ray_train_runs_the_same_loop(bundle: tuple[Path, dict[str, object]]) -> None:
-    out, said = bundle
+def check_training(out: Path, said: dict[str, Any]) -> None:
+    """Ray Train runs the same loop."""
     assert said["workers"] == 2
     plan = sl.recipes.load("factorization", PLAN[1:4:2])
     split = sl.split_random(sl.Dataset(choices().interactions, "reader", "book"), test=0.1)
@@ -67,8 +66,8 @@ def test_ray_train_runs_the_same_loop(bundle: tuple[Path, dict[str, object]]) ->
     assert sl.Recommender.load(out).index.vectors == pytest.approx(vectors, abs=1e-5)
 
 
-def test_ray_data_writes_the_same_lists(bundle: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
-    out, _ = bundle
+def check_lists(out: Path, tmp_path: Path) -> None:
+    """Ray Data writes the same lists, and goes on where it was."""
     options = ["recommend-all", str(out), "--k", "4", "--vectors"]
     words = [*options, "-o", str(tmp_path / "ray"), "--on", "local", "--json"]
     done = CliRunner().invoke(cli, words)
@@ -86,14 +85,22 @@ def test_ray_data_writes_the_same_lists(bundle: tuple[Path, dict[str, object]], 
     assert (tmp_path / "ray" / "lists-00000.parquet").exists()
 
 
-def test_a_complaint_of_the_cluster_arrives_whole(bundle: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
-    out, _ = bundle
+def check_complaints(out: Path, tmp_path: Path) -> None:
+    """What is wrong there is said here, whole."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     done = CliRunner().invoke(cli, ["recommend-all", str(out), "-o", str(tmp_path / "mine"), "--on", "local"])
     assert isinstance(done.exception, sl.BundleError)
     assert "is not empty and holds no lists" in done.exception.message
     assert done.exception.hint == "choose another folder"
+
+
+def test_the_real_engines_do_what_is_done_without_them(local_cluster: None, tmp_path: Path) -> None:
+    """One test, since a cluster takes longer to start than all of this."""
+    out, said = bundle(tmp_path)
+    check_training(out, said)
+    check_lists(out, tmp_path)
+    check_complaints(out, tmp_path)
 
 
 def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,16 @@ def environment() -> dict[str, str]:
     root = Path(processes.__file__).parents[2]
     paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@contextmanager
+def once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder that the first worker of a test run fills, while the others wait: each would start as many processes."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared / name
 
 
 def torchrun(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,13 +72,16 @@ def errors_of(running: list[subprocess.Popen[str]]) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Every case, trained by 1, 2 and 4 processes."""
-    folders, running = {}, []
-    for ranks in (1, 2, 4):
-        folders[ranks] = tmp_path_factory.mktemp(f"ranks{ranks}")
-        running.append(start(ranks, SCRIPT, str(folders[ranks])))
-    for processes_ in running:
-        errors = errors_of(processes_)
-        assert not any(process.returncode for process in processes_), "\n".join(errors)[-3000:]
+    with once(tmp_path_factory, "ranks") as folder:
+        folders = {ranks: folder / str(ranks) for ranks in (1, 2, 4)}
+        if not folder.exists():
+            running = []
+            for ranks, place in folders.items():
+                place.mkdir(parents=True)
+                running.append(start(ranks, SCRIPT, str(place)))
+            for processes_ in running:
+                errors = errors_of(processes_)
+                assert not any(process.returncode for process in processes_), "\n".join(errors)[-3000:]
     return folders
 
 
@@ -97,9 +113,11 @@ def test_only_the_first_process_has_the_whole_model(trained: dict[int, Path]) ->
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two processes, with checkpoints, of which the second one was killed."""
-    folder = tmp_path_factory.mktemp("killed")
-    done = torchrun(2, "--redirects=3", f"--log-dir={folder}", SCRIPT, str(folder), "killed")
-    assert done.returncode != 0
+    with once(tmp_path_factory, "killed") as folder:
+        if not folder.exists():
+            folder.mkdir()
+            done = torchrun(2, "--redirects=3", f"--log-dir={folder}", SCRIPT, str(folder), "killed")
+            assert done.returncode != 0
     return folder
 
 
