@@ -1,12 +1,11 @@
 """`python -m benchmarks.scale PART`: measures a part and keeps it in results/scale.json; `page` writes docs/scale.md.
 
-Parts, each of a few minutes: encode, train, rows, ratio, vocabulary, tables, ranks, plan, shuffle; `all` of them, one after another.
+Parts, each of a few minutes: encode, train, rows, ratio, vocabulary, tables, plan, shuffle; `all` of them, one after another.
 `--quick` does the same on a few rows, to see that it works, and keeps nothing.
 """
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -28,15 +27,15 @@ class Bench:
     def __init__(self, quick: bool) -> None:
         self.quick = quick
         self.by = SMALL if quick else 1
-        self.seconds = 1 if quick else 8
+        self.seconds = 1 if quick else 7
 
     def encode(self) -> dict:
         """The whole log, encoded."""
         return worker("encode", source=str(self._log(LARGE)), shards=str(self._shards(LARGE)))
 
     def train(self) -> dict:
-        """An epoch over the whole log, or as much of it as two minutes of the processor allow."""
-        return worker("train", shards=str(self._shards(LARGE)), seconds=120)
+        """An epoch over the whole log, or as much of it as 75 seconds of the processor allow."""
+        return worker("train", shards=str(self._shards(LARGE)), seconds=75)
 
     def rows(self) -> list[dict]:
         """Parts of the log, encoded and trained on for a while: memory must not grow with rows."""
@@ -79,13 +78,6 @@ class Bench:
         )
         return [{**way, **self._trained(*VOCABULARIES[2], dim=32, **way)} for way in ways]
 
-    def ranks(self) -> list[dict]:
-        """An epoch by one, two and four processes, which share the cores."""
-        size = {**MIDDLE, "rows": MIDDLE["rows"] // 10}
-        shards = self._shards(size)
-        worker("encode", source=str(self._log(size)), shards=str(shards))
-        return [worker("train", ranks=number, shards=str(shards), whole=True) for number in (1, 2, 4)]
-
     def plan(self) -> dict:
         """What `shortlist plan` says of the whole log."""
         return worker("plan", source=str(self._log(LARGE)), sample=2_000 if self.quick else 2_000_000)
@@ -115,18 +107,11 @@ class Bench:
         return PLACE / ("shards-" + "-".join(str(value // self.by) for value in size.values()))
 
 
-def worker(task: str, ranks: int = 0, **options: object) -> dict:
-    """Runs a measurement in a process of its own and returns its result; what it says goes to stderr.
-
-    ranks: by torchrun in so many processes, each with its part of the cores; the result is the first one's.
-    """
+def worker(task: str, **options: object) -> dict:
+    """Runs a measurement in a process of its own and returns its result; what it says goes to stderr."""
     command = [sys.executable, "-m", "benchmarks.scale.worker", task, json.dumps(options)]
-    variables = dict(os.environ)
-    if ranks:
-        command[1:2] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
-        variables["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // ranks))
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=variables)
-    result = json.loads(done.stdout) | ({"ranks": ranks} if ranks else {})
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    result = json.loads(done.stdout)
     print(task, options, {key: value for key, value in result.items() if key != "tables"}, file=sys.stderr)
     return result
 
@@ -138,7 +123,7 @@ def keep(part: str, result: object) -> None:
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
-PARTS = ("encode", "train", "rows", "ratio", "vocabulary", "tables", "ranks", "plan", "shuffle")
+PARTS = ("encode", "train", "rows", "ratio", "vocabulary", "tables", "plan", "shuffle")
 
 
 def main() -> None:

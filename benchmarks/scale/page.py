@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale page`: docs/scale.md, from results/scale.json and results/index_1e7.json alone."""
+"""`python -m benchmarks.scale page`: docs/scale.md, from results/scale.json, ranks.json and index_1e7.json alone."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def write() -> None:
 
 
 def read() -> dict:
-    """Returns what was measured, by part, and the index at 10 million."""
+    """Returns what was measured, by part; processes; and the index at 10 million."""
     found = json.loads((RESULTS / "scale.json").read_text())
     return {
         **{name: part["result"] for name, part in found.items()},
@@ -42,7 +42,12 @@ def page(found: dict) -> str:
         "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
         "vocabulary": ("vocabulary", lambda f: vocabulary(f["vocabulary"])),
         "ranks": ("ranks", lambda f: ranks(f["ranks"])),
-        "ranks_size": ("ranks", lambda f: "An epoch of {rows:,} rows, {queries:,} users".format(**f["ranks"][0])),
+        "ranks_size": (
+            "ranks",
+            lambda f: "{rows:,} rows, {users:,} users, {items:,} items, dim {dim}, batch {batch:,}".format(
+                **f["ranks"]["size"]
+            ),
+        ),
         "seeds": ("shuffle", lambda f: str(len(f["shuffle"]["buffer of 100%"]["top_100"]))),
         "shuffle": ("shuffle", lambda f: shuffle(f["shuffle"])),
         "tables_size": (
@@ -128,16 +133,15 @@ def vocabulary(found: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def ranks(found: list[dict]) -> str:
+def ranks(found: dict) -> str:
     """Returns speed and memory as processes grow; and whether they train alike."""
-    lines = [
-        "| processes | examples a processor-second | memory of the first | loss of the epoch |",
-        "|---" * 4 + "|",
-    ]
-    for one in found:
-        lines.append(
-            f"| {one['ranks']} | {one['speed'] / one['ranks']:,.0f} | {gb(one['peak_memory'])} | {one['loss']:.5f} |"
-        )
+    lines = ["| | processes | threads each | examples a second | memory of the largest | loss |", "|---" * 6 + "|"]
+    for name, runs in found["runs"].items():
+        for one in runs:
+            lines.append(
+                f"| {name} | {one['ranks']} | {one['threads']} | {one['examples_per_second']:,.0f} | "
+                f"{gb(max(one['peak_memory']))} | {one['loss']:.5f} |"
+            )
     return "\n".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -129,8 +128,6 @@ def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None
     with contextlib.suppress(Enough):
         task = sl.Retrieval(log_q="counts")
         history = sl.fit(model, data, task=task, optimizer=optimizer, epochs=1, batch_size=batch, on_batch=on_batch)
-    if not ends:  # another process than the first
-        return {}
     used, passed, examples = (last - first for first, last in zip(ends[len(ends) // 20], ends[-1], strict=True))
     found = {
         "examples": ends[-1][2],
@@ -144,8 +141,6 @@ def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None
 def main() -> None:
     task, options = sys.argv[1], json.loads(sys.argv[2])
     result = {"encode": encode, "train": train, "ratio": ratio, "plan": plan, "shuffle": shuffle}[task](**options)
-    if int(os.environ.get("RANK", "0")):
-        return  # of several processes the first one tells
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
         json.dumps(
