@@ -27,7 +27,7 @@ class Bench:
     def __init__(self, quick: bool) -> None:
         self.quick = quick
         self.by = SMALL if quick else 1
-        self.seconds = 1 if quick else 7
+        self.seconds = 1 if quick else 5
 
     def encode(self) -> dict:
         """The whole log, encoded."""

@@ -175,7 +175,10 @@ def forecast(plan: dict, encoded: dict, trained: dict) -> str:
         _pair("bytes of the shards", plan["shards"], encoded["bytes"], gb),
         _pair("memory of training from disk", plan["training_from_disk"], trained["peak_memory"], gb),
         _pair(
-            "examples a processor-second", round(plan["examples_per_second"]), round(trained["speed"]), "{:,}".format
+            "examples a second (forecast by the clock)",
+            round(plan["examples_per_second"]),
+            round(trained["speed"]),
+            "{:,}".format,
         ),
     )
     lines = ["| | forecast | measured | forecast / measured |", "|---|---|---|---|"]
@@ -257,7 +260,7 @@ def notes(found: dict) -> str:
     return (
         f"So on 128 GB training {fits} in float32 with Adagrad; on 24 GB bfloat16 with RowwiseAdagrad {here}. What was not "
         "measured: dim 32 at this vocabulary, the speed of more cores, and the disk of either machine; an epoch at dim 32 costs "
-        "more than at dim 16, and more cores cost less."
+        "more than at dim 16, and more threads take less of the clock."
     )
 
 

@@ -30,6 +30,7 @@ BATCHES = 24
 WARM_UP = 4
 INDEXED = 20_000
 SEEN_ROWS = 20_000_000
+PROCESS = 300_000_000  # bytes of Python, torch and Polars themselves
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
@@ -94,7 +95,7 @@ class Forecast:
 
     @property
     def _model(self) -> int:
-        return self.weights + self.optimizer + self.dense + self.ids
+        return PROCESS + self.weights + self.optimizer + self.dense + self.ids
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
