@@ -219,7 +219,11 @@ def estimate(found: dict) -> str:
     index = found["index"]
     lines = [
         ("shards on the disk", "8 bytes a row", gb(8 * ROWS)),
-        ("encoding: memory", f"{per_id_encoding(found):.0f} bytes an id", gb(ids * per_id_encoding(found))),
+        (
+            "encoding: memory, without what grows with rows",
+            f"{per_id_encoding(found):.0f} bytes an id",
+            gb(ids * per_id_encoding(found)),
+        ),
         ("encoding: time", f"{pace / 1e6:.1f} million rows a second", f"{ROWS / pace / 60:.0f} min"),
         ("tables, float32", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
         ("beside them, Adagrad", "as much again", gb(table)),
