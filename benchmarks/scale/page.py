@@ -19,11 +19,10 @@ def write() -> None:
 def read() -> dict:
     """Returns what was measured, by part; processes; and the index at 10 million."""
     found = json.loads((RESULTS / "scale.json").read_text())
-    return {
-        **{name: part["result"] for name, part in found.items()},
-        "machine": machine(found["encode"]),
-        "index": _index(),
-    }
+    others = {"machine": machine(found["encode"]), "index": _index()}
+    if (RESULTS / "ranks.json").exists():
+        others["ranks"] = json.loads((RESULTS / "ranks.json").read_text())
+    return {**{name: part["result"] for name, part in found.items()}, **others}
 
 
 def page(found: dict) -> str:
