@@ -134,11 +134,14 @@ def vocabulary(found: list[dict]) -> str:
 
 def ranks(found: dict) -> str:
     """Returns speed and memory as processes grow; and whether they train alike."""
-    lines = ["| | processes | threads each | examples a second | memory of the largest | loss |", "|---" * 6 + "|"]
+    lines = [
+        "| | processes | threads each | examples a processor-second | memory of the largest | loss |",
+        "|---" * 6 + "|",
+    ]
     for name, runs in found["runs"].items():
         for one in runs:
             lines.append(
-                f"| {name} | {one['ranks']} | {one['threads']} | {one['examples_per_second']:,.0f} | "
+                f"| {name} | {one['ranks']} | {one['threads']} | {one['examples_per_processor_second']:,.0f} | "
                 f"{gb(max(one['peak_memory']))} | {one['loss']:.5f} |"
             )
     return "\n".join(lines)
