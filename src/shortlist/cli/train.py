@@ -18,7 +18,11 @@ from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
-    from shortlist.train import MLflow, TensorBoard
+    from shortlist.cli.training_data import TrainingData
+    from shortlist.model import TwoTower
+    from shortlist.recommender import Recommender
+    from shortlist.train import MLflow, TensorBoard, TrainingHistory
+    from shortlist.train.recipes import Recipe
 
 __all__ = ["command"]
 
@@ -99,13 +103,9 @@ def command(
     Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
     cluster (see docs/guides/cluster.md).
     """
-    import shortlist as sl
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
-    from shortlist.report import measure
-    from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
-    from shortlist.train.record import run_record
 
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
@@ -117,42 +117,13 @@ def command(
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates}
     given = daily.data(training_data(interactions, columns, test, stream, shards))
-    held_out = given.held_out
     say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
-    with ExitStack() as stack:
-        logs: list[TensorBoard | MLflow] = []
-        first = joined().first
-        if tensorboard is not None and first:
-            logs.append(stack.enter_context(sl.TensorBoard(tensorboard)))
-        if mlflow is not None and first:
-            logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
-        bar = stack.enter_context(progress("training"))
-        model, history = plan.train(
-            given.train,
-            validation=held_out,
-            device=device,
-            checkpoints=checkpoints,
-            warm_start=daily.warm_start(),
-            on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
-            on_batch=together(bar, *(log.on_batch for log in logs)),
-        )
-    if not first:
+    options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
+    model, history = _trained(plan, given, tensorboard, mlflow, options)
+    if not joined().first:
         return  # the first of several processes has the model
-    result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
-    if held_out is not None:
-        evaluation = sl.evaluate(model, held_out, seen=given.seen)
-        say(f"\n{evaluation}\n")
-        result["evaluation"] = evaluation.to_dict()
-    recommender = sl.Recommender(model, index=index, seen=given.seen)
-    result["run"] = run_record(given.train, plan.fit.seed)
-    metadata = {"recipe": plan.to_dict(), **result}
-    if held_out is not None:
-        say("measuring baselines and segments for the report")
-        metadata["measured"] = measure(
-            model, held_out, seen=given.seen, training=result["training"], index=recommender.index
-        )
-        result["findings"] = metadata["measured"]["findings"]  # fit has warned of them
-    result["since"] = metadata["since"] = daily.since(recommender, held_out, given.seen)
+    recommender, result, metadata = _measured(plan, given, model, history, index)
+    result["since"] = metadata["since"] = daily.since(recommender, given.held_out, given.seen)
     judged = daily.judged(result["since"], result.get("evaluation"))
     passed = all(one.passed for one in judged)
     result |= {"passed": passed, "conditions": [asdict(one) for one in judged], "bundle": None}
@@ -166,3 +137,52 @@ def command(
         print_json(result)
     if not passed:
         sys.exit(REFUSED)
+
+
+def _trained(
+    plan: Recipe, given: TrainingData, tensorboard: Path | None, mlflow: str | None, options: dict[str, Any]
+) -> tuple[TwoTower, TrainingHistory]:
+    """The model, with live curves where they were asked for; of several processes the first one draws them."""
+    import shortlist as sl
+    from shortlist.train.callbacks import together
+    from shortlist.train.distributed import joined
+
+    with ExitStack() as stack:
+        logs: list[TensorBoard | MLflow] = []
+        first = joined().first
+        if tensorboard is not None and first:
+            logs.append(stack.enter_context(sl.TensorBoard(tensorboard)))
+        if mlflow is not None and first:
+            logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
+        bar = stack.enter_context(progress("training"))
+        return plan.train(
+            given.train,
+            validation=given.held_out,
+            on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
+            on_batch=together(bar, *(log.on_batch for log in logs)),
+            **options,
+        )
+
+
+def _measured(
+    plan: Recipe, given: TrainingData, model: TwoTower, history: TrainingHistory, index: Any
+) -> tuple[Recommender, dict[str, Any], dict[str, Any]]:
+    """What serves the model, what the command says of it, and what its bundle keeps."""
+    import shortlist as sl
+    from shortlist.report import measure
+    from shortlist.train.record import run_record
+
+    result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
+    if given.held_out is not None:
+        evaluation = sl.evaluate(model, given.held_out, seen=given.seen)
+        say(f"\n{evaluation}\n")
+        result["evaluation"] = evaluation.to_dict()
+    recommender = sl.Recommender(model, index=index, seen=given.seen)
+    result["run"] = run_record(given.train, plan.fit.seed)
+    metadata = {"recipe": plan.to_dict(), **result}
+    if given.held_out is not None:
+        say("measuring baselines and segments for the report")
+        measured = measure(model, given.held_out, seen=given.seen, training=result["training"], index=recommender.index)
+        metadata["measured"] = measured
+        result["findings"] = measured["findings"]  # fit has warned of them
+    return recommender, result, metadata

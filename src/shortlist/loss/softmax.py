@@ -134,15 +134,8 @@ def loss_and_gradients(
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
     spare = 1 - 1 / count if remove_accidental_hits else None  # [candidates]: share of own mass that does not count
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
-    pairs = _Pairs(pair_query, pair_candidate, torch.ones_like(pair_query, dtype=query.dtype))
-    if weight is not None:
-        pairs = pairs._replace(weight=weight.to(query.dtype))
-    if rows < len(query):
-        order = torch.argsort(pair_query, stable=True)
-        pairs = _Pairs(*(column[order] for column in pairs))
-        edges = torch.searchsorted(pairs.query, torch.arange(0, len(query) + rows, rows, device=query.device)).tolist()
-    else:
-        edges = [0, len(pair_query)]
+    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    pairs, edges = _by_block(_Pairs(pair_query, pair_candidate, weights), len(query), rows)
 
     loss = query.new_zeros(())
     d_query = torch.empty_like(scaled)
@@ -156,22 +149,8 @@ def loss_and_gradients(
         at = i * len(candidate) + j  # place of each pair in the flat block
 
         _product(q, candidate.T, block, lower)
-        flat = block.view(-1)
-        own = flat.index_select(0, at)  # [pairs], S_ij without −log Q
-        if mu is None:
-            block += log_mu
-            shift = block.amax(1)  # [rows]
-            block -= shift.unsqueeze(1)
-            block.exp_()
-            z = block.sum(1).index_select(0, i)
-            mass = flat.index_select(0, at)
-            positive = own - shift[i]
-        else:
-            block.exp_()
-            mu_j = mu.index_select(0, j)
-            z = torch.mv(block, mu).index_select(0, i)
-            mass = flat.index_select(0, at) * mu_j  # [pairs], μ_j P_ij
-            positive = own
+        mu_j = None if mu is None else mu.index_select(0, j)
+        z, mass, positive = _masses(block, i, at, log_mu, mu, mu_j)
         if log_q is not None:
             positive = positive - log_q[j]
         if spare is not None:
@@ -183,16 +162,47 @@ def loss_and_gradients(
         a = torch.bincount(i, share, minlength=stop - start).to(query.dtype)  # [rows]
         taken = w if spare is None else w + share * excess
         divisor = a.index_select(0, i)
-        if mu is not None:
+        if mu_j is not None:
             divisor *= mu_j
         taken = torch.where(divisor == 0, 0, taken / divisor)  # 0: no weight, or too little for this precision
-        flat.index_add_(0, at, taken, alpha=-1)
+        block.view(-1).index_add_(0, at, taken, alpha=-1)
         _product(block, weighted, d_query[start:stop], lower)
         d_query[start:stop] *= a.unsqueeze(1)
         _product(block.T, q * a.unsqueeze(1), d_candidate, lower, add=True)
     if mu is not None:
         d_candidate *= mu.unsqueeze(1)
     return LossAndGradients(loss, d_query.div_(temperature), d_candidate)
+
+
+def _by_block(pairs: _Pairs, queries: int, rows: int) -> tuple[_Pairs, list[int]]:
+    """The pairs in the order of their queries, and where those of each block of ``rows`` queries begin."""
+    if rows >= queries:
+        return pairs, [0, len(pairs.query)]
+    order = torch.argsort(pairs.query, stable=True)
+    pairs = _Pairs(*(column[order] for column in pairs))
+    bounds = torch.arange(0, queries + rows, rows, device=order.device)
+    return pairs, torch.searchsorted(pairs.query, bounds).tolist()
+
+
+def _masses(
+    block: Tensor, i: Tensor, at: Tensor, log_mu: Tensor, mu: Tensor | None, mu_j: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turns S ``[rows, candidates]`` into its exponentials; returns, of each pair, all ``[pairs]``: the sum over its row
+    of μ P, its own μ_j P_ij, and its logit without −log Q.
+
+    i, at: the row and the flat place of each pair. Without mu every row is shifted by its largest exponent, and P has μ in
+    it.
+    """
+    flat = block.view(-1)
+    own = flat.index_select(0, at)
+    if mu is None or mu_j is None:
+        block += log_mu
+        shift = block.amax(1)  # [rows]
+        block -= shift.unsqueeze(1)
+        block.exp_()
+        return block.sum(1).index_select(0, i), flat.index_select(0, at), own - shift[i]
+    block.exp_()
+    return torch.mv(block, mu).index_select(0, i), flat.index_select(0, at) * mu_j, own
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:

@@ -256,7 +256,7 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
             f"{feature!r}: the query tower reads the time of the very interaction to predict, as asked; measure it on a "
             "split by time alone.",
             ShortlistWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

@@ -78,7 +78,7 @@ def newest(folder: Path) -> Saved | None:
             warnings.warn(
                 f"in {str(folder)!r} {'; '.join(reasons)}. Training goes on from the one before, of step {step}.",
                 ShortlistWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
         return saved
     if reasons:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,10 +26,9 @@ from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.model import EmbeddingTable, TwoTower
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
 from shortlist.train.history import Epoch
-from shortlist.train.negatives import Negatives
-from shortlist.train.optimizers import Updater
-from shortlist.train.ranks import Ranks
-from shortlist.train.temperature import LearnedTemperature
+
+if TYPE_CHECKING:
+    from shortlist.train.run import Run
 
 __all__ = ["Best", "Checkpoints", "Keeper", "Progress", "facts_of", "told_when_interrupted"]
 
@@ -92,8 +91,9 @@ class Progress:
     def at_start(cls, device: torch.device) -> Progress:
         return cls(torch.zeros((), device=device), torch.zeros((), device=device))
 
-    def next_epoch(self) -> None:
-        """To the start of the epoch after this one."""
+    def next_epoch(self, record: Epoch) -> None:
+        """To the start of the epoch after the one of ``record``."""
+        self.records.append(record)
         self.epoch += 1
         self.batch, self.chance, self.seconds = 0, 0.0, 0.0
         self.total.zero_()
@@ -142,18 +142,15 @@ class Keeper:
         self,
         settings: Checkpoints,
         facts: Mapping[str, Any],
-        ranks: Ranks,
-        model: TwoTower,
-        updater: Updater,
-        heat: LearnedTemperature | None,
+        run: Run,
         best: Best,
-        negatives: Negatives,
     ) -> None:
-        self.settings, self.facts, self.ranks = settings, facts, ranks
-        self.model, self.updater, self.heat, self.best, self.negatives = model, updater, heat, best, negatives
+        self.settings, self.best, self.ranks = settings, best, run.ranks
+        self.model, self.updater, self.heat, self.negatives = run.model, run.updater, run.heat, run.negatives
+        self.facts = {**facts, "task": run.task, "optimizer": run.optimizer, "model": repr(run.model)}
         self.folder = Path(settings.folder)
         self._tables = {
-            f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, EmbeddingTable)
+            f"{name}.weight": part for name, part in run.model.named_modules() if isinstance(part, EmbeddingTable)
         }
         self._written = time.monotonic()
 

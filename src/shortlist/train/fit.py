@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal
 
-import numpy as np
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.errors import ConfigError, DataError, TrainingError
+from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
-from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.model import TwoTower
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
 from shortlist.train.distributed import joined, local_device
 from shortlist.train.history import Epoch, TrainingHistory
-from shortlist.train.negatives import Negatives
-from shortlist.train.optimizers import Adagrad, Optimizer, Updater
+from shortlist.train.optimizers import Adagrad, Optimizer
 from shortlist.train.ranks import check_divisible
-from shortlist.train.streaming import interactions_of
-from shortlist.train.temperature import LearnedTemperature
+from shortlist.train.run import Run
 from shortlist.train.warm_start import Start, WarmStart, kept_state
 
 __all__ = ["fit"]
@@ -84,14 +82,8 @@ def fit(
     task = task or Retrieval()
     optimizer = optimizer or Adagrad()
     monitor = monitor or f"top_{max(ks)}"
-    if precision not in ("float32", "bfloat16"):
-        raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
-    _check_options(train, epochs, batch_size, validate_every, patience, monitor, ks, validation)
-    if exclude_seen and isinstance(train, Shards):
-        raise ConfigError(
-            "fit() got exclude_seen=True with Shards, whose interactions are not in memory.",
-            hint="leave exclude_seen out, and call evaluate(seen=) on a part that fits",
-        )
+    _check_data(train, exclude_seen)
+    _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
     start = Start(warm_start, model, train)
     train = start.train
     ranks = joined()
@@ -104,95 +96,41 @@ def fit(
         ranks,
         told_when_interrupted(checkpoints),
     ):
-        ranks.agree({"seed": seed, "epochs": epochs, "batch_size": batch_size, "data": facts_of(train)})
-        torch.manual_seed(seed)
-        encoded = start.prepared(model, torch.Generator().manual_seed(seed))
-        model.to(place)
-        query_inputs = TowerInputs.of(encoded.query_columns, place)
-        candidate_inputs = TowerInputs.of(encoded.candidate_columns, place)
-        interactions = interactions_of(encoded, place, ranks, train.query_rows if isinstance(train, Dataset) else None)
-        negatives = Negatives(task, train, encoded, impressions, seed, place, ranks)
-        if ranks.size > 1:
-            ranks.divide(model)
-            torch.manual_seed(seed + ranks.rank)  # masks of dropout
-        updater = Updater(optimizer, model, ranks)
-        start.restore(updater, ranks)
-        heat = LearnedTemperature(task.temperature, ranks).to(place) if task.learn_temperature else None
+        facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
+        ranks.agree({**facts, "epochs": epochs})
+        run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         seen = train if exclude_seen and isinstance(train, Dataset) else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
-        keeper = None
-        if checkpoints is not None:
-            facts = {"data": facts_of(train), "seed": seed, "batch_size": batch_size, "precision": precision}
-            facts |= {
-                "task": task,
-                "optimizer": optimizer,
-                "model": repr(model),
-                "impressions": impressions is not None,
-                "warm_start": warm_start is not None,
-            }
-            keeper = Keeper(checkpoints, facts, ranks, model, updater, heat, best, negatives)
+        facts |= {"precision": precision, "impressions": impressions is not None, "warm_start": warm_start is not None}
+        keeper = None if checkpoints is None else Keeper(checkpoints, facts, run, best)
+        if keeper is not None:
             keeper.begin(at, epochs)
 
         for number in range(at.epoch, epochs + 1):
             at.begin()
             model.train()
-            for chosen in islice(interactions.batches(seed, number, batch_size), at.batch, None):
-                batch, columns, log_q = negatives.of(interactions.batch(chosen), chosen, at.step)
-                with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                    query = model.split_heads(
-                        model.query(query_inputs.take(batch.query_rows))
-                    )  # [distinct queries, dim]
-                    candidate = ranks.vectors(
-                        model.candidate, candidate_inputs, batch.candidate_rows
-                    )  # [distinct candidates, dim]
-                    loss = task(
-                        query if heat is None else heat(query),
-                        candidate,
-                        batch.pair_query,
-                        batch.pair_candidate,
-                        weight=batch.weight,
-                        log_q=log_q,
-                        columns=columns,
-                        temperature=None if heat is None else 1.0,
-                        counts=batch.counts,
-                    )
-                loss.backward()
-                updater.step()
-                if heat is not None:
-                    heat.step()
-                at.total += loss.detach()
-                at.weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
-                at.chance += len(chosen) * negatives.chance(batch, columns, log_q)
-                at.done += len(chosen)
-                at.batch += 1
-                at.step += 1
+            for chosen in islice(run.interactions.batches(seed, number, batch_size), at.batch, None):
+                run.step(chosen, at)
                 if on_batch is not None and ranks.first:
-                    on_batch(at.done, epochs * len(interactions))
+                    on_batch(at.done, epochs * len(run.interactions))
                 if keeper is not None:
                     keeper.after_batch(at)
-            ranks.add(at.total, at.weight)
-            mean = float(at.total / at.weight)
-            seconds = at.elapsed
-            _check_finite(mean, number, optimizer)
-
+            epoch = run.epoch(at)
             model.eval()
-            due = validator is not None and (number % validate_every == 0 or number == epochs)
-            metrics = validator.top_k() if validator is not None and due else {}
-            temperature = None if heat is None else heat.value
-            chance = at.chance / len(interactions)
-            at.records.append(Epoch(number, mean, chance, seconds, len(interactions), metrics, temperature))
+            if validator is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=validator.top_k())
+            at.next_epoch(epoch)
             if on_epoch is not None and ranks.first:
-                on_epoch(at.records[-1])
-            at.next_epoch()
-            if metrics and best.stop_after(number, metrics):
+                on_epoch(epoch)
+            if epoch.metrics and best.stop_after(number, epoch.metrics):
                 break
             if task.mined and number < epochs:
-                negatives.mine(vectors_of(model.query, query_inputs), vectors_of(model.candidate, candidate_inputs))
+                run.mine()
 
         best.restore()
-        model.optimizer_state = kept_state(updater, ranks)
+        model.optimizer_state = kept_state(run.updater, ranks)
         ranks.unite(model)
         if ranks.first:
             _warn(validator, at.records)
@@ -203,16 +141,7 @@ def _device(device: str | torch.device) -> torch.device:
     return local_device() if device == "auto" else torch.device(device)
 
 
-def _check_options(
-    train: Dataset | Shards,
-    epochs: int,
-    batch_size: int,
-    validate_every: int,
-    patience: int | None,
-    monitor: str,
-    ks: Sequence[int],
-    validation: Dataset | None,
-) -> None:
+def _check_data(train: Dataset | Shards, exclude_seen: bool) -> None:
     if not isinstance(train, (Dataset, Shards)):
         raise DataError(
             f"fit() got {type(train).__name__}; a Dataset or Shards was expected.",
@@ -223,6 +152,25 @@ def _check_options(
             f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
             hint="leave weight out, or check the column",
         )
+    if exclude_seen and isinstance(train, Shards):
+        raise ConfigError(
+            "fit() got exclude_seen=True with Shards, whose interactions are not in memory.",
+            hint="leave exclude_seen out, and call evaluate(seen=) on a part that fits",
+        )
+
+
+def _check_options(
+    epochs: int,
+    batch_size: int,
+    validate_every: int,
+    patience: int | None,
+    monitor: str,
+    ks: Sequence[int],
+    validation: Dataset | None,
+    precision: str,
+) -> None:
+    if precision not in ("float32", "bfloat16"):
+        raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
     whole = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -239,14 +187,6 @@ def _check_options(
         )
     if monitor not in {f"top_{k}" for k in ks}:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
-
-
-def _check_finite(loss: float, epoch: int, optimizer: Optimizer) -> None:
-    if not np.isfinite(loss):
-        raise TrainingError(
-            f"the loss became {loss} in epoch {epoch}; training cannot go on.",
-            hint=f"lower the learning rate (now {optimizer.learning_rate}), or raise the temperature",
-        )
 
 
 def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:

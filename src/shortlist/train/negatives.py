@@ -291,5 +291,5 @@ def _warn_unknown(unknown: int, total: int, what: str) -> None:
         warnings.warn(
             f"{unknown:,} of {total:,} {what} have an id that the training data's tables lack; they are left out.",
             ShortlistWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

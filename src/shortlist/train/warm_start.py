@@ -88,7 +88,7 @@ class Start:
         kind = type(updater.optimizer).__name__
         if state is None or state.kind != kind:
             was = "nothing of its optimizer was kept" if state is None else f"its optimizer was {state.kind}"
-            warnings.warn(f"the earlier training: {was}; {kind} begins anew.", ShortlistWarning, stacklevel=3)
+            warnings.warn(f"the earlier training: {was}; {kind} begins anew.", ShortlistWarning, stacklevel=4)
             return
         for name, slot, table in updater.slots():
             old = state.slots[name].to(slot.device)

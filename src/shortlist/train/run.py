@@ -1,0 +1,104 @@
+"""The parts of one training run, and what is done with a batch and at the end of an epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shortlist.data import Dataset
+from shortlist.errors import TrainingError
+from shortlist.loss import Retrieval
+from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.train.checkpoints import Progress
+from shortlist.train.history import Epoch
+from shortlist.train.negatives import Negatives
+from shortlist.train.optimizers import Optimizer, Updater
+from shortlist.train.ranks import Ranks
+from shortlist.train.streaming import interactions_of
+from shortlist.train.temperature import LearnedTemperature
+from shortlist.train.warm_start import Start
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A model that is built for its data, the data encoded on a device, and all that a step needs.
+
+    Random numbers are drawn in one order: weights, then the masks of dropout, of each process its own.
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        start: Start,
+        task: Retrieval,
+        optimizer: Optimizer,
+        impressions: Dataset | None,
+        seed: int,
+        device: torch.device,
+        precision: str,
+        ranks: Ranks,
+    ) -> None:
+        self.model, self.task, self.optimizer, self.ranks = model, task, optimizer, ranks
+        self.device, self.rounded = device, precision == "bfloat16"
+        torch.manual_seed(seed)
+        encoded = start.prepared(model, torch.Generator().manual_seed(seed))
+        model.to(device)
+        self.query_inputs = TowerInputs.of(encoded.query_columns, device)
+        self.candidate_inputs = TowerInputs.of(encoded.candidate_columns, device)
+        owner = start.train.query_rows if isinstance(start.train, Dataset) else None
+        self.interactions = interactions_of(encoded, device, ranks, owner)
+        self.negatives = Negatives(task, start.train, encoded, impressions, seed, device, ranks)
+        if ranks.size > 1:
+            ranks.divide(model)
+            torch.manual_seed(seed + ranks.rank)  # masks of dropout
+        self.updater = Updater(optimizer, model, ranks)
+        start.restore(self.updater, ranks)
+        self.heat = LearnedTemperature(task.temperature, ranks).to(device) if task.learn_temperature else None
+
+    def step(self, chosen: Tensor, at: Progress) -> None:
+        """Learns from the interactions ``chosen``, int64 ``[B]``, and counts them."""
+        batch, columns, log_q = self.negatives.of(self.interactions.batch(chosen), chosen, at.step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounded):
+            query = self.model.split_heads(self.model.query(self.query_inputs.take(batch.query_rows)))  # [queries, dim]
+            candidate = self.ranks.vectors(self.model.candidate, self.candidate_inputs, batch.candidate_rows)
+            loss = self.task(
+                query if self.heat is None else self.heat(query),
+                candidate,  # [candidates, dim]
+                batch.pair_query,
+                batch.pair_candidate,
+                weight=batch.weight,
+                log_q=log_q,
+                columns=columns,
+                temperature=None if self.heat is None else 1.0,
+                counts=batch.counts,
+            )
+        loss.backward()
+        self.updater.step()
+        if self.heat is not None:
+            self.heat.step()
+        at.total += loss.detach()
+        at.weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
+        at.chance += len(chosen) * self.negatives.chance(batch, columns, log_q)
+        at.done += len(chosen)
+        at.batch += 1
+        at.step += 1
+
+    def epoch(self, at: Progress) -> Epoch:
+        """The record of the epoch that has ended, without validation. TrainingError where its loss is not finite."""
+        self.ranks.add(at.total, at.weight)
+        mean, seconds = float(at.total / at.weight), at.elapsed
+        if not np.isfinite(mean):
+            raise TrainingError(
+                f"the loss became {mean} in epoch {at.epoch}; training cannot go on.",
+                hint=f"lower the learning rate (now {self.optimizer.learning_rate}), or raise the temperature",
+            )
+        examples = len(self.interactions)
+        temperature = None if self.heat is None else self.heat.value
+        return Epoch(at.epoch, mean, at.chance / examples, seconds, examples, temperature=temperature)
+
+    def mine(self) -> None:
+        """Takes hard negatives anew, from the vectors as they are."""
+        query, candidate = self.model.query, self.model.candidate
+        self.negatives.mine(vectors_of(query, self.query_inputs), vectors_of(candidate, self.candidate_inputs))
