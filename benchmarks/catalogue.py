@@ -23,7 +23,13 @@ WARM_STEPS = (
     "that of the epoch."
 )
 
-INDEX_MEASURED = ("index_exact", "index_filters", "index_congruence", "index_load")  # of INDEX_PARTS, those on record
+INDEX_MEASURED = (
+    "index_exact",
+    "index_filters",
+    "index_congruence",
+    "index_load",
+    "index_bundle",
+)  # of INDEX_PARTS, those on record
 
 BENCHMARKS = {
     "fit": Benchmark(
