@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from shortlist.data.shards.files import digest as digest_of
+from shortlist.data.shards.files import sync_folder as sync
 from shortlist.errors import ShortlistWarning, TrainingError
 
 __all__ = ["FORMAT", "Saved", "newest", "steps_of", "write"]
@@ -47,16 +49,16 @@ def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[s
     try:
         data, text = scratch / "tensors", scratch / "header"
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(data))
-        _sync(data)
-        digest = _digest(data)
+        sync(data)
+        digest = digest_of(data)
         name = f"checkpoint-{step:09d}-{digest[:12]}.safetensors"
         content = {"format": FORMAT, "step": step, **header}
         content["file"] = {"name": name, "bytes": data.stat().st_size, "sha256": digest}
         text.write_text(json.dumps({**content, "checksum": _checksum(content)}) + "\n", encoding="utf-8")
-        _sync(text)
+        sync(text)
         os.replace(data, folder / name)
         os.replace(text, folder / f"checkpoint-{step:09d}.json")
-        _sync(folder)
+        sync(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _sweep(folder, keep)
@@ -111,7 +113,7 @@ def _read(folder: Path, step: int) -> Saved:
     if header["format"] != FORMAT:
         raise ValueError(f"it is of format {header['format']}, and this version reads {FORMAT}")
     data = folder / name
-    if not data.is_file() or data.stat().st_size != size or _digest(data) != digest:
+    if not data.is_file() or data.stat().st_size != size or digest_of(data) != digest:
         raise ValueError(f"{name} is missing, torn or altered")
     return Saved(step, header, load_file(str(data)))
 
@@ -131,19 +133,3 @@ def _sweep(folder: Path, keep: int) -> None:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

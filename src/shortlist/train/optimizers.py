@@ -60,21 +60,13 @@ class Adagrad:
 
 
 @dataclass(frozen=True)
-class RowwiseAdagrad:
+class RowwiseAdagrad(Adagrad):
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
     A table of dim 32 takes 1/32 of the memory beside it that Adagrad takes. The step of a row is one for all its numbers.
     initial_accumulator: where ``a`` begins.
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
     """
-
-    learning_rate: float = 0.1
-    initial_accumulator: float = 0.1
-    epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        _check_positive(self, learning_rate=self.learning_rate, epsilon=self.epsilon)
-        _check_positive(self, or_zero=True, initial_accumulator=self.initial_accumulator)
 
     def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
         return (rows.new_full([len(rows), *[1] * (rows.ndim - 1)], self.initial_accumulator),)
