@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/shortlist demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The commands as a person types them: each runs in its own process."""
+"""The commands as a person types them."""
 
 import json
 import subprocess
@@ -7,11 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-
-def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+from tests.cli.typed import shortlist
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +156,14 @@ def test_a_mistake_ends_in_a_message_and_a_code(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (folder / "x").exists()
+
+
+def test_in_a_process_of_its_own(bundle: Path, folder: Path) -> None:
+    for arguments in (("recommend", bundle, 2, "--json"), ("recommend", bundle, "seven")):
+        command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+        here = shortlist(*arguments, cwd=folder)
+        assert (done.returncode, done.stdout, done.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
 def test_no_arguments_show_five_commands_and_an_example(folder: Path) -> None:

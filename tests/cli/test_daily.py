@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.cli.typed import shortlist
 
 import shortlist as sl
 
 COLUMNS = ("--query", "reader", "--candidate", "book", "--time", "at", "--index", "exact")
-
-
-def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,19 @@
 """``shortlist report`` as a person types it."""
 
 import json
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.cli.typed import shortlist
 from tests.report.conftest import shelf
 
 from shortlist.cli.evaluate import command as evaluate
 from shortlist.cli.main import main
 from shortlist.cli.report import command as report
 from shortlist.cli.train import command as trained
-
-
-def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.cli.typed import shortlist
 
 from shortlist.cli import training_data
 from shortlist.cli.training_data import should_stream
 from shortlist.data import shards as shards_room
 from shortlist.errors import ConfigError
-
-
-def shortlist(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shortlist", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """``shortlist tune`` as a person types it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.cli.typed import Done, shortlist
 
 import shortlist as sl
 from shortlist.index.scann import scann_trouble
@@ -15,9 +14,8 @@ from shortlist.index.scann import scann_trouble
 pytestmark = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 
 
-def tune(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shortlist", "tune", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+def tune(*arguments: object, cwd: Path) -> Done:
+    return shortlist("tune", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cli.typed import Done, shortlist
 
 import shortlist as sl
 from shortlist.errors import DataError
@@ -272,15 +273,10 @@ def test_a_bundle_keeps_the_columns(stocked: sl.Recommender, tmp_path: Path) -> 
 
 
 def test_on_the_command_line(stocked: sl.Recommender, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     stocked.save(tmp_path / "my.shortlist")
 
-    def run(where: str) -> subprocess.CompletedProcess[str]:
-        words = ["recommend", "my.shortlist", "ann", "--where", where, "--json"]
-        command = [sys.executable, "-m", "shortlist", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    def run(where: str) -> Done:
+        return shortlist("recommend", "my.shortlist", "ann", "--where", where, "--json", cwd=tmp_path)
 
     done = run("stock > 0")
     assert [item["id"] for item in json.loads(done.stdout)[0]["items"]] == ["d"], done.stderr

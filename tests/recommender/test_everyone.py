@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.cli.typed import shortlist
 
 import shortlist as sl
 from shortlist.recommender import everyone
@@ -128,19 +128,9 @@ def test_bad_requests(recommender, tmp_path):
 
 
 def test_the_command(recommender, tmp_path):
-    import subprocess
-
     recommender.save(tmp_path / "b.shortlist")
-    words = [
-        sys.executable,
-        "-m",
-        "shortlist",
-        "recommend-all",
-        str(tmp_path / "b.shortlist"),
-        "-o",
-        str(tmp_path / "o"),
-    ]
     for expected in ("wrote", "files were there"):
-        done = subprocess.run([*words, "--k", "3", "--json"], capture_output=True, text=True, check=True)
+        done = shortlist("recommend-all", "b.shortlist", "-o", "o", "--k", "3", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
         assert expected in done.stderr
     assert len(read(tmp_path / "o")) == 3 * len(recommender.query_ids)

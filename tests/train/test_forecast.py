@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.cli.typed import shortlist
 
 import shortlist as sl
 from shortlist.cli.plan import _guessed, lines
@@ -134,8 +133,7 @@ def test_what_takes_less_is_seen_to(log: Path) -> None:
 
 
 def test_the_command(log: Path) -> None:
-    command = [sys.executable, "-m", "shortlist", "plan", str(log), "factorization", "--sample", "2000"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=120)
+    done = shortlist("plan", log, "factorization", "--sample", 2000, "--json", cwd=log.parent)
     assert done.returncode == 0, done.stderr
     assert "taking 'user_id' for the query ids" in done.stderr
     found = json.loads(done.stdout)
