@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -114,9 +115,11 @@ class Probe:
         time.sleep(number * 0.05)
         while not self._stopped:
             started = time.perf_counter()
-            status, _ = connection.post("/v1/recommend", b'{"queries":[{"id":"42"}]}')
+            connection.send("/v1/recommend", b'{"queries":[{"id":"42"}]}')
+            status, head, _ = connection.reply()
             (self.refusals if status == 503 else self.answers).append((time.perf_counter() - started) * 1e3)
-            time.sleep(1.0)
+            told = re.search(rb"retry-after: (\d+)", head)
+            time.sleep(int(told[1]) if told else 1.0)
 
     def result(self) -> dict:
         """Counts and times."""

@@ -59,3 +59,14 @@ def test_what_was_slow_once_comes_back_to_the_loop(clients: Callable[..., Any]) 
     for _ in range(70):
         assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
     assert [on_loop for _, on_loop in seen] == [False] * 59 + [True] * 11
+
+
+def test_a_queue_that_takes_too_long_is_refused_but_not_at_the_end(clients: Callable[..., Any]) -> None:
+    """At a second for each query, the second that comes together with a first is one too many; after SIGTERM it is not."""
+    client = clients(Settings(limits=Limits(wait_seconds=0.5)))
+    body = ("/v1/recommend", {"queries": [{"id": "ann"}]})
+    client.app.service.batcher._pace = 1.0
+    assert sorted(reply.status_code for reply in client.together([body] * 2)) == [200, 503]
+    client.app.finish()
+    client.app.service.batcher._pace = 1.0
+    assert [reply.status_code for reply in client.together([body] * 2)] == [200, 200]

@@ -90,17 +90,27 @@ def save(
 
 
 def load(
-    target: Recommender, path: Path, modules: Mapping[str, Any] | None, verify: Verify = True, guard: bool = False
+    target: Recommender,
+    path: Path,
+    modules: Mapping[str, Any] | None,
+    verify: Verify = True,
+    guard: bool = False,
+    rest: Callable[[], None] | None = None,
 ) -> None:
-    """Fill ``target`` from the bundle at ``path``; see ``Recommender.load``."""
+    """Fill ``target`` from the bundle at ``path``; see ``Recommender.load``.
+
+    rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
+    """
     if verify is not True and verify != "native":
         raise ConfigError(
             f"load got verify={verify!r}.", hint='True compares every file, "native" all but plain arrays'
         )
     root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
-    manifest = verified(root) if verify is True else verified(root, _plain_arrays)
+    manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
+    rest = rest or _on
     try:
-        state, vectors = _read_state(manifest, root, verify)
+        state, vectors = _read_state(manifest, root, verify, rest)
+        rest()
         index, reason = _read_index(manifest, root, state, verify, guard)
     except ShortlistError as error:
         if isinstance(error, BundleError):
@@ -112,7 +122,12 @@ def load(
         state, index, manifest.cold_start, manifest.fallback, reason, manifest.fingerprint, manifest.metadata, modules
     )
     target.origin = {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library}
-    _replay(target, manifest, vectors, path, stands_in=reason != manifest.reason)
+    rest()
+    _replay(target, manifest, vectors, path, reason != manifest.reason, rest)
+
+
+def _on() -> None:
+    """No rest."""
 
 
 def _plain_arrays(name: str) -> bool:
@@ -232,11 +247,16 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 # Reading.
 
 
-def _read_state(manifest: Manifest, root: Path, verify: Verify) -> tuple[State, NDArray[np.float32]]:
+def _read_state(
+    manifest: Manifest, root: Path, verify: Verify, rest: Callable[[], None]
+) -> tuple[State, NDArray[np.float32]]:
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean(), verify)
+    rest()
     candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64(), verify)
+    rest()
     vectors = _read_tensors(manifest, root, VECTORS)
     seen = _read_tensors(manifest, root, SEEN)
+    rest()
     stored = json.loads((root / CONFIG).read_bytes())
     width = manifest.dim * int(stored["config"]["query"].get("heads", 1))
     state = State(
@@ -260,6 +280,7 @@ def _read_state(manifest: Manifest, root: Path, verify: Verify) -> tuple[State, 
             slots=_read_tensors(manifest, root, SLOTS) if stored.get("optimizer") else {},
         ),
     )
+    rest()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
         raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
@@ -324,18 +345,25 @@ def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, gu
     return index, manifest.reason
 
 
-def _replay(loaded: Recommender, manifest: Manifest, vectors: NDArray[np.float32], path: Path, stands_in: bool) -> None:
+def _replay(
+    loaded: Recommender,
+    manifest: Manifest,
+    vectors: NDArray[np.float32],
+    path: Path,
+    stands_in: bool,
+    rest: Callable[[], None],
+) -> None:
     """BundleError unless the stored requests get the stored answers."""
     state, rows = loaded._state, [golden.query for golden in manifest.golden]
     if not all(-1 <= row < len(state.queries) for row in rows):
         raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, rows)
-    if stands_in:
-        kept = all(still_true(saved, vector, state) for saved, vector in zip(manifest.golden, vectors, strict=True))
-    else:
-        kept = all(map(same, manifest.golden, recorded(loaded, rows, vectors)))
-    if not kept:
+    now = None if stands_in else recorded(loaded, rows, vectors)
+    for number, saved in enumerate(manifest.golden):
+        rest()
+        if still_true(saved, vectors[number], state) if now is None else same(saved, now[number]):
+            continue
         raise BundleError(
             f"the bundle {str(path)!r} answers its stored requests differently from when it was saved.",
             hint="save it again with this version of shortlist and of the index's library",

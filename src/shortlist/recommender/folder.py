@@ -56,10 +56,13 @@ def write_folder(
         ) from error
 
 
-def verified(path: Path, unread: Callable[[str], bool] = lambda name: False) -> Manifest:
+def verified(
+    path: Path, unread: Callable[[str], bool] = lambda name: False, rest: Callable[[], None] | None = None
+) -> Manifest:
     """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
 
-    unread: names of files of which the size alone is compared.
+    unread: names of files of which the size alone is compared. rest: called between steps, where others are to run meanwhile;
+    then one file is read at a time.
 
     Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything that its
     manifest does not name. No file but the manifest is parsed.
@@ -88,10 +91,19 @@ def verified(path: Path, unread: Callable[[str], bool] = lambda name: False) -> 
                 f"{name!r} of {str(path)!r} has {size:,} bytes; {entry.bytes:,} were saved.", hint=SAVE_AGAIN
             )
     read = [name for name in manifest.files if not unread(name)]
-    for name, digest in zip(read, digests([found[name] for name in read]), strict=True):
+    for name, digest in zip(read, _digests([found[name] for name in read], rest), strict=True):
         if digest != manifest.files[name].sha256:
             raise BundleError(f"{name!r} of {str(path)!r} was altered: its sha256 differs.", hint=SAVE_AGAIN)
     return manifest
+
+
+def _digests(files: list[Path], rest: Callable[[], None] | None) -> Iterator[str]:
+    if rest is None:
+        yield from digests(files)
+        return
+    for file in files:
+        rest()
+        yield from digests([file])
 
 
 def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ids", "ModelFiles", "State", "fingerprint", "known_queries", "state_from_model"]
 
+PIECE = 4096  # ids put into a map between two rests
 LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
 
 Id = str | int
@@ -68,6 +69,19 @@ class Ids:
     def row_of(self) -> Mapping[Id, int]:
         """Raw id -> row."""
         return {value: row for row, value in enumerate(self.series.to_list())}
+
+    def prepare(self, rest: Callable[[], None]) -> None:
+        """Make at once, with rests, what look-ups would make at the first of them."""
+        row_of: dict[Id, int] = {}
+        listed: list[Id] = []
+        keeps = len(self.series) <= LISTED
+        for low in range(0, len(self.series), PIECE):
+            part = self.series[low : low + PIECE].to_list()
+            row_of.update(zip(part, range(low, low + len(part)), strict=True))
+            if keeps:
+                listed += part
+            rest()
+        self.__dict__ |= {"row_of": row_of, "_listed": listed} if keeps else {"row_of": row_of}
 
     def take(self, rows: NDArray[np.int64]) -> list[Id]:
         """The raw ids of ``rows``."""

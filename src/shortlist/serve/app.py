@@ -55,6 +55,12 @@ class App:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    def finish(self) -> None:
+        """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
+        self.draining = True
+        self.gate.finish()
+        self.service.batcher.finish()
+
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
             await self.refuse(scope, receive, send)

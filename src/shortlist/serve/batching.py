@@ -47,13 +47,13 @@ class Batcher:
         self._waiting: list[_Waiting] = []
         self._queries = 0
         self._scheduled = False
-        self._busy = False
+        self._busy = self._finishing = False
         self._pace = 0.0005  # seconds a query, of the last batches
 
     async def ask(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
         """The lists of ``asks``. Raises Problem."""
         wait = self._queries * self._pace
-        if wait > self._limits.wait_seconds:
+        if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
                 "the server has more to do than it can.",
@@ -68,6 +68,10 @@ class Batcher:
             self._scheduled = True
             loop.call_soon(self._flush)
         return await future
+
+    def finish(self) -> None:
+        """From now on nobody is refused: no more will come, and what has come is to be answered."""
+        self._finishing = True
 
     def _flush(self) -> None:
         """Answer what waits: at once where that is quick, else in a thread and then what has come meanwhile."""

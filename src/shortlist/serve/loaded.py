@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 
 from shortlist._public import __version__
 from shortlist.index import exact_beside
-from shortlist.recommender import Recommender
+from shortlist.recommender import Recommender, bundle
 
 __all__ = ["Loaded"]
 
@@ -41,9 +41,17 @@ class Loaded:
         self.bundle = recommender.origin.get("bundle", recommender.fingerprint[:16])
 
     @classmethod
-    def read(cls, path: Path, guard: bool = False) -> Loaded:
-        """The bundle at ``path``, verified. Raises BundleError. guard: another process reads its index first."""
-        return cls(path.name.removesuffix(".shortlist"), Recommender.load(path, guard=guard))
+    def read(cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None) -> Loaded:
+        """The bundle at ``path``, verified. Raises BundleError.
+
+        guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
+        """
+        recommender = object.__new__(Recommender)
+        bundle.load(recommender, path, None, guard=guard, rest=rest)
+        if rest is not None:
+            for ids in (recommender._state.query_ids, recommender._state.candidate_ids):
+                ids.prepare(rest)
+        return cls(path.name.removesuffix(".shortlist"), recommender)
 
     def changed(self, recommender: Recommender) -> Loaded:
         """The same bundle, with another state of its candidates."""

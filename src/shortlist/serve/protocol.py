@@ -37,6 +37,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.waiting_since: float | None = self.loop.time()
         self.everyone.add(self)
+        if self._application.draining:  # it was being taken when the others were told
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.everyone.discard(self)

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
 from shortlist.serve.protocol import Connection
 from shortlist.serve.swap import Swapper
@@ -40,19 +41,24 @@ class _Server(uvicorn.Server):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # its own way of taking connections is too slow for a flood
+        self.servers = [Acceptor(one, self._connection) for one in sockets or ()]  # type: ignore[misc]
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))
 
+    def _connection(self) -> Connection:
+        return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.draining = True
-        self._app.gate.finish()
+        self._app.finish()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.draining = True
+        self._app.finish()
         self._app.service.ready = False
+        if self._swapper is not None:
+            self._swapper.close()
         await super().shutdown(sockets)
         for task in self._tasks:
             task.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,6 +40,7 @@ class Service:
         self.metrics = Metrics()
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
+        self.last_asked = -1e9  # when the last request came
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
         self.loaded = loaded
         self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
@@ -73,6 +74,7 @@ class Service:
             for number, one in zip(numbers, found, strict=True):
                 lists[number] = one
         self._asked.append(request)
+        self.last_asked = time.perf_counter()
         self._watch(loaded, request, asks, lists)
         return lists  # type: ignore[return-value]
 
@@ -124,9 +126,10 @@ class Service:
         self.metrics.exact_items.inc(len(wanted))
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
-    def warm(self, loaded: Loaded) -> None:
+    def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
         """Let a bundle that is to come answer the last requests, so that its first ones find everything in place."""
         for request in list(self._asked):
+            rest()
             try:
                 asks = [read_query(loaded, self.events, query, 0, request.exclude_seen) for query in request.queries]
                 filters = (request.allow, request.deny, request.where)

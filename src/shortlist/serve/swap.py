@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shortlist.errors import ShortlistError
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.pace import Pace
 
 if TYPE_CHECKING:
     from shortlist.serve.service import Service
@@ -34,6 +37,8 @@ class Swapper:
         self._service = service
         self._path = path
         self._last = last
+        self._hurry = threading.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
 
     async def watch(self) -> None:
         """Look every half second, for good."""
@@ -53,7 +58,7 @@ class Swapper:
         """Whether the bundle at the path could be put in place."""
         service, started = self._service, time.perf_counter()
         try:
-            loaded = await service.run(self._prepared)
+            loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepared)
             if loaded.bundle == service.loaded.bundle:
                 return False
             await service.writer.swap(loaded)
@@ -67,8 +72,9 @@ class Swapper:
         return True
 
     def _prepared(self) -> Loaded:
-        """The new bundle, verified, and warm from the last requests."""
-        loaded = Loaded.read(self._path, self._service.settings.guard)
+        """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
+        pace = Pace(lambda: self._service.last_asked, self._hurry)
+        loaded = Loaded.read(self._path, self._service.settings.guard, pace.rest)
         loaded.name = self._service.loaded.name
         old = self._service.loaded
         if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
@@ -76,8 +82,13 @@ class Swapper:
                 "the bundle's ids are of another type than those served until now.",
                 hint="train on ids of the same type, or start a new server for the new ones",
             )
-        self._service.warm(loaded)
+        self._service.warm(loaded, pace.rest)
         return loaded
+
+    def close(self) -> None:
+        """Load nothing more."""
+        self._hurry.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def signature(path: Path) -> Signature | None:

@@ -1,0 +1,66 @@
+"""Taking connections: all that wait, not one for each turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+__all__ = ["Acceptor"]
+
+AT_ONCE = 256  # connections in one turn of the loop
+SHORT = 0.1  # seconds until the next try, where the process may hold no more files
+
+
+class Acceptor:
+    """Takes the connections of one listening socket, for as long as it is open.
+
+    uvloop takes one connection in each turn of its loop. A busy loop turns a few hundred times a second, so that two thousand
+    clients who come at once would wait for seconds before anybody reads what they ask.
+    """
+
+    def __init__(self, listening: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
+        self._listening = listening
+        self._make = make
+        self._loop = asyncio.get_running_loop()
+        self._coming: set[asyncio.Task[object]] = set()
+        self._again: asyncio.TimerHandle | None = None
+        listening.setblocking(False)
+        self._loop.add_reader(listening, self._take)
+
+    def _take(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:  # it has gone again
+                continue
+            except OSError:  # too many open files, or no memory: others may close some
+                self._loop.remove_reader(self._listening)
+                self._again = self._loop.call_later(SHORT, self._loop.add_reader, self._listening, self._take)
+                return
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = self._loop.create_task(self._open(connection))
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+
+    async def _open(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make, connection)
+        except OSError:
+            connection.close()
+
+    def close(self) -> None:
+        """Take no more."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._listening)
+
+    async def wait_closed(self) -> None:
+        """Returns when those that were taken are there."""
+        if self._coming:
+            await asyncio.wait(self._coming)

@@ -1,0 +1,133 @@
+"""Connections that come at once are taken at once, and a process without room for more tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from shortlist.serve.accepting import AT_ONCE, Acceptor
+
+
+class Greeting(asyncio.Protocol):
+    """Says a word to whoever comes."""
+
+    def __init__(self, made: list[Greeting]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: Any) -> None:
+        self._made.append(self)
+        transport.write(b"hello")
+        transport.close()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen(1024)
+        yield one
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_crowd_is_taken_in_a_few_turns_of_the_loop(
+    listening: socket.socket, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """100 wait before the loop looks. One for each turn would take 100 turns."""
+    crowd = [socket.create_connection(listening.getsockname(), timeout=20) for _ in range(100)]
+    made: list[Greeting] = []
+
+    async def some_turns() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    loop = new_loop()
+    loop.run_until_complete(some_turns())
+    assert len(made) == 100
+    assert {one.recv(10) for one in crowd} == {b"hello"}
+    loop.close()
+    for one in crowd:
+        one.close()
+
+
+class Scripted:
+    """A listening socket that does what it is told: raises, or hands out one end of a pair."""
+
+    def __init__(self, *events: Exception | None) -> None:
+        self.events, self.others = list(events), []  # type: ignore[var-annotated]
+
+    def setblocking(self, flag: bool) -> None:
+        pass
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        event = self.events.pop(0) if self.events else BlockingIOError()
+        if event is not None:
+            raise event
+        ours, other = socket.socketpair()
+        self.others.append(other)
+        return ours, None
+
+
+class Turns:
+    """A loop of which only the calls are looked at."""
+
+    def __init__(self) -> None:
+        self.readers: list[Any] = []
+        self.later: list[Any] = []
+        self.opened = 0
+
+    def add_reader(self, one: Any, call: Callable[[], None]) -> None:
+        self.readers.append(call)
+
+    def remove_reader(self, one: Any) -> None:
+        self.readers.clear()
+
+    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
+        self.later.append((call, arguments))
+        return self
+
+    def cancel(self) -> None:
+        self.later.clear()
+
+    def create_task(self, coroutine: Any) -> Any:
+        coroutine.close()
+        self.opened += 1
+        return self
+
+    def add_done_callback(self, call: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
+    loop = Turns()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    return loop
+
+
+def test_without_room_for_more_files_it_waits_and_tries_again(turns: Turns) -> None:
+    listening = Scripted(None, OSError(errno.EMFILE, "too many"), None, ConnectionAbortedError(), None)
+    Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    turns.readers[0]()
+    assert (turns.opened, turns.readers) == (1, [])  # it does not turn in circles meanwhile
+    ((call, arguments),) = turns.later
+    call(*arguments)
+    turns.readers[0]()
+    assert turns.opened == 3  # the one that had gone again counts for nothing
+
+
+def test_a_flood_leaves_a_turn_to_others(turns: Turns) -> None:
+    listening = Scripted(*[None] * (AT_ONCE + 1))
+    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    turns.readers[0]()
+    assert turns.opened == AT_ONCE
+    acceptor.close()
+    assert turns.readers == []

@@ -1,0 +1,110 @@
+"""A bundle is loaded in small steps, with pauses while there are requests; the answers are the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shortlist as sl
+from shortlist.serve import pace
+from shortlist.serve.loaded import Loaded
+from shortlist.serve.pace import LATELY, Pace
+from shortlist.serve.swap import Swapper, signature
+
+
+class Clock:
+    """Both clocks of a thread, and what it slept."""
+
+    def __init__(self) -> None:
+        self.worked, self.now = 0.0, 1000.0
+        self.pauses: list[float] = []
+
+    def thread_time(self) -> float:
+        return self.worked
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        return False
+
+
+def test_pauses_are_nine_times_as_long_as_the_work_while_requests_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    asked = clock.now
+    one = Pace(lambda: asked, clock)  # type: ignore[arg-type]
+    clock.worked += 0.001
+    one.rest()
+    assert clock.pauses == pytest.approx([0.009])
+    clock.worked += 0.0001
+    one.rest()
+    assert len(clock.pauses) == 1  # too little for a pause, but not forgotten
+    clock.worked += 0.0009
+    one.rest()
+    assert clock.pauses[1:] == pytest.approx([0.009])
+    clock.worked += 1.0  # native code, which lets others run
+    one.rest()
+    assert clock.pauses[2:] == pytest.approx([0.018])
+    clock.now += LATELY  # nobody asks any more
+    clock.worked += 0.001
+    one.rest()
+    assert len(clock.pauses) == 3
+
+
+def test_every_part_of_the_loading_rests(bundles: Path) -> None:
+    """Each file of the bundle is a step of its own, and so are tables, tensors, the index, and each stored request."""
+    rests: list[int] = []
+    paced = Loaded.read(bundles / "one", rest=lambda: rests.append(1))
+    files = sum(file.is_file() for file in (bundles / "one").rglob("*")) - 1  # the manifest is read before
+    stored = 4  # ann, bob, cat, and one that nobody knows
+    assert len(rests) >= files + stored + 4
+    plain = Loaded.read(bundles / "one")
+    who = ["ann", "bob", "cat", "dan", "eve"]
+    assert paced.recommender.recommend(who, k=3) == plain.recommender.recommend(who, k=3)
+    assert paced.recommender._state.candidate_ids.row_of == {"a": 0, "b": 1, "c": 2, "d": 3}
+
+
+def test_maps_of_ids_are_made_in_pieces(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shortlist.recommender import state
+
+    monkeypatch.setattr(state, "PIECE", 3)
+    rests: list[int] = []
+    ids = sl.Recommender.load(bundles / "one")._state.candidate_ids
+    ids.prepare(lambda: rests.append(1))
+    assert len(rests) == 2  # of four ids
+    assert (ids.rows(["d", "a", "x"]), ids.row_of["c"]) == ([3, 0, -1], 2)
+
+
+def test_a_swap_pauses_while_there_are_requests_and_hurries_at_the_end(
+    clients: Callable[..., Any], bundles: Path, tmp_path: Path
+) -> None:
+    client = clients()
+    link = tmp_path / "current"
+    link.symlink_to(bundles / "one")
+    service = client.app.service
+    swapper = Swapper(service, link, signature(link))
+    pauses: list[float] = []
+
+    class Hurry(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return True
+
+    swapper._hurry = Hurry()
+    link.unlink()
+    link.symlink_to(bundles / "two")
+    assert client.loop.run_until_complete(swapper.look())
+    assert pauses == []  # nobody has asked anything
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+    link.unlink()
+    link.symlink_to(bundles / "one")
+    assert client.loop.run_until_complete(swapper.look())
+    assert pauses
+    swapper.close()
+    assert swapper._hurry.is_set()
