@@ -2,9 +2,9 @@
 
     python -m benchmarks.resume --kills 50
 
-Each run trains on made-up choices with early stopping's state, dropout and Adam, writes a checkpoint every few steps, and is
-killed (SIGKILL) at a moment of one of three kinds: at random from its first import on, while a checkpoint is being
-written, or at the edge of an epoch. It is started again with --resume until it ends; then the next run begins. The bundle
+Each run trains on made-up choices with dropout and Adam, writes a checkpoint every few steps, and is killed (SIGKILL) at a
+moment of one of three kinds: at random from its first line on, while a checkpoint is being written, or at the edge of an
+epoch. It is started again with --resume until it ends; then the next run begins. The bundle
 must have the fingerprint of the run that nobody killed, the same optimizer state and the same losses.
 """
 
@@ -18,6 +18,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter, deque
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,14 @@ from benchmarks.machine import environment
 RESULT = Path(__file__).parent / "results" / "resume.json"
 KINDS = ("at random", "while writing", "at an epoch's edge")
 EVERY = "20steps"
+BATCH = 256
 
 
 def data(path: Path, rows: int) -> None:
-    """Writes choices of 2,000 people among 1,000 things."""
+    """Writes choices of people among half as many things."""
     generator = np.random.default_rng(5)
-    columns = [generator.integers(0, 2000, rows), generator.zipf(1.3, rows) % 1000, np.arange(rows)]
+    people = min(2000, rows // 20)
+    columns = [generator.integers(0, people, rows), generator.zipf(1.3, rows) % (people // 2), np.arange(rows)]
     np.savetxt(
         path, np.stack(columns, axis=1), "%d", ",", header="user,item,at", comments=""
     )  # no threads before forks
@@ -42,7 +46,7 @@ def command(folder: Path, out: Path, checkpoints: Path, resume: bool) -> list[st
     """The arguments of `shortlist train`."""
     settings = [
         "fit.epochs=6",
-        "fit.batch_size=256",
+        f"fit.batch_size={BATCH}",
         "model.id_dropout=0.2",
         'optimizer={name="Adam", learning_rate=0.01}',
     ]
@@ -114,54 +118,71 @@ def ending(out: Path) -> dict:
     manifest = json.loads((out / "manifest.json").read_text())
     training = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in manifest["metadata"]["training"]]
     state = manifest["files"]["model/optimizer.safetensors"]["sha256"]
-    return {"fingerprint": manifest["fingerprint"], "optimizer": state, "training": training}
+    steps = sum(-(-epoch["examples"] // BATCH) for epoch in training)
+    return {"fingerprint": manifest["fingerprint"], "optimizer": state, "training": training, "steps": steps}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A kill. step: of the newest checkpoint there was, or None. bundle: whether the bundle was there already."""
+
+    kind: str
+    step: int | None
+    bundle: bool
+
+
+def to_its_end(
+    folder: Path, number: int, kinds: deque[str], chance: random.Random, seconds: float
+) -> tuple[list[Kill], dict, str]:
+    """Kills a run as ``kinds`` says, resumes it each time until it ends: its kills, what it ended with, its last messages."""
+    checkpoints, out = folder / f"c{number}", folder / f"out{number}"
+    kills: list[Kill] = []
+    while True:
+        kind = kinds[0] if kinds else None
+        how, text, _ = attempt(command(folder, out, checkpoints, True), checkpoints, kind, chance.uniform(0, seconds))
+        if how == "ended":
+            found = ending(out)
+            for place in (checkpoints, out):
+                shutil.rmtree(place)
+            return kills, found, text
+        names = [path.name for path in checkpoints.glob("checkpoint-*.json")]
+        kills.append(Kill(kinds.popleft(), int(max(names)[11:20]) if names else None, out.exists()))
+        if out.exists():  # killed after all was done: nothing is left to go on with
+            shutil.rmtree(out)
 
 
 def measure(kills: int, rows: int, seed: int = 0) -> dict:
-    """Kills so often; returns counts, and every run that ended otherwise."""
+    """Kills so often; returns counts, and the first run that ended otherwise."""
     import shortlist.cli.train
     import shortlist.report.measured
     import shortlist.train.fit  # noqa: F401  imported before the fork
 
     chance = random.Random(seed)
+    kinds = deque(KINDS[number % len(KINDS)] for number in range(kills))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         data(folder / "choices.csv", rows)
         _, _, seconds = attempt(command(folder, folder / "whole", folder / "c", False), folder / "c", None, 0)
         expected = ending(folder / "whole")
-        done = dict.fromkeys(KINDS, 0)
-        ended, different, resumed, run, saved = 0, [], [], 0, 0
-        while sum(done.values()) < kills or (folder / f"c{run}").exists():
-            checkpoints, out = folder / f"c{run}", folder / f"out{run}"
-            kind = KINDS[sum(done.values()) % len(KINDS)] if sum(done.values()) < kills else None
-            how, text, _ = attempt(
-                command(folder, out, checkpoints, True), checkpoints, kind, chance.uniform(0, seconds)
-            )
-            names = [path.name for path in checkpoints.glob("checkpoint-*.json")]
-            resumed += [int(max(names)[11:20])] if names and how == "killed" else []
-            if how == "killed":
-                assert kind is not None
-                done[kind] += 1
-                saved += out.exists()
-                if out.exists():  # killed after all was done: nothing is left to go on with
-                    shutil.rmtree(out)
-                continue
-            ended += 1
-            found = ending(out)
-            if found != expected:
-                different.append({"run": run, "found": found, "messages": text[-2000:]})
-            shutil.rmtree(checkpoints)
-            shutil.rmtree(out)
-            run += 1
+        runs = []
+        while kinds:
+            runs.append(to_its_end(folder, len(runs), kinds, chance, seconds))
+    killed = [kill for mine, _, _ in runs for kill in mine]
+    different = [{"found": found, "messages": text[-2000:]} for _, found, text in runs if found != expected]
+    steps = Counter(kill.step for kill in killed)
     return {
-        "kills": sum(done.values()),
-        "by_kind": done,
-        "runs_that_ended": ended,
+        "kills": len(killed),
+        "by_kind": dict(Counter(kill.kind for kill in killed)),
+        "runs_by_their_kills": dict(sorted(Counter(len(mine) for mine, _, _ in runs).items())),
         "ended_otherwise": len(different),
         "first_different": different[:1],
-        "newest_checkpoints_after_kills": sorted(resumed),
+        "killed_before_a_checkpoint": steps.pop(None, 0),
+        "killed_with_a_bundle_there": sum(kill.bundle for kill in killed),
+        "kills_by_newest_checkpoint": {str(step): steps[step] for step in sorted(steps)},
         "seconds_of_the_whole_run": round(seconds, 2),
+        "processor_seconds_of_all": round(sum(os.times()[:4]), 1),
         "rows": rows,
+        "steps": expected["steps"],
     }
 
 
@@ -169,7 +190,7 @@ def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--rows", type=int, default=8_000)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     result = {"benchmark": "resume", "environment": environment(), **measure(options.kills, options.rows)}

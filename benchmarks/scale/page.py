@@ -20,8 +20,9 @@ def read() -> dict:
     """Returns what was measured, by part; processes; and the index at 10 million."""
     found = json.loads((RESULTS / "scale.json").read_text())
     others = {"machine": machine(found["encode"]), "index": _index()}
-    if (RESULTS / "ranks.json").exists():
-        others["ranks"] = json.loads((RESULTS / "ranks.json").read_text())
+    for name in ("ranks", "resume"):
+        if (RESULTS / f"{name}.json").exists():
+            others[name] = json.loads((RESULTS / f"{name}.json").read_text())
     return {**{name: part["result"] for name, part in found.items()}, **others}
 
 
@@ -47,6 +48,7 @@ def page(found: dict) -> str:
                 **f["ranks"]["size"]
             ),
         ),
+        "resume": ("resume", lambda f: resume(f["resume"])),
         "seeds": ("shuffle", lambda f: str(len(f["shuffle"]["buffer of 100%"]["top_100"]))),
         "shuffle": ("shuffle", lambda f: shuffle(f["shuffle"])),
         "tables_size": (
@@ -145,6 +147,24 @@ def ranks(found: dict) -> str:
                 f"{gb(max(one['peak_memory']))} | {one['loss']:.5f} |"
             )
     return "\n".join(lines)
+
+
+def resume(found: dict) -> str:
+    """Returns how often training was killed, and how it ended."""
+    runs = found["runs_by_their_kills"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["by_kind"].items())
+    otherwise = found["ended_otherwise"]
+    ended = (
+        "Every run ended bit for bit as the one that nobody killed"
+        if not otherwise
+        else f"**{otherwise} of the runs ended otherwise than the one that nobody killed**"
+    )
+    return (
+        f"`python -m benchmarks.resume` killed a training of {found['steps']} steps, with a checkpoint every 20, "
+        f"{found['kills']} times (SIGKILL: {kinds}) and went on with `--resume`. {sum(runs.values())} runs were trained so, one "
+        f"of them killed {max(map(int, runs))} times; {found['killed_before_a_checkpoint']} kills came before the first "
+        f"checkpoint. {ended}: the fingerprint of vectors and weights, the optimizer's state, and each epoch's loss and metrics."
+    )
 
 
 def shuffle(found: dict) -> str:

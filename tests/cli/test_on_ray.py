@@ -1,12 +1,18 @@
-"""Training and lists on a Ray cluster of this machine: the same as without it, and complaints that arrive whole."""
+"""Training and lists on a Ray cluster of this machine, through its client server: the same as without it, and complaints that arrive whole."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
-import logging
 import os
 import pickle
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,44 +24,75 @@ from tests.train.processes import choices
 
 import shortlist as sl
 from shortlist.cli.main import cli
+from shortlist.cli.on_ray import cluster, has_token
 from shortlist.recommender import everyone
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+ROOT = Path(__file__).parents[2]
 PLAN = ["--set", "fit.batch_size=64", "--set", "fit.epochs=2", "--index", "exact"]
 
 
 @pytest.fixture
-def local_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two processors of this machine."""
-    import ray
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A head of two processors with Ray's client server, in processes of its own, which asks for a token: its address.
 
-    root = Path(__file__).parents[2]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")]))
-    quiet = ray.LoggingConfig(log_level="ERROR")
-    options: dict[str, Any] = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000}
-    for last in (False, True):
+    The client has the token and is not told to send it; Ray 2.59 and later ask for one wherever they find one.
+    """
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
+    ports = free_ports(2)
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+        words += ["--port", str(ports[0]), "--ray-client-server-port", str(ports[1]), "--temp-dir", folder]
+        words += ["--include-dashboard", "false", "--disable-usage-stats", "--object-store-memory", "80000000"]
+        environment = {**os.environ, "RAY_AUTH_MODE": "token"}
+        said = Path(folder) / "said.txt"
+        with said.open("w") as out:
+            process = subprocess.Popen(words, env=environment, stdout=out, stderr=subprocess.STDOUT)
         try:
-            ray.init(logging_level=logging.ERROR, logging_config=quiet, **options)
-            break
-        except Exception as error:  # Ray gives its own processes 30 seconds, which a busy machine may not have
-            ray.shutdown()
-            if "timed out during startup" not in str(error):
-                raise
-            if last:
-                pytest.skip("no Ray cluster could be started here in time, twice")
-    yield
-    ray.shutdown()
+            if not answers(ports[1], process):
+                pytest.skip(f"no Ray head could be started here in time: {said.read_text()[-300:]}")
+            yield f"ray://127.0.0.1:{ports[1]}"
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
-def bundle(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """What two workers of Ray Train trained, and what the command said of it."""
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def answers(port: int, process: subprocess.Popen[bytes], seconds: float = 90) -> bool:
+    """Whether something listens at the port before the time is over or the process has ended."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+            return False
+    return False
+
+
+def bundle(folder: Path, address: str) -> tuple[Path, dict[str, Any]]:
+    """What two workers of Ray Train trained, for a client that knows the address alone, and what the command said of it."""
     choices().interactions.write_parquet(folder / "choices.parquet")
     arguments = [str(folder / "choices.parquet"), "--query", "reader", "--candidate", "book", *PLAN]
     out = folder / "books.shortlist"
-    done = CliRunner().invoke(
-        cli, ["train", *arguments, "--out", str(out), "--on", "local", "--workers", "2", "--json"]
+    words = [*arguments, "--out", str(out), "--on", address, "--workers", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "shortlist", "train", *words], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.exit_code == 0, done.output + repr(done.exception)
+    if "ray client connection timeout" in done.stderr:
+        pytest.skip("Ray's client gave up before the head was ready, which it does after half a minute")
+    assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout)
 
 
@@ -70,10 +107,10 @@ def check_training(out: Path, said: dict[str, Any]) -> None:
     assert sl.Recommender.load(out).index.vectors == pytest.approx(vectors, abs=1e-5)
 
 
-def check_lists(out: Path, tmp_path: Path) -> None:
+def check_lists(out: Path, tmp_path: Path, address: str) -> None:
     """Ray Data writes the same lists, and goes on where it was."""
     options = ["recommend-all", str(out), "--k", "4", "--vectors"]
-    words = [*options, "-o", str(tmp_path / "ray"), "--on", "local", "--json"]
+    words = [*options, "-o", str(tmp_path / "ray"), "--on", address, "--json"]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output + repr(done.exception)
     assert json.loads(done.stdout)["found"] == 0
@@ -89,22 +126,49 @@ def check_lists(out: Path, tmp_path: Path) -> None:
     assert (tmp_path / "ray" / "lists-00000.parquet").exists()
 
 
-def check_complaints(out: Path, tmp_path: Path) -> None:
+def check_complaints(out: Path, tmp_path: Path, address: str) -> None:
     """What is wrong there is said here, whole."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    done = CliRunner().invoke(cli, ["recommend-all", str(out), "-o", str(tmp_path / "mine"), "--on", "local"])
+    done = CliRunner().invoke(cli, ["recommend-all", str(out), "-o", str(tmp_path / "mine"), "--on", address])
     assert isinstance(done.exception, sl.BundleError)
     assert "is not empty and holds no lists" in done.exception.message
     assert done.exception.hint == "choose another folder"
 
 
-def test_the_real_engines_do_what_is_done_without_them(local_cluster: None, tmp_path: Path) -> None:
+def test_the_real_engines_do_what_is_done_without_them(head: str, tmp_path: Path) -> None:
     """One test, since a cluster takes longer to start than all of this."""
-    out, said = bundle(tmp_path)
+    out, said = bundle(tmp_path, head)
     check_training(out, said)
-    check_lists(out, tmp_path)
-    check_complaints(out, tmp_path)
+    with cluster(head):  # once for all the commands within
+        check_lists(out, tmp_path, head)
+        check_complaints(out, tmp_path, head)
+
+
+def test_an_address_where_nobody_answers_is_told_at_once() -> None:
+    (port,) = free_ports(1)
+    for address, told in (
+        (f"ray://127.0.0.1:{port}", "nothing answers at"),
+        ("ray://127.0.0.1", "ray://HOST:PORT was expected"),
+        ("ray://[::1]:99999999", "nothing answers at"),
+    ):
+        with pytest.raises(sl.ShortlistError, match=told), cluster(address):
+            pass
+
+
+@pytest.mark.parametrize(("where", "there"), [("RAY_AUTH_TOKEN", True), ("RAY_AUTH_TOKEN_PATH", True), ("", False)])
+def test_a_token_is_found_where_ray_looks_for_it(
+    where: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if where:
+        monkeypatch.setenv(where, "x")
+    assert has_token() is there
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("x")
+    assert has_token()
 
 
 def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,13 @@ from shortlist.cli.daily import Daily
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
 
 __all__ = ["cluster", "or_on_ray", "recommend_all_on", "train_on"]
+
+CLIENT = "ray://"
+STARTS = "--on local starts one here; ray start --head starts one that others can join"
+SERVES = (
+    "on the head: ray start --head --ray-client-server-port 10001; here: the same versions of Ray and "
+    "Python, and in ~/.ray/auth_token or RAY_AUTH_TOKEN what ray get-auth-token prints there"
+)
 
 _on = click.option(
     "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local for one on this machine."
@@ -54,8 +62,14 @@ def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., Non
 def cluster(address: str) -> Iterator[Any]:
     """The module ``ray``, connected to the cluster at ``address``.
 
-    Raises MissingExtraError without it, ShortlistError where nobody answers.
+    A client at ``ray://`` sends the cluster's token where this machine has one: in ``RAY_AUTH_TOKEN``, in the file that
+    ``RAY_AUTH_TOKEN_PATH`` names, or in ``~/.ray/auth_token``. Raises MissingExtraError without Ray, ShortlistError where
+    nobody answers.
     """
+    if address.startswith(CLIENT):
+        _check_reachable(address)
+        if has_token():  # Ray looks for one by itself but in a client
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ModuleNotFoundError as missing:
@@ -73,12 +87,29 @@ def cluster(address: str) -> Iterator[Any]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ShortlistError(
             f"no Ray cluster answered at {address!r}: {str(error)[:300]}",
-            hint="--on local starts one here; ray start --head starts one that others can join",
+            hint=SERVES if address.startswith(CLIENT) else STARTS,
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def has_token() -> bool:
+    """Whether this machine has a cluster's token where Ray looks for one."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or named or (Path.home() / ".ray" / "auth_token").is_file())
+
+
+def _check_reachable(address: str) -> None:
+    """ShortlistError where nothing listens at ``ray://host:port``, before Ray tries for half a minute."""
+    host, _, port = address.removeprefix(CLIENT).partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--on is {address!r}; ray://HOST:PORT was expected.", hint="ray://head:10001")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ShortlistError(f"nothing answers at {address!r}: {error}.", hint=SERVES) from error
 
 
 def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
