@@ -373,3 +373,22 @@ def test_kill_nine_costs_nothing(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", child, str(tmp_path), str(after)], env=os.environ, check=False)
         assert done.returncode == -signal.SIGKILL
     assert_same(trained("adam"), trained("adam", checkpoints=sl.Checkpoints(tmp_path, every=1, resume=True)))
+
+
+def test_a_run_that_began_from_another_model_is_refused(tmp_path: Path) -> None:
+    monday, tuesday = trained("plain")[0], trained("plain", seed=1)[0]
+    beginning = sl.WarmStart(monday)
+    stopped("plain", 3, tmp_path, 2, warm_start=beginning)
+    going_on = sl.Checkpoints(tmp_path, every=2, resume=True)
+    for warm, told in (
+        (tuesday, "began from the model 'weights [0-9a-f]{8}'; this one begins from the model 'weights"),
+        (None, "this one begins from nothing"),
+        (sl.WarmStart(monday, fingerprint="0123456789abcdef0123"), "begins from the model '0123456789abcdef'"),
+        (sl.WarmStart(monday, only_new=True), "with only_new and half_life=7"),
+    ):
+        with pytest.raises(sl.ConfigError, match=told):
+            trained("plain", warm_start=warm, checkpoints=going_on)
+    whole, _ = trained("plain", warm_start=beginning)
+    again, _ = trained("plain", warm_start=monday, checkpoints=going_on)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name

@@ -135,7 +135,10 @@ class Daily:
         """Where training begins."""
         import shortlist as sl
 
-        return None if self.yesterday is None else sl.WarmStart(self.yesterday.model, self.only_new, self.half_life)
+        before = self.yesterday
+        if before is None:
+            return None
+        return sl.WarmStart(before.model, self.only_new, self.half_life, before.fingerprint)
 
     def data(self, given: TrainingData) -> TrainingData:
         """The data; where it is only what is new, what was seen before stays seen. Warns of a test that is no later."""

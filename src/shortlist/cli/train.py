@@ -14,6 +14,7 @@ import rich_click as click
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.on_ray import or_on_ray, train_on
+from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
     from shortlist.model import TwoTower
     from shortlist.recommender import Recommender
-    from shortlist.train import MLflow, TensorBoard, TrainingHistory
+    from shortlist.train import TrainingHistory
     from shortlist.train.recipes import Recipe
 
 __all__ = ["command"]
@@ -143,17 +144,13 @@ def _trained(
     plan: Recipe, given: TrainingData, tensorboard: Path | None, mlflow: str | None, options: dict[str, Any]
 ) -> tuple[TwoTower, TrainingHistory]:
     """The model, with live curves where they were asked for; of several processes the first one draws them."""
-    import shortlist as sl
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
 
     with ExitStack() as stack:
-        logs: list[TensorBoard | MLflow] = []
-        first = joined().first
-        if tensorboard is not None and first:
-            logs.append(stack.enter_context(sl.TensorBoard(tensorboard)))
-        if mlflow is not None and first:
-            logs.append(stack.enter_context(sl.MLflow(mlflow, parameters=plan.to_dict())))
+        logs = curves(tensorboard, mlflow, plan.to_dict(), options["checkpoints"]) if joined().first else []
+        for log in logs:
+            stack.enter_context(log)
         bar = stack.enter_context(progress("training"))
         return plan.train(
             given.train,

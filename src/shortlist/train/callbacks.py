@@ -87,7 +87,8 @@ class MLflow:
     experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
     names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
     (``MLFLOW_TRACKING_URI``). every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in
-    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised.
+    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: go on in this run, as a training
+    that is resumed does, under its own name and parameters; what it logs again replaces what was there.
 
     Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.
 
@@ -103,6 +104,7 @@ class MLflow:
         parameters: Mapping[str, Any] | None = None,
         uri: str | None = None,
         every: float = 10.0,
+        run_id: str | None = None,
     ) -> None:
         try:
             from mlflow.entities import Metric, Param
@@ -114,14 +116,19 @@ class MLflow:
         self._speed = _Speed(every)
         try:
             self._client = MlflowClient(tracking_uri=uri)
+            if run_id is not None:
+                self.run_id: str = run_id
+                self._client.update_run(run_id, status="RUNNING")
+                return
             known = self._client.get_experiment_by_name(experiment)
             number = self._client.create_experiment(experiment) if known is None else known.experiment_id
-            self.run_id: str = self._client.create_run(number, run_name=run).info.run_id
+            self.run_id = self._client.create_run(number, run_name=run).info.run_id
             given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
             self._client.log_batch(self.run_id, params=given)
         except MlflowException as refusal:
+            there = "" if run_id is None else "; it must be where the run was logged that this training goes on in"
             raise ShortlistError(
-                f"MLflow refused: {refusal}", hint="set MLFLOW_TRACKING_URI, or give uri="
+                f"MLflow refused: {refusal}", hint=f"set MLFLOW_TRACKING_URI, or give uri={there}"
             ) from refusal
 
     def on_epoch(self, epoch: Epoch) -> None:
@@ -152,15 +159,19 @@ class MLflow:
 
 
 class _Speed:
-    """Examples per second since the last answer, at most one answer in ``every`` seconds."""
+    """Examples per second since the last answer, at most one answer in ``every`` seconds; none at first, since a run that
+    was resumed begins with many done."""
 
     def __init__(self, every: float) -> None:
         self.every = every
-        self._since = time.perf_counter()
-        self._done = 0
+        self._since = 0.0
+        self._done: int | None = None
 
     def after(self, done: int) -> float | None:
         now = time.perf_counter()
+        if self._done is None:
+            self._since, self._done = now, done
+            return None
         seconds = now - self._since
         if seconds < self.every or done <= self._done:
             return None

@@ -166,7 +166,14 @@ class Keeper:
         saved = newest(self.folder)
         if saved is None:
             return
-        differing = _differing(saved.header["facts"], _plain(self.facts))
+        before, now = saved.header["facts"], _plain(self.facts)
+        if before.get("warm_start") != now.get("warm_start"):
+            raise ConfigError(
+                f"the checkpoint in {str(self.folder)!r} is of a training that began {_beginning(before)}; this one begins "
+                f"{_beginning(now)}.",
+                hint="begin as it did (warm_start=, --warm-start), or train into another folder",
+            )
+        differing = _differing(before, now)
         if differing:
             raise ConfigError(
                 f"the checkpoint in {str(self.folder)!r} is of another run: {'; '.join(differing[:4])}.",
@@ -316,6 +323,15 @@ def facts_of(train: Dataset | Shards) -> dict[str, Any]:
         if column is not None:
             digest = zlib.crc32(np.ascontiguousarray(column).tobytes(), digest)
     return facts | {"digest": f"{digest:08x}"}
+
+
+def _beginning(facts: Mapping[str, Any]) -> str:
+    """How a run began, in words."""
+    warm = facts.get("warm_start")
+    if not isinstance(warm, Mapping):
+        return "from another model" if warm else "from nothing"
+    only_new = f" with only_new and half_life={warm['half_life']:g}" if warm["only_new"] else ""
+    return f"from the model {warm['fingerprint'][:16]!r}{only_new}"
 
 
 def _differing(before: Any, now: Any, path: str = "") -> list[str]:

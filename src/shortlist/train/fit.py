@@ -103,8 +103,10 @@ def fit(
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
-        facts |= {"precision": precision, "impressions": impressions is not None, "warm_start": warm_start is not None}
-        keeper = None if checkpoints is None else Keeper(checkpoints, facts, run, best)
+        facts |= {"precision": precision, "impressions": impressions is not None}
+        keeper = None
+        if checkpoints is not None:
+            keeper = Keeper(checkpoints, {**facts, "warm_start": start.facts()}, run, best)
         if keeper is not None:
             keeper.begin(at, epochs)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,11 +35,14 @@ class WarmStart:
     before: a trained model of the same towers. only_new: the training data holds what came since alone: the tables, counts
     and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
     trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
+    fingerprint: what tells ``before`` from other models, such as its bundle's; by default a checksum of its weights. A run
+    goes on from a checkpoint only where it began from the same.
     """
 
     before: TwoTower
     only_new: bool = False
     half_life: float = 7.0
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.before, TwoTower):
@@ -65,6 +70,14 @@ class Start:
         check_alike(model, self._warm.before)
         if self._warm.only_new:
             self.train = with_catalogue(train, self._warm.before.catalogue, model)
+
+    def facts(self) -> dict[str, Any] | Literal[False]:
+        """What tells this beginning from others, as JSON values; False for one from nothing."""
+        warm = self._warm
+        if warm is None:
+            return False
+        known = warm.fingerprint or _checksum(warm.before)
+        return {"fingerprint": known, "only_new": warm.only_new, "half_life": warm.half_life}
 
     def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
         """What ``model.prepare`` gives, with features, weights and counts carried over."""
@@ -114,6 +127,15 @@ def kept_state(updater: Updater, ranks: Ranks) -> OptimizerState | None:
         if whole is not None and ranks.first:
             slots[name] = whole
     return OptimizerState(type(updater.optimizer).__name__, slots) if ranks.first else None
+
+
+def _checksum(model: TwoTower) -> str:
+    """Of every weight, by name."""
+    digest = 0
+    for name, value in sorted(model.state_dict().items()):
+        array = value.cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digest = zlib.crc32(array, zlib.crc32(name.encode(), digest))
+    return f"weights {digest:08x}"
 
 
 def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:

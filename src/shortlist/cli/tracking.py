@@ -1,0 +1,66 @@
+"""``--tensorboard`` and ``--mlflow``: live curves, which go on where they were when a run is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shortlist.cli.console import say
+from shortlist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shortlist.train import Checkpoints, MLflow, TensorBoard
+
+__all__ = ["curves"]
+
+TRACKING = "tracking.json"
+
+
+def curves(
+    tensorboard: Path | None, mlflow: str | None, parameters: Mapping[str, Any], checkpoints: Checkpoints | None
+) -> list[TensorBoard | MLflow]:
+    """The loggers asked for, opened; of several processes only the first one should ask.
+
+    The run of MLflow is noted in the folder of checkpoints, and a resumed training goes on in it. TensorBoard reads all that
+    lies in one folder as one run. ConfigError where the note cannot be read.
+    """
+    import shortlist as sl
+
+    logs: list[TensorBoard | MLflow] = []
+    if tensorboard is not None:
+        logs.append(sl.TensorBoard(tensorboard))
+    if mlflow is not None:
+        before = None if checkpoints is None or not checkpoints.resume else _noted(Path(checkpoints.folder), mlflow)
+        log = sl.MLflow(mlflow, parameters=parameters, run_id=before)
+        if before is not None:
+            say(f"going on in the MLflow run {before}")
+        elif checkpoints is not None:
+            _note(Path(checkpoints.folder), {"mlflow": {"experiment": mlflow, "run_id": log.run_id}})
+        logs.append(log)
+    return logs
+
+
+def _noted(folder: Path, experiment: str) -> str | None:
+    """The MLflow run that a training with checkpoints in ``folder`` logged to; None where it is of another experiment."""
+    path = folder / TRACKING
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))["mlflow"]
+        run_id = noted["run_id"] if noted["experiment"] == experiment else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{str(path)!r} does not say which MLflow run to go on in: {error!r}.",
+            hint="remove that file, and the training goes on in a new MLflow run",
+        ) from error
+    return None if run_id is None else str(run_id)
+
+
+def _note(folder: Path, content: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{TRACKING}"
+    beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    os.replace(beside, folder / TRACKING)
