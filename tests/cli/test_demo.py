@@ -1,19 +1,17 @@
 """The demo, on the real MovieLens-100k, with both recipes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.typed import shortlist
 
 
 @pytest.fixture(scope="module", params=["factorization", "tutorial"])
 def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     place: Path = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "shortlist", "demo", "--recipe", request.param, "--json", "demo.json"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=300)
+    done = shortlist("demo", "--recipe", request.param, "--json", "demo.json", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "100,000 ratings · 943 users · 1,664 movie titles" in done.stdout
     assert (place / "movielens.shortlist" / "manifest.json").is_file()
