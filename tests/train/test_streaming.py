@@ -103,6 +103,37 @@ def test_with_all_in_the_buffer_shards_train_as_memory_does_up_to_order(tmp_path
         torch.testing.assert_close(value, right[name], rtol=1e-4, atol=1e-6)
 
 
+IMPRESSIONS = pl.DataFrame({"user": np.arange(400) % 50, "item": np.arange(400) % 30})
+ASKED = {
+    "the whole catalogue": {"task": sl.Retrieval(negatives="catalogue")},
+    "the catalogue without what is known": {"task": sl.Retrieval(negatives="catalogue", mask_known=True)},
+    "samples": {"task": sl.Retrieval(negatives="sampled", sampled=16, log_q="counts", mask_known=True)},
+    "samples and the batch": {"task": sl.Retrieval(negatives="mixed", sampled=16, log_q="counts")},
+    "the batch without what is known": {"task": sl.Retrieval(mask_known=True)},
+    "frequencies on the way": {"task": sl.Retrieval(log_q="streaming")},
+    "impressions": {
+        "task": sl.Retrieval(impressions=4),
+        "impressions": sl.Dataset(IMPRESSIONS, "user", "item"),
+    },
+    "validation without what is seen": {"exclude_seen": True},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_competes_is_the_same_as_in_memory(asked: str, tmp_path: Path) -> None:
+    """One batch an epoch, and a part held out that neither may know of."""
+    train, test = shards_of(log(), tmp_path).split(0.2)
+    runs = []
+    for data in (train, train.to_dataset()):
+        one = model()
+        history = sl.fit(one, data, validation=test, epochs=3, batch_size=1000, ks=(3,), **ASKED[asked])
+        runs.append((one.state_dict(), [(epoch.loss, epoch.metrics["top_3"]) for epoch in history]))
+    (left, left_told), (right, right_told) = runs
+    assert np.array(left_told) == pytest.approx(np.array(right_told), rel=1e-5)
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], rtol=1e-4, atol=1e-6)
+
+
 def test_a_run_from_shards_repeats_bit_for_bit_and_validates(tmp_path: Path) -> None:
     train, test = shards_of(log(), tmp_path).with_buffer(64).split(0.2)
     weights = []
@@ -121,10 +152,10 @@ def test_what_shards_cannot_give_is_refused(tmp_path: Path) -> None:
     tower = sl.Tower(*items, dim=4)
     with pytest.raises(sl.ConfigError, match="'history'"):
         sl.fit(sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), sl.History(), dim=4), tower), shards)
-    with pytest.raises(sl.ConfigError, match="batch's own candidates"):
-        sl.fit(model(), shards, task=sl.Retrieval(negatives="catalogue"))
-    with pytest.raises(sl.ConfigError, match="exclude_seen"):
-        sl.fit(model(), shards, validation=shards.to_dataset(), exclude_seen=True)
+    with pytest.raises(sl.ConfigError, match="mined negatives search the catalogue"):
+        sl.fit(model(), shards, task=sl.Retrieval(mined=2))
+    with pytest.raises(sl.ConfigError, match="negative_column is 'never'"):
+        sl.fit(model(), shards, task=sl.Retrieval(negative_column="never"))
     with pytest.raises(sl.DataError, match="hour"):
         sl.fit(sl.TwoTower(sl.Tower(sl.Category("hour"), dim=4), sl.Tower(*items, dim=4)), shards)
     with pytest.raises(sl.ConfigError, match="buffer_rows"):

@@ -82,7 +82,7 @@ def fit(
     task = task or Retrieval()
     optimizer = optimizer or Adagrad()
     monitor = monitor or f"top_{max(ks)}"
-    _check_data(train, exclude_seen)
+    _check_data(train)
     _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
     start = Start(warm_start, model, train)
     train = start.train
@@ -99,7 +99,7 @@ def fit(
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
-        seen = train if exclude_seen and isinstance(train, Dataset) else None
+        seen = _seen(train, validation) if exclude_seen and validation is not None else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
@@ -143,7 +143,14 @@ def _device(device: str | torch.device) -> torch.device:
     return local_device() if device == "auto" else torch.device(device)
 
 
-def _check_data(train: Dataset | Shards, exclude_seen: bool) -> None:
+def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
+    """What is not to compete in a validation; of shards, what the queries that are asked chose."""
+    if isinstance(train, Dataset):
+        return train
+    return train.of_queries(validation.interactions[validation.query])
+
+
+def _check_data(train: Dataset | Shards) -> None:
     if not isinstance(train, (Dataset, Shards)):
         raise DataError(
             f"fit() got {type(train).__name__}; a Dataset or Shards was expected.",
@@ -153,11 +160,6 @@ def _check_data(train: Dataset | Shards, exclude_seen: bool) -> None:
         raise DataError(
             f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
             hint="leave weight out, or check the column",
-        )
-    if exclude_seen and isinstance(train, Shards):
-        raise ConfigError(
-            "fit() got exclude_seen=True with Shards, whose interactions are not in memory.",
-            hint="leave exclude_seen out, and call evaluate(seen=) on a part that fits",
         )
 
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.shards import chosen_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.features import Vocabulary
 from shortlist.index import BruteForce, Lists, search_heads
 from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
-from shortlist.train.ragged import Ragged, is_among
+from shortlist.train.ragged import Ragged
 from shortlist.train.ranks import Alone, Ranks
 
 __all__ = ["Negatives"]
@@ -30,8 +31,8 @@ MINED_FROM = 50
 class Negatives:
     """The negatives of a training run.
 
-    owner: the query of each row that the query tower reads ``[query rows]`` (rows may be more than queries where
-    interactions bring context).
+    owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries where
+    interactions bring context); None where rows are queries.
     """
 
     def __init__(
@@ -56,21 +57,19 @@ class Negatives:
         if self.plain:
             return
         if isinstance(train, Shards):
-            raise ConfigError(
-                "the loss asks for more than the batch's own candidates, which needs every interaction in memory.",
-                hint='train in memory (Dataset), or with Retrieval(negatives="batch") and no other option of negatives',
-            )
-        owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
-        owner[encoded.query_rows] = train.query_rows
-        self.owner = torch.from_numpy(owner).to(device)
-        self.known = Ragged.of(train.query_rows, train.candidate_rows, len(train.queries)).to(device)
-        self._known_keys = self.known.keys(self.candidates)
+            _check_shards(task)
+        self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
+        needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
+        self.known = _known(train, self._ranks).to(device) if needs_known else None
         self.draws = Draws(counts, task.sample_power, seed) if task.negatives in ("sampled", "mixed") else None
         self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
         self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
         self.streaming = StreamingFrequency(self.candidates, device=device) if task.log_q == "streaming" else None
         self.given = None if task.negative_column is None else _given(train, task.negative_column).to(device)
-        self.impressions = None if impressions is None else _impressions(train, impressions).to(device)
+        self.impressions = None
+        if impressions is not None:
+            assert self.known is not None
+            self.impressions = _impressions(train, impressions, self.known).to(device)
         self.mined: Ragged | None = None
         self._column_of = torch.full((self.candidates,), -1, dtype=torch.long, device=device)
         self._catalogue = torch.arange(self.candidates, device=device)
@@ -171,8 +170,9 @@ class Negatives:
         """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
         if self.plain or not self.task.mined:
             return
-        known = self.known.to(torch.device("cpu"))
-        row, candidates = known.at(self.owner.cpu())
+        assert self.known is not None
+        assert self.owner is not None
+        row, candidates = self.known.to(torch.device("cpu")).at(self.owner.cpu())
         query, candidate = (vectors.float().cpu().numpy() for vectors in (query_vectors, candidate_vectors))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(query)))])
         index = BruteForce().build(candidate)
@@ -210,15 +210,20 @@ class Negatives:
         scale = number if self.task.correct_positive else 1
         return (expected / scale).log().float()
 
+    def _owners_of(self, rows: Tensor) -> Tensor:
+        """The queries of rows that the query tower reads."""
+        return rows if self.owner is None else self.owner[rows]
+
     def _hidden(self, batch: Batch) -> Places:
-        row, candidate = self.known.at(self.owner[batch.query_rows])
+        assert self.known is not None
+        row, candidate = self.known.at(self._owners_of(batch.query_rows))
         column = self._column_of[candidate]
         here = column >= 0
         return Places(row[here], column[here])
 
     def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:
         """Negatives of single queries: row of the batch's queries, candidate of the catalogue."""
-        owners = self.owner[batch.query_rows]
+        owners = self._owners_of(batch.query_rows)
         sources = ((self.impressions, owners, self.task.impressions), (self.mined, batch.query_rows, self.task.mined))
         parts = [
             Places(*lists.some(rows, most, (self.seed, 2 * step + number)))
@@ -231,7 +236,8 @@ class Negatives:
         if not parts:
             return None
         row, candidate = (torch.cat(column) for column in zip(*parts, strict=True))
-        new = ~is_among(self._known_keys, owners[row] * self.candidates + candidate)
+        assert self.known is not None
+        new = ~self.known.holds(owners[row], candidate)
         return Places(row[new], candidate[new])
 
 
@@ -243,8 +249,39 @@ class Competition(NamedTuple):
     log_q: Tensor | None
 
 
-def _given(train: Dataset, column: str) -> Ragged:
+def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
+    """The query of each row that the query tower reads, int64 ``[query rows]``."""
+    owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
+    owner[encoded.query_rows] = train.query_rows
+    return torch.from_numpy(owner)
+
+
+def _known(train: Dataset | Shards, ranks: Ranks) -> Ragged:
+    """What each query chose, ascending; of shards, in a file, and of several processes the queries of this one alone."""
+    if isinstance(train, Shards):
+        offsets, values = chosen_by_query(train, ranks.rank, ranks.size)
+        return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
+    return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
+
+
+def _check_shards(task: Retrieval) -> None:
+    """ConfigError for negatives that cannot be had while the interactions stay on disk."""
+    if task.negative_column is not None:
+        raise ConfigError(
+            f"negative_column is {task.negative_column!r}; shards keep ids, weights, times and context, and no lists.",
+            hint="give the negatives as impressions=, one row each; or train in memory (Dataset)",
+        )
+    if task.mined:
+        raise ConfigError(
+            "mined negatives search the catalogue for every query after each epoch, with all that each query chose in "
+            "memory; shards are for data that does not fit.",
+            hint='negatives="catalogue" or "mixed" with mask_known=True; or train in memory (Dataset)',
+        )
+
+
+def _given(train: Dataset | Shards, column: str) -> Ragged:
     """The negatives in a column of the interactions, by interaction, as rows of the candidates."""
+    assert isinstance(train, Dataset)
     if column not in train.interactions.columns:
         raise DataError(
             f"negative_column is {column!r}, which the interactions do not have.",
@@ -260,8 +297,8 @@ def _given(train: Dataset, column: str) -> Ragged:
     return Ragged.of(exploded["row"].to_numpy()[known], rows[known], len(values))
 
 
-def _impressions(train: Dataset, shown: Dataset) -> Ragged:
-    """What was shown to each query of ``train`` and never chosen in it, as rows of its candidates."""
+def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Ragged:
+    """What was shown to each query of ``train`` and is not among what it chose there, as rows of its candidates."""
     if not isinstance(shown, Dataset):
         raise DataError(
             f"fit() got impressions={type(shown).__name__}; a Dataset was expected.",
@@ -280,9 +317,9 @@ def _impressions(train: Dataset, shown: Dataset) -> Ragged:
     query, candidate = ((Vocabulary(own).encode(other).astype(np.int64) - 1)[rows] for own, other, rows in sides)
     known = (query >= 0) & (candidate >= 0)
     _warn_unknown(int((~known).sum()), len(known), "impressions")
-    chosen = train.query_rows.astype(np.int64) * len(train.candidates) + train.candidate_rows
     keys = np.unique(query[known] * len(train.candidates) + candidate[known])
-    keys = keys[~np.isin(keys, chosen)]
+    owner, value = (torch.from_numpy(part) for part in np.divmod(keys, len(train.candidates)))
+    keys = keys[~chosen.to(torch.device("cpu")).holds(owner, value).numpy()]
     return Ragged.of(keys // len(train.candidates), keys % len(train.candidates), len(train.queries))
 
 

@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Ragged", "is_among"]
+__all__ = ["Ragged"]
 
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """List r is ``values[offsets[r] : offsets[r + 1]]``; int64 tensors on one device."""
+    """List r is ``values[offsets[r] : offsets[r + 1]]``; tensors of whole numbers on one device."""
 
-    offsets: Tensor  # [lists + 1]
-    values: Tensor  # [values]
+    offsets: Tensor  # [lists + 1], int64
+    values: Tensor  # [values], int64, or int32 where they are mapped from a file
 
     @classmethod
     def of(cls, owner: NDArray[np.integer], values: NDArray[np.integer], lists: int) -> Ragged:
@@ -25,6 +25,13 @@ class Ragged:
         order = np.argsort(owner, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=lists))])
         return cls(torch.from_numpy(offsets), torch.from_numpy(values[order].astype(np.int64)))
+
+    @classmethod
+    def ascending(cls, owner: NDArray[np.integer], values: NDArray[np.integer], lists: int, bound: int) -> Ragged:
+        """As ``of``, each list in ascending order; ``bound`` is more than every value."""
+        keys = np.sort(owner.astype(np.int64) * bound + values)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=lists))])
+        return cls(torch.from_numpy(offsets), torch.from_numpy(keys % bound))
 
     def to(self, device: torch.device) -> Ragged:
         """The same on a device."""
@@ -37,7 +44,7 @@ class Ragged:
         place = torch.arange(len(rows), device=rows.device).repeat_interleave(lengths)
         before = torch.cumsum(lengths, 0) - lengths
         within = torch.arange(len(place), device=rows.device) - before[place]
-        return place, self.values[starts[place] + within]
+        return place, self.values[starts[place] + within].long()
 
     def some(self, rows: Tensor, most: int, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """As ``at``, but at most ``most`` of each list, without repeats of a place: a run of it from a random start.
@@ -52,16 +59,22 @@ class Ragged:
         taken = lengths.clamp(max=most)
         place = torch.arange(len(rows), device=rows.device).repeat_interleave(taken)
         within = torch.arange(len(place), device=rows.device) - (torch.cumsum(taken, 0) - taken)[place]
-        return place, self.values[starts[place] + (begin[place] + within) % lengths[place]]
+        return place, self.values[starts[place] + (begin[place] + within) % lengths[place]].long()
 
-    def keys(self, bound: int) -> Tensor:
-        """Every (list, value) as one number, ascending; ``bound`` is more than every value. See ``is_among``."""
-        owner = torch.arange(len(self.offsets) - 1, device=self.offsets.device).repeat_interleave(self.offsets.diff())
-        return torch.sort(owner * bound + self.values).values
+    def holds(self, rows: Tensor, values: Tensor) -> Tensor:
+        """Whether list ``rows[i]`` holds ``values[i]``, bool ``[rows]``; the lists ascend. By bisection of all at once."""
+        if not len(self.values):
+            return torch.zeros_like(rows, dtype=torch.bool)
+        last = len(self.values) - 1
+        low, high = self.offsets[rows], self.offsets[rows + 1]
+        end = high
+        for _ in range(_longest(low, high).bit_length()):
+            middle = (low + high) // 2
+            less = (low < high) & (self.values[middle.clamp(max=last)] < values)
+            low = torch.where(less, middle + 1, low)
+            high = torch.where(less, high, middle)
+        return (low < end) & (self.values[low.clamp(max=last)] == values)
 
 
-def is_among(keys: Tensor, wanted: Tensor) -> Tensor:
-    """Whether each of ``wanted`` is one of the ascending ``keys``, bool ``[wanted]``."""
-    if not len(keys):
-        return torch.zeros_like(wanted, dtype=torch.bool)
-    return keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted
+def _longest(low: Tensor, high: Tensor) -> int:
+    return int((high - low).max()) if len(low) else 0

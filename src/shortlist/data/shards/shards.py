@@ -213,6 +213,16 @@ class Shards:
         """The rows of these blocks, one block after another, without those held out."""
         return self._read(blocks, times, "kept")
 
+    def chunks(self) -> Iterator[Rows]:
+        """All that is read, in the order of the shards, some million rows at a time."""
+        yield from (self.read(numbers) for numbers in self._all())
+
+    def of_queries(self, ids: pl.Series) -> Dataset:
+        """The interactions of these queries (raw ids), in memory, in the order of the shards; both tables are shared."""
+        own = self.queries[self.query]
+        wanted = own.is_in(ids.unique().cast(own.dtype, strict=False).implode()).to_numpy()
+        return self._dataset("kept", lambda rows: wanted[rows.query])
+
     def split(
         self,
         test: float = 0.1,
@@ -240,12 +250,15 @@ class Shards:
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.", hint="another share, or by="
             )
-        thin = RandomShare(most / held, seed + 1) if most < held else None
-        return train, train._dataset("held out", thin)
+        if most >= held:
+            return train, train._dataset("held out")
+        thin = RandomShare(most / held, seed + 1)
+        starts = iter(range(0, len(self.blocks), READ_AT_ONCE))
+        return train, train._dataset("held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None))
 
     def to_dataset(self) -> Dataset:
         """Everything that is read, in memory, in the order of the shards; both tables are shared."""
-        return self._dataset("kept", None)
+        return self._dataset("kept")
 
     # --- within ------------------------------------------------------------------------------------------------------
 
@@ -315,11 +328,12 @@ class Shards:
                 self._counts[side] = counts
         return self._counts[side]
 
-    def _dataset(self, which: str, thin: RandomShare | None) -> Dataset:
+    def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
+        """Rows that are kept or held out, in memory; ``some``: those of them that are wanted."""
         parts = []
         for numbers in self._all():
             rows = self._read(numbers, True, which)
-            chosen = slice(None) if thin is None else thin.of(Block(numbers[0], 0, 0, len(rows.query)), None)
+            chosen = slice(None) if some is None else some(rows)
             parts.append([None if column is None else column[chosen] for column in rows])
         query, candidate, weight, time = (
             None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
