@@ -195,7 +195,7 @@ BENCHMARKS = {
         rows=tuple(
             Row(name, name, "s", None, peers=("alone",)) for name in ("tutorial", "zipf", "distinct", "evaluate")
         ),
-        quick={**QUICK_FIT, "zipf": 20_000, "distinct": 20_000, "steps": 2},
+        quick={**QUICK_FIT, "batch_size": 1024, "zipf": 20_000, "distinct": 20_000, "steps": 2},
         caveats=("The ratio is the part of ours that the products and exponentials alone would take.",),
     ),
     **CURVES,

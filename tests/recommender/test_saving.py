@@ -196,7 +196,7 @@ print(point)
 @pytest.mark.parametrize("way", ["exchange", "aside"])
 def test_a_killed_save_never_leaves_its_user_without_a_bundle(bundle: Path, way: str) -> None:
     command = [sys.executable, "-c", KILLED, str(bundle), way]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20  # points at which it was killed
     assert names(bundle.parent) == ["tiny.shortlist"]  # the last save removed what the killed ones left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import shortlist as sl
 from shortlist.serve import App, Service, Settings
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.settings import Limits
 
 READ, WRITE = "r" * 20, "w" * 20
 
@@ -105,12 +107,16 @@ class Client:
 
 @pytest.fixture
 def clients(bundles: Path) -> Iterator[Callable[..., Client]]:
-    """Makes clients of servers over bundle ``one`` with the settings given."""
+    """Makes clients of servers over bundle ``one`` with the settings given; where no limits are, everybody may wait."""
     made: list[Client] = []
+    patient = Limits(wait_seconds=100.0)
 
     def client(settings: Settings | None = None, recommender: sl.Recommender | None = None) -> Client:
         loaded = Loaded.read(bundles / "one") if recommender is None else Loaded("one", recommender)
-        made.append(Client(App(Service(loaded, settings))))
+        given = Settings() if settings is None else settings
+        if given.limits == Limits():
+            given = replace(given, limits=patient)
+        made.append(Client(App(Service(loaded, given))))
         return made[-1]
 
     yield client

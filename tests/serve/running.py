@@ -39,7 +39,7 @@ class Running:
 
     def raw(self, content: bytes) -> bytes:
         """What comes back for bytes on a connection, to its end."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(content)
             parts = []
             while part := connection.recv(65536):
@@ -48,6 +48,6 @@ class Running:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        self._reader.join(10)
+        code = self.process.wait(120)
+        self._reader.join(120)
         return code

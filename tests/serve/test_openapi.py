@@ -23,7 +23,7 @@ def _ask(client: Any, document: Any, described: Any, cases: Any, statuses: set[i
     """Send some of the cases to one route, and hold each reply to the document."""
 
     @settings(
-        max_examples=15,
+        max_examples=10,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],

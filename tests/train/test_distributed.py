@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from shortlist.train.batches import Interactions
 from shortlist.train.ranks import Alone, check_divisible
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+PORTS = itertools.cycle(range(100))
 SCRIPT = str(Path(processes.__file__))
 
 
@@ -50,12 +52,22 @@ def torchrun(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(start, env=environment(), capture_output=True, text=True, timeout=300, check=False)
 
 
+def free_port() -> str:
+    """Below those that connections get by themselves, and no two workers of a test run take from the same hundred."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for port in itertools.islice(PORTS, 100):
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", 20_000 + 100 * worker + port))
+            except OSError:
+                continue
+            return str(20_000 + 100 * worker + port)
+    raise AssertionError("a hundred ports are taken")
+
+
 def start(ranks: int, *arguments: str) -> list[subprocess.Popen[str]]:
     """The processes that torchrun would start, without its own, which takes as long again."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {**environment(), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(ranks)}
+    shared = {**environment(), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(ranks)}
     return [
         subprocess.Popen(
             [sys.executable, *arguments], env={**shared, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True
@@ -85,8 +97,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return folders
 
 
-@pytest.mark.parametrize("case", processes.CASES)
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize(
+    ("ranks", "case"),
+    [*((2, case) for case in processes.CASES), *((4, case) for case in processes.CASES_OF_FOUR)],
+)
 def test_several_processes_train_like_one(trained: dict[int, Path], ranks: int, case: str) -> None:
     one, several = (dict(np.load(trained[number] / f"{case}.npz")) for number in (1, ranks))
     assert one.keys() == several.keys()

@@ -119,7 +119,7 @@ def test_a_killed_run_is_taken_up_where_it_was(folder: Path, tmp_path: Path, aft
     whole = encoded(folder, tmp_path / "whole")
     target = tmp_path / "killed"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(target), str(after)]
-    assert subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == -9
+    assert subprocess.run(command, check=False, capture_output=True, timeout=300).returncode == -9
     with pytest.raises(sl.DataError, match="not finished"):
         sl.Shards.load(target)
     finished = {file.name: file.stat().st_mtime_ns for file in target.iterdir() if file.suffix == ".npy"}
