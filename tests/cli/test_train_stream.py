@@ -31,10 +31,16 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_folder_trains_from_disk_and_answers(log: Path) -> None:
+    """With an hour of each choice, which the query tower reads."""
     place = log.parent
+    for file in log.iterdir():
+        frame = pl.read_parquet(file)
+        frame.with_columns(hour=pl.col("at") % 24, unread=1).write_parquet(file)
     train = (
         "train",
         "log",
+        "--set",
+        'query.features=[{kind = "Category", column = "hour"}]',
         "--query",
         "reader",
         "--candidate",
@@ -49,6 +55,7 @@ def test_a_folder_trains_from_disk_and_answers(log: Path) -> None:
     assert "encoded Shards(360 interactions · 40 queries · 20 candidates · 2 shards)" in first.stderr
     result = json.loads(first.stdout)
     assert set(result["evaluation"]["model"]) == {"seen_in", "seen_out"}
+    assert shards_room.Shards.load(place / "shards").manifest.header.context == ["hour"]
     asked = shortlist("recommend", "my.shortlist", 2, "--k", 1, "--json", cwd=place)
     (answer,) = json.loads(asked.stdout)
     assert answer["items"][0]["id"] in {f"b{book}" for book in range(10)}

@@ -150,7 +150,7 @@ def test_what_shards_cannot_give_is_refused(tmp_path: Path) -> None:
     shards = shards_of(log(), tmp_path)
     items = [sl.IntegerLookup("item")]
     tower = sl.Tower(*items, dim=4)
-    with pytest.raises(sl.ConfigError, match="'history'"):
+    with pytest.raises(sl.ConfigError, match="reads histories"):
         sl.fit(sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), sl.History(), dim=4), tower), shards)
     with pytest.raises(sl.ConfigError, match="mined negatives search the catalogue"):
         sl.fit(model(), shards, task=sl.Retrieval(mined=2))
@@ -194,3 +194,62 @@ def accuracy_of(train: sl.Shards, validation: sl.Dataset, seed: int) -> float:
         sl.TwoTower(*towers), train, validation=validation, optimizer=sl.Adagrad(0.1), task=task, **options
     )
     return history[-1].metrics["top_100"]
+
+
+def with_context() -> sl.TwoTower:
+    """Vocabularies are given: those that are learned hold the same values, in an order by how often they were met."""
+    features = [
+        sl.Category("hour", vocabulary=range(24)),
+        sl.IntegerLookup("user", vocabulary=range(50)),
+        sl.Category("device", vocabulary=["desk", "phone", "tv"]),
+    ]
+    return sl.TwoTower(sl.Tower(*features, dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4))
+
+
+@pytest.mark.parametrize("task", [sl.Retrieval(), sl.Retrieval(negatives="catalogue", mask_known=True)])
+def test_context_is_read_as_in_memory(task: sl.Retrieval, tmp_path: Path) -> None:
+    """Hours and devices of the interactions, some of them unknown; one batch an epoch, a part held out."""
+    hours = pl.int_range(pl.len()) * 7 % 24
+    frame = log().with_columns(
+        hour=pl.when(hours != 3).then(hours), device=pl.Series(["phone", "desk", None, "phone", "tv"] * 100)
+    )
+    train, test = shards_of(frame, tmp_path, context=["hour", "device"]).split(0.2)
+    assert sorted(train.to_dataset().interactions.columns) == ["device", "hour", "item", "user"]
+    runs = []
+    for data in (train, train.to_dataset()):
+        one = with_context()
+        history = sl.fit(one, data, validation=test, task=task, epochs=3, batch_size=1000, ks=(3,))
+        runs.append((one.state_dict(), [(epoch.loss, epoch.metrics["top_3"]) for epoch in history]))
+    (left, left_told), (right, right_told) = runs
+    assert np.array(left_told) == pytest.approx(np.array(right_told), rel=1e-5)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], rtol=1e-4, atol=1e-6)
+    changed = frame.with_columns(hour=pl.lit(1))  # what the tower reads makes a difference
+    other, _ = shards_of(changed, tmp_path / "other", context=["hour", "device"]).split(0.2)
+    assert sl.fit(with_context(), other, task=task, epochs=3, batch_size=1000)[-1].loss != left_told[-1][0]
+
+
+def test_context_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    frame = log().with_columns(hour=pl.col("item") % 24, tags=pl.concat_list("item", "item"))
+    for number, (context, told) in enumerate(
+        [
+            (["hour", "hour"], "names 'hour' again"),
+            (["user"], "names 'user' again"),
+            (["houre"], "no column 'houre'"),
+            (["tags"], "plain values"),
+        ]
+    ):
+        with pytest.raises(sl.ShortlistError, match=told):
+            shards_of(frame, tmp_path / str(number), context=context)
+    with pytest.raises(sl.DataError, match="'device', which neither"):
+        sl.fit(with_context(), shards_of(frame, tmp_path / "hours", context=["hour"]))
+    shards = sl.Shards.load(tmp_path / "hours" / "shards")
+    tower = sl.Tower(sl.IntegerLookup("user"), sl.Category("hour"), dim=4)
+    before = sl.TwoTower(tower, sl.Tower(sl.IntegerLookup("item"), dim=4))
+    sl.fit(before, shards, epochs=1)
+    again = sl.TwoTower(
+        sl.Tower(sl.IntegerLookup("user"), sl.Category("hour"), dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4)
+    )
+    with pytest.raises(sl.ConfigError, match="cannot go on from another model"):
+        sl.fit(again, shards, warm_start=before)

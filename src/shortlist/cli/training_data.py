@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,12 +59,17 @@ class TrainingData:
 
 
 def training_data(
-    interactions: str, columns: dict[str, Any], test: float, stream: bool | None, folder: Path | None
+    interactions: str,
+    columns: dict[str, Any],
+    test: float,
+    stream: bool | None,
+    folder: Path | None,
+    read: Sequence[str] = (),
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
 
     stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
-    them.
+    them. read: columns that the query tower reads; those of the interactions are encoded too.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
@@ -72,7 +78,7 @@ def training_data(
     if stream is None:
         stream = folder is not None or joined().of_first(lambda: should_stream(interactions))
     if stream:
-        return _streamed(interactions, columns, test, folder)
+        return _streamed(interactions, {**columns, "context": _context(interactions, columns, read)}, test, folder)
     return _in_memory(interactions, columns, test)
 
 
@@ -138,6 +144,20 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
     say(f"held out {held:,} interactions ({_how(by_time)}{some}), {len(train):,} to train on")
     return TrainingData(train, held_out)
+
+
+def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) -> list[str]:
+    """Those of the columns read that the interactions have and the queries' table does not."""
+    if not read:
+        return []
+    from shortlist.data.readers import read_table
+    from shortlist.data.shards import find
+
+    named = {value for value in columns.values() if isinstance(value, str)}
+    table = columns["queries"]
+    known = {*named, *([] if table is None else read_table(table, "queries").frame.columns)}
+    there = find(interactions).schema()
+    return [column for column in dict.fromkeys(read) if column in there and column not in known]
 
 
 def _how(by_time: bool) -> str:

@@ -18,7 +18,7 @@ from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.ridge import estimated
 from shortlist.model.tower import IDS, Tower, column_of
-from shortlist.model.two_tower import TwoTower, query_table
+from shortlist.model.two_tower import TwoTower, context_of, query_table
 
 __all__ = ["Origins", "carry_weights", "check_alike", "grow_features", "table_names"]
 
@@ -50,6 +50,12 @@ def check_alike(model: TwoTower, before: TwoTower) -> None:
 def grow_features(model: TwoTower, before: TwoTower, train: Dataset | Shards) -> Origins:
     """Give ``model`` the features of ``before`` as they were learned, and let vocabularies take in what ``train`` holds."""
     if isinstance(train, Shards):
+        if context := context_of(model.query, train):
+            raise ConfigError(
+                f"the query tower reads {', '.join(map(repr, context))} of the interactions; from shards it cannot go on from "
+                "another model.",
+                hint="train without a warm start, or in memory (Dataset)",
+            )
         queries, counts = train.queries, train.query_counts
     else:
         queries, query_of = query_table(model.query, train)

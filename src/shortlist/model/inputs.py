@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
 from shortlist.model.history import PaddedTensor, SequenceTensor
 
-__all__ = ["BagTensor", "CodeTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
+__all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,22 @@ class RepeatedTensor:
         return self.column.take(self.rows.index_select(0, rows))
 
 
-TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | PaddedTensor | RepeatedTensor
+@dataclass(frozen=True)
+class CrossedTensor:
+    """Entries of one of two tables, where a row stands for a row of each: ``first · size + second``.
+
+    size: rows of the second table. second: whether the column is of that one.
+    """
+
+    column: CodeTensor | BagTensor | FloatTensor
+    size: int
+    second: bool
+
+    def take(self, rows: Tensor) -> CodeTensor | BagTensor | FloatTensor:
+        return self.column.take(rows % self.size if self.second else rows // self.size)
+
+
+TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | PaddedTensor | RepeatedTensor | CrossedTensor
 
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
@@ -85,12 +100,15 @@ def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
         left_out = None if encoded.left_out is None else torch.from_numpy(encoded.left_out).to(device)
         return SequenceTensor(codes, start, stop, left_out)
     if isinstance(encoded, Repeated):
-        column = _tensor_column(encoded.column, device)
-        if isinstance(column, CodeTensor):
-            column = replace(column, distinct=False, but_unknown=False)
+        column = _shared(_tensor_column(encoded.column, device))
         rows = torch.from_numpy(encoded.rows.astype(np.int64)).to(device)
         return RepeatedTensor(column, rows)  # type: ignore[arg-type]
     return FloatTensor(torch.from_numpy(encoded.values).to(device))
+
+
+def _shared(column: TensorColumn) -> TensorColumn:
+    """A column whose entries several rows share."""
+    return replace(column, distinct=False, but_unknown=False) if isinstance(column, CodeTensor) else column
 
 
 class TowerInputs:
@@ -106,6 +124,23 @@ class TowerInputs:
         rows = {len(column) for column in encoded.values()}
         assert len(rows) == 1, rows
         return cls({name: _tensor_column(column, device) for name, column in encoded.items()}, rows.pop())
+
+    @classmethod
+    def crossed(
+        cls, first: Mapping[str, Encoded], second: Mapping[str, Encoded], order: Sequence[str], device: torch.device
+    ) -> TowerInputs:
+        """Every pair of a row of two tables, as row ``row of the first · rows of the second + row of the second``; no pair is
+        stored. order: the columns' names, as the tower declares them."""
+        size = len(next(iter(second.values())))
+        columns: dict[str, TensorColumn] = {
+            name: CrossedTensor(
+                _shared(_tensor_column((second if name in second else first)[name], device)),  # type: ignore[arg-type]
+                size,
+                name in second,
+            )
+            for name in order
+        }
+        return cls(columns, size * len(next(iter(first.values()), range(1))))
 
     def __len__(self) -> int:
         return self.rows

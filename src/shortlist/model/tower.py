@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -16,7 +16,7 @@ from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history import HistoryEncoder, PaddedTensor, SequenceTensor
-from shortlist.model.inputs import CodeTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
+from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 from shortlist.model.storage import TableStorage, TableType
 
@@ -115,12 +115,16 @@ class Tower(nn.Module):
         """The features that are histories, by name."""
         return {name: feature for name, feature in self.features.items() if isinstance(feature, History)}
 
-    def fit_features(self, table: pl.DataFrame, owner: str, sightings: NDArray[np.integer]) -> None:
+    def fit_features(
+        self, table: pl.DataFrame, owner: str, sightings: NDArray[np.integer], but: Collection[str] = ()
+    ) -> None:
         """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages.
 
-        sightings: how many interactions each row has.
+        sightings: how many interactions each row has. but: columns that are in another table.
         """
         for feature in self.features.values():
+            if feature.column in but:
+                continue
             if feature.fitted or isinstance(feature, History):
                 continue
             values = column_of(table, feature.column, owner)
@@ -129,12 +133,22 @@ class Tower(nn.Module):
             else:
                 feature.fit(values)
 
-    def encode(self, table: pl.DataFrame, owner: str, given: Mapping[str, Encoded] | None = None) -> dict[str, Encoded]:
-        """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are."""
+    def encode(
+        self,
+        table: pl.DataFrame,
+        owner: str,
+        given: Mapping[str, Encoded] | None = None,
+        but: Collection[str] = (),
+    ) -> dict[str, Encoded]:
+        """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are.
+
+        but: columns that are in another table.
+        """
         known = given or {}
         return {
             name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
             for name, feature in self.features.items()
+            if feature.column not in but
         }
 
     def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
@@ -218,6 +232,7 @@ class Tower(nn.Module):
             return self.encoders[name].of_padded(column)  # type: ignore[operator, no-any-return]
         if isinstance(column, RepeatedTensor):
             return self._embed(name, column.column.take(column.rows))
+        assert not isinstance(column, CrossedTensor)  # rows are taken first: nobody holds every pair
         table = self.tables[name]
         if isinstance(column, CodeTensor):
             vectors: Tensor = table(column.codes, distinct=column.distinct)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
-from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
 from shortlist.model.inputs import TowerInputs
@@ -158,26 +159,53 @@ class TwoTower(nn.Module):
         )
 
     def _prepare_shards(self, train: Shards, generator: torch.Generator | None) -> EncodedDataset:
-        """As ``prepare``; the interactions stay on disk. ConfigError for a query tower that reads more than its table."""
-        unread = [*context_of(self.query, train), *(history.column for history in self.query.histories.values())]
-        if unread:
+        """As ``prepare``; the interactions stay on disk. ConfigError for a query tower that reads what shards do not keep.
+
+        Features of the queries' table learn from its rows, those of context from the distinct contexts.
+        """
+        if self.query.histories:
             raise ConfigError(
-                f"the query tower reads {', '.join(map(repr, unread))}, of every interaction its own; shards hold ids, "
-                "weights and times alone.",
-                hint="train in memory (Dataset), or put what the query tower reads into the queries' table",
+                f"the query tower reads histories ({', '.join(map(repr, self.query.histories))}), every query's interactions in "
+                "order; shards are read in blocks.",
+                hint="train in memory on the time that fits (Dataset); or put what each query chose before into the queries' "
+                "table, for MultiCategory",
             )
-        self._fit_features(train.queries, train.query_counts, train)
-        query_columns = self.query.encode(train.queries, "the queries' data")
+        context = context_of(self.query, train)
+        lacking = [column for column in self.query.columns if column not in (*train.queries.columns, *context)]
+        if lacking:
+            raise DataError(
+                f"the query tower reads {', '.join(map(repr, lacking))}, which neither the queries' table nor the shards have.",
+                hint=f"if the interactions have it: Shards.encode(…, context={lacking!r})",
+            )
+        if context and train.contexts is None:
+            raise ConfigError(
+                f"the query tower reads {', '.join(map(repr, context))} of the interaction to predict; of shards it cannot.",
+                hint="leave it out, or train in memory (Dataset)",
+            )
+        self._fit_features(train.queries, train.query_counts, train, context)
+        query_columns = self.query.encode(train.queries, "the queries' data", but=context)
+        contexts: dict[str, Encoded] = {}
+        if train.contexts is not None and context:
+            contexts = self.query.encode(train.contexts, "the context", but=set(self.query.columns) - set(context))
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
-        self.query.build(query_columns, generator)
+        self.query.build({name: {**query_columns, **contexts}[name] for name in self.query.features}, generator)
         self.candidate.build(candidate_columns, generator)
         none = np.zeros(0, np.int32)
-        return EncodedDataset(query_columns, candidate_columns, none, none, None, train.candidate_counts, shards=train)
+        counts = train.candidate_counts
+        return EncodedDataset(query_columns, candidate_columns, none, none, None, counts, None, train, contexts)
 
-    def _fit_features(self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards) -> None:
-        """Let both towers' features learn from the rows that occur in training; counts: interactions of each query row."""
+    def _fit_features(
+        self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards, context: Sequence[str] = ()
+    ) -> None:
+        """Let both towers' features learn from the rows that occur in training; counts: interactions of each query row.
+
+        context: columns of the query tower that the shards' contexts have, not ``queries``.
+        """
         rows, chosen = np.flatnonzero(counts), np.flatnonzero(train.candidate_counts)
-        self.query.fit_features(queries[rows], "the queries' data", counts[rows])
+        self.query.fit_features(queries[rows], "the queries' data", counts[rows], context)
+        if context and isinstance(train, Shards) and train.contexts is not None:
+            met, others = np.flatnonzero(train.context_counts), set(self.query.columns) - set(context)
+            self.query.fit_features(train.contexts[met], "the context", train.context_counts[met], others)
         self.candidate.fit_features(train.candidates[chosen], "the candidates' table", train.candidate_counts[chosen])
 
     def lend_tables(self) -> None:
@@ -223,6 +251,7 @@ class EncodedDataset:
     candidate_counts: NDArray[np.int64]  # [candidates]
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
     shards: Shards | None = None  # where the interactions are; both kinds of rows are empty then
+    contexts: dict[str, Encoded] = field(default_factory=dict)  # the query tower's columns of shards.contexts
 
     def __len__(self) -> int:
         return len(self.query_rows) if self.shards is None else len(self.shards)

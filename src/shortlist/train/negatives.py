@@ -21,6 +21,7 @@ from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
 from shortlist.train.ragged import Ragged
 from shortlist.train.ranks import Alone, Ranks
+from shortlist.train.streaming import contexts_of
 
 __all__ = ["Negatives"]
 
@@ -32,7 +33,7 @@ class Negatives:
     """The negatives of a training run.
 
     owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries where
-    interactions bring context); None where rows are queries.
+    interactions bring context); None for shards, whose rows are queries, or pairs of a query and a context.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Negatives:
             return
         if isinstance(train, Shards):
             _check_shards(task)
+        self._contexts = contexts_of(encoded)
         self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
         self.known = _known(train, self._ranks).to(device) if needs_known else None
@@ -212,7 +214,7 @@ class Negatives:
 
     def _owners_of(self, rows: Tensor) -> Tensor:
         """The queries of rows that the query tower reads."""
-        return rows if self.owner is None else self.owner[rows]
+        return rows // self._contexts if self.owner is None else self.owner[rows]
 
     def _hidden(self, batch: Batch) -> Places:
         assert self.known is not None

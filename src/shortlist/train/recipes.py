@@ -52,6 +52,11 @@ class TowerSection(_Section, frozen=True):
     cross: int = 0
     heads: int = 1
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the features read."""
+        return [str(declared["column"]) for declared in self.features if "column" in declared]
+
 
 class HistorySection(_Section, frozen=True):
     """A ``History`` for the query tower, and its options."""

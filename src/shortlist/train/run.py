@@ -45,7 +45,11 @@ class Run:
         torch.manual_seed(seed)
         encoded = start.prepared(model, torch.Generator().manual_seed(seed))
         model.to(device)
-        self.query_inputs = TowerInputs.of(encoded.query_columns, device)
+        self.query_inputs = (
+            TowerInputs.crossed(encoded.query_columns, encoded.contexts, [*model.query.features], device)
+            if encoded.contexts
+            else TowerInputs.of(encoded.query_columns, device)
+        )
         self.candidate_inputs = TowerInputs.of(encoded.candidate_columns, device)
         owner = start.train.query_rows if isinstance(start.train, Dataset) else None
         self.interactions = interactions_of(encoded, device, ranks, owner)

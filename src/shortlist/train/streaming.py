@@ -26,12 +26,14 @@ class StreamedInteractions:
     2. As many of them as fill the buffer are read, in the order in which they lie on the disk.
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
-    With a buffer as large as the data this is a full shuffle. Of several processes each reads all of it, and keeps of a
+    contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
+    row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of several processes each reads all of it, and keeps of a
     batch the pairs of its own queries.
     """
 
-    def __init__(self, shards: Shards, device: torch.device, ranks: Ranks) -> None:
-        self.queries = len(shards.queries)
+    def __init__(self, shards: Shards, device: torch.device, ranks: Ranks, contexts: int = 1) -> None:
+        self.contexts = contexts
+        self.queries = len(shards.queries) * contexts  # rows that the query tower reads
         self.candidates = len(shards.candidates)
         self.shards = shards
         self.device = device
@@ -46,7 +48,7 @@ class StreamedInteractions:
         buffer = self._buffer
         if self._ranks.size > 1:
             return self._part(chosen[buffer.query[chosen] % self._ranks.size == self._ranks.rank])
-        query_rows, pair_query = distinct(buffer.query[chosen].long().to(self.device), self.queries)
+        query_rows, pair_query = distinct(self._rows(chosen), self.queries)
         candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
         weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
@@ -54,9 +56,16 @@ class StreamedInteractions:
     def _part(self, here: Tensor) -> Batch:
         """The pairs of a batch that are of this process's queries."""
         buffer = self._buffer
-        rows = (buffer.query[here].long().to(self.device), buffer.candidate[here].long().to(self.device))
+        rows = (self._rows(here), buffer.candidate[here].long().to(self.device))
         weight = None if buffer.weight is None else buffer.weight[here].to(self.device)
         return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
+
+    def _rows(self, chosen: Tensor) -> Tensor:
+        """The rows that the query tower reads for these places of the buffer."""
+        rows = self._buffer.query[chosen].long()
+        if self.contexts > 1 and self._buffer.context is not None:
+            rows = rows * self.contexts + self._buffer.context[chosen]
+        return rows.to(self.device)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each but for the last."""
@@ -90,39 +99,53 @@ class StreamedInteractions:
 
 
 class _Buffer:
-    """Rows in memory, as tensors on the CPU."""
+    """Rows in memory, as tensors on the CPU; weight and context where there are any."""
 
-    def __init__(self, query: Tensor, candidate: Tensor, weight: Tensor | None) -> None:
-        self.query, self.candidate, self.weight = query, candidate, weight
+    def __init__(self, query: Tensor, candidate: Tensor, weight: Tensor | None, context: Tensor | None) -> None:
+        self.query, self.candidate, self.weight, self.context = query, candidate, weight, context
+
+    @property
+    def columns(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        return self.query, self.candidate, self.weight, self.context
 
     @classmethod
     def of_rows(cls, rows: Rows) -> _Buffer:
-        weight = None if rows.weight is None else torch.from_numpy(rows.weight)
-        return cls(torch.from_numpy(rows.query), torch.from_numpy(rows.candidate), weight)
+        weight, context = (None if one is None else torch.from_numpy(one) for one in (rows.weight, rows.context))
+        return cls(torch.from_numpy(rows.query), torch.from_numpy(rows.candidate), weight, context)
 
     @classmethod
     def of(cls, parts: list[_Buffer]) -> _Buffer:
         """The rows of several buffers, one after another."""
         parts = [part for part in parts if len(part)]
         if not parts:
-            return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None)
-        weights = [part.weight for part in parts if part.weight is not None]
-        weight = torch.cat(weights) if weights else None
-        return cls(torch.cat([part.query for part in parts]), torch.cat([part.candidate for part in parts]), weight)
+            return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, None)
+        weight, context = (
+            None if parts[0].columns[number] is None else torch.cat([part.columns[number] for part in parts])  # type: ignore[misc]
+            for number in (2, 3)
+        )
+        return cls(
+            torch.cat([part.query for part in parts]), torch.cat([part.candidate for part in parts]), weight, context
+        )
 
     def __len__(self) -> int:
         return len(self.query)
 
+    def _at(self, places: slice | Tensor) -> _Buffer:
+        weight, context = (None if one is None else one[places] for one in (self.weight, self.context))
+        return _Buffer(self.query[places], self.candidate[places], weight, context)
+
     def part(self, start: int, stop: int) -> _Buffer:
         """Neighbouring rows."""
-        weight = None if self.weight is None else self.weight[start:stop]
-        return _Buffer(self.query[start:stop], self.candidate[start:stop], weight)
+        return self._at(slice(start, stop))
 
     def shuffled(self, generator: np.random.Generator) -> _Buffer:
         """The same rows in another order."""
-        order = torch.from_numpy(generator.permutation(len(self)))
-        weight = None if self.weight is None else self.weight[order]
-        return _Buffer(self.query[order], self.candidate[order], weight)
+        return self._at(torch.from_numpy(generator.permutation(len(self))))
+
+
+def contexts_of(encoded: EncodedDataset) -> int:
+    """Rows of the table of contexts that the query tower reads of shards; 1 where it reads none."""
+    return len(next(iter(encoded.contexts.values()))) if encoded.contexts else 1
 
 
 def interactions_of(
@@ -134,7 +157,7 @@ def interactions_of(
     """The interactions of a training run, from memory or from disk; ranks, owner: as in ``Interactions``."""
     if encoded.shards is None:
         return Interactions(encoded, device, ranks, owner)
-    return StreamedInteractions(encoded.shards, device, ranks or Alone())
+    return StreamedInteractions(encoded.shards, device, ranks or Alone(), contexts_of(encoded))
 
 
 def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:

@@ -11,8 +11,9 @@ goes on with the first piece that has none. The manifest, which makes the folder
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, s
 from shortlist.data.ids import RowLookup, counted, require_column
 from shortlist.data.readers import Table, read_table
 from shortlist.data.shards import files
+from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
 from shortlist.data.shards.source import Source, SourceFile, find, reading
 from shortlist.errors import ConfigError, DataError
@@ -32,6 +34,7 @@ __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
+CONTEXTS = "contexts.parquet"
 SIDES = ("query", "candidate")
 PLURAL = {"query": "queries", "candidate": "candidates"}
 
@@ -55,6 +58,16 @@ class _Work:
         roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp")}
         return {role: column for role, column in roles.items() if column is not None}
 
+    @property
+    def read(self) -> list[str]:
+        """The source's columns that are read."""
+        return list(dict.fromkeys([*self.columns.values(), *self.header.context]))
+
+    @cached_property
+    def contexts(self) -> pl.DataFrame:
+        """The distinct rows of the context columns."""
+        return pl.read_parquet(self.folder / CONTEXTS)
+
 
 def encode(
     source: str | Path,
@@ -66,12 +79,13 @@ def encode(
     piece_rows: int,
     overwrite: bool,
     on_piece: OnPiece | None,
+    context: Sequence[str] = (),
 ) -> None:
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     if "://" not in str(source) and folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
         raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
     found = find(source)
-    header = _header(found, columns, given, block_rows, piece_rows)
+    header = _header(found, columns, given, block_rows, piece_rows, context)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.alone(folder):
@@ -119,6 +133,7 @@ def _header(
     given: Mapping[str, TableLike | None],
     block_rows: int,
     piece_rows: int,
+    context: Sequence[str],
 ) -> Header:
     if columns["query"] == columns["candidate"]:
         raise ConfigError(f"query and candidate are both {columns['query']!r}; expected two different columns.")
@@ -134,9 +149,11 @@ def _header(
     for role, column in columns.items():
         if column is not None:
             require_column(there, column, role)
+    check_context(context, list(columns.values()), there.frame.schema)
     tables = {side: _stamp(table) for side, table in given.items() if table is not None}
     settled: dict[str, Any] = dict(columns)
-    return Header(**settled, block_rows=block_rows, piece_rows=piece_rows, source=source.stamps, tables=tables)
+    settled |= {"block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
+    return Header(**settled, source=source.stamps, tables=tables)
 
 
 def _stamp(table: TableLike) -> str:
@@ -227,6 +244,9 @@ def _tables(work: _Work) -> Tables:
             work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
         )
         notes += said
+    if work.header.context:
+        contexts = context_table(work.source, work.header.context)
+        entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
     tables = Tables(files=entries, notes=notes)
@@ -255,7 +275,7 @@ def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
-    head = work.source.read(work.source.files[0], 0, 1, list(dict.fromkeys(work.columns.values())))
+    head = work.source.read(work.source.files[0], 0, 1, work.read)
     if "timestamp" in work.columns:
         head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]]))
     return head.with_columns(pl.col(column).cast(kind) for column, kind in types.items()).clear()
@@ -286,7 +306,7 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
         for name, entry in done.files.items():
             files.check_entry(work.folder / name, entry)
         return done
-    frame = work.source.read(file, start, rows, list(dict.fromkeys(work.columns.values())))
+    frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
         raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
     entries = {}
@@ -294,6 +314,9 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
     for role, column in work.columns.items():
         name = f"{number:05}.{role}.npy"
         entries[name] = files.write_array(work.folder / name, _array(work, role, frame[column], file)[order])
+    if work.header.context:
+        name = f"{number:05}.context.npy"
+        entries[name] = files.write_array(work.folder / name, context_rows(work.contexts, frame, file.name)[order])
     piece = Piece(number=number, file=file.name, start=start, rows=rows, files=entries)
     files.write_record(record, piece)
     return piece

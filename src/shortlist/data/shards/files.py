@@ -62,6 +62,7 @@ class Header(_Record, frozen=True, kw_only=True):
     piece_rows: int
     source: dict[str, str]
     tables: dict[str, str]
+    context: list[str] = []
 
 
 class Tables(_Record, frozen=True, kw_only=True):

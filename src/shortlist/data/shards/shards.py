@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset, TableLike
 from shortlist.data.shards import files
-from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
+from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
@@ -27,12 +27,13 @@ READ_AT_ONCE = 256  # blocks, where all are read
 
 
 class Rows(NamedTuple):
-    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times."""
+    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times, rows of ``Shards.contexts``."""
 
     query: NDArray[np.int32]
     candidate: NDArray[np.int32]
     weight: NDArray[np.float32] | None
     time: NDArray[Any] | None
+    context: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +46,8 @@ class Shards:
     the number of rows.
 
     folder: where it lies; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
-    what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with the columns there are.
+    what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with
+    the columns there are. contexts: the distinct rows of the context columns.
     fingerprint: sha256 over everything that was encoded.
 
         shards = sl.Shards.encode("log/", "log.shards", query="user_id", candidate="item_id")
@@ -60,6 +62,7 @@ class Shards:
     interactions: pl.DataFrame
     buffer_rows: int = BUFFER_ROWS
     held_out: Part | None = None
+    contexts: pl.DataFrame | None = None
     _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
@@ -78,13 +81,14 @@ class Shards:
         piece_rows: int = PIECE_ROWS,
         overwrite: bool = False,
         on_piece: Callable[[int, int], None] | None = None,
+        context: Sequence[str] = (),
     ) -> Shards:
         """Encode Parquet files into ``folder``, and load it; where that was done before, only load it.
 
         source: a file, a pattern, a folder (with those below it) or a URL such as ``s3://bucket/log/``; credentials come
             from the environment.
-        The columns and tables are those of ``Dataset``, and so are the row numbers; other columns of the interactions
-            are not kept.
+        The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
+            that are kept, for a query tower that reads them; their distinct rows must fit in memory.
         block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
         on_piece: called after each shard with how many there are and how many there will be.
 
@@ -101,6 +105,7 @@ class Shards:
             piece_rows=piece_rows,
             overwrite=overwrite,
             on_piece=on_piece,
+            context=context,
         )
         return cls.load(folder)
 
@@ -126,7 +131,8 @@ class Shards:
         queries, candidates, interactions = (
             pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "candidates", "interactions")
         )
-        return cls(folder, manifest, queries, candidates, interactions)
+        contexts = pl.read_parquet(folder / CONTEXTS) if manifest.header.context else None
+        return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
     def query(self) -> str:
@@ -208,6 +214,11 @@ class Shards:
     def candidate_counts(self) -> NDArray[np.int64]:
         """How many interactions each candidate has → int64 ``[candidates]``."""
         return self._counted("candidate", len(self.candidates))
+
+    @property
+    def context_counts(self) -> NDArray[np.int64]:
+        """How many interactions each row of ``contexts`` has → int64 ``[contexts]``."""
+        return self._counted("context", 0 if self.contexts is None else len(self.contexts))
 
     def read(self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False) -> Rows:
         """The rows of these blocks, one block after another, without those held out."""
@@ -302,6 +313,7 @@ class Shards:
         """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
         names = ["query", "candidate", *(["weight"] if self.weight else [])]
         names += ["timestamp"] if times and self.timestamp else []
+        names += [] if self.contexts is None else ["context"]
         masks = None if self.held_out is None else list(self._masks(numbers))
         if masks is not None and which == "held out":
             masks = [~mask for mask in masks]
@@ -315,11 +327,12 @@ class Shards:
                 values = array[block.start : block.stop]
                 parts[name].append(values if masks is None else values[masks[place]])
         whole = {name: np.concatenate(values) for name, values in parts.items()}
-        return Rows(whole["query"], whole["candidate"], whole.get("weight"), whole.get("timestamp"))
+        others = (whole.get(name) for name in ("weight", "timestamp", "context"))
+        return Rows(whole["query"], whole["candidate"], *others)
 
-    def _counted(self, side: Literal["query", "candidate"], size: int) -> NDArray[np.int64]:
+    def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
         if side not in self._counts:
-            if self.held_out is None:
+            if self.held_out is None and side != "context":
                 self._counts[side] = np.load(self.folder / f"{side}_counts.npy", allow_pickle=False)
             else:
                 counts = np.zeros(size, np.int64)
@@ -335,7 +348,7 @@ class Shards:
             rows = self._read(numbers, True, which)
             chosen = slice(None) if some is None else some(rows)
             parts.append([None if column is None else column[chosen] for column in rows])
-        query, candidate, weight, time = (
+        query, candidate, weight, time, context = (
             None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
         )
         assert query is not None
@@ -345,6 +358,8 @@ class Shards:
             for name, values in ((self.weight, weight), (self.timestamp, time))
             if name is not None and values is not None
         ]
+        if self.contexts is not None and context is not None:
+            others += self.contexts[context].get_columns()
         header = self.manifest.header
         return Dataset._of_rows(
             {"queries": self.queries, "candidates": self.candidates},

@@ -1,0 +1,59 @@
+"""Columns of the interactions beside ids, weight and time: a table of the distinct ones, and a row number per interaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.shards.source import Source, reading
+from shortlist.errors import ConfigError, DataError
+
+__all__ = ["check_context", "context_rows", "context_table"]
+
+MOST = 1 << 24
+
+
+def check_context(context: Sequence[str], others: Sequence[str | None], schema: pl.Schema) -> None:
+    """ConfigError for columns that are named twice or for something else, DataError for those that are missing or lists."""
+    for column in context:
+        if column in others or list(context).count(column) > 1:
+            raise ConfigError(
+                f"context names {column!r} again.",
+                hint="context is for other columns than query, candidate, weight and timestamp, once each",
+            )
+        if column not in schema:
+            raise DataError(
+                f"the interactions have no column {column!r} for context; they have {', '.join(map(repr, schema))}."
+            )
+        if schema[column].is_nested():
+            raise DataError(
+                f"the context column {column!r} is of type {schema[column]}; plain values were expected.",
+                hint="put lists into the queries' table, or train in memory (Dataset)",
+            )
+
+
+def context_table(source: Source, context: Sequence[str]) -> pl.DataFrame:
+    """The distinct rows of these columns, sorted, by Polars' streaming engine. DataError where there are too many."""
+    parts: list[pl.DataFrame] = []
+    for scan in source.scans():
+        with reading("the source"):
+            parts = [pl.concat([*parts, scan.select(context).unique().collect(engine="streaming")]).unique()]
+        if len(parts[0]) > MOST:
+            raise DataError(
+                f"the context columns {', '.join(map(repr, context))} have more than {MOST:,} distinct rows together.",
+                hint="round or bin their values first (hours rather than seconds), or keep fewer of them",
+            )
+    return parts[0].sort(context)
+
+
+def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray[np.int32]:
+    """The row of ``table`` of each row of ``frame``. DataError for one that is not there."""
+    keys = table.columns
+    numbered = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("__row"))
+    found = frame.select(keys).join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")["__row"]
+    if found.null_count():
+        raise DataError(f"{name!r} has changed while it was encoded.", hint="run it again with overwrite=True")
+    return found.to_numpy()
