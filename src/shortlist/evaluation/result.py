@@ -117,10 +117,11 @@ class Comparison(NamedTuple):
         return self.p_value < 0.05
 
     def __str__(self) -> str:
+        chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         verdict = "a real difference" if self.real else "no difference that chance could not bring"
         return (
             f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
-            f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, p = {self.p_value:.3f}, "
+            f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {chance}, "
             f"{self.queries:,} queries): {verdict}"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from shortlist.report.html import escaped, share, table
@@ -13,7 +14,7 @@ __all__ = ["since_body"]
 def since_body(told: Mapping[str, Any]) -> str:
     """The section of what ``report.since`` found."""
     before = told["before"]
-    made = f", made {escaped(before['created'])}" if before.get("created") else ""
+    made = f", made {escaped(_minute(before['created']))}" if before.get("created") else ""
     start = (
         f"<p>Yesterday's bundle: fingerprint {escaped(before['fingerprint'][:16])}{made}. Since then "
         f"{told['new_candidates']:,} candidates and {told['new_queries']:,} queries are new.</p>"
@@ -30,10 +31,10 @@ def _figures(told: Mapping[str, Any]) -> str:
             one["metric"].replace("_", "-"),
             share(one["first"]),
             share(one["second"]),
+            _word(one),
             _points(one["difference"]),
-            f"{_points(one['interval'][0])} to {_points(one['interval'][1])}",
-            "< 0.001" if one["p_value"] < 0.001 else f"{one['p_value']:.3f}",
-            _verdict(one),
+            _unbroken(f"{_points(one['interval'][0])} to {_points(one['interval'][1])}"),
+            _unbroken("< 0.001") if one["p_value"] < 0.001 else f"{one['p_value']:.3f}",
         )
         for one in comparison["differences"]
     ]
@@ -44,7 +45,7 @@ def _figures(told: Mapping[str, Any]) -> str:
             f"<p>Top-{told['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
             f"yesterday, {share(main['second'])} today: {_verdict(main)}.</p>"
         )
-    heads = ["Metric", "Yesterday", "Today", "Difference, points", "95% interval", "p", "Verdict"]
+    heads = ["Metric", "Yesterday", "Today", "Verdict", "Difference, points", "95% interval", "p"]
     return said + table("Yesterday and today on the same test, paired by query", heads, rows, "Every metric")
 
 
@@ -57,7 +58,8 @@ def _lists(churn: Mapping[str, Any]) -> str:
         f"{share(churn['left_chosen'])} of yesterday's lists left because it was chosen since. "
         f"{share(churn['same'])} of the lists hold the same candidates.</p>"
     )
-    rows = [
+    rows = [("all", f"{churn['queries']:,}", share(churn["changed"]))]
+    rows += [
         (f"{one['segment']}: {one['group']}", f"{one['queries']:,}", share(one["changed"])) for one in churn["segments"]
     ]
     return text + table("Change of lists by group", ["Group", "Queries", "Changed"], rows, "By group of queries")
@@ -91,6 +93,27 @@ def _vectors(drift: Mapping[str, Any]) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def _unbroken(text: str) -> str:
+    """Text that no line breaks apart."""
+    return text.replace(" ", "\u00a0")
+
+
+def _minute(created: str) -> str:
+    """An ISO time to the minute: ``2026-01-31T08:05:59+00:00`` is ``2026-01-31 08:05 UTC``."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return _unbroken(f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip())
+
+
+def _word(one: Mapping[str, Any]) -> str:
+    """The verdict in a table."""
+    if not one["real"]:
+        return _unbroken("within chance")
+    return "better" if one["difference"] > 0 else "worse"
 
 
 def _verdict(one: Mapping[str, Any]) -> str:
