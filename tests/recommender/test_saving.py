@@ -66,7 +66,7 @@ def test_what_is_no_bundle_is_never_replaced(recommender: sl.Recommender, bundle
     assert names(tmp_path) == ["file", "folder", "link", "tiny.shortlist"]
 
 
-@pytest.mark.parametrize("place", ["write_tensors", "_sync", "_write_parquet", "_put", "index", "digests"])
+@pytest.mark.parametrize("place", ["write_tensors", "sync", "_write_parquet", "_put", "index", "digests"])
 def test_a_full_disk_leaves_the_old_bundle(
     bundle: Path, other: sl.Recommender, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

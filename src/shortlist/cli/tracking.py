@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shortlist.cli.console import say
+from shortlist.disk import in_one_step
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,6 +61,5 @@ def _noted(folder: Path, experiment: str) -> str | None:
 
 def _note(folder: Path, content: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{TRACKING}"
-    beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(beside, folder / TRACKING)
+    with in_one_step(folder / TRACKING) as beside:
+        beside.write_text(json.dumps(content) + "\n", encoding="utf-8")

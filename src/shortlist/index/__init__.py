@@ -16,7 +16,7 @@ from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
 from shortlist.index.registry import index_from_settings, load_index
 from shortlist.index.scann import ScaNN
-from shortlist.index.storage import Verify, digests
+from shortlist.index.storage import Verify
 from shortlist.index.upkeep import Checkup, Upkeep, checkup
 from shortlist.index.values import Hits, Lists
 
@@ -35,7 +35,6 @@ __all__ = [
     "checkup",
     "choose_index",
     "copied",
-    "digests",
     "exact_beside",
     "index_from_settings",
     "load_index",

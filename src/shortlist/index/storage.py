@@ -15,59 +15,29 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.disk import digest, digests, sync
 from shortlist.errors import BundleError
 
-__all__ = ["FORMAT", "Reader", "Verify", "Writer", "digests"]
+__all__ = ["FORMAT", "Reader", "Verify", "Writer"]
 
 Verify: TypeAlias = "bool | Literal['native']"
 
 FORMAT = 1
 _INDEX = "index.json"
-_CHUNK = 1 << 24
 _OURS = re.compile(r"-[0-9a-f]{12}(\.\w+)?$")  # a name that a save has given
 _SCRATCH, _STALE = ".writing-", 3600.0  # a scratch folder left for so many seconds belongs to nobody
 _HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
 
 
-def digests(paths: Sequence[Path]) -> list[str]:
-    """The sha256 of each file; several are read at a time, the longest first."""
-    order = sorted(range(len(paths)), key=lambda number: -paths[number].stat().st_size)
-    found = [""] * len(paths)
-    if len(paths) < 2 or paths[order[0]].stat().st_size < _CHUNK:
-        return [_digest(path) for path in paths]
-    with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
-        for number, digest in zip(order, pool.map(lambda number: _digest(paths[number]), order), strict=True):
-            found[number] = digest
-    return found
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        buffer = memoryview(bytearray(min(_CHUNK, path.stat().st_size + 1)))
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-    return digest.hexdigest()
-
-
 def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Writer:
@@ -99,11 +69,11 @@ class Writer:
             self._adopt(f"{prefix}/{path.name}", path)
 
     def _adopt(self, role: str, path: Path) -> None:
-        _sync(path)
-        digest = _digest(path)
+        sync(path)
+        sha256 = digest(path)
         stem, dot, suffix = role.replace("/", "-").partition(".")
-        name = f"{stem}-{digest[:12]}{dot}{suffix}" if dot else f"{stem}-{digest[:12]}{path.suffix}"
-        self.files[role] = {"name": name, "bytes": path.stat().st_size, "sha256": digest}
+        name = f"{stem}-{sha256[:12]}{dot}{suffix}" if dot else f"{stem}-{sha256[:12]}{path.suffix}"
+        self.files[role] = {"name": name, "bytes": path.stat().st_size, "sha256": sha256}
         os.replace(path, self.folder / name)
 
     def commit(self, header: dict[str, Any]) -> None:
@@ -115,9 +85,9 @@ class Writer:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        _sync(self.folder)
+        sync(self.folder)
         os.replace(path, self.folder / _INDEX)
-        _sync(self.folder)
+        sync(self.folder)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -169,8 +139,8 @@ class Reader:
             if verify is True or (verify == "native" and "/" in role):
                 read.append(entry)
         paths = [self.folder / entry["name"] for entry in read]
-        for path, entry, digest in zip(paths, read, digests(paths), strict=True):
-            if digest != entry["sha256"]:
+        for path, entry, found in zip(paths, read, digests(paths), strict=True):
+            if found != entry["sha256"]:
                 raise BundleError(f"{path} was altered: its sha256 does not match.", hint=_HINT)
 
     def _header(self) -> dict[str, Any]:

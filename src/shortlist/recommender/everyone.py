@@ -7,7 +7,6 @@ and the manifest comes when all of them are.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Hits, Lists, search_heads
 from shortlist.index.checks import check_k
@@ -222,10 +222,9 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
 
 def _put(file: Path, text: str) -> None:
     """The whole text, or nothing."""
-    scratch = file.with_name(f".{file.name}")
     try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(file)
+        with in_one_step(file) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror}.",
@@ -235,14 +234,11 @@ def _put(file: Path, text: str) -> None:
 
 def _write(table: pl.DataFrame, file: Path) -> None:
     """The whole table, or nothing."""
-    scratch = file.with_name(f".{file.name}")
     try:
-        table.write_parquet(scratch)
-        with scratch.open("rb") as written:
-            os.fsync(written.fileno())
-        scratch.replace(file)
+        with in_one_step(file) as beside:
+            table.write_parquet(beside)
+            sync(beside)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror or error}.", hint="parts that are there stay; run it again"
         ) from error

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from shortlist.disk import digests, sync
 from shortlist.errors import BundleError
-from shortlist.index import digests
 from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
 from shortlist.recommender.tensors import TensorEntry
 
@@ -111,7 +111,7 @@ def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
     files = {}
     written = _files(folder)
     for file in written:
-        _sync(file)
+        sync(file)
     for file, digest in zip(written, digests(written), strict=True):
         name = file.relative_to(folder).as_posix()
         described = tensors.get(name)
@@ -119,9 +119,9 @@ def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
             bytes=file.stat().st_size, sha256=digest, tensors=None if described is None else dict(described)
         )
     (folder / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, files=files)))
-    _sync(folder / MANIFEST)
+    sync(folder / MANIFEST)
     for inner in [*(entry for entry in folder.rglob("*") if entry.is_dir()), folder]:
-        _sync(inner)
+        sync(inner)
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
@@ -140,10 +140,10 @@ def _put(scratch: Path, path: Path) -> None:
     one step; elsewhere it steps aside first. Either way it is removed last."""
     if not path.exists():
         os.rename(scratch, path)
-        _sync(path.parent)
+        sync(path.parent)
         return
     if _exchanged(scratch, path):
-        _sync(path.parent)
+        sync(path.parent)
         return  # ``scratch`` now holds the old bundle, which the caller removes
     aside = path.parent / f".{path.name}.old-{secrets.token_hex(6)}"
     os.rename(path, aside)
@@ -152,7 +152,7 @@ def _put(scratch: Path, path: Path) -> None:
     except OSError:
         os.rename(aside, path)
         raise
-    _sync(path.parent)
+    sync(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -211,11 +211,3 @@ def _files(folder: Path) -> list[Path]:
             raise BundleError(f"{str(entry)!r} is a link or a special file; a bundle has none.", hint=SAVE_AGAIN)
         files += [entry] if entry.is_file() else _files(entry)
     return files
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,6 @@ bundle before the one that is linked can be told.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError
 from shortlist.recommender.folder import verified
 
@@ -116,14 +116,11 @@ def _checksum(path: Path) -> str:
 
 
 def _turn(link: Path, target: str) -> None:
-    beside = link.parent / f".{link.name}.turning-{secrets.token_hex(6)}"
     try:
-        os.symlink(target, beside)
-        os.replace(beside, link)
-        _sync(link.parent)
+        with in_one_step(link) as beside:
+            os.symlink(target, beside)
+        sync(link.parent)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise BundleError(
             f"the link {str(link)!r} could not be turned: {error}.",
             hint="free some room there, or choose a place that may be written to",
@@ -148,27 +145,16 @@ def _read(link: Path) -> list[Promotion]:
 
 def _write(link: Path, record: list[Promotion]) -> None:
     path = _record(link)
-    beside = path.parent / f".{path.name}.writing-{secrets.token_hex(6)}"
     try:
-        beside.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-        _sync(beside)
-        os.replace(beside, path)
-        _sync(path.parent)
+        with in_one_step(path) as beside:
+            beside.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+            sync(beside)
+        sync(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise BundleError(
             f"the record {str(path)!r} could not be written: {error}.",
             hint="free some room there, or choose a place that may be written to",
         ) from error
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

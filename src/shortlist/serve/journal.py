@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from shortlist.disk import sync
 from shortlist.errors import BundleError, ConfigError
 
 __all__ = ["Journal"]
@@ -44,7 +45,7 @@ class Journal:
         try:
             self._hold()
             self._read()
-            _sync_folder(folder)
+            sync(folder)
         except BaseException:
             os.close(self._file)
             raise
@@ -132,7 +133,7 @@ class Journal:
             os.close(file)
             raise
         os.close(old)
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
         self._chain, self._size, self.records = chain, len(content), list(records)
 
     def close(self) -> None:
@@ -140,11 +141,3 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

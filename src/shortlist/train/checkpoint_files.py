@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from shortlist.data.shards.files import digest as digest_of
-from shortlist.data.shards.files import sync_folder as sync
+from shortlist.disk import digest as digest_of
+from shortlist.disk import sync
 from shortlist.errors import ShortlistWarning, TrainingError
 
 __all__ = ["FORMAT", "Saved", "newest", "steps_of", "write"]

@@ -26,7 +26,8 @@ def check_context(context: Sequence[str], others: Sequence[str | None], schema: 
             )
         if column not in schema:
             raise DataError(
-                f"the interactions have no column {column!r} for context; they have {', '.join(map(repr, schema))}."
+                f"the interactions have no column {column!r} for context.",
+                hint=f"the columns are {', '.join(map(repr, schema))}",
             )
         if schema[column].is_nested():
             raise DataError(

@@ -28,6 +28,7 @@ from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
 from shortlist.data.shards.source import Source, SourceFile, find, reading
+from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
@@ -120,9 +121,9 @@ def _encode(work: _Work, source: str | Path) -> None:
         sealed.update(entry.sha256.encode())
     rows = sum(piece.rows for piece in pieces)
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
-    files.sync_folder(work.folder)
+    sync(work.folder)
     files.write_record(work.folder / files.MANIFEST, manifest)
-    files.sync_folder(work.folder)
+    sync(work.folder)
     for piece in pieces:
         _record(work.folder, piece.number).unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.disk import digest, in_one_step
 from shortlist.errors import DataError
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "alone",
     "check_entry",
     "read_record",
-    "sync_folder",
     "write_array",
     "write_file",
     "write_record",
@@ -34,7 +34,6 @@ FORMAT = 1
 HEADER = "source.json"
 TABLES = "tables.json"
 MANIFEST = "manifest.json"
-CHUNK = 1 << 22
 AGAIN = "encode the source again with overwrite=True"
 
 
@@ -97,19 +96,12 @@ R = TypeVar("R", bound=_Record)
 
 def write_file(path: Path, fill: Callable[[IO[bytes]], Any]) -> FileEntry:
     """Write a file beside, sync it, rename it into place. OSError where the disk refuses; then nothing is left."""
-    beside = path.with_name(f".{path.name}.writing")
-    try:
+    with in_one_step(path) as beside:
         with beside.open("wb") as file:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        entry = FileEntry(bytes=beside.stat().st_size, sha256=digest(beside))
-        os.replace(beside, path)
-        return entry
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
+        return FileEntry(bytes=beside.stat().st_size, sha256=digest(beside))
 
 
 def write_array(path: Path, values: NDArray[Any]) -> FileEntry:
@@ -144,24 +136,6 @@ def check_entry(path: Path, entry: FileEntry, thorough: bool = True) -> None:
         raise DataError(f"{str(path)!r} has {size:,} bytes; {entry.bytes:,} were written.", hint=AGAIN)
     if thorough and digest(path) != entry.sha256:
         raise DataError(f"{str(path)!r} was altered: its sha256 differs.", hint=AGAIN)
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
