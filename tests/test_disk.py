@@ -1,0 +1,56 @@
+"""Digests, and files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from shortlist import disk
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_digests_are_sha256_in_the_order_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nothing").write_bytes(b"")
+    (tmp_path / "abc").write_bytes(b"abc")
+    files = [tmp_path / "nothing", tmp_path / "abc", tmp_path / "nothing"]
+    assert disk.digest(tmp_path / "abc") == ABC
+    assert disk.digests(files) == [NOTHING, ABC, NOTHING]
+    monkeypatch.setattr(disk, "CHUNK", 2)  # several are read at a time, in pieces
+    assert disk.digests(files) == [NOTHING, ABC, NOTHING]
+    assert disk.digests([]) == []
+
+
+@pytest.mark.parametrize("place", ["block", "replace"])
+def test_what_goes_wrong_leaves_what_was_there(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if place == "replace":
+        monkeypatch.setattr(os, "replace", full)
+
+    def replaced() -> None:
+        with disk.in_one_step(path) as beside:
+            beside.write_text("new")
+            if place == "block":
+                full()
+
+    with pytest.raises(OSError, match="No space left"):
+        replaced()
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    with disk.in_one_step(tmp_path / "link") as beside:
+        os.symlink("first", beside)
+    os.symlink("half", tmp_path / ".link.writing")
+    with disk.in_one_step(tmp_path / "link") as beside:
+        os.symlink("second", beside)
+    assert [(one.name, os.readlink(one)) for one in tmp_path.iterdir()] == [("link", "second")]
