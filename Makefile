@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs packages bench clean
+.PHONY: demo test check lint types pages docs packages bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -13,11 +13,18 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(INSTALLED)
+# Its parts can run side by side: make --jobs=2 --output-sync check
+check: types lint pages
+
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+pages: $(INSTALLED)
 	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(MAKE) --no-print-directory docs
 
 # The site, into site/; needs Python 3.11.
@@ -42,7 +49,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "error: Python 3.10 or newer is needed; $$($(PYTHON) --version) came."; \
 		  echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $(INSTALLED)
 
 clean:
