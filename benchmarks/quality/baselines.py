@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
+from shortlist.evaluation.baselines import ease_weights
 
 
 def popularity(problem: Problem, seed: int = 0) -> Scorer:
@@ -23,19 +24,15 @@ def popularity(problem: Problem, seed: int = 0) -> Scorer:
 
 def ease(problem: Problem, seed: int = 0, *, regularization: float = 200.0) -> Scorer:
     """``X B`` with B the ridge regression of each item on all others (Steck 2019, "Embarrassingly shallow autoencoders")."""
-    weights = ease_weights(_matrix(problem.train), regularization)
+    weights = weights_of(_matrix(problem.train), regularization)
     given = _matrix(problem.given)
     return lambda rows: np.asarray(given[rows] @ weights, dtype=np.float32)
 
 
-def ease_weights(matrix: sparse.csr_matrix, regularization: float) -> NDArray[np.float32]:
-    """B ``[items, items]``: with P = (XᵀX + λ)⁻¹, B = −P / diag(P) off the diagonal and 0 on it."""
-    gram = np.asarray((matrix.T @ matrix).todense(), dtype=np.float64)
-    gram[np.diag_indices_from(gram)] += regularization
-    inverse = torch.linalg.inv(torch.from_numpy(gram)).numpy()
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
-    return weights.astype(np.float32)
+def weights_of(matrix: sparse.csr_matrix, regularization: float) -> NDArray[np.float32]:
+    """EASE's B ``[items, items]``, as the package solves for it."""
+    together = torch.from_numpy(np.asarray((matrix.T @ matrix).todense(), dtype=np.float64))
+    return ease_weights(together, regularization).numpy()
 
 
 def ials(
@@ -52,6 +49,7 @@ def ials(
 
     n: the row's interactions, m: rows of the other side. Source: Hu et al. 2008; Rendle et al. 2022, "Revisiting the
     performance of iALS on item recommendation benchmarks". The asked queries are folded in from what is given of them.
+    The package's own baseline is another objective: ``implicit`` decays all rows alike.
     """
     matrix = _matrix(problem.train)
     generator = torch.Generator().manual_seed(seed)
@@ -94,7 +92,7 @@ def solve_rows(
 
 def recency(problem: Problem, seed: int = 0, *, regularization: float = 200.0, half_life: float = 5.0) -> Scorer:
     """EASE's weights asked with the history weighted by age: an item counts half after ``half_life`` further ones."""
-    weights = ease_weights(_matrix(problem.train), regularization)
+    weights = weights_of(_matrix(problem.train), regularization)
     offsets, items = problem.histories
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -162,7 +162,7 @@ def random_matrix(seed: int, rows: int = 12, columns: int = 8) -> sparse.csr_mat
 def test_ease_is_the_ridge_regression_of_each_item_on_the_others() -> None:
     matrix = random_matrix(1)
     dense = matrix.toarray().astype(np.float64)
-    weights = baselines.ease_weights(matrix, 2.0)
+    weights = baselines.weights_of(matrix, 2.0)
     for item in range(8):
         others = [other for other in range(8) if other != item]
         left = dense[:, others].T @ dense[:, others] + 2.0 * np.eye(7)
@@ -211,7 +211,7 @@ def test_recency_halves_an_item_s_weight_with_its_age() -> None:
     data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
     asked = Problem(data, data, data, PROTOCOLS["ml-100k", "last"])
     matrix = sparse.csr_matrix((np.ones(5, np.float32), (data.query_rows, data.candidate_rows)))
-    weights = baselines.ease_weights(matrix, 1.0)
+    weights = baselines.weights_of(matrix, 1.0)
     found = baselines.recency(asked, regularization=1.0, half_life=1.0)(np.array([0]))
     np.testing.assert_allclose(found[0], np.array([0.25, 0.5, 1.0]) @ weights, rtol=1e-5)
 

@@ -17,7 +17,7 @@ from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, MissingExtraError, did_you_mean
 from shortlist.features import Vocabulary
 
-__all__ = ["BASELINES", "Scorer", "Training", "affordable_baselines", "baseline", "baseline_names"]
+__all__ = ["BASELINES", "Scorer", "Training", "affordable_baselines", "baseline", "baseline_names", "ease_weights"]
 
 EASE_CANDIDATES = 20_000
 HISTORY_ELEMENTS = 1 << 29
@@ -118,12 +118,19 @@ def ease(training: Training, strength: float = 500.0) -> Scorer:
             f"the baseline 'ease' inverts a matrix of all candidates; {size:,} are more than {EASE_CANDIDATES:,}.",
             hint="use 'cooccurrence' or 'ials'",
         )
-    gram = _cooccurrences(training).double()
+    weights = ease_weights(_cooccurrences(training), strength)
+    return Scorer(training.histories(), weights.T.contiguous())
+
+
+def ease_weights(together: Tensor, strength: float) -> Tensor:
+    """EASE's B, float32 ``[candidates, candidates]``, from how many queries chose both, XᵀX, of that shape,
+    which may be written over."""
+    gram = together.double()
     gram.diagonal().add_(strength)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
     weights = -inverse / inverse.diagonal()
     weights.diagonal().zero_()
-    return Scorer(training.histories(), weights.T.float().contiguous())
+    return weights.float()
 
 
 def cooccurrence(training: Training) -> Scorer:
