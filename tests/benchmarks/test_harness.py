@@ -16,6 +16,7 @@ from benchmarks import __main__, environments, harness, report
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Runs `python -m benchmarks ...` with no peer installed; returns what it wrote as JSON."""
     monkeypatch.setattr(environments, "ROOT", tmp_path / "peers")
+    monkeypatch.setattr(harness, "SETTLE_S", 0)
 
     def run(*arguments: str) -> dict:
         out = tmp_path / "result.json"

@@ -299,12 +299,14 @@ def test_searches_never_see_half_of_a_change(kind):
     threads = [threading.Thread(target=look) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(30):
-        index.upsert(pair, loud)
-        index.delete(pair)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(30):
+            index.upsert(pair, loud)
+            index.delete(pair)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert torn == []
 
 

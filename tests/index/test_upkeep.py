@@ -112,12 +112,14 @@ def test_searches_during_rebuilds_and_changes_see_whole_states() -> None:
     threads = [threading.Thread(target=work) for work in (look, look, renew)]
     for thread in threads:
         thread.start()
-    for _ in range(60):
-        index.upsert(pair, loud)
-        assert index.delete(pair) == 2
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(60):
+            index.upsert(pair, loud)
+            assert index.delete(pair) == 2
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert torn == []
     assert index.size == N
 

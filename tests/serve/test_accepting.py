@@ -39,7 +39,7 @@ def test_a_crowd_is_taken_in_a_few_turns_of_the_loop(
     listening: socket.socket, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     """100 wait before the loop looks. One for each turn would take 100 turns."""
-    crowd = [socket.create_connection(listening.getsockname(), timeout=20) for _ in range(100)]
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(100)]
     made: list[Greeting] = []
 
     async def some_turns() -> None:
