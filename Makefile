@@ -50,6 +50,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		  echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
 
 clean:
