@@ -24,8 +24,8 @@ SMALL = 1_000  # --quick divides by so many
 class Bench:
     """Runs parts at full or small size."""
 
-    def __init__(self, quick: bool) -> None:
-        self.quick = quick
+    def __init__(self, quick: bool, whole: bool = False) -> None:
+        self.quick, self.whole = quick, whole
         self.by = SMALL if quick else 1
         self.seconds = 1 if quick else 5
 
@@ -35,7 +35,9 @@ class Bench:
 
     def train(self) -> dict:
         """An epoch over the whole log, or as much of it as 75 seconds of the processor allow."""
-        return worker("train", shards=str(self._shards(LARGE)), seconds=75)
+        if not (self._shards(LARGE) / "manifest.json").exists():
+            self.encode()
+        return worker("train", shards=str(self._shards(LARGE)), seconds=75, whole=self.whole)
 
     def rows(self) -> list[dict]:
         """Parts of the log, encoded and trained on for a while: memory must not grow with rows."""
@@ -130,8 +132,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=(*PARTS, "data", "all", "page"))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="with train: the whole epoch, a quarter of an hour")
     chosen = parser.parse_args()
-    bench = Bench(chosen.quick)
+    bench = Bench(chosen.quick, chosen.whole)
     if chosen.part == "page":
         from benchmarks.scale.page import write
 

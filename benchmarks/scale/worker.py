@@ -14,6 +14,7 @@ import torch
 
 import shortlist as sl
 from benchmarks.scale.data import COLUMNS
+from shortlist.data.shards.source import AT_ONCE
 
 OPTIMIZERS = {"Adagrad": lambda: sl.Adagrad(0.05), "RowwiseAdagrad": lambda: sl.RowwiseAdagrad(0.05)}
 
@@ -34,6 +35,7 @@ def encode(source: str, shards: str) -> dict:
         "candidates": len(data.candidates),
         "seconds": seconds,
         "bytes": size,
+        "rows_at_once": AT_ONCE,
     }
 
 

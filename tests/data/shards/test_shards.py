@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.data.shards import files
+from shortlist.data.shards import files, find
+from shortlist.data.shards.encode import id_counts
 from shortlist.data.shards.quantile import time_of_rank
 
 COLUMNS = {"query": "user", "candidate": "film", "timestamp": "when", "weight": "stars"}
@@ -339,3 +340,24 @@ def test_a_record_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> No
     assert header.query == "user"
     with pytest.raises(sl.DataError, match="another version"):
         files.read_record(tmp_path / "shards" / "source.json", files.Piece)
+
+
+@pytest.mark.parametrize("at_once", [1, 399, 400, 751, 10_000])
+def test_the_source_is_read_in_parts_of_bounded_rows(at_once: int, folder: Path) -> None:
+    """Files of 400, 350 and 250 rows: what fits is read together, what does not is cut."""
+    source = find(folder)
+    parts = [scan.select(pl.len()).collect().item() for scan in source.scans(at_once)]
+    assert max(parts) <= at_once
+    expected = {399: [399, 1, 350, 250], 400: [400, 350, 250], 751: [750, 250], 10_000: [1000]}
+    assert parts == expected.get(at_once, [1] * 1000)
+    whole = pl.concat([scan.select("user").collect() for scan in source.scans(at_once)])
+    assert whole["user"].to_list() == pl.read_parquet(sorted(folder.rglob("*.parquet")))["user"].to_list()
+
+
+def test_ids_are_counted_over_all_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = find(folder)
+    whole = id_counts(source, "user", "query").sort("user")
+    scans = type(source).scans
+    monkeypatch.setattr(type(source), "scans", lambda self: scans(self, 77))
+    assert id_counts(source, "user", "query").sort("user").equals(whole)
+    assert whole["len"].sum() == 1000

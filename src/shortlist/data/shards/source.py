@@ -15,6 +15,7 @@ from shortlist.errors import DataError, MissingExtraError
 
 __all__ = ["Source", "SourceFile", "find"]
 
+AT_ONCE = 1 << 25
 PARQUET = (".parquet", ".pq")
 NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
 """Object stores that Polars reads by itself, so that only the columns asked for are fetched."""
@@ -55,12 +56,28 @@ class Source:
             self._held[file.path] = self.store.cat_file(file.path)
         return pl.scan_parquet(io.BytesIO(self._held[file.path]))
 
-    def scans(self) -> Iterator[pl.LazyFrame]:
-        """Everything, in as few parts as can be read out of core."""
-        if self.store is None:
-            yield pl.scan_parquet([file.path for file in self.files], glob=False)
-        else:
+    def scans(self, at_once: int = AT_ONCE) -> Iterator[pl.LazyFrame]:
+        """Everything, in parts of at most ``at_once`` rows (a file each from a store that Polars does not know).
+
+        Polars' streaming groups hold 12 bytes a row until a query ends, so that one over everything would grow with rows.
+        """
+        if self.store is not None:
             yield from map(self.scan, self.files)
+            return
+        together: list[str] = []
+        left = at_once
+        for file in self.files:
+            rows = self.rows(file)
+            if together and rows > left:
+                yield pl.scan_parquet(together, glob=False)
+                together, left = [], at_once
+            if rows > at_once:
+                yield from (self.scan(file).slice(start, at_once) for start in range(0, rows, at_once))
+                continue
+            together.append(file.path)
+            left -= rows
+        if together:
+            yield pl.scan_parquet(together, glob=False)
 
     def schema(self) -> pl.Schema:
         """Names and types of the columns, those of the first file. DataError where it cannot be read."""
