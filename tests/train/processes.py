@@ -36,6 +36,7 @@ def choices() -> sl.Dataset:
         "book": books,
         "when": np.arange(ROWS),
         "stars": draw.integers(1, 4, ROWS).astype(float),
+        "shelf": np.arange(ROWS) % 4,
     }
     age = [f"age {number % 3}" for number in range(QUERIES)]
     return sl.Dataset(
@@ -54,6 +55,12 @@ def deep() -> sl.TwoTower:
     """An id, a feature whose rows all processes touch, and layers."""
     query = sl.Tower(sl.IntegerLookup("reader"), sl.Category("age"), dim=6, hidden=(8,))
     return sl.TwoTower(query, sl.Tower(sl.IntegerLookup("book"), dim=6, bias=True, normalize=True))
+
+
+def in_context() -> sl.TwoTower:
+    """Reads a column of the interactions."""
+    query = sl.Tower(sl.IntegerLookup("reader"), sl.Category("shelf"), dim=6)
+    return sl.TwoTower(query, sl.Tower(sl.IntegerLookup("book"), dim=6))
 
 
 def reading(encoder: str, **options: Any) -> sl.TwoTower:
@@ -76,6 +83,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "history": (lambda: reading("mean"), {}),
     "sequence": (lambda: reading("gru", layers=1), {"optimizer": sl.Adam(0.02)}),
     "from disk": (towers, {"task": sl.Retrieval(log_q="counts")}),
+    "from disk, in context": (in_context, {"task": sl.Retrieval(negatives="catalogue", mask_known=True)}),
     "tiny batches": (towers, {"batch_size": 3, "epochs": 1}),
 }
 
@@ -90,7 +98,7 @@ def main(folder: Path) -> None:
         model, options = CASES[name]
         trained = model()
         given = {**OPTIONS, "validation": data, **options}
-        history = sl.fit(trained, shards if name == "from disk" else data, **given)
+        history = sl.fit(trained, shards if name.startswith("from disk") else data, **given)
         if RANK == 0:
             np.savez(folder / f"{name}.npz", **found(trained, history))
     if RANK:
@@ -110,7 +118,7 @@ def streamed(data: sl.Dataset, folder: Path) -> sl.Shards:
     """The same choices on disk, in pieces that are smaller than a batch."""
     folder.mkdir()
     data.interactions.write_parquet(folder / "choices.parquet")
-    options = {"block_rows": 16, "piece_rows": 64}
+    options = {"block_rows": 16, "piece_rows": 64, "context": ["shelf"]}
     shards = sl.Shards.encode(
         folder / "choices.parquet", folder / "shards", query="reader", candidate="book", weight="stars", **options
     )
