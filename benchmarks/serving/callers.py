@@ -56,6 +56,7 @@ class Callers:
         self.stopped = self.counting = False
         self.good = self.turned_away = 0
         self._connections = connections
+        self.bodies = {user: _post(user, k) for user in users}
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -121,6 +122,11 @@ class Callers:
         return result
 
 
+def _post(user: str, k: int) -> bytes:
+    body = b'{"queries":[{"id":%s}],"k":%d}' % (msgspec.json.encode(user), k)
+    return b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
 class _Caller(asyncio.Protocol):
     def __init__(self, load: Callers, chance: random.Random) -> None:
         self.load, self.chance = load, chance
@@ -133,23 +139,24 @@ class _Caller(asyncio.Protocol):
         self.transport = transport
 
     def later(self) -> None:
-        if not self.load.stopped:
-            self.loop.call_later(max(0.0, self.due - time.perf_counter()), self.ask)
+        wait = self.due - time.perf_counter()
+        if wait <= 0:
+            self.ask()
+        elif not self.load.stopped:
+            self.loop.call_later(wait, self.ask)
 
     def ask(self) -> None:
         if self.load.stopped:
             return
         self.user = self.chance.choice(self.load.users)
-        body = b'{"queries":[{"id":%s}],"k":%d}' % (msgspec.json.encode(self.user), self.load.k)
         self.asked, self.sent = True, time.perf_counter()
-        self.transport.write(
-            b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        self.transport.write(self.load.bodies[self.user])
 
     def data_received(self, data: bytes) -> None:
-        self.came += data
-        head, found, body = self.came.partition(b"\r\n\r\n")
+        came = self.came + data if self.came else data
+        head, found, body = came.partition(b"\r\n\r\n")
         if not found or len(body) < int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+            self.came = came
             return
         self.came, self.asked, now = b"", False, time.perf_counter()
         load, status = self.load, head[9:12]

@@ -31,8 +31,9 @@ class Batcher:
     """Joins what is asked while the event loop reads its sockets, or while the last batch is being answered.
 
     Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
-    ``limits.batch`` queries). A batch that would take longer than ``INLINE``, by the pace of the last ones, goes to a
-    thread, so that the loop goes on reading. Where the queue would take longer than ``limits.wait_seconds``, ``ask``
+    ``limits.batch`` queries). A request that alone would take longer than ``INLINE``, by the pace of the last ones, goes to
+    a thread with what can join it, so that the loop goes on reading. Requests that are quick are answered on the loop, all
+    that wait in one batch: parts of it would hold up the loop for as long, and each part costs what a batch costs. Where the queue would take longer than ``limits.wait_seconds``, ``ask``
     raises Problem 503 at once.
     """
 
@@ -79,8 +80,7 @@ class Batcher:
         while self._waiting and not self._busy:
             first = self._waiting[0]
             inline = len(first.asks) * self._pace <= INLINE and not first.group.chosen  # the first fold-in takes longer
-            most = max(1, int(INLINE / self._pace)) if inline else self._limits.batch
-            batch = self._next(min(most, self._limits.batch))
+            batch = self._next(self._limits.batch)
             count = sum(len(one.asks) for one in batch)
             if inline:
                 self._done(batch, count, *self._timed(batch, time.perf_counter))

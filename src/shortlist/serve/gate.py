@@ -23,7 +23,7 @@ SLOTS = 64  # requests answered at a time, between two looks at the sockets
 FIRST = 0.0002  # seconds from one request to the next, until it was measured
 WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which what was measured does not count any more
-REFUSAL = 0.001  # seconds that pass for each refusal: one takes about 30 µs, so that all take a thirtieth of the time
+REFUSAL = 0.002  # seconds that pass for each refusal: one takes about 40 µs, so that all take a fiftieth of the time
 PAUSE = 0.005  # seconds between two looks at who may be heard again
 
 
