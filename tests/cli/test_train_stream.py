@@ -105,3 +105,34 @@ def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> 
     training_data.say_where_steps_are_few(rows=100_000, epochs=5, batch_size=1024)
     training_data.say_where_steps_are_few(rows=100, epochs=5, batch_size=64)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--recipe", "history"), "the query tower reads histories"),
+        (("--set", "loss.mined=4"), "mined negatives search the catalogue"),
+        (("--set", "loss.negative_column=never"), "negative_column is 'never'"),
+    ],
+)
+def test_what_cannot_be_trained_from_disk_is_told_before_anything_is_encoded(
+    asked: tuple[str, ...], told: str, log: Path
+) -> None:
+    words = ("train", "log", "--query", "reader", "--candidate", "book", "--out", "my.shortlist", "--shards", "shards")
+    done = shortlist(*words, *asked, cwd=log.parent)
+    assert done.returncode == 1
+    assert f"error: {told}" in done.stderr
+    assert "hint: " in done.stderr
+    assert not (log.parent / "shards").exists()
+
+
+def test_the_other_recipes_train_from_disk() -> None:
+    from shortlist.train import recipes
+
+    refused = []
+    for name in recipes.names():
+        try:
+            recipes.load(name).check_from_disk()
+        except ConfigError:
+            refused.append(name)
+    assert refused == ["history", "sequence"]

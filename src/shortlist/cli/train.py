@@ -117,7 +117,7 @@ def command(
     started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates}
-    given = daily.data(training_data(interactions, columns, test, stream, shards, plan.query.columns))
+    given = daily.data(training_data(interactions, columns, test, stream, shards, plan))
     say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
     options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
     model, history = _trained(plan, given, tensorboard, mlflow, options)

@@ -15,6 +15,7 @@ from shortlist.errors import ConfigError
 if TYPE_CHECKING:
     from shortlist.data import Dataset, Shards
     from shortlist.train.ranks import Ranks
+    from shortlist.train.recipes import Recipe
 
 __all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
 
@@ -64,12 +65,12 @@ def training_data(
     test: float,
     stream: bool | None,
     folder: Path | None,
-    read: Sequence[str] = (),
+    plan: Recipe | None = None,
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
 
     stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
-    them. read: columns that the query tower reads; those of the interactions are encoded too.
+    them. plan: what it is for; columns of the interactions that its query tower reads are encoded too.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
@@ -78,7 +79,10 @@ def training_data(
     if stream is None:
         stream = folder is not None or joined().of_first(lambda: should_stream(interactions))
     if stream:
-        return _streamed(interactions, {**columns, "context": _context(interactions, columns, read)}, test, folder)
+        if plan is not None:
+            plan.check_from_disk()
+        context = _context(interactions, columns, [] if plan is None else plan.query.columns)
+        return _streamed(interactions, {**columns, "context": context}, test, folder)
     return _in_memory(interactions, columns, test)
 
 

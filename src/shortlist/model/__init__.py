@@ -7,7 +7,7 @@ from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.state import ModelState, model_from_state, state_of
 from shortlist.model.tfrs import from_tfrs
 from shortlist.model.tower import Tower
-from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
+from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, no_histories, query_table, vectors_of
 
 __all__ = [
     "Catalogue",
@@ -20,6 +20,7 @@ __all__ = [
     "TwoTower",
     "from_tfrs",
     "model_from_state",
+    "no_histories",
     "query_table",
     "state_of",
     "tower_to_onnx",

@@ -164,12 +164,7 @@ class TwoTower(nn.Module):
         Features of the queries' table learn from its rows, those of context from the distinct contexts.
         """
         if self.query.histories:
-            raise ConfigError(
-                f"the query tower reads histories ({', '.join(map(repr, self.query.histories))}), every query's interactions in "
-                "order; shards are read in blocks.",
-                hint="train in memory on the time that fits (Dataset); or put what each query chose before into the queries' "
-                "table, for MultiCategory",
-            )
+            raise no_histories()
         context = context_of(self.query, train)
         lacking = [column for column in self.query.columns if column not in (*train.queries.columns, *context)]
         if lacking:
@@ -255,6 +250,15 @@ class EncodedDataset:
 
     def __len__(self) -> int:
         return len(self.query_rows) if self.shards is None else len(self.shards)
+
+
+def no_histories() -> ConfigError:
+    """Why a query tower that reads histories is not trained from shards."""
+    return ConfigError(
+        "the query tower reads histories, every query's interactions in order; shards are read in blocks.",
+        hint="train in memory (Dataset, --in-memory) on the time that fits; or put what each query chose before into the "
+        "queries' table, for MultiCategory",
+    )
 
 
 def context_of(tower: Tower, dataset: Dataset | Shards) -> list[str]:

@@ -23,7 +23,7 @@ from shortlist.train.ragged import Ragged
 from shortlist.train.ranks import Alone, Ranks
 from shortlist.train.streaming import contexts_of
 
-__all__ = ["Negatives"]
+__all__ = ["Negatives", "check_from_disk"]
 
 MINED_FROM = 50
 """The mined negatives of a query in a batch are drawn from so many of its highest scores."""
@@ -58,7 +58,7 @@ class Negatives:
         if self.plain:
             return
         if isinstance(train, Shards):
-            _check_shards(task)
+            check_from_disk(task)
         self._contexts = contexts_of(encoded)
         self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
@@ -266,7 +266,7 @@ def _known(train: Dataset | Shards, ranks: Ranks) -> Ragged:
     return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
 
 
-def _check_shards(task: Retrieval) -> None:
+def check_from_disk(task: Retrieval) -> None:
     """ConfigError for negatives that cannot be had while the interactions stay on disk."""
     if task.negative_column is not None:
         raise ConfigError(

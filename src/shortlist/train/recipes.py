@@ -16,9 +16,10 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import Retrieval
-from shortlist.model import Tower, TwoTower
+from shortlist.model import Tower, TwoTower, no_histories
 from shortlist.train.fit import fit
 from shortlist.train.history import TrainingHistory
+from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
 if sys.version_info >= (3, 11):
@@ -169,6 +170,12 @@ class Recipe(_Section, frozen=True):
     def task(self) -> Retrieval:
         """The loss."""
         return Retrieval(**msgspec.structs.asdict(self.loss))
+
+    def check_from_disk(self) -> None:
+        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        if self.history is not None:
+            raise no_histories()
+        check_from_disk(self.task())
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer; ConfigError for a name or an option that it does not have."""
