@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shortlist import disk
 from shortlist.cli.console import say
 from shortlist.disk import in_one_step
 from shortlist.errors import ConfigError
@@ -61,5 +62,6 @@ def _noted(folder: Path, experiment: str) -> str | None:
 
 def _note(folder: Path, content: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with in_one_step(folder / TRACKING) as beside:
+    with disk.in_one_step(folder / TRACKING) as beside:
         beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        disk.sync(beside)
