@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist import disk
 from shortlist.cli.console import say
-from shortlist.disk import in_one_step
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
