@@ -1,4 +1,4 @@
-"""What any model has to be ahead of: popularity, EASE, iALS, Mult-VAE, and a query made of the latest items."""
+"""What any model has to be ahead of: popularity, EASE, iALS, Mult-VAE, RecTools' SASRec, and a query made of the latest items."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
+from benchmarks.quality.rectools import sasrec
 from shortlist.evaluation.baselines import ease_weights
 
 
@@ -113,8 +114,9 @@ BASELINES: dict[str, Callable[..., Scorer]] = {
     "mult-vae": lambda problem, seed=0, **options: mult_vae(
         _matrix(problem.train), _matrix(problem.given), seed, **options
     ),
+    "rectools-sasrec": sasrec,
 }
-SEEDED = {"ials", "mult-vae"}
+SEEDED = {"ials", "mult-vae", "rectools-sasrec"}
 """Baselines whose result depends on a seed."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from benchmarks.quality import __main__, baselines, measures, multvae, ours, page, problems, runs, tune
+from benchmarks.quality import __main__, baselines, measures, multvae, ours, page, problems, rectools, runs, tune
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
 from scipy import sparse
@@ -396,3 +396,33 @@ def test_the_page_of_made_up_results(tmp_path: Path) -> None:
     assert text.index("| popularity | 0.0400") < text.index("| **ours** | 0.0700")
     assert "python -m benchmarks.quality --recipe ours" in text
     assert text.count("Not run.") == len(PROTOCOLS) - 1
+
+
+def test_the_lists_of_rectools_are_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Query 0 finds 1 first and 2 never, query 1 finds 3 second, in a list that is not full."""
+    asked = problem(Measure("top", 3))
+    given: dict[str, object] = {}
+
+    def lists(of: Problem, settings: dict[str, object]) -> np.ndarray:
+        given.update(settings)
+        return np.array([[1, 3, 4], [0, 3, -1]])
+
+    monkeypatch.setattr(rectools, "_lists", lists)
+    found = rectools.sasrec(asked, seed=7, n_factors=8)
+    assert measures.places(found, asked, 3).tolist() == [1, 4, 2]
+    assert given == {"k": 3, "seed": 7, "threads": torch.get_num_threads(), "n_factors": 8}
+
+
+def test_rectools_gets_rows_by_user_and_then_by_time() -> None:
+    rows = pl.DataFrame({"user": [1, 0, 1, 0], "item": [5, 6, 7, 8], "time": [4, 3, 2, 1]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    found = rectools._in_order(data)
+    assert data.interactions["user"].to_list() == [1, 0, 1, 0]
+    assert found["user"].tolist() == sorted(data.query_rows.tolist())
+    items = data.candidates["item"].to_list()
+    by_user = {
+        user: [items[item] for u, item in zip(found["user"], found["item"], strict=True) if u == user]
+        for user in (0, 1)
+    }
+    users = data.queries["user"].to_list()
+    assert {users[user]: chosen for user, chosen in by_user.items()} == {0: [8, 6], 1: [7, 5]}
