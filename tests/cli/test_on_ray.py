@@ -29,6 +29,7 @@ from shortlist.recommender import everyone
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 ROOT = Path(__file__).parents[2]
+SLOW = ("ray client connection timeout", "Starting Ray client server failed")  # Ray's own patience is half a minute
 PLAN = ["--set", "fit.batch_size=64", "--set", "fit.epochs=2", "--index", "exact"]
 
 
@@ -87,11 +88,18 @@ def bundle(folder: Path, address: str) -> tuple[Path, dict[str, Any]]:
     arguments = [str(folder / "choices.parquet"), "--query", "reader", "--candidate", "book", *PLAN]
     out = folder / "books.shortlist"
     words = [*arguments, "--out", str(out), "--on", address, "--workers", "2", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "shortlist", "train", *words], capture_output=True, text=True, timeout=300, check=False
-    )
-    if "ray client connection timeout" in done.stderr:
-        pytest.skip("Ray's client gave up before the head was ready, which it does after half a minute")
+    for _ in range(2):  # what was slow to start may have started by the second time
+        done = subprocess.run(
+            [sys.executable, "-m", "shortlist", "train", *words],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if not any(reason in done.stderr for reason in SLOW):
+            break
+    else:
+        pytest.skip("Ray gave up before its own processes were ready, which it does after half a minute")
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout)
 
@@ -136,11 +144,27 @@ def check_complaints(out: Path, tmp_path: Path, address: str) -> None:
     assert done.exception.hint == "choose another folder"
 
 
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """``cluster``, tried twice."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            try:
+                stack.enter_context(cluster(address))
+                break
+            except sl.ShortlistError as error:
+                if not any(reason in error.message for reason in SLOW):
+                    raise
+        else:
+            pytest.skip("Ray gave up before its own processes were ready, which it does after half a minute")
+        yield
+
+
 def test_the_real_engines_do_what_is_done_without_them(head: str, tmp_path: Path) -> None:
     """One test, since a cluster takes longer to start than all of this."""
     out, said = bundle(tmp_path, head)
     check_training(out, said)
-    with cluster(head):  # once for all the commands within
+    with connected(head):  # once for all the commands within
         check_lists(out, tmp_path, head)
         check_complaints(out, tmp_path, head)
 
