@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 __all__ = ["Pace"]
 
-SHARE = 0.1  # of a processor, for the thread that loads while requests come
+SHARE = 0.02  # of a processor, for the thread that loads while requests come
 LEAST = 0.0002  # seconds of work after which a pause is worth its switch of threads
 MOST = 0.002  # seconds of work that count at a time: what takes longer is native code, which lets others run meanwhile
 LATELY = 1.0  # seconds since the last request after which nobody is there to be held up
@@ -18,7 +18,7 @@ class Pace:
     """Pauses of a thread that works beside the event loop, so that requests never wait for much more than one step of it.
 
     Threads share one interpreter: whatever a loading thread does in Python, the loop does not do meanwhile, and nothing
-    says that the loop comes first. So the work is in steps of a millisecond or two, and after each ``rest`` sleeps for nine
+    says that the loop comes first. So the work is in steps of a millisecond or two, and after each ``rest`` sleeps for 49
     times as long as that took, by the thread's own processor time.
 
     asked: when the last request came, by ``time.perf_counter``; nobody rests while none come. hurry: set when there is no

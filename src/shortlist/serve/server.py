@@ -22,7 +22,7 @@ __all__ = ["serve"]
 
 SWEEP = 0.5  # seconds between two looks at connections and logs
 BACKLOG = 2048
-SWITCH = 0.0005  # seconds until a busy thread lets another have the interpreter: the loop and a loader take turns
+SWITCH = 0.0001  # seconds until a busy thread lets another have the interpreter: the loop and a loader take turns
 COLLECT = (
     20_000,
     20,
