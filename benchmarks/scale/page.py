@@ -39,7 +39,7 @@ def page(found: dict) -> str:
         "train": ("train", lambda f: train(f["train"])),
         "ratio": ("ratio", lambda f: ratio(f["ratio"])),
         "rows": ("rows", rows),
-        "rows_notes": ("encode", lambda f: rows_notes(f["encode"])),
+        "rows_notes": ("rows", rows_notes),
         "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
         "vocabulary": ("vocabulary", lambda f: vocabulary(f["vocabulary"])),
         "ranks": ("ranks", lambda f: ranks(f["ranks"])),
@@ -120,14 +120,16 @@ def rows(found: dict) -> str:
     return "\n".join(lines)
 
 
-def rows_notes(one: dict) -> str:
+def rows_notes(found: dict) -> str:
     """Returns what memory grows with."""
-    why = "Polars' streaming groups hold memory for every row until a query ends"
-    if "rows_at_once" in one:
-        how = f"that of encoding is bounded by counting ids {one['rows_at_once']:,} rows at a time, since {why}."
-    else:
-        how = f"that of encoding did, since {why}. Ids have been counted in parts of the rows since this was measured."
-    return f"The memory of training does not grow with rows; {how}"
+    first, last = (found["rows"][place]["train"] for place in (0, -1))
+    return (
+        f"With {last['rows'] / first['rows']:.0f} times the rows training holds {last['peak_memory'] / first['peak_memory']:.1f} "
+        f"times the memory: there are {last['queries'] / first['queries']:.2f} times the users, and pages of the mapped shards "
+        "count as the process's while there is room. Encoding counts ids "
+        f"{found['encode']['rows_at_once']:,} rows at a time, since Polars' streaming groups hold memory for every row until a "
+        "query ends."
+    )
 
 
 def vocabulary(found: list[dict]) -> str:

@@ -86,13 +86,21 @@ def cluster(address: str) -> Iterator[Any]:
             ray.init(address=address, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ShortlistError(
-            f"no Ray cluster answered at {address!r}: {str(error)[:300]}",
+            f"no Ray cluster answered at {address!r}: {_reason(error)}",
             hint=SERVES if address.startswith(CLIENT) else STARTS,
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _reason(error: Exception) -> str:
+    """What Ray says, in a line; of a traceback from the other side the end alone."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        lines = lines[-1:]
+    return " ".join(lines)[:300]
 
 
 def has_token() -> bool:

@@ -225,6 +225,7 @@ def _put(file: Path, text: str) -> None:
     try:
         with in_one_step(file) as beside:
             beside.write_text(text, encoding="utf-8")
+            sync(beside)
     except OSError as error:
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror}.",

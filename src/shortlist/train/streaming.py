@@ -27,8 +27,8 @@ class StreamedInteractions:
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
     contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
-    row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of several processes each reads all of it, and keeps of a
-    batch the pairs of its own queries.
+    row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of several processes each
+    reads all of it, and keeps of a batch the pairs of its own queries.
     """
 
     def __init__(self, shards: Shards, device: torch.device, ranks: Ranks, contexts: int = 1) -> None:

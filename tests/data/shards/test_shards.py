@@ -19,6 +19,7 @@ import shortlist as sl
 from shortlist.data.shards import files, find
 from shortlist.data.shards.encode import id_counts
 from shortlist.data.shards.quantile import time_of_rank
+from shortlist.data.shards.source import COUNT
 
 COLUMNS = {"query": "user", "candidate": "film", "timestamp": "when", "weight": "stars"}
 SMALL = {"block_rows": 32, "piece_rows": 128}
@@ -360,4 +361,26 @@ def test_ids_are_counted_over_all_parts(folder: Path, monkeypatch: pytest.Monkey
     scans = type(source).scans
     monkeypatch.setattr(type(source), "scans", lambda self: scans(self, 77))
     assert id_counts(source, "user", "query").sort("user").equals(whole)
-    assert whole["len"].sum() == 1000
+    assert whole[COUNT].sum() == 1000
+
+
+def test_contexts_are_counted_and_a_column_may_be_called_len(tmp_path: Path) -> None:
+    """Of eight rows, three at 5, one at 7, four at no known hour; of those kept after a split, as many as are read."""
+    rows = pl.DataFrame(
+        {"len": [1, 2, 3, 4, 1, 2, 3, 4], "item": [5, 6] * 4, "hour": [5, None, 7, None, 5, None, 5, None]}
+    )
+    rows.write_parquet(tmp_path / "log.parquet")
+    shards = sl.Shards.encode(
+        tmp_path / "log.parquet", tmp_path / "shards", query="len", candidate="item", context=["hour"]
+    )
+    assert shards.contexts is not None
+    assert dict(zip(shards.contexts["hour"].to_list(), shards.context_counts.tolist(), strict=True)) == {
+        None: 4,
+        5: 3,
+        7: 1,
+    }
+    assert shards.query_counts.tolist() == [2, 2, 2, 2]
+    train, test = shards.split(0.25)
+    held = test.interactions["hour"].to_list()
+    left = {hour: count - held.count(hour) for hour, count in {None: 4, 5: 3, 7: 1}.items()}
+    assert dict(zip(shards.contexts["hour"].to_list(), train.context_counts.tolist(), strict=True)) == left

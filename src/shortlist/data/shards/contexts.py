@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.shards.source import Source, reading
+from shortlist.data.shards.source import COUNT, Source
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["check_context", "context_rows", "context_table"]
@@ -36,18 +36,18 @@ def check_context(context: Sequence[str], others: Sequence[str | None], schema: 
             )
 
 
-def context_table(source: Source, context: Sequence[str]) -> pl.DataFrame:
-    """The distinct rows of these columns, sorted, by Polars' streaming engine. DataError where there are too many."""
-    parts: list[pl.DataFrame] = []
-    for scan in source.scans():
-        with reading("the source"):
-            parts = [pl.concat([*parts, scan.select(context).unique().collect(engine="streaming")]).unique()]
-        if len(parts[0]) > MOST:
+def context_table(source: Source, context: Sequence[str]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """The distinct rows of these columns, sorted, and how many interactions each has. DataError where there are too many."""
+
+    def check(found: pl.DataFrame) -> None:
+        if len(found) > MOST:
             raise DataError(
                 f"the context columns {', '.join(map(repr, context))} have more than {MOST:,} distinct rows together.",
                 hint="round or bin their values first (hours rather than seconds), or keep fewer of them",
             )
-    return parts[0].sort(context)
+
+    found = source.counts(context, check).sort(context)
+    return found.select(context), found[COUNT].cast(pl.Int64).to_numpy()
 
 
 def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray[np.int32]:

@@ -27,7 +27,7 @@ from shortlist.data.readers import Table, read_table
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
-from shortlist.data.shards.source import Source, SourceFile, find, reading
+from shortlist.data.shards.source import COUNT, Source, SourceFile, find
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
@@ -237,7 +237,7 @@ def _tables(work: _Work) -> Tables:
         )
         types[column] = main.frame.schema[column]
         counts = counts.with_columns(main.frame[column])
-        each = table.select(column).join(counts, on=column, how="left", maintain_order="left")["len"].fill_null(0)
+        each = table.select(column).join(counts, on=column, how="left", maintain_order="left")[COUNT].fill_null(0)
         entries[f"{PLURAL[side]}.parquet"] = files.write_file(
             work.folder / f"{PLURAL[side]}.parquet", table.write_parquet
         )
@@ -246,8 +246,9 @@ def _tables(work: _Work) -> Tables:
         )
         notes += said
     if work.header.context:
-        contexts = context_table(work.source, work.header.context)
+        contexts, often = context_table(work.source, work.header.context)
         entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
+        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", often)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
     tables = Tables(files=entries, notes=notes)
@@ -256,22 +257,17 @@ def _tables(work: _Work) -> Tables:
 
 
 def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
-    """Each distinct id and how often it occurs (``len``), in no order."""
-    parts = None
-    for scan in source.scans():
-        with reading("the source"):
-            part = scan.group_by(column).len().collect(engine="streaming")
-        parts = part if parts is None else pl.concat([parts, part]).group_by(column).agg(pl.col("len").sum())
-    assert parts is not None
-    if parts.is_empty():
+    """Each distinct id and how often it occurs (``COUNT``), in no order."""
+    found = source.counts([column])
+    if found.is_empty():
         raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
-    if parts[column].null_count():
-        nulls = int(parts.filter(pl.col(column).is_null())["len"].sum())
+    if found[column].null_count():
+        nulls = int(found.filter(pl.col(column).is_null())[COUNT].sum())
         raise DataError(
             f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}); every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
-    return parts
+    return found
 
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:

@@ -332,7 +332,7 @@ class Shards:
 
     def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
         if side not in self._counts:
-            if self.held_out is None and side != "context":
+            if self.held_out is None:
                 self._counts[side] = np.load(self.folder / f"{side}_counts.npy", allow_pickle=False)
             else:
                 counts = np.zeros(size, np.int64)

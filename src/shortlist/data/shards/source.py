@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import polars as pl
 from shortlist.data.readers import UNREADABLE, _first_line, _matches
 from shortlist.errors import DataError, MissingExtraError
 
-__all__ = ["Source", "SourceFile", "find"]
+__all__ = ["COUNT", "Source", "SourceFile", "find"]
 
 AT_ONCE = 1 << 25
+COUNT = "__count"
 PARQUET = (".parquet", ".pq")
 NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
 """Object stores that Polars reads by itself, so that only the columns asked for are fetched."""
@@ -78,6 +79,22 @@ class Source:
             left -= rows
         if together:
             yield pl.scan_parquet(together, glob=False)
+
+    def counts(
+        self, columns: Sequence[str], check: Callable[[pl.DataFrame], None] = lambda found: None
+    ) -> pl.DataFrame:
+        """Each distinct row of these columns and how often it occurs (``COUNT``), in no order.
+
+        check: is given what was found so far after each part that was read. DataError where the source cannot be read.
+        """
+        found = None
+        for scan in self.scans():
+            with reading("the source"):
+                part = scan.group_by(columns).agg(pl.len().alias(COUNT)).collect(engine="streaming")
+            found = part if found is None else pl.concat([found, part]).group_by(columns).agg(pl.col(COUNT).sum())
+            check(found)
+        assert found is not None
+        return found
 
     def schema(self) -> pl.Schema:
         """Names and types of the columns, those of the first file. DataError where it cannot be read."""
