@@ -39,6 +39,23 @@ def test_a_history_joins_any_recipe(encoder: str, parts: sl.Split) -> None:
     assert np.isfinite(ran[-1].loss)
 
 
+def test_a_query_reads_two_histories_under_names_of_their_own(parts: sl.Split) -> None:
+    """They stand among the features; nobody has such columns, since they come from the interactions."""
+    both = [
+        {"kind": "History", "column": "recent", "encoder": "ema", "decay": 0.6, "share": False},
+        {"kind": "History", "column": "history", "encoder": "mean", "share": False},
+    ]
+    recipe = sl.recipes.load(
+        "factorization", {"query.id": False, "query.features": both, "model.combine": "sum", "fit.epochs": 1}
+    )
+    model, ran = recipe.train(parts.train, device="cpu")
+    assert list(model.query.features) == ["recent:History", "history:History"]
+    assert np.isfinite(ran[-1].loss)
+    latest_differs = pl.DataFrame({"recent": [["a"], ["Fargo (1996)"]], "history": [["Fargo (1996)"]] * 2})
+    first, second = model.query_vectors(latest_differs)
+    assert not np.array_equal(first, second)
+
+
 @pytest.mark.parametrize(
     ("change", "nearest"),
     [("history.encodr=gru", "encoder"), ("history.encoder=transfomer", "transformer"), ("histori.length=5", "history")],

@@ -288,10 +288,10 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
 
 
 def _check_columns(side: str, section: TowerSection, there: Sequence[str]) -> None:
-    """ConfigError for a declared column that is not ``there``."""
+    """ConfigError for a declared column that is not ``there``; a history's comes from the interactions."""
     for declared in section.features:
         column = declared.get("column")
-        if column is not None and column not in there:
+        if column is not None and column not in there and declared.get("kind") != History.kind:
             some = ", ".join(map(repr, dict.fromkeys(there)))
             plural = "queries" if side == "query" else "candidates"
             raise ConfigError(
