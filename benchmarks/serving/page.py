@@ -59,8 +59,8 @@ def _overload(result: dict) -> list[tuple[str, str, str]]:
         return f"{result[f'{kind}_refusal_p50_ms']:.0f} and {result[f'{kind}_refusal_p99_ms']:.0f} ms"
 
     return [
-        ("capacity beside which overload is measured: 64 connections, good answers per second",
-         f"{result['capacity_per_second']:,.0f}", ""),
+        ("capacity beside which overload is measured: 64 connections of the same clients, good answers per second; `wrk`",
+         f"{result['heeding_capacity_per_second']:,.0f}; {result['heedless_capacity_per_second']:,.0f}", ""),
         ("2,000 clients that want ten times that, and wait when told to: good answers, share of capacity by the clock; by "
          "the server's processor time", share("heeding"), "90%"),
         ("their refusals, median and 99th percentile", took("heeding"), "50 ms"),

@@ -61,35 +61,47 @@ def speed(options: argparse.Namespace) -> dict:
 def overload(options: argparse.Namespace) -> dict:
     """Ten times what the server can answer, asked by clients that wait as they are told, and by ones that do not.
 
-    In rounds, since a machine that does other work too is now faster, now slower: capacity (`wrk`, 64 connections), then
-    2,000 clients of either kind. Each share is the median of the rounds' shares, once by the clock, and once by the
-    server's own processor time, which other work on the machine does not touch.
+    In rounds, since a machine that does other work too is now faster, now slower: for either kind of client what 64 of
+    them are given, which is the capacity, then 2,000 of them. The same program asks both times: one that computes much
+    beside the server slows it down, however few its connections. Each share is the median of the rounds' shares, once by
+    the clock, and once by the server's own processor time, which other work on the machine hardly touches.
     """
     server = Server(options.bundles[0], "--no-log")
     wrk(server.port, 16, 2)
     rounds = []
     for _ in range(options.rounds):
-        capacity = _phase(server, wrk, server.port, 64, 3)
-        callers = Callers(server.port, 10 * capacity["good_per_second"], USERS, connections=2000, k=10, record=False)
-        time.sleep(2)
-        callers.count()
-        heeding = _phase(server, callers.during, 5)
-        heeding["wrong"] = callers.stop()["wrong"]
+        heedless_capacity = _phase(server, wrk, server.port, 64, 3)
+        rate = 10 * heedless_capacity["good_per_second"]
+        heeding_capacity = _calls(server, rate, 64)
+        heeding = _calls(server, rate, 2000)
         with Probe(server.port) as probe:
             heedless = _phase(server, wrk, server.port, 2000, 6)
-        rounds.append({"capacity": capacity, "heeding": heeding, "heedless": heedless, "probe": probe.result()})
+        rounds.append({
+            "heeding_capacity": heeding_capacity, "heeding": heeding,
+            "heedless_capacity": heedless_capacity, "heedless": heedless, "probe": probe.result(),
+        })  # fmt: skip
     result = {"rounds": rounds, "memory_after_mb": server.memory(), "peak_memory_mb": server.memory("VmHWM")}
     for kind in ("heeding", "heedless"):
         for name, measure in (("share", "good_per_second"), ("share_of_processor", "good_per_processor_second")):
-            shares = [one[kind][measure] / one["capacity"][measure] for one in rounds]
+            shares = [one[kind][measure] / one[f"{kind}_capacity"][measure] for one in rounds]
             result[f"{kind}_{name}"] = statistics.median(shares)
+        capacities = [one[f"{kind}_capacity"]["good_per_second"] for one in rounds]
+        result[f"{kind}_capacity_per_second"] = statistics.median(capacities)
     for name in ("refusal_p50_ms", "refusal_p99_ms"):
         result[f"heeding_{name}"] = statistics.median(one["heeding"].get(name, 0.0) for one in rounds)
         result[f"probe_{name}"] = statistics.median(one["probe"][name] for one in rounds)
-    result["capacity_per_second"] = statistics.median(one["capacity"]["good_per_second"] for one in rounds)
-    result["wrong"] = sum(one["heeding"]["wrong"] for one in rounds)
+    result["wrong"] = sum(one[phase]["wrong"] for one in rounds for phase in ("heeding_capacity", "heeding"))
     server.stop()
     return result
+
+
+def _calls(server: Server, rate: float, connections: int) -> dict:
+    """What so many connections that wait when told to are given, while together they want ``rate`` answers a second."""
+    callers = Callers(server.port, rate, USERS, connections=connections, k=10, record=False)
+    time.sleep(2)
+    callers.count()
+    found = _phase(server, callers.during, 5)
+    return found | {"wrong": callers.stop()["wrong"]}
 
 
 def _phase(server: Server, measure: Callable[..., dict], *arguments: object) -> dict:
