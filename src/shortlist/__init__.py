@@ -51,9 +51,10 @@ if TYPE_CHECKING:
     )
     from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
     from shortlist.loss import Retrieval
-    from shortlist.model import Tower, TwoTower, from_tfrs
+    from shortlist.model import Tower, TwoTower, from_tfrs, join
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
     from shortlist.train import (
+        ALS,
         SGD,
         Adagrad,
         Adam,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ALS",
     "SGD",
     "Adagrad",
     "Adam",
@@ -124,6 +126,7 @@ __all__ = [
     "evaluate",
     "fit",
     "from_tfrs",
+    "join",
     "k_core",
     "keep_at_least",
     "recipes",

@@ -47,9 +47,10 @@ _NAMES = {
     ),
     "index": ("BruteForce", "Faiss", "Milvus", "ScaNN"),
     "loss": ("Retrieval",),
-    "model": ("Tower", "TwoTower", "from_tfrs"),
+    "model": ("Tower", "TwoTower", "from_tfrs", "join"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
     "train": (
+        "ALS",
         "SGD",
         "Adagrad",
         "Adam",

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 import shortlist as sl
-from shortlist.train.recipes import HistorySection, LossSection
+from shortlist.train.recipes import ALSSection, HistorySection, LossSection
 
 
-@pytest.mark.parametrize(("section", "behind"), [(LossSection, sl.Retrieval)])
+@pytest.mark.parametrize(("section", "behind"), [(LossSection, sl.Retrieval), (ALSSection, sl.ALS)])
 def test_a_section_is_its_class(section: type[msgspec.Struct], behind: type) -> None:
     offered = {field.name: field.default for field in msgspec.structs.fields(section)}
     assert offered == {field.name: field.default for field in dataclasses.fields(behind)}

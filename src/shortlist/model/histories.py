@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError
-from shortlist.features import IntegerLookup, Sequences, StringLookup, Vocabulary
+from shortlist.features import History, IntegerLookup, Sequences, StringLookup, Vocabulary
 from shortlist.features.history import history_table, last_of_each, windows_of
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history import HistoryEncoder
@@ -55,7 +55,7 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
     time = _time_ranks(interactions)
     ids = interactions.queries[interactions.query]
     chosen = interactions.candidates[interactions.candidate]
-    for history in query.histories.values():
+    for history in _longest(query):
         offsets, order = last_of_each(
             interactions.query_rows,
             interactions.candidate_rows,
@@ -67,6 +67,14 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
         items = chosen.gather(interactions.candidate_rows[order])
         table = history_table(table, history.column, interactions.query, ids, offsets, items)
     return table
+
+
+def _longest(query: Tower) -> list[History]:
+    """One history for each column: of those that read the same, the longest, and rather one that reads repeats too."""
+    chosen: dict[str, History] = {}
+    for history in sorted(query.histories.values(), key=lambda one: (one.length, one.context != "others")):
+        chosen[history.column] = history
+    return list(chosen.values())
 
 
 def lend_tables(query: Tower, candidate: Tower, candidate_id: str) -> None:

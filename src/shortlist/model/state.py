@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from shortlist.errors import BundleError, ConfigError
 from shortlist.features import Encoded, features_from_state
+from shortlist.model.join import joined_at
+from shortlist.model.joined_tower import JoinedTower, part_name
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
@@ -52,11 +54,13 @@ def model_from_state(
     modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
     never stored. Raises BundleError where one is missing or the weights do not fit.
     """
-    towers = {side: _tower(side, state, (modules or {}).get(side)) for side in ("query", "candidate")}
-    model = TwoTower(towers["query"], towers["candidate"])
-    model.trained_on = catalogue
+    parts = len(state.config["query"].get("parts", ()))
+    if parts:
+        joined = [_two_tower(state, catalogue, {}, number) for number in range(parts)]
+        model = joined_at(joined, state.config["query"]["scales"], catalogue)
+    else:
+        model = _two_tower(state, catalogue, modules or {})
     model.optimizer_state = state.optimizer
-    model.lend_tables()
     try:
         model.load_state_dict(state.tensors)
     except RuntimeError as mismatch:
@@ -68,7 +72,19 @@ def _sides(model: TwoTower) -> tuple[tuple[str, Tower], ...]:
     return (("query", model.query), ("candidate", model.candidate))
 
 
+def _two_tower(
+    state: ModelState, catalogue: Catalogue, modules: Mapping[str, nn.Module], part: int | None = None
+) -> TwoTower:
+    """The model, or one part of a joined one, with tables to be filled."""
+    query, candidate = (_tower(side, state, modules.get(side), part) for side in ("query", "candidate"))
+    model = TwoTower(query, candidate)
+    model.trained_on = catalogue
+    model.lend_tables()
+    return model
+
+
 def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict[str, Any]:
+    """Features, and the options of the tower; of a joined one those of each part, and its scales."""
     features = []
     for name, feature in tower.features.items():
         values = {}
@@ -78,8 +94,14 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
             else:
                 values[key] = value
         features.append({"kind": feature.kind, "name": name, "state": values})
+    if isinstance(tower, JoinedTower):
+        parts = [_options(part) for part in tower.parts if isinstance(part, Tower)]
+        return {"features": features, "parts": parts, "scales": list(tower.scales)}
+    return {"features": features, **_options(tower)}
+
+
+def _options(tower: Tower) -> dict[str, Any]:
     return {
-        "features": features,
         "dim": tower.dim,
         **{name: getattr(tower.shape, name) for name in SHAPE},
         "normalize": tower.normalize,
@@ -92,9 +114,13 @@ def _tower_config(side: str, tower: Tower, series: dict[str, pl.Series]) -> dict
     }
 
 
-def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
+def _tower(side: str, state: ModelState, module: nn.Module | None, part: int | None = None) -> Tower:
     config = state.config[side]
-    features = features_from_state(side, config["features"], state.series).values()
+    features = features_from_state(side, config["features"], state.series)
+    if part is not None:
+        start = part_name(part, "")
+        features = {name: feature for name, feature in features.items() if name.startswith(start)}
+        config = config["parts"][part]
     if config["custom"] and module is None:
         raise BundleError(
             f"the {side} tower was built with a torch module of your own, and bundles never store code.",
@@ -102,7 +128,7 @@ def _tower(side: str, state: ModelState, module: nn.Module | None) -> Tower:
         )
     options = {name: config[name] for name in ("dim", *SHAPE, "normalize", "bias", "id_dropout", "init_scale")}
     added = {"heads": config.get("heads", 1), "table_dtype": config.get("table_dtype", "float32")}
-    tower = Tower(*features, **options, **added, module=module)
+    tower = Tower(*features.values(), **options, **added, module=module)
     tower.build(_probe(tower))
     return tower
 

@@ -115,6 +115,9 @@ class Tower(nn.Module):
         """The features that are histories, by name."""
         return {name: feature for name, feature in self.features.items() if isinstance(feature, History)}
 
+    def check_trainable(self) -> None:
+        """ConfigError for a tower that cannot be trained."""
+
     def fit_features(
         self, table: pl.DataFrame, owner: str, sightings: NDArray[np.integer], but: Collection[str] = ()
     ) -> None:

@@ -126,7 +126,12 @@ class TwoTower(nn.Module):
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
 
     def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
-        """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded."""
+        """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
+
+        Raises ConfigError for a joined model.
+        """
+        for tower in (self.query, self.candidate):
+            tower.check_trainable()
         check_time_of_target(self.query, train)
         self.trained_on = Catalogue.of(train)
         if isinstance(train, Shards):

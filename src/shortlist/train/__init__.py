@@ -1,6 +1,7 @@
 """Training: fit, optimizers, checkpoints, history, callbacks."""
 
 from shortlist.train import recipes
+from shortlist.train.als import ALS
 from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.checkpoints import Checkpoints
 from shortlist.train.fit import fit
@@ -9,6 +10,7 @@ from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, Row
 from shortlist.train.warm_start import WarmStart
 
 __all__ = [
+    "ALS",
     "SGD",
     "Adagrad",
     "Adam",

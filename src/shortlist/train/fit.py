@@ -15,6 +15,7 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import Retrieval
 from shortlist.model import TwoTower
+from shortlist.train.als import ALS, Measured, solved
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
 from shortlist.train.distributed import joined, local_device
 from shortlist.train.history import Epoch, TrainingHistory
@@ -31,7 +32,7 @@ def fit(
     train: Dataset | Shards,
     *,
     validation: Dataset | None = None,
-    task: Retrieval | None = None,
+    task: Retrieval | ALS | None = None,
     optimizer: Optimizer | None = None,
     epochs: int = 5,
     batch_size: int = 8192,
@@ -55,7 +56,8 @@ def fit(
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
         with ``exclude_seen`` each query's training candidates do not compete.
-    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default.
+    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
+        exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
@@ -80,10 +82,24 @@ def fit(
     the loss is no longer finite (the model's weights are of no use then).
     """
     task = task or Retrieval()
-    optimizer = optimizer or Adagrad()
     monitor = monitor or f"top_{max(ks)}"
     _check_data(train)
     _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
+    if isinstance(task, ALS):
+        _check_als(
+            precision,
+            optimizer=optimizer,
+            impressions=impressions,
+            patience=patience,
+            warm_start=warm_start,
+            checkpoints=checkpoints,
+        )
+        seen = _seen(train, validation) if exclude_seen and validation is not None else None
+        measured = Measured(validation, tuple(ks), seen, validate_every)
+        validator, records = solved(model, train, task, epochs, seed, _device(device), measured, on_epoch, on_batch)
+        _warn(validator, records)
+        return TrainingHistory(tuple(records), epochs)
+    optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
     ranks = joined()
@@ -191,6 +207,20 @@ def _check_options(
         )
     if monitor not in {f"top_{k}" for k in ks}:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
+
+
+def _check_als(precision: str, **given: object) -> None:
+    """ConfigError for what has no meaning where vectors are solved for."""
+    without = [f"{name}=" for name, value in given.items() if value is not None]
+    if precision != "float32":
+        without.append(f"precision={precision!r}")
+    if joined().size > 1:
+        without.append("several processes")
+    if without:
+        raise ConfigError(
+            f"ALS solves for its vectors; it takes no {', no '.join(without)}.",
+            hint="leave it out, or use task=Retrieval()",
+        )
 
 
 def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:

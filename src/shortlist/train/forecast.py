@@ -17,7 +17,7 @@ from shortlist.data import Dataset, TableLike
 from shortlist.data.shards import Shards, Source, available_memory, row_bytes
 from shortlist.data.shards.estimate import Estimate, Sample, counted_distinct, distinct, sample_of
 from shortlist.data.shards.sizes import NUMBERS
-from shortlist.errors import DataError
+from shortlist.errors import ConfigError, DataError
 from shortlist.index import Index, choose_index
 from shortlist.model import EmbeddingTable, Tower, TwoTower
 from shortlist.train.fit import fit
@@ -123,6 +123,12 @@ def forecast(
 
     Raises what ``Dataset`` and ``fit`` raise.
     """
+    if recipe.als is not None or recipe.joined:
+        what = "[als]" if recipe.als is not None else "[[joined]]"
+        raise ConfigError(
+            f"a forecast tries one model that learns from batches; the recipe has {what}.",
+            hint="forecast the models one by one; ALS needs all interactions in memory, about 40 bytes each",
+        )
     drawn = sample_of(source, sample)
     if not drawn.pieces:
         raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")

@@ -16,7 +16,9 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import Retrieval
-from shortlist.model import Tower, TwoTower, no_histories
+from shortlist.model import Tower, TwoTower, join, no_histories
+from shortlist.train.als import ALS, not_from_disk
+from shortlist.train.distributed import joined
 from shortlist.train.fit import fit
 from shortlist.train.history import TrainingHistory
 from shortlist.train.negatives import check_from_disk
@@ -113,6 +115,14 @@ class LossSection(_Section, frozen=True):
     impressions: int = 8
 
 
+class ALSSection(_Section, frozen=True):
+    """Options of ``ALS``: with this section vectors are solved for, and there is no loss and no optimizer."""
+
+    unobserved: float = 0.1
+    regularization: float = 0.003
+    exponent: float = 1.0
+
+
 class FitSection(_Section, frozen=True):
     """Options of ``fit``."""
 
@@ -122,14 +132,15 @@ class FitSection(_Section, frozen=True):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class Recipe(_Section, frozen=True):
-    """Everything about a training run but its data; ``fit`` carries it out."""
+class _Model(_Section, frozen=True):
+    """One model: its towers, its loss, its training."""
 
     model: ModelSection = ModelSection()
     query: TowerSection = TowerSection()
     candidate: TowerSection = TowerSection()
     history: HistorySection | None = None
     loss: LossSection = LossSection()
+    als: ALSSection | None = None
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
 
@@ -167,15 +178,20 @@ class Recipe(_Section, frozen=True):
         shared |= {"hidden": section.hidden, "cross": section.cross, "heads": section.heads, "bias": bias}
         return Tower(*features, **shared)
 
-    def task(self) -> Retrieval:
-        """The loss."""
+    def task(self) -> Retrieval | ALS:
+        """The loss, or what is solved for."""
+        if self.als is not None:
+            return ALS(**msgspec.structs.asdict(self.als))
         return Retrieval(**msgspec.structs.asdict(self.loss))
 
     def check_from_disk(self) -> None:
         """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
         if self.history is not None:
             raise no_histories()
-        check_from_disk(self.task())
+        task = self.task()
+        if isinstance(task, ALS):
+            raise not_from_disk()
+        check_from_disk(task)
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer; ConfigError for a name or an option that it does not have."""
@@ -193,16 +209,64 @@ class Recipe(_Section, frozen=True):
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
         model = self.build_model(data)
-        settings = {
-            "task": self.task(),
-            "optimizer": self.build_optimizer(),
-            **msgspec.structs.asdict(self.fit),
-        }
+        settings: dict[str, Any] = {"task": self.task(), **msgspec.structs.asdict(self.fit)}
+        if self.als is None:
+            settings["optimizer"] = self.build_optimizer()
         return model, fit(model, data, **{**settings, **options})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+
+class JoinedSection(_Model, frozen=True):
+    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``."""
+
+    weight: float = 0.5
+
+
+class Recipe(_Model, frozen=True):
+    """Everything about a training run but its data; ``fit`` carries it out.
+
+    joined: models that are trained on the same data and joined with this one, which has the weight that theirs leave of 1.
+    """
+
+    joined: list[JoinedSection] = []
+
+    def check_from_disk(self) -> None:
+        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        super().check_from_disk()
+        for one in self.joined:
+            one.check_from_disk()
+
+    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
+
+        With ``joined``, ``options`` and the history are those of the first model; the others share its seed and device.
+        Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
+        """
+        if not self.joined:
+            return super().train(data, **options)
+        weights = self._weights()
+        if options.get("warm_start") is not None or joined().size > 1:
+            what = "warm start" if options.get("warm_start") is not None else "several processes"
+            raise ConfigError(
+                f"this recipe joins {len(weights)} models; that takes no {what}.",
+                hint="train without it, or without [[joined]]",
+            )
+        model, history = super().train(data, **options)
+        shared = {name: options[name] for name in ("seed", "device") if name in options}
+        others = [one.train(data, **shared)[0] for one in self.joined]
+        return join([model, *others], weights), history
+
+    def _weights(self) -> list[float]:
+        others = [one.weight for one in self.joined]
+        if not all(weight > 0 for weight in others) or sum(others) >= 1:
+            raise ConfigError(
+                f"the recipe's [[joined]] models have the weights {others}; numbers above 0 whose sum is below 1 were expected.",
+                hint="the first model has the rest",
+            )
+        return [1 - sum(others), *others]
 
 
 def names() -> list[str]:
@@ -280,11 +344,20 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
                 f"recipe {name!r}: {message}.",
                 hint="shortlist.recipes.names() lists the recipes; start from a copy of one",
             ) from error
-        field, section = unknown.group(1), unknown.group(2) or ""
-        struct = Recipe if not section else type(getattr(Recipe(history=HistorySection()), section))
+        field = unknown.group(1)
+        struct, section = _section_at(unknown.group(2) or "")
         where = f" in [{section}]" if section else ""
         hint = did_you_mean(field, struct.__struct_fields__)
         raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
+
+
+def _section_at(path: str) -> tuple[type[msgspec.Struct], str]:
+    """The section at a path such as ``loss`` or ``joined[0].als``, and its name in a file."""
+    sections = {"history": HistorySection(), "als": ALSSection()}
+    in_joined, name = re.fullmatch(r"(joined\[\d+\])?\.?(.*)", path).groups()  # type: ignore[union-attr]
+    owner = JoinedSection(**sections) if in_joined else Recipe(**sections)  # type: ignore[arg-type]
+    shown = name if not in_joined else f"joined.{name}" if name else "[joined]"
+    return type(getattr(owner, name) if name else owner), shown
 
 
 def _check_columns(side: str, section: TowerSection, there: Sequence[str]) -> None:

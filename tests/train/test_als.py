@@ -1,0 +1,207 @@
+"""Alternating least squares: values worked by hand, the plain form, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import shortlist as sl
+from shortlist.train.als import Chosen, objective, solve
+
+from .test_fit import camps, towers
+
+SIZES = (5, 4)
+
+
+def chosen(weights: Tensor) -> Chosen:
+    """Those of ``weights [rows, columns]`` that are not 0."""
+    rows, columns = np.nonzero(weights.numpy())
+    return Chosen.of(rows, columns, weights.numpy()[rows, columns], tuple(weights.shape))
+
+
+def plain(weights: Tensor, query: Tensor, candidate: Tensor, task: sl.ALS) -> Tensor:
+    """The sum that ALS makes least, as it is written, over a matrix of all pairs."""
+    scores = query @ candidate.T
+    decay = [
+        (task.regularization * (weights.sum(1 - side) + task.unobserved * weights.shape[1 - side]) ** task.exponent)
+        for side in (0, 1)
+    ]
+    return (
+        (weights * (1 - scores) ** 2).sum()
+        + task.unobserved * (scores**2).sum()
+        + (decay[0] * (query**2).sum(1)).sum()
+        + (decay[1] * (candidate**2).sum(1)).sum()
+    )
+
+
+def test_a_vector_worked_by_hand() -> None:
+    """A row chose the first of two columns, whose vectors are 2 and 1.
+
+    left: 1·2² + 0.5·(2² + 1²) + 0.1·(1 + 0.5·2)¹ = 4 + 2.5 + 0.2 = 6.7; right: 1·2 = 2; so 2 / 6.7. Chosen three times, with an
+    exponent of 0: 3·4 + 2.5 + 0.1 = 14.6, and 6. A row that chose nothing is 0.
+    """
+    other = torch.tensor([[2.0], [1.0]])
+    found = solve(chosen(torch.tensor([[1.0, 0.0], [0.0, 0.0]])), other, sl.ALS(0.5, 0.1, 1.0))
+    torch.testing.assert_close(found, torch.tensor([[2 / 6.7], [0.0]]))
+    found = solve(chosen(torch.tensor([[3.0, 0.0]])), other, sl.ALS(0.5, 0.1, 0.0))
+    torch.testing.assert_close(found, torch.tensor([[6 / 14.6]]))
+
+
+tasks = st.builds(sl.ALS, st.floats(0.01, 2), st.floats(0.001, 1), st.sampled_from([0, 0.5, 1.0]))
+
+
+@given(task=tasks, seed=st.integers(0, 1000), dim=st.integers(1, 3))
+def test_no_other_vector_is_better(task: sl.ALS, seed: int, dim: int) -> None:
+    """At the solution the plain sum has no slope, and the objective is that sum by the weights."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.randint(0, 3, SIZES, generator=generator).float()
+    weights[0, 0] = 1.0
+    candidate = torch.randn(SIZES[1], dim, generator=generator)
+    query = solve(chosen(weights), candidate, task).double().requires_grad_()
+    total = plain(weights.double(), query, candidate.double(), task)
+    (slope,) = torch.autograd.grad(total, query)
+    scale = float(weights.sum()) * float(candidate.abs().max())
+    assert float(slope.abs().max()) < 1e-4 * scale
+    both = chosen(weights)
+    found = objective(both, both.turned(), query.detach().float(), candidate, task)
+    assert found == pytest.approx(float(total.detach() / weights.sum()), rel=1e-4)
+
+
+def test_long_and_short_rows_in_parts_are_solved_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(1)
+    weights = (torch.rand(40, 30, generator=generator) < torch.linspace(0, 1, 40).unsqueeze(1)).float()
+    candidate = torch.randn(30, 4, generator=generator)
+    task = sl.ALS(0.2, 0.05, 0.7)
+    whole = solve(chosen(weights), candidate, task)
+    alone = torch.cat([solve(chosen(row.unsqueeze(0)), candidate, task) for row in weights[1:]])
+    torch.testing.assert_close(whole[1:], alone)
+    monkeypatch.setattr("shortlist.train.als.ELEMENTS", 1)
+    monkeypatch.setattr("shortlist.train.als.ROWS", 7)
+    torch.testing.assert_close(solve(chosen(weights), candidate, task), whole)
+
+
+def test_every_sweep_is_better_than_the_last_and_camps_are_learned() -> None:
+    data, model = camps(), towers(dim=4)
+    seen, done = [], []
+    history = sl.fit(
+        model,
+        data,
+        validation=data,
+        ks=(1,),
+        validate_every=3,
+        task=sl.ALS(0.1, 0.01),
+        epochs=7,
+        on_epoch=seen.append,
+        on_batch=lambda *counts: done.append(counts),
+    )
+    losses = [epoch.loss for epoch in history]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.2 < history[0].chance == 1.0
+    assert [bool(epoch.metrics) for epoch in history] == [False, False, True, False, False, True, True]
+    assert history[-1].metrics == {"top_1": 1.0}
+    assert seen == list(history)
+    assert done[-1] == (7 * len(data), 7 * len(data))
+    assert not model.training
+
+
+def test_a_run_repeats_bit_for_bit_and_another_seed_differs() -> None:
+    found = []
+    for seed in (1, 1, 2):
+        model = towers(dim=2)
+        sl.fit(model, camps(), task=sl.ALS(), epochs=2, seed=seed)
+        found.append(model.candidate_vectors(model.catalogue.candidates))
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+def test_a_repeat_weighs_like_a_weight_and_no_weight_is_no_choice() -> None:
+    once = {"reader": [0, 1, 1, 2, 0], "book": [0, 0, 1, 1, 1], "times": [2.0, 1.0, 3.0, 1.0, 0.0]}
+    weighted = sl.Dataset(once, "reader", "book", weight="times")
+    repeated = sl.Dataset({"reader": [0, 0, 1, 1, 1, 1, 2], "book": [0, 0, 0, 1, 1, 1, 1]}, "reader", "book")
+    found = []
+    for data in (weighted, repeated):
+        model = towers(dim=2)
+        sl.fit(model, data, task=sl.ALS(), epochs=3)
+        found.append(model.query_vectors(pl.DataFrame({"reader": [0, 1, 2]})))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_unknown_queries_are_the_mean_of_all_and_unchosen_candidates_score_nothing() -> None:
+    books = pl.DataFrame({"book": [0, 1, 2, 3, 99]})
+    data = sl.Dataset(camps().interactions, "reader", "book", candidates=books)
+    model = towers(dim=4)
+    sl.fit(model, data, task=sl.ALS(), epochs=3)
+    known = model.query_vectors(pl.DataFrame({"reader": range(20)}))
+    np.testing.assert_allclose(model.query_vectors(pl.DataFrame({"reader": [1234]}))[0], known.mean(0), atol=1e-6)
+    assert not model.candidate_vectors(books)[4].any()
+    recommender = sl.Recommender(model, index=sl.BruteForce())
+    assert set(recommender.recommend({"reader": [1234]}, k=4)[0].ids) == {0, 1, 2, 3}
+
+
+def test_movielens_far_ahead_of_popularity_and_its_bundle_answers_alike(tmp_path: pytest.TempPathFactory) -> None:
+    data = sl.datasets.movielens("100k")
+    train, test = sl.split_random(data, test=0.2, seed=42)
+    model, _ = sl.recipes.load("als", ["model.dim=16", "fit.epochs=4"]).train(train)
+    found = sl.evaluate(model, test, seen=train, ks=(10,))
+    assert found["model"]["seen_out"]["top_10"] > 1.6 * found["popularity"]["seen_out"]["top_10"]
+    recommender = sl.Recommender(model, seen=train)
+    recommender.save(tmp_path / "als.shortlist")
+    asked = {"user_id": ["1", "2", "nobody"]}
+    assert sl.Recommender.load(tmp_path / "als.shortlist").recommend(asked, k=5) == recommender.recommend(asked, k=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"unobserved": 0}, "unobserved=0; a number above 0"),
+        ({"unobserved": True}, "unobserved=True"),
+        ({"regularization": float("inf")}, "regularization=inf"),
+        ({"exponent": -1}, "exponent=-1; a number from 0 to 2"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, float], told: str) -> None:
+    with pytest.raises(sl.ConfigError, match=told):
+        sl.ALS(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"optimizer": sl.Adam(0.1)}, "no optimizer="),
+        ({"patience": 2, "validation": camps()}, "no patience="),
+        ({"precision": "bfloat16"}, "no precision='bfloat16'"),
+        ({"impressions": camps()}, "no impressions="),
+    ],
+)
+def test_what_has_no_meaning_without_descent_is_refused(options: dict[str, object], told: str) -> None:
+    model = towers()
+    with pytest.raises(sl.ConfigError, match=told) as raised:
+        sl.fit(model, camps(), task=sl.ALS(), **options)
+    assert "task=Retrieval()" in raised.value.hint
+    assert model.trained_on is None
+
+
+@pytest.mark.parametrize("more", [{"bias": True}, {"normalize": True}, {"hidden": (8,)}])
+def test_towers_that_are_more_than_a_table_are_refused(more: dict[str, object]) -> None:
+    candidate = sl.Tower(sl.IntegerLookup("book"), dim=8, **more)
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("reader"), dim=8), candidate)
+    with pytest.raises(sl.ConfigError, match="the candidate tower is more than that") as raised:
+        sl.fit(model, camps(), task=sl.ALS())
+    assert "one id feature" in raised.value.hint
+    assert model.trained_on is None
+
+
+def test_shards_are_refused_before_and_after_they_are_encoded(tmp_path: pytest.TempPathFactory) -> None:
+    log = tmp_path / "log.parquet"
+    camps().interactions.write_parquet(log)
+    shards = sl.Shards.encode(log, tmp_path / "shards", query="reader", candidate="book")
+    with pytest.raises(sl.ConfigError, match="all interactions in every sweep") as raised:
+        sl.fit(towers(), shards, task=sl.ALS())
+    assert "--in-memory" in raised.value.hint
+    with pytest.raises(sl.ConfigError, match="all interactions in every sweep"):
+        sl.recipes.load("als").check_from_disk()
