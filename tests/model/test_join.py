@@ -185,12 +185,10 @@ def test_a_recipe_trains_and_joins_its_models(data: sl.Dataset, tmp_path: Path) 
     assert sl.recipes.load(recipe.to_dict()) == recipe
     model, history = recipe.train(data, seed=5)
     assert (model.dim, len(history)) == (12, 1)
-    parts = [
-        sl.recipes.load({key: value for key, value in tree.items() if key not in ("joined", "weight")}).train(
-            data, seed=5
-        )[0]
-        for tree in (recipe.to_dict(), recipe.to_dict()["joined"][0])
-    ]
+    parts = []
+    for tree, seed in ((recipe.to_dict(), 5), (recipe.to_dict()["joined"][0], 1005)):
+        alone = {key: value for key, value in tree.items() if key not in ("joined", "weight")}
+        parts.append(sl.recipes.load(alone).train(data, seed=seed)[0])
     expected = sl.join(parts, [0.75, 0.25])
     assert np.array_equal(scores(model, data.queries), scores(expected, data.queries))
 

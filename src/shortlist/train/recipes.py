@@ -31,6 +31,8 @@ else:
 
 __all__ = ["Recipe", "load", "names"]
 
+SEEDS_APART = 1000
+
 OPTIMIZERS: dict[str, type[Any]] = {
     optimizer.__name__: optimizer for optimizer in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)
 }
@@ -242,7 +244,8 @@ class Recipe(_Model, frozen=True):
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
 
-        With ``joined``, ``options`` and the history are those of the first model; the others share its seed and device.
+        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and begin from
+        seeds 1,000, 2,000, … after its own, so that models of one kind differ.
         Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
         """
         if not self.joined:
@@ -255,8 +258,12 @@ class Recipe(_Model, frozen=True):
                 hint="train without it, or without [[joined]]",
             )
         model, history = super().train(data, **options)
-        shared = {name: options[name] for name in ("seed", "device") if name in options}
-        others = [one.train(data, **shared)[0] for one in self.joined]
+        shared = {name: options[name] for name in ("device",) if name in options}
+        seed = options.get("seed", self.fit.seed)
+        others = [
+            one.train(data, seed=seed + SEEDS_APART * number, **shared)[0]
+            for number, one in enumerate(self.joined, start=1)
+        ]
         return join([model, *others], weights), history
 
     def _weights(self) -> list[float]:
