@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from torch import Tensor
 
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.rectools import sasrec
 from shortlist.evaluation.baselines import ease_weights
+from shortlist.train.als import ALS, Chosen, solve
 
 
 def popularity(problem: Problem, seed: int = 0) -> Scorer:
@@ -46,49 +46,19 @@ def ials(
     exponent: float = 1.0,
     sweeps: int = 16,
 ) -> Scorer:
-    """Σ_observed (1 − ŷ)² + α₀ Σ_all ŷ² + λ Σ_rows (n + α₀ m)^ν ‖row‖², by alternating exact solves.
+    """The package's ``ALS``, with the asked queries folded in from what is given of them, also those that training never saw.
 
-    n: the row's interactions, m: rows of the other side. Source: Hu et al. 2008; Rendle et al. 2022, "Revisiting the
-    performance of iALS on item recommendation benchmarks". The asked queries are folded in from what is given of them.
-    The package's own baseline is another objective: ``implicit`` decays all rows alike.
+    The baseline ``ials`` of an evaluation is another objective: ``implicit`` decays all rows alike.
     """
-    matrix = _matrix(problem.train)
+    task = ALS(unobserved, regularization, exponent)
+    chosen, given = _chosen(problem.train), _chosen(problem.given)
+    turned = chosen.turned()
     generator = torch.Generator().manual_seed(seed)
-    items = torch.randn(matrix.shape[1], dim, generator=generator) * (0.1 / dim**0.5)
-    settings = (unobserved, regularization, exponent)
+    items = torch.randn(chosen.width, dim, generator=generator) * (0.1 / dim**0.5)
     for _ in range(sweeps):
-        users = solve_rows(matrix, items, *settings)
-        items = solve_rows(matrix.T.tocsr(), users, *settings)
-    vectors = solve_rows(_matrix(problem.given), items, *settings).numpy()
+        items = solve(turned, solve(chosen, items, task), task)
+    vectors = solve(given, items, task).numpy()
     return lambda rows: vectors[rows] @ items.numpy().T
-
-
-def solve_rows(
-    matrix: sparse.csr_matrix, other: Tensor, unobserved: float, regularization: float, exponent: float
-) -> Tensor:
-    """The best row vectors ``[rows, dim]`` while the other side ``[columns, dim]`` is held."""
-    dim = other.shape[1]
-    shared = unobserved * other.T @ other  # [dim, dim]
-    counts = torch.from_numpy(np.diff(matrix.indptr).astype(np.int64))
-    decay = regularization * (counts + unobserved * len(other)).float().pow(exponent)
-    offsets, columns = (
-        torch.from_numpy(matrix.indptr.astype(np.int64)),
-        torch.from_numpy(matrix.indices.astype(np.int64)),
-    )
-    solved = torch.zeros(len(counts), dim)
-    identity = torch.eye(dim)
-    by_count = torch.argsort(counts)
-    by_count = by_count[counts[by_count] > 0]
-    for rows in by_count.split(512):  # rows of about the same length, padded to the longest
-        length = int(counts[rows].max())
-        within = torch.arange(length)
-        inside = within < counts[rows].unsqueeze(1)  # [rows, length]
-        places = (offsets[rows].unsqueeze(1) + within).clamp(max=len(columns) - 1)
-        for part in torch.arange(len(rows)).split(max(1, (1 << 22) // (length * dim))):
-            vectors = other[columns[places[part]]] * inside[part].unsqueeze(2)  # [rows, length, dim]
-            left = vectors.transpose(1, 2) @ vectors + shared + decay[rows[part], None, None] * identity
-            solved[rows[part]] = torch.linalg.solve(left, vectors.sum(1))
-    return solved
 
 
 def recency(problem: Problem, seed: int = 0, *, regularization: float = 200.0, half_life: float = 5.0) -> Scorer:
@@ -128,3 +98,8 @@ def _matrix(data: object) -> sparse.csr_matrix:
     )
     matrix.data[:] = 1.0
     return matrix
+
+
+def _chosen(data: object) -> Chosen:
+    matrix = _matrix(data).tocoo()
+    return Chosen.of(matrix.row.astype(np.int64), matrix.col.astype(np.int64), matrix.data, matrix.shape)

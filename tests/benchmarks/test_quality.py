@@ -171,39 +171,15 @@ def test_ease_is_the_ridge_regression_of_each_item_on_the_others() -> None:
         assert weights[item, item] == 0
 
 
-def test_ials_solves_each_row_exactly() -> None:
-    """The gradient of the objective, written out, is 0 at the solution."""
-    matrix = random_matrix(2)
-    items = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
-    users = baselines.solve_rows(matrix, items, 0.3, 0.2, 0.5).double().requires_grad_()
-    observed = torch.from_numpy(matrix.toarray()).double()
-    predicted = users @ items.double().T
-    decay = 0.2 * (observed.sum(1) + 0.3 * 8) ** 0.5
-    loss = (observed * (1 - predicted) ** 2).sum() + 0.3 * (predicted**2).sum()
-    loss = loss + (decay * (users**2).sum(1)).sum()
-    (gradient,) = torch.autograd.grad(loss, users)
-    asked = observed.sum(1) > 0
-    assert gradient[asked].abs().max() < 1e-4
-
-
-def test_ials_agrees_with_implicit() -> None:
-    """implicit weighs an observed pair c and every other 1; dividing by 1 = α₀ ours is c = 1 + 1/α₀, targets rescaled.
-
-    Its observed pairs have the target 1 with weight c, ours 1 with weight 1 and 0 with weight α₀: the same minimum up to
-    a factor of the targets, which one solve of rows shows: ours is implicit's times 1 / (1 + α₀).
-    """
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    unobserved, decay = 0.25, 0.5
-    matrix = random_matrix(3)
-    items = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
-    peer = AlternatingLeastSquares(
-        factors=4, regularization=decay / unobserved, alpha=1.0, dtype=np.float32, num_threads=1, use_cg=False
+def test_ials_folds_in_who_training_never_saw() -> None:
+    rows = {"user": [0, 0, 1, 1, 2, 2, 3], "item": [0, 1, 0, 1, 2, 3, 2]}
+    data = sl.Dataset(rows, query="user", candidate="item")
+    train, given = (
+        data.with_interactions(data.interactions.filter(keep)) for keep in (pl.col("user") < 3, pl.col("user") == 3)
     )
-    peer.item_factors = items.numpy()
-    wanted = peer.recalculate_user(np.arange(12), matrix * (1 + 1 / unobserved))
-    found = baselines.solve_rows(matrix, items, unobserved, decay, 0.0).numpy()
-    np.testing.assert_allclose(found * (1 + unobserved), wanted, rtol=1e-3, atol=1e-5)
+    score = baselines.ials(Problem(train, given, given, PROTOCOLS["ml-1m", "users"]), dim=2, regularization=0.01)
+    found = score(np.array([3]))[0]
+    assert found[[2, 3]].min() > 2 * np.abs(found[[0, 1]]).max()
 
 
 def test_recency_halves_an_item_s_weight_with_its_age() -> None:

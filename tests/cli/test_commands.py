@@ -50,6 +50,35 @@ def test_recommend_from_what_was_chosen(bundle: Path, folder: Path) -> None:
     assert found < {f"b{book}" for book in range(10, 20)} - {"b11", "b13"}
 
 
+BOTH = """
+[model]
+dim = 8
+[fit]
+epochs = 3
+[[joined]]
+weight = 0.7
+[joined.als]
+"""
+
+
+def test_train_solves_and_joins(bundle: Path, folder: Path) -> None:
+    """Sweeps are no steps to be few; of two models the lines are those of the first."""
+    asked = ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--test", "0")
+    done = shortlist(*asked, "--recipe", "als", "--set", "fit.epochs=4", "--out", "als.shortlist", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 4/4" in done.stderr
+    assert "(chance 1.0000)" in done.stderr
+    assert "steps of training" not in done.stderr
+    (folder / "both.toml").write_text(BOTH, encoding="utf-8")
+    done = shortlist(*asked, "--recipe", "both.toml", "--out", "both.shortlist", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "2 models, one after another, to be joined; the lines are of the first" in done.stderr
+    assert done.stderr.count("epoch 3/3") == 1
+    for name in ("als", "both"):
+        done = shortlist("recommend", f"{name}.shortlist", 0, "--k", 1, "--json", cwd=folder)
+        assert json.loads(done.stdout)[0]["items"][0]["id"] == "b0"
+
+
 def test_recommend_prints_the_missing_book_first(bundle: Path, folder: Path) -> None:
     done = shortlist("recommend", bundle, 2, "--k", 3, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr

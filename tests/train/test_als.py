@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 import shortlist as sl
@@ -70,6 +71,26 @@ def test_no_other_vector_is_better(task: sl.ALS, seed: int, dim: int) -> None:
     both = chosen(weights)
     found = objective(both, both.turned(), query.detach().float(), candidate, task)
     assert found == pytest.approx(float(total.detach() / weights.sum()), rel=1e-4)
+
+
+def test_it_agrees_with_implicit() -> None:
+    """implicit weighs a chosen pair c and every other 1; divided by 1 / unobserved ours is c = 1 + 1 / unobserved.
+
+    Its chosen pairs have the target 1 with all of their weight, ours 1 with weight 1 and 0 with the weight of the others: the
+    same least up to a factor of the targets. So ours is implicit's times 1 / (1 + unobserved).
+    """
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    unobserved, decay = 0.25, 0.5
+    weights = (torch.rand(12, 8, generator=torch.Generator().manual_seed(3)) < 0.4).float()
+    candidate = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    peer = AlternatingLeastSquares(
+        factors=4, regularization=decay / unobserved, alpha=1.0, dtype=np.float32, num_threads=1, use_cg=False
+    )
+    peer.item_factors = candidate.numpy()
+    wanted = peer.recalculate_user(np.arange(12), csr_matrix(weights.numpy()) * (1 + 1 / unobserved))
+    found = solve(chosen(weights), candidate, sl.ALS(unobserved, decay, 0.0)).numpy()
+    np.testing.assert_allclose(found * (1 + unobserved), wanted, rtol=1e-3, atol=1e-5)
 
 
 def test_long_and_short_rows_in_parts_are_solved_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,8 @@ def command(
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates}
     given = daily.data(training_data(interactions, columns, test, stream, shards, plan))
-    say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
+    if plan.als is None:  # which takes no steps
+        say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
     options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
     model, history = _trained(plan, given, tensorboard, mlflow, options)
     if not joined().first:
@@ -147,6 +148,8 @@ def _trained(
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
 
+    if plan.joined:
+        say(f"{1 + len(plan.joined)} models, one after another, to be joined; the lines are of the first")
     with ExitStack() as stack:
         logs = curves(tensorboard, mlflow, plan.to_dict(), options["checkpoints"]) if joined().first else []
         for log in logs:

@@ -127,7 +127,7 @@ def forecast(
         what = "[als]" if recipe.als is not None else "[[joined]]"
         raise ConfigError(
             f"a forecast tries one model that learns from batches; the recipe has {what}.",
-            hint="forecast the models one by one; ALS needs all interactions in memory, about 40 bytes each",
+            hint="forecast the models one by one; ALS needs all interactions in memory",
         )
     drawn = sample_of(source, sample)
     if not drawn.pieces:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, DataError
 from shortlist.model.joined_tower import JoinedTower
@@ -15,15 +16,15 @@ from shortlist.model.two_tower import Catalogue, TwoTower
 
 __all__ = ["join", "joined_at"]
 
-QUERIES = 10_000
+ROWS = 10_000
 
 
 def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> TwoTower:
     """One model out of several that were trained on the same queries and candidates, each in its own way.
 
     A pair's score is ``Σ weight · score / spread``: spread is the standard deviation of a model's scores over the catalogue,
-    averaged over the queries that training had (10,000 of them at most), so that weights mean the same whatever the size of a
-    model's scores. Both sides' vectors are those of the models one after another, so that the score stays one dot product
+    averaged over the queries that training had (of either 10,000 at most, evenly spread), so that weights mean the same
+    whatever the size of a model's scores. Both sides' vectors are those of the models one after another, so that the score stays one dot product
     of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as any other. A
     request gives what any of the models reads. The models are not copied: they lend their weights.
 
@@ -77,7 +78,8 @@ def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
         lacking = [name for name in model.query.columns if name not in model.catalogue.queries.columns]
         if lacking:
             raise ConfigError(
-                f"the query tower of model {number} reads {', '.join(map(repr, lacking))} of the interaction itself; it cannot be joined.",
+                f"the query tower of model {number} reads {', '.join(map(repr, lacking))} of the interaction "
+                "itself; it cannot be joined.",
                 hint="train it without the context",
             )
         for tower in (model.query, model.candidate):
@@ -100,7 +102,8 @@ def _catalogue(models: Sequence[TwoTower]) -> Catalogue:
         ):
             if one.name != two.name or one.dtype != two.dtype or not one.equals(two):
                 raise DataError(
-                    f"model {number} was trained on other {side} than model 0 ({two.name!r}, {len(two):,} ids; model 0 has {one.name!r}, {len(one):,}).",
+                    f"model {number} was trained on other {side} than model 0 ({two.name!r}, {len(two):,} ids; model 0 has "
+                    f"{one.name!r}, {len(one):,}).",
                     hint="train all models on the same Dataset",
                 )
         lacking = [name for name in other.candidates.columns if name not in first.candidates.columns]
@@ -127,9 +130,14 @@ def _with_longer(queries: pl.DataFrame, other: pl.DataFrame, model: TwoTower) ->
 def _spread(model: TwoTower) -> float:
     """The standard deviation of a known query's scores over the catalogue, averaged over queries."""
     catalogue = model.catalogue
-    known = np.flatnonzero(catalogue.known)
-    rows = known[np.unique(np.linspace(0, len(known) - 1, min(QUERIES, len(known))).astype(np.int64))]
+    rows = _some(np.flatnonzero(catalogue.known))
     query = model.query_vectors(catalogue.queries[rows]).astype(np.float64)
-    candidate = model.candidate_vectors(catalogue.candidates).astype(np.float64)
+    candidates = catalogue.candidates[_some(np.arange(len(catalogue.candidates)))]
+    candidate = model.candidate_vectors(candidates).astype(np.float64)
     covariance = np.cov(candidate, rowvar=False, bias=True).reshape(len(candidate.T), -1)
     return float(np.sqrt(np.maximum(((query @ covariance) * query).sum(1), 0)).mean())
+
+
+def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows at even distances, ``ROWS`` at most."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(np.int64))]

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.model.join import QUERIES
 
 PEOPLE = [f"p{number}" for number in range(30)]
 THINGS = [f"t{number}" for number in range(9)]
@@ -66,7 +65,21 @@ def test_the_score_is_the_weighted_sum_of_scores_by_their_spread(
         own = scores(model, model.with_histories(joined.catalogue.queries))
         expected = expected + weight * own / own.std(1).mean()
     np.testing.assert_allclose(scores(joined, joined.catalogue.queries), expected, atol=1e-5)
-    assert len(joined.catalogue.queries) <= QUERIES
+
+
+def test_a_spread_is_measured_on_some_rows_where_there_are_many(
+    models: list[sl.TwoTower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every third query, from the first to the last, and of every second thing."""
+    monkeypatch.setattr("shortlist.model.joining.ROWS", 5)
+    joined = sl.join(models[:2])
+    queries, things = models[1].with_histories(models[0].catalogue.queries), models[0].catalogue.candidates
+    expected = 0
+    for model in models[:2]:
+        own = scores(model, queries)
+        some = own[[0, 7, 14, 21, 29]][:, [0, 2, 4, 6, 8]]
+        expected = expected + 0.5 * own / some.std(1).mean()
+    np.testing.assert_allclose(scores(joined, queries, things), expected, atol=1e-5)
 
 
 def test_weights_are_alike_by_default(models: list[sl.TwoTower]) -> None:
