@@ -222,7 +222,10 @@ class _Model(_Section, frozen=True):
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``."""
+    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``.
+
+    Its seed follows from the first one's, whatever its own ``fit.seed`` says.
+    """
 
     weight: float = 0.5
 
