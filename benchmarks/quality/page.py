@@ -23,8 +23,8 @@ is made by `python -m benchmarks.quality --docs` from `benchmarks/results/qualit
   run once.
 - Every setting was chosen on a part of the training data, by a search that is written down ([below](#searches)) or as the
   protocol's words say; the test part is only measured. The whole catalogue competes, and ties count against the model.
-- Popularity, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla,
-  since its matrix of items × items has 13 GB there. *recency* asks EASE's weights with the history weighted by
+- Popularity, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
+  Sports, since it solves for a matrix of items × items (13 and 3 GB there). *recency* asks EASE's weights with the history weighted by
   age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code.
 - A bar is the best known dot-product model; the aim lies beyond it. `{recipe}` is a recipe of ours:
   `shortlist train --recipe`, or a file of `benchmarks/quality/recipes/`.
