@@ -111,6 +111,7 @@ def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> 
     ("asked", "told"),
     [
         (("--recipe", "history"), "the query tower reads histories"),
+        (("--recipe", "als"), "ALS reads all interactions in every sweep"),
         (("--set", "loss.mined=4"), "mined negatives search the catalogue"),
         (("--set", "loss.negative_column=never"), "negative_column is 'never'"),
     ],
@@ -135,4 +136,4 @@ def test_the_other_recipes_train_from_disk() -> None:
             recipes.load(name).check_from_disk()
         except ConfigError:
             refused.append(name)
-    assert refused == ["history", "sequence"]
+    assert refused == ["als", "history", "sequence"]
