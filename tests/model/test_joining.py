@@ -173,6 +173,18 @@ def test_models_of_other_queries_or_candidates(models: list[sl.TwoTower], data: 
         sl.join([models[0], trained(fewer, [sl.StringLookup("who")])])
 
 
+def test_a_model_that_tells_nothing_apart_or_lacks_what_another_reads(
+    models: list[sl.TwoTower], data: sl.Dataset
+) -> None:
+    flat = trained(data, [sl.StringLookup("who")])
+    flat.candidate.tables["what:StringLookup"].weight.zero_()
+    with pytest.raises(sl.ConfigError, match="model 1 gives every candidate the same score"):
+        sl.join([models[0], flat])
+    bare = sl.Dataset(data.interactions, "who", "what", timestamp="time", candidates={"what": THINGS})
+    with pytest.raises(sl.DataError, match="model 1 knows columns of the candidates that model 0 does not: 'colour'"):
+        sl.join([trained(bare, [sl.StringLookup("who")]), models[0]])
+
+
 RECIPE = """
 [model]
 dim = 8

@@ -118,6 +118,15 @@ def test_memory_from_disk_does_not_grow_with_rows(log: Path) -> None:
     assert found.training_in_memory > found.weights + found.optimizer
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "told"), [("als", {}, r"\[als\]"), ("factorization", {"joined": [{}]}, r"\[\[joined\]\]")]
+)
+def test_what_is_not_one_model_of_batches_is_refused(name: str, more: dict[str, object], told: str, log: Path) -> None:
+    with pytest.raises(sl.ConfigError, match=f"the recipe has {told}") as raised:
+        forecast(find(log), sl.recipes.load(name, more), COLUMNS)
+    assert raised.value.hint
+
+
 def test_what_takes_less_is_seen_to(log: Path) -> None:
     """dim 16: Adagrad keeps 64 bytes a row, row by row 4; a table of bfloat16 is half of one of float32."""
     plain, small = (

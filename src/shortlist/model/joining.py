@@ -24,9 +24,9 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
 
     A pair's score is ``Σ weight · score / spread``: spread is the standard deviation of a model's scores over the catalogue,
     averaged over the queries that training had (of either 10,000 at most, evenly spread), so that weights mean the same
-    whatever the size of a model's scores. Both sides' vectors are those of the models one after another, so that the score stays one dot product
-    of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as any other. A
-    request gives what any of the models reads. The models are not copied: they lend their weights.
+    whatever the size of a model's scores. Both sides' vectors are those of the models one after another, so that the score
+    stays one dot product, of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as
+    any other. A request gives what any of the models reads. The models are not copied: they lend their weights.
 
     weights: one for each model, above 0; all alike by default. Choose them on validation data.
 

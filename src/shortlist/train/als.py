@@ -18,13 +18,13 @@ from shortlist.errors import ConfigError
 from shortlist.evaluation import Validator
 from shortlist.features import Codes
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
+from shortlist.model.tower import IDS
 from shortlist.train.history import Epoch
 
 __all__ = ["ALS", "Chosen", "Measured", "not_from_disk", "solve", "solved"]
 
 ROWS = 512
 ELEMENTS = 1 << 22
-IDS = ("StringLookup", "IntegerLookup", "Hashing")
 
 
 @dataclass(frozen=True)
