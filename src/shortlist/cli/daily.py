@@ -138,7 +138,7 @@ class Daily:
         before = self.yesterday
         if before is None:
             return None
-        return sl.WarmStart(before.model, self.only_new, self.half_life, before.fingerprint)
+        return sl.WarmStart(before.towers, self.only_new, self.half_life, before.fingerprint)
 
     def data(self, given: TrainingData) -> TrainingData:
         """The data; where it is only what is new, what was seen before stays seen. Warns of a test that is no later."""

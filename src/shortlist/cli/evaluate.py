@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json
+from shortlist.cli.console import print_json, say
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ AUTO = "auto"
     is_flag=False,
     flag_value=AUTO,
     default="popularity",
-    help="What to compare with: alone, what takes seconds; or popularity,recent,cooccurrence,ease,ials; or none.",
+    help="What to compare with: alone, what takes seconds; or popularity,recent,transitions,cooccurrence,ease,ials; or none.",
 )
 @click.option(
     "--segments",
@@ -65,7 +65,7 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
     from shortlist.evaluation.diagnostics import warn_of
 
     recommender = sl.Recommender.load(bundle)
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     read = partial(
         sl.Dataset,
         query=catalogue.query,
@@ -79,7 +79,7 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
     evaluation = _measured(recommender, data, seen, options)
     findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))
     if options["train"] is not None and seen is not None:
-        findings += sl.audit(seen, data, model=recommender.model)
+        findings += sl.audit(seen, data, model=recommender.towers)
     warn_of(findings)
     if as_json:
         plain = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
@@ -93,13 +93,15 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
 def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, options: dict[str, Any]) -> Evaluation:
     import shortlist as sl
     from shortlist.evaluation import METRICS
-    from shortlist.evaluation.baselines import affordable_baselines
+    from shortlist.evaluation.baselines import BASELINES, left_out
     from shortlist.evaluation.segments import BUILT_IN
 
     baselines: Sequence[str] = _names(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
-        affordable = affordable_baselines(seen, len(recommender.candidate_ids))
-        baselines = affordable if options["baselines"] == AUTO else ()
+        missing = left_out(seen, len(recommender.candidate_ids))
+        baselines = [name for name in BASELINES if name not in missing] if options["baselines"] == AUTO else ()
+        for name, reason in missing.items() if options["baselines"] == AUTO else ():
+            say(f"baseline left out: {name}: {reason}")
     return sl.evaluate(
         recommender.model,
         data,

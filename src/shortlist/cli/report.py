@@ -40,7 +40,7 @@ def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: 
     manifest = decoded(bundle / MANIFEST)
     data = None
     if test is not None:
-        catalogue = recommender.model.catalogue
+        catalogue = recommender.towers.catalogue
         data = sl.Dataset(
             test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
         )

@@ -75,7 +75,7 @@ def gathered(
     about: Mapping[str, str] | None = None,
 ) -> Facts:
     """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
-    model, metadata, catalogue = recommender.model, recommender.metadata, recommender.model.catalogue
+    model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
     training = metadata.get("training", ())
     measured = metadata.get("measured")
     source = "kept from training"
@@ -110,15 +110,15 @@ def gathered(
 
 
 def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]:
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     recipe = recommender.metadata.get("recipe")
     facts = {
         "Candidates": f"{len(catalogue.candidates):,} ({catalogue.candidate})",
         "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} in training",
         "Training interactions": f"{int(catalogue.counts.sum()):,}",
-        "Query tower reads": ", ".join(recommender.model.query.columns),
-        "Candidate tower reads": ", ".join(recommender.model.candidate.columns),
-        "Dimensions": f"{recommender.model.dim}",
+        "Query tower reads": ", ".join(recommender.towers.query.columns),
+        "Candidate tower reads": ", ".join(recommender.towers.candidate.columns),
+        "Dimensions": f"{recommender.towers.dim}",
         "Index": f"{type(recommender.index).__name__}: {recommender.reason}",
         "Fingerprint": recommender.fingerprint[:16],
     }
@@ -141,10 +141,10 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
 def _listed(recommender: Recommender, k: int) -> tuple[NDArray[np.int64], int]:
     """In how many top lists each candidate is, int64 ``[candidates]``, and how many queries were asked."""
     ids = recommender.candidate_ids
-    known = np.flatnonzero(recommender.model.catalogue.known)
+    known = np.flatnonzero(recommender.towers.catalogue.known)
     asked = known[np.linspace(0, len(known) - 1, min(len(known), ASKED)).astype(np.int64)]
     answers = recommender.recommend(recommender.query_ids.gather(asked).to_list(), k=k).to_frame()
-    return _times(answers[recommender.model.catalogue.candidate], ids), len(asked)
+    return _times(answers[recommender.towers.catalogue.candidate], ids), len(asked)
 
 
 def _chosen(recommender: Recommender, held_out: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -161,10 +161,10 @@ def _times(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
 
 
 def _map(recommender: Recommender, labels: Labels, method: str) -> Map:
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     popular = np.argsort(-catalogue.counts, kind="stable")
     shown = np.sort(popular[:POINTS])
-    vectors = recommender.model.candidate_vectors(catalogue.candidates[shown])
+    vectors = recommender.towers.candidate_vectors(catalogue.candidates[shown])
     projection = projected(vectors, method)
     groups, order = labels.coloured()
     points = [
