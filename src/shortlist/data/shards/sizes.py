@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from shortlist.data.shards.source import Source
+from shortlist.data.source import Source
 
 __all__ = ["available_memory", "memory_of", "row_bytes"]
 
