@@ -13,6 +13,7 @@ from shortlist._public import ROOMS, __version__
 if TYPE_CHECKING:
     from shortlist.data import (
         Dataset,
+        Reading,
         Shards,
         Split,
         datasets,
@@ -96,6 +97,7 @@ __all__ = [
     "MissingExtraError",
     "MultiCategory",
     "Normalization",
+    "Reading",
     "Recommendations",
     "Recommender",
     "Retrieval",

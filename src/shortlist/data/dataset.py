@@ -96,8 +96,9 @@ class Dataset:
             "interactions",
             ids=(query, candidate),
             times=[] if timestamp is None else [timestamp],
+            others=[] if weight is None else [weight],
             reading=reading,
-            keep=None if keep is None else [*([] if weight is None else [weight]), *keep],
+            keep=keep,
         )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
@@ -232,24 +233,29 @@ def side_table(
     """The interactions with settled ids, the table of one side, and what there is to say about it."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return replace(main, frame=frame), frame.select(pl.col(column).unique().sort()), []
+        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), []
     table = read_table(source, name, ids=(column,), reading=reading)
     frame, given = settle_ids([main, table], column, role)
-    distinct = given.unique(subset=[column], keep="first", maintain_order=True)
+    distinct = given.filter(given[column].alias("id").is_first_distinct())
     notes = [f"{name}: {note}" for note in table.notes]
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({given.height:,} rows, {distinct.height:,} {name})"
         )
-    interacted = frame.select(pl.col(column).unique())
-    lacking = interacted.join(distinct, on=column, how="anti").sort(column)
-    if lacking.height:
-        note = f"the {name} table lacked {counted(lacking.height, 'interacted id')} ({few(lacking[column])})"
+    interacted = _distinct(frame[column])
+    lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
+    if len(lacking):
+        note = f"the {name} table lacked {counted(len(lacking), 'interacted id')} ({few(lacking)})"
         notes.append(f"{note}; added with null features")
         warnings.warn(f"{note}; added with null features.", ShortlistWarning, stacklevel=3)
-        distinct = pl.concat([distinct, lacking], how="diagonal")
+        distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
     return replace(main, frame=frame), distinct, notes
+
+
+def _distinct(ids: pl.Series) -> pl.Series:
+    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    return ids.alias("id").unique()
 
 
 def _checked_context(

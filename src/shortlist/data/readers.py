@@ -49,18 +49,19 @@ def read_table(
     ids: Sequence[str] = (),
     *,
     times: Sequence[str] = (),
+    others: Sequence[str] = (),
     reading: Reading | None = None,
     keep: Keep = None,
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    keep: other columns to read, or None for all of them. A column that has no one type in all files is left out with a
+    others: more columns that are named. keep: those to read beside, or None for all there are. A column that has no one type in all files is left out with a
     ShortlistWarning, and refused where it is named.
 
     Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is no table.
     """
     if isinstance(source, (str, Path)):
-        return _read_path(source, name, ids, times, reading, keep)
+        return _read_path(source, name, ids, times, others, reading, keep)
     try:
         frame = source if isinstance(source, pl.DataFrame) else _from_object(source, name, ids)
     except UNREADABLE as error:
@@ -72,7 +73,7 @@ def read_table(
         ) from error
     if keep is not None:
         frame = frame.select(
-            frame[column] for column in dict.fromkeys([*ids, *times, *keep]) if column in frame.columns
+            frame[column] for column in dict.fromkeys([*ids, *times, *others, *keep]) if column in frame.columns
         )
     return Table(frame, name)
 
@@ -152,20 +153,26 @@ def _kind(value: object) -> str:
 
 
 def _read_path(
-    path: str | Path, name: str, ids: Sequence[str], times: Sequence[str], reading: Reading | None, keep: Keep
+    path: str | Path,
+    name: str,
+    ids: Sequence[str],
+    times: Sequence[str],
+    others: Sequence[str],
+    reading: Reading | None,
+    keep: Keep,
 ) -> Table:
-    columns = None if keep is None else [*ids, *times, *keep]
+    named = [*ids, *times, *others]
+    columns = None if keep is None else [*named, *keep]
     source = find(path, table=name, reading=reading, ids=ids, times=times, columns=columns)
     schema = source.schema()
-    source.require([*ids, *times, *(keep or ())])
+    source.require([*named, *(keep or ())])
     notes = source.notes
     if keep is None:
         for column, told in source.conflicts.items():
             note = f"the column {column!r} of the {name} table {told}; left out"
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
-    wanted = [*ids, *times]
-    frame = source.frame(columns if all(column in schema for column in wanted) else None)
+    frame = source.frame(columns if all(column in schema for column in named) else None)
     return Table(frame, name, source.untyped, tuple(notes))
 
 

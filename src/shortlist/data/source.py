@@ -17,7 +17,7 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.column_types import common_schema, partition_type
-from shortlist.data.formats import Format
+from shortlist.data.formats import Format, format_of
 from shortlist.data.lakes import open_lake
 from shortlist.data.listing import SourceFile, first_line, listed
 from shortlist.data.plain import EmptyFileError, TextError
@@ -82,6 +82,15 @@ class Source:
     def schema(self) -> pl.Schema:
         """Names and types of the columns that have one type in all files. DataError where files cannot be read."""
         return self._settled()[0]
+
+    def names(self) -> list[str]:
+        """The names of the columns; of delimited text from the first line of its first file, without reading more."""
+        if self.untyped and "settled" not in self._held:
+            for file in self.files:
+                if file.bytes:
+                    with self._naming(file):
+                        return self._text(file).names()
+        return self.schema().names()
 
     @property
     def conflicts(self) -> dict[str, str]:
@@ -283,16 +292,20 @@ class Source:
             lazy = pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
             lazy.collect_schema()
             return lazy
-        content = Path(file.path) if self.store is None else self.store.cat_file(file.path)
         room = None if self.room is None else self.room / f"{self.files.index(file):05}.parquet"
         if self.kind.family == "arrow":
-            return _open_arrow(content, room)
-        kind = Format(self.kind.family, _extension(file.name, self.kind))
+            return _open_arrow(self._content(file), room)
         try:
-            text = Text(content, kind, self.reading, self.as_text, self.ids)
-            return text.load(room, self.columns, self._held.get("overrides", {}))
+            return self._text(file).load(room, self.columns, self._held.get("overrides", {}))
         except EmptyFileError:
             return None
+
+    def _content(self, file: SourceFile) -> Path | bytes:
+        return Path(file.path) if self.store is None else bytes(self.store.cat_file(file.path))
+
+    def _text(self, file: SourceFile) -> Text:
+        kind = format_of(file.name) or self.kind
+        return Text(self._content(file), kind, self.reading, self.as_text, self.ids)
 
     def _naming(self, file: SourceFile | str) -> _Naming:
         return _Naming(self, file if isinstance(file, str) else file.name)
@@ -388,13 +401,6 @@ def _open_arrow(content: Path | bytes, room: Path | None) -> pl.LazyFrame:
 def _first(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         return file.read(size)
-
-
-def _extension(name: str, kind: Format) -> str:
-    from shortlist.data.formats import format_of
-
-    own = format_of(name)
-    return kind.extension if own is None else own.extension
 
 
 def _partition(file: SourceFile, column: str, kind: pl.DataType) -> pl.Expr:

@@ -57,6 +57,13 @@ class Text:
             if made is not None:
                 made.unlink(missing_ok=True)
 
+    def names(self) -> list[str]:
+        """The names of the columns of delimited text. Raises as ``load`` does."""
+        content = plain(self.content, self.kind, self.reading.encoding, None)
+        separator = self._separator(head_of(content))
+        content, quote = _settled(content, separator)
+        return self._names(content, separator, quote)[0]
+
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 
     def _delimited(

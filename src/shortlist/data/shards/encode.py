@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, side_table
@@ -137,7 +138,8 @@ def encode(
 def _encode(work: _Work) -> None:
     tables = _tables(work)
     for side in SIDES:
-        ids = pl.read_parquet(work.folder / f"{PLURAL[side]}.parquet", columns=[work.columns[side]]).to_series()
+        table = pl.scan_parquet(work.folder / f"{PLURAL[side]}.parquet", glob=False, hive_partitioning=False)
+        ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, RowLookup(ids))
     plan = list(_plan(work))
     pieces = []
