@@ -168,7 +168,7 @@ class Dataset:
     ) -> Dataset:
         """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
         ids = [
-            tables[side][columns[name]].gather(rows[name])  # type: ignore[index]
+            tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
         ]
         dataset = object.__new__(cls)

@@ -25,11 +25,12 @@ Content: TypeAlias = "Path | bytes"
 CHUNK = 1 << 22
 HEAD = 1 << 16
 ZSTD = ("compression.zstd", "backports.zstd", "zstandard")
-SCRIPTS = {  # encodings that are met, and the letters by which they are known
-    "cp949": "[\uac00-\ud7a3]",
-    "shift_jis": "[\u3040-\u30ff]",
-    "gb18030": "[\u4e00-\u9fff]",
-}
+ISOLATED = re.compile(rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])")
+SCRIPTS = (  # encodings that are met, letters by which they are known, and the least byte of their common ones
+    ("cp949", "[\uac00-\ud7a3]", 0xA1),
+    ("shift_jis", "[\u3040-\u30ff]", 0),
+    ("gb18030", "[\u4e00-\u9fff]", 0xA1),
+)
 
 
 class TextError(ValueError):
@@ -116,13 +117,17 @@ def _check_head(content: Content) -> None:
 def _guessed(raw: bytes) -> str:
     """The encoding that a text seems to be in: one of a script whose letters most of it is, else Latin-1."""
     sample = raw[: 1 << 20].rpartition(b"\n")[0] or raw
-    for encoding, letters in SCRIPTS.items():
+    high = sum(byte > 127 for byte in sample)
+    if len(ISOLATED.findall(sample)) > high / 2:  # an é among letters of ASCII
+        return "latin-1"
+    for encoding, letters, least in SCRIPTS:
         try:
             text = sample.decode(encoding)
         except UnicodeDecodeError:
             continue
         foreign = [letter for letter in text if ord(letter) > 127]
-        if sum(re.match(letters, letter) is not None for letter in foreign) > len(foreign) / 2:
+        known = [letter for letter in foreign if re.match(letters, letter) and min(letter.encode(encoding)) >= least]
+        if len(known) > len(foreign) / 2:
             return encoding
     return "latin-1"
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Quotes", "mended", "quotes_of"]
+__all__ = ["Quotes", "mended", "quotes_of", "without_quoting"]
 
 Bytes: TypeAlias = "NDArray[np.uint8]"
 QUOTE, NEWLINE, RETURN = 0x22, 0x0A, 0x0D
@@ -53,6 +53,25 @@ def quotes_of(content: Bytes, separator: str) -> Quotes:
     if stray is None and count % 2:
         stray = int(np.flatnonzero(content == QUOTE)[-1])
     return Quotes(fields, stray)
+
+
+def without_quoting(content: Bytes, separator: str) -> bool:
+    """Whether a text whose fields may begin with a quote was written without quoting.
+
+    It was where no field of one line is whole in quotes, and every line has as many separators.
+    """
+    parts = re.escape(separator.encode())
+    end = rb"(?=[" + parts + rb"\r\n]|\Z)"
+    begin = rb"(?<![^" + parts + rb"\r\n])"
+    whole = rb'"(?:[^"\r\n]*(?:""[^"\r\n]*)*|[^' + parts + rb'\r\n]*)"'
+    if re.search(begin + whole + end, content.data):
+        return False
+    lines = np.flatnonzero(content == NEWLINE)
+    if not len(lines) or lines[-1] != len(content) - 1:
+        lines = np.append(lines, len(content))
+    each = np.diff(np.searchsorted(np.flatnonzero(content == ord(separator)), lines), prepend=0)
+    blank = np.diff(lines, prepend=-1) <= 2
+    return len(np.unique(each[~blank])) <= 1
 
 
 def mended(content: bytes, separator: str) -> bytes:

@@ -16,7 +16,7 @@ import polars.selectors as cs
 
 from shortlist.data.formats import Format
 from shortlist.data.plain import Content, EmptyFileError, TextError, buffer_of, check_utf8, head_of, line_of, plain
-from shortlist.data.quotes import mended, quotes_of
+from shortlist.data.quotes import mended, quotes_of, without_quoting
 from shortlist.data.reading import Reading
 
 __all__ = ["Text"]
@@ -75,7 +75,8 @@ class Text:
         separator = self._separator(head)
         content, quote = _settled(content, separator)
         names, header = self._names(content, separator, quote)
-        own = names if header else [f"column_{place + 1}" for place in range(len(names))]
+        bare = {"separator": separator, "quote_char": quote, "has_header": False, "n_rows": 1, "glob": False}
+        own = names if header else pl.scan_csv(content, **bare).collect_schema().names()
         kinds = {**dict.fromkeys(self.as_text, pl.String), **overrides}
         options: dict[str, Any] = {
             "separator": separator,
@@ -182,7 +183,7 @@ def _settled(content: Content, separator: str) -> tuple[Content, str | None]:
     quotes = quotes_of(view, separator)
     if quotes.stray is None:
         return content, '"'
-    if not quotes.fields:
+    if not quotes.fields or without_quoting(view, separator):
         return content, None
     better = mended(bytes(view), separator)
     left = quotes_of(buffer_of(better), separator).stray
