@@ -15,6 +15,7 @@ _NAMES = {
         "datasets",
         "k_core",
         "keep_at_least",
+        "read_sql",
         "split_by_time",
         "split_last",
         "split_queries",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ AUTO = "auto"
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test")
+@click.argument("test", required=False)
 @click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
 @click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
 @click.option(
@@ -52,6 +52,7 @@ AUTO = "auto"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @reading_options
+@sql_options("test")
 def command(bundle: Path, test: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 

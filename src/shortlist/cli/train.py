@@ -14,7 +14,7 @@ import rich_click as click
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.on_ray import or_on_ray, train_on
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
@@ -31,7 +31,7 @@ __all__ = ["command"]
 
 
 @click.command("train")
-@click.argument("interactions")
+@click.argument("interactions", required=False)
 @click.option("--query", required=True, help="Column of query ids (who chose).")
 @click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
 @click.option(
@@ -74,6 +74,7 @@ __all__ = ["command"]
 @or_on_ray(train_on)
 @daily_options
 @reading_options
+@sql_options("interactions")
 @as_one
 def command(
     interactions: str,

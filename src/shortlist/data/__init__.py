@@ -8,6 +8,7 @@ from shortlist.data.filters import k_core, keep_at_least
 from shortlist.data.reading import Reading
 from shortlist.data.shards import Shards
 from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_queries, split_random
+from shortlist.data.sql import read_sql
 
 __all__ = [
     "Dataset",
@@ -19,6 +20,7 @@ __all__ = [
     "datasets",
     "k_core",
     "keep_at_least",
+    "read_sql",
     "split_by_time",
     "split_last",
     "split_queries",

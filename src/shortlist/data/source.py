@@ -6,7 +6,7 @@ Memory and disk, Python and the command line all read through ``Source``; so the
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -73,9 +73,14 @@ class Source:
         empty = [] if self.lake is not None else empty
         return [*self.found, *([f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else [])]
 
-    def only(self, names: Sequence[str]) -> Source:
-        """The same without the files that are not named."""
-        return replace(self, files=tuple(file for file in self.files if file.name in set(names)), _held={})
+    def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
+        """The same with the files of an earlier listing alone; a lake at its version then. room: for copies of text."""
+        files = [replace(file, stamp=stamps[file.name]) for file in self.files if file.name in stamps]
+        return replace(self, files=tuple(files), room=room, _held={})
+
+    def changed(self) -> dict[str, str]:
+        """What its files look like now; those of a lake never change."""
+        return self.stamps if self.lake is not None else find(self.where, table=self.table).stamps
 
     # --- what is in it ----------------------------------------------------------------------------------------------
 

@@ -75,7 +75,13 @@ class Text:
         separator = self._separator(head)
         content, quote = _settled(content, separator)
         names, header = self._names(content, separator, quote)
-        bare = {"separator": separator, "quote_char": quote, "has_header": False, "n_rows": 1, "glob": False}
+        bare: dict[str, Any] = {
+            "separator": separator,
+            "quote_char": quote,
+            "has_header": False,
+            "n_rows": 1,
+            "glob": False,
+        }
         own = names if header else pl.scan_csv(content, **bare).collect_schema().names()
         kinds = {**dict.fromkeys(self.as_text, pl.String), **overrides}
         options: dict[str, Any] = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,9 @@ def encode(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.alone(folder):
-            header = _as_begun(folder, header, overwrite)
+            header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
             room = folder / ROOM
-            found = replace(found.only(list(header.source)), room=room)
+            found = found.as_listed(header.source, room)
             if not _goes_on(folder, header, overwrite):
                 return
             try:
@@ -148,7 +148,7 @@ def _encode(work: _Work) -> None:
         if work.on_piece is not None:
             work.on_piece(len(pieces), len(plan))
     _check_sums(work, pieces)
-    now = find(work.source.where).stamps
+    now = work.source.changed()
     if {name: now.get(name) for name in work.source.stamps} != work.source.stamps:
         raise _changed(work.source.stamps, now)
     sealed = hashlib.sha256()
@@ -193,13 +193,13 @@ def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str
     return {side: _stamp(table, reading) for side, table in given.items() if table is not None}
 
 
-def _as_begun(folder: Path, header: Header, overwrite: bool) -> Header:
+def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
     """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
     begun = folder / files.HEADER
     if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
         return header
     before = files.read_record(begun, Header)
-    same = {name: header.source.get(name) for name in before.source} == before.source
+    same = lake or {name: header.source.get(name) for name in before.source} == before.source
     return before if same and msgspec.structs.replace(header, source=before.source) == before else header
 
 
