@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["lake_version", "open_lake"]
 
 PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 NAMES = {"delta": "Delta", "iceberg": "Iceberg"}
+ARTICLES = {"delta": "a", "iceberg": "an"}
 
 
 def lake_version(lake: str, where: str, table: str) -> str:
@@ -36,7 +38,7 @@ def lake_version(lake: str, where: str, table: str) -> str:
         return f"snapshot {None if snapshot is None else snapshot.snapshot_id} of {metadata}"
     except Exception as error:  # of whichever library reads the log
         raise DataError(
-            f"the {table} table {where!r} is a {NAMES[lake]} table whose log could not be read: {first_line(error)}.",
+            f"the {table} table {where!r} is {ARTICLES[lake]} {NAMES[lake]} table whose log could not be read: {first_line(error)}.",
             hint="check that the folder is the whole table; or name its files with a pattern, such as 'log/*.parquet'",
         ) from error
 
@@ -47,6 +49,7 @@ def open_lake(lake: str, where: str, version: str) -> pl.LazyFrame:
     if kind == "version":
         lazy = pl.scan_delta(_place(where), version=int(rest))
     else:
+        os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")  # or Polars advises another package
         snapshot, _, metadata = rest.partition(" of ")
         options: dict[str, Any] = {} if snapshot == "None" else {"snapshot_id": int(snapshot)}
         lazy = pl.scan_iceberg(metadata, **options)

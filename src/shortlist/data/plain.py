@@ -58,6 +58,8 @@ def plain(content: Content, kind: Format, encoding: str | None, room: Path | Non
     if utf8:
         _check_head(content)
     head = head_of(content)
+    if head.startswith(codecs.BOM_UTF8):
+        content = bytes(buffer_of(content)[3:])
     if b"\r" in head and b"\n" not in head and b"\n" not in bytes(buffer_of(content)):
         return bytes(buffer_of(content)).replace(b"\r", b"\n")  # lines as on a Mac of old
     return content

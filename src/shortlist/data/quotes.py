@@ -46,7 +46,7 @@ def quotes_of(content: Bytes, separator: str) -> Quotes:
         after = np.where(places < last, content[np.minimum(places + 1, last)], NEWLINE)
         opening = (np.arange(len(places)) + count) % 2 == 0
         bad = np.where(opening, ~np.isin(before, edges), ~np.isin(after, edges))
-        fields = fields or bool((np.isin(before, begins)).any()) or _after_mark(content, places)
+        fields = fields or bool((np.isin(before, begins)).any())
         if stray is None and bad.any():
             stray = int(places[bad.argmax()])
         count += len(places)
@@ -88,7 +88,3 @@ def mended(content: bytes, separator: str) -> bytes:
 
     return pattern.sub(whole, content)
 
-
-def _after_mark(content: Bytes, places: NDArray[np.int64]) -> bool:
-    """Whether the first quote is the first character behind a byte order mark."""
-    return bool(places[0] == 3 and bytes(content[:3]) == b"\xef\xbb\xbf")

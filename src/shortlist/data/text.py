@@ -70,7 +70,7 @@ class Text:
         self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], room: Path | None
     ) -> pl.LazyFrame:
         head = head_of(content)
-        if not head.strip(b"\xef\xbb\xbf\r\n"):
+        if not head.strip(b"\r\n"):
             raise EmptyFileError("empty: it holds nothing")
         separator = self._separator(head)
         content, quote = _settled(content, separator)
@@ -134,9 +134,6 @@ class Text:
         head = head_of(content)
         if not head.strip():
             raise EmptyFileError("empty: it holds nothing")
-        if head.startswith(b"\xef\xbb\xbf"):
-            content = bytes(buffer_of(content)[3:])
-            head = head[3:]
         if head.lstrip().startswith(b"["):
             return pl.read_json(bytes(buffer_of(content)), infer_schema_length=None, schema_overrides=overrides).lazy()
         frame = pl.scan_ndjson(content, infer_schema_length=None, schema_overrides=overrides or None)

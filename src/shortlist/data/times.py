@@ -57,7 +57,7 @@ class TimeForm:
             text = values.str.strip_chars()
             return _where(text, r"^(?:19|20)\d{6}$").str.to_datetime("%Y%m%d", time_unit="us", strict=False)
         if "%" in self.name:
-            return _utc(values.str.strip_chars().str.to_datetime(self.name, time_unit="us", strict=False))
+            return _read(values.str.strip_chars(), self.name.replace(".%f", "%.f"))  # Polars' word for a fraction
         quick = self._quickly(values)
         if quick is not None:
             return quick
