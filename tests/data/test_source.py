@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -355,3 +356,26 @@ def test_keep_reads_the_named_columns_alone(tmp_path: Path) -> None:
     for source in (tmp_path / "t.parquet", tmp_path / "t.csv", frame):
         assert sl.Dataset(source, "u", "i", weight="w", keep=["y"]).interactions.columns == ["u", "i", "w", "y"]
         assert sl.Dataset(source, "u", "i").interactions.columns == ["u", "i", "w", "x", "y"]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "csv.gz", "jsonl", "arrow", "feather"])
+@pytest.mark.parametrize("folder", ["log[12]", "log*", "lo?2", "x[x", "k=1"])
+def test_no_folders_name_is_a_pattern(folder: str, ending: str, tmp_path: Path) -> None:
+    """For files of every format, and for the folder that is written."""
+    place = tmp_path / folder / f"t.{ending}"
+    place.parent.mkdir()
+    text = A.write_csv().encode()
+    written = {
+        "parquet": lambda: A.write_parquet(place),
+        "csv": lambda: place.write_bytes(text),
+        "csv.gz": lambda: place.write_bytes(gzip.compress(text)),
+        "jsonl": lambda: A.write_ndjson(place),
+        "arrow": lambda: A.write_ipc(place),
+        "feather": lambda: A.write_ipc_stream(place),
+    }
+    written[ending]()
+    for number in (1, 2):
+        put(tmp_path, **{f"log{number}/t.parquet": STALE})
+    assert sl.Dataset(place, "u", "i").interactions.rows() == ROWS_A
+    shards = sl.Shards.encode(place.parent, tmp_path / "s" / folder, query="u", candidate="i", context=[])
+    assert sorted(shards.to_dataset().interactions.rows()) == ROWS_A

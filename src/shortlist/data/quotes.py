@@ -87,4 +87,3 @@ def mended(content: bytes, separator: str) -> bytes:
         return match.group(1) if text is None else b'"' + text.replace(b'"', b'""') + b'"'
 
     return pattern.sub(whole, content)
-

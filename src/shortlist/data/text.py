@@ -136,6 +136,8 @@ class Text:
             raise EmptyFileError("empty: it holds nothing")
         if head.lstrip().startswith(b"["):
             return pl.read_json(bytes(buffer_of(content)), infer_schema_length=None, schema_overrides=overrides).lazy()
+        if isinstance(content, Path) and not set("*?[").isdisjoint(str(content)):
+            content = bytes(buffer_of(content))  # Polars would take the path for a pattern
         frame = pl.scan_ndjson(content, infer_schema_length=None, schema_overrides=overrides or None)
         schema = frame.collect_schema()
         for column in self.ids:

@@ -106,10 +106,10 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading) -> T
         forms = [form for form in forms if form.name not in AMBIGUOUS or form.name == ORDER[reading.dates]]
     differ: Any = None
     for part in parts:
-        given = part.drop_nulls().unique(maintain_order=True)
+        given = part.drop_nulls()
         some = [form for form in forms if not form.read(given.head(FEW)).null_count()]
-        forms = some or forms
-        read = {form: form.read(given) for form in forms}
+        read = {form: form.read(given) for form in some or forms}
+        forms = list(read)
         left = [form for form in forms if not read[form].null_count()]
         if not left:
             raise _unreadable(column, given, forms, read, reading)
@@ -196,7 +196,7 @@ def _unreadable(
             f"the timestamp column {column!r} has times with a zone and times without, such as {_shown(bad, 1)}.",
             hint="write all of them with a zone, or all without",
         )
-    some = f"; {len(given) - len(bad):,} distinct values read {best.name}, but not {_shown(bad)}"
+    some = f"; {len(given) - len(bad):,} values read {best.name}, but not {_shown(bad)}"
     return DataError(
         f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}"
         f"{some if len(bad) < len(given) else ''}.",

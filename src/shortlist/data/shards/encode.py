@@ -85,7 +85,7 @@ class _Work:
     @cached_property
     def contexts(self) -> pl.DataFrame:
         """The distinct rows of the context columns."""
-        return pl.read_parquet(self.folder / CONTEXTS)
+        return pl.read_parquet(self.folder / CONTEXTS, glob=False, hive_partitioning=False)
 
 
 def encode(

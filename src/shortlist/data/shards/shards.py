@@ -134,9 +134,10 @@ class Shards:
             for name, entry in entries.items():
                 files.check_entry(folder / name, entry, verify)
         queries, candidates, interactions = (
-            pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "candidates", "interactions")
+            pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
+            for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS) if manifest.header.context else None
+        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
