@@ -192,6 +192,9 @@ REFUSED: dict[str, tuple[str, bytes, dict[str, str], dict[str, Any], str]] = {
         {},
         r"line 3 has a quote that closes no",
     ),
+    "no id": ("t.csv", b'u,i\n"a\nb",1\n\n,2\n', {}, {}, r"1 null in 'u' \(query\), the first in line 5 of 't\.csv'"),
+    "no id, no header": ("t.csv", b"a,1\n,2\n", {}, {"columns": ["u", "i"]}, r"1 null in 'u' .* line 2 of"),
+    "no id in JSON": ("t.jsonl", b'{"u":"a","i":1}\n\n{"u":"b"}\n', {}, {}, r"1 null in 'i' .* line 3 of"),
     "two of a name": ("t.csv", b"u,i,u\n1,2,3\n", {}, {}, r"two columns are called 'u' \(line 1\)"),
     "nothing": ("t.csv", b"", {}, {}, r"could not be read as csv: it is empty"),
     "both ways": (

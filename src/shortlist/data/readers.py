@@ -18,7 +18,7 @@ import polars as pl
 from shortlist.data.formats import EXTENSIONS
 from shortlist.data.listing import first_line
 from shortlist.data.reading import Reading
-from shortlist.data.source import UNREADABLE, find
+from shortlist.data.source import UNREADABLE, Source, find
 from shortlist.errors import DataError, ShortlistWarning
 
 __all__ = ["Table", "read_table"]
@@ -34,13 +34,14 @@ ACCEPTED = (
 class Table:
     """A frame, what to call it in messages, and whether its ids came from text, where 1 and "1" look alike.
 
-    notes: what was left out when it was read.
+    notes: what was left out when it was read. source: the files that it was read from.
     """
 
     frame: pl.DataFrame
     name: str
     untyped: bool = False
     notes: tuple[str, ...] = ()
+    source: Source | None = None
 
 
 def read_table(
@@ -173,7 +174,7 @@ def _read_path(
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
     frame = source.frame(columns if all(column in schema for column in named) else None)
-    return Table(frame, name, source.untyped, tuple(notes))
+    return Table(frame, name, source.untyped, tuple(notes), source)
 
 
 def _type_name(value: object) -> str:

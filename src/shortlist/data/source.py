@@ -188,6 +188,21 @@ class Source:
             with self._naming(self.where):
                 raise error
 
+    def where_null(self, column: str) -> str:
+        """The file, and in it the line or row, of the first null in a column, for a message; nothing where there is none."""
+        for file in self.files:
+            values = self.scan(file, [column]).collect()[column]
+            if values.null_count():
+                row = int(values.is_null().arg_true()[0])
+                place = f"row {row + 1}"
+                if (
+                    self.kind.family in ("delimited", "json")
+                    and (line := self._text(file).line_of_row(row)) is not None
+                ):
+                    place = f"line {line}"
+                return f", the first in {place} of {file.name!r}"
+        return ""
+
     # --- within -----------------------------------------------------------------------------------------------------
 
     def _joined(self, files: Sequence[SourceFile], columns: Sequence[str]) -> pl.LazyFrame:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ class Text:
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
         return self._names(content, separator, quote)[0]
+
+    def line_of_row(self, row: int) -> int | None:
+        """The line that ends a row, counted from 0; None where it is not known."""
+        content = plain(self.content, self.kind, self.reading.encoding, None)
+        if self.kind.family == "json":
+            written = (number for number, line in _lines(content) if line.strip())
+            return None if head_of(content).lstrip().startswith(b"[") else next(islice(written, row, None), None)
+        separator = self._separator(head_of(content))
+        content, quote = _settled(content, separator)
+        header = self._names(content, separator, quote)[1]
+        records = (line for line, fields in _records(content, separator, quote) if any(fields))
+        return next(islice(records, row + header, None), None)
 
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 

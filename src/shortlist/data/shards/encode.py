@@ -182,7 +182,7 @@ def _settings(
 def _check_columns(source: Source, columns: Mapping[str, str | None], context: Sequence[str]) -> None:
     """DataError for columns that are missing or of no one type."""
     source.require([column for column in (*columns.values(), *context) if column is not None])
-    there = Table(pl.DataFrame(schema=source.schema()), "interactions")
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
     for role, column in columns.items():
         if column is not None:
             require_column(there, column, role)
@@ -320,7 +320,8 @@ def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Ser
     if ids.null_count():
         nulls = int(often.filter(ids.is_null()).sum())
         raise DataError(
-            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}); every row must have an id.",
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
+            "every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
     return ids, often
