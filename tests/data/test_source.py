@@ -379,3 +379,16 @@ def test_no_folders_name_is_a_pattern(folder: str, ending: str, tmp_path: Path) 
     assert sl.Dataset(place, "u", "i").interactions.rows() == ROWS_A
     shards = sl.Shards.encode(place.parent, tmp_path / "s" / folder, query="u", candidate="i", context=[])
     assert sorted(shards.to_dataset().interactions.rows()) == ROWS_A
+
+
+def test_a_file_that_is_there_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, **{"log/a.csv": A})
+    (tmp_path / "log" / "a.csv.gz").write_bytes(gzip.compress(A.write_csv().encode()))
+    with pytest.raises(sl.DataError, match=r"'a\.csv' and 'a\.csv\.gz', which look like one file twice"):
+        sl.Dataset(tmp_path / "log", "u", "i")
+
+
+def test_a_folder_of_nothing_but_hidden_files_says_so(tmp_path: Path) -> None:
+    put(tmp_path, **{"log/_a.parquet": A})
+    with pytest.raises(sl.DataError, match=r"no files but hidden or staging ones, such as '_a\.parquet'"):
+        sl.Dataset(tmp_path / "log", "u", "i")

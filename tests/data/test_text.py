@@ -195,6 +195,21 @@ REFUSED: dict[str, tuple[str, bytes, dict[str, str], dict[str, Any], str]] = {
     "no id": ("t.csv", b'u,i\n"a\nb",1\n\n,2\n', {}, {}, r"1 null in 'u' \(query\), the first in line 5 of 't\.csv'"),
     "no id, no header": ("t.csv", b"a,1\n,2\n", {}, {"columns": ["u", "i"]}, r"1 null in 'u' .* line 2 of"),
     "no id in JSON": ("t.jsonl", b'{"u":"a","i":1}\n\n{"u":"b"}\n', {}, {}, r"1 null in 'i' .* line 3 of"),
+    "ids of two kinds in a list": (
+        "t.json",
+        b'[{"u":"a","i":2},{"u":1,"i":2}]',
+        {},
+        {},
+        r"id column 'u' mixes .* row 2",
+    ),
+    "UTF-8 that is called Latin-1": (
+        "t.csv",
+        "u,i\né,1\n".encode(),
+        {},
+        {"encoding": "latin-1"},
+        "it is UTF-8, not latin-1",
+    ),
+    "Windows": ("t.csv", "u,i\nl’été,1\n".encode("cp1252"), {}, {}, r"line 2 is not UTF-8 .*looks like cp1252"),
     "two of a name": ("t.csv", b"u,i,u\n1,2,3\n", {}, {}, r"two columns are called 'u' \(line 1\)"),
     "nothing": ("t.csv", b"", {}, {}, r"could not be read as csv: it is empty"),
     "both ways": (

@@ -170,7 +170,13 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
     paths, twice = _each_once(found.paths)
     if twice:
         notes.append(f"{_counted(twice)} left out, a link to a file that is read already (such as {twice[0]!r})")
+    if not paths and found.hidden:
+        raise DataError(
+            f"the {table} table {where!r} holds no files but hidden or staging ones, such as {found.hidden[0]!r}.",
+            hint="names that begin with _ or . are no data; name such a file itself to read it",
+        )
     kind = _one_format(paths, where, table)
+    _refuse_packed_twice(paths, where, table)
     others = [name for name in paths if (one := format_of(name)) is None or one.family != kind.family]
     if others:
         notes.append(f"{_counted(others)} of another format left out (such as {others[0]!r})")
@@ -189,6 +195,17 @@ def _one_format(paths: Mapping[str, str], where: str, table: str) -> Format:
             hint="name the files of one format with a pattern, such as 'log/*.csv'",
         )
     return formats[families.get("parquet", next(iter(families.values())))]
+
+
+def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> None:
+    """DataError for a file that is there packed and unpacked: its rows would count twice."""
+    for name in paths:
+        kind = format_of(name)
+        if kind is not None and kind.packed is not None and (bare := name[: -len(kind.packed)]) in paths:
+            raise DataError(
+                f"the {table} table {where!r} holds {bare!r} and {name!r}, which look like one file twice.",
+                hint="move one of them away, or name the files with a pattern, such as 'log/*.csv'",
+            )
 
 
 def _each_once(paths: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -26,6 +26,7 @@ CHUNK = 1 << 22
 HEAD = 1 << 16
 ZSTD = ("compression.zstd", "backports.zstd", "zstandard")
 ISOLATED = re.compile(rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])")
+SINGLE = ("iso8859", "cp125", "cp437", "cp85", "koi8", "mac")  # encodings of one byte a letter
 SCRIPTS = (  # encodings that are met, letters by which they are known, and the least byte of their common ones
     ("cp949", "[\uac00-\ud7a3]", 0xA1),
     ("shift_jis", "[\u3040-\u30ff]", 0),
@@ -121,7 +122,7 @@ def _guessed(raw: bytes) -> str:
     sample = raw[: 1 << 20].rpartition(b"\n")[0] or raw
     high = sum(byte > 127 for byte in sample)
     if len(ISOLATED.findall(sample)) > high / 2:  # an é among letters of ASCII
-        return "latin-1"
+        return _western(sample)
     for encoding, letters, least in SCRIPTS:
         try:
             text = sample.decode(encoding)
@@ -131,7 +132,12 @@ def _guessed(raw: bytes) -> str:
         known = [letter for letter in foreign if re.match(letters, letter) and min(letter.encode(encoding)) >= least]
         if len(known) > len(foreign) / 2:
             return encoding
-    return "latin-1"
+    return _western(sample)
+
+
+def _western(sample: bytes) -> str:
+    """Latin-1, or what Windows makes of it, which has signs where Latin-1 has none."""
+    return "cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1"
 
 
 def _kept(stream: Any, room: Path | None) -> Content:
@@ -150,6 +156,10 @@ class _Recoded:
     def __init__(self, source: IO[bytes], encoding: str) -> None:
         self._source, self._encoding = source, encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._utf8 = (
+            codecs.getincrementaldecoder("utf-8")() if codecs.lookup(encoding).name.startswith(SINGLE) else None
+        )
+        self._ascii = True
         self._line = 1
         self._first = True
 
@@ -163,13 +173,27 @@ class _Recoded:
                 line = self._line + raw[:start].count(b"\n")
                 raise TextError(
                     f"line {line} is not {self._encoding}",
-                    "name another encoding: Reading(encoding=…), --encoding",
+                    "name another encoding, Reading(encoding=…), --encoding; or none, for UTF-8",
                 ) from error
+            self._watch(raw)
             if self._first and text:
                 text, self._first = text.removeprefix("\ufeff"), False
             self._line += text.count("\n")
             if text or not raw:
                 return text.encode("utf-8")
+
+    def _watch(self, raw: bytes) -> None:
+        """TextError at the end of a text that is UTF-8: encodings of one byte a letter read everything, as something."""
+        if self._utf8 is None:
+            return
+        try:
+            self._utf8.decode(raw, final=not raw)
+        except UnicodeDecodeError:
+            self._utf8 = None
+            return
+        self._ascii = self._ascii and raw.isascii()
+        if not raw and not self._ascii:
+            raise TextError(f"it is UTF-8, not {self._encoding}", "leave encoding= (--encoding) out, or save it so")
 
 
 @contextmanager

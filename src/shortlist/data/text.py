@@ -148,17 +148,19 @@ class Text:
         if not head.strip():
             raise EmptyFileError("empty: it holds nothing")
         if head.lstrip().startswith(b"["):
-            return pl.read_json(bytes(buffer_of(content)), infer_schema_length=None, schema_overrides=overrides).lazy()
+            whole = bytes(buffer_of(content))
+            listed = pl.read_json(whole, infer_schema_length=None, schema_overrides=overrides)
+            for column in self.ids:
+                if listed.schema.get(column) == pl.String and _mixed_at(whole, column) is not None:
+                    raise _mixed(column, f"row {_mixed_at(whole, column)}")
+            return listed.lazy()
         if isinstance(content, Path) and not set("*?[").isdisjoint(str(content)):
             content = bytes(buffer_of(content))  # Polars would take the path for a pattern
         frame = pl.scan_ndjson(content, infer_schema_length=None, schema_overrides=overrides or None)
         schema = frame.collect_schema()
         for column in self.ids:
             if schema.get(column) == pl.String and (line := _number_at(content, column)) is not None:
-                raise TextError(
-                    f"the id column {column!r} mixes numbers and strings: it is a number in line {line}",
-                    "write every id as a string, or every id as a number",
-                )
+                raise _mixed(column, f"line {line}")
         return frame
 
     # --- what was wrong ---------------------------------------------------------------------------------------------
@@ -237,13 +239,31 @@ def _as_polars_names(names: list[str]) -> list[str]:
 def _number_at(content: Content, column: str) -> int | None:
     """The first line that gives ``column`` as a bare number, which Polars turns into a string among strings."""
     view = buffer_of(content)
-    suspect = re.compile(rb"%s\s*:\s*[-0-9tf]" % re.escape(json.dumps(column, ensure_ascii=False).encode()))
-    if suspect.search(view.data) is None:
+    if _suspect(column).search(view.data) is None:
         return None
     for number, line in _lines(content):
         if line.strip() and not isinstance(json.loads(line).get(column), (str, type(None))):
             return number
     return None
+
+
+def _mixed(column: str, place: str) -> TextError:
+    return TextError(
+        f"the id column {column!r} mixes numbers and strings: it is a number in {place}",
+        "write every id as a string, or every id as a number",
+    )
+
+
+def _mixed_at(content: bytes, column: str) -> int | None:
+    """The first object, counted from 1, of a list that gives ``column`` as a bare number."""
+    if _suspect(column).search(content) is None:
+        return None
+    rows = enumerate(json.loads(content), 1)
+    return next((number for number, row in rows if not isinstance(row.get(column), (str, type(None)))), None)
+
+
+def _suspect(column: str) -> re.Pattern[bytes]:
+    return re.compile(rb"%s\s*:\s*[-0-9tf]" % re.escape(json.dumps(column, ensure_ascii=False).encode()))
 
 
 def _bad_json(content: Content) -> tuple[int, str]:
