@@ -122,7 +122,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
     if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
         for kind, least, most in ((pl.Int64(), -(2**63), 2**63 - 1), (pl.UInt64(), 0, 2**64 - 1)):
             if values.is_between(least, most).all():
-                return values.cast(kind)
+                return pl.Series(values.cast(kind))
         return values
     if values.dtype == pl.String or values.dtype.is_integer():
         return values
