@@ -392,3 +392,28 @@ def test_a_folder_of_nothing_but_hidden_files_says_so(tmp_path: Path) -> None:
     put(tmp_path, **{"log/_a.parquet": A})
     with pytest.raises(sl.DataError, match=r"no files but hidden or staging ones, such as '_a\.parquet'"):
         sl.Dataset(tmp_path / "log", "u", "i")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "csv.gz", "jsonl", "feather"])
+def test_an_object_store_holds_the_same_rows(ending: str, tmp_path: Path) -> None:
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    text = A.write_csv().encode()
+    contents = {
+        "parquet": lambda: put(tmp_path, x=A) or (tmp_path / "x").read_bytes(),
+        "csv": lambda: text,
+        "csv.gz": lambda: gzip.compress(text),
+        "jsonl": lambda: A.write_ndjson().encode(),
+        "feather": lambda: A.write_ipc_stream(None).getvalue(),
+    }
+    try:
+        for name in (f"k=1/a.{ending}", f"_temporary/b.{ending}"):
+            store.pipe(f"/shop/log/{name}", contents[ending]())
+        store.pipe(f"/shop/log/empty.{ending}", b"")
+        data = sl.Dataset("memory://shop/log", "u", "i")
+        assert [row[:2] for row in data.interactions.rows()] == ROWS_A
+        assert data.interactions.columns == ["u", "i", "k"]
+        assert [note.partition(",")[0] for note in data.notes] == ["1 file left out", "1 file left out"]
+        shards = sl.Shards.encode("memory://shop/log", tmp_path / "s", query="u", candidate="i", context=["k"])
+        assert sorted(shards.to_dataset().interactions.rows()) == [("a", 1, 1), ("b", 2, 1)]
+    finally:
+        store.rm("/shop", recursive=True)
