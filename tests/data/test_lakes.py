@@ -74,3 +74,18 @@ def test_a_delta_table_that_grows_is_read_as_it_was(tmp_path: Path) -> None:
     where: dict[str, Any] = {"query": "u", "candidate": "i", "block_rows": 1, "piece_rows": 1}
     shards = sl.Shards.encode(path, tmp_path / "shards", on_piece=grow, **where)
     assert sorted(shards.to_dataset().interactions.rows()) == [("b", 2), ("c", 3)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_lake_below_a_folder_is_refused(way: str, tmp_path: Path) -> None:
+    (tmp_path / "lake" / "log" / "_delta_log").mkdir(parents=True)
+    FIRST.write_parquet(tmp_path / "lake" / "log" / "x.parquet")
+    with pytest.raises(sl.DataError, match="holds a table with a log of its own, 'log'"):
+        rows(way, tmp_path / "lake", {}, {})
+
+
+def test_a_hudi_table_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "log" / ".hoodie").mkdir(parents=True)
+    FIRST.write_parquet(tmp_path / "log" / "x.parquet")
+    with pytest.raises(sl.DataError, match="is a Hudi table"):
+        sl.Dataset(tmp_path / "log", "u", "i")

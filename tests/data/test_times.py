@@ -6,12 +6,14 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data.four_ways import WAYS, read
 
 import shortlist as sl
+from shortlist.data.times import dated
 
 UTC = dt.timezone.utc
 
@@ -125,3 +127,20 @@ def test_a_missing_time_is_refused(way: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("u,i,t\na,1,2024-05-01\nb,2,\n")
     with pytest.raises(sl.DataError, match="1 bad value"):
         read(way, tmp_path / "t.csv", {"timestamp": "t"}, {})
+
+
+def test_text_becomes_the_type_of_a_column() -> None:
+    texts = pl.Series("since", ["2024-05-01", None])
+    assert dated(texts, pl.Date()).to_list() == [dt.date(2024, 5, 1), None]
+    assert dated(texts, pl.Datetime("ms")).to_list() == [dt.datetime(2024, 5, 1), None]
+    zoned = pl.Series("since", ["2024-05-01T09:00:00+09:00"])
+    assert dated(zoned, pl.Datetime("us", "UTC")).to_list() == [dt.datetime(2024, 5, 1, tzinfo=UTC)]
+    with pytest.raises(sl.DataError, match="both ways"):
+        dated(pl.Series("since", ["05/01/2024"]), pl.Date())
+    for values, kind in [
+        (texts, pl.Datetime("us", "UTC")),
+        (zoned, pl.Date()),
+        (pl.Series("since", ["17"]), pl.Date()),
+    ]:
+        with pytest.raises(sl.DataError, match=r"'since' is text such as .* was expected"):
+            dated(values, kind)

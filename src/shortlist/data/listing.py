@@ -18,6 +18,7 @@ __all__ = ["Listing", "SourceFile", "first_line", "listed"]
 WILD = re.compile(r"[*?\[]")
 NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
 """Object stores that Polars reads by itself, so that only the columns asked for are fetched."""
+LOGS = ("_delta_log", ".hoodie")
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 ADVICE = re.compile(
     r"[\s.,;:]*\b(hint:|consider |ensure |you might want|try setting|or pass |pass ['`]).*", re.I | re.S
@@ -56,10 +57,11 @@ class Listing:
 
 @dataclass
 class _Found:
-    """What a walk through a folder found: relative names, the paths they open, and how many files are hidden."""
+    """What a walk through a folder found: relative names, the paths they open, hidden files, and tables with a log."""
 
     paths: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
+    lakes: list[str] = field(default_factory=list)
 
     def add(self, name: str, path: str) -> None:
         if format_of(name) is not None:
@@ -114,6 +116,11 @@ def _known(name: str, where: str, table: str) -> Format:
 
 
 def _lake(names: set[str], path: Path) -> str | None:
+    if ".hoodie" in names:
+        raise DataError(
+            f"{str(path)!r} is a Hudi table; Delta and Iceberg tables are read.",
+            hint="write what it holds now to Parquet; or name its files with a pattern",
+        )
     if "_delta_log" in names and (path / "_delta_log").is_dir():
         return "delta"
     if "metadata" in names and any((path / "metadata").glob("*.metadata.json")):
@@ -132,7 +139,9 @@ def _walk(folder: Path, prefix: str, found: _Found, above: frozenset[tuple[int, 
     above = above | {(status.st_dev, status.st_ino)}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         name = f"{prefix}{entry.name}"
-        if entry.is_dir():
+        if entry.is_dir() and entry.name in LOGS:
+            found.lakes.append(prefix.rstrip("/"))
+        elif entry.is_dir():
             _walk(Path(entry.path), f"{name}/", found, above)
         elif entry.is_file() or (entry.is_symlink() and not is_hidden(entry.name)):
             found.add(name, entry.path)
@@ -164,6 +173,12 @@ def _matching(pattern: Path) -> _Found:
 
 def _chosen(found: _Found, where: str, table: str) -> Listing:
     """The files of the one format that there is."""
+    if found.lakes:
+        raise DataError(
+            f"the {table} table {where!r} holds a table with a log of its own, {found.lakes[0]!r}, of whose files some may be "
+            "removed.",
+            hint="name that folder itself",
+        )
     notes = []
     if found.hidden:
         notes.append(f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})")

@@ -15,7 +15,7 @@ import polars as pl
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "read_times", "settled_form", "told_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -130,6 +130,18 @@ def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
         bad = values.filter(found.is_null() & values.is_not_null())
         raise _not_so(values.name, form, bad)
     return found
+
+
+def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Text as dates or datetimes of that type. DataError where it cannot be, and where it can be read both ways."""
+    found = read_times(values, settled_form([values], values.name, Reading()))
+    zone, own = getattr(kind, "time_zone", None), getattr(found.dtype, "time_zone", None)
+    if not found.dtype.is_temporal() or (zone is None) != (own is None):
+        raise DataError(
+            f"{values.name!r} is text such as {_shown(values.drop_nulls(), 1)}; {kind} was expected.",
+            hint="write times as 2024-05-01T08:26:00, with a zone where the column has one",
+        )
+    return found.dt.convert_time_zone(zone).cast(kind) if zone is not None else found.cast(kind)
 
 
 def told_form(values: pl.Series, form: TimeForm) -> list[str]:
