@@ -149,7 +149,7 @@ def scorer_of(
         without = np.diff(histories.offsets) == 0
     towers = towers_of(model)
     cold = ~pairs.known & without
-    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
+    if cold_start == "auto" and not towers.reads_ids_alone or cold_start == "unknown" or not cold.any():
         return asked, asked
     popular = Vectors(*validator.popularity())
     return Cold(asked, torch.from_numpy(cold), popular), asked
