@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset
+    from shortlist.data import Dataset, Reading
     from shortlist.evaluation import Evaluation
     from shortlist.recommender import Recommender
 
@@ -24,7 +25,7 @@ AUTO = "auto"
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path))
+@click.argument("test", required=False)
 @click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
 @click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
 @click.option(
@@ -41,9 +42,7 @@ AUTO = "auto"
     default="",
     help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
 )
-@click.option(
-    "--train", type=click.Path(path_type=Path), help="The training table, in place of the bundle's seen items."
-)
+@click.option("--train", help="The training table, in place of the bundle's seen items.")
 @click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
 @click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
 @click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
@@ -52,7 +51,9 @@ AUTO = "auto"
     "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
+@reading_options
+@sql_options("test")
+def command(bundle: Path, test: str, as_json: bool, reading: Reading, **options: Any) -> None:
     """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 
     The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
@@ -73,6 +74,7 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
         timestamp=options["timestamp"],
         queries=catalogue.queries,
         candidates=catalogue.candidates,
+        reading=reading,
     )
     data = read(test, weight=options["weight"])
     seen = recommender.seen if options["train"] is None else read(options["train"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from shortlist.data.ids import counted, few, require_column, row_numbers, settle_ids
 from shortlist.data.readers import Table, read_table
+from shortlist.data.reading import Reading
+from shortlist.data.times import TimeForm, read_times, settled_form, told_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["Dataset", "TableLike", "check_weight", "checked_timestamp", "side_table"]
@@ -28,15 +30,18 @@ TableLike: TypeAlias = (
 class Dataset:
     """A table of interactions (who chose what), and one table each of the queries and the candidates.
 
-    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson, a pattern, or a folder of Parquet
-    files), a Polars or pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
+    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson .json, text also with .gz or .zst; a
+    pattern, a folder of files of one format, a Delta or Iceberg table, a URL such as ``s3://bucket/log/``), a Polars or
+    pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
 
     1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
        CSV column becomes integers only when every value reads back exactly, so "007" stays.)
     2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
        with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
     3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
-    4. Other columns of the interactions are kept. A timestamp given as text is parsed.
+    4. Other columns of the interactions are kept (those named in ``keep``, where it is given). A timestamp given as text is
+       parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
+    5. Of a folder, files under a name that begins with _ or . are no data. Hive partitions (day=2024-05-01) are columns.
 
     Args:
         interactions: one row per interaction.
@@ -45,6 +50,8 @@ class Dataset:
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
         queries, candidates: tables of features, or None.
+        keep: the other columns of the interactions that are read; None for all of them.
+        reading: how text files are written, where they do not say so themselves.
 
     Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
     ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
@@ -76,18 +83,31 @@ class Dataset:
         *,
         queries: TableLike | None = None,
         candidates: TableLike | None = None,
+        keep: Sequence[str] | None = None,
+        reading: Reading | None = None,
     ) -> None:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
                 hint="name the column of who chose as query, and of what was chosen as candidate",
             )
-        main = read_table(interactions, "interactions", ids=(query, candidate))
+        main = read_table(
+            interactions,
+            "interactions",
+            ids=(query, candidate),
+            times=[] if timestamp is None else [timestamp],
+            others=[] if weight is None else [weight],
+            reading=reading,
+            keep=keep,
+        )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        main = Table(_checked_context(main, timestamp, weight), main.name, main.untyped)
-        main, query_table, query_notes = side_table(main, queries, query, "query", "queries")
-        main, candidate_table, candidate_notes = side_table(main, candidates, candidate, "candidate", "candidates")
+        main, time_notes = _checked_context(main, timestamp, weight, reading or Reading())
+        side = None if reading is None else reading.of_features()
+        main, query_table, query_notes = side_table(main, queries, query, "query", "queries", side)
+        main, candidate_table, candidate_notes = side_table(
+            main, candidates, candidate, "candidate", "candidates", side
+        )
         self._fill(
             interactions=main.frame,
             queries=query_table,
@@ -96,7 +116,7 @@ class Dataset:
             candidate=candidate,
             timestamp=timestamp,
             weight=weight,
-            notes=(*query_notes, *candidate_notes),
+            notes=(*main.notes, *time_notes, *query_notes, *candidate_notes),
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -148,7 +168,7 @@ class Dataset:
     ) -> Dataset:
         """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
         ids = [
-            tables[side][columns[name]].gather(rows[name])  # type: ignore[index]
+            tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
         ]
         dataset = object.__new__(cls)
@@ -208,53 +228,59 @@ class Dataset:
 
 
 def side_table(
-    main: Table, source: TableLike | None, column: str, role: str, name: str
+    main: Table, source: TableLike | None, column: str, role: str, name: str, reading: Reading | None = None
 ) -> tuple[Table, pl.DataFrame, list[str]]:
     """The interactions with settled ids, the table of one side, and what there is to say about it."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), []
-    table = read_table(source, name, ids=(column,))
+        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), []
+    table = read_table(source, name, ids=(column,), reading=reading)
     frame, given = settle_ids([main, table], column, role)
-    distinct = given.unique(subset=[column], keep="first", maintain_order=True)
-    notes = []
+    distinct = given.filter(given[column].alias("id").is_first_distinct())
+    notes = [f"{name}: {note}" for note in table.notes]
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({given.height:,} rows, {distinct.height:,} {name})"
         )
-    interacted = frame.select(pl.col(column).unique())
-    lacking = interacted.join(distinct, on=column, how="anti").sort(column)
-    if lacking.height:
-        note = f"the {name} table lacked {counted(lacking.height, 'interacted id')} ({few(lacking[column])})"
+    interacted = _distinct(frame[column])
+    lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
+    if len(lacking):
+        note = f"the {name} table lacked {counted(len(lacking), 'interacted id')} ({few(lacking)})"
         notes.append(f"{note}; added with null features")
         warnings.warn(f"{note}; added with null features.", ShortlistWarning, stacklevel=3)
-        distinct = pl.concat([distinct, lacking], how="diagonal")
-    return Table(frame, main.name, main.untyped), distinct, notes
+        distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
+    return replace(main, frame=frame), distinct, notes
 
 
-def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> pl.DataFrame:
-    frame = table.frame
+def _distinct(ids: pl.Series) -> pl.Series:
+    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    return ids.alias("id").unique()
+
+
+def _checked_context(
+    table: Table, timestamp: str | None, weight: str | None, reading: Reading
+) -> tuple[Table, list[str]]:
+    """The table with its times and weights checked, and how its times were read."""
+    frame, notes = table.frame, []
     if timestamp is not None:
         require_column(table, timestamp, "timestamp")
-        frame = frame.with_columns(checked_timestamp(frame[timestamp]))
+        values, form = frame[timestamp], None
+        if values.dtype == pl.String:
+            form = settled_form([values], timestamp, reading)
+            notes += told_form(values, form)
+        frame = frame.with_columns(checked_timestamp(values, form))
     if weight is not None:
         require_column(table, weight, "weight")
         check_weight(frame[weight])
-    return frame
+    return replace(table, frame=frame), notes
 
 
-def checked_timestamp(values: pl.Series) -> pl.Series:
-    """Timestamps, parsed where they are text. DataError for another type, and where one is missing."""
+def checked_timestamp(values: pl.Series, form: TimeForm | None = None) -> pl.Series:
+    """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
+    if values.dtype == pl.String and form is not None:
+        values = read_times(values, form)
     dtype = values.dtype
-    if dtype == pl.String:
-        try:
-            return checked_timestamp(values.str.to_datetime())
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"the timestamp column {values.name!r} is text that could not be read as dates and times.",
-                hint=f"parse it first: pl.col({values.name!r}).str.to_datetime(format)",
-            ) from error
     if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
         raise DataError(
             f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",

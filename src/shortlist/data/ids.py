@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = ["RowLookup", "counted", "few", "require_column", "row_numbers", "sett
 
 SPREAD = 8  # integers that span up to so many times their number are looked up in an array
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # what no column is called
+NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 
 
@@ -26,7 +29,9 @@ def require_column(table: Table, column: str, role: str) -> None:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was named as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
-            hint=did_you_mean(column, table.frame.columns),
+            hint=NO_HEADER
+            if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
+            else did_you_mean(column, table.frame.columns),
         )
 
 
@@ -108,15 +113,17 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if values.null_count():
         raise DataError(
-            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role}); "
-            "every row must have an id.",
+            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role})"
+            f"{'' if table.source is None else table.source.where_null(column)}; every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         return pl.Series(values.cast(pl.String))
     if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
-        fits = values.is_between(0, 2**64 - 1).all()
-        return values.cast(pl.UInt64) if fits else values
+        for kind, least, most in ((pl.Int64(), -(2**63), 2**63 - 1), (pl.UInt64(), 0, 2**64 - 1)):
+            if values.is_between(least, most).all():
+                return pl.Series(values.cast(kind))
+        return values
     if values.dtype == pl.String or values.dtype.is_integer():
         return values
     raise _not_an_id(values, table, role)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.times import dated
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
@@ -208,7 +209,7 @@ def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
     if not (same or numbers or dates or nested or words):
         raise pl.exceptions.InvalidOperationError("another type")
     if dates:
-        return values.str.to_date() if kind == pl.Date else values.str.to_datetime().cast(kind)
+        return dated(values, kind)
     cast: pl.Series = values.cast(kind)
     if numbers and not (cast.cast(pl.Float64) == values.cast(pl.Float64)).fill_null(True).all():
         raise pl.exceptions.InvalidOperationError("a number that does not fit")

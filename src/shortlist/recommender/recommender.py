@@ -175,7 +175,7 @@ class Recommender:
         """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.
 
         A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
-        onnxruntime (extra ``serve``), without torch. Each tower is checked against torch to 1e-5.
+        onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
         Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
         """

@@ -1,4 +1,6 @@
-"""Parquet files, encoded once and out of core: two passes over the source, each of bounded memory.
+"""Files encoded once and out of core: two passes over the source, each of bounded memory.
+
+Text files are first copied to Parquet, one after another, beside what is encoded; the copies are deleted at the end.
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
@@ -11,23 +13,28 @@ goes on with the first piece that has none. The manifest, which makes the folder
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, side_table
 from shortlist.data.ids import RowLookup, counted, require_column
 from shortlist.data.readers import Table, read_table
+from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
-from shortlist.data.shards.source import COUNT, Source, SourceFile, find
+from shortlist.data.source import Source, SourceFile, find
+from shortlist.data.times import TimeForm, settled_form, told_form
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
@@ -36,6 +43,7 @@ __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
 CONTEXTS = "contexts.parquet"
+ROOM = "read"
 SIDES = ("query", "candidate")
 PLURAL = {"query": "queries", "candidate": "candidates"}
 
@@ -51,6 +59,7 @@ class _Work:
     header: Header
     given: Mapping[str, TableLike | None]
     on_piece: OnPiece | None
+    reading: Reading
     lookups: dict[str, tuple[pl.DataType, RowLookup]] = field(default_factory=dict)
 
     @property
@@ -65,9 +74,18 @@ class _Work:
         return list(dict.fromkeys([*self.columns.values(), *self.header.context]))
 
     @cached_property
+    def form(self) -> TimeForm | None:
+        """How timestamps that are text are written; None for others."""
+        column = self.header.timestamp
+        if column is None or self.source.schema()[column] != pl.String:
+            return None
+        parts = (self.source.read(file, start, rows, [column])[column] for _, file, start, rows in _plan(self))
+        return settled_form(parts, column, self.reading)
+
+    @cached_property
     def contexts(self) -> pl.DataFrame:
         """The distinct rows of the context columns."""
-        return pl.read_parquet(self.folder / CONTEXTS)
+        return pl.read_parquet(self.folder / CONTEXTS, glob=False, hive_partitioning=False)
 
 
 def encode(
@@ -81,18 +99,33 @@ def encode(
     overwrite: bool,
     on_piece: OnPiece | None,
     context: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> None:
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
-    if "://" not in str(source) and folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
+    place = Path(str(source).removeprefix("file://")).expanduser()
+    if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
-    found = find(source)
-    header = _header(found, columns, given, block_rows, piece_rows, context)
+    reading = reading or Reading()
+    ids = [str(columns["query"]), str(columns["candidate"])]
+    times = [columns["timestamp"]] if columns["timestamp"] is not None else []
+    read = [column for column in (*columns.values(), *context) if column is not None]
+    found = find(source, reading=reading, ids=ids, times=times, columns=read)
+    settings = _settings(columns, block_rows, piece_rows, context)
+    header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.alone(folder):
+            header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
+            room = folder / ROOM
+            found = found.as_listed(header.source, room)
             if not _goes_on(folder, header, overwrite):
                 return
-            _encode(_Work(found, folder, header, given, on_piece), source)
+            try:
+                room.mkdir(exist_ok=True)
+                _check_columns(found, columns, context)
+                _encode(_Work(found, folder, header, given, on_piece, reading))
+            finally:
+                shutil.rmtree(room, ignore_errors=True)
     except OSError as error:
         if isinstance(error, DataError):
             raise
@@ -102,10 +135,11 @@ def encode(
         ) from error
 
 
-def _encode(work: _Work, source: str | Path) -> None:
+def _encode(work: _Work) -> None:
     tables = _tables(work)
     for side in SIDES:
-        ids = pl.read_parquet(work.folder / f"{PLURAL[side]}.parquet", columns=[work.columns[side]]).to_series()
+        table = pl.scan_parquet(work.folder / f"{PLURAL[side]}.parquet", glob=False, hive_partitioning=False)
+        ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, RowLookup(ids))
     plan = list(_plan(work))
     pieces = []
@@ -114,7 +148,8 @@ def _encode(work: _Work, source: str | Path) -> None:
         if work.on_piece is not None:
             work.on_piece(len(pieces), len(plan))
     _check_sums(work, pieces)
-    if (now := find(source).stamps) != work.source.stamps:
+    now = work.source.changed()
+    if {name: now.get(name) for name in work.source.stamps} != work.source.stamps:
         raise _changed(work.source.stamps, now)
     sealed = hashlib.sha256()
     for entry in [*tables.files.values(), *(entry for piece in pieces for entry in piece.files.values())]:
@@ -128,14 +163,9 @@ def _encode(work: _Work, source: str | Path) -> None:
         _record(work.folder, piece.number).unlink(missing_ok=True)
 
 
-def _header(
-    source: Source,
-    columns: Mapping[str, str | None],
-    given: Mapping[str, TableLike | None],
-    block_rows: int,
-    piece_rows: int,
-    context: Sequence[str],
-) -> Header:
+def _settings(
+    columns: Mapping[str, str | None], block_rows: int, piece_rows: int, context: Sequence[str]
+) -> dict[str, Any]:
     if columns["query"] == columns["candidate"]:
         raise ConfigError(f"query and candidate are both {columns['query']!r}; expected two different columns.")
     for name, value in {"block_rows": block_rows, "piece_rows": piece_rows}.items():
@@ -146,25 +176,41 @@ def _header(
             f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
             hint="give a piece a whole number of blocks",
         )
-    there = Table(pl.DataFrame(schema=source.schema()), "interactions")
+    return {**columns, "block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
+
+
+def _check_columns(source: Source, columns: Mapping[str, str | None], context: Sequence[str]) -> None:
+    """DataError for columns that are missing or of no one type."""
+    source.require([column for column in (*columns.values(), *context) if column is not None])
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
     for role, column in columns.items():
         if column is not None:
             require_column(there, column, role)
     check_context(context, list(columns.values()), there.frame.schema)
-    tables = {side: _stamp(table) for side, table in given.items() if table is not None}
-    settled: dict[str, Any] = dict(columns)
-    settled |= {"block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
-    return Header(**settled, source=source.stamps, tables=tables)
 
 
-def _stamp(table: TableLike) -> str:
+def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str, str]:
+    return {side: _stamp(table, reading) for side, table in given.items() if table is not None}
+
+
+def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
+    """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
+    begun = folder / files.HEADER
+    if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
+        return header
+    before = files.read_record(begun, Header)
+    same = lake or {name: header.source.get(name) for name in before.source} == before.source
+    return before if same and msgspec.structs.replace(header, source=before.source) == before else header
+
+
+def _stamp(table: TableLike, reading: Reading) -> str:
     """What tells one table of features from another."""
     if isinstance(table, (str, Path)):
         path = Path(table)
         if path.is_file():
             return f"{path.stat().st_size} bytes, changed {path.stat().st_mtime_ns}"
         return str(table)
-    frame = read_table(table, "features").frame
+    frame = read_table(table, "features", reading=reading.of_features()).frame
     return f"{frame.height} rows, {hashlib.sha256(frame.write_ipc(None).getvalue()).hexdigest()}"
 
 
@@ -184,7 +230,7 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             f"{str(folder)!r} holds shards of the same source encoded otherwise.",
             hint="choose another folder, or overwrite=True",
         )
-    others = [entry.name for entry in folder.iterdir()]
+    others = [entry.name for entry in folder.iterdir() if entry.name != ROOM]
     if others and not begun.is_file():
         raise DataError(
             f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
@@ -227,17 +273,26 @@ def _tables(work: _Work) -> Tables:
             files.check_entry(work.folder / name, entry)
         return tables
     entries: dict[str, FileEntry] = {}
-    notes: list[str] = []
+    notes = list(work.source.notes)
+    if work.form is not None:
+        column = str(work.header.timestamp)
+        notes += told_form(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        counts = id_counts(work.source, column, side)
+        ids, often = id_counts(work.source, column, side)
         main, table, said = side_table(
-            Table(counts.select(column), "interactions"), work.given[PLURAL[side]], column, side, PLURAL[side]
+            Table(ids.to_frame(), "interactions", work.source.untyped),
+            work.given[PLURAL[side]],
+            column,
+            side,
+            PLURAL[side],
+            work.reading.of_features(),
         )
         types[column] = main.frame.schema[column]
-        counts = counts.with_columns(main.frame[column])
-        each = table.select(column).join(counts, on=column, how="left", maintain_order="left")[COUNT].fill_null(0)
+        asked = pl.DataFrame({"id": table[column]})
+        counts = pl.DataFrame({"id": main.frame[column], "count": often})
+        each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
         entries[f"{PLURAL[side]}.parquet"] = files.write_file(
             work.folder / f"{PLURAL[side]}.parquet", table.write_parquet
         )
@@ -246,9 +301,9 @@ def _tables(work: _Work) -> Tables:
         )
         notes += said
     if work.header.context:
-        contexts, often = context_table(work.source, work.header.context)
+        contexts, frequency = context_table(work.source, work.header.context)
         entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
-        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", often)
+        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
     tables = Tables(files=entries, notes=notes)
@@ -256,26 +311,28 @@ def _tables(work: _Work) -> Tables:
     return tables
 
 
-def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
-    """Each distinct id and how often it occurs (``COUNT``), in no order."""
-    found = source.counts([column])
-    if found.is_empty():
+def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Series]:
+    """Each distinct id, and how often it occurs, in no order."""
+    found, often = source.counts([column])
+    ids = found[column]
+    if ids.is_empty():
         raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
-    if found[column].null_count():
-        nulls = int(found.filter(pl.col(column).is_null())[COUNT].sum())
+    if ids.null_count():
+        nulls = int(often.filter(ids.is_null()).sum())
         raise DataError(
-            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}); every row must have an id.",
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
+            "every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r})",
         )
-    return found
+    return ids, often
 
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
     head = work.source.read(work.source.files[0], 0, 1, work.read)
     if "timestamp" in work.columns:
-        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]]))
-    return head.with_columns(pl.col(column).cast(kind) for column, kind in types.items()).clear()
+        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form))
+    return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()
 
 
 # --- the second pass: pieces -----------------------------------------------------------------------------------------
@@ -332,7 +389,7 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
     if role == "weight":
         check_weight(values, whole=False)
         return np.asarray(values.cast(pl.Float32))
-    times = checked_timestamp(values)
+    times = checked_timestamp(values, work.form)
     return np.asarray(times.cast(pl.Float64) if times.dtype.is_float() else times.to_physical().cast(pl.Int64))
 
 

@@ -62,6 +62,7 @@ class Header(_Record, frozen=True, kw_only=True):
     source: dict[str, str]
     tables: dict[str, str]
     context: list[str] = []
+    reading: dict[str, str] = {}
 
 
 class Tables(_Record, frozen=True, kw_only=True):
