@@ -130,8 +130,7 @@ def loss_and_gradients(
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     weights = query.new_ones(len(pair_query), dtype=EXACT) if weight is None else weight.to(EXACT)
-    log_m = count.to(EXACT).log()  # [candidates]
-    log_hits = torch.zeros_like(log_m) if remove_accidental_hits else log_m
+    copies = count.to(EXACT)
 
     loss = query.new_zeros((), dtype=EXACT)
     d_query = torch.empty_like(scaled)
@@ -146,13 +145,18 @@ def loss_and_gradients(
         exponent, rest = _exponentials(block, pairs, log_mu, mu)
         mass = exponent.exp()  # [pairs], μ P
         others = without_own(pairs, mass, rest)  # [pairs], R
-        hits = log_hits.index_select(0, pairs.candidate)
-        own = exponent - log_m.index_select(0, pairs.candidate)
-        own += hits  # [pairs], the log of what Z has of the own candidate
-        each = torch.logaddexp(others.log() - own, torch.zeros_like(own)) + hits
+        m = copies.index_select(0, pairs.candidate)  # [pairs]
+        own = mass / m if remove_accidental_hits else mass  # [pairs], h μ P / m
+        if mu is not None:
+            each = (others / own).log1p_()
+        else:  # the own mass may be too small for exp
+            log_own = exponent - m.log() if remove_accidental_hits else exponent
+            each = torch.logaddexp(others.log() - log_own, torch.zeros_like(own))
+        if not remove_accidental_hits:
+            each += m.log()
         loss += torch.dot(pairs.once(pairs.weight), each)
 
-        share = pairs.weight / (others + own.exp())  # [pairs], w / Z
+        share = pairs.weight / (others + own)  # [pairs], w / Z
         a = torch.zeros_like(rest).index_add_(0, pairs.row, pairs.once(share))  # [rows]
         of_row = a.index_select(0, pairs.row)
         d_own = (of_row - share) * mass - share * others
