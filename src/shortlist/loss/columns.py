@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.places import EXACT, Pairs, by_block, placed, without_own
+from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
@@ -130,7 +130,7 @@ def _loss_and_gradients(
 ) -> LossAndGradients:
     """The summed loss and both gradients, block by block of query rows."""
     scaled = query / options.temperature  # [queries, dim]
-    weights = query.new_ones(len(pair_query), dtype=EXACT) if weight is None else weight.to(EXACT)
+    weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
     rows = max(min(LEAST_ROWS, len(query)), min(len(query), options.block_elements // max(1, len(candidate))))
     hidden = columns.hidden
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
@@ -142,7 +142,7 @@ def _loss_and_gradients(
     hidden_parts, explicit_parts = (_parts(part, bounds) for part in (hidden, explicit))
     block = _Block(scaled, candidate, columns, options, lower)
     memory = query.new_empty(rows * len(candidate))
-    loss = query.new_zeros((), dtype=EXACT)
+    loss = query.new_zeros((), dtype=exact(query))
     d_query, d_candidate = torch.empty_like(query), torch.zeros_like(candidate)
     for number, start in enumerate(range(0, len(query), rows)):
         stop = min(start + rows, len(query))
@@ -170,7 +170,7 @@ class _Block:
         self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
         finite = torch.cat([self.log_q, torch.where(count > 0, self.log_mass, 0)])
         self.unshifted = _exponents_are_small(scaled, candidate, finite)
-        copies = count.to(EXACT)
+        copies = count.to(exact(count))
         if options.remove_accidental_hits:
             self.kept = torch.zeros_like(copies)  # [columns]: the share of a pair's own column that competes with it
         else:
@@ -189,8 +189,8 @@ class _Block:
         """The loss of these rows."""
         options, c = self.options, self.candidate
         places = placed(pairs, block)
-        i, j, flat = places.row, places.candidate, block.view(-1)
-        own = _dots(q, c, i, j).to(EXACT)  # [pairs], S_ij
+        i, j, flat, of_pairs = places.row, places.candidate, block.view(-1), places.weight.dtype
+        own = _dots(q, c, i, j).to(of_pairs)  # [pairs], S_ij
         if self.lower is None:
             torch.addmm(self.log_mass, q, c.T, out=block)
         else:
@@ -208,11 +208,11 @@ class _Block:
             shift = _shift(block, explicit, added)  # [rows]
             block.sub_(shift.unsqueeze(1))
         block.exp_()
-        mass = flat.index_select(0, places.at).to(EXACT)  # [pairs], of the own column
+        mass = flat.index_select(0, places.at).to(of_pairs)  # [pairs], of the own column
         flat.index_fill_(0, places.at, 0)
-        rest = block.sum(1).to(EXACT)  # [rows]
+        rest = block.sum(1).to(of_pairs)  # [rows]
         if explicit is not None and added is not None:
-            added = (added - shift[explicit.row]).to(EXACT).exp()
+            added = (added - shift[explicit.row]).to(of_pairs).exp()
             rest.index_add_(0, explicit.row, added)
 
         others = without_own(places, mass, rest)  # [pairs], R

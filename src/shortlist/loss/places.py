@@ -13,9 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["EXACT", "Pairs", "PlacedPairs", "by_block", "merged", "placed", "without_own"]
+__all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "without_own"]
 
-EXACT = torch.float64
+
+def exact(like: Tensor) -> torch.dtype:
+    """float64, or float32 on a device that has no other."""
+    return torch.float32 if like.device.type == "mps" else torch.float64
 
 
 class Pairs(NamedTuple):
@@ -59,8 +62,8 @@ def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
 def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, columns: int) -> Pairs:
     """The distinct pairs, each with the float64 sum of its weights (1 each by default); columns: how many candidates."""
     keys, of_place = torch.unique(pair_query * columns + pair_candidate, return_inverse=True)
-    weights = torch.ones_like(of_place, dtype=EXACT) if weight is None else weight.to(EXACT)
-    together = torch.zeros(len(keys), dtype=EXACT, device=keys.device).index_add_(0, of_place, weights)
+    weights = torch.ones_like(of_place, dtype=exact(of_place)) if weight is None else weight.to(exact(of_place))
+    together = torch.zeros_like(keys, dtype=weights.dtype).index_add_(0, of_place, weights)
     return Pairs(keys // columns, keys % columns, together)
 
 
@@ -71,7 +74,7 @@ def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
     marks.scatter_(0, at, number)  # of several pairs at one place any one stays
     of_place = marks.index_select(0, at)
-    together = torch.zeros(len(at), dtype=EXACT, device=at.device).index_add_(0, of_place, pairs.weight)
+    together = torch.zeros_like(pairs.weight).index_add_(0, of_place, pairs.weight)
     return PlacedPairs(pairs.query, pairs.candidate, at, together.index_select(0, of_place), torch.eq(of_place, number))
 
 
@@ -84,7 +87,7 @@ def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
     largest = torch.zeros_like(rest).scatter_reduce_(0, row, mass, "amax")
     is_largest = mass == largest.index_select(0, row)
     smaller = rest.index_add(0, row, torch.where(pairs.first & ~is_largest, mass, 0))
-    level = torch.zeros_like(rest).index_add_(0, row, (pairs.first & is_largest).to(EXACT))
+    level = torch.zeros_like(rest).index_add_(0, row, (pairs.first & is_largest).to(mass.dtype))
     # the largest is left out by not adding it; another one is at most half of the sum, and may be subtracted
     whole = torch.addcmul(smaller, level, largest)
     alone = torch.addcmul(smaller, (level - 1).clamp_(min=0), largest)

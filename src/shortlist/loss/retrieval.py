@@ -123,14 +123,25 @@ class Retrieval:
             and self.negative_column is None
         )
 
+    @property
+    def streaming(self) -> bool:
+        """Whether log Q is estimated from the batches."""
+        return isinstance(self.log_q, str) and self.log_q == "streaming"
+
     def candidate_log_q(self, counts: NDArray[np.integer]) -> Tensor | None:
         """Log sampling probability per candidate ``[candidates]`` from training ``counts`` or as given, or None."""
-        if self.log_q is None or (isinstance(self.log_q, str) and self.log_q == "streaming"):
+        if self.log_q is None or self.streaming:
             return None
         if isinstance(self.log_q, str):
             seen = np.maximum(counts, 1)  # a candidate never drawn needs a finite number that is never used
             return torch.from_numpy(np.log(seen / max(1, counts.sum())).astype(np.float32))
-        given = np.asarray(self.log_q, dtype=np.float32)
+        given = np.asarray(self.log_q)
+        if given.dtype.kind not in "fiu":
+            raise ConfigError(
+                f"Retrieval got log_q of type {given.dtype}; an array of numbers was expected.",
+                hint="one log probability per row of dataset.candidates, in that order",
+            )
+        given = given.astype(np.float32)
         if given.shape != counts.shape:
             raise ConfigError(
                 f"Retrieval got log_q of shape {list(given.shape)}; [{len(counts)}] was expected.",

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.places import EXACT, Pairs, PlacedPairs, by_block, placed, without_own
+from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "in_batch_softmax"]
 
@@ -129,10 +129,11 @@ def loss_and_gradients(
     mu = log_mu.exp() if unshifted else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
-    weights = query.new_ones(len(pair_query), dtype=EXACT) if weight is None else weight.to(EXACT)
-    copies = count.to(EXACT)
+    of_pairs = exact(query)
+    weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
+    copies = count.to(of_pairs)
 
-    loss = query.new_zeros((), dtype=EXACT)
+    loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
     d_candidate = torch.zeros_like(candidate)
     block_memory = query.new_empty(rows * len(candidate))
@@ -178,16 +179,16 @@ def _exponentials(block: Tensor, pairs: PlacedPairs, log_mu: Tensor, mu: Tensor 
 
     Without mu every row is shifted by its largest exponent, and P has μ in it.
     """
-    flat = block.view(-1)
+    flat, of_pairs = block.view(-1), exact(block)
     if mu is None:
         block += log_mu
         block -= block.amax(1, keepdim=True)
-        exponent = flat.index_select(0, pairs.at).to(EXACT)
+        exponent = flat.index_select(0, pairs.at).to(of_pairs)
     else:
-        exponent = flat.index_select(0, pairs.at).to(EXACT) + log_mu.index_select(0, pairs.candidate)
+        exponent = flat.index_select(0, pairs.at).to(of_pairs) + log_mu.index_select(0, pairs.candidate)
     block.exp_()
     flat.index_fill_(0, pairs.at, 0)
-    return exponent, (block.sum(1) if mu is None else torch.mv(block, mu)).to(EXACT)
+    return exponent, (block.sum(1) if mu is None else torch.mv(block, mu)).to(of_pairs)
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:

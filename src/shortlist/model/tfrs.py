@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.errors import DataError
 from shortlist.features import IntegerLookup, StringLookup
 from shortlist.model.tower import Tower
@@ -42,6 +43,7 @@ def from_tfrs(
 
     In TFRS: ``np.savez("model.npz", query_ids=user_ids, query_embeddings=embedding.get_weights()[0], …)``.
     """
+    check_dataset(seen, "from_tfrs(seen=)", optional=True)
     given = _read(arrays)
     sides = {side: _side(side, given[f"{side}_ids"], given[f"{side}_embeddings"]) for side in ("query", "candidate")}
     dims = {side: value.rows.shape[1] for side, value in sides.items()}
