@@ -123,14 +123,9 @@ class Retrieval:
             and self.negative_column is None
         )
 
-    @property
-    def streaming(self) -> bool:
-        """Whether log Q is estimated from the batches."""
-        return isinstance(self.log_q, str) and self.log_q == "streaming"
-
     def candidate_log_q(self, counts: NDArray[np.integer]) -> Tensor | None:
         """Log sampling probability per candidate ``[candidates]`` from training ``counts`` or as given, or None."""
-        if self.log_q is None or self.streaming:
+        if self.log_q is None or (isinstance(self.log_q, str) and self.log_q == "streaming"):
             return None
         if isinstance(self.log_q, str):
             seen = np.maximum(counts, 1)  # a candidate never drawn needs a finite number that is never used
