@@ -31,11 +31,13 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Turn ARRAYS, an .npz file with the vocabularies and embeddings of a TensorFlow Recommenders model of two ids, into a
-    bundle with the same scores.
+    """Turn ARRAYS, an .npz file with ids and tower outputs of a TensorFlow Recommenders model, into a bundle with the same
+    scores.
 
-    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is the
-    lookup's unknown row. With --seen people's own choices are left out of their lists, and counts are known.
+    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is what
+    the tower puts out for an unknown id. Scores of the model itself (score_query_ids, score_candidate_ids, scores) are
+    checked; see docs/migration.md for how to export all of it. With --seen people's own choices are left out of their
+    lists, and counts are known.
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
