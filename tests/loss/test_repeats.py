@@ -218,3 +218,15 @@ def test_a_loss_near_0_is_above_0_and_has_its_gradient() -> None:
     rival = 7192 * math.exp(-15)
     assert candidate.grad[0].item() == pytest.approx(-1000 * rival / (1 + rival), rel=1e-5)
     assert query.grad.item() == pytest.approx(-15 * 1000 * rival / (1 + rival), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_vectors_in_half_precision_are_taken(dtype: torch.dtype) -> None:
+    """A loop of one's own may have them; results are of their precision."""
+    batch = of_one_pair(600, 4.0, pairs=1200)
+    halves = Batch(batch.query.to(dtype), batch.candidate.to(dtype), batch.pair_query, batch.pair_candidate, None, None)
+    single = Batch(halves.query.float(), halves.candidate.float(), *halves[2:])
+    got, wanted = gradients(halves, fast()), gradients(single, fast())
+    for name, value in wanted.items():
+        assert got[name].dtype == dtype
+        assert (got[name].float() - value).abs().max() <= 0.05 * value.abs().max(), name

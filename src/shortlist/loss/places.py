@@ -70,7 +70,8 @@ def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, co
 def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
     """The pairs with the places they share told apart. block: memory ``[rows, candidates]`` that may be written over."""
     at = pairs.query * block.shape[1] + pairs.candidate
-    marks = block.view(-1).view(torch.int32 if block.element_size() == 4 else torch.int64)
+    whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
+    marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
     marks.scatter_(0, at, number)  # of several pairs at one place any one stays
     of_place = marks.index_select(0, at)

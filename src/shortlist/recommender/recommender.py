@@ -31,13 +31,15 @@ from shortlist.recommender.requests import (
 )
 from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
 from shortlist.recommender.upkeep import Upkeep
+from shortlist.sources import towers_of
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
+    from shortlist.sources import Mixture
 
 __all__ = ["Recommender"]
 
-COLD_START = ("unknown", "popularity", "refuse")
+COLD_START = ("auto", "unknown", "popularity", "refuse")
 FALLBACKS = ("popularity",)
 
 Queries: TypeAlias = "Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Any] | pl.DataFrame"
@@ -49,11 +51,12 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
+    model: a trained TwoTower, or a Mixture of one with neighbours. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
         known queries; by default what suits the catalogue (``reason`` says why).
     seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
         that the catalogue lacks are passed over.
-    cold_start: for a query of which training had no interaction: "unknown" answers from the shared unknown row and
+    cold_start: for a query of which training had no interaction, and that says nothing of what it chose: "auto" is
+        "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared unknown row and
         whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
         are always marked (``known`` is False).
     fallback: what fills a list that would fall short of k, in order; each item says where it came from.
@@ -73,17 +76,17 @@ class Recommender:
     fingerprint: str
     metadata: dict[str, Any]
     origin: dict[str, str]
-    _model: TwoTower | None
+    _model: TwoTower | Mixture | None
     _towers: dict[str, ExportedTower | None]
     _upkeep: Upkeep | None
 
     def __init__(
         self,
-        model: TwoTower,
+        model: TwoTower | Mixture,
         index: Index | None = None,
         seen: Dataset | None = None,
         *,
-        cold_start: str = "unknown",
+        cold_start: str = "auto",
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
         check_dataset(seen, "Recommender(seen=)", optional=True)
@@ -146,14 +149,19 @@ class Recommender:
         return self._state.candidate_ids.series
 
     @property
-    def model(self) -> TwoTower:
-        """The two-tower model; of a loaded bundle it is built on first use.
+    def model(self) -> TwoTower | Mixture:
+        """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
 
         Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
         """
         if self._model is None:
             self._model = bundle.build_model(self._state, self._modules)
         return self._model
+
+    @property
+    def towers(self) -> TwoTower:
+        """The two towers of ``model``; errors as there."""
+        return towers_of(self.model)
 
     @property
     def seen(self) -> Dataset | None:
@@ -173,7 +181,7 @@ class Recommender:
 
         Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
         """
-        files = replace(self._state.model, onnx=exported(self.model))
+        files = replace(self._state.model, onnx=exported(self.towers))
         self._state = replace(self._state, model=files)
         self._towers.clear()
 
@@ -196,7 +204,7 @@ class Recommender:
         tower = self._towers.get(side)
         if tower is not None:
             return tower.vectors(table)
-        return self.model.query_vectors(table) if side == "query" else self.model.candidate_vectors(table)
+        return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
 
     def query_vectors(
         self, queries: Queries, chosen: Sequence[Sequence[Id]] | None = None
