@@ -35,7 +35,7 @@ def expected(user: int) -> dict[int, float]:
 
 
 def test_scores_are_the_same():
-    recommender = sl.Recommender(sl.from_tfrs(arrays(), "user", "film"), fallback=())
+    recommender = sl.Recommender(sl.from_tfrs(arrays(), "user", "film"), cold_start="unknown", fallback=())
     for name, row in (("ann", 1), ("bob", 2), ("cåt", 3), ("nobody", 0)):
         (found,) = recommender.recommend([name], k=4)
         assert dict(zip(found.ids, found.scores, strict=True)) == pytest.approx(expected(row), rel=1e-5)
@@ -107,7 +107,7 @@ class Towers:
 def test_any_towers_are_imported_by_what_they_put_out(tmp_path):
     towers = Towers()
     np.savez(tmp_path / "model.npz", **towers.exported([towers.outputs(0), towers.outputs(1)]))
-    recommender = sl.Recommender(sl.from_tfrs(tmp_path / "model.npz", "user", "title"), fallback=())
+    recommender = sl.Recommender(sl.from_tfrs(tmp_path / "model.npz", "user", "title"), cold_start="unknown", fallback=())
     scores = towers.outputs(0) @ towers.outputs(1)[1:].T
     for row, name in enumerate(["somebody new", *towers.users]):
         (found,) = recommender.recommend([name], k=40)
@@ -177,6 +177,8 @@ def test_the_command_makes_a_bundle(tmp_path):
     loaded = sl.Recommender.load(tmp_path / "m.shortlist")
     (found,) = loaded.recommend(["ann"], k=4)
     assert set(found.ids) == {10, 30}
+    (found,) = loaded.recommend(["nobody"], k=4)
+    assert dict(zip(found.ids, found.scores, strict=True)) == pytest.approx(expected(0), rel=1e-5)
     np.testing.assert_array_equal(loaded.model.catalogue.counts, [0, 1, 0, 1])
     with pytest.raises(sl.BundleError, match="is there already"):
         CliRunner().invoke(import_tfrs.command, words, catch_exceptions=False)

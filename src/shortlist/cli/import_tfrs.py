@@ -47,7 +47,7 @@ def command(
     index = index_named(index_name)
     data = None if seen is None else sl.Dataset(seen, query, candidate)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
-    recommender = sl.Recommender(model, index=index, seen=data)
+    recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})
     say(f"wrote {out}: {recommender!r}")
     if as_json:

@@ -164,9 +164,7 @@ class _Linear(ByRow):
         rows = np.repeat(np.arange(last - first), np.diff(offsets))
         chosen = torch.zeros(last - first, len(self.weights))
         chosen[torch.from_numpy(rows), torch.from_numpy(self.histories.values[offsets[0] : offsets[-1]])] = 1
-        found = torch.cat(
-            [chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1
-        )  # the last column: not in the table
+        found = torch.cat([chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1)  # the last column: not in the table
         scores = found[:, torch.from_numpy(self.place)]
         if hidden is not None:
             scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf

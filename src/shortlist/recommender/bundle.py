@@ -320,9 +320,7 @@ def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]]
     size = len(state.candidates)
     histories = Lists(tensors["history_offsets"], tensors["history_values"])
     offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
-    rises = (
-        len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
-    )
+    rises = len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
     inside = all(not len(one) or 0 <= one.min() <= one.max() < size for one in (columns, histories.values))
     if not (rises and inside and len(weights) == len(columns) and len(histories) == len(state.queries)):
         raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)

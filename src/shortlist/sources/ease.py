@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import (
-    check_data,
-    check_number,
-    check_whole,
-    choices_of,
-    chosen_matrix,
-    joined,
-    require_scipy,
-)
+from shortlist.sources.tables import check_data, check_number, check_whole, choices_of, chosen_matrix, joined, require_scipy
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -82,7 +82,9 @@ def in_blocks(products: NDArray[np.int64]) -> list[slice]:
     return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]
 
 
-def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any) -> Neighbours:
+def joined(
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any
+) -> Neighbours:
     """Neighbours of blocks of rows, one after another, as one table."""
     counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
