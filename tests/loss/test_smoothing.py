@@ -47,3 +47,16 @@ def test_without_columns_the_batch_is_what_competes() -> None:
     """Two pairs that score alike: ln 2 each, whatever the target."""
     pairs = (torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([0, 1]), torch.tensor([0, 1]))
     assert Retrieval(label_smoothing=0.2)(*pairs).item() == pytest.approx(2 * math.log(2))
+
+
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.05, 0.3]), pairs=st.integers(2, 30))
+def test_the_epsilon_of_keras_times_all_but_one_column_is_ours(seed, share, pairs) -> None:
+    """Keras spreads ε over all B columns of the batch, the positive's among them (docs/migration.md)."""
+    case = random_case(seed, pairs, 4, 6)
+    case = case._replace(columns=case.columns._replace(drawn=torch.bincount(case.pair_candidate, minlength=6)))
+    logits = case.query[case.pair_query] @ case.candidate[case.pair_candidate].T  # [B, B]
+    size = len(logits)
+    target = (1 - share) * torch.eye(size, dtype=torch.float64) + share / size
+    keras = -(target * logits.log_softmax(1)).sum()
+    ours = Retrieval(label_smoothing=share * (size - 1) / size, remove_accidental_hits=False)
+    assert ours(*case.pairs, columns=case.columns).item() == pytest.approx(keras.item(), rel=1e-9)

@@ -81,15 +81,12 @@ def assert_equal(batch: Batch, block_elements: int, relative: float) -> None:
     """Loss and gradients agree with the plain form to ``relative``.
 
     A logit L carries a rounding error of about L machine epsilons whatever the method, so past |L| = 10 the bar
-    grows with the largest one. Accidental hits are taken back out of a sum, so past 8 copies of a candidate in one
-    batch the bar grows with their number. What is compared is relative to the loss, and to the largest entry of a
+    grows with the largest one. What is compared is relative to the loss, and to the largest entry of a
     gradient; where terms cancel (one lone pair: loss and gradients are 0) to the largest sum of them.
     """
     wanted, got = expected(batch), ours(batch, block_elements)
     largest = largest_logit(batch)
     relative *= max(1.0, largest / 10)
-    if batch.remove_accidental_hits:
-        relative *= max(1.0, int(torch.bincount(batch.pair_candidate).max()) / 8)
     weight = torch.ones(len(batch.pair_query)) if batch.weight is None else batch.weight
     rows = float(torch.bincount(batch.pair_query, weight).max()) / batch.temperature
     columns = float(torch.bincount(batch.pair_candidate, weight).max()) / batch.temperature

@@ -258,3 +258,29 @@ def test_options_of_a_recipe() -> None:
     assert (task.negatives, task.sampled, task.loss, task.exponent, task.log_q) == ("mixed", 64, "bsl", 1.2, "counts")
     with pytest.raises(sl.ConfigError, match="sampled"):
         sl.recipes.load("factorization", ["loss.sample=3"])
+
+
+@pytest.mark.filterwarnings("ignore:loss at chance")
+@pytest.mark.parametrize("negatives", ["batch", "sampled", "mixed"])
+@pytest.mark.parametrize("options", [{}, {"mask_known": True}, {"loss": "bsl"}, {"hardest": 3}])
+@pytest.mark.parametrize("form", [np.array, list, pl.Series])
+def test_log_q_as_an_array_trains_as_counts_do_where_it_holds_the_same(negatives, options, form) -> None:
+    generator = np.random.default_rng(0)
+    data = sl.Dataset({"u": generator.integers(0, 9, 80), "c": generator.permutation(np.arange(80) % 12)}, "u", "c")
+    counts = np.bincount(data.candidate_rows)
+    losses = []
+    for log_q in ("counts", form(np.log(counts / counts.sum()).tolist())):
+        model = sl.TwoTower(sl.Tower(sl.IntegerLookup("u"), dim=3), sl.Tower(sl.IntegerLookup("c"), dim=3))
+        task = sl.Retrieval(log_q=log_q, negatives=negatives, sampled=6, sample_power=1.0, **options)
+        losses.append(sl.fit(model, data, task=task, epochs=2, batch_size=16)[-1].loss)
+    if negatives == "batch":
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("log_q", [np.array(["a"] * 12), np.zeros(11), np.array([np.nan] * 12), 3.0, np.zeros((12, 1))])
+def test_log_q_that_is_no_array_of_the_candidates_is_refused(log_q) -> None:
+    data = sl.Dataset({"u": list(range(12)), "c": list(range(12))}, "u", "c")
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("u"), dim=3), sl.Tower(sl.IntegerLookup("c"), dim=3))
+    with pytest.raises(sl.ConfigError, match="log_q"):
+        sl.fit(model, data, task=sl.Retrieval(log_q=log_q), epochs=1, batch_size=4)

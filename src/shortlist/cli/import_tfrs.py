@@ -38,11 +38,13 @@ def command(
     as_json: bool,
     reading: Reading,
 ) -> None:
-    """Turn ARRAYS, an .npz file with the vocabularies and embeddings of a TensorFlow Recommenders model of two ids, into a
-    bundle with the same scores.
+    """Turn ARRAYS, an .npz file with ids and tower outputs of a TensorFlow Recommenders model, into a bundle with the same
+    scores.
 
-    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is the
-    lookup's unknown row. With --seen people's own choices are left out of their lists, and counts are known.
+    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is what
+    the tower puts out for an unknown id. Scores of the model itself (score_query_ids, score_candidate_ids, scores) are
+    checked; see docs/migration.md for how to export all of it. With --seen people's own choices are left out of their
+    lists, and counts are known.
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
@@ -52,7 +54,7 @@ def command(
     index = index_named(index_name)
     data = None if seen is None else sl.Dataset(seen, query, candidate, reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
-    recommender = sl.Recommender(model, index=index, seen=data)
+    recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})
     say(f"wrote {out}: {recommender!r}")
     if as_json:

@@ -68,8 +68,10 @@ def command(
     import shortlist as sl
     from shortlist.cli.indexes import index_named
     from shortlist.data.shards import find
+    from shortlist.train.device import chosen_device
     from shortlist.train.forecast import forecast
 
+    chosen_device(device)
     plan = sl.recipes.load(recipe, changes)
     index = index_named(index_name)
     head = find(interactions, reading=reading)

@@ -111,8 +111,10 @@ def command(
     """
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
+    from shortlist.train.device import chosen_device
     from shortlist.train.distributed import joined
 
+    chosen_device(device)
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     daily.check(test, timestamp)

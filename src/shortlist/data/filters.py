@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.data.ids import counted, require_column
 from shortlist.data.readers import Table
 from shortlist.errors import ConfigError, DataError
@@ -30,6 +31,7 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
     >>> kept, kept.notes
     (Dataset(2 interactions · 2 queries · 2 candidates), ('kept 2 of 3 interactions: stars at least 4',))
     """
+    check_dataset(dataset, "keep_at_least()")
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
         raise ConfigError(f"value is {value!r}; a finite number was expected.", hint='keep_at_least(data, "rating", 4)')
     require_column(Table(dataset.interactions, "interactions"), column, "column to filter by")
@@ -67,6 +69,7 @@ def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidat
     >>> core.notes
     ('kept 4 of 5 interactions: queries with at least 2, candidates with at least 2 (2 of 3 queries, 2 of 2 candidates)',)
     """
+    check_dataset(dataset, "k_core()")
     least = {
         "k": k,
         "queries": k if queries is None else queries,

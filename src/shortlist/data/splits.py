@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["Split", "SplitReport", "split_by_time", "split_last", "split_queries", "split_random"]
@@ -100,6 +101,7 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     >>> len(train), len(test)
     (3, 2)
     """
+    check_dataset(dataset, "split_random()")
     count = _test_count(test, len(dataset))
     draws = _draws(seed, len(dataset))
     border = np.partition(draws, count - 1)[count - 1]
@@ -123,6 +125,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     >>> split_by_time(data, at=30)
     Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
     """
+    check_dataset(dataset, "split_by_time()")
     times = _timestamps(dataset, "split_by_time")
     if at is not None and test is not None:
         raise ConfigError("split_by_time got both test and at; expected one of them.", hint="leave one out")
@@ -154,6 +157,7 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
     >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
     [('a', 3, 9), ('b', 1, 7)]
     """
+    check_dataset(dataset, "split_last()")
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
         raise ConfigError(f"n is {n!r}; expected an integer ≥ 1.", hint="n=1 holds out the last interaction")
     times = _timestamps(dataset, "split_last")
@@ -201,6 +205,7 @@ def split_queries(
     >>> split.given.interactions.rows(), split.test.interactions.rows()
     ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
     """
+    check_dataset(dataset, "split_queries()")
     if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not 0 < given < 1:
         raise ConfigError(f"given is {given!r}; a share between 0 and 1 was expected.", hint="given=0.8")
     rows = dataset.query_rows

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.errors import DataError
 from shortlist.evaluation.diagnostics import Finding
 from shortlist.model import TwoTower
@@ -59,6 +60,8 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
     >>> audit(train, test)[0].figures
     {'rows': 2, 'share': 1.0, 'own': 1}
     """
+    check_dataset(train, "audit(train)")
+    check_dataset(test, "audit(test)")
     _refuse(train, test)
     found: list[Finding] = []
     if train.timestamp is not None and test.timestamp is not None:

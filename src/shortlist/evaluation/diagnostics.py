@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.errors import ShortlistWarning
 from shortlist.evaluation.pairs import TestPairs
 from shortlist.features import Codes
@@ -84,6 +85,7 @@ def diagnose(
         for finding in sl.diagnose(model, test, training=history.to_frame().to_dicts()):
             print(finding)
     """
+    check_dataset(test, "diagnose(test)", optional=True)
     towers = towers_of(model)
     pairs = None if test is None else TestPairs.of(towers, test)
     table = towers.catalogue.candidates if pairs is None else pairs.candidates

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.intervals import Interval, bootstrap
@@ -81,6 +82,8 @@ def evaluate(
     columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
     missing.
     """
+    check_dataset(test, "evaluate(test)")
+    check_dataset(seen, "evaluate(seen=)", optional=True)
     started = time.perf_counter()
     names = metric_names(metrics, METRICS)
     chosen = baseline_names(baselines)
@@ -210,7 +213,7 @@ class Bench:
 
         def places(favourable: bool) -> NDArray[np.float64]:
             rank = scorer.ranks(*pairs, hidden, self.released, favourable=favourable)
-            return found_ranks(rank, scorer.candidates).cpu().numpy()
+            return found_ranks(rank, scorer.candidates).numpy()
 
         ranked = self._ranked(places(False), hidden, None if self.ties == "worst" else places(True))
         lists = None

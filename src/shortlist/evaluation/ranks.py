@@ -41,7 +41,8 @@ class Released(NamedTuple):
 
 
 def found_ranks(rank: Tensor, candidates: int) -> Tensor:
-    """Ranks as float64, inf for what is hidden or in no catalogue: it is found at no k, however large."""
+    """Ranks as float64 on the CPU, inf for what is hidden or in no catalogue: it is found at no k, however large."""
+    rank = rank.cpu()
     return rank.double().masked_fill_(rank > candidates, torch.inf)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from shortlist.data.given import check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.intervals import Interval, resampled
 from shortlist.evaluation.ranked import PairSums
@@ -150,6 +151,7 @@ def compare(
 
         sl.compare(sl.evaluate(old, test, seen=train), sl.evaluate(new, test, seen=train), "top_100")
     """
+    check_seed(seed, "compare()")
     if first.pairs != second.pairs or not first.query_ids.equals(second.query_ids):
         raise ConfigError(
             f"the two evaluations are of different tests ({first.pairs:,} and {second.pairs:,} pairs).",

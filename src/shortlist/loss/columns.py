@@ -5,10 +5,11 @@ the mass ``M_k = n_k / Q_k``: how often it was drawn as a negative, over the pro
 correction). With ``S_ik = q_i·c_k / T``, for the pair p = (i, j) of weight w:
 
 1. ``Z = Σ_k M_k exp S_ik`` over the columns that compete with p; those of ``explicit`` compete with their own query too,
-   each with ``1 / Q_k``.
+   each with ``1 / Q_k``. Nothing is taken back out of a sum (``places``).
 2. The positive: ``S⁺ = S_ij − log Q_j``, or ``S_ij`` where it is left out of the correction, and unless the loss has
    negatives alone (``negatives_only``) ``Z += exp S⁺``.
-3. The loss is ``w (exponent · log Z − S⁺)``.
+3. The loss is ``w (exponent · log Z − S⁺)``; with the positive in Z ``log Z − S⁺`` is made as
+   ``log(1 + Σ_k M_k exp(S_ik − S⁺))``, exact for a loss near 0 too.
 
 Columns that do not compete with p: those hidden from its query (known positives), those not among the ``hardest`` of its
 query, and p's own: all copies of it where accidental hits are removed, else only the one draw that p itself is.
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
@@ -116,14 +118,6 @@ class _SoftmaxOver(torch.autograd.Function):
         return d_query * d_loss, d_candidate * d_loss, *[None] * 6
 
 
-class _Pairs(NamedTuple):
-    """Pairs of a batch, ordered by query row; all ``[B]``."""
-
-    query: Tensor
-    candidate: Tensor
-    weight: Tensor
-
-
 def _loss_and_gradients(
     query: Tensor,
     candidate: Tensor,
@@ -136,33 +130,32 @@ def _loss_and_gradients(
 ) -> LossAndGradients:
     """The summed loss and both gradients, block by block of query rows."""
     scaled = query / options.temperature  # [queries, dim]
-    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
     rows = max(min(LEAST_ROWS, len(query)), min(len(query), options.block_elements // max(1, len(candidate))))
-    order = torch.argsort(pair_query, stable=True)
-    pairs = _Pairs(pair_query[order], pair_candidate[order], weights[order])
     hidden = columns.hidden
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
         own = Places(pair_query, pair_candidate)
         hidden = own if hidden is None else Places(*(torch.cat(both) for both in zip(hidden, own, strict=True)))
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
     bounds = torch.arange(0, len(query) + rows, rows, device=query.device)
-    pair_parts, hidden_parts, explicit_parts = (_parts(part, bounds) for part in (pairs, hidden, explicit))
+    pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)
+    hidden_parts, explicit_parts = (_parts(part, bounds) for part in (hidden, explicit))
     block = _Block(scaled, candidate, columns, options, lower)
     memory = query.new_empty(rows * len(candidate))
-    loss = query.new_zeros(())
+    loss = query.new_zeros((), dtype=exact(query))
     d_query, d_candidate = torch.empty_like(query), torch.zeros_like(candidate)
     for number, start in enumerate(range(0, len(query), rows)):
         stop = min(start + rows, len(query))
         loss += block.add(
             scaled[start:stop],
-            _Pairs(*pair_parts[number]),
+            pair_parts[number],
             None if hidden is None else Places(*hidden_parts[number]),
             None if explicit is None else Places(*explicit_parts[number]),
             memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate)),
             d_query[start:stop],
             d_candidate,
         )
-    return LossAndGradients(loss, d_query.div_(options.temperature), d_candidate)
+    return LossAndGradients(loss.to(query.dtype), d_query.div_(options.temperature), d_candidate)
 
 
 class _Block:
@@ -175,15 +168,18 @@ class _Block:
         count = columns.drawn.to(candidate.dtype)
         self.log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
         self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
-        share = torch.ones_like(count) if options.remove_accidental_hits else 1 / count.clamp(min=1)
         finite = torch.cat([self.log_q, torch.where(count > 0, self.log_mass, 0)])
         self.unshifted = _exponents_are_small(scaled, candidate, finite)
-        self.removed = share if options.remove_accidental_hits or columns.own_counted else torch.zeros_like(share)
+        copies = count.to(exact(count))
+        if options.remove_accidental_hits:
+            self.kept = torch.zeros_like(copies)  # [columns]: the share of a pair's own column that competes with it
+        else:
+            self.kept = (1 - 1 / copies.clamp(min=1)) if columns.own_counted else torch.ones_like(copies)
 
     def add(
         self,
         q: Tensor,  # [rows, dim], divided by the temperature
-        pairs: _Pairs,
+        pairs: Pairs,
         hidden: Places | None,
         explicit: Places | None,
         block: Tensor,  # [rows, columns], to be overwritten
@@ -192,9 +188,9 @@ class _Block:
     ) -> Tensor:
         """The loss of these rows."""
         options, c = self.options, self.candidate
-        i, j, w = pairs
-        flat, at = block.view(-1), i * len(c) + j
-        own = _dots(q, c, i, j)  # [pairs], S_ij
+        places = placed(pairs, block)
+        i, j, flat, of_pairs = places.row, places.candidate, block.view(-1), places.weight.dtype
+        own = _dots(q, c, i, j).to(of_pairs)  # [pairs], S_ij
         if self.lower is None:
             torch.addmm(self.log_mass, q, c.T, out=block)
         else:
@@ -212,27 +208,41 @@ class _Block:
             shift = _shift(block, explicit, added)  # [rows]
             block.sub_(shift.unsqueeze(1))
         block.exp_()
-
-        z_rows = block.sum(1)
+        mass = flat.index_select(0, places.at).to(of_pairs)  # [pairs], of the own column
+        flat.index_fill_(0, places.at, 0)
+        rest = block.sum(1).to(of_pairs)  # [rows]
         if explicit is not None and added is not None:
-            added = (added - shift[explicit.row]).exp()
-            z_rows.index_add_(0, explicit.row, added)
-        left_out = flat.index_select(0, at) * self.removed[j]
-        z = (z_rows[i] - left_out).clamp(min=0)  # [pairs]
-        log_z = z.log() + shift[i]  # −inf where nothing competes
-        if not options.negatives_only:
-            log_z = torch.logaddexp(log_z, positive)
-        loss = (w * (options.exponent * torch.where(log_z == -torch.inf, 0, log_z) - positive)).sum()
+            added = (added - shift[explicit.row]).to(of_pairs).exp()
+            rest.index_add_(0, explicit.row, added)
 
-        share = torch.where(z > 0, options.exponent * w * (shift[i] - log_z).exp(), 0)  # of the row's masses
-        a = torch.zeros_like(shift).index_add_(0, i, share)  # [rows]
-        block *= a.unsqueeze(1)
-        d_own = -share * left_out - w
-        if not options.negatives_only:
-            d_own += options.exponent * w * (positive - log_z).exp()
-        flat.index_add_(0, at, d_own)
+        others = without_own(places, mass, rest)  # [pairs], R
+        kept = mass * self.kept[j]
+        z = others + kept  # [pairs], without the positive
+        log_others = z.log() + shift[i]  # −inf where nothing competes
+        if options.negatives_only:
+            log_z = log_others
+            each = options.exponent * torch.where(log_z == -torch.inf, 0, log_z) - positive
+        else:
+            above = torch.logaddexp(log_others - positive, torch.zeros_like(positive))  # log Z − S⁺
+            log_z = positive + above
+            each = options.exponent * above
+            if options.exponent != 1:
+                each += (options.exponent - 1) * positive
+        loss = torch.dot(places.once(places.weight), each)
+
+        share = torch.where(
+            z > 0, options.exponent * places.weight * (shift[i] - log_z).exp(), 0
+        )  # w / Z, of shifted masses
+        a = torch.zeros_like(rest).index_add_(0, i, places.once(share))  # [rows]
+        block *= a.to(block.dtype).unsqueeze(1)
+        d_own = (a[i] - share) * mass
+        if options.negatives_only:
+            d_own += share * kept - places.weight
+        else:
+            d_own += (options.exponent - 1) * places.weight - share * others
+        flat.scatter_(0, places.at, d_own.to(block.dtype))
         if explicit is not None and added is not None:
-            flat.index_add_(0, explicit.row * len(c) + explicit.column, a[explicit.row] * added)
+            flat.index_add_(0, explicit.row * len(c) + explicit.column, (a[explicit.row] * added).to(block.dtype))
         _product(block, c, d_query, self.lower)
         _product(block.T, q, d_candidate, self.lower, add=True)
         return loss

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from shortlist.loss.columns import PLAIN, Columns, Places, SoftmaxOptions
 from shortlist.loss.pairwise import best_scores, in_blocks, masses
+from shortlist.loss.places import merged
 
 __all__ = ["best_head_softmax"]
 
@@ -27,7 +29,8 @@ def best_head_softmax(
     weight: Tensor | None = None,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``."""
-    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
+    weights = together.to(query.dtype)
     count = columns.drawn.to(query.dtype)
     left = (
         0 * count
@@ -50,15 +53,22 @@ def best_head_softmax(
         drawn = drawn[i]  # [pairs, columns]
         drawn[own, j] = drawn[own, j] * left[j]
         mass = drawn + explicit[i]
+        kept = mass[own, j]  # [pairs], of the own column
+        if not options.negatives_only:
+            mass[own, j] = 0
+        some = (mass > 0).any(1, keepdim=True)
         terms = torch.where(mass > 0, torch.where(mass > 0, mass, 1).log() + scores[i], -torch.inf)
-        positive = scores[i, j]  # [pairs]
+        log_rest = torch.where(some, terms, 0).logsumexp(1)  # [pairs]
+        positive = scores[i, j]
+        correction = torch.zeros_like(positive)
         if options.correct_positive and columns.log_q is not None:
-            positive = positive - columns.log_q[j].to(q.dtype)
+            correction = columns.log_q[j].to(q.dtype)
+        positive = positive - correction
         if options.negatives_only:
-            some = (mass > 0).any(1, keepdim=True)
-            log_z = torch.where(some[:, 0], torch.where(some, terms, 0).logsumexp(1), 0)
-        else:
-            log_z = torch.cat([terms, positive.unsqueeze(1)], 1).logsumexp(1)
-        return (w * (options.exponent * log_z - positive)).sum()
+            return (w * (options.exponent * torch.where(some[:, 0], log_rest, 0) - positive)).sum()
+        # log Z − S⁺, where what is kept of the own column is a constant beside the positive
+        log_own = torch.log1p(kept * correction.exp())
+        above = log_own + torch.where(some[:, 0], functional.softplus(log_rest - positive - log_own, threshold=80.0), 0)
+        return (w * (options.exponent * above + (options.exponent - 1) * positive)).sum()
 
     return in_blocks(query, candidate, pair_query, of_rows, options.block_elements)

@@ -7,7 +7,8 @@ With ``S_ik = q_i·c_k / T`` and the masses ``M_k`` of the columns that compete 
 - CCL: ``w (1 − S_ij + γ Σ_k M_k max(0, S_ik − margin))`` (Mao et al. 2021, "SimpleX"; meant for cosines, γ its weight of
   negatives).
 
-A pair with which nothing competes has the loss of its positive part alone. Rows of queries go in blocks; within one the
+A pair with which nothing competes has the loss of its positive part alone. Repeats of a pair are one with the sum of their
+weights. Rows of queries go in blocks; within one the
 gradient is torch's own.
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shortlist.loss.columns import Columns, Places
+from shortlist.loss.places import merged
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients
 
 __all__ = ["best_scores", "in_blocks", "masses", "pairwise_loss"]
@@ -48,7 +50,8 @@ def pairwise_loss(
 
     query may be ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
     """
-    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
+    pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
+    weights = together.to(query.dtype)
 
     def of_rows(q: Tensor, c: Tensor, rows: Tensor) -> Tensor:
         """The loss of the pairs of these query rows."""

@@ -130,7 +130,13 @@ class Retrieval:
         if isinstance(self.log_q, str):
             seen = np.maximum(counts, 1)  # a candidate never drawn needs a finite number that is never used
             return torch.from_numpy(np.log(seen / max(1, counts.sum())).astype(np.float32))
-        given = np.asarray(self.log_q, dtype=np.float32)
+        given = np.asarray(self.log_q)
+        if given.dtype.kind not in "fiu":
+            raise ConfigError(
+                f"Retrieval got log_q of type {given.dtype}; an array of numbers was expected.",
+                hint="one log probability per row of dataset.candidates, in that order",
+            )
+        given = given.astype(np.float32)
         if given.shape != counts.shape:
             raise ConfigError(
                 f"Retrieval got log_q of shape {list(given.shape)}; [{len(counts)}] was expected.",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from shortlist.loss.columns import PLAIN, Columns, Places, SoftmaxOptions
+from shortlist.loss.places import exact
 
 __all__ = ["smoothing_gap"]
 
@@ -27,8 +28,11 @@ def smoothing_gap(
 
     Of ``options`` the first three count. No matrix of queries × columns is made: the sum of logits is a product with the sum of the columns.
     """
-    log_q = query.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(query.dtype)
-    count = columns.drawn.to(query.dtype)
+    # one item may have nearly all draws, which are taken back out of the sum: float64 leaves the rest its digits
+    dtype, enough = query.dtype, exact(query)
+    query, candidate = query.to(enough), candidate.to(enough)
+    log_q = query.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(enough)
+    count = columns.drawn.to(enough)
     scaled = query / options.temperature
 
     def logits(rows: Tensor, places: Tensor) -> Tensor:
@@ -54,7 +58,7 @@ def smoothing_gap(
     mean = (total[pair_query] - own_left * own) / others.clamp(min=1)
     positive = own if options.correct_positive else own + log_q[pair_candidate]
     gap = torch.where(others > 0, positive - mean, 0)
-    return gap.sum() if weight is None else (weight.to(query.dtype) * gap).sum()
+    return (gap.sum() if weight is None else (weight.to(enough) * gap).sum()).to(dtype)
 
 
 def _once(places: Places, columns: int) -> Places:

@@ -7,21 +7,25 @@ and is visited in blocks of rows, forward and gradient in one pass; no block is 
 
 In a block, with ``P_ij = exp(q_i·c_j / T)`` and ``μ_j = m_j / Q_j`` (Q: sampling probability, 1 without correction):
 
-1. ``Z_i = Σ_j μ_j P_ij``, and for the pair (i, j) of weight w
-   ``Z = Z_i − μ_j P_ij (1 − 1/m_j)`` where accidental hits are removed: its own candidate counts once;
-   the loss is ``w (log Z − S_ij)``.
-2. The gradient with respect to S is ``a_i μ_j P_ij`` less, at each pair, ``w (1 + μ_j P_ij (1 − 1/m_j) / Z)``, where
-   ``a_i = Σ w / Z`` over the pairs of row i. The pairs' share is written into P (divided by ``a_i μ_j``), so that
+1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row beside the pair (i, j), never made by subtraction (``places``). With
+   ``h = 1`` where accidental hits are removed (its own candidate counts once), else ``h = m_j``,
+   ``Z = R + h μ_j P_ij / m_j``, and the loss of the pair of weight w is
+   ``w (log Z − log(μ_j P_ij / m_j)) = w (log h + log(1 + R m_j / (h μ_j P_ij)))``, exact for a loss near 0 too.
+2. The gradient with respect to S at (i, k) is ``a_i μ_k P_ik``, where ``a_i = Σ w / Z`` over the pairs of row i; at a pair's
+   own place it is ``(a_i − w / Z) μ_j P_ij − w R / Z``. The latter is written into P (divided by ``a_i μ_j``), so that
 3. ``dq = a ∘ (P (μ ∘ c)) / T`` and ``dc = μ ∘ (Pᵀ (a ∘ q)) / T`` are two matrix products over what is there already.
+
+Pairs at one place count as one with the sum of their weights. What is of pairs is float64, what is of the matrix float32.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "in_batch_softmax"]
 
@@ -38,14 +42,6 @@ class LossAndGradients(NamedTuple):
     loss: Tensor
     d_query: Tensor
     d_candidate: Tensor
-
-
-class _Pairs(NamedTuple):
-    """The pairs of a batch ordered by query row: places in P, weights, and the multiplicity of each candidate."""
-
-    query: Tensor  # [B]
-    candidate: Tensor  # [B]
-    weight: Tensor  # [B]
 
 
 def in_batch_softmax(
@@ -132,77 +128,67 @@ def loss_and_gradients(
     unshifted = _exponents_are_small(scaled, candidate, log_mu)
     mu = log_mu.exp() if unshifted else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
-    spare = 1 - 1 / count if remove_accidental_hits else None  # [candidates]: share of own mass that does not count
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
-    weights = torch.ones_like(pair_query, dtype=query.dtype) if weight is None else weight.to(query.dtype)
-    pairs, edges = _by_block(_Pairs(pair_query, pair_candidate, weights), len(query), rows)
+    of_pairs = exact(query)
+    weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
+    copies = count.to(of_pairs)
 
-    loss = query.new_zeros(())
+    loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
     d_candidate = torch.zeros_like(candidate)
     block_memory = query.new_empty(rows * len(candidate))
-    for number, (first, last) in enumerate(pairwise(edges)):
+    for number, part in enumerate(by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
         block = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
         q = scaled[start:stop]  # [rows, dim]
-        i, j, w = pairs.query[first:last] - start, pairs.candidate[first:last], pairs.weight[first:last]
-        at = i * len(candidate) + j  # place of each pair in the flat block
-
+        pairs = placed(part, block)
         _product(q, candidate.T, block, lower)
-        mu_j = None if mu is None else mu.index_select(0, j)
-        z, mass, positive = _masses(block, i, at, log_mu, mu, mu_j)
-        if log_q is not None:
-            positive = positive - log_q[j]
-        if spare is not None:
-            excess = mass * spare[j]
-            z = z - excess
-        loss += torch.dot(w, z.log() - positive)
+        exponent, rest = _exponentials(block, pairs, log_mu, mu)
+        mass = exponent.exp()  # [pairs], μ P
+        others = without_own(pairs, mass, rest)  # [pairs], R
+        m = copies.index_select(0, pairs.candidate)  # [pairs]
+        own = mass / m if remove_accidental_hits else mass  # [pairs], h μ P / m
+        if mu is not None:
+            each = (others / own).log1p_()
+        else:  # the own mass may be too small for exp
+            log_own = exponent - m.log() if remove_accidental_hits else exponent
+            each = torch.logaddexp(others.log() - log_own, torch.zeros_like(own))
+        if not remove_accidental_hits:
+            each += m.log()
+        loss += torch.dot(pairs.once(pairs.weight), each)
 
-        share = w / z
-        a = torch.bincount(i, share, minlength=stop - start).to(query.dtype)  # [rows]
-        taken = w if spare is None else w + share * excess
-        divisor = a.index_select(0, i)
-        if mu_j is not None:
-            divisor *= mu_j
-        taken = torch.where(divisor == 0, 0, taken / divisor)  # 0: no weight, or too little for this precision
-        block.view(-1).index_add_(0, at, taken, alpha=-1)
+        share = pairs.weight / (others + own)  # [pairs], w / Z
+        a = torch.zeros_like(rest).index_add_(0, pairs.row, pairs.once(share))  # [rows]
+        of_row = a.index_select(0, pairs.row)
+        d_own = (of_row - share) * mass - share * others
+        divisor = of_row if mu is None else of_row * mu.index_select(0, pairs.candidate)
+        d_own = torch.where(divisor == 0, 0, d_own / divisor)  # 0: no weight, or too little for this precision
+        block.view(-1).scatter_(0, pairs.at, d_own.to(block.dtype))
+        a = a.to(block.dtype).unsqueeze(1)
         _product(block, weighted, d_query[start:stop], lower)
-        d_query[start:stop] *= a.unsqueeze(1)
-        _product(block.T, q * a.unsqueeze(1), d_candidate, lower, add=True)
+        d_query[start:stop] *= a
+        _product(block.T, q * a, d_candidate, lower, add=True)
     if mu is not None:
         d_candidate *= mu.unsqueeze(1)
-    return LossAndGradients(loss, d_query.div_(temperature), d_candidate)
+    return LossAndGradients(loss.to(query.dtype), d_query.div_(temperature), d_candidate)
 
 
-def _by_block(pairs: _Pairs, queries: int, rows: int) -> tuple[_Pairs, list[int]]:
-    """The pairs in the order of their queries, and where those of each block of ``rows`` queries begin."""
-    if rows >= queries:
-        return pairs, [0, len(pairs.query)]
-    order = torch.argsort(pairs.query, stable=True)
-    pairs = _Pairs(*(column[order] for column in pairs))
-    bounds = torch.arange(0, queries + rows, rows, device=order.device)
-    return pairs, torch.searchsorted(pairs.query, bounds).tolist()
+def _exponentials(block: Tensor, pairs: PlacedPairs, log_mu: Tensor, mu: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Turns S ``[rows, candidates]`` into its exponentials, with 0 at the pairs' places. Returns in float64 the exponent of
+    each pair's μ_j P_ij ``[pairs]``, and the sum of μ P over the other places of each row ``[rows]``.
 
-
-def _masses(
-    block: Tensor, i: Tensor, at: Tensor, log_mu: Tensor, mu: Tensor | None, mu_j: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Turns S ``[rows, candidates]`` into its exponentials; returns, of each pair, all ``[pairs]``: the sum over its row
-    of μ P, its own μ_j P_ij, and its logit without −log Q.
-
-    i, at: the row and the flat place of each pair. Without mu every row is shifted by its largest exponent, and P has μ in
-    it.
+    Without mu every row is shifted by its largest exponent, and P has μ in it.
     """
-    flat = block.view(-1)
-    own = flat.index_select(0, at)
-    if mu is None or mu_j is None:
+    flat, of_pairs = block.view(-1), exact(block)
+    if mu is None:
         block += log_mu
-        shift = block.amax(1)  # [rows]
-        block -= shift.unsqueeze(1)
-        block.exp_()
-        return block.sum(1).index_select(0, i), flat.index_select(0, at), own - shift[i]
+        block -= block.amax(1, keepdim=True)
+        exponent = flat.index_select(0, pairs.at).to(of_pairs)
+    else:
+        exponent = flat.index_select(0, pairs.at).to(of_pairs) + log_mu.index_select(0, pairs.candidate)
     block.exp_()
-    return torch.mv(block, mu).index_select(0, i), flat.index_select(0, at) * mu_j, own
+    flat.index_fill_(0, pairs.at, 0)
+    return exponent, (block.sum(1) if mu is None else torch.mv(block, mu)).to(of_pairs)
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:

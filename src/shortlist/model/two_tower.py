@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
@@ -135,6 +136,7 @@ class TwoTower(nn.Module):
 
         Raises ConfigError for a joined model.
         """
+        check_dataset(train, "prepare()", shards=True)
         for tower in (self.query, self.candidate):
             tower.check_trainable()
         check_time_of_target(self.query, train)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset, check_frame
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -88,6 +89,7 @@ class Recommender:
         cold_start: str = "auto",
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
+        check_dataset(seen, "Recommender(seen=)", optional=True)
         check_choice("cold_start", cold_start, COLD_START)
         if isinstance(fallback, str):
             raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
@@ -310,6 +312,7 @@ class Recommender:
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
+        check_frame(candidates, "upsert()")
         self._change(lambda now: changed(now, candidates))
 
     def delete(self, ids: Sequence[Id]) -> int:

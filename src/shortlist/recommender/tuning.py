@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import BruteForce, Index, Lists, search_heads
 from shortlist.index.tuning import Tuning
@@ -85,6 +86,8 @@ def tune(
         tuned = sl.tune(recommender, recall=0.95, k=100)
         tuned.recommender.save("my.shortlist", overwrite=True)
     """
+    check_dataset(test, "tune(test=)", optional=True)
+    check_seed(seed, "tune()")
     state = recommender._state
     tuning = tune_index(
         state.vectors,

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
 from shortlist.report.bias import by_popularity
@@ -75,6 +76,7 @@ def gathered(
     about: Mapping[str, str] | None = None,
 ) -> Facts:
     """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
+    check_dataset(test, "report(test)", optional=True)
     model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
     training = metadata.get("training", ())
     measured = metadata.get("measured")

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
 from shortlist.evaluation.baselines import BASELINES, left_out
 from shortlist.evaluation.segments import BUILT_IN
@@ -50,6 +51,8 @@ def measure(
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
     the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
     """
+    check_dataset(test, "measure(test)")
+    check_dataset(seen, "measure(seen=)", optional=True)
     findings = diagnose(model, test, training=training)
     test, sampled_from = _sampled(test)
     k = headline_k(len(test.candidates))

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
@@ -17,7 +18,8 @@ from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.train.als import Measured, solved
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
-from shortlist.train.distributed import joined, local_device
+from shortlist.train.device import chosen_device
+from shortlist.train.distributed import joined
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
 from shortlist.train.ranks import check_divisible
@@ -84,6 +86,10 @@ def fit(
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
     _check_data(train)
+    check_dataset(validation, "fit(validation=)", optional=True)
+    check_dataset(impressions, "fit(impressions=)", optional=True)
+    seed = check_seed(seed, "fit()", least=-(1 << 63))
+    place = chosen_device(device)
     _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
     if isinstance(task, ALS):
         _check_als(
@@ -96,14 +102,13 @@ def fit(
         )
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
         measured = Measured(validation, tuple(ks), seen, validate_every)
-        validator, records = solved(model, train, task, epochs, seed, _device(device), measured, on_epoch, on_batch)
+        validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
     ranks = joined()
-    place = _device(device)
     if ranks.size > 1:
         check_divisible(task, model, impressions)
 
@@ -157,10 +162,6 @@ def fit(
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
-def _device(device: str | torch.device) -> torch.device:
-    return local_device() if device == "auto" else torch.device(device)
-
-
 def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
     """What is not to compete in a validation; of shards, what the queries that are asked chose."""
     if isinstance(train, Dataset):
@@ -169,11 +170,7 @@ def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
 
 
 def _check_data(train: Dataset | Shards) -> None:
-    if not isinstance(train, (Dataset, Shards)):
-        raise DataError(
-            f"fit() got {type(train).__name__}; a Dataset or Shards was expected.",
-            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
-        )
+    check_dataset(train, "fit()", shards=True)
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
         raise DataError(
             f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",

@@ -52,9 +52,10 @@ class Negatives:
         self._chance: float | None = None
         self._plain_chance: dict[int, float] = {}
         counts = encoded.candidate_counts
+        streaming = isinstance(task.log_q, str) and task.log_q == "streaming"
         given = task.candidate_log_q(counts)
         self.log_q = None if given is None else given.to(device)
-        self.plain = task.plain and impressions is None and task.log_q != "streaming"
+        self.plain = task.plain and impressions is None and not streaming
         if self.plain:
             return
         if isinstance(train, Shards):
@@ -66,7 +67,7 @@ class Negatives:
         self.draws = Draws(counts, task.sample_power, seed) if task.negatives in ("sampled", "mixed") else None
         self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
         self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
-        self.streaming = StreamingFrequency(self.candidates, device=device) if task.log_q == "streaming" else None
+        self.streaming = StreamingFrequency(self.candidates, device=device) if streaming else None
         self.given = None if task.negative_column is None else _given(train, task.negative_column).to(device)
         self.impressions = None
         if impressions is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
@@ -186,6 +187,7 @@ class _Model(_Section, frozen=True):
 
         Raises ConfigError where a feature reads a column that ``data`` does not have.
         """
+        check_dataset(data, "a recipe", shards=True)
         _check_columns("query", self.query, [*data.queries.columns, *data.interactions.columns])
         _check_columns("candidate", self.candidate, data.candidates.columns)
         history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]

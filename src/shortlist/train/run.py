@@ -56,7 +56,7 @@ class Run:
         self.negatives = Negatives(task, start.train, encoded, impressions, seed, device, ranks)
         if ranks.size > 1:
             ranks.divide(model)
-            torch.manual_seed(seed + ranks.rank)  # masks of dropout
+            torch.manual_seed((seed + ranks.rank) % (1 << 64))  # masks of dropout
         self.updater = Updater(optimizer, model, ranks)
         start.restore(self.updater, ranks)
         self.heat = LearnedTemperature(task.temperature, ranks).to(device) if task.learn_temperature else None

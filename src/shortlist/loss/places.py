@@ -1,0 +1,95 @@
+"""The pairs of a batch by their place in [queries, candidates], and sums over a row that leave one place out.
+
+A place that holds nearly all of its row's mass cannot be taken out of the row's sum by subtraction: what is left would be
+rounding. So the rest of a row is summed without the pairs' own places, and these are added in float64, leaving out the
+one in question. Pairs that share a place are one pair with the sum of their weights.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "without_own"]
+
+
+def exact(like: Tensor) -> torch.dtype:
+    """float64, or float32 on a device that has no other."""
+    return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+class Pairs(NamedTuple):
+    """Pairs as given; all ``[B]``."""
+
+    query: Tensor
+    candidate: Tensor
+    weight: Tensor
+
+
+class PlacedPairs(NamedTuple):
+    """Pairs of a block of rows; all ``[pairs]``.
+
+    row, candidate: where it is in the block; at: the same as a place in the flat block. weight: float64, of all pairs at
+    that place together. first: whether the pair stands for all of its place in sums.
+    """
+
+    row: Tensor
+    candidate: Tensor
+    at: Tensor
+    weight: Tensor
+    first: Tensor
+
+    def once(self, values: Tensor) -> Tensor:
+        """``values`` at one pair of each place, 0 at its repeats."""
+        return torch.where(self.first, values, 0)
+
+
+def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
+    """The pairs of each block of ``rows`` queries; query numbers count from the block's first."""
+    if rows >= queries:
+        return [pairs]
+    order = torch.argsort(pairs.query, stable=True)
+    pairs = Pairs(*(column.index_select(0, order) for column in pairs))
+    bounds = torch.arange(0, queries + rows, rows, device=order.device)
+    edges = torch.searchsorted(pairs.query, bounds).tolist()
+    parts = [Pairs(*(column[first:last] for column in pairs)) for first, last in pairwise(edges)]
+    return [part._replace(query=part.query - number * rows) for number, part in enumerate(parts)]
+
+
+def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, columns: int) -> Pairs:
+    """The distinct pairs, each with the float64 sum of its weights (1 each by default); columns: how many candidates."""
+    keys, of_place = torch.unique(pair_query * columns + pair_candidate, return_inverse=True)
+    weights = torch.ones_like(of_place, dtype=exact(of_place)) if weight is None else weight.to(exact(of_place))
+    together = torch.zeros_like(keys, dtype=weights.dtype).index_add_(0, of_place, weights)
+    return Pairs(keys // columns, keys % columns, together)
+
+
+def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
+    """The pairs with the places they share told apart. block: memory ``[rows, candidates]`` that may be written over."""
+    at = pairs.query * block.shape[1] + pairs.candidate
+    whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
+    marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
+    number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
+    marks.scatter_(0, at, number)  # of several pairs at one place any one stays
+    of_place = marks.index_select(0, at)
+    together = torch.zeros_like(pairs.weight).index_add_(0, of_place, pairs.weight)
+    return PlacedPairs(pairs.query, pairs.candidate, at, together.index_select(0, of_place), torch.eq(of_place, number))
+
+
+def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
+    """The mass of each pair's row without its own place, float64 ``[pairs]``, to the last digits however large its own is.
+
+    mass: float64 ``[pairs]``, that of each pair's place. rest: float64 ``[rows]``, that of all other places of the row.
+    """
+    row = pairs.row
+    largest = torch.zeros_like(rest).scatter_reduce_(0, row, mass, "amax")
+    is_largest = mass == largest.index_select(0, row)
+    smaller = rest.index_add(0, row, torch.where(pairs.first & ~is_largest, mass, 0))
+    level = torch.zeros_like(rest).index_add_(0, row, (pairs.first & is_largest).to(mass.dtype))
+    # the largest is left out by not adding it; another one is at most half of the sum, and may be subtracted
+    whole = torch.addcmul(smaller, level, largest)
+    alone = torch.addcmul(smaller, (level - 1).clamp_(min=0), largest)
+    return torch.where(is_largest, alone.index_select(0, row), whole.index_select(0, row) - mass)

@@ -1,0 +1,70 @@
+"""The device that a run is asked for, or a refusal in words before anything begins."""
+
+from __future__ import annotations
+
+import torch
+
+from shortlist.errors import ConfigError, did_you_mean
+from shortlist.train.distributed import local_device
+
+__all__ = ["chosen_device"]
+
+KNOWN = ("auto", "cpu", "cuda", "mps", "xpu")
+
+
+def chosen_device(device: str | torch.device) -> torch.device:
+    """``device`` as torch knows it; "auto" takes a GPU where there is one.
+
+    Raises ConfigError for a name that torch does not know, and for a device that is not here.
+    """
+    if isinstance(device, str) and device == "auto":
+        return local_device()
+    if not isinstance(device, (str, torch.device)):
+        raise ConfigError(
+            f"device is {device!r}; {_names()} was expected.", hint="auto takes a GPU where there is one, else the CPU"
+        )
+    place = _named(device) if isinstance(device, str) else device
+    if place.type == "cuda":
+        _check_cuda(place)
+    elif place.type != "cpu":
+        _check_other(place)
+    return place
+
+
+def _named(device: str) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ConfigError(
+            f"device is {device!r}; {_names()} was expected.", hint=did_you_mean(device.partition(":")[0], KNOWN)
+        ) from None
+
+
+def _check_cuda(place: torch.device) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise ConfigError(
+            f"device is {str(place)!r}, and torch {torch.__version__} finds no CUDA GPU here.",
+            hint="auto takes a GPU where there is one, else the CPU; shortlist doctor says what there is",
+        )
+    if place.index is not None and place.index >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise ConfigError(
+            f"device is {str(place)!r}; expected one of the GPUs here, {there}.", hint="cuda takes the current one"
+        )
+
+
+def _check_other(place: torch.device) -> None:
+    try:
+        works = place.type != "meta" and float(torch.zeros(1, device=place)) == 0
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
+        works = False
+    if not works:
+        raise ConfigError(
+            f"device is {str(place)!r}, which torch {torch.__version__} cannot compute on here.",
+            hint="auto takes a GPU where there is one, else the CPU",
+        )
+
+
+def _names() -> str:
+    return ", ".join(f'"{name}"' for name in KNOWN[:-1]) + f' or "{KNOWN[-1]}"'

@@ -1,0 +1,132 @@
+"""Every public function that takes a Dataset refuses everything else in words, before anything happens."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import shortlist as sl
+from shortlist import report
+from shortlist.errors import ConfigError, DataError
+
+TABLE = {"user": [1, 1, 2, 2, 3], "film": [7, 8, 7, 9, 8]}
+DATA = sl.Dataset(TABLE, "user", "film")
+
+
+def new_model() -> sl.TwoTower:
+    return sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=2), sl.Tower(sl.IntegerLookup("film"), dim=2))
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.TwoTower:
+    model = new_model()
+    model.prepare(DATA)
+    return model.eval()
+
+
+CALLS = {  # by function and parameter
+    "split_random(dataset)": lambda model, given: sl.split_random(given),
+    "split_by_time(dataset)": lambda model, given: sl.split_by_time(given),
+    "split_last(dataset)": lambda model, given: sl.split_last(given),
+    "split_queries(dataset)": lambda model, given: sl.split_queries(given),
+    "keep_at_least(dataset)": lambda model, given: sl.keep_at_least(given, "film", 1),
+    "k_core(dataset)": lambda model, given: sl.k_core(given),
+    "audit(train)": lambda model, given: sl.audit(given, DATA),
+    "audit(test)": lambda model, given: sl.audit(DATA, given),
+    "evaluate(test)": lambda model, given: sl.evaluate(model, given),
+    "evaluate(seen)": lambda model, given: sl.evaluate(model, DATA, seen=given),
+    "diagnose(test)": lambda model, given: sl.diagnose(model, given),
+    "fit(train)": lambda model, given: sl.fit(new_model(), given),
+    "fit(validation)": lambda model, given: sl.fit(new_model(), DATA, validation=given),
+    "fit(impressions)": lambda model, given: sl.fit(new_model(), DATA, impressions=given),
+    "from_tfrs(seen)": lambda model, given: sl.from_tfrs({}, "user", "film", seen=given),
+    "Recommender(seen)": lambda model, given: sl.Recommender(model, seen=given),
+    "tune(test)": lambda model, given: sl.tune(sl.Recommender(model), test=given),
+    "TwoTower.prepare(train)": lambda model, given: new_model().prepare(given),
+    "Recipe.train(data)": lambda model, given: sl.recipes.load("factorization").train(given),
+    "Recipe.build_model(data)": lambda model, given: sl.recipes.load("factorization").build_model(given),
+    "report.measure(test)": lambda model, given: report.measure(model, given),
+    "report.measure(seen)": lambda model, given: report.measure(model, DATA, seen=given),
+    "report.write(test)": lambda model, given: report.write(sl.Recommender(model), "page.html", given),
+    "report.render(test)": lambda model, given: report.render(sl.Recommender(model), given),
+}
+OTHERS = {
+    "a Polars DataFrame": pl.DataFrame(TABLE),
+    "a Polars LazyFrame": pl.LazyFrame(TABLE),
+    "a pandas DataFrame": pd.DataFrame(TABLE),
+    "an Arrow Table": pa.table(TABLE),
+    "a dict": TABLE,
+    "a list": [TABLE],
+    "the text 'log.parquet'": "log.parquet",
+    "a Split": sl.split_random(DATA, test=0.5),
+    "an int": 3,
+    "a NumPy ndarray": np.zeros(3),
+}
+NOT_NONE = {"evaluate(seen)", "diagnose(test)", "fit(validation)", "fit(impressions)", "from_tfrs(seen)"}
+NOT_NONE |= {"Recommender(seen)", "tune(test)", "report.measure(seen)", "report.write(test)", "report.render(test)"}
+
+
+def test_the_table_has_every_public_function_that_takes_a_dataset() -> None:
+    wanted = set()
+    for name in sl.__all__:
+        public = getattr(sl, name)
+        is_error = isinstance(public, type) and issubclass(public, (Exception, Warning))
+        if not callable(public) or is_error or public in (sl.Dataset, sl.Split, sl.Shards):
+            continue
+        for parameter, one in inspect.signature(public).parameters.items():
+            if "Dataset" in str(one.annotation):
+                wanted.add(f"{name}({parameter})")
+    assert wanted <= set(CALLS)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("call", CALLS)
+def test_what_is_no_dataset_is_refused(model, tmp_path: Path, monkeypatch, call: str, kind: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"got {kind}; a Dataset") as caught:
+        CALLS[call](model, OTHERS[kind])
+    hint = str(caught.value.hint)
+    assert "train, test = split" in hint if kind == "a Split" else "shortlist.Dataset(" in hint
+    assert ("reset_index" in hint and "Int64" in hint) == (kind == "a pandas DataFrame")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", sorted(set(CALLS) - NOT_NONE))
+def test_none_is_refused_where_data_is_needed(model, call: str) -> None:
+    with pytest.raises(DataError, match="got None; a Dataset"):
+        CALLS[call](model, None)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OTHERS if kind != "a Polars DataFrame"])
+def test_upsert_takes_a_polars_frame_alone(model, kind: str) -> None:
+    recommender = sl.Recommender(model)
+    with pytest.raises(DataError, match=rf"upsert\(\) got {kind}; a Polars DataFrame") as caught:
+        recommender.upsert(OTHERS[kind])
+    assert ("from_pandas" in str(caught.value.hint)) == (kind == "a pandas DataFrame")
+    assert recommender.index.size == 3
+
+
+SEEDS = [-(2**63) - 1, 2**64, 2**70, 1.5, True, None, "42"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_is_a_whole_number_of_64_bits(model, seed: object) -> None:
+    for call in (
+        lambda: sl.fit(new_model(), DATA, seed=seed),
+        lambda: sl.tune(sl.Recommender(model), seed=seed),
+        lambda: sl.compare(sl.evaluate(model, DATA), sl.evaluate(model, DATA), seed=seed),
+    ):
+        with pytest.raises(ConfigError, match=r"seed=.* a whole number"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", [-(2**63), -1, 0, 2**63, 2**64 - 1, np.int64(3)])
+def test_seeds_at_the_edges_train(seed: int) -> None:
+    sl.fit(new_model(), DATA, seed=seed, epochs=1, batch_size=4)
