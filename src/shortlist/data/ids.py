@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from shortlist.data.readers import Table
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["RowLookup", "counted", "few", "require_column", "row_numbers", "settle_ids"]
+__all__ = ["RowLookup", "counted", "few", "integer_id", "require_column", "row_numbers", "settle_ids"]
 
 SPREAD = 8  # integers that span up to so many times their number are looked up in an array
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
+LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
 INT32_MAX = 2**31 - 1
 
 
@@ -52,6 +53,19 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
         _aligned(values, first.dtype, table, tables[0]) for values, table in zip(columns[1:], tables[1:], strict=True)
     ]
     return [table.frame.with_columns(values) for table, values in zip(tables, aligned, strict=True)]
+
+
+def integer_id(text: str) -> int | None:
+    """The integer that ``text`` is written as, or None for any other text: only "-5" is -5, not "-05", "−5" or "5_0".
+
+    >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
+    [5863, -1, None, None, None, None, None, None, None]
+    """
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
+        return None
+    number = int(text)
+    return number if str(number) == text else None
 
 
 def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ import polars as pl
 
 from shortlist.errors import DataError
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "is_frame", "read_table"]
 
 PARQUET = (".parquet", ".pq")
 DELIMITED = {".csv": ",", ".tsv": "\t"}
@@ -61,6 +61,13 @@ def read_table(source: object, name: str, ids: Sequence[str] = ()) -> Table:
             f"the {name} table, a {_type_name(source)}, could not be read: {_first_line(error)}",
             hint="give every column one type and one length",
         ) from error
+
+
+def is_frame(value: object) -> bool:
+    """Whether ``value`` is a table with named columns: a frame of Polars, pandas or Arrow, not a dict nor a column."""
+    if isinstance(value, (str, bytes, Mapping, Sequence, pl.Series)):
+        return False
+    return isinstance(value, pl.LazyFrame) or hasattr(value, "columns") or hasattr(value, "read_next_batch")
 
 
 # --- objects in memory ---------------------------------------------------------------------------------------------

@@ -40,8 +40,9 @@ def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Se
     if upserted is not None and len(upserted):
         state, rows, vectors = _upserted(recommender, state, upserted)
         index.upsert(rows, vectors)
-    if len(deleted):
-        state, gone = _deleted(state, deleted)
+    ids = exact_ids(deleted, state.candidate_ids, "the ids to delete")
+    if ids:
+        state, gone = _deleted(state, ids)
         index.delete(gone)
     after._state, after.index = state, index
     return after
@@ -129,11 +130,11 @@ def _with_rows(
     return replace(state, candidates=both, counts=counts, vectors=found, room=room)
 
 
-def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]:
+def _deleted(state: State, ids: Sequence[Id | None]) -> tuple[State, NDArray[np.int64]]:
     """The state without candidates; ids that it lacks are passed over."""
     row_of, buried = state.candidate_ids.row_of, dict(state.buried)
     gone: dict[Id, int] = {}
-    for one in exact_ids(ids, state.candidate_ids, "the ids to delete"):
+    for one in ids:
         row = row_of.get(one)  # type: ignore[arg-type]
         if row is not None:
             gone[one] = row  # type: ignore[index]

@@ -220,7 +220,7 @@ class Recommender:
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
-        queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
+        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns beside the id are
             features of the request and stand in place of the stored ones (that needs torch, or an export); without
             them the stored features of the query are used, and null where there are none. A null id is an unknown query.
         exclude_seen: leave out what each query chose in ``seen``, in its request's own history, and in ``chosen``.
