@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from shortlist.data import datasets
+from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, TableLike
+from shortlist.data.events import Events
 from shortlist.data.filters import k_core, keep_at_least
 from shortlist.data.shards import Shards
 from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_queries, split_random
 
 __all__ = [
+    "Account",
     "Dataset",
+    "Events",
     "Shards",
     "Split",
     "SplitReport",

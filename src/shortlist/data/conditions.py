@@ -77,6 +77,12 @@ class Condition:
         names = [helper.meta.output_name() for helper in self._helpers]
         return scan.with_columns(*self._helpers).filter(self._expression.fill_null(False)).drop(names)
 
+    def flag(self, scan: pl.LazyFrame, name: str) -> pl.LazyFrame:
+        """All rows of ``scan``, with a Boolean column ``name``: whether each meets it."""
+        names = [helper.meta.output_name() for helper in self._helpers]
+        met = self._expression.fill_null(False).alias(name)
+        return scan.with_columns(*self._helpers).with_columns(met).drop(names)
+
     def _selected(self, table: pl.LazyFrame) -> pl.Series:
         try:
             met = table.with_columns(*self._helpers).with_columns(self._expression.alias("met"))

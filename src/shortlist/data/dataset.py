@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +13,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.account import Account
+from shortlist.data.clean_ids import CleanIds, remarks
+from shortlist.data.doubts import crawler, doubtful_rows
+from shortlist.data.events import EventPlan, Events
 from shortlist.data.ids import counted, few, require_column, row_numbers, settle_ids
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
-__all__ = ["Dataset", "TableLike", "check_weight", "checked_timestamp", "side_table"]
+__all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
+
+PLURAL = {"query": "queries", "candidate": "candidates"}
 
 TableLike: TypeAlias = (
     "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
@@ -45,6 +51,10 @@ class Dataset:
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
         queries, candidates: tables of features, or None.
+        events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
+
+    Attributes beside the columns' names: ``notes`` says what was merged or left out, ``account`` what was read (``Account``).
+    What looks wrong (ids that differ only by blanks, events that take a choice back, a crawler) is a ShortlistWarning.
 
     Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
     ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
@@ -65,6 +75,9 @@ class Dataset:
     timestamp: str | None
     weight: str | None
     notes: tuple[str, ...]
+    seen_column: str | None
+    _warned: tuple[str, ...]
+    _times: str | None
 
     def __init__(
         self,
@@ -76,6 +89,29 @@ class Dataset:
         *,
         queries: TableLike | None = None,
         candidates: TableLike | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self._read(interactions, query, candidate, timestamp, weight, queries, candidates, events)
+        warn(self._warned, stacklevel=2)
+
+    @classmethod
+    def _again(cls, interactions: TableLike, query: str, candidate: str, **others: Any) -> Dataset:
+        """A Dataset of what was a Dataset before: what looked wrong was said then."""
+        dataset = object.__new__(cls)
+        options = dict.fromkeys(("timestamp", "weight", "queries", "candidates", "events")) | others
+        dataset._read(interactions, query, candidate, **options)
+        return dataset
+
+    def _read(
+        self,
+        interactions: TableLike,
+        query: str,
+        candidate: str,
+        timestamp: str | None,
+        weight: str | None,
+        queries: TableLike | None,
+        candidates: TableLike | None,
+        events: Events | None,
     ) -> None:
         if query == candidate:
             raise ConfigError(
@@ -85,18 +121,31 @@ class Dataset:
         main = read_table(interactions, "interactions", ids=(query, candidate))
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        main = Table(_checked_context(main, timestamp, weight), main.name, main.untyped)
-        main, query_table, query_notes = side_table(main, queries, query, "query", "queries")
-        main, candidate_table, candidate_notes = side_table(main, candidates, candidate, "candidate", "candidates")
+        settings = Events() if events is None else events
+        plan = settings.plan(main.frame.schema, query, candidate, weight)
+        warned = list(_doubts(main, plan, (query, candidate, timestamp, weight)))
+        frame, notes = plan.applied(main.frame)
+        weight = plan.weight or weight
+        main, times = _checked_context(Table(frame, main.name, main.untyped), timestamp, weight)
+        tables = []
+        for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
+            main, table, said, doubts = side_table(main, source, column, side, PLURAL[side], settings.clean)
+            tables.append(table)
+            notes += said
+            warned += doubts
+        warned += _id_doubts(main.frame, list(zip((query, candidate), tables, strict=True)))
         self._fill(
             interactions=main.frame,
-            queries=query_table,
-            candidates=candidate_table,
+            queries=tables[0],
+            candidates=tables[1],
             query=query,
             candidate=candidate,
             timestamp=timestamp,
             weight=weight,
-            notes=(*query_notes, *candidate_notes),
+            notes=tuple(notes),
+            seen_column=plan.seen,
+            _warned=tuple(warned),
+            _times=times,
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -110,7 +159,7 @@ class Dataset:
         row numbers are first asked for.
         """
         table = Table(interactions, "interactions")
-        for column in filter(None, (self.query, self.candidate, self.timestamp, self.weight)):
+        for column in filter(None, (self.query, self.candidate, self.timestamp, self.weight, self.seen_column)):
             require_column(table, column, "column of the Dataset")
             if interactions.schema[column] != self.interactions.schema[column]:
                 raise DataError(
@@ -134,9 +183,24 @@ class Dataset:
             timestamp=self.timestamp,
             weight=self.weight,
             notes=self.notes,
+            seen_column=self.seen_column,
+            _warned=(),
+            _times=self._times,
             **cached,
         )
         return other
+
+    @cached_property
+    def seen(self) -> Dataset:
+        """The interactions that count as seen (``Events(seen_where=)``), over the same tables; by default all of them."""
+        if self.seen_column is None:
+            return self
+        return self._filtered(self.interactions[self.seen_column].to_numpy())
+
+    @cached_property
+    def account(self) -> Account:
+        """What was read."""
+        return Account.of(self)
 
     @classmethod
     def _of_rows(
@@ -153,7 +217,9 @@ class Dataset:
         ]
         dataset = object.__new__(cls)
         known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
-        dataset._fill(interactions=pl.DataFrame([*ids, *others]), **tables, **columns, **known, notes=())
+        fields: dict[str, Any] = {"seen_column": None, **columns}
+        frame = pl.DataFrame([*ids, *others])
+        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None)
         return dataset
 
     def _noted(self, *notes: str) -> Dataset:
@@ -208,16 +274,22 @@ class Dataset:
 
 
 def side_table(
-    main: Table, source: TableLike | None, column: str, role: str, name: str
-) -> tuple[Table, pl.DataFrame, list[str]]:
-    """The interactions with settled ids, the table of one side, and what there is to say about it."""
+    main: Table, source: TableLike | None, column: str, role: str, name: str, clean: CleanIds | None = None
+) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
+    """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), []
+        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), [], []
     table = read_table(source, name, ids=(column,))
+    notes: list[str] = []
+    warned: list[str] = []
+    if clean:
+        require_column(table, column, role)
+        cleaned, notes = clean.applied(table.frame, column)
+        notes = [f"{note} from the {name} table" for note in notes]
+        table = Table(cleaned, table.name, table.untyped)
     frame, given = settle_ids([main, table], column, role)
     distinct = given.unique(subset=[column], keep="first", maintain_order=True)
-    notes = []
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
@@ -226,22 +298,55 @@ def side_table(
     interacted = frame.select(pl.col(column).unique())
     lacking = interacted.join(distinct, on=column, how="anti").sort(column)
     if lacking.height:
-        note = f"the {name} table lacked {counted(lacking.height, 'interacted id')} ({few(lacking[column])})"
-        notes.append(f"{note}; added with null features")
-        warnings.warn(f"{note}; added with null features.", ShortlistWarning, stacklevel=3)
+        lacked = counted(lacking.height, "interacted id")
+        warned.append(f"the {name} table lacked {lacked} ({few(lacking[column])}); added with null features")
         distinct = pl.concat([distinct, lacking], how="diagonal")
-    return Table(frame, main.name, main.untyped), distinct, notes
+    return Table(frame, main.name, main.untyped), distinct, [*notes, *warned], warned
 
 
-def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> pl.DataFrame:
-    frame = table.frame
+def warn(sentences: Sequence[str], stacklevel: int) -> None:
+    """A ShortlistWarning for each."""
+    for one in sentences:
+        warnings.warn(f"{one}.", ShortlistWarning, stacklevel=stacklevel + 1)
+
+
+def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None]) -> Iterator[str]:
+    """What looks wrong with the rows as they came."""
+    known = {*plan.columns, *(role for role in roles if role is not None)}
+    yield from doubtful_rows(main.frame, known)
+    if plan.weight_column is not None:
+        values = main.frame[plan.weight_column].alias("value").to_frame()
+        yield from plan.unlisted(values.group_by("value").agg(pl.len().alias("rows")))
+
+
+def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
+    """What looks wrong with the ids of both sides, and with one query's share of the rows."""
+    for number, (column, table) in enumerate(sides):
+        if number and table.schema[column] != pl.String:
+            continue
+        counts = frame[column].alias("id").to_frame().group_by("id").agg(pl.len().alias("rows"))
+        yield from id_doubts(counts, table[column], column, crawlers=number == 0)
+
+
+def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
+    """The same for one side; counts: ``id`` and ``rows`` of every id in the interactions. ids: all that the table has."""
+    yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
+    if crawlers:
+        yield from crawler(counts, column)
+
+
+def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> tuple[Table, str | None]:
+    """The table with times as times, and what they were read from."""
+    frame, times = table.frame, None
     if timestamp is not None:
         require_column(table, timestamp, "timestamp")
-        frame = frame.with_columns(checked_timestamp(frame[timestamp]))
+        read = checked_timestamp(frame[timestamp])
+        times = str(read.dtype) if frame.schema[timestamp] == read.dtype else f"text, read as {read.dtype}"
+        frame = frame.with_columns(read)
     if weight is not None:
         require_column(table, weight, "weight")
         check_weight(frame[weight])
-    return frame
+    return Table(frame, table.name, table.untyped), times
 
 
 def checked_timestamp(values: pl.Series) -> pl.Series:

@@ -124,7 +124,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         raise DataError(
             f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role}); "
             "every row must have an id.",
-            hint=f"drop those rows: frame.drop_nulls({column!r})",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         return pl.Series(values.cast(pl.String))
@@ -140,9 +140,9 @@ def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
     if values.dtype.is_float():
         nans = int(values.is_nan().sum())
         missing = f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
-        hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64))"
+        hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64)), Events(strip_ids=True), or --strip-ids"
         if nans:
-            hint = f"drop the missing ids, then {hint}"
+            hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"
     else:
         missing, hint = "", f"cast the column to String or Int64, or name another column as the {role}"
     return DataError(

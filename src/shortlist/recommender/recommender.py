@@ -161,7 +161,7 @@ class Recommender:
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
         pairs = pl.DataFrame([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
-        return Dataset(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
+        return Dataset._again(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def export(self) -> None:
         """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.

@@ -242,13 +242,14 @@ def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
 
 
 def _with_seen(state: State, seen: Dataset) -> State:
-    """The state with each query's distinct choices in ``seen``; ids that the catalogue lacks are left out."""
+    """The state with each query's distinct choices in ``seen`` that count as seen; ids that the catalogue lacks are left out."""
     if (seen.query, seen.candidate) != (state.query, state.candidate):
         raise DataError(
             f"seen= has ids {seen.query!r} and {seen.candidate!r}; the model was trained on {state.query!r} and "
             f"{state.candidate!r}.",
             hint="give the training data, or interactions with the same id columns",
         )
+    seen = seen.seen
     rows, chosen = seen.query_rows.astype(np.int64), seen.candidate_rows.astype(np.int64)
     if seen.queries is not state.queries:
         rows = _mapped(state.query_ids, seen.queries[seen.query])[rows]

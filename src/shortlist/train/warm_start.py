@@ -156,12 +156,12 @@ def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTowe
             f"{catalogue.query!r} and {catalogue.candidate!r}.",
             hint="name the data's columns as those of the earlier training",
         )
-    return Dataset(
+    return Dataset._again(
         train.interactions,
         train.query,
         train.candidate,
-        train.timestamp,
-        train.weight,
+        timestamp=train.timestamp,
+        weight=train.weight,
         queries=_union(catalogue.queries, train.queries, train.query),
         candidates=_union(catalogue.candidates, train.candidates, train.candidate),
     )

@@ -14,6 +14,7 @@ from shortlist.errors import ConfigError, DataError
 __all__ = ["check_context", "context_rows", "context_table"]
 
 MOST = 1 << 24
+ROW = "\0row"  # which no column is called
 
 
 def check_context(context: Sequence[str], others: Sequence[str | None], schema: pl.Schema) -> None:
@@ -53,8 +54,8 @@ def context_table(source: Source, context: Sequence[str]) -> tuple[pl.DataFrame,
 def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray[np.int32]:
     """The row of ``table`` of each row of ``frame``. DataError for one that is not there."""
     keys = table.columns
-    numbered = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("__row"))
-    found = frame.select(keys).join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")["__row"]
+    numbered = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias(ROW))
+    found = frame.select(keys).join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")[ROW]
     if found.null_count():
         raise DataError(f"{name!r} has changed while it was encoded.", hint="run it again with overwrite=True")
     return found.to_numpy()

@@ -17,17 +17,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, side_table
+from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
+from shortlist.data.doubts import doubtful_rows
+from shortlist.data.events import EventPlan, Events
 from shortlist.data.ids import RowLookup, counted, require_column
 from shortlist.data.readers import Table, read_table
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
-from shortlist.data.shards.source import COUNT, Source, SourceFile, find
+from shortlist.data.shards.source import AT_ONCE, COUNT, Source, SourceFile, find
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
@@ -37,7 +40,7 @@ BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
 CONTEXTS = "contexts.parquet"
 SIDES = ("query", "candidate")
-PLURAL = {"query": "queries", "candidate": "candidates"}
+DOUBTED, DOUBTED_FILES = 200_000, 8  # rows, and files, looked at for events that are no choices
 
 OnPiece = Callable[[int, int], None]
 
@@ -51,18 +54,21 @@ class _Work:
     header: Header
     given: Mapping[str, TableLike | None]
     on_piece: OnPiece | None
+    plan: EventPlan
     lookups: dict[str, tuple[pl.DataType, RowLookup]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
         """The source's column of each array."""
-        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp")}
+        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp", "seen")}
         return {role: column for role, column in roles.items() if column is not None}
 
     @property
     def read(self) -> list[str]:
         """The source's columns that are read."""
-        return list(dict.fromkeys([*self.columns.values(), *self.header.context]))
+        made = (self.plan.weight, self.plan.seen)
+        own = [column for column in self.columns.values() if column not in made]
+        return list(dict.fromkeys([*own, *self.header.context, *self.plan.columns]))
 
     @cached_property
     def contexts(self) -> pl.DataFrame:
@@ -81,18 +87,24 @@ def encode(
     overwrite: bool,
     on_piece: OnPiece | None,
     context: Sequence[str] = (),
+    events: Events | None = None,
 ) -> None:
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     if "://" not in str(source) and folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
         raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
+    settings = Events() if events is None else events
     found = find(source)
     header = _header(found, columns, given, block_rows, piece_rows, context)
+    plan = settings.plan(found.schema(), header.query, header.candidate, header.weight)
+    told = "" if settings == Events() else repr(settings)
+    header = msgspec.structs.replace(header, weight=plan.weight or header.weight, seen=plan.seen, events=told)
+    found = _Prepared(found.files, found.store, plan=plan)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.alone(folder):
             if not _goes_on(folder, header, overwrite):
                 return
-            _encode(_Work(found, folder, header, given, on_piece), source)
+            _encode(_Work(found, folder, header, given, on_piece, plan), source)
     except OSError as error:
         if isinstance(error, DataError):
             raise
@@ -100,6 +112,18 @@ def encode(
             f"the shards could not be written to {str(folder)!r}: {error}.",
             hint="make room and run the same again: it goes on with the first piece that is missing",
         ) from error
+
+
+@dataclass(frozen=True)
+class _Prepared(Source):
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+
+    plan: EventPlan | None = None
+
+    def scans(self, at_once: int = AT_ONCE) -> Iterator[pl.LazyFrame]:
+        """Everything that is an interaction, in parts."""
+        assert self.plan is not None
+        yield from (self.plan.lazily(scan) for scan in super().scans(at_once))
 
 
 def _encode(work: _Work, source: str | Path) -> None:
@@ -227,13 +251,19 @@ def _tables(work: _Work) -> Tables:
             files.check_entry(work.folder / name, entry)
         return tables
     entries: dict[str, FileEntry] = {}
-    notes: list[str] = []
+    notes = _left_out(work)
+    warned = list(_doubts(work))
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
         counts = id_counts(work.source, column, side)
-        main, table, said = side_table(
-            Table(counts.select(column), "interactions"), work.given[PLURAL[side]], column, side, PLURAL[side]
+        main, table, said, doubts = side_table(
+            Table(counts.select(column), "interactions"),
+            work.given[PLURAL[side]],
+            column,
+            side,
+            PLURAL[side],
+            work.plan.clean,
         )
         types[column] = main.frame.schema[column]
         counts = counts.with_columns(main.frame[column])
@@ -245,15 +275,43 @@ def _tables(work: _Work) -> Tables:
             work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
         )
         notes += said
+        named = pl.DataFrame([counts[column].alias("id"), counts[COUNT].alias("rows")])
+        warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
     if work.header.context:
         contexts, often = context_table(work.source, work.header.context)
         entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
         entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", often)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
-    tables = Tables(files=entries, notes=notes)
+    tables = Tables(files=entries, notes=notes, warnings=warned)
     files.write_record(path, tables)
     return tables
+
+
+def _left_out(work: _Work) -> list[str]:
+    """How many rows are no interactions, as a note. DataError where none is left."""
+    if not work.plan.leaves_out:
+        return []
+    total = sum(work.source.rows(file) for file in work.source.files)
+    kept = sum(int(scan.select(pl.len()).collect(engine="streaming").item()) for scan in work.source.scans())
+    if total and not kept:
+        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+    return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
+
+
+def _doubts(work: _Work) -> Iterator[str]:
+    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    source, plan = Source(work.source.files, work.source.store), work.plan
+    known = {*work.columns.values(), *plan.columns}
+    names = [name for name in source.schema().names() if name not in known]
+    places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), DOUBTED_FILES)).astype(int))
+    heads = [source.read(source.files[place], 0, DOUBTED // len(places), names) for place in places.tolist()]
+    whole = len(heads) == len(source.files) and all(head.height < DOUBTED // len(places) for head in heads)
+    same = [head for head in heads if head.schema == heads[0].schema]
+    yield from doubtful_rows(pl.concat(same), known, whole=whole)
+    if plan.weight_column is not None:
+        counts = source.counts([plan.weight_column])
+        yield from plan.unlisted(counts.rename({plan.weight_column: "value", COUNT: "rows"}))
 
 
 def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
@@ -265,14 +323,15 @@ def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
         nulls = int(found.filter(pl.col(column).is_null())[COUNT].sum())
         raise DataError(
             f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}); every row must have an id.",
-            hint=f"drop those rows: frame.drop_nulls({column!r})",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     return found
 
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
-    head = work.source.read(work.source.files[0], 0, 1, work.read)
+    head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
+    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
     if "timestamp" in work.columns:
         head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]]))
     return head.with_columns(pl.col(column).cast(kind) for column, kind in types.items()).clear()
@@ -306,6 +365,8 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
         raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+    frame = work.plan.lazily(frame.lazy()).collect()
+    rows = frame.height
     entries = {}
     order = np.random.Generator(np.random.Philox(key=[0, number])).permutation(rows)
     for role, column in work.columns.items():
@@ -329,6 +390,8 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
             raise DataError(
                 f"{file.name!r} has changed while it was encoded: {error}", hint="run it again with overwrite=True"
             ) from error
+    if role == "seen":
+        return np.asarray(values, dtype=np.bool_)
     if role == "weight":
         check_weight(values, whole=False)
         return np.asarray(values.cast(pl.Float32))
@@ -339,6 +402,7 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
 def _check_sums(work: _Work, pieces: list[Piece]) -> None:
     """DataError where every weight is zero."""
     if "weight" in work.columns:
-        arrays = (np.load(work.folder / f"{piece.number:05}.weight.npy", mmap_mode="r") for piece in pieces)
+        names = (f"{piece.number:05}.weight.npy" for piece in pieces if piece.rows)
+        arrays = (np.load(work.folder / name, mmap_mode="r") for name in names)
         if not any(array.any() for array in arrays):
             check_weight(pl.Series(work.columns["weight"], [0.0]))

@@ -16,7 +16,7 @@ from shortlist.errors import DataError, MissingExtraError
 __all__ = ["COUNT", "Source", "SourceFile", "find"]
 
 AT_ONCE = 1 << 25
-COUNT = "__count"
+COUNT = "\0count"  # which no column is called
 PARQUET = (".parquet", ".pq")
 NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
 """Object stores that Polars reads by itself, so that only the columns asked for are fetched."""

@@ -1,0 +1,75 @@
+"""Rows that are read as choices and may be none: events that take a choice back, negative quantities, a crawler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import polars as pl
+
+__all__ = ["crawler", "doubtful_rows"]
+
+LOOKED_AT = 1_000_000
+FEW_VALUES = 64
+SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
+
+_TAKEN_BACK = re.compile(
+    r"(?:^|[\W_])(?:remov(?:e|es|ed|al)|delet(?:e|es|ed|ion)|cancel\w*|returns?|returned|refund\w*|chargeback\w*|"
+    r"unlike\w*|dislike\w*|unfollow\w*|unsubscri\w*|unsave\w*|reject\w*|storno\w*|취소|반품|환불)(?:$|[\W_])",
+    re.IGNORECASE,
+)
+_QUANTITY = re.compile(
+    r"quantit|qty|amount|units?$|count|price|total|revenue|sales|menge|cantidad|수량|금액", re.IGNORECASE
+)
+
+
+def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
+    """What says that some rows are no choices, as sentences.
+
+    known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
+    some of them.
+    """
+    some = "" if whole else f" among {frame.height:,} that were looked at"
+    for name, kind in frame.schema.items():
+        if name in known:
+            continue
+        if kind in (pl.String, pl.Categorical, pl.Enum):
+            values = frame[name].cast(pl.String)
+            if values.head(LOOKED_AT).n_unique() > FEW_VALUES:
+                continue
+            back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
+            if back:
+                rows = int(values.is_in(back).sum())
+                quoted = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
+                yield (
+                    f"{rows:,} rows have {quoted} as {name!r}{some}, which sounds like taking a choice back; they are "
+                    f'taken for choices (to leave them out: --where "{_quoted(name)} not in ({quoted})", Events(where=…))'
+                )
+        elif kind.is_numeric() and _QUANTITY.search(name):
+            rows = int((frame[name] < 0).sum())
+            if rows:
+                yield (
+                    f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
+                    f'(to leave them out: --where "{_quoted(name)} > 0", Events(where=…))'
+                )
+
+
+def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
+    """Whether one query has so many of all rows that it looks like a crawler or a shared account; one sentence, or none.
+
+    counts: each distinct query (``id``), and how many ``rows`` it has. column: what its ids are called.
+    """
+    total, most = int(counts["rows"].sum()), int(counts["rows"].max())  # type: ignore[arg-type]
+    if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):
+        return
+    heaviest = counts.filter(pl.col("rows") == most)["id"].sort()[0]
+    value = "'{}'".format(str(heaviest)[:40].replace("'", "''")) if isinstance(heaviest, str) else str(heaviest)
+    yield (
+        f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
+        f'the model learns its choices more than anyone\'s (to leave it out: --where "{_quoted(column)} <> {value}")'
+    )
+
+
+def _quoted(name: str) -> str:
+    """A column as a condition names it."""
+    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))
