@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import math
 
 import numpy as np
@@ -54,9 +56,9 @@ def test_popularity_by_hand(model):
 def test_expected_ties_lie_between(model):
     # film 4 ties with 5 for cat: worst rank 5, best 4
     found = sl.evaluate(model, TEST, ks=(4,), metrics=["mrr"], ties="expected")
-    assert found["popularity"]["seen_in"]["mrr_4"] == pytest.approx((1 / 3 + 1 / 2 + 0 + 1) / 4)
+    assert found["popularity"]["seen_in"]["mrr_4"] == pytest.approx((1 / 3 + 1 / 2 + (1 / 4) / 2 + 1) / 4)
     found = sl.evaluate(model, TEST, ks=(5,), metrics=["mrr"], ties="expected")
-    assert found["popularity"]["seen_in"]["mrr_5"] == pytest.approx((1 / 3 + 1 / 2 + 1 / 4.5 + 1) / 4)
+    assert found["popularity"]["seen_in"]["mrr_5"] == pytest.approx((1 / 3 + 1 / 2 + (1 / 4 + 1 / 5) / 2 + 1) / 4)
 
 
 def test_what_was_not_released_does_not_compete(model):
@@ -67,6 +69,61 @@ def test_what_was_not_released_does_not_compete(model):
     assert found["popularity"]["seen_in"] == pytest.approx({"top_3": 0.0, "top_4": 1 / 2})
     with pytest.raises(DataError, match="no such column"):
         sl.evaluate(model, late, released="nope")
+
+
+NOON = dt.datetime(2024, 5, 1, 12)
+SINCE = {
+    "number": pl.Series([0, 0, 6]),
+    "date": pl.Series([NOON.date()] * 3),
+    "naive": pl.Series([NOON] * 3),
+    "Seoul": pl.Series([NOON] * 3).dt.replace_time_zone("Asia/Seoul"),  # 03:00 UTC
+    "UTC": pl.Series([NOON] * 3).dt.replace_time_zone("UTC"),
+    "duration": pl.Series([dt.timedelta(1)] * 3),
+    "clock": pl.Series([dt.time(1)] * 3),
+    "text": pl.Series(["2024"] * 3),
+}
+MOMENTS = {
+    "number": [3, 5],
+    "date": [NOON.date(), NOON.date()],
+    "naive": [NOON - dt.timedelta(hours=8), NOON + dt.timedelta(hours=8)],
+    "Seoul": pl.Series([NOON - dt.timedelta(hours=1), NOON + dt.timedelta(hours=1)]).dt.replace_time_zone("Asia/Seoul"),
+    "UTC": pl.Series([NOON - dt.timedelta(hours=10), NOON - dt.timedelta(hours=8)]).dt.replace_time_zone("UTC"),
+}
+THERE = {  # of two pairs, those at which films 2 and 3 are there (of numbers: film 2 at both, film 3 at neither)
+    ("number", "number"): [1, 1],
+    ("date", "date"): [2, 2],
+    ("date", "naive"): [2, 2],
+    ("naive", "date"): [0, 0],
+    ("naive", "naive"): [0, 2],
+    ("Seoul", "Seoul"): [0, 2],
+    ("Seoul", "UTC"): [0, 2],
+    ("UTC", "Seoul"): [0, 0],
+    ("UTC", "UTC"): [0, 0],
+}
+
+
+@pytest.fixture(scope="module")
+def dated() -> sl.TwoTower:
+    films = pl.DataFrame({"film": [1, 2, 3], **{f"since {name}": values for name, values in SINCE.items()}})
+    rows = pl.DataFrame({"user": ["ann", "bob", "cat", "ann"], "film": [2, 2, 3, 1]})
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=4), sl.Tower(sl.IntegerLookup("film"), dim=4))
+    sl.fit(model, sl.Dataset(rows, "user", "film", candidates=films), epochs=1, batch_size=4)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:loss at chance")
+@pytest.mark.parametrize(("since", "moment"), list(itertools.product(SINCE, MOMENTS)))
+def test_release_times_are_compared_with_their_own_kind(dated, since, moment):
+    """Film 1 was chosen once, 3 once, 2 twice: by popularity 1 is behind as many others as are there."""
+    rows = pl.DataFrame({"user": ["ann", "bob"], "film": [1, 1], "time": MOMENTS[moment]})
+    test = sl.Dataset(rows, "user", "film", timestamp="time", candidates=dated.catalogue.candidates)
+    options = {"ks": (1, 2, 3), "released": f"since {since}"}
+    if (since, moment) in THERE:
+        found = sl.evaluate(dated, test, **options)["popularity"]["seen_in"]
+        assert found == {f"top_{k}": np.mean([others < k for others in THERE[since, moment]]) for k in (1, 2, 3)}
+    else:
+        with pytest.raises(DataError, match="expected numbers in both"):
+            sl.evaluate(dated, test, **options)
 
 
 def test_grades_and_weights(model):
@@ -303,3 +360,21 @@ def test_list_metrics_need_no_gradient_and_leave_the_model_alone(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     sl.evaluate(model, TEST, seen=TRAIN, ks=(2,), metrics=METRICS, segments=["head_tail"], intervals=True)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:loss at chance", "ignore:popularity dominates")
+def test_in_training_a_hidden_truth_is_no_hit_however_large_k():
+    """All of the validation's pairs were seen, so none can be found; with half of them seen, half can."""
+    for seen_again, share in ((4, 0.0), (2, 1 / 2)):
+        rows = [(user, film) for user in range(4) for film in (0, 1)]
+        train = sl.Dataset(pl.DataFrame(rows, ["user", "film"], orient="row"), "user", "film")
+        pairs = [(user, 0 if user < seen_again else 2) for user in range(4)]
+        table = pl.DataFrame({"film": [0, 1, 2]})
+        test = sl.Dataset(pl.DataFrame(pairs, ["user", "film"], orient="row"), "user", "film", candidates=table)
+        model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=2), sl.Tower(sl.IntegerLookup("film"), dim=2))
+        options = {"epochs": 1, "batch_size": 4, "validation": test, "exclude_seen": True, "ks": (3, 4, 50)}
+        history = sl.fit(model, train, **options)
+        assert dict(history[-1].metrics) == {"top_3": share, "top_4": share, "top_50": share}
+        after = sl.evaluate(model, test, seen=train, ks=(3, 4, 50), metrics=("top", "hit_rate", "recall"))
+        for metric in ("top", "hit_rate", "recall"):
+            assert [after["model"]["seen_out"][f"{metric}_{k}"] for k in (3, 4, 50)] == [share] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -21,9 +22,7 @@ def pairs(rank, query=None, candidate=None, competing=20, **columns) -> Ranked:
     """Ranked pairs; by default of one query, with a candidate each."""
     query = np.zeros(len(rank), np.int64) if query is None else np.array(query)
     queries = int(query.max(initial=-1)) + 1
-    columns = {name: np.array(value, np.float64) for name, value in columns.items() if not isinstance(value, bool)} | {
-        name: value for name, value in columns.items() if isinstance(value, bool)
-    }
+    columns = {name: np.array(value, np.float64) for name, value in columns.items() if value is not None}
     return Ranked(
         query,
         np.arange(len(rank)) if candidate is None else np.array(candidate),
@@ -96,14 +95,128 @@ def test_truths_that_tie_hold_places_of_their_own():
     # three candidates tie at the top, two of them truths: with the other one first, the truths hold places 2 and 3
     assert value("map", pairs([3, 3])) == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert value("recall", pairs([3, 3]), 2) == pytest.approx(1 / 2)
-    # as expectations both are at 2 on average
-    assert value("mrr", pairs([2, 2], expected=True)) == pytest.approx(1 / 2)
 
 
 @pytest.mark.parametrize("name", [*AT_K, "auc"])
-def test_what_cannot_be_found_gains_nothing(name):
-    assert value(name, pairs([math.inf, math.inf], competing=2), 10) == (1.0 if name == "auc" else 0.0)
-    assert value(name, pairs([math.inf], competing=5), 10) == 0.0
+@pytest.mark.parametrize("best", [None, [math.inf, math.inf]])
+def test_what_cannot_be_found_gains_nothing(name, best):
+    for competing in (0, 2, 5):
+        assert value(name, pairs([math.inf, math.inf], competing=competing, best=best), 10) == 0.0
+
+
+def test_auc_where_a_truth_is_hidden():
+    # scores a5 b3 c4 d2 e1, truths a and b, a hidden: b is above d and e, below c; a is above none of the three
+    assert value("auc", pairs([math.inf, 2], competing=4)) == pytest.approx((0 + 2 / 3) / 2)
+    # nothing but the found truth competes: it is in order
+    assert value("auc", pairs([math.inf, 1], competing=1)) == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize("best", [None, [1, 2, 3, 1]])
+@pytest.mark.parametrize("name", [*AT_K, "auc"])
+def test_a_pair_of_grade_0_is_no_choice(name, best):
+    """Query 0 has a 0 at the top and truths at 2 and 3; query 1 has nothing but a 0."""
+    with_zeros = pairs([1, 2, 3, 1], query=[0, 0, 0, 1], grade=[0, 2, 1, 0], best=best)
+    without = pairs([2, 3], grade=[2, 1], best=best and best[1:3])
+    for k in (1, 2, 10):
+        assert value(name, with_zeros, k) == pytest.approx(value(name, without, k)), k
+    assert math.isnan(value(name, pairs([1], grade=[0])))
+
+
+EXPECTED_BY_HAND = [
+    # one truth among the three of places 2, 3, 4
+    ("top", [2], [4], 3, 2 / 3),
+    ("hit_rate", [2], [4], 3, 2 / 3),
+    ("mrr", [2], [4], 3, (1 / 2 + 1 / 3) / 3),
+    ("ndcg", [2], [4], 3, (1 / math.log2(3) + 1 / math.log2(4)) / 3),
+    ("map", [2], [4], 10, (1 / 2 + 1 / 3 + 1 / 4) / 3),
+    ("auc", [2], [4], 10, 1 - 2 / 19),  # 20 compete; 2 of 19 are above on average
+    # two truths among the three of places 1, 2, 3: they hold {1, 2}, {1, 3} or {2, 3}
+    ("top", [1, 1], [3, 3], 2, 2 / 3),
+    ("hit_rate", [1, 1], [3, 3], 1, 2 / 3),
+    ("hit_rate", [1, 1], [3, 3], 2, 1.0),
+    ("mrr", [1, 1], [3, 3], 10, (1 + 1 + 1 / 2) / 3),
+    ("mrr", [1, 1], [3, 3], 1, 2 / 3),
+    ("map", [1, 1], [3, 3], 10, (1 + (1 + 2 / 3) / 2 + (1 / 2 + 2 / 3) / 2) / 3),
+    ("auc", [1, 1], [3, 3], 10, 1 - 0.5 / 18),
+    # all of them truths
+    ("map", [1, 1], [2, 2], 10, 1.0),
+    ("auc", [1, 1], [2, 2], 10, 1.0),
+]
+
+
+@pytest.mark.parametrize(("name", "best", "worst", "k", "expected"), EXPECTED_BY_HAND)
+def test_expected_ties_worked_by_hand(name, best, worst, k, expected):
+    assert value(name, pairs(worst, best=best), k) == pytest.approx(expected)
+
+
+@st.composite
+def tied_scores(draw):
+    """Scores of up to 7 candidates with many ties, truths, some of them hidden; the number of queries is one or two."""
+    problems = []
+    for _ in range(draw(st.integers(1, 2))):
+        scores = draw(st.lists(st.integers(0, 2), min_size=1, max_size=6))
+        truths = draw(st.sets(st.integers(0, len(scores) - 1), min_size=1))
+        hidden = draw(st.sets(st.integers(0, len(scores) - 1), max_size=2))
+        problems.append((scores, sorted(truths), hidden))
+    return problems, draw(st.integers(1, 8)), draw(st.booleans())
+
+
+@given(tied_scores())
+def test_expected_ties_are_the_mean_over_all_orders(problem):
+    """Every order of the candidates that respects the scores is ranked without ties and measured; the mean is exact."""
+    problems, k, graded = problem
+    rows, orders = [], []
+    for q, (scores, truths, hidden) in enumerate(problems):
+        visible = [c for c in range(len(scores)) if c not in hidden]
+        for c in truths:
+            if c in hidden:
+                rows.append((q, c, math.inf, math.inf))
+            else:
+                above = sum(scores[o] > scores[c] for o in visible)
+                rows.append((q, c, above + 1, above + sum(scores[o] == scores[c] for o in visible)))
+        levels = [[c for c in visible if scores[c] == level] for level in (2, 1, 0)]
+        shuffles = itertools.product(*(itertools.permutations(level) for level in levels))
+        orders.append([list(itertools.chain(*order)) for order in shuffles])
+    query, candidate, best, worst = (np.array(column) for column in zip(*rows, strict=True))
+    best, worst = best.astype(np.float64), worst.astype(np.float64)
+    competing = np.array([len(scores) - len(hidden) for scores, _, hidden in problems])
+    columns = {"grade": 1.0 + candidate % 3} if graded else {}
+    tied = Ranked(query, candidate, worst, len(problems), competing, best, propensity=1.0 + candidate, **columns)
+    for name in (*AT_K, "auc"):
+        wanted = []
+        for q, of_query in enumerate(orders):
+            own = query == q
+            total = 0.0
+            for order in of_query:
+                place = [order.index(c) + 1.0 if c in order else math.inf for c in candidate[own]]
+                one = pairs(place, candidate=candidate[own], competing=competing[q], propensity=1.0 + candidate[own])
+                grade = {"grade": columns["grade"][own]} if graded else {}
+                one = Ranked(
+                    *(one.query, one.candidate, one.rank, 1, one.competing), propensity=one.propensity, **grade
+                )
+                sums = next(iter(measured(one, [name], [k]).values()))
+                total += sums.numerator.sum()
+            wanted.append(total / len(of_query))
+        got = next(iter(measured(tied, [name], [k]).values()))
+        assert got.numerator == pytest.approx(wanted, abs=1e-12), name
+
+
+@pytest.mark.parametrize("name", [*AT_K, "auc"])
+def test_expected_ties_of_many_truths_and_a_long_list(name):
+    """300 truths among 5,000 candidates that all tie, against 4,000 random orders; within 6 standard errors."""
+    truths, candidates, k, draws = 300, 5000, 40, 4000
+    tied = pairs([candidates] * truths, competing=candidates, best=[1] * truths)
+    generator = np.random.default_rng(3)
+    places = np.stack([generator.choice(candidates, truths, replace=False) + 1.0 for _ in range(draws)])
+    sampled = pairs(
+        places.ravel(),
+        query=np.repeat(np.arange(draws), truths),
+        candidate=np.tile(np.arange(truths), draws),
+        competing=candidates,
+    )
+    sums = next(iter(measured(sampled, [name], [k]).values()))
+    each = sums.numerator / sums.denominator
+    assert value(name, tied, k) == pytest.approx(each.mean(), abs=6 * each.std() / math.sqrt(draws) + 1e-12)
 
 
 def test_nothing_to_measure_is_not_a_number():

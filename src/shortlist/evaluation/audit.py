@@ -27,6 +27,7 @@ LEAKS = (
 UNIX = 10**8  # whole numbers from here on are taken for seconds or finer since 1970
 FEWEST = 5  # ids that must tell a statistic of the whole data from one of the training data
 AGREE = 0.95
+MOST_OFFSET = 14 * 3600 * 1e6  # microseconds by which a time without a zone may differ from UTC
 
 
 def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tuple[Finding, ...]:
@@ -172,7 +173,9 @@ def _later_features(train: Dataset, test: Dataset, read: set[str] | None) -> Ite
         elif values.dtype in (pl.Time, pl.Duration):
             continue
         known = values.drop_nulls()
-        later = int((_number(known) > _number(times).min()).sum())
+        zoned = [getattr(column.dtype, "time_zone", None) is not None for column in (times, values)]
+        unsure = MOST_OFFSET if zoned[0] != zoned[1] else 0.0
+        later = int((_number(known) - unsure > _number(times).min()).sum())
         if later:
             message = (
                 f"the {owner}' {column!r} is later than the first test interaction ({first!s}) for {later:,} of "

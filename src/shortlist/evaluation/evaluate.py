@@ -19,7 +19,7 @@ from shortlist.evaluation.intervals import Interval, bootstrap
 from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
 from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
 from shortlist.evaluation.ranked import PairSums, Ranked
-from shortlist.evaluation.ranks import Hidden, Released, Ties, expected_ranks, ranks, top_lists
+from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks, ranks, top_lists
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.validator import DEFAULT_KS, Validator
@@ -52,8 +52,8 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
 
-    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model, or
-    with ``ties="expected"`` by the mean of the worst and best rank.
+    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model. With
+    ``ties="expected"`` each metric of ranks is its mean over all orders of the candidates that tie.
 
     seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``, and is the
         history of one that training never saw (``split_queries``).
@@ -64,7 +64,8 @@ def evaluate(
     segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
     intervals: 95% intervals by the bootstrap over queries.
     weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
-        good a choice was, for ndcg. released: a column of the candidates' table with the time since when each exists, in
+        good a choice was, for ndcg; a pair of grade 0 is no choice and counts in no metric, as if the test did not have
+        it. released: a column of the candidates' table with the time since when each exists, in
         the unit of the test's timestamps; a candidate competes only for pairs that came later. Only metrics of ranks can
         be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
 
@@ -173,10 +174,14 @@ class _Bench:
 
     def measure(self, scorer: Scorer, hidden: Hidden | None) -> _Measured:
         """All metrics of a scorer, by exact ranks."""
-        by_ties = ranks if self.ties == "worst" else expected_ranks
         validator = self.validator
-        rank = by_ties(*scorer, validator.pair_query, validator.pair_candidate, hidden, self.released)
-        ranked = self._ranked(rank.cpu().numpy().astype(np.float64), hidden)
+        pairs = (validator.pair_query, validator.pair_candidate)
+
+        def places(favourable: bool) -> NDArray[np.float64]:
+            rank = ranks(*scorer, *pairs, hidden, self.released, favourable=favourable)
+            return found_ranks(rank, len(scorer.candidate)).cpu().numpy()
+
+        ranked = self._ranked(places(False), hidden, None if self.ties == "worst" else places(True))
         lists = None
         if self._describes_lists:
             lists = top_lists(*scorer, self.ks[-1], hidden).cpu().numpy()
@@ -203,11 +208,11 @@ class _Bench:
     def _describes_lists(self) -> bool:
         return any(name in LIST_METRICS for name in self.metrics)
 
-    def _ranked(self, rank: NDArray[np.float64], hidden: Hidden | None) -> Ranked:
+    def _ranked(
+        self, rank: NDArray[np.float64], hidden: Hidden | None, best: NDArray[np.float64] | None = None
+    ) -> Ranked:
         pairs = self.validator.pairs
-        size = len(pairs.candidates)
-        rank[rank > size] = np.inf
-        competing = np.full(len(pairs.queries), size, np.int64)
+        competing = np.full(len(pairs.queries), len(pairs.candidates), np.int64)
         if hidden is not None:
             competing -= np.bincount(hidden.query.cpu().numpy(), minlength=len(competing))
         return Ranked(
@@ -216,7 +221,7 @@ class _Bench:
             rank,
             len(pairs.queries),
             competing,
-            self.ties == "expected",
+            best,
             self.columns.weight,
             self.columns.grade,
             np.sqrt(np.maximum(pairs.candidate_counts, 1))[pairs.pair_candidate],
@@ -267,16 +272,27 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
     if test.timestamp is None:
         raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
     since, moment = table[released], test.interactions[test.timestamp]
-    if since.dtype.is_temporal() != moment.dtype.is_temporal():
+    kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
+    if len(kinds) > 1 or None in kinds:
         raise DataError(
             f"candidates' {released!r} is of type {since.dtype} and the test's {test.timestamp!r} of {moment.dtype}; "
-            "both must be times of one kind."
+            "expected numbers in both, dates and times without a time zone in both, or with a time zone in both.",
+            hint="give the one without a time zone the zone that it was written in: .dt.replace_time_zone('Asia/Seoul')"
+            if kinds == {"naive", "zoned"}
+            else f"convert one of them, so that {released!r} says from when on a candidate can be chosen",
         )
     if since.dtype.is_temporal():
         since, moment = since.cast(pl.Datetime("us")), moment.cast(pl.Datetime("us"))
     times = [column.to_physical().cast(pl.Float64).fill_null(-np.inf).to_numpy() for column in (since, moment)]
     device = validator.model.device
     return Released(*(torch.tensor(one, dtype=torch.float64, device=device) for one in times))
+
+
+def _kind_of_time(dtype: pl.DataType) -> str | None:
+    """Which times a column can be compared with; None for what is no moment. A zoned moment is no naive one."""
+    if isinstance(dtype, pl.Datetime):
+        return "naive" if dtype.time_zone is None else "zoned"
+    return "naive" if dtype == pl.Date else "number" if dtype.is_numeric() else None
 
 
 def _segments(

@@ -134,7 +134,7 @@ def described(lists: Lists, metrics: Sequence[str], ks: Sequence[int]) -> Mappin
 def ranked_in_lists(pairs: Ranked, rows: Rows) -> Ranked:
     """The same pairs ranked by their place in given lists ``[queries, k]``; what is not listed is not found.
 
-    A list that holds a candidate twice has it at its first place.
+    A list that holds a candidate twice has it at its first place. Places in a list are known, so nothing ties.
     """
     width = rows.shape[1]
     rank = np.full(len(pairs.query), np.inf)

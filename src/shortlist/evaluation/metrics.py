@@ -2,7 +2,11 @@
 
 For a query with the distinct truths ``T`` at places ``p`` of the list of the whole catalogue, ``hits`` is how many of
 them have ``p ≤ k``. Repeated truths count once, except in ``top``, which is a mean over test rows. A list that ends
-before k has its missing places empty.
+before k has its missing places empty. A pair of grade 0 is no choice: metrics are those of the test without it.
+
+Where candidates tie and ties are expected (``Ranked.best``), each figure is its mean over all orders of those that tie,
+in closed form: a truth has each of the places of its tie equally often, and m truths among t tied candidates have each
+set of m of the t places equally often.
 """
 
 from __future__ import annotations
@@ -25,7 +29,13 @@ def top(ranked: Ranked, k: int) -> PairSums:
 
     Ranks 1, 3 and 12 at k = 10: 2/3.
     """
-    return ranked.per_pair((ranked.rank <= k).astype(np.float64))
+    if ranked.best is None:
+        return ranked.per_pair((ranked.rank <= k).astype(np.float64))
+    chance = np.zeros(len(ranked.rank))
+    found = np.isfinite(ranked.rank)
+    best, worst = ranked.best[found], ranked.rank[found]
+    chance[found] = np.clip((k - best + 1) / (worst - best + 1), 0, 1)
+    return ranked.per_pair(chance)
 
 
 def recall(ranked: Ranked, k: int) -> PairSums:
@@ -58,7 +68,12 @@ def hit_rate(ranked: Ranked, k: int) -> PairSums:
 
     Truths at 1 and 12, k = 10: 1.
     """
-    return ranked.per_query((_hits(ranked, k) > 0).astype(np.float64))
+    truths = ranked.truths
+    # with n of t tied places among the first k, m truths all miss them with chance Π_{i < m} (t − i − n) / (t − i)
+    taken = np.minimum(truths.within(k) / np.maximum(truths.size - truths.number + 1, 1), 1)
+    with np.errstate(divide="ignore"):
+        missed = truths.sums(np.log1p(-taken), ranked.queries)
+    return ranked.per_query(-np.expm1(missed))
 
 
 def ndcg(ranked: Ranked, k: int) -> PairSums:
@@ -70,9 +85,10 @@ def ndcg(ranked: Ranked, k: int) -> PairSums:
     """
     truths = ranked.truths
     gain = np.ones(len(truths.query)) if truths.grade is None else np.exp2(truths.grade) - 1
-    found = truths.sums(np.where(truths.place <= k, gain / np.log2(truths.place + 1), 0.0), ranked.queries)
+    found = truths.sums(gain * truths.mean(lambda place: 1 / np.log2(place + 1), k), ranked.queries)
     best = gain[np.lexsort((-gain, truths.query))]  # each query's gains, highest first; its truths stay in their span
-    ideal = truths.sums(np.where(truths.number <= k, best / np.log2(truths.number + 1), 0.0), ranked.queries)
+    number = np.arange(len(best)) - truths.start[truths.query] + 1
+    ideal = truths.sums(np.where(number <= k, best / np.log2(number + 1), 0.0), ranked.queries)
     return ranked.per_query(np.divide(found, ideal, out=np.zeros_like(found), where=ideal > 0))
 
 
@@ -82,8 +98,11 @@ def mrr(ranked: Ranked, k: int) -> PairSums:
     Truths at 3 and 12, k = 10: 1/3.
     """
     truths = ranked.truths
-    first = (truths.number == 1) & (truths.place <= k)
-    return ranked.per_query(truths.sums(np.where(first, 1 / truths.place, 0.0), ranked.queries))
+    first = (truths.before == 0) & (truths.number == 1)
+    reciprocal = np.where(first, truths.mean(lambda place: 1 / place, k), 0.0)
+    several = np.flatnonzero(first & truths.found & (truths.size > 1) & (truths.tied > 1))
+    reciprocal[several] = _first_of_several(truths.place[several], truths.size[several], truths.tied[several], k)
+    return ranked.per_query(truths.sums(reciprocal, ranked.queries))
 
 
 def average_precision(ranked: Ranked, k: int) -> PairSums:
@@ -93,8 +112,13 @@ def average_precision(ranked: Ranked, k: int) -> PairSums:
     Truths at 1 and 4 of two, k = 10: (1/1 + 2/4) / 2 = 0.75.
     """
     truths = ranked.truths
-    reached = np.where(truths.place <= k, truths.number / truths.place, 0.0)
-    return ranked.per_query(truths.sums(reached, ranked.queries) / _at_least_one(np.minimum(_truths(ranked), k)))
+    # at the j-th of t tied places a truth has the c truths before the tie, itself, and j (m − 1) / (t − 1) others above it
+    reciprocal = truths.mean(lambda place: 1 / place, k)
+    place = np.where(truths.found, truths.place, 1.0)
+    above = truths.chance(k) - place * reciprocal  # the mean of j / p
+    others = (truths.tied - 1) / np.maximum(truths.size - 1, 1)
+    precision = np.where(truths.size > 1, above * others, 0.0) + (truths.before + 1) * reciprocal
+    return ranked.per_query(truths.sums(precision, ranked.queries) / _at_least_one(np.minimum(_truths(ranked), k)))
 
 
 def debiased_recall(ranked: Ranked, k: int) -> PairSums:
@@ -106,21 +130,23 @@ def debiased_recall(ranked: Ranked, k: int) -> PairSums:
     """
     truths = ranked.truths
     chance = np.ones(len(truths.query)) if truths.propensity is None else truths.propensity
-    return PairSums(truths.sums((truths.place <= k) / chance, ranked.queries), truths.sums(1 / chance, ranked.queries))
+    return PairSums(truths.sums(truths.chance(k) / chance, ranked.queries), truths.sums(1 / chance, ranked.queries))
 
 
 def auc(ranked: Ranked) -> PairSums:
     """Area under the ROC curve: the share of (truth, other candidate) pairs in the right order, mean over queries
     (Rendle et al. 2009, §4.1.1). A truth that cannot be found has every other candidate above it.
 
-    Truths at 1 and 3 among 4 candidates: 3 of 4 pairs in order: 0.75.
+    Truths at 1 and 3 among 4 candidates: 3 of 4 pairs in order: 0.75. Had one of the truths been hidden and the other at
+    2 of 4, with 2 of the 3 others below it: (0 + 2/3) / 2 = 1/3.
     """
     truths = ranked.truths
-    others = np.maximum(ranked.competing[truths.query] - truths.siblings, 0)
-    above = np.clip(truths.place - truths.number, 0, others)
-    wrong = truths.sums(np.divide(above, others, out=np.zeros(len(above)), where=others > 0), ranked.queries)
-    counts = _at_least_one(_truths(ranked))
-    return ranked.per_query(1 - wrong / counts)
+    competing = truths.sums(truths.found.astype(np.float64), ranked.queries)
+    others = np.maximum(ranked.competing - competing, 0)[truths.query]
+    place, number = truths.place + (truths.size - 1) / 2, truths.before + (truths.tied + 1) / 2  # means over ties
+    above = np.where(truths.found, np.clip(place - number, 0, others), others)
+    wrong = np.divide(above, others, out=(~truths.found).astype(np.float64), where=others > 0)
+    return ranked.per_query(1 - truths.sums(wrong, ranked.queries) / _at_least_one(_truths(ranked)))
 
 
 AT_K: dict[str, Callable[[Ranked, int], PairSums]] = {
@@ -159,17 +185,36 @@ def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...
 def measured(ranked: Ranked, metrics: Sequence[str], ks: Sequence[int]) -> Mapping[str, PairSums]:
     """The ranked metrics among ``metrics``, at each of ``ks``, by the names of their figures."""
     sums: dict[str, PairSums] = {}
+    chosen = ranked.chosen
     for name in metrics:
         if name in AT_K:
-            sums |= {f"{name}_{k}": AT_K[name](ranked, k) for k in ks}
+            sums |= {f"{name}_{k}": AT_K[name](chosen, k) for k in ks}
         elif name in WHOLE:
-            sums[name] = WHOLE[name](ranked)
+            sums[name] = WHOLE[name](chosen)
     return sums
 
 
+def _first_of_several(
+    place: NDArray[np.float64], size: NDArray[np.float64], tied: NDArray[np.int64], k: int
+) -> NDArray[np.float64]:
+    """The mean of 1 / p over where the first of ``tied`` truths stands among ``size`` places from ``place`` on, 0 beyond k.
+
+    If the first j places hold none of the m truths, the next of the t − j holds one with chance m / (t − j).
+    """
+    mean = np.zeros(len(place))
+    none_yet = np.ones(len(place))
+    left = np.arange(len(place))
+    offset = 0
+    while len(left := left[(place[left] + offset <= k) & (none_yet[left] > 0)]):
+        chance = np.minimum(tied[left] / (size[left] - offset), 1)
+        mean[left] += none_yet[left] * chance / (place[left] + offset)
+        none_yet[left] *= 1 - chance
+        offset += 1
+    return mean
+
+
 def _hits(ranked: Ranked, k: int) -> NDArray[np.float64]:
-    truths = ranked.truths
-    return truths.sums((truths.place <= k).astype(np.float64), ranked.queries)
+    return ranked.truths.sums(ranked.truths.chance(k), ranked.queries)
 
 
 def _truths(ranked: Ranked) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,10 +34,12 @@ class Ranked:
     """The ranks of test pairs.
 
     query: int64 ``[pairs]``, from 0 to ``queries`` - 1. candidate: int64 ``[pairs]``, −1 for one that is in no
-    catalogue. rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found. competing: int64 ``[queries]``,
-    how many candidates compete for each query. expected: ranks are expectations over ties, not places. weight: float64 ``[pairs]``, or None to count each once.
-    grade: float64 ``[pairs]``, how good a choice it was, or None for all alike. propensity: float64 ``[pairs]``, how
-    likely the pair was to be observed, or None.
+    catalogue. rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the
+    candidates it ties with. competing: int64 ``[queries]``, how many candidates compete for each query. best: float64
+    ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations over a random order of
+    tied candidates. None: ties count against the pair. weight: float64 ``[pairs]``, or None to count each once. grade:
+    float64 ``[pairs]``, how good a choice it was, or None for all alike; a pair of grade 0 is no choice, so it counts in
+    no metric. propensity: float64 ``[pairs]``, how likely the pair was to be observed, or None.
     """
 
     query: NDArray[np.int64]
@@ -44,7 +47,7 @@ class Ranked:
     rank: NDArray[np.float64]
     queries: int
     competing: NDArray[np.int64]
-    expected: bool = False
+    best: NDArray[np.float64] | None = None
     weight: NDArray[np.float64] | None = None
     grade: NDArray[np.float64] | None = None
     propensity: NDArray[np.float64] | None = None
@@ -61,11 +64,16 @@ class Ranked:
             self.rank[pairs],
             self.queries,
             self.competing,
-            self.expected,
+            part(self.best),
             part(self.weight),
             part(self.grade),
             part(self.propensity),
         )
+
+    @cached_property
+    def chosen(self) -> Ranked:
+        """The pairs that are choices: all but those of grade 0."""
+        return self if self.grade is None or (self.grade > 0).all() else self.only(self.grade > 0)
 
     @cached_property
     def truths(self) -> Truths:
@@ -88,15 +96,21 @@ class Ranked:
 class Truths:
     """Each query's distinct chosen candidates, best ranked first; arrays ``[truths]`` sorted by query, then place.
 
-    query: which. place: the position in the query's list, 1 for the first; no two of a query share one unless ranks
-    are expectations. number: 1 for a query's best truth, 2 for the next, … siblings: how many truths its query has. start: int64
-    ``[queries + 1]``. grade, propensity: as in ``Ranked``; a repeated pair has its highest grade.
+    A truth may tie with other candidates, truths among them: its place is then one of ``size`` places from ``place`` on,
+    all equally likely, and no two truths share one. Where ties count against the model ``size`` is 1.
+
+    query: which. place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
+    size: how many places it can have. before: how many truths of its query are certainly above it. tied: how many truths
+    share its places, itself among them. number: 1 for the first of those, 2 for the next, …. start: int64
+    ``[queries + 1]``, where each query begins. grade, propensity: as in ``Ranked``; a repeated pair has its highest grade.
     """
 
     query: NDArray[np.int64]
     place: NDArray[np.float64]
+    size: NDArray[np.float64]
+    before: NDArray[np.int64]
+    tied: NDArray[np.int64]
     number: NDArray[np.int64]
-    siblings: NDArray[np.int64]
     start: NDArray[np.int64]
     grade: NDArray[np.float64] | None
     propensity: NDArray[np.float64] | None
@@ -116,24 +130,60 @@ class Truths:
     def of(cls, ranked: Ranked) -> Truths:
         """The truths of ranked pairs."""
         kept = cls.of_pairs(ranked)
-        kept = kept[np.lexsort((ranked.rank[kept], ranked.query[kept]))]
+        worst = ranked.rank[kept]
+        place = worst if ranked.best is None else ranked.best[kept]
+        order = np.lexsort((worst, place, ranked.query[kept]))
+        kept, worst, place = kept[order], worst[order], place[order]
         query = ranked.query[kept]
-        sizes = np.bincount(query, minlength=ranked.queries)
-        start = np.concatenate([[0], np.cumsum(sizes)])
-        number = np.arange(len(kept)) - start[query] + 1
-        place = ranked.rank[kept]
+        start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
         found = np.isfinite(place)
-        if not ranked.expected:
+        first = np.ones(len(kept), np.bool_)  # of the truths that share their places
+        size = np.ones(len(kept))
+        if ranked.best is None:
             place[found] = _distinct_places(place[found], query[found])
+        else:
+            size[found] = worst[found] - place[found] + 1
+            first[1:] = (query[1:] != query[:-1]) | (place[1:] != place[:-1]) | (worst[1:] != worst[:-1])
+        group = np.cumsum(first) - 1
+        opens = np.flatnonzero(first)
         return cls(
             query,
             place,
-            number,
-            sizes[query],
+            size,
+            opens[group] - start[query],
+            np.diff(opens, append=len(kept))[group],
+            np.arange(len(kept)) - opens[group] + 1,
             start,
             None if ranked.grade is None else ranked.grade[kept],
             None if ranked.propensity is None else ranked.propensity[kept],
         )
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether the truth can be found at all."""
+        found: NDArray[np.bool_] = np.isfinite(self.place)
+        return found
+
+    def within(self, k: int) -> NDArray[np.float64]:
+        """How many of the truth's places are among the first k."""
+        return np.clip(k - self.place + 1, 0, self.size)
+
+    def chance(self, k: int) -> NDArray[np.float64]:
+        """The chance that the truth is among the first k: 0 or 1 unless it ties."""
+        return self.within(k) / self.size
+
+    def mean(self, value: Callable[[NDArray[np.float64]], NDArray[np.float64]], k: int) -> NDArray[np.float64]:
+        """The expected ``value`` of each truth's place, where a place beyond k is worth 0."""
+        result = np.zeros(len(self.place))
+        sure = self.found & (self.size == 1) & (self.place <= k)
+        result[sure] = value(self.place[sure])
+        ties = np.flatnonzero((self.size > 1) & (self.place <= k))
+        if len(ties):
+            place, size, reached = self.place[ties], self.size[ties], self.within(k)[ties]
+            upto = np.concatenate([[0.0], np.cumsum(value(np.arange(1.0, (place + reached).max())))])
+            first = place.astype(np.int64) - 1
+            result[ties] = (upto[first + reached.astype(np.int64)] - upto[first]) / size
+        return result
 
     def sums(self, values: NDArray[np.float64], queries: int) -> NDArray[np.float64]:
         """The sum of ``values`` ``[truths]`` over each query, float64 ``[queries]``."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 
-__all__ = ["Hidden", "Released", "Ties", "expected_ranks", "ranks", "top_lists"]
+__all__ = ["Hidden", "Released", "Ties", "found_ranks", "ranks", "top_lists"]
 
 Ties = Literal["worst", "expected"]
 
@@ -40,21 +40,9 @@ class Released(NamedTuple):
     pair: Tensor
 
 
-def expected_ranks(
-    query: Tensor,
-    candidate: Tensor,
-    pair_query: Tensor,
-    pair_candidate: Tensor,
-    hidden: Hidden | None = None,
-    released: Released | None = None,
-) -> Tensor:
-    """Rank of each pair if ties fell at random, float64 ``[pairs]``: the mean of the worst and the best it could be.
-
-    Arguments and errors as in ``ranks``.
-    """
-    worst = ranks(query, candidate, pair_query, pair_candidate, hidden, released)
-    best = ranks(query, candidate, pair_query, pair_candidate, hidden, released, favourable=True)
-    return (worst.double() + best.double()) / 2
+def found_ranks(rank: Tensor, candidates: int) -> Tensor:
+    """Ranks as float64, inf for what is hidden or in no catalogue: it is found at no k, however large."""
+    return rank.double().masked_fill_(rank > candidates, torch.inf)
 
 
 def ranks(

@@ -15,7 +15,7 @@ from shortlist.data import Dataset
 from shortlist.errors import ConfigError
 from shortlist.evaluation.diagnostics import findings, warn_of
 from shortlist.evaluation.pairs import TestPairs
-from shortlist.evaluation.ranks import Hidden, ranks
+from shortlist.evaluation.ranks import Hidden, found_ranks, ranks
 from shortlist.model import TowerInputs, TwoTower, vectors_of
 
 __all__ = ["DEFAULT_KS", "Validator"]
@@ -66,7 +66,7 @@ class Validator:
 
     def accuracies(self, query: Tensor, candidate: Tensor, hidden: Hidden | None = None) -> dict[str, float]:
         """Share of pairs with rank at most k, for each k."""
-        rank = ranks(query, candidate, self.pair_query, self.pair_candidate, hidden)
+        rank = found_ranks(ranks(query, candidate, self.pair_query, self.pair_candidate, hidden), len(candidate))
         return {f"top_{k}": int((rank <= k).sum()) / len(rank) for k in self.ks}
 
     def top_k(self) -> dict[str, float]:
