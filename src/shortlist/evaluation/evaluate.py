@@ -20,6 +20,7 @@ from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in
 from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
 from shortlist.evaluation.ranked import PairSums, Ranked
 from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks, ranks, top_lists
+from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.validator import DEFAULT_KS, Validator
@@ -122,6 +123,7 @@ def evaluate(
         index_recall=recall,
         sums=_of_each(found, lambda one: one.sums),
         query_ids=pairs.query_ids,
+        repeats=None if seen is None else repeats(test, seen),
     )
 
 
