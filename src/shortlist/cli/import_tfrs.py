@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.errors import BundleError
+
+if TYPE_CHECKING:
+    from shortlist.data import Events
 
 __all__ = ["command"]
 
@@ -21,6 +26,7 @@ __all__ = ["command"]
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@event_options
 def command(
     arrays: Path,
     query: str,
@@ -30,6 +36,7 @@ def command(
     index_name: str,
     overwrite: bool,
     as_json: bool,
+    events: Events,
 ) -> None:
     """Turn ARRAYS, an .npz file with the vocabularies and embeddings of a TensorFlow Recommenders model of two ids, into a
     bundle with the same scores.
@@ -43,7 +50,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
-    data = None if seen is None else sl.Dataset(seen, query, candidate)
+    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
     recommender = sl.Recommender(model, index=index, seen=data)
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
+    from shortlist.data import Events
     from shortlist.data.shards import Source
     from shortlist.train.forecast import Forecast
 
@@ -39,6 +41,7 @@ LIKELY = {
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
 def command(
     interactions: str,
     recipe: str,
@@ -52,6 +55,7 @@ def command(
     index_name: str,
     device: str,
     as_json: bool,
+    events: Events,
     **tables: Path | None,
 ) -> None:
     """Forecast what training RECIPE on INTERACTIONS (Parquet: a file, a folder, s3://…) will take.
@@ -62,18 +66,19 @@ def command(
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
-    from shortlist.data.shards import find
+    from shortlist.data.shards import find, interactions_of
     from shortlist.train.forecast import forecast
 
     plan = sl.recipes.load(recipe, changes)
     index = index_named(index_name)
     source = find(interactions)
-    columns = {
+    columns: dict[str, str | None] = {
         "query": query or _guessed(source, "query"),
         "candidate": candidate or _guessed(source, "candidate"),
         "timestamp": timestamp,
         "weight": weight,
     }
+    source, columns["weight"] = interactions_of(source, columns, events)
     found = forecast(source, plan, columns, tables, sample=sample, count=count, index=index, device=device)
     if as_json:
         print_json(found.to_dict())

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
+
+if TYPE_CHECKING:
+    from shortlist.data import Events
 
 __all__ = ["command"]
 
@@ -23,7 +28,10 @@ __all__ = ["command"]
 )
 @click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
-def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: str | None, as_json: bool) -> None:
+@event_options
+def command(
+    bundle: Path, test: Path | None, out: Path, method: str, baselines: str | None, as_json: bool, events: Events
+) -> None:
     """Write what is known of BUNDLE to one page of HTML that opens offline.
 
     With TEST, a table of interactions, everything is measured on it. Without, the page tells what was measured when the
@@ -42,7 +50,12 @@ def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: 
     if test is not None:
         catalogue = recommender.model.catalogue
         data = sl.Dataset(
-            test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
+            test,
+            catalogue.query,
+            catalogue.candidate,
+            queries=catalogue.queries,
+            candidates=catalogue.candidates,
+            events=events,
         )
     facts = gathered(
         recommender,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +103,13 @@ class Account:
             if name in plain:
                 plain[name] = list(plain[name])
         return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Account:
+        """The account that ``to_dict`` made, as a bundle's metadata keeps it; what this version does not know is passed over."""
+        names = {one.name for one in fields(cls)}
+        known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        return cls(**{name: value for name, value in known.items() if name in names})
 
     def lines(self) -> list[str]:
         """The account as a person reads it; warnings are not among them, since they were given."""

@@ -125,6 +125,8 @@ class Dataset:
         plan = settings.plan(main.frame.schema, query, candidate, weight)
         warned = list(_doubts(main, plan, (query, candidate, timestamp, weight)))
         frame, notes = plan.applied(main.frame)
+        for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
+            more += said
         weight = plan.weight or weight
         main, times = _checked_context(Table(frame, main.name, main.untyped), timestamp, weight)
         tables = []
@@ -314,9 +316,14 @@ def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None]) -> Iterat
     """What looks wrong with the rows as they came."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
-    if plan.weight_column is not None:
-        values = main.frame[plan.weight_column].alias("value").to_frame()
-        yield from plan.unlisted(values.group_by("value").agg(pl.len().alias("rows")))
+
+
+def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
+    """Notes and warnings on the values by which rows are weighted."""
+    if plan.weight_column is None:
+        return [], []
+    values = main.frame[plan.weight_column].alias("value").to_frame()
+    return plan.unlisted(values.group_by("value").agg(pl.len().alias("rows")))
 
 
 def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:

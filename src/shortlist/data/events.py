@@ -155,24 +155,24 @@ class EventPlan:
                 )
         return frame, notes
 
-    def unlisted(self, counts: pl.DataFrame) -> list[str]:
-        """What ``weight_by`` leaves out or names in vain; counts: each ``value`` of its column, and how many ``rows``."""
+    def unlisted(self, counts: pl.DataFrame) -> tuple[list[str], list[str]]:
+        """What ``weight_by`` leaves out, to note, and what it names in vain, to warn of; counts: each ``value`` of its column, and how many ``rows``."""
         if self._weights is None:
-            return []
+            return [], []
         column, weights = self._weights
         given = dict(counts.select("value", "rows").iter_rows())
-        found = []
+        notes, warned = [], []
         others = {value: count for value, count in given.items() if value not in weights}
         if others:
             some = ", ".join(
                 f"{value} ({count:,})" for value, count in sorted(others.items(), key=lambda one: -one[1])[:5]
             )
-            found.append(f"rows left out since weight_by does not list their {column!r}: {some}")
+            notes.append(f"weight_by does not list these values of {column!r}: {some}")
         for value in weights:
             if value not in given:
                 near = did_you_mean(str(value), [str(one) for one in given if one is not None])
-                found.append(f"weight_by lists {value!r}, which no row has as {column!r}; {near}")
-        return found
+                warned.append(f"weight_by lists {value!r}, which no row has as {column!r}; {near}")
+        return notes, warned
 
     @property
     def weight_column(self) -> str | None:

@@ -34,7 +34,7 @@ from shortlist.data.shards.source import AT_ONCE, COUNT, Source, SourceFile, fin
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
@@ -124,6 +124,27 @@ class _Prepared(Source):
         """Everything that is an interaction, in parts."""
         assert self.plan is not None
         yield from (self.plan.lazily(scan) for scan in super().scans(at_once))
+
+
+@dataclass(frozen=True)
+class _Interactions(_Prepared):
+    """A source as if it held interactions alone, piece by piece too: slower, for looking at some of it."""
+
+    def scan(self, file: SourceFile) -> pl.LazyFrame:
+        """The interactions of a file."""
+        assert self.plan is not None
+        return self.plan.lazily(super().scan(file))
+
+
+def interactions_of(source: Source, columns: Mapping[str, str | None], events: Events) -> tuple[Source, str | None]:
+    """A source as ``events`` make interactions of it, and the column of weights. Raises what ``Events.plan`` raises."""
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions")
+    for role in SIDES:
+        require_column(there, columns[role] or "", role)
+    if events == Events():
+        return source, columns["weight"]
+    plan = events.plan(there.frame.schema, columns["query"] or "", columns["candidate"] or "", columns["weight"])
+    return _Interactions(source.files, source.store, plan=plan), plan.weight or columns["weight"]
 
 
 def _encode(work: _Work, source: str | Path) -> None:
@@ -253,6 +274,10 @@ def _tables(work: _Work) -> Tables:
     entries: dict[str, FileEntry] = {}
     notes = _left_out(work)
     warned = list(_doubts(work))
+    if work.plan.weight_column is not None:
+        counts = Source(work.source.files, work.source.store).counts([work.plan.weight_column])
+        unlisted = work.plan.unlisted(counts.rename({work.plan.weight_column: "value", COUNT: "rows"}))
+        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
@@ -309,9 +334,6 @@ def _doubts(work: _Work) -> Iterator[str]:
     whole = len(heads) == len(source.files) and all(head.height < DOUBTED // len(places) for head in heads)
     same = [head for head in heads if head.schema == heads[0].schema]
     yield from doubtful_rows(pl.concat(same), known, whole=whole)
-    if plan.weight_column is not None:
-        counts = source.counts([plan.weight_column])
-        yield from plan.unlisted(counts.rename({plan.weight_column: "value", COUNT: "rows"}))
 
 
 def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
