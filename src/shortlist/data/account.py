@@ -108,7 +108,9 @@ class Account:
     def from_dict(cls, plain: Mapping[str, Any]) -> Account:
         """The account that ``to_dict`` made, as a bundle's metadata keeps it; what this version does not know is passed over."""
         names = {one.name for one in fields(cls)}
-        known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+        }
         return cls(**{name: value for name, value in known.items() if name in names})
 
     def lines(self) -> list[str]:

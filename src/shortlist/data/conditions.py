@@ -15,6 +15,7 @@ from typing import NamedTuple
 import polars as pl
 import polars.selectors as cs
 
+from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = ["FUNCTIONS", "Condition", "check_text", "condition"]
@@ -115,7 +116,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     columns = _checked_columns(tokens, schema, of)
     hint = _types(columns, schema)
     moved = {
-        name: _free(f"column_{number}", schema) for number, name in enumerate(columns) if _unreadable(schema, name)
+        name: free_name(f"column_{number}", schema) for number, name in enumerate(columns) if _unreadable(schema, name)
     }
     try:
         expression = pl.sql_expr(_renamed(where, tokens, moved))
@@ -171,12 +172,6 @@ def _readable(schema: pl.Schema, name: str) -> pl.Expr:
 
 def _zone(kind: pl.DataType | None) -> str | None:
     return kind.time_zone if isinstance(kind, pl.Datetime) else None
-
-
-def _free(name: str, schema: pl.Schema) -> str:
-    while name in schema:
-        name += "_"
-    return name
 
 
 def _renamed(where: str, tokens: list[_Token], moved: dict[str, str]) -> str:

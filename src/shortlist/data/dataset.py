@@ -17,7 +17,7 @@ from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
 from shortlist.data.doubts import crawler, doubtful_rows
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.ids import counted, few, require_column, row_numbers, settle_ids
+from shortlist.data.ids import check_name, counted, few, frame_of, require_column, row_numbers, settle_ids
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
@@ -132,6 +132,8 @@ class Dataset:
         tables = []
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
             main, table, said, doubts = side_table(main, source, column, side, PLURAL[side], settings.clean)
+            for name in table.columns:
+                check_name(name, PLURAL[side])
             tables.append(table)
             notes += said
             warned += doubts
@@ -161,7 +163,9 @@ class Dataset:
         row numbers are first asked for.
         """
         table = Table(interactions, "interactions")
-        for column in filter(None, (self.query, self.candidate, self.timestamp, self.weight, self.seen_column)):
+        for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
+            if column is None:
+                continue
             require_column(table, column, "column of the Dataset")
             if interactions.schema[column] != self.interactions.schema[column]:
                 raise DataError(
@@ -220,7 +224,7 @@ class Dataset:
         dataset = object.__new__(cls)
         known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
         fields: dict[str, Any] = {"seen_column": None, **columns}
-        frame = pl.DataFrame([*ids, *others])
+        frame = frame_of([*ids, *others])
         dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None)
         return dataset
 

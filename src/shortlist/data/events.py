@@ -12,7 +12,7 @@ import polars.selectors as cs
 
 from shortlist.data.clean_ids import CleanIds
 from shortlist.data.conditions import Condition, condition
-from shortlist.data.ids import integer_id
+from shortlist.data.ids import free_name, integer_id
 from shortlist.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["EventPlan", "Events"]
@@ -92,7 +92,7 @@ class Events:
             ((column, by_value),) = self.weight_by.items()
             weights = (column, _typed(column, by_value, schema))
         names = [
-            None if wanted is None else _free(name, schema)
+            None if wanted is None else free_name(name, schema)
             for name, wanted in (("weight", weights), ("counts_as_seen", seen))
         ]
         return EventPlan(where, weights, seen, names[0], names[1], self.clean, (query, candidate))
@@ -229,10 +229,3 @@ def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict
             )
         typed[own] = float(weight)
     return typed
-
-
-def _free(name: str, schema: pl.Schema) -> str:
-    """A name that no column has."""
-    while name in schema:
-        name += "_"
-    return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from shortlist.data.readers import Table
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["RowLookup", "counted", "few", "integer_id", "require_column", "row_numbers", "settle_ids"]
+__all__ = [
+    "RowLookup",
+    "check_name",
+    "counted",
+    "few",
+    "frame_of",
+    "free_name",
+    "integer_id",
+    "require_column",
+    "row_numbers",
+    "settle_ids",
+]
 
 SPREAD = 8  # integers that span up to so many times their number are looked up in an array
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
@@ -20,7 +31,8 @@ INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
-    """Raises DataError when ``table`` has no column of that name."""
+    """Raises DataError when ``table`` has no column of that name, or when Polars would read the name as a pattern."""
+    check_name(column, table.name)
     if not table.frame.columns:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
@@ -28,6 +40,15 @@ def require_column(table: Table, column: str, role: str) -> None:
             f"the {table.name} table has no column {column!r}, which was named as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
             hint=did_you_mean(column, table.frame.columns),
+        )
+
+
+def check_name(column: str, table: str) -> None:
+    """DataError for a column whose name is a pattern to Polars, which would read other columns in its place."""
+    if column == "*" or (column.startswith("^") and column.endswith("$")):
+        raise DataError(
+            f"the {table} table has a column {column!r}, which is read as a pattern of names; another name was expected.",
+            hint=f"rename it: frame.rename({{{column!r}: 'a name'}})",
         )
 
 
@@ -169,6 +190,22 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
         "expected one type in both.",
         hint=f"cast one of them, for example frame.with_columns(pl.col({values.name!r}).cast(pl.{dtype}))",
     )
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """``name``, with underscores behind it until nothing in ``taken`` is called so: a column of ours among a user's.
+
+    >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
+    ('rank__', 'rank')
+    """
+    while name in taken:
+        name += "_"
+    return name
+
+
+def frame_of(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    """Columns as a table under their own names; of a list Polars would call one without a name ``column_0``."""
+    return pl.DataFrame({column.name: column for column in columns})
 
 
 def counted(number: int, noun: str) -> str:

@@ -131,9 +131,9 @@ def joined_histories(query: Tower, table: pl.DataFrame, known: Sequence[pl.DataF
             if (table.schema[key] == pl.String) != (other.schema[key] == pl.String):
                 raise DataError(f"the ids {key!r} are of type {table.schema[key]}; {other.schema[key]} was expected.")
             columns = other.select(
-                pl.col(key).cast(table.schema[key], strict=False), pl.col(column).alias(f"__{number}")
+                pl.col(key).cast(table.schema[key], strict=False), pl.col(column).alias(f"\0{number}")
             )
             table = table.join(columns, on=key, how="left", maintain_order="left")
-            parts.append(f"__{number}")
+            parts.append(f"\0{number}")
         table = table.with_columns(pl.coalesce(parts).alias(column)).drop(parts)
     return table

@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
+from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, Verify, load_index
 from shortlist.recommender.exported import SIDES
@@ -226,8 +227,7 @@ def _write_state(
 
 
 def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
-    while added in table.columns:
-        added += "_"
+    added = free_name(added, table.columns)
     table = table.with_columns(pl.Series(added, values))
     _write_parquet(table, path)
     columns = {name: str(kind) for name, kind in table.schema.items()}

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.ids import frame_of
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
@@ -195,7 +196,7 @@ def _completed(table: pl.DataFrame, state: State, ids: Sequence[Any]) -> pl.Data
                 ) from None
         else:
             columns.append(state.candidates[name].gather(there).alias(name))
-    return pl.DataFrame(columns)
+    return frame_of(columns)
 
 
 def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.ids import frame_of
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -160,7 +161,7 @@ class Recommender:
         if not len(state.seen.values):
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
-        pairs = pl.DataFrame([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
+        pairs = frame_of([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
         return Dataset._again(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def export(self) -> None:

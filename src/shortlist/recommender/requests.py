@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.ids import frame_of
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
 from shortlist.recommender.state import Id, Ids, State
@@ -142,7 +143,7 @@ def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.b
             own = request.features[name]
             stored = _chosen(request.given[name], own, stored) if name in request.given else own
         columns.append(stored.rename(name))
-    return pl.DataFrame(columns)
+    return frame_of(columns)
 
 
 def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:

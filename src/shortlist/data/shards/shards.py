@@ -336,8 +336,8 @@ class Shards:
 
     def _read(self, numbers: Sequence[int] | NDArray[np.integer], times: bool, which: str) -> Rows:
         """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
-        names = ["query", "candidate", *(["weight"] if self.weight else [])]
-        names += ["timestamp"] if times and self.timestamp else []
+        names = ["query", "candidate", *(["weight"] if self.weight is not None else [])]
+        names += ["timestamp"] if times and self.timestamp is not None else []
         names += [] if self.contexts is None else ["context"]
         names += [] if self.seen_column is None else ["seen"]
         masks = None if self.held_out is None else list(self._masks(numbers))
