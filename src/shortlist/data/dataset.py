@@ -400,7 +400,7 @@ def check_weight(values: pl.Series, *, whole: bool = True) -> None:
         raise DataError(
             f"the weight column {values.name!r} has {counted(bad, 'bad value')} (null, negative, or not finite in "
             "float32); expected finite numbers ≥ 0.",
-            hint="fill or drop those rows",
+            hint=f"fill those values, or leave the rows out: Events(where='{values.name} >= 0'), or --where",
         )
     if whole and not bool((numbers > 0).any()):
         raise DataError(
