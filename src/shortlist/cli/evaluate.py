@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json
+from shortlist.cli.console import print_json, say_account
 from shortlist.cli.events import event_options
 from shortlist.errors import ConfigError
 
@@ -78,6 +78,7 @@ def command(bundle: Path, test: Path, as_json: bool, events: Events, **options: 
         events=events,
     )
     data = read(test, weight=options["weight"])
+    say_account(data.account)
     seen = recommender.seen if options["train"] is None else read(options["train"])
     options["weighted"] = data.weight is not None
     evaluation = _measured(recommender, data, seen, options)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shortlist.cli.console import progress, say
+from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,20 +118,13 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float) -> Train
     import shortlist as sl
 
     data = sl.Dataset(interactions, **columns)
-    _say_account(data.account)
+    say_account(data.account)
     if not test:
         return TrainingData(data, None, account=data.account)
     by_time = columns["timestamp"] is not None
     train, held_out = (sl.split_by_time if by_time else sl.split_random)(data, test=test)
     say(f"held out {len(held_out):,} interactions ({_how(by_time)}), {len(train):,} to train on")
     return TrainingData(train, held_out, account=data.account)
-
-
-def _say_account(account: Account) -> None:
-    first, *others = account.lines()
-    say(f"read {first}")
-    for line in others:
-        say(f"  {line}")
 
 
 def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
@@ -143,7 +136,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     with progress("encoding") as bar:
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
-    _say_account(shards.account)
+    say_account(shards.account)
     if not test:
         return TrainingData(shards, None, account=shards.account)
     by_time = columns["timestamp"] is not None
