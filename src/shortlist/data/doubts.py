@@ -19,7 +19,7 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _QUANTITY = re.compile(
-    r"quantit|qty|amount|units?$|count|price|total|revenue|sales|menge|cantidad|수량|금액", re.IGNORECASE
+    r"quantit|qty|amount|units|count|price|total|revenue|sales|menge|cantidad|수량|금액", re.IGNORECASE
 )
 
 
