@@ -14,7 +14,7 @@ from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.rectools import sasrec
 from shortlist.evaluation.baselines import ease_weights
-from shortlist.train.als import ALS, Chosen, solve
+from shortlist.loss import ALS, Chosen, solve
 
 
 def popularity(problem: Problem, seed: int = 0) -> Scorer:

@@ -10,11 +10,13 @@ _NAMES = {
     "data": (
         "Dataset",
         "Events",
+        "Reading",
         "Shards",
         "Split",
         "datasets",
         "k_core",
         "keep_at_least",
+        "read_sql",
         "split_by_time",
         "split_last",
         "split_queries",

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.errors import ConfigError, DataError, MissingExtraError
+from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import BASELINES, METRICS, compare
-from shortlist.evaluation.baselines import Training, baseline
+from shortlist.evaluation.baselines import Training, baseline, left_out
+from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.segments import grouped, segment_names
 from shortlist.evaluation.validator import Validator
 
@@ -147,11 +148,13 @@ def test_grades_and_weights(model):
 def test_an_exact_index_finds_what_the_ranks_say(model):
     index = sl.BruteForce().build(model.candidate_vectors(FILMS))
     metrics = [name for name in METRICS if name != "auc"]
-    apart = dataset([("ann", 3, 6), ("bob", 2, 7), ("dan", 1, 5)])  # films 4 and 5 share the unknown vector and tie
-    found = sl.evaluate(model, apart, seen=TRAIN, ks=(1, 3, 5), metrics=metrics, index=index)
+    apart = dataset(
+        [("ann", 3, 6), ("bob", 2, 7), ("dan", 1, 5)]
+    )  # films 4 and 5 share the unknown vector and tie, beyond place 2
+    found = sl.evaluate(model, apart, seen=TRAIN, ks=(1, 2, 5), metrics=metrics, index=index)
     for seen in ("seen_in", "seen_out"):
         assert found["index"][seen] == pytest.approx(found["model"][seen], nan_ok=True)
-        assert found.index_recall[seen] == {"recall_1": 1.0, "recall_3": 1.0, "recall_5": 1.0}
+        assert found.index_recall[seen] == {"recall_1": 1.0, "recall_2": 1.0, "recall_5": 1.0}
 
 
 def test_an_index_that_misses_pays_for_it(model):
@@ -218,7 +221,9 @@ def training(ids=("ann", "bob", "cat", "dan")) -> Training:
 
 def scores(name: str, ids=("ann", "bob", "cat", "dan")) -> np.ndarray:
     scorer = baseline(name, training(ids))
-    return (scorer.query @ scorer.candidate.T).numpy()
+    if isinstance(scorer, Vectors):
+        return (scorer.query @ scorer.candidate.T).numpy()
+    return scorer.scores(0, len(ids), None).numpy()
 
 
 def test_popularity_and_recent_popularity():
@@ -227,18 +232,32 @@ def test_popularity_and_recent_popularity():
 
 
 def test_cooccurrence_by_hand():
-    # cosines: (1,2) 2/sqrt(3·2), (1,3) 1/sqrt(3·1), (2,3) 0
-    expected = np.zeros((4, 5))
-    a, b = 2 / math.sqrt(6), 1 / math.sqrt(3)
-    expected[0] = expected[2] = [a, a, b, 0, 0]
-    expected[1] = [b, a, b, 0, 0]
-    assert scores("cooccurrence") == pytest.approx(expected)
+    # every query chose two films: a pair counts 2^-0.5 for each query; films 1, 2, 3 were chosen 3, 2 and 1 times
+    def weight(pairs: int, source: int, target: int) -> float:
+        return pairs * 2**-0.5 / (source**0.7 * target**0.3)
+
+    found = scores("cooccurrence")
+    ann = [weight(2, 2, 3), weight(2, 3, 2), weight(1, 3, 1)]  # from films 1 and 2
+    assert found[0] == pytest.approx([1 + one / max(ann) for one in ann] + [0, 0])
+    bob = [weight(1, 1, 3), weight(2, 3, 2), weight(1, 3, 1)]  # from films 1 and 3
+    assert found[1] == pytest.approx([1 + one / max(bob) for one in bob] + [0, 0])
+    assert found[3] == pytest.approx([3 / 4, 2 / 4, 1 / 4, 0, 0])  # dan has no history: by popularity
+
+
+def test_transitions_by_hand():
+    # ann: 1 then 2; bob: 1 then 3; cat: 1 and 2 at one time, in the order of the rows. Backward pairs count 0.3.
+    def weight(pairs: float, source: int, target: int) -> float:
+        return pairs / (source**0.5 * target**0.3)
+
+    found = scores("transitions")
+    ann = [weight(0.6, 2, 3), 0.7 * weight(2, 3, 2), 0.7 * weight(1, 3, 1)]  # 2 is the latest, 1 counts 0.7
+    assert found[0] == pytest.approx([1 + one / max(ann) for one in ann] + [0, 0])
 
 
 def test_ease_is_the_closed_form():
     x = np.zeros((4, 5))
     x[TRAIN.query_rows, TRAIN.candidate_rows] = 1
-    p = np.linalg.inv(x.T @ x + 500 * np.eye(5))
+    p = np.linalg.inv(x.T @ x + 22 * math.sqrt(6 / 3) * np.eye(5))  # 6 interactions of 3 films
     b = np.eye(5) - p / np.diag(p)
     np.fill_diagonal(b, 0)
     assert scores("ease") == pytest.approx(x @ b, abs=1e-6)
@@ -261,8 +280,12 @@ def test_asked_queries_keep_their_own_rows(name):
     """In another order, twice, and with one that training never saw."""
     plain, asked = scores(name), scores(name, ("cat", "ann", "eve", "cat"))
     assert asked[[0, 1, 3]] == pytest.approx(plain[[2, 0, 2]], abs=1e-5)
-    if name in ("cooccurrence", "ease", "ials"):
+    if name == "ease":
         assert not asked[2].any()
+    if name in ("cooccurrence", "transitions"):
+        assert np.argsort(-asked[2], kind="stable").tolist() == [0, 1, 2, 3, 4]  # by popularity
+    if name == "ials":
+        assert asked[2] == pytest.approx(plain[:3].mean(0), abs=1e-5)
 
 
 def test_baselines_in_the_same_table(model):
@@ -284,19 +307,17 @@ def test_recent_popularity_needs_times(model):
 def test_too_large_a_catalogue_is_refused(monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_CANDIDATES", 4)
-    for name in ("ease", "cooccurrence"):
-        with pytest.raises(ConfigError, match="more than 4"):
-            baseline(name, training())
+    monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_WEIGHTS", 16)
+    with pytest.raises(ConfigError, match="5 are more than 4"):
+        baseline("ease", training())
+    assert "takes more than seconds" in left_out(TRAIN, 5)["ease"]
 
 
-def test_a_missing_package_is_named(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "implicit", None)
-    monkeypatch.setitem(sys.modules, "implicit.als", None)
-    with pytest.raises(MissingExtraError, match="implicit"):
-        baseline("ials", training())
+def test_what_is_left_out_has_a_reason():
+    assert left_out(TRAIN, 5) == {}
+    timeless = sl.Dataset(TRAIN.interactions.drop("time"), "user", "film", candidates=FILMS)
+    assert [*left_out(timeless, 5)] == ["recent", "transitions"]
+    assert set(left_out(None, 5)) == {*BASELINES} - {"popularity"}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------

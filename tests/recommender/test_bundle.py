@@ -74,7 +74,7 @@ def test_what_it_holds(bundle: Path, recommender: sl.Recommender) -> None:
     assert "index/index.json" in index
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert set(manifest["files"]) == {*held} - {"manifest.json"}
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["library"] == sl.__version__
     assert manifest["fingerprint"] == recommender.fingerprint
     assert manifest["queries"] == {
@@ -211,7 +211,7 @@ def test_paths_that_leave_the_folder_are_refused(bundle: Path, name: str) -> Non
         (b'{"name": "an extension", "manifest_version": 3}', "cannot be read"),
         (b'{"kind": "shortlist bundle", "format": "1"}', "cannot be read"),
         (b'{"kind": "shortlist bundle", "format": 1}', "missing required field"),
-        (b'{"kind": "shortlist bundle", "format": 2, "library": "9.1"}', "9.1"),
+        (b'{"kind": "shortlist bundle", "format": 3, "library": "9.1"}', "9.1"),
         (b"[" * 100_000, "cannot be read"),
         (b" " * ((16 << 20) + 1), "at most"),
     ],

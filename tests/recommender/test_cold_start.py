@@ -6,7 +6,25 @@ import shortlist as sl
 from shortlist.errors import DataError, UnknownQueryError
 
 
-def test_unknown_ids_get_the_unknown_row(recommender: sl.Recommender) -> None:
+def test_by_default_popularity_answers_where_ids_are_all_that_is_read(recommender: sl.Recommender) -> None:
+    eve, ann, nobody = recommender.recommend(["eve", "ann", None], k=2)
+    assert [*eve] == [*nobody] == [("b", 3.0, "popularity"), ("a", 1.0, "popularity")]
+    assert (eve.known, ann.sources) == (False, ["model", "model"])
+    told = recommender.recommend(["eve"], k=2, chosen=[["a"]])[0]  # something is known of this one
+    assert told.sources == ["model", "model"]
+
+
+def test_by_default_features_answer_for_a_new_id() -> None:
+    tables = {"queries": {"q": ["a", "b"], "kind": ["x", "y"]}}
+    train = sl.Dataset({"q": ["a", "b"], "c": ["1", "2"]}, "q", "c", **tables)
+    query = sl.Tower(sl.StringLookup("q"), sl.Category("kind"), dim=2)
+    model = sl.TwoTower(query, sl.Tower(sl.StringLookup("c"), dim=2))
+    sl.fit(model, train, epochs=1)
+    assert sl.Recommender(model).recommend({"q": ["new"], "kind": ["x"]}, k=1)[0].sources == ["model"]
+
+
+def test_unknown_ids_get_the_unknown_row(model: sl.TwoTower, train: sl.Dataset) -> None:
+    recommender = sl.Recommender(model, sl.BruteForce(), train, cold_start="unknown")
     answer = recommender.recommend(["eve", "ann", None], k=2)
     assert list(answer.known) == [False, True, False]
     assert list(answer[0]) == [("d", -0.5, "model"), ("c", -1.0, "model")]
@@ -15,7 +33,8 @@ def test_unknown_ids_get_the_unknown_row(recommender: sl.Recommender) -> None:
     assert answer[1].ids == ["c", "d"]
 
 
-def test_an_id_that_is_only_in_the_table_is_unknown_too(recommender: sl.Recommender) -> None:
+def test_an_id_that_is_only_in_the_table_is_unknown_too(model: sl.TwoTower, train: sl.Dataset) -> None:
+    recommender = sl.Recommender(model, sl.BruteForce(), train, cold_start="unknown")
     (answer,) = recommender.recommend(["dan"], k=1)
     assert not answer.known
     assert list(answer) == [("d", -0.5, "model")]

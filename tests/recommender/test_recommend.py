@@ -136,7 +136,7 @@ def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:
     answer = recommender.recommend(["ann", "eve"], k=1)
     assert json.loads(json.dumps(answer.to_dicts())) == [
         {"query": "ann", "known": True, "items": [{"id": "c", "score": 1.0, "source": "model"}]},
-        {"query": "eve", "known": False, "items": [{"id": "d", "score": -0.5, "source": "model"}]},
+        {"query": "eve", "known": False, "items": [{"id": "b", "score": 3.0, "source": "popularity"}]},
     ]
     assert answer.to_frame().rows() == [("ann", 1, "c", 1.0, "model", True), ("eve", 1, "d", -0.5, "model", False)]
     assert str(answer) == "ann\n    1. c      1.0000\neve  (unknown to the model)\n    1. d     -0.5000"

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 import shortlist as sl
-from shortlist.train.als import Chosen, objective, solve
+from shortlist.loss import Chosen, objective, solve
 
 from .test_fit import camps, towers
 
@@ -101,8 +101,8 @@ def test_long_and_short_rows_in_parts_are_solved_as_one_by_one(monkeypatch: pyte
     whole = solve(chosen(weights), candidate, task)
     alone = torch.cat([solve(chosen(row.unsqueeze(0)), candidate, task) for row in weights[1:]])
     torch.testing.assert_close(whole[1:], alone)
-    monkeypatch.setattr("shortlist.train.als.ELEMENTS", 1)
-    monkeypatch.setattr("shortlist.train.als.ROWS", 7)
+    monkeypatch.setattr("shortlist.loss.als.ELEMENTS", 1)
+    monkeypatch.setattr("shortlist.loss.als.ROWS", 7)
     torch.testing.assert_close(solve(chosen(weights), candidate, task), whole)
 
 

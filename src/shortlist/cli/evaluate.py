@@ -11,10 +11,11 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say_account
 from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset, Events
+    from shortlist.data import Dataset, Events, Reading
     from shortlist.evaluation import Evaluation
     from shortlist.recommender import Recommender
 
@@ -25,7 +26,7 @@ AUTO = "auto"
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path))
+@click.argument("test", required=False)
 @click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
 @click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
 @click.option(
@@ -42,9 +43,7 @@ AUTO = "auto"
     default="",
     help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
 )
-@click.option(
-    "--train", type=click.Path(path_type=Path), help="The training table, in place of the bundle's seen items."
-)
+@click.option("--train", help="The training table, in place of the bundle's seen items.")
 @click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
 @click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
 @click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
@@ -54,7 +53,9 @@ AUTO = "auto"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
-def command(bundle: Path, test: Path, as_json: bool, events: Events, **options: Any) -> None:
+@reading_options
+@sql_options("test")
+def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Reading, **options: Any) -> None:
     """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 
     The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
@@ -76,6 +77,7 @@ def command(bundle: Path, test: Path, as_json: bool, events: Events, **options: 
         queries=catalogue.queries,
         candidates=catalogue.candidates,
         events=events,
+        reading=reading,
     )
     data = read(test, weight=options["weight"])
     say_account(data.account)

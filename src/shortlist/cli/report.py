@@ -10,16 +10,17 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options
 
 if TYPE_CHECKING:
-    from shortlist.data import Events
+    from shortlist.data import Events, Reading
 
 __all__ = ["command"]
 
 
 @click.command("report")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path), required=False)
+@click.argument("test", required=False)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
 )
@@ -29,8 +30,16 @@ __all__ = ["command"]
 @click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
 @event_options
+@reading_options
 def command(
-    bundle: Path, test: Path | None, out: Path, method: str, baselines: str | None, as_json: bool, events: Events
+    bundle: Path,
+    test: str | None,
+    out: Path,
+    method: str,
+    baselines: str | None,
+    as_json: bool,
+    events: Events,
+    reading: Reading,
 ) -> None:
     """Write what is known of BUNDLE to one page of HTML that opens offline.
 
@@ -56,6 +65,7 @@ def command(
             queries=catalogue.queries,
             candidates=catalogue.candidates,
             events=events,
+            reading=reading,
         )
     facts = gathered(
         recommender,

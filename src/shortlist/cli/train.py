@@ -15,13 +15,14 @@ from shortlist.cli.console import as_one, epoch_printer, print_json, progress, s
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
-    from shortlist.data import Events
+    from shortlist.data import Events, Reading
     from shortlist.model import TwoTower
     from shortlist.recommender import Recommender
     from shortlist.train import TrainingHistory
@@ -31,7 +32,7 @@ __all__ = ["command"]
 
 
 @click.command("train")
-@click.argument("interactions")
+@click.argument("interactions", required=False)
 @click.option("--query", required=True, help="Column of query ids (who chose).")
 @click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
 @click.option(
@@ -74,6 +75,8 @@ __all__ = ["command"]
 @or_on_ray(train_on)
 @daily_options
 @event_options
+@reading_options
+@sql_options("interactions")
 @as_one
 def command(
     interactions: str,
@@ -100,8 +103,9 @@ def command(
     as_json: bool,
     daily: Daily,
     events: Events,
+    reading: Reading,
 ) -> None:
-    """Train on INTERACTIONS (.parquet, .csv, …, a folder of Parquet, s3://…) and write a bundle.
+    """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 
     A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
 
@@ -120,7 +124,7 @@ def command(
     index = index_named(index_name)
     started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
-    columns |= {"queries": queries, "candidates": candidates, "events": events}
+    columns |= {"queries": queries, "candidates": candidates, "events": events, "reading": reading}
     given = daily.data(training_data(interactions, columns, test, stream, shards, plan))
     if plan.als is None:  # which takes no steps
         say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)

@@ -84,7 +84,7 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         return _streamed(interactions, {**columns, "context": context}, test, folder)
-    return _in_memory(interactions, columns, test)
+    return _in_memory(interactions, {**columns, "keep": None if plan is None else _kept(plan)}, test)
 
 
 def joined() -> Ranks:
@@ -94,13 +94,17 @@ def joined() -> Ranks:
     return distributed.joined()
 
 
+def _kept(plan: Recipe) -> list[str]:
+    """The other columns of the interactions that a recipe can read."""
+    models = [plan, *plan.joined]
+    read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+    return list(dict.fromkeys(read))
+
+
 def should_stream(interactions: str) -> bool:
-    """Whether the interactions are in an object store, or are Parquet that would fill half of the memory there is."""
+    """Whether the interactions are in an object store, or would fill half of the memory there is."""
     if "://" in interactions:
         return True
-    path = Path(interactions)
-    if path.is_file() and path.suffix.lower() not in (".parquet", ".pq"):
-        return False
     from shortlist.data.shards import available_memory, find, memory_of
     from shortlist.errors import DataError
 
@@ -155,10 +159,12 @@ def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) ->
     from shortlist.data.readers import read_table
     from shortlist.data.shards import find
 
+    reading = columns.get("reading")
+    features = None if reading is None else reading.of_features()
     named = {value for value in columns.values() if isinstance(value, str)}
     table = columns["queries"]
-    known = {*named, *([] if table is None else read_table(table, "queries").frame.columns)}
-    there = find(interactions).schema()
+    known = {*named, *([] if table is None else read_table(table, "queries", reading=features).frame.columns)}
+    there = find(interactions, reading=reading).names()
     return [column for column in dict.fromkeys(read) if column in there and column not in known]
 
 

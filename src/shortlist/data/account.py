@@ -52,7 +52,7 @@ class Account:
     @classmethod
     def of(cls, data: Dataset) -> Account:
         """The account of interactions in memory."""
-        times = None if data.timestamp is None else data.interactions[data.timestamp]
+        times = None if data.timestamp is None else data.times
         return cls(
             again=share_again(data.query_rows, data.candidate_rows, len(data.candidates)),
             since=None if times is None else str(times.min()),

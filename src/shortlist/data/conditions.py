@@ -18,7 +18,7 @@ import polars.selectors as cs
 from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["FUNCTIONS", "Condition", "check_text", "condition"]
+__all__ = ["FUNCTIONS", "Condition", "check_text", "columns_named", "condition"]
 
 FUNCTIONS = frozenset({"abs", "array_contains", "coalesce", "ends_with", "length", "lower", "starts_with", "upper"})
 _LITERALS = frozenset({"date", "timestamp"})  # before a text: date '2020-01-31'
@@ -138,6 +138,16 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     zones = {other: schema[name] for name, other in moved.items()}
     _check_times(expression, empty.lazy().with_columns(*helpers), zones, f"{option}={_shown(where)}", hint)
     return found
+
+
+def columns_named(where: str) -> tuple[str, ...]:
+    """The columns that a condition names, whatever else is wrong with it; none where it is no text of a condition."""
+    try:
+        tokens = _tokens(where, "where", "rows")
+    except (DataError, TypeError):
+        return ()
+    names = [_column(token, after) for token, after in _neighbours(tokens)]
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def check_text(where: object, option: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows
+from shortlist.data.doubts import crawler, doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.ids import check_name, counted, few, frame_of, require_column, row_numbers, settle_ids
+from shortlist.data.ids import counted, few, frame_of, require_column, row_numbers, settle_ids, unpatterned
 from shortlist.data.readers import Table, read_table
+from shortlist.data.reading import Reading
+from shortlist.data.times import TimeForm, read_times, settled_form, told_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
@@ -34,15 +36,18 @@ TableLike: TypeAlias = (
 class Dataset:
     """A table of interactions (who chose what), and one table each of the queries and the candidates.
 
-    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson, a pattern, or a folder of Parquet
-    files), a Polars or pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
+    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson .json, text also with .gz or .zst; a
+    pattern, a folder of files of one format, a Delta or Iceberg table, a URL such as ``s3://bucket/log/``), a Polars or
+    pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
 
     1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
        CSV column becomes integers only when every value reads back exactly, so "007" stays.)
     2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
        with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
     3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
-    4. Other columns of the interactions are kept. A timestamp given as text is parsed.
+    4. Other columns of the interactions are kept (those named in ``keep``, where it is given). A timestamp given as text is
+       parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
+    5. Of a folder, files under a name that begins with _ or . are no data. Hive partitions (day=2024-05-01) are columns.
 
     Args:
         interactions: one row per interaction.
@@ -52,6 +57,8 @@ class Dataset:
         weight: a column of finite numbers, none of them negative.
         queries, candidates: tables of features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
+        keep: the other columns of the interactions that are read; None for all of them.
+        reading: how text files are written, where they do not say so themselves.
 
     Attributes beside the columns' names: ``notes`` says what was merged or left out, ``account`` what was read (``Account``).
     What looks wrong (ids that differ only by blanks, events that take a choice back, a crawler) is a ShortlistWarning.
@@ -90,16 +97,18 @@ class Dataset:
         queries: TableLike | None = None,
         candidates: TableLike | None = None,
         events: Events | None = None,
+        keep: Sequence[str] | None = None,
+        reading: Reading | None = None,
     ) -> None:
-        self._read(interactions, query, candidate, timestamp, weight, queries, candidates, events)
+        self._read(interactions, query, candidate, timestamp, weight, queries, candidates, events, keep, reading)
         warn(self._warned, stacklevel=2)
 
     @classmethod
     def _again(cls, interactions: TableLike, query: str, candidate: str, **others: Any) -> Dataset:
         """A Dataset of what was a Dataset before: what looked wrong was said then."""
         dataset = object.__new__(cls)
-        options = dict.fromkeys(("timestamp", "weight", "queries", "candidates", "events")) | others
-        dataset._read(interactions, query, candidate, **options)
+        names = ("timestamp", "weight", "queries", "candidates", "events", "keep", "reading")
+        dataset._read(interactions, query, candidate, **(dict.fromkeys(names) | others))
         return dataset
 
     def _read(
@@ -112,28 +121,40 @@ class Dataset:
         queries: TableLike | None,
         candidates: TableLike | None,
         events: Events | None,
+        keep: Sequence[str] | None,
+        reading: Reading | None,
     ) -> None:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
                 hint="name the column of who chose as query, and of what was chosen as candidate",
             )
-        main = read_table(interactions, "interactions", ids=(query, candidate))
+        settings = Events() if events is None else events
+        main = read_table(
+            interactions,
+            "interactions",
+            ids=(query, candidate),
+            times=[] if timestamp is None else [timestamp],
+            others=[*([] if weight is None else [weight]), *settings.mentioned()],
+            reading=reading,
+            keep=keep,
+        )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        settings = Events() if events is None else events
         plan = settings.plan(main.frame.schema, query, candidate, weight)
-        warned = list(_doubts(main, plan, (query, candidate, timestamp, weight)))
+        warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
         frame, notes = plan.applied(main.frame)
         for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
             more += said
         weight = plan.weight or weight
-        main, times = _checked_context(Table(frame, main.name, main.untyped), timestamp, weight)
+        main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
+        notes = [*main.notes, *notes, *time_notes]
         tables = []
+        feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
-            main, table, said, doubts = side_table(main, source, column, side, PLURAL[side], settings.clean)
-            for name in table.columns:
-                check_name(name, PLURAL[side])
+            main, table, said, doubts = side_table(
+                main, source, column, side, PLURAL[side], feature_files, settings.clean
+            )
             tables.append(table)
             notes += said
             warned += doubts
@@ -149,7 +170,7 @@ class Dataset:
             notes=tuple(notes),
             seen_column=plan.seen,
             _warned=tuple(warned),
-            _times=times,
+            _times=None if timestamp is None else str(main.frame.schema[timestamp]),
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -218,7 +239,7 @@ class Dataset:
     ) -> Dataset:
         """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
         ids = [
-            tables[side][columns[name]].gather(rows[name])  # type: ignore[index]
+            tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
         ]
         dataset = object.__new__(cls)
@@ -262,6 +283,13 @@ class Dataset:
         """How many interactions each candidate has → int64 ``[candidates]``."""
         return np.bincount(self.candidate_rows, minlength=len(self.candidates))
 
+    @property
+    def times(self) -> pl.Series:
+        """The time of each interaction. DataError without a timestamp column."""
+        if self.timestamp is None:
+            raise DataError("the data have no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
+        return unpatterned(self.interactions[self.timestamp])
+
     @cached_property
     def weights(self) -> NDArray[np.float32] | None:
         """The weight of each interaction → float32 ``[interactions]``; None without a weight column."""
@@ -280,34 +308,45 @@ class Dataset:
 
 
 def side_table(
-    main: Table, source: TableLike | None, column: str, role: str, name: str, clean: CleanIds | None = None
+    main: Table,
+    source: TableLike | None,
+    column: str,
+    role: str,
+    name: str,
+    reading: Reading | None = None,
+    clean: CleanIds | None = None,
 ) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
     """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), [], []
-    table = read_table(source, name, ids=(column,))
-    notes: list[str] = []
+        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
+    table = read_table(source, name, ids=(column,), reading=reading)
+    notes = [f"{name}: {note}" for note in table.notes]
     warned: list[str] = []
     if clean:
         require_column(table, column, role)
-        cleaned, notes = clean.applied(table.frame, column)
-        notes = [f"{note} from the {name} table" for note in notes]
-        table = Table(cleaned, table.name, table.untyped)
+        cleaned, said = clean.applied(table.frame, column)
+        notes += [f"{note} from the {name} table" for note in said]
+        table = replace(table, frame=cleaned)
     frame, given = settle_ids([main, table], column, role)
-    distinct = given.unique(subset=[column], keep="first", maintain_order=True)
+    distinct = given.filter(given[column].alias("id").is_first_distinct())
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({given.height:,} rows, {distinct.height:,} {name})"
         )
-    interacted = frame.select(pl.col(column).unique())
-    lacking = interacted.join(distinct, on=column, how="anti").sort(column)
-    if lacking.height:
-        lacked = counted(lacking.height, "interacted id")
-        warned.append(f"the {name} table lacked {lacked} ({few(lacking[column])}); added with null features")
-        distinct = pl.concat([distinct, lacking], how="diagonal")
-    return Table(frame, main.name, main.untyped), distinct, [*notes, *warned], warned
+    interacted = _distinct(frame[column])
+    lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
+    if len(lacking):
+        lacked = counted(len(lacking), "interacted id")
+        warned.append(f"the {name} table lacked {lacked} ({few(lacking)}); added with null features")
+        distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
+    return replace(main, frame=frame), distinct, [*notes, *warned], warned
+
+
+def _distinct(ids: pl.Series) -> pl.Series:
+    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    return ids.alias("id").unique()
 
 
 def warn(sentences: Sequence[str], stacklevel: int) -> None:
@@ -316,10 +355,13 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
         warnings.warn(f"{one}.", ShortlistWarning, stacklevel=stacklevel + 1)
 
 
-def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None]) -> Iterator[str]:
-    """What looks wrong with the rows as they came."""
+def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
+    """What looks wrong with the rows as they came; columns that were not kept are looked at in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
+    if main.source is not None and keeps is not None:
+        head, whole = glance(main.source, {*known, *main.frame.columns})
+        yield from doubtful_rows(head, known, whole=whole)
 
 
 def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
@@ -346,31 +388,29 @@ def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bo
         yield from crawler(counts, column)
 
 
-def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> tuple[Table, str | None]:
-    """The table with times as times, and what they were read from."""
-    frame, times = table.frame, None
+def _checked_context(
+    table: Table, timestamp: str | None, weight: str | None, reading: Reading
+) -> tuple[Table, list[str]]:
+    """The table with its times and weights checked, and how its times were read."""
+    frame, notes = table.frame, []
     if timestamp is not None:
         require_column(table, timestamp, "timestamp")
-        read = checked_timestamp(frame[timestamp])
-        times = str(read.dtype) if frame.schema[timestamp] == read.dtype else f"text, read as {read.dtype}"
-        frame = frame.with_columns(read)
+        values, form = frame[timestamp], None
+        if values.dtype == pl.String:
+            form = settled_form([values], timestamp, reading)
+            notes += told_form(values, form)
+        frame = frame.with_columns(checked_timestamp(values, form))
     if weight is not None:
         require_column(table, weight, "weight")
         check_weight(frame[weight])
-    return Table(frame, table.name, table.untyped), times
+    return replace(table, frame=frame), notes
 
 
-def checked_timestamp(values: pl.Series) -> pl.Series:
-    """Timestamps, parsed where they are text. DataError for another type, and where one is missing."""
+def checked_timestamp(values: pl.Series, form: TimeForm | None = None) -> pl.Series:
+    """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
+    if values.dtype == pl.String and form is not None:
+        values = read_times(values, form)
     dtype = values.dtype
-    if dtype == pl.String:
-        try:
-            return checked_timestamp(values.str.to_datetime())
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"the timestamp column {values.name!r} is text that could not be read as dates and times.",
-                hint=f"parse it first: pl.col({values.name!r}).str.to_datetime(format)",
-            ) from error
     if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
         raise DataError(
             f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",

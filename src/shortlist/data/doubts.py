@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+import numpy as np
 import polars as pl
 
-__all__ = ["crawler", "doubtful_rows"]
+from shortlist.data.formats import format_of
+from shortlist.data.source import UNREADABLE, Source, SourceFile
+from shortlist.data.text import Text
+
+__all__ = ["crawler", "doubtful_rows", "glance"]
+
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # of a glance, and at most so many bytes of a text file
 
 LOOKED_AT = 1_000_000
 FEW_VALUES = 64
@@ -52,6 +59,39 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                     f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
                     f'(to leave them out: --where "{_quoted(name)} > 0", Events(where=…))'
                 )
+
+
+def glance(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
+    """The first rows of some files, evenly spread, of all columns but these; and whether that is all there is."""
+    places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), FILES)).astype(int)).tolist()
+    heads = []
+    for place in places:
+        try:
+            head = _first_rows(source, source.files[place], ROWS // len(places))
+        except UNREADABLE:  # what reads everything says what is wrong
+            continue
+        heads.append(head.drop([name for name in head.columns if name in without]))
+    heads = [head for head in heads if head.schema == heads[0].schema]
+    if not heads:
+        return pl.DataFrame(), False
+    whole = len(heads) == len(source.files) and all(head.height < ROWS // len(places) for head in heads)
+    return pl.concat(heads), whole
+
+
+def _first_rows(source: Source, file: SourceFile, rows: int) -> pl.DataFrame:
+    kind = format_of(file.name) or source.kind
+    if (
+        source.lake is not None
+        or kind.family in ("parquet", "arrow")
+        or kind.packed is not None
+        or source.store is not None
+    ):
+        return source.scan(file, source.schema().names()).head(rows).collect()
+    with open(file.path, "rb") as stream:
+        content = stream.read(BYTES)
+    if len(content) == BYTES:
+        content = content[: content.rfind(b"\n") + 1]
+    return Text(content, kind, source.reading, source.as_text, source.ids).load(None, None, {}).head(rows).collect()
 
 
 def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:

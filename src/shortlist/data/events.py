@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.clean_ids import CleanIds
-from shortlist.data.conditions import Condition, condition
+from shortlist.data.conditions import Condition, columns_named, condition
 from shortlist.data.ids import free_name, integer_id
 from shortlist.errors import ConfigError, DataError, did_you_mean
 
@@ -76,8 +76,27 @@ class Events:
         """What is done to ids."""
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
-    def plan(self, schema: pl.Schema, query: str, candidate: str, weight: str | None = None) -> EventPlan:
-        """What to do with a table of these columns.
+    def mentioned(self) -> tuple[str, ...]:
+        """The columns that it names, as far as its conditions can be read."""
+        named = [name for text in (self.where, self.seen_where) if text is not None for name in columns_named(text)]
+        return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
+
+    def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
+        """What the columns of weights and of what counts as seen are called, in a table with other columns."""
+        return {
+            "weight": weight if self.weight_by is None else free_name("weight", taken),
+            "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
+        }
+
+    def plan(
+        self,
+        schema: pl.Schema,
+        query: str,
+        candidate: str,
+        weight: str | None = None,
+        taken: Collection[str] | None = None,
+    ) -> EventPlan:
+        """What to do with a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.
@@ -91,11 +110,8 @@ class Events:
                 raise ConfigError(f"weight={weight!r} was given with weight_by.", hint="leave one of them out")
             ((column, by_value),) = self.weight_by.items()
             weights = (column, _typed(column, by_value, schema))
-        names = [
-            None if wanted is None else free_name(name, schema)
-            for name, wanted in (("weight", weights), ("counts_as_seen", seen))
-        ]
-        return EventPlan(where, weights, seen, names[0], names[1], self.clean, (query, candidate))
+        names = self.added(schema if taken is None else taken)
+        return EventPlan(where, weights, seen, names["weight"], names["seen"], self.clean, (query, candidate))
 
 
 _HINT = 'weight_by={"event_type": {"view": 1, "cart": 3, "purchase": 10}}'
@@ -121,6 +137,16 @@ class EventPlan:
         """The columns that it reads beside the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._where is None and self._weights is None and self._seen is None and not self.clean
+
+    def sources(self, columns: Sequence[str]) -> list[str]:
+        """The columns to read where these are wanted: without those that are added, with those that are read for it."""
+        wanted = dict.fromkeys([*columns, *self._ids, *self.columns])
+        return [column for column in wanted if column not in (self.weight, self.seen)]
 
     @property
     def leaves_out(self) -> bool:

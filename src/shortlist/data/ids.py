@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
     "RowLookup",
-    "check_name",
     "counted",
     "few",
     "frame_of",
@@ -22,33 +22,28 @@ __all__ = [
     "require_column",
     "row_numbers",
     "settle_ids",
+    "unpatterned",
 ]
 
 SPREAD = 8  # integers that span up to so many times their number are looked up in an array
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # what no column is called
+NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
-    """Raises DataError when ``table`` has no column of that name, or when Polars would read the name as a pattern."""
-    check_name(column, table.name)
+    """Raises DataError when ``table`` has no column of that name."""
     if not table.frame.columns:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was named as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
-            hint=did_you_mean(column, table.frame.columns),
-        )
-
-
-def check_name(column: str, table: str) -> None:
-    """DataError for a column whose name is a pattern to Polars, which would read other columns in its place."""
-    if column == "*" or (column.startswith("^") and column.endswith("$")):
-        raise DataError(
-            f"the {table} table has a column {column!r}, which is read as a pattern of names; another name was expected.",
-            hint=f"rename it: frame.rename({{{column!r}: 'a name'}})",
+            hint=NO_HEADER
+            if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
+            else did_you_mean(column, table.frame.columns),
         )
 
 
@@ -143,15 +138,17 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if values.null_count():
         raise DataError(
-            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role}); "
-            "every row must have an id.",
+            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role})"
+            f"{'' if table.source is None else table.source.where_null(column)}; every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         return pl.Series(values.cast(pl.String))
     if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
-        fits = values.is_between(0, 2**64 - 1).all()
-        return values.cast(pl.UInt64) if fits else values
+        for kind, least, most in ((pl.Int64(), -(2**63), 2**63 - 1), (pl.UInt64(), 0, 2**64 - 1)):
+            if values.is_between(least, most).all():
+                return pl.Series(values.cast(kind))
+        return values
     if values.dtype == pl.String or values.dtype.is_integer():
         return values
     raise _not_an_id(values, table, role)
@@ -190,6 +187,13 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
         "expected one type in both.",
         hint=f"cast one of them, for example frame.with_columns(pl.col({values.name!r}).cast(pl.{dtype}))",
     )
+
+
+def unpatterned(values: pl.Series) -> pl.Series:
+    """The same values; where their name is a pattern to Polars ("^a$", "*"), which would take other columns for it in many
+    of a Series' own methods, under another one."""
+    name = values.name
+    return values.alias(f"column {name}") if name == "*" or (name.startswith("^") and name.endswith("$")) else values
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

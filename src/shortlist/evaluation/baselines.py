@@ -1,11 +1,10 @@
-"""What a model must beat: cheaper ways to fill the same lists, each as vectors whose dot product is its score."""
+"""What a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,27 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, MissingExtraError, did_you_mean
+from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.evaluation.ranks import Hidden
+from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
 from shortlist.features import Vocabulary
+from shortlist.index import Lists
+from shortlist.loss import ALS, Chosen, solve
+from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
 
-__all__ = ["BASELINES", "Scorer", "Training", "affordable_baselines", "baseline", "baseline_names", "ease_weights"]
+__all__ = ["BASELINES", "Training", "baseline", "baseline_names", "left_out"]
 
-EASE_CANDIDATES = 20_000
-HISTORY_ELEMENTS = 1 << 29
+EASE_WEIGHTS = 20_000**2  # of its matrix from items to items that are held at once
+EASE_PRODUCTS = 1.5e11  # what takes seconds
 RECENT_SHARE = 0.1
-SMALL_CATALOGUE = 5_000
-SMALL_TRAINING = 2_000_000
-
-
-class Scorer(NamedTuple):
-    """Query vectors ``[queries, dim]`` and candidate vectors ``[candidates, dim]``; scores are their dot products."""
-
-    query: Tensor
-    candidate: Tensor
-
-    def to(self, device: torch.device) -> Scorer:
-        """The same on another device."""
-        return Scorer(self.query.to(device), self.candidate.to(device))
+SMALL_TRAINING = 5_000_000
+LENGTH = 1_000_000  # of a history: all of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +36,8 @@ class Training:
 
     asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that training
     never saw. query, candidate: int64 ``[pairs]``, distinct pairs. time: float64 ``[pairs]``, or None. counts:
-    ``[candidates]``, training interactions, repeats counted.
+    ``[candidates]``, training interactions, repeats counted. train: the training data themselves. query_ids: raw ids
+    ``[queries]`` of the asked. place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
     """
 
     asked: NDArray[np.int64]
@@ -52,6 +46,9 @@ class Training:
     time: NDArray[np.float64] | None
     counts: NDArray[np.float64]
     queries: int
+    train: Dataset
+    query_ids: pl.Series
+    place: NDArray[np.int64]
 
     @classmethod
     def of(cls, train: Dataset, query_ids: pl.Series, candidate_ids: pl.Series) -> Training:
@@ -62,31 +59,27 @@ class Training:
         query, row = train.query_rows[inside].astype(np.int64), row[inside]
         time = None
         if train.timestamp is not None:
-            time = train.interactions[train.timestamp].to_physical().cast(pl.Float64).to_numpy()[inside]
+            time = train.times.to_physical().cast(pl.Float64).to_numpy()[inside]
         counts = np.bincount(row, minlength=len(candidate_ids)).astype(np.float64)
         last = np.lexsort((np.zeros(len(row)) if time is None else time, row, query))[::-1]
         _, first = np.unique(query[last] * len(candidate_ids) + row[last], return_index=True)
         kept = last[first]
-        return cls(asked, query[kept], row[kept], None if time is None else time[kept], counts, len(train.queries))
+        place = _rows(candidate_ids, train.candidates[train.candidate])
+        distinct = (query[kept], row[kept], None if time is None else time[kept])
+        return cls(asked, *distinct, counts, len(train.queries), train, query_ids, place)
 
-    def histories(self) -> Tensor:
-        """What each asked query chose, as a dense matrix of 0 and 1, float32 ``[queries, candidates]``.
+    def histories(self) -> Lists:
+        """What each asked query chose, as rows of ``train.candidates``, oldest first."""
+        distinct = self.query_ids.unique(maintain_order=True)  # a query may be asked in several contexts
+        lists = histories_of(self.train, distinct, self.train.candidates[self.train.candidate], LENGTH)
+        if len(distinct) == len(self.query_ids):
+            return lists
+        place = _rows(self.query_ids, distinct)
+        return Lists.of([lists.row(at) for at in place.tolist()])
 
-        Raises ConfigError where that would take more than 2 GiB.
-        """
-        shape = (len(self.asked), len(self.counts))
-        if shape[0] * shape[1] > HISTORY_ELEMENTS:
-            raise ConfigError(
-                f"item-to-item baselines need the histories of all asked queries in memory, here {shape[0]:,} × "
-                f"{shape[1]:,}.",
-                hint="evaluate a sample of the test rows, or use 'ials'",
-            )
-        distinct, position = np.unique(self.asked, return_inverse=True)  # a query may be asked in several contexts
-        rows = np.searchsorted(distinct, self.query)
-        here = distinct[np.minimum(rows, len(distinct) - 1)] == self.query
-        matrix = torch.zeros(len(distinct), shape[1])
-        matrix[torch.from_numpy(rows[here]), torch.from_numpy(self.candidate[here])] = 1
-        return matrix if np.array_equal(distinct, self.asked) else matrix[torch.from_numpy(position)]
+    def by_neighbours(self, neighbours: Neighbours) -> NeighbourScores:
+        """A table fitted on ``train`` as a scorer of this catalogue."""
+        return NeighbourScores(neighbours, self.histories(), self.place, self.counts)
 
 
 def popularity(training: Training) -> Scorer:
@@ -97,110 +90,122 @@ def popularity(training: Training) -> Scorer:
 def recent_popularity(training: Training) -> Scorer:
     """Counts over the latest tenth of the training interactions; needs timestamps."""
     if training.time is None:
-        raise DataError(
-            "the baseline 'recent' needs timestamps, and the training data has none.",
-            hint="Dataset(…, timestamp=…)",
-        )
+        raise _no_times("recent")
     since = np.quantile(training.time, 1 - RECENT_SHARE)
     recent = training.candidate[training.time >= since]
     return _for_everyone(training, np.bincount(recent, minlength=len(training.counts)).astype(np.float64))
 
 
-def ease(training: Training, strength: float = 500.0) -> Scorer:
+def ease(training: Training, strength: float | None = None) -> Scorer:
     """EASE: a linear model from items to items with nothing on its diagonal, in closed form (Steck 2019, "Embarrassingly
-    shallow autoencoders for sparse data"): B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹.
+    shallow autoencoders for sparse data"), with all of its weights; see ``shortlist.sources.EASE``.
 
-    Raises ConfigError for a catalogue too large to invert.
+    Raises ConfigError where both sides are too large to invert, or the weights to hold.
     """
-    size = len(training.counts)
-    if size > EASE_CANDIDATES:
+    size = len(training.train.candidates)
+    if size**2 > EASE_WEIGHTS:
         raise ConfigError(
-            f"the baseline 'ease' inverts a matrix of all candidates; {size:,} are more than {EASE_CANDIDATES:,}.",
+            f"the baseline 'ease' holds a matrix of all candidates; {size:,} are more than {int(EASE_WEIGHTS**0.5):,}.",
             hint="use 'cooccurrence' or 'ials'",
         )
-    weights = ease_weights(_cooccurrences(training), strength)
-    return Scorer(training.histories(), weights.T.contiguous())
-
-
-def ease_weights(together: Tensor, strength: float) -> Tensor:
-    """EASE's B, float32 ``[candidates, candidates]``, from how many queries chose both, XᵀX, of that shape,
-    which may be written over."""
-    gram = together.double()
-    gram.diagonal().add_(strength)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    weights = -inverse / inverse.diagonal()
-    weights.diagonal().zero_()
-    return weights.float()
+    weights = ease_columns(training.train, strength)(0, size)
+    return _Linear(weights, training.histories(), training.place)
 
 
 def cooccurrence(training: Training) -> Scorer:
-    """Item-to-item: the sum over a query's history of the cosine of two items' sets of queries (Sarwar et al. 2001).
-
-    Raises ConfigError for a catalogue too large for a matrix of it.
-    """
-    size = len(training.counts)
-    if size > EASE_CANDIDATES:
-        raise ConfigError(
-            f"the baseline 'cooccurrence' keeps a matrix of all candidates; {size:,} are more than {EASE_CANDIDATES:,}.",
-            hint="use 'ials'",
-        )
-    gram = _cooccurrences(training)
-    norms = gram.diagonal().clamp(min=1).sqrt()
-    similar = gram / norms / norms.unsqueeze(1)
-    similar.diagonal().zero_()
-    return Scorer(training.histories(), similar)
+    """Item-to-item: the sum over a query's history of a cosine of two items' sets of queries (Sarwar et al. 2001), each item
+    with its 200 nearest; see ``shortlist.sources.Cooccurrence``."""
+    return training.by_neighbours(Cooccurrence().fit(training.train))
 
 
-def ials(
-    training: Training,
-    dim: int = 32,
-    alpha: float = 3.0,
-    regularization: float = 10.0,
-    epochs: int = 15,
-    seed: int = 42,
-) -> Scorer:
-    """Implicit alternating least squares (Hu, Koren, Volinsky 2008) by the package ``implicit``.
+def transitions(training: Training) -> Scorer:
+    """What was chosen soon after what, asked by the latest items of a history; needs timestamps. See
+    ``shortlist.sources.Transitions``."""
+    if training.time is None:
+        raise _no_times("transitions")
+    return training.by_neighbours(Transitions().fit(training.train))
 
-    Raises MissingExtraError without it.
-    """
-    try:
-        from implicit.als import AlternatingLeastSquares
-        from scipy.sparse import csr_matrix
-        from threadpoolctl import threadpool_limits
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError("implicit", "baselines", "the baseline 'ials'") from missing
+
+def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> Scorer:
+    """Implicit alternating least squares (Hu, Koren, Volinsky 2008), by ``ALS`` with its own defaults."""
     shape = (training.queries, len(training.counts))
-    chosen = csr_matrix((np.ones(len(training.query), np.float32), (training.query, training.candidate)), shape=shape)
-    with threadpool_limits(1, "blas"):  # implicit has threads of its own
-        model = AlternatingLeastSquares(
-            dim, regularization=regularization, alpha=alpha, iterations=epochs, random_state=seed
-        )
-        model.fit(chosen, show_progress=False)
-    vectors = np.concatenate([model.user_factors, np.zeros((1, dim), np.float32)])[training.asked]
-    return Scorer(torch.from_numpy(vectors), torch.from_numpy(np.array(model.item_factors)))
+    chosen = Chosen.of(training.query, training.candidate, np.ones(len(training.query), np.float32), shape)
+    task = ALS().on(chosen)
+    turned = chosen.turned()
+    generator = torch.Generator().manual_seed(seed)
+    candidate = torch.randn(shape[1], dim, generator=generator) * (0.1 / dim**0.5)
+    query = candidate[:0]
+    for _ in range(sweeps):
+        query = solve(chosen, candidate, task)
+        candidate = solve(turned, query, task)
+    met = chosen.offsets.diff() > 0
+    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last stands for those that training never saw
+    return Vectors(whole[torch.from_numpy(training.asked)], candidate)
+
+
+@dataclass(frozen=True, eq=False)
+class _Linear(ByRow):
+    """A dense matrix from items to items, asked by what a query chose; what it scores 0 comes as it is."""
+
+    weights: Tensor
+    histories: Lists
+    place: NDArray[np.int64]
+
+    @property
+    def candidates(self) -> int:  # type: ignore[override]
+        return len(self.place)
+
+    @property
+    def queries(self) -> int:  # type: ignore[override]
+        return len(self.histories)
+
+    def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
+        offsets = self.histories.offsets[first : last + 1]
+        rows = np.repeat(np.arange(last - first), np.diff(offsets))
+        chosen = torch.zeros(last - first, len(self.weights))
+        chosen[torch.from_numpy(rows), torch.from_numpy(self.histories.values[offsets[0] : offsets[-1]])] = 1
+        found = torch.cat(
+            [chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1
+        )  # the last column: not in the table
+        scores = found[:, torch.from_numpy(self.place)]
+        if hidden is not None:
+            scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
+        return scores
 
 
 BASELINES: dict[str, Callable[[Training], Scorer]] = {
     "popularity": popularity,
     "recent": recent_popularity,
+    "transitions": transitions,
     "cooccurrence": cooccurrence,
     "ease": ease,
     "ials": ials,
 }
 
 
-def affordable_baselines(seen: Dataset | None, candidates: int) -> list[str]:
-    """Baselines that need no more than seconds for a catalogue and training data of this size."""
-    names = ["popularity"]
-    if seen is None or len(seen) > SMALL_TRAINING:
-        return names
-    if seen.timestamp is not None:
-        names.append("recent")
-    if candidates <= SMALL_CATALOGUE:
-        names += ["cooccurrence", "ease"]
-    if importlib.util.find_spec("implicit") is not None:
-        names.append("ials")
-    return names
+def left_out(seen: Dataset | None, candidates: int) -> dict[str, str]:
+    """The baselines that would need more than seconds for a catalogue and training data of this size, or cannot be had,
+    each with the reason."""
+    others = [name for name in BASELINES if name != "popularity"]
+    if seen is None:
+        return dict.fromkeys(others, "learns from the training data, which are not there")
+    reasons = {}
+    if seen.timestamp is None:
+        reasons |= dict.fromkeys(("recent", "transitions"), "the training data have no timestamp")
+    if len(seen) > SMALL_TRAINING:
+        too_many = f"{len(seen):,} training interactions are more than {SMALL_TRAINING:,}"
+        reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}
+    products = ease_products(len(seen.queries), len(seen.candidates))
+    if "ease" not in reasons and (products > EASE_PRODUCTS or len(seen.candidates) ** 2 > EASE_WEIGHTS):
+        smaller = min(len(seen.queries), len(seen.candidates))
+        reasons["ease"] = f"inverting {smaller:,} × {smaller:,} takes more than seconds"
+    if importlib.util.find_spec("scipy") is None:
+        reasons |= {
+            name: "needs scipy: pip install 'shortlist[train]'"
+            for name in ("transitions", "cooccurrence", "ease")
+            if name not in reasons
+        }
+    return reasons
 
 
 def baseline_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -218,24 +223,15 @@ def baseline(name: str, training: Training) -> Scorer:
     return BASELINES[name](training)
 
 
+def _no_times(name: str) -> DataError:
+    return DataError(
+        f"the baseline {name!r} needs timestamps, and the training data has none.", hint="Dataset(…, timestamp=…)"
+    )
+
+
 def _for_everyone(training: Training, scores: NDArray[np.float64]) -> Scorer:
     column = torch.from_numpy(scores.astype(np.float32)).unsqueeze(1)
-    return Scorer(torch.ones(len(training.asked), 1), column)
-
-
-def _cooccurrences(training: Training) -> Tensor:
-    """How many queries chose both, float32 ``[candidates, candidates]``; training queries go in parts."""
-    size = len(training.counts)
-    gram = torch.zeros(size, size)
-    order = np.argsort(training.query, kind="stable")
-    query, candidate = training.query[order], training.candidate[order]
-    step = max(1, (1 << 26) // max(size, 1))
-    for start in range(0, training.queries, step):
-        first, last = np.searchsorted(query, [start, start + step])
-        part = torch.zeros(min(step, training.queries - start), size)
-        part[torch.from_numpy(query[first:last] - start), torch.from_numpy(candidate[first:last])] = 1
-        gram.addmm_(part.T, part)
-    return gram
+    return Vectors(torch.ones(len(training.asked), 1), column)
 
 
 def _rows(ids: pl.Series, of: pl.Series) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -13,30 +13,34 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError
-from shortlist.evaluation.baselines import Scorer, Training, baseline, baseline_names
+from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.intervals import Interval, bootstrap
 from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
 from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
 from shortlist.evaluation.ranked import PairSums, Ranked
-from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks, ranks, top_lists
+from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
+from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.validator import DEFAULT_KS, Validator
 from shortlist.index import Index, search_heads
 from shortlist.index import Lists as IdLists
 from shortlist.model import TwoTower
+from shortlist.sources import Filters, Mixture, search_blend, towers_of
 
 __all__ = ["METRICS", "evaluate"]
 
 T = TypeVar("T")
+ColdStart = Literal["auto", "unknown", "popularity"]
+COLD_STARTS = ("auto", "unknown", "popularity")
 METRICS = (*AT_K, *WHOLE, *LIST_METRICS)
 """Every metric, by name."""
 
 
 def evaluate(
-    model: TwoTower,
+    model: TwoTower | Mixture,
     test: Dataset,
     *,
     seen: Dataset | None = None,
@@ -50,6 +54,7 @@ def evaluate(
     weighted: bool = False,
     grade: str | None = None,
     released: str | None = None,
+    cold_start: ColdStart = "auto",
 ) -> Evaluation:
     """Metrics of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
 
@@ -70,6 +75,9 @@ def evaluate(
         the unit of the test's timestamps; a candidate competes only for pairs that came later. Only metrics of ranks can
         be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
 
+    cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query tower reads its
+        id alone and nothing that it chose is in ``seen``, "unknown" from the shared unknown row, "popularity".
+
     Raises ConfigError for options that cannot work, or a model that was not trained; DataError where the test data's
     columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
     missing.
@@ -84,11 +92,13 @@ def evaluate(
         )
     if released is not None:
         _check_released(names, index)
-    validator = Validator(model, test, ks, seen)
+    towers = towers_of(model)
+    validator = Validator(towers, test, ks, seen)
     columns: dict[str, Hidden | None] = {"seen_in": None}
     if validator.hidden is not None:
         columns["seen_out"] = validator.hidden
-    own = Scorer(*validator.vectors())
+    vectors = Vectors(*validator.vectors())
+    own, asked = scorer_of(model, vectors, validator, seen, cold_start)
     bench = _Bench(
         validator,
         tuple(sorted(ks)),
@@ -96,16 +106,16 @@ def evaluate(
         ties,
         _test_columns(validator, test, weighted, grade),
         _release(validator, test, released),
-        own.candidate.cpu().numpy(),
+        vectors.candidate.cpu().numpy(),
     )
-    scorers = {"model": own, **_baselines(chosen, seen, validator, model)}
+    scorers = {"model": own, **_baselines(chosen, seen, validator, towers)}
     found = {
-        scorer: {name: bench.measure(vectors, hidden) for name, hidden in columns.items()}
-        for scorer, vectors in scorers.items()
+        name: {seen_as: bench.measure(scorer, hidden) for seen_as, hidden in columns.items()}
+        for name, scorer in scorers.items()
     }
     recall: dict[str, Figures] = {}
     if index is not None:
-        by_index = {name: bench.search(index, own, hidden) for name, hidden in columns.items()}
+        by_index = {name: bench.search(index, asked, own, hidden) for name, hidden in columns.items()}
         found = {"model": found["model"], "index": {name: one for name, (one, _) in by_index.items()}, **found}
         recall = {name: figures for name, (_, figures) in by_index.items()}
     parts = [segment for name in segments for segment in _segments(name, test, validator, found, bench, intervals)]
@@ -127,16 +137,37 @@ def evaluate(
     )
 
 
+def scorer_of(
+    model: TwoTower | Mixture, vectors: Vectors, validator: Validator, seen: Dataset | None, cold_start: ColdStart
+) -> tuple[Scorer, Vectors | Mixed]:
+    """The model as a recommender would answer, and the part of it that an index is asked by."""
+    if cold_start not in COLD_STARTS:
+        raise ConfigError(f"evaluate() got cold_start={cold_start!r}.", hint=did_you_mean(str(cold_start), COLD_STARTS))
+    pairs, asked = validator.pairs, vectors
+    without = np.ones(len(pairs.queries), np.bool_)
+    if isinstance(model, Mixture):
+        histories = model.histories_of(pairs.query_ids, seen)
+        asked = Mixed(vectors, model.neighbours, histories, model.blend)
+        without = np.diff(histories.offsets) == 0
+    towers = towers_of(model)
+    cold = ~pairs.known & without
+    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
+        return asked, asked
+    popular = Vectors(*validator.popularity())
+    return Cold(asked, torch.from_numpy(cold), popular), asked
+
+
 def _baselines(names: Sequence[str], seen: Dataset | None, validator: Validator, model: TwoTower) -> dict[str, Scorer]:
     """What stands beside the model; all but popularity learn from ``seen``."""
     scorers: dict[str, Scorer] = {}
     training = None
     for name in names:
         if name == "popularity":
-            scorers[name] = Scorer(*validator.popularity())
+            scorers[name] = Vectors(*validator.popularity())
         elif seen is not None:
             training = training or Training.of(seen, validator.pairs.query_ids, validator.candidate_ids)
-            scorers[name] = baseline(name, training).to(model.device)
+            scorer = baseline(name, training)
+            scorers[name] = scorer.to(model.device) if isinstance(scorer, Vectors) else scorer
     return scorers
 
 
@@ -180,28 +211,46 @@ class _Bench:
         pairs = (validator.pair_query, validator.pair_candidate)
 
         def places(favourable: bool) -> NDArray[np.float64]:
-            rank = ranks(*scorer, *pairs, hidden, self.released, favourable=favourable)
-            return found_ranks(rank, len(scorer.candidate)).cpu().numpy()
+            rank = scorer.ranks(*pairs, hidden, self.released, favourable=favourable)
+            return found_ranks(rank, scorer.candidates).cpu().numpy()
 
         ranked = self._ranked(places(False), hidden, None if self.ties == "worst" else places(True))
         lists = None
         if self._describes_lists:
-            lists = top_lists(*scorer, self.ks[-1], hidden).cpu().numpy()
+            lists = scorer.top(self.ks[-1], hidden).cpu().numpy()
         return self._measured(ranked, lists, self.metrics)
 
-    def search(self, index: Index, scorer: Scorer, hidden: Hidden | None) -> tuple[_Measured, Figures]:
-        """All metrics of what an index finds with the model's vectors, and its recall of the exact lists at each k."""
-        queries = scorer.query.flatten(1).cpu().numpy()
+    def search(
+        self, index: Index, asked: Vectors | Mixed, own: Scorer, hidden: Hidden | None
+    ) -> tuple[_Measured, Figures]:
+        """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
+
+        asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
+        """
+        vectors = asked.vectors if isinstance(asked, Mixed) else asked
+        queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
         exclude = None if hidden is None else _as_lists(hidden, len(queries))
-        hits = search_heads(index, np.ascontiguousarray(queries), self.ks[-1], exclude=exclude)
+        if isinstance(asked, Mixed):
+            candidates = vectors.candidate.cpu().numpy()
+            hits = search_blend(
+                index, lambda rows: candidates[rows], asked.neighbours, asked.blend, queries, asked.histories, self.ks[-1],
+                Filters(exclude=exclude),
+            )  # fmt: skip
+        else:
+            hits = search_heads(index, queries, self.ks[-1], exclude=exclude)
         rows = np.full((len(queries), self.ks[-1]), -1, np.int64)
         lengths = np.diff(hits.offsets)
         rows[
             np.repeat(np.arange(len(queries)), lengths),
             np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths),
         ] = hits.ids
-        known = Scorer(scorer.query, scorer.candidate[: index.size])
-        exact = top_lists(*known, self.ks[-1], hidden).cpu().numpy()
+        known = Vectors(vectors.query, vectors.candidate[: index.size])
+        exact = (asked if isinstance(asked, Mixed) else known).top(self.ks[-1], hidden).cpu().numpy()
+        if isinstance(own, Cold):
+            cold = own.cold.cpu().numpy()
+            popular = Vectors(own.popular.query, own.popular.candidate[: index.size])
+            rows[cold] = popular.top(self.ks[-1], hidden).cpu().numpy()[cold]
+            exact[cold] = -1  # an index is not asked for them, and misses nothing
         ranked = ranked_in_lists(self._ranked(np.zeros(len(self.validator.pairs)), hidden), rows)
         recall = {f"recall_{k}": _overlap(exact[:, :k], rows[:, :k]) for k in self.ks}
         return self._measured(ranked, rows, [name for name in self.metrics if name not in WHOLE]), recall
@@ -273,7 +322,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
         )
     if test.timestamp is None:
         raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
-    since, moment = table[released], test.interactions[test.timestamp]
+    since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
         raise DataError(

@@ -24,7 +24,7 @@ class TestPairs:
 
     queries: the distinct query rows asked, with the query tower's columns. candidates: the catalogue, one row per id.
     pair_query: int64 ``[pairs]``, rows of ``queries``; pair_candidate: int64 ``[pairs]``, rows of ``candidates``.
-    query_ids: raw ids ``[queries]``. query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions
+    query_ids: raw ids ``[queries]``. known: bool ``[queries]``, whether training had any of the query. query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions
     (of queries, where ``seen`` was given; else whether they occur). new_queries, new_candidates: pairs whose query or candidate training never saw.
     """
 
@@ -33,6 +33,7 @@ class TestPairs:
     query_ids: pl.Series
     pair_query: NDArray[np.int64]
     pair_candidate: NDArray[np.int64]
+    known: NDArray[np.bool_]
     query_counts: NDArray[np.int64]
     candidate_counts: NDArray[np.int64]
     new_queries: int
@@ -62,6 +63,7 @@ class TestPairs:
             queries[test.query],
             pair_query.astype(np.int64),
             pair_candidate,
+            known,
             known.astype(np.int64) if seen is None else interactions_of(queries[test.query], seen),
             counts,
             int(np.count_nonzero(~known[pair_query])),

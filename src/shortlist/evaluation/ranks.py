@@ -16,7 +16,7 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 
-__all__ = ["Hidden", "Released", "Ties", "found_ranks", "ranks", "top_lists"]
+__all__ = ["Hidden", "Released", "Ties", "best_columns", "edges_of", "found_ranks", "ranks", "top_lists"]
 
 Ties = Literal["worst", "expected"]
 
@@ -75,8 +75,8 @@ def ranks(
     buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
     above = torch.zeros(len(order), dtype=torch.long, device=query.device)
     starts = range(0, len(query), rows)
-    edges = _edges(sorted_query, len(query), rows)
-    hidden_edges = None if hidden is None else _edges(hidden.query, len(query), rows)
+    edges = edges_of(sorted_query, len(query), rows)
+    hidden_edges = None if hidden is None else edges_of(hidden.query, len(query), rows)
     for number, start in enumerate(starts):
         pairs = slice(edges[number], edges[number + 1])
         if pairs.start == pairs.stop:
@@ -137,12 +137,12 @@ def _count_above(
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
     if one_pair_each:
         by_own = torch.argsort(own, stable=True)
-        own_edges = _edges(own[by_own], len(candidate), columns)
+        own_edges = edges_of(own[by_own], len(candidate), columns)
         own_column = own[by_own] % columns
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
         hidden = Hidden(hidden.query[by_column], hidden.candidate[by_column])
-        hidden_edges = _edges(hidden.candidate, len(candidate), columns)
+        hidden_edges = edges_of(hidden.candidate, len(candidate), columns)
     for number, first in enumerate(range(0, len(candidate), columns)):
         width = min(columns, len(candidate) - first)
         scores = buffers.scores.view(-1)[: len(query) * width].view(len(query), width)
@@ -184,20 +184,27 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
     """
     width = min(k, len(candidate))
     rows = max(1, TILE_ELEMENTS // len(candidate))
-    edges = None if hidden is None else _edges(hidden.query, len(query), rows)
+    edges = None if hidden is None else edges_of(hidden.query, len(query), rows)
     lists = torch.full((len(query), k), -1, dtype=torch.long, device=query.device)
+    exact, among = query.double(), candidate.double()  # rounded once, as an index has it: equal vectors tie
     for number, start in enumerate(range(0, len(query), rows)):
-        tile = query[start : start + rows]
-        scores = _scores(tile, candidate, query.new_empty(len(tile), len(candidate)))
+        tile = exact[start : start + rows]
+        scores = _scores(tile, among, tile.new_empty(len(tile), len(candidate))).to(query.dtype)
         if hidden is not None and edges is not None:
             part = slice(edges[number], edges[number + 1])
             scores[hidden.query[part] - start, hidden.candidate[part]] = -torch.inf
-        best, found = _first_best(scores, width)
-        order = torch.argsort(found, dim=1, stable=True)
-        order = order.gather(1, torch.argsort(best.gather(1, order), dim=1, descending=True, stable=True))
-        best, found = best.gather(1, order), found.gather(1, order)
-        lists[start : start + rows, :width] = torch.where(torch.isfinite(best), found, -1)
+        lists[start : start + rows, :width] = best_columns(scores, width)
     return lists
+
+
+def best_columns(scores: Tensor, width: int) -> Tensor:
+    """The columns of the ``width`` best scores of each row, int64 ``[rows, width]``, best first, equal ones by column; −1 in
+    place of those that are −inf."""
+    best, found = _first_best(scores, width)
+    order = torch.argsort(found, dim=1, stable=True)
+    order = order.gather(1, torch.argsort(best.gather(1, order), dim=1, descending=True, stable=True))
+    best, found = best.gather(1, order), found.gather(1, order)
+    return torch.where(torch.isfinite(best), found, -1)
 
 
 def _first_best(scores: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -254,7 +261,7 @@ def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int)
     return torch.isin(pair_query * candidates + own, hidden.query * candidates + hidden.candidate)
 
 
-def _edges(values: Tensor, end: int, step: int) -> list[int]:
+def edges_of(values: Tensor, end: int, step: int) -> list[int]:
     """Where each run of ``step`` consecutive numbers begins in sorted ``values``, from 0 to ``end``."""
     bounds = torch.arange(0, end + step, step, device=values.device)
     return torch.searchsorted(values.contiguous(), bounds).tolist()

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, ShortlistWarning, did_you_mean
 from shortlist.evaluation.pairs import TestPairs
 
@@ -96,10 +97,10 @@ def _head(counts: NDArray[np.int64]) -> int:
 def _values(column: str, test: Dataset) -> pl.Series:
     """The column's value of each pair."""
     if column in test.interactions.columns:
-        return test.interactions[column]
+        return unpatterned(test.interactions[column])
     if column in test.queries.columns:
-        return test.queries[column].gather(test.query_rows)
-    return test.candidates[column].gather(test.candidate_rows)
+        return unpatterned(test.queries[column]).gather(test.query_rows)
+    return unpatterned(test.candidates[column]).gather(test.candidate_rows)
 
 
 def by_values(values: pl.Series) -> Iterator[Group]:

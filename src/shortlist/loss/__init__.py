@@ -1,5 +1,6 @@
 """Losses over the distinct rows of a batch: in-batch softmax, and softmax, BSL, BPR and CCL over any negatives."""
 
+from shortlist.loss.als import ALS, Chosen, objective, solve
 from shortlist.loss.columns import Columns, Places, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.pairwise import pairwise_loss
@@ -8,6 +9,8 @@ from shortlist.loss.sampling import Draws, StreamingFrequency
 from shortlist.loss.softmax import in_batch_softmax
 
 __all__ = [
+    "ALS",
+    "Chosen",
     "Columns",
     "Draws",
     "Places",
@@ -16,6 +19,8 @@ __all__ = [
     "StreamingFrequency",
     "best_head_softmax",
     "in_batch_softmax",
+    "objective",
     "pairwise_loss",
     "softmax_over",
+    "solve",
 ]

@@ -109,7 +109,7 @@ def id_feature(candidate: Tower, column: str) -> tuple[str, StringLookup | Integ
 def _time_ranks(data: Dataset) -> NDArray[np.integer] | None:
     if data.timestamp is None:
         return None
-    return data.interactions[data.timestamp].rank("dense").to_numpy()
+    return data.times.rank("dense").to_numpy()
 
 
 def check_towers(query: Tower, candidate: Tower) -> None:

@@ -115,6 +115,11 @@ class TwoTower(nn.Module):
         return query if self.query.heads == 1 else query.view(len(query), self.query.heads, self.dim)
 
     @property
+    def reads_ids_alone(self) -> bool:
+        """Whether the query tower reads nothing but the query's id, so that it knows nothing of a new one. See ``catalogue``."""
+        return self.query.columns == (self.catalogue.query,)
+
+    @property
     def catalogue(self) -> Catalogue:
         """What the model was trained on; ConfigError before ``fit``."""
         if self.trained_on is None:

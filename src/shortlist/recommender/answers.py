@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from shortlist.index import BruteForce, Hits, Index, Lists, search_heads
 from shortlist.recommender.state import State
+from shortlist.sources import Filters, search_blend
 
-__all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered", "overlap"]
+__all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered", "overlap", "searched"]
 
 MODEL, POPULARITY = 0, 1
 SOURCES = ("model", "popularity")
@@ -36,7 +37,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request in rows. vectors: ``[queries, heads · dim]``; by_model: whether each query is the model's to answer."""
+    """A request in rows. vectors: ``[queries, heads · dim]``; by_model: whether each query is the model's to answer.
+    histories: what each query chose, candidate rows, oldest first, where the model has neighbours."""
 
     vectors: NDArray[np.float32]
     k: int
@@ -44,6 +46,7 @@ class Asked:
     exclude: Lists | None = None
     allow: NDArray[np.int64] | None = None
     deny: NDArray[np.int64] | None = None
+    histories: Lists | None = None
 
 
 def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) -> Answers:
@@ -53,7 +56,7 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
     """
     if not len(asked.vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    hits = search_heads(index, asked.vectors, asked.k, exclude=asked.exclude, allow=asked.allow, deny=asked.deny)
+    hits = searched(asked, index, state)
     if all(asked.by_model) and ("popularity" not in fallback or _full(hits, asked, state)):
         return Answers(hits.offsets, hits.ids, hits.scores)
     rows: list[NDArray[np.int64]] = []
@@ -71,6 +74,19 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources))
+
+
+def searched(asked: Asked, index: Index, state: State) -> Hits:
+    """What the model finds: by its towers through the index, and by its neighbours where it has some."""
+    if state.near is None or asked.histories is None:
+        return search_heads(index, asked.vectors, asked.k, exclude=asked.exclude, allow=asked.allow, deny=asked.deny)
+    dead = state.dead
+    deny = dead if asked.deny is None else np.concatenate([asked.deny, dead]) if len(dead) else asked.deny
+    filters = Filters(asked.exclude, asked.allow, deny if len(deny) else None)
+    near, vectors = state.near, state.vectors
+    return search_blend(
+        index, lambda rows: vectors[rows], near.neighbours, near.blend, asked.vectors, asked.histories, asked.k, filters
+    )
 
 
 def overlap(index: Index, candidates: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> float:

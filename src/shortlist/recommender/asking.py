@@ -24,7 +24,7 @@ from shortlist.recommender.requests import (
 )
 from shortlist.recommender.state import Id, State
 
-__all__ = ["asked_of", "golden_of", "overlap_of", "similar_to", "vectors_of"]
+__all__ = ["answered_by_model", "asked_of", "golden_of", "overlap_of", "similar_to", "vectors_of"]
 
 
 def asked_of(
@@ -49,21 +49,41 @@ def asked_of(
     told = [one or len(rows) > 0 for one, rows in zip(familiar, own, strict=True)] if own else familiar
     if not all(told):
         check_unknown(request.ids, told, cold_start)
+    recent = own_histories(request, state)
     asked = Asked(
         vectors=vectors_of(state, embed, request, rows, known, own),
         k=k,
-        by_model=told if cold_start == "popularity" else [True] * len(told),
-        exclude=excluded(state, rows, exclude_seen, exclude, [own_histories(request, state), own]),
+        by_model=[True] * len(told) if answered_by_model(state, cold_start) else told,
+        exclude=excluded(state, rows, exclude_seen, exclude, [recent, own]),
         allow=allowed(state, allow, where),
         deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
+        histories=None
+        if state.near is None
+        else state.near.of_queries(np.where(known, rows, -1), _joined(recent, own)),
     )
     return asked, familiar
 
 
 def golden_of(state: State, cold_start: str, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Asked:
     """A stored request, seen candidates left out: queries by row, -1 for an unknown one."""
-    by_model = [row >= 0 or cold_start != "popularity" for row in rows]
-    return Asked(vectors, k, by_model, excluded(state, np.array(rows, np.int64), True))
+    by_model = [row >= 0 or answered_by_model(state, cold_start) for row in rows]
+    at = np.array(rows, np.int64)
+    histories = None if state.near is None else state.near.of_queries(at)
+    return Asked(vectors, k, by_model, excluded(state, at, True), histories=histories)
+
+
+def answered_by_model(state: State, cold_start: str) -> bool:
+    """Whether the towers answer a query of which nothing is known: not by popularity, and not where they read ids alone."""
+    if cold_start == "auto":
+        return state.reads != (state.query,)
+    return cold_start != "popularity"
+
+
+def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
+    """Lists of one query put together; either may be missing."""
+    if not len(first) or not len(second):
+        return first or second
+    return [np.concatenate(both) for both in zip(first, second, strict=True)]
 
 
 def vectors_of(
@@ -115,7 +135,8 @@ def similar_to(state: State, index: Index, candidates: Sequence[Id], k: int, whe
             hint="ids are compared exactly, also in type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
-    asked = Asked(state.vectors[rows], k, [True] * len(rows), itself, allowed(state, None, where))
+    histories = None if state.near is None else itself
+    asked = Asked(state.vectors[rows], k, [True] * len(rows), itself, allowed(state, None, where), histories=histories)
     answers = answered(asked, index, state, ())
     name, known = state.candidate, [True] * len(rows)
     return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.series.dtype)

@@ -24,9 +24,10 @@ from shortlist.index import BruteForce, Index, Lists, Verify, load_index
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
-from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, TableEntry
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
 from shortlist.recommender.state import ModelFiles, State, fingerprint
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
+from shortlist.sources import Blend, Mixture, Neighbours, NeighbourSource
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
@@ -39,6 +40,7 @@ VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
 CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
 ONNX = "model/{}.onnx"
 SLOTS = "model/optimizer.safetensors"
+NEIGHBOURS = "neighbours.safetensors"
 INDEX = "index"
 SAMPLE = 1024  # vectors that are compared where not all are read
 
@@ -73,6 +75,7 @@ def save(
             reason=recommender.reason,
             golden=golden,
             metadata=plain,
+            neighbours=_neighbours_entry(state),
         )
         return manifest, tensors
 
@@ -136,7 +139,7 @@ def _plain_arrays(name: str) -> bool:
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
 
 
-def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
+def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower | Mixture:
     """The stored model, on torch."""
     try:
         import torch
@@ -150,7 +153,9 @@ def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower:
     slots = {name: torch.from_numpy(np.array(value)) for name, value in state.model.slots.items()}
     optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None
     stored = ModelState(state.model.config, tensors, state.model.series(), optimizer)
-    return model_from_state(stored, catalogue, modules)
+    towers = model_from_state(stored, catalogue, modules)
+    near = state.near
+    return towers if near is None else Mixture(towers, near.neighbours, near.histories, near.blend)
 
 
 # Writing.
@@ -213,6 +218,15 @@ def _write_state(
     }
     if state.model.optimizer:
         files[SLOTS] = state.model.slots
+    if state.near is not None:
+        table, histories = state.near.neighbours, state.near.histories
+        files[NEIGHBOURS] = {
+            "offsets": table.offsets,
+            "columns": table.columns,
+            "weights": table.weights,
+            "history_offsets": histories.offsets,
+            "history_values": histories.values,
+        }
     for name, tensors in files.items():
         write_tensors(folder / name, tensors)
     series = {}
@@ -224,6 +238,15 @@ def _write_state(
     stored = {"config": state.model.config, "series": series, "optimizer": state.model.optimizer}
     (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
     return tables, {name: described(tensors) for name, tensors in files.items()}
+
+
+def _neighbours_entry(state: State) -> NeighboursEntry | None:
+    if state.near is None:
+        return None
+    table, blend = state.near.neighbours, state.near.blend
+    return NeighboursEntry(
+        kind=table.kind, age=table.age, length=table.length, share=blend.share, temperature=blend.temperature
+    )
 
 
 def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
@@ -280,6 +303,9 @@ def _read_state(
             slots=_read_tensors(manifest, root, SLOTS) if stored.get("optimizer") else {},
         ),
     )
+    if manifest.neighbours is not None:
+        near = _read_neighbours(manifest.neighbours, _read_tensors(manifest, root, NEIGHBOURS), state)
+        state = replace(state, near=near)
     rest()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
@@ -287,6 +313,21 @@ def _read_state(
     if verify is True and fingerprint(state) != manifest.fingerprint:
         raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
     return state, _matrix(vectors, "golden", (len(manifest.golden), width))
+
+
+def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
+    """The table of neighbours; BundleError where it is not one of this catalogue."""
+    size = len(state.candidates)
+    histories = Lists(tensors["history_offsets"], tensors["history_values"])
+    offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
+    rises = (
+        len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
+    )
+    inside = all(not len(one) or 0 <= one.min() <= one.max() < size for one in (columns, histories.values))
+    if not (rises and inside and len(weights) == len(columns) and len(histories) == len(state.queries)):
+        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
+    table = Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
+    return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
 
 
 def _read_table(entry: TableEntry, path: Path, added: pl.DataType, verify: Verify) -> tuple[pl.DataFrame, NDArray[Any]]:

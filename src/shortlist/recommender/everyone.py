@@ -18,8 +18,9 @@ import polars as pl
 from shortlist.data.ids import frame_of, free_name
 from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError, ConfigError
-from shortlist.index import Hits, Lists, search_heads
+from shortlist.index import Lists
 from shortlist.index.checks import check_k
+from shortlist.recommender.answers import Asked, searched
 from shortlist.recommender.eligible import allowed
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ class Parts:
         recommender, state = self.recommender, self.recommender._state
         exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         vectors = np.ascontiguousarray(self._vectors[rows])
-        hits: Hits = search_heads(recommender.index, vectors, self.k, exclude=exclude, allow=self._allow)
+        histories = None if state.near is None else state.near.of_queries(rows)
+        asked = Asked(vectors, self.k, [True] * len(rows), exclude, self._allow, histories=histories)
+        hits = searched(asked, recommender.index, state)
         lengths = np.diff(hits.offsets)
         ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
         ids = (state.query, state.candidate)

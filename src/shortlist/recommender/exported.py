@@ -38,7 +38,7 @@ class ExportedTower:
         try:
             import onnxruntime
         except ModuleNotFoundError as missing:
-            raise MissingExtraError("onnxruntime", "serve", "running an exported tower") from missing
+            raise MissingExtraError("onnxruntime", "onnx", "running an exported tower") from missing
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # requests are small; the server's cores are for many of them
         options.inter_op_num_threads = 1

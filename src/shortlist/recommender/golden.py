@@ -87,6 +87,8 @@ def same(saved: Golden, now: Golden) -> bool:
 def still_true(saved: Golden, vector: NDArray[np.float32], state: State) -> bool:
     """Whether each stored score of the model is still that of its candidate: for an index that stands in for another,
     which may find more than the other did."""
+    if state.near is not None:
+        return True  # a mixture's score depends on all that was found
     for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
         if not 0 <= row < len(state.vectors):
             return False

@@ -68,6 +68,7 @@ def folded(recommender: Recommender) -> Recommender:
         counts=state.counts[alive],
         vectors=state.vectors[alive],
         seen=Lists(offsets, chosen[chosen >= 0]),
+        near=None if state.near is None else state.near.renumbered(row),
         buried={},
         live=False,
         room=None,

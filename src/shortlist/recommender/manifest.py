@@ -18,13 +18,14 @@ __all__ = [
     "FileEntry",
     "Golden",
     "Manifest",
+    "NeighboursEntry",
     "TableEntry",
     "decoded",
     "is_bundle",
     "sealed",
 ]
 
-FORMAT = 1
+FORMAT = 2  # 1 had no neighbours and no cold_start "auto"
 MANIFEST = "manifest.json"
 LIMIT = 16 << 20
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
@@ -59,6 +60,16 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sources: list[str]
 
 
+class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is not in a table of neighbours itself: its kind, how a history asks it, and how it is added to the towers."""
+
+    kind: str
+    age: float
+    length: int
+    share: float
+    temperature: float
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place."""
 
@@ -72,12 +83,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     queries: TableEntry
     candidates: TableEntry
     reads: list[str]
-    cold_start: Literal["unknown", "popularity", "refuse"]
+    cold_start: Literal["auto", "unknown", "popularity", "refuse"]
     fallback: list[Literal["popularity"]]
     index: dict[str, Any]
     reason: str
     golden: list[Golden]
     metadata: dict[str, Any]
+    neighbours: NeighboursEntry | None = None
     files: dict[str, FileEntry] = {}
 
 

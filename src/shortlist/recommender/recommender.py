@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.ids import frame_of
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -31,13 +30,15 @@ from shortlist.recommender.requests import (
 )
 from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
 from shortlist.recommender.upkeep import Upkeep
+from shortlist.sources import towers_of
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
+    from shortlist.sources import Mixture
 
 __all__ = ["Recommender"]
 
-COLD_START = ("unknown", "popularity", "refuse")
+COLD_START = ("auto", "unknown", "popularity", "refuse")
 FALLBACKS = ("popularity",)
 
 Queries: TypeAlias = "Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Any] | pl.DataFrame"
@@ -49,11 +50,12 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
+    model: a trained TwoTower, or a Mixture of one with neighbours. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
         known queries; by default what suits the catalogue (``reason`` says why).
     seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
         that the catalogue lacks are passed over.
-    cold_start: for a query of which training had no interaction: "unknown" answers from the shared unknown row and
+    cold_start: for a query of which training had no interaction, and that says nothing of what it chose: "auto" is
+        "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared unknown row and
         whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
         are always marked (``known`` is False).
     fallback: what fills a list that would fall short of k, in order; each item says where it came from.
@@ -73,17 +75,17 @@ class Recommender:
     fingerprint: str
     metadata: dict[str, Any]
     origin: dict[str, str]
-    _model: TwoTower | None
+    _model: TwoTower | Mixture | None
     _towers: dict[str, ExportedTower | None]
     _upkeep: Upkeep | None
 
     def __init__(
         self,
-        model: TwoTower,
+        model: TwoTower | Mixture,
         index: Index | None = None,
         seen: Dataset | None = None,
         *,
-        cold_start: str = "unknown",
+        cold_start: str = "auto",
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
         check_choice("cold_start", cold_start, COLD_START)
@@ -145,8 +147,8 @@ class Recommender:
         return self._state.candidate_ids.series
 
     @property
-    def model(self) -> TwoTower:
-        """The two-tower model; of a loaded bundle it is built on first use.
+    def model(self) -> TwoTower | Mixture:
+        """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
 
         Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
         """
@@ -155,24 +157,30 @@ class Recommender:
         return self._model
 
     @property
+    def towers(self) -> TwoTower:
+        """The two towers of ``model``; errors as there."""
+        return towers_of(self.model)
+
+    @property
     def seen(self) -> Dataset | None:
         """The seen interactions as a Dataset over the training tables, or None when there are none."""
         state = self._state
         if not len(state.seen.values):
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
-        pairs = frame_of([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
+        ids = self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)
+        pairs = pl.DataFrame({state.query: ids[0], state.candidate: ids[1]})
         return Dataset._again(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def export(self) -> None:
         """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.
 
         A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
-        onnxruntime (extra ``serve``), without torch. Each tower is checked against torch to 1e-5.
+        onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
         Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
         """
-        files = replace(self._state.model, onnx=exported(self.model))
+        files = replace(self._state.model, onnx=exported(self.towers))
         self._state = replace(self._state, model=files)
         self._towers.clear()
 
@@ -195,7 +203,7 @@ class Recommender:
         tower = self._towers.get(side)
         if tower is not None:
             return tower.vectors(table)
-        return self.model.query_vectors(table) if side == "query" else self.model.candidate_vectors(table)
+        return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
 
     def query_vectors(
         self, queries: Queries, chosen: Sequence[Sequence[Id]] | None = None

@@ -110,7 +110,7 @@ def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id 
     values: ids, or a frame that holds them in the column of the same name as ``ids``.
     """
     if is_frame(values):
-        values = _id_column(values, ids.series.name, what)
+        values = _id_column(values, ids.name, what)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise DataError(f"{what} is {_shown(values)}; a list of ids was expected.", hint="for one id: [id]")
     listed = list(_plain(values))

@@ -13,11 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
 from shortlist.recommender.conditions import Conditions
 from shortlist.recommender.fold_in import FoldIn
+from shortlist.sources import Mixture, NeighbourSource, towers_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +56,8 @@ class Ids:
     """Raw ids by row, and rows by raw id."""
 
     def __init__(self, series: pl.Series) -> None:
-        self.series = series
+        self.name = series.name
+        self.series = unpatterned(series)
 
     @property
     def strings(self) -> bool:
@@ -107,6 +110,7 @@ class State:
     ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
     buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
     live: whether candidates came, changed or went since training. room: where more of them can be put.
+    near: the neighbours behind the towers, where the model has some.
     """
 
     query: str
@@ -124,6 +128,7 @@ class State:
     buried: Mapping[Id, int] = field(default_factory=dict)
     live: bool = False
     room: Room | None = None
+    near: NeighbourSource | None = None
 
     @cached_property
     def dead(self) -> NDArray[np.int64]:
@@ -170,18 +175,19 @@ class State:
         return np.argsort(-self.counts, kind="stable")
 
 
-def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
+def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> State:
     """The state of a trained model. ConfigError before ``fit``; DataError where ``seen`` has other id columns."""
     from shortlist.model import state_of
 
-    catalogue = model.catalogue
-    stored = state_of(model)
+    towers = towers_of(model)
+    catalogue = towers.catalogue
+    stored = state_of(towers)
     query_vectors = unknown = None
-    if all(column in catalogue.queries.columns for column in model.query.columns):
-        query_vectors = model.query_vectors(_without_unknown_ids(catalogue))
+    if all(column in catalogue.queries.columns for column in towers.query.columns):
+        query_vectors = towers.query_vectors(_without_unknown_ids(catalogue))
         schema = catalogue.queries.schema
         nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in schema.items()})
-        unknown = model.query_vectors(nothing)[0]
+        unknown = towers.query_vectors(nothing)[0]
     state = State(
         query=catalogue.query,
         candidate=catalogue.candidate,
@@ -189,8 +195,8 @@ def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
         candidates=catalogue.candidates,
         counts=catalogue.counts,
         known=catalogue.known,
-        reads=model.query.columns,
-        vectors=model.candidate_vectors(catalogue.candidates),
+        reads=towers.query.columns,
+        vectors=towers.candidate_vectors(catalogue.candidates),
         query_vectors=query_vectors,
         unknown_vector=unknown,
         seen=Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
@@ -203,6 +209,7 @@ def state_from_model(model: TwoTower, seen: Dataset | None) -> State:
             if stored.optimizer is None
             else {name: one.numpy() for name, one in stored.optimizer.slots.items()},
         ),
+        near=NeighbourSource(model.neighbours, model.histories, model.blend) if isinstance(model, Mixture) else None,
     )
     return state if seen is None else _with_seen(state, seen)
 
@@ -215,11 +222,15 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
 
 
 def fingerprint(state: State) -> str:
-    """sha256 over what was learned: dim, both sides' vectors, weights. Files of one training share it."""
+    """sha256 over what was learned: dim, both sides' vectors, weights, neighbours. Files of one training share it."""
     digest = hashlib.sha256(f"dim {state.vectors.shape[1]}".encode())
     parts = {"candidates": state.vectors}
     if state.query_vectors is not None and state.unknown_vector is not None:
         parts |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
+    if state.near is not None:
+        table = state.near.neighbours
+        blend = np.array([state.near.blend.share, state.near.blend.temperature, table.age, table.length])
+        parts |= {"neighbours": table.columns, "neighbours' weights": table.weights, "blend": blend}  # type: ignore[dict-item]
     parts |= {f"weights {name}": state.model.tensors[name] for name in sorted(state.model.tensors)}
     for name, part in parts.items():
         digest.update(repr((name, part.dtype.str, part.shape)).encode())

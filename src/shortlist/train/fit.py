@@ -13,9 +13,9 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
-from shortlist.loss import Retrieval
-from shortlist.model import TwoTower
-from shortlist.train.als import ALS, Measured, solved
+from shortlist.loss import ALS, Retrieval
+from shortlist.model import TwoTower, fill_untrained, unknown_rows
+from shortlist.train.als import Measured, solved
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
 from shortlist.train.distributed import joined, local_device
 from shortlist.train.history import Epoch, TrainingHistory
@@ -115,6 +115,7 @@ def fit(
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
+        untrained = unknown_rows(model) if ranks.first else {}
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
@@ -151,6 +152,7 @@ def fit(
         model.optimizer_state = kept_state(run.updater, ranks)
         ranks.unite(model)
         if ranks.first:
+            fill_untrained(model, untrained)
             _warn(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 

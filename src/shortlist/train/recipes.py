@@ -15,9 +15,9 @@ import msgspec
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
-from shortlist.loss import Retrieval
+from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, join, no_histories
-from shortlist.train.als import ALS, not_from_disk
+from shortlist.train.als import not_from_disk
 from shortlist.train.distributed import joined
 from shortlist.train.fit import fit
 from shortlist.train.history import TrainingHistory
@@ -120,9 +120,9 @@ class LossSection(_Section, frozen=True):
 class ALSSection(_Section, frozen=True):
     """Options of ``ALS``: with this section vectors are solved for, and there is no loss and no optimizer."""
 
-    unobserved: float = 0.1
-    regularization: float = 0.003
-    exponent: float = 1.0
+    unobserved: float | None = None
+    regularization: float = 0.1
+    exponent: float = 0.75
 
 
 class FitSection(_Section, frozen=True):

@@ -6,7 +6,7 @@ from shortlist.data.shards.chosen import chosen_by_query
 from shortlist.data.shards.encode import interactions_of
 from shortlist.data.shards.shards import Rows, Shards
 from shortlist.data.shards.sizes import available_memory, memory_of, row_bytes
-from shortlist.data.shards.source import Source, find
+from shortlist.data.source import Source, find
 
 __all__ = [
     "Rows",

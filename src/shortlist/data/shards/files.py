@@ -64,6 +64,7 @@ class Header(_Record, frozen=True, kw_only=True):
     context: list[str] = []
     seen: str | None = None
     events: str = ""
+    reading: dict[str, str] = {}
 
 
 class Tables(_Record, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, TableLike, warn
 from shortlist.data.events import Events
+from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest
@@ -87,15 +88,18 @@ class Shards:
         on_piece: Callable[[int, int], None] | None = None,
         context: Sequence[str] = (),
         events: Events | None = None,
+        reading: Reading | None = None,
     ) -> Shards:
-        """Encode Parquet files into ``folder``, and load it; where that was done before, only load it.
+        """Encode files into ``folder``, and load it; where that was done before, only load it.
 
-        source: a file, a pattern, a folder (with those below it) or a URL such as ``s3://bucket/log/``; credentials come
-            from the environment.
+        source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
+            table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
+            listed at the start. Text files are copied to Parquet first, beside what is encoded.
         The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
             that are kept, for a query tower that reads them; their distinct rows must fit in memory.
         block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
         events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
+        reading: how text files are written, as with ``Dataset``.
         on_piece: called after each shard with how many there are and how many there will be.
 
         A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
@@ -113,6 +117,7 @@ class Shards:
             on_piece=on_piece,
             context=context,
             events=events,
+            reading=reading,
         )
         shards = cls.load(folder)
         warn(shards.warnings, stacklevel=2)
@@ -138,9 +143,10 @@ class Shards:
             for name, entry in entries.items():
                 files.check_entry(folder / name, entry, verify)
         queries, candidates, interactions = (
-            pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "candidates", "interactions")
+            pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
+            for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS) if manifest.header.context else None
+        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property

@@ -1,0 +1,277 @@
+"""What can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.evaluation.ranks import Hidden, Released, best_columns, edges_of, ranks, top_lists
+from shortlist.index import Lists
+from shortlist.sources import Blend, Neighbours
+
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors"]
+
+TILE = 1 << 24  # scores in memory at a time
+COMPARED = 1 << 24
+ROUNDING = 1e-6
+
+
+class Scorer(Protocol):
+    """Scores every candidate for every asked query."""
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are."""
+
+    def ranks(
+        self,
+        pair_query: Tensor,
+        pair_candidate: Tensor,
+        hidden: Hidden | None = None,
+        released: Released | None = None,
+        *,
+        favourable: bool = False,
+    ) -> Tensor:
+        """The rank of each pair, int64 ``[pairs]``, as ``evaluation.ranks.ranks`` defines it."""
+
+    def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
+        """The k best candidates of each query, int64 ``[queries, k]``, as ``evaluation.ranks.top_lists`` defines it."""
+
+
+class Vectors(NamedTuple):
+    """Query vectors ``[queries, dim]`` (or with heads) and candidate vectors ``[candidates, dim]``; scores are dot products."""
+
+    query: Tensor
+    candidate: Tensor
+
+    @property
+    def candidates(self) -> int:
+        return len(self.candidate)
+
+    def to(self, device: torch.device) -> Vectors:
+        """The same on another device."""
+        return Vectors(self.query.to(device), self.candidate.to(device))
+
+    def ranks(
+        self,
+        pair_query: Tensor,
+        pair_candidate: Tensor,
+        hidden: Hidden | None = None,
+        released: Released | None = None,
+        *,
+        favourable: bool = False,
+    ) -> Tensor:
+        return ranks(self.query, self.candidate, pair_query, pair_candidate, hidden, released, favourable=favourable)
+
+    def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
+        return top_lists(self.query, self.candidate, k, hidden)
+
+
+class ByRow(ABC):
+    """Scores that are made for whole rows of queries at a time."""
+
+    candidates: int
+    queries: int
+
+    @abstractmethod
+    def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
+        """Scores float32 ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
+
+    def ranks(
+        self,
+        pair_query: Tensor,
+        pair_candidate: Tensor,
+        hidden: Hidden | None = None,
+        released: Released | None = None,
+        *,
+        favourable: bool = False,
+    ) -> Tensor:
+        order = torch.argsort(pair_query, stable=True)
+        query, own = pair_query[order].cpu(), pair_candidate[order].cpu()
+        above = torch.full((len(order),), self.candidates, dtype=torch.long)
+        step = self._step
+        edges = edges_of(query, self.queries, step)
+        for number, first in enumerate(range(0, self.queries, step)):
+            low, high = edges[number], edges[number + 1]
+            if low == high:
+                continue
+            last = min(first + step, self.queries)
+            scores = self.scores(first, last, _part(hidden, first, last)).cpu()
+            width = max(1, COMPARED // self.candidates)
+            for start in range(low, high, width):
+                part = slice(start, min(start + width, high))
+                then = (
+                    None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
+                )
+                above[part] = _above(scores, query[part] - first, own[part], then, favourable)
+        found = torch.empty_like(above)
+        found[order.cpu()] = above + 1
+        return found
+
+    def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
+        lists = torch.full((self.queries, k), -1, dtype=torch.long)
+        width, step = min(k, self.candidates), self._step
+        for first in range(0, self.queries, step):
+            last = min(first + step, self.queries)
+            scores = self.scores(first, last, _part(hidden, first, last)).cpu()
+            lists[first:last, :width] = best_columns(scores, width)
+        return lists
+
+    @property
+    def _step(self) -> int:
+        return max(1, TILE // max(self.candidates, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourScores(ByRow):
+    """A table of neighbours alone; what it does not reach comes after what it does, by popularity.
+
+    histories: of each asked query, rows of the table, oldest first. place: int64 ``[candidates]``, the row in the table of each
+    candidate, −1 for one that it lacks. counts: ``[candidates]``, training interactions.
+    """
+
+    neighbours: Neighbours
+    histories: Lists
+    place: NDArray[np.int64]
+    counts: NDArray[np.float64]
+
+    @property
+    def candidates(self) -> int:  # type: ignore[override]
+        return len(self.place)
+
+    @property
+    def queries(self) -> int:  # type: ignore[override]
+        return len(self.histories)
+
+    def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
+        near = torch.from_numpy(_placed(self.neighbours, self.histories, self.place, first, last))
+        largest = near.amax(1, keepdim=True).clamp(min=1e-30)
+        popular = torch.from_numpy(self.counts / (self.counts.max(initial=0) + 1)).float()
+        return _without(torch.where(near > 0, 1 + near / largest, popular), hidden)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed(ByRow):
+    """Towers and neighbours, added as ``Blend`` says; of what each query may have."""
+
+    vectors: Vectors
+    neighbours: Neighbours
+    histories: Lists
+    blend: Blend
+
+    @property
+    def candidates(self) -> int:  # type: ignore[override]
+        return len(self.vectors.candidate)
+
+    @property
+    def queries(self) -> int:  # type: ignore[override]
+        return len(self.vectors.query)
+
+    def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
+        """What the towers and the neighbours say, ``[rows, candidates]`` each; of what is hidden −inf and 0."""
+        query, candidate = self.vectors
+        rows = query[first:last]
+        towers = rows @ candidate.T if rows.ndim == 2 else (rows @ candidate.T).amax(1)
+        towers = _without(towers.cpu(), hidden)
+        place = np.arange(self.candidates)
+        near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
+        if hidden is not None:
+            near[hidden.query.cpu(), hidden.candidate.cpu()] = 0
+        return towers, near
+
+    def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
+        return self.added(*self.parts(first, last, hidden), self.blend)
+
+    @staticmethod
+    def added(towers: Tensor, near: Tensor, blend: Blend) -> Tensor:
+        """Both parts as ``blend`` adds them; −inf where the towers have it."""
+        best = towers.amax(1, keepdim=True)
+        largest = near.amax(1, keepdim=True).clamp(min=1e-30)
+        total = (1 - blend.share) * torch.exp((towers - best) / blend.temperature) + blend.share * near / largest
+        return total.masked_fill_(torch.isneginf(towers), -torch.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Cold:
+    """Another scorer, but popularity for queries of which nothing is known, as a recommender answers them.
+
+    cold: bool ``[queries]``. popular: ``Vectors`` of popularity.
+    """
+
+    scorer: Scorer
+    cold: Tensor
+    popular: Vectors
+
+    @property
+    def candidates(self) -> int:
+        return self.scorer.candidates
+
+    def ranks(
+        self,
+        pair_query: Tensor,
+        pair_candidate: Tensor,
+        hidden: Hidden | None = None,
+        released: Released | None = None,
+        *,
+        favourable: bool = False,
+    ) -> Tensor:
+        found = torch.empty(len(pair_query), dtype=torch.long, device=pair_query.device)
+        cold = self.cold.to(pair_query.device)[pair_query]
+        for scorer, mask in ((self.scorer, ~cold), (self.popular, cold)):
+            if mask.any():
+                then = None if released is None else Released(released.candidate, released.pair[mask])
+                part = scorer.ranks(pair_query[mask], pair_candidate[mask], hidden, then, favourable=favourable)
+                found[mask] = part.to(found.device)
+        return found
+
+    def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
+        lists = self.scorer.top(k, hidden).cpu()
+        cold = self.cold.cpu()
+        if cold.any():
+            lists[cold] = self.popular.top(k, hidden).cpu()[cold]
+        return lists
+
+
+def _above(scores: Tensor, query: Tensor, own: Tensor, released: Released | None, favourable: bool) -> Tensor:
+    """How many candidates other than its own reach each pair's score, int64 ``[pairs]``; all where it cannot be found."""
+    rows = scores[query]  # [pairs, candidates]
+    mine = rows.gather(1, own.clamp(min=0).unsqueeze(1))  # [pairs, 1]
+    margin = mine.abs() * ROUNDING
+    reached = rows > mine + margin if favourable else rows >= mine - margin
+    if released is not None:
+        reached &= released.candidate.unsqueeze(0) <= released.pair.unsqueeze(1)
+    reached.scatter_(1, own.clamp(min=0).unsqueeze(1), False)
+    lost = (own < 0) | torch.isneginf(mine.squeeze(1))
+    return torch.where(lost, scores.shape[1], reached.sum(1))
+
+
+def _placed(
+    neighbours: Neighbours, histories: Lists, place: NDArray[np.int64], first: int, last: int
+) -> NDArray[np.float32]:
+    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``; place: see NeighbourScores."""
+    offsets = histories.offsets[first : last + 1]
+    part = Lists(offsets - offsets[0], histories.values[offsets[0] : offsets[-1]])
+    dense = neighbours.dense(part, len(neighbours))
+    if np.array_equal(place, np.arange(len(neighbours))):
+        return dense
+    return np.where(place >= 0, dense[:, np.clip(place, 0, max(len(neighbours) - 1, 0))], 0).astype(np.float32)
+
+
+def _part(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
+    """What is hidden from the queries ``first`` to ``last``, counted from ``first``."""
+    if hidden is None:
+        return None
+    low, high = torch.searchsorted(hidden.query, torch.tensor([first, last], device=hidden.query.device)).tolist()
+    return Hidden(hidden.query[low:high] - first, hidden.candidate[low:high])
+
+
+def _without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+    if hidden is not None:
+        scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
+    return scores

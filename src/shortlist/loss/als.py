@@ -1,0 +1,149 @@
+"""Matrix factorisation by alternating least squares: one side's vectors in closed form while the other's stand still."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shortlist.errors import ConfigError
+
+__all__ = ["ALS", "Chosen", "objective", "solve"]
+
+ROWS = 512
+DENSITY, MOST = 2.0, 0.2  # of the weight of a pair that nobody chose
+ELEMENTS = 1 << 22
+
+
+@dataclass(frozen=True)
+class ALS:
+    """A task for ``fit``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
+
+    With ŷ the dot product of a pair, w how often the pair was chosen (or the sum of its weights), n a row's sum of w and m
+    the rows of the other side, each sweep finds the least
+
+        Σ_chosen w (1 − ŷ)² + unobserved · Σ_all ŷ² + regularization · Σ_rows (n + unobserved · m)^exponent ‖row‖²
+
+    for all queries, and then for all candidates. Both towers are one id feature each, and nothing else. A query that training
+    never saw has the mean of all queries' vectors; a candidate that nobody chose scores 0, as the formula says.
+
+    unobserved: what a pair that nobody chose weighs, against 1 for a chosen one; None takes twice the share of all pairs that
+    were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table of any density.
+    regularization, exponent: how strongly vectors are kept short, and how much more those of rows that are often met.
+
+    Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022, "Revisiting
+    the performance of iALS on item recommendation benchmarks". Raises ConfigError for options that cannot be.
+    """
+
+    unobserved: float | None = None
+    regularization: float = 0.1
+    exponent: float = 0.75
+
+    def __post_init__(self) -> None:
+        for name in ("unobserved", "regularization"):
+            value = getattr(self, name)
+            if value is None and name == "unobserved":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise ConfigError(f"ALS got {name}={value!r}; a number above 0 was expected.")
+        if (
+            isinstance(self.exponent, bool)
+            or not isinstance(self.exponent, (int, float))
+            or not 0 <= self.exponent <= 2
+        ):
+            raise ConfigError(f"ALS got exponent={self.exponent!r}; a number from 0 to 2 was expected.")
+
+    def weight(self, chosen: Chosen) -> float:
+        """What a pair that nobody chose weighs in this table."""
+        if self.unobserved is not None:
+            return self.unobserved
+        rows, columns = int((chosen.offsets.diff() > 0).sum()), int(torch.unique(chosen.columns).numel())
+        return min(DENSITY * float(chosen.weights.sum()) / max(rows * columns, 1), MOST)
+
+    def on(self, chosen: Chosen) -> ALS:
+        """The same with ``unobserved`` as a number, for this table."""
+        return replace(self, unobserved=self.weight(chosen))
+
+
+class Chosen(NamedTuple):
+    """Who chose what, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``; width: columns
+    in all."""
+
+    offsets: Tensor
+    columns: Tensor
+    weights: Tensor
+    width: int
+
+    @classmethod
+    def of(
+        cls, rows: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float32], shape: tuple[int, int]
+    ) -> Chosen:
+        """Distinct pairs with the sums of their weights."""
+        keys, pair = np.unique(rows * shape[1] + columns, return_inverse=True)
+        sums = np.bincount(pair, weights, minlength=len(keys)).astype(np.float32)
+        row, column = np.divmod(keys, shape[1])
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
+        return cls(torch.from_numpy(offsets), torch.from_numpy(column), torch.from_numpy(sums), shape[1])
+
+    @property
+    def rows(self) -> Tensor:
+        """The row of each pair."""
+        lengths = self.offsets.diff()
+        return torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+
+    def turned(self) -> Chosen:
+        """Columns as rows."""
+        order = torch.argsort(self.columns, stable=True)
+        counts = torch.bincount(self.columns, minlength=self.width)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return Chosen(offsets, self.rows[order], self.weights[order], len(self.offsets) - 1)
+
+    def to(self, device: torch.device) -> Chosen:
+        """The same on another device."""
+        return Chosen(self.offsets.to(device), self.columns.to(device), self.weights.to(device), self.width)
+
+
+def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
+    """The best vectors of the rows ``[rows, dim]`` while those of the columns, ``other [columns, dim]``, stand still.
+
+    A row with the vectors v of what it chose is ``(Σ w v vᵀ + unobserved · OᵀO + decay)⁻¹ Σ w v``; without any it is 0.
+    """
+    dim, unobserved = other.shape[1], task.weight(chosen)
+    shared = unobserved * other.T @ other  # [dim, dim]
+    lengths = chosen.offsets.diff()
+    solved = other.new_zeros(len(lengths), dim)
+    identity = torch.eye(dim, device=other.device)
+    order = torch.argsort(lengths)
+    for rows in order[lengths[order] > 0].split(ROWS):  # of about the same length, padded to the longest
+        length = int(lengths[rows].max())
+        within = torch.arange(length, device=rows.device)
+        for part in rows.split(max(1, ELEMENTS // (max(length, dim) * dim))):
+            inside = within < lengths[part].unsqueeze(1)  # [part, length]
+            places = (chosen.offsets[part].unsqueeze(1) + within).clamp(max=len(chosen.columns) - 1)
+            vectors = other[chosen.columns[places]]  # [part, length, dim]
+            weighted = vectors * (chosen.weights[places] * inside).unsqueeze(2)
+            total = (chosen.weights[places] * inside).sum(1)  # [part]
+            decay = task.regularization * (total + unobserved * chosen.width) ** task.exponent
+            left = weighted.transpose(1, 2) @ vectors + shared + decay[:, None, None] * identity
+            solved[part] = torch.linalg.solve(left, weighted.sum(1))
+    return solved
+
+
+def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, task: ALS) -> float:
+    """What the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
+    total, unobserved = 0.0, task.weight(chosen)
+    rows = chosen.rows
+    for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // query.shape[1])):
+        score = (query[rows[part]] * candidate[chosen.columns[part]]).sum(1)
+        total += float((chosen.weights[part] * (1 - score).square()).sum(dtype=torch.float64))
+    total += unobserved * float(((query.T @ query) * (candidate.T @ candidate)).sum(dtype=torch.float64))
+    for side, vectors in ((chosen, query), (turned, candidate)):
+        sums = torch.zeros_like(vectors[:, 0]).index_add_(0, side.rows, side.weights)
+        decay = task.regularization * (sums + unobserved * side.width) ** task.exponent
+        total += float((decay * vectors.square().sum(1)).sum(dtype=torch.float64))
+    return total / float(chosen.weights.sum(dtype=torch.float64))

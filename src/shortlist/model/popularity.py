@@ -1,0 +1,37 @@
+"""Popularity as two towers, so that it is measured, saved and served as every other model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from shortlist.data import Dataset, Shards
+from shortlist.features import IntegerLookup, StringLookup
+from shortlist.model.tower import Tower
+from shortlist.model.two_tower import TwoTower
+
+__all__ = ["popularity"]
+
+
+@torch.no_grad()
+def popularity(train: Dataset | Shards) -> TwoTower:
+    """Two towers of one dimension: 1 for every query, ln(1 + n) for a candidate that was chosen n times.
+
+    Every query gets the same list; a softmax over the scores is the share of choices. Nothing is learned by descent, and
+    a query that training never saw is answered as any other.
+
+        sl.Recommender(sl.popularity(train), seen=train).recommend(["42"], k=10)
+    """
+    towers = []
+    for table, column in ((train.queries, train.query), (train.candidates, train.candidate)):
+        lookup = IntegerLookup if table.schema[column].is_integer() else StringLookup
+        towers.append(Tower(lookup(column), dim=1))
+    model = TwoTower(*towers)
+    encoded = model.prepare(train)
+    (query,), (candidate,) = model.query.tables.values(), model.candidate.tables.values()
+    query.weight.fill_(1.0)  # type: ignore[union-attr, operator]
+    (codes,) = encoded.candidate_columns.values()
+    counts = np.bincount(codes.values, train.candidate_counts, candidate.cardinality)  # type: ignore[union-attr, arg-type]
+    candidate.weight.copy_(torch.from_numpy(np.log1p(counts)).unsqueeze(1))  # type: ignore[union-attr, operator]
+    candidate.weight[0] = 0.0  # type: ignore[index]
+    return model.eval()

@@ -1,0 +1,57 @@
+"""The shared row of a table's unknown values, where training never met one: the mean of the rows that it did train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from shortlist.model.embedding import EmbeddingTable
+from shortlist.model.two_tower import TwoTower
+
+__all__ = ["fill_untrained", "unknown_rows"]
+
+ROWS = 1 << 16
+MOST = 1 << 20  # so many rows, evenly spread, stand for a longer table
+
+
+def unknown_rows(model: TwoTower) -> dict[str, Tensor]:
+    """A copy of the row of unknown values of each table, by the table's name; taken before training."""
+    return {name: table.weight[0].detach().clone() for name, table, _ in _tables(model)}
+
+
+@torch.no_grad()
+def fill_untrained(model: TwoTower, before: dict[str, Tensor]) -> None:
+    """Give the row of unknown values the mean of all other rows, in each table where training left it as ``before``.
+
+    A row that no batch read keeps its random start, and a query or value that training never saw would be answered from
+    it. Where the table's rows are the tower's vectors and the tower normalises, the mean is that of rows of length 1.
+    """
+    for name, table, unit in _tables(model):
+        if len(table.weight) > 1 and name in before and torch.equal(table.weight[0], before[name]):
+            table.write(torch.zeros(1, dtype=torch.long, device=table.weight.device), _mean(table, unit)[None])
+
+
+def _mean(table: EmbeddingTable, unit: bool) -> Tensor:
+    """The mean of the rows of known values, float32 ``[dim]``."""
+    known = len(table.weight) - 1
+    step = max(1.0, known / MOST)
+    codes = 1 + (torch.arange(min(known, MOST), device=table.weight.device, dtype=torch.float64) * step).long()
+    total = torch.zeros(table.dim, dtype=torch.float64, device=table.weight.device)
+    for part in codes.split(ROWS):
+        rows = table.rows(part)
+        total += (torch.nn.functional.normalize(rows, dim=1) if unit else rows).sum(0, dtype=torch.float64)
+    return (total / len(codes)).float()
+
+
+def _tables(model: TwoTower) -> Iterator[tuple[str, EmbeddingTable, bool]]:
+    """Every table by a name of its own, and whether its rows are vectors that the tower brings to length 1."""
+    for side, tower in (("query", model.query), ("candidate", model.candidate)):
+        for name, table in tower.tables.items():
+            if isinstance(table, EmbeddingTable):
+                yield (
+                    f"{side}.{name}",
+                    table,
+                    tower.normalize and tower.is_table and tower.heads == 1 and name != "bias",
+                )

@@ -1,0 +1,178 @@
+"""Two sources in one list: the towers' candidates and the neighbours' candidates, scored by both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.errors import ConfigError
+from shortlist.index import Hits, Index, Lists, score_heads, search_heads
+from shortlist.sources.neighbours import Neighbours
+
+__all__ = ["Blend", "Filters", "NeighbourSource", "search_blend"]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How the scores of two sources are added. Of the candidates that a query may have, with s the towers' scores and n
+    the neighbours':
+
+        score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
+
+    Both parts lie between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
+    nothing has the first part alone.
+
+    share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
+
+    >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
+    array([0.5 , 0.75])
+    """
+
+    share: float
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value, high in (("share", self.share, 1.0), ("temperature", self.temperature, np.inf)):
+            low = 0.0 if name == "share" else np.finfo(np.float32).tiny
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ConfigError(
+                    f"a mixture got {name}={value!r}; a number from 0 to 1 was expected."
+                    if name == "share"
+                    else f"a mixture got temperature={value!r}; a number above 0 was expected."
+                )
+
+    def total(
+        self, towers: NDArray[Any], neighbours: NDArray[Any], best_tower: float, best_neighbour: float
+    ) -> NDArray[np.float64]:
+        """Scores ``[candidates]`` from both sources' scores and their largest; a ``best_neighbour`` of 0: they know nothing."""
+        first = (1 - self.share) * np.exp((towers - best_tower) / self.temperature)
+        return first + self.share * neighbours / best_neighbour if best_neighbour > 0 else first  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """What may be found: per query, or for all queries, as ``Index.search`` takes it."""
+
+    exclude: Lists | None = None
+    allow: NDArray[np.int64] | None = None
+    deny: NDArray[np.int64] | None = None
+
+    def open_to(self, query: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some candidate rows query number ``query`` may have."""
+        kept = np.ones(len(rows), np.bool_)
+        if self.exclude is not None:
+            kept &= ~np.isin(rows, self.exclude.row(query))
+        if self.allow is not None:
+            kept &= np.isin(rows, self.allow)
+        if self.deny is not None:
+            kept &= ~np.isin(rows, self.deny)
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourSource:
+    """Neighbours that stand behind a recommender's towers.
+
+    neighbours: the table. histories: of each stored query, the candidate rows that it chose, oldest first. blend: how both
+    sources' scores are added.
+    """
+
+    neighbours: Neighbours
+    histories: Lists
+    blend: Blend
+
+    def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
+        """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since."""
+        nothing = np.zeros(0, np.int64)
+        lists = [self.histories.row(row) if row >= 0 else nothing for row in rows.tolist()]
+        if len(more):
+            lists = [np.concatenate(both) if len(both[1]) else both[0] for both in zip(lists, more, strict=True)]
+        return Lists.of(lists)
+
+    def renumbered(self, row: NDArray[np.int64]) -> NeighbourSource:
+        """The same for candidates of other rows: ``row[old]`` is the new one, −1 for a candidate that is gone."""
+        table = self.neighbours
+        owner = row[np.repeat(np.arange(len(table)), np.diff(table.offsets))]
+        columns = row[table.columns]
+        kept = (owner >= 0) & (columns >= 0)
+        order = np.argsort(owner[kept], kind="stable")
+        size = int((row >= 0).sum())
+        offsets = np.zeros(size + 1, np.int64)
+        np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
+        weights = table.weights[kept][order]
+        neighbours = replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights)
+        items = row[self.histories.values]
+        query = np.repeat(np.arange(len(self.histories)), np.diff(self.histories.offsets))[items >= 0]
+        ends = np.zeros(len(self.histories) + 1, np.int64)
+        np.cumsum(np.bincount(query, minlength=len(self.histories)), out=ends[1:])
+        return NeighbourSource(neighbours, Lists(ends, items[items >= 0]), self.blend)
+
+
+def search_blend(
+    index: Index,
+    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    neighbours: Neighbours,
+    blend: Blend,
+    queries: NDArray[np.float32],
+    histories: Lists,
+    k: int,
+    filters: Filters,
+) -> Hits:
+    """The k best candidates of each query by both sources, best first; equal scores by row.
+
+    Every candidate with a neighbours' score is looked at, and the k best of the towers. Any other has no neighbours' score and
+    fewer of the towers than those k: so the list is exact where the index is.
+
+    vectors_of: the vectors ``[rows, dim]`` of candidate rows. queries: ``[queries, heads · dim]``. histories: candidate rows
+    that each query chose, oldest first.
+    """
+    found = search_heads(index, queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
+    near = neighbours.scores(histories)
+    offsets, ids, scores = np.zeros(len(queries) + 1, np.int64), [], []
+    for number in range(len(queries)):
+        rows, by_towers = found.row(number)
+        known, by_neighbours = near.row(number)
+        kept = filters.open_to(number, known)
+        known, by_neighbours = known[kept], by_neighbours[kept]
+        if len(known) and not len(rows):
+            known, by_neighbours = known[:0], by_neighbours[:0]  # the index has nothing that is open: neither have they
+        best, total = rows, by_towers.astype(np.float64)
+        if len(rows):
+            best, total = _union(number, rows, by_towers, known, by_neighbours, vectors_of, blend, queries)
+        order = np.lexsort((best, -total))[:k]
+        ids.append(best[order])
+        scores.append(total[order].astype(np.float32))
+        offsets[number + 1] = offsets[number] + len(order)
+    return Hits(offsets, _concatenated(ids, np.int64), _concatenated(scores, np.float32))
+
+
+def _union(
+    number: int,
+    rows: NDArray[np.int64],
+    by_towers: NDArray[np.float32],
+    known: NDArray[np.int64],
+    by_neighbours: NDArray[np.float64],
+    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    blend: Blend,
+    queries: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Both sources' candidates of one query, and the blended score of each."""
+    more = known[~np.isin(known, rows)]
+    both = np.concatenate([rows, more])
+    towers = by_towers.astype(np.float64)
+    if len(more):
+        towers = np.concatenate([towers, score_heads(queries[number][None], vectors_of(more))[0]])
+    place = np.minimum(np.searchsorted(known, both), max(len(known) - 1, 0))
+    near = np.zeros(len(both))
+    if len(known):
+        hit = known[place] == both
+        near[hit] = by_neighbours[place[hit]]
+    return both, blend.total(towers, near, float(towers.max()), float(by_neighbours.max(initial=0.0)))
+
+
+def _concatenated(parts: list[Any], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)

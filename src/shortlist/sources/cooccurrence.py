@@ -1,0 +1,87 @@
+"""Co-occurrence: how often two candidates are chosen by the same query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shortlist.data import Dataset
+from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.tables import (
+    check_data,
+    check_number,
+    check_whole,
+    choices_of,
+    chosen_matrix,
+    heaviest,
+    in_blocks,
+    joined,
+    require_scipy,
+)
+
+__all__ = ["Cooccurrence"]
+
+
+@dataclass(frozen=True)
+class Cooccurrence:
+    """Settings of a neighbour source without an order: candidates that the same queries chose.
+
+    With R ``[queries, candidates]`` of 0 and 1, n_q the choices of query q and n_i those of candidate i:
+
+        weight(i, j) = Σ_q R[q, i] R[q, j] / n_q^query_power / (n_i^source_power · n_j^target_power), i ≠ j
+
+    of which each candidate keeps its ``neighbours`` heaviest. A query that chose much tells little of each pair
+    (``query_power``); a popular target is a weak hint (``target_power``).
+
+    length: of a query with more choices only the latest so many count, so that one heavy query costs no more than others.
+
+    Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (the cosine, with powers of
+    1/2); Deshpande, Karypis 2004, "Item-based top-N recommendation algorithms" (rows of queries normalised).
+
+    Raises ConfigError for settings that cannot be.
+
+        model = sl.Mixture(towers, sl.Cooccurrence().fit(train), share=0.3)
+    """
+
+    query_power: float = 0.5
+    source_power: float = 0.7
+    target_power: float = 0.3
+    neighbours: int = 200
+    length: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("query_power", "source_power", "target_power"):
+            check_number("Cooccurrence", name, getattr(self, name), 0, 2)
+        check_whole("Cooccurrence", neighbours=self.neighbours, length=self.length)
+
+    def fit(self, train: Dataset) -> Neighbours:
+        """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
+
+        Raises DataError for what is no Dataset, MissingExtraError without scipy.
+        """
+        require_scipy("Cooccurrence")
+        check_data("Cooccurrence", train)
+        from scipy.sparse import diags
+
+        chosen = choices_of(train).distinct(self.length)
+        matrix = chosen_matrix(chosen, train)  # [queries, candidates]
+        by_query = np.maximum(np.diff(matrix.indptr), 1).astype(np.float64)
+        by_candidate = np.maximum(np.bincount(chosen.candidate, minlength=matrix.shape[1]), 1).astype(np.float64)
+        right = (diags(by_query**-self.query_power) @ matrix @ diags(by_candidate**-self.target_power)).tocsr()
+        left = matrix.T.tocsr()  # [candidates, queries]
+        products = np.bincount(chosen.candidate, by_query[chosen.query], matrix.shape[1]).astype(np.int64)
+        parts = []
+        for rows in in_blocks(products):
+            block = (left[rows] @ right).tolil() if rows.stop - rows.start == 0 else (left[rows] @ right).tocsr()
+            block = _without(block, rows.start)
+            block = diags(by_candidate[rows] ** -self.source_power) @ block
+            parts.append(heaviest(block, self.neighbours))
+        return joined(parts, length=self.length, kind="cooccurrence")
+
+
+def _without(block, first: int):  # type: ignore[no-untyped-def]
+    """A block of rows, of which the first is candidate ``first``, without what each has with itself."""
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    block.data[block.indices == rows + first] = 0
+    return block

@@ -1,0 +1,128 @@
+"""What every neighbour source counts from: who chose what, in order; and the heaviest entries of sparse rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, DataError, MissingExtraError
+from shortlist.index import Lists
+from shortlist.sources.neighbours import Neighbours, latest
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Chosen", "check_number", "check_whole", "choices_of", "heaviest", "histories_of", "require_scipy"]
+
+BLOCK = 1 << 24  # products of a block of sparse rows
+
+
+class Chosen(NamedTuple):
+    """Interactions by query, and in the order of time within each: query and candidate rows, int64 ``[interactions]``."""
+
+    query: NDArray[np.int64]
+    candidate: NDArray[np.int64]
+
+    def distinct(self, length: int) -> Chosen:
+        """Each candidate of a query once, at its latest place; only the ``length`` latest of a query."""
+        query, candidate, back = latest(self.query, self.candidate)
+        return Chosen(query[back < length], candidate[back < length])
+
+
+def choices_of(data: Dataset) -> Chosen:
+    """The interactions of ``data`` with a weight above 0; equal times, or all without a timestamp, in the order of rows."""
+    time = np.zeros(len(data)) if data.timestamp is None else data.times.rank("dense").to_numpy()
+    order = np.lexsort((time, data.query_rows))
+    if data.weights is not None:
+        order = order[data.weights[order] > 0]
+    return Chosen(data.query_rows[order].astype(np.int64), data.candidate_rows[order].astype(np.int64))
+
+
+def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
+    """What each of ``query_ids`` chose in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
+
+    Candidates that are not among ``candidate_ids`` are passed over. Raises DataError for ids of another type.
+    """
+    from shortlist.features import Vocabulary
+
+    chosen = choices_of(data).distinct(length)
+    query = Vocabulary(query_ids).encode(data.queries[data.query]).astype(np.int64)[chosen.query] - 1
+    candidate = Vocabulary(candidate_ids).encode(data.candidates[data.candidate]).astype(np.int64)[chosen.candidate] - 1
+    kept = (query >= 0) & (candidate >= 0)
+    order = np.argsort(query[kept], kind="stable")
+    offsets = np.zeros(len(query_ids) + 1, np.int64)
+    np.cumsum(np.bincount(query[kept], minlength=len(query_ids)), out=offsets[1:])
+    return Lists(offsets, candidate[kept][order])
+
+
+def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Offsets, columns and weights of the ``most`` heaviest entries above 0 of each row of a CSR matrix."""
+    matrix = matrix.tocsr()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    values, columns = matrix.data, matrix.indices
+    kept = values > 0
+    rows, values, columns = rows[kept], values[kept], columns[kept]
+    order = np.lexsort((columns, -values, rows))
+    rows = rows[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    order = order[place < most]
+    counts = np.bincount(rows[place < most], minlength=matrix.shape[0])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return offsets, columns[order].astype(np.int32), values[order].astype(np.float32)
+
+
+def in_blocks(products: NDArray[np.int64]) -> list[slice]:
+    """Runs of rows that cost about ``BLOCK`` products each, at least one row; products: int64 ``[rows]``."""
+    edges = np.floor(np.cumsum(products.astype(np.float64)) / BLOCK).astype(np.int64)
+    starts = np.flatnonzero(np.diff(edges, prepend=-1)).tolist()
+    return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]
+
+
+def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any) -> Neighbours:
+    """Neighbours of blocks of rows, one after another, as one table."""
+    counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    columns = np.concatenate([one for _, one, _ in parts])
+    return Neighbours(offsets, columns, np.concatenate([one for _, _, one in parts]), **options)
+
+
+def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
+    """Who chose what as 0 and 1, float32 CSR ``[queries, candidates]``."""
+    from scipy.sparse import csr_matrix
+
+    shape = (len(data.queries), len(data.candidates))
+    return csr_matrix((np.ones(len(chosen.query), np.float32), (chosen.query, chosen.candidate)), shape=shape)
+
+
+def require_scipy(what: str) -> None:
+    """MissingExtraError where scipy is not there."""
+    try:
+        import scipy.sparse  # noqa: F401
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("scipy", "train", what) from missing
+
+
+def check_number(owner: str, name: str, value: float, low: float, high: float) -> None:
+    """ConfigError unless ``low`` ≤ value ≤ ``high``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigError(f"{owner} got {name}={value!r}; a number from {low:g} to {high:g} was expected.")
+
+
+def check_whole(owner: str, **values: int) -> None:
+    """ConfigError unless every value is a whole number of at least 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ConfigError(f"{owner} got {name}={value!r}; a whole number of at least 1 was expected.")
+
+
+def check_data(owner: str, data: object) -> None:
+    """DataError for what is no Dataset, or has nothing to count."""
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"{owner}.fit() got {type(data).__name__}; a Dataset was expected.",
+            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
+        )
