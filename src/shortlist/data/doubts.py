@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data.formats import format_of
+from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
@@ -41,7 +42,7 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
         if name in known:
             continue
         if kind in (pl.String, pl.Categorical, pl.Enum):
-            values = frame[name].cast(pl.String)
+            values = unpatterned(frame[name]).cast(pl.String)
             if values.head(LOOKED_AT).n_unique() > FEW_VALUES:
                 continue
             back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
@@ -53,7 +54,7 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                     f'taken for choices (to leave them out: --where "{_quoted(name)} not in ({quoted})", Events(where=…))'
                 )
         elif kind.is_numeric() and _QUANTITY.search(name):
-            rows = int((frame[name] < 0).sum())
+            rows = int((unpatterned(frame[name]) < 0).sum())
             if rows:
                 yield (
                     f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "

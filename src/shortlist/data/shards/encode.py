@@ -471,7 +471,9 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
     order = np.random.Generator(np.random.Philox(key=[0, number])).permutation(rows)
     for role, column in work.columns.items():
         name = f"{number:05}.{role}.npy"
-        entries[name] = files.write_array(work.folder / name, _array(work, role, unpatterned(frame[column]), file)[order])
+        entries[name] = files.write_array(
+            work.folder / name, _array(work, role, unpatterned(frame[column]), file)[order]
+        )
     if work.header.context:
         name = f"{number:05}.context.npy"
         entries[name] = files.write_array(work.folder / name, context_rows(work.contexts, frame, file.name)[order])
