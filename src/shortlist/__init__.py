@@ -13,6 +13,7 @@ from shortlist._public import ROOMS, __version__
 if TYPE_CHECKING:
     from shortlist.data import (
         Dataset,
+        Events,
         Reading,
         Shards,
         Split,
@@ -88,6 +89,7 @@ __all__ = [
     "Discretization",
     "DownloadError",
     "Evaluation",
+    "Events",
     "Faiss",
     "Finding",
     "Hashing",

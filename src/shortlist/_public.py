@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "data": (
         "Dataset",
+        "Events",
         "Reading",
         "Shards",
         "Split",

@@ -102,7 +102,7 @@ def test_a_bad_k_is_refused(recommender: sl.Recommender, k: Any) -> None:
         ([7], {}, "7 (int)"),
         ([["ann"]], {}, "(list)"),
         ([1.5], {}, "1.5 (float)"),
-        ({"whom": ["ann"]}, {}, "came are: 'whom'"),
+        ({"whom": ["ann"]}, {}, "they have 'whom'"),
         ({}, {}, "no column 'who'"),
         ([{"who": "ann"}, {"whom": "bob"}], {}, "a query has no 'who'"),
         ([{"who": "ann"}, "bob"], {}, "mix"),

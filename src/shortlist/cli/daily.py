@@ -221,7 +221,7 @@ def _warn_of_learned(held_out: Dataset, until: Any) -> None:
     """Say how many held-out rows are no later than what yesterday's model has learned from."""
     if held_out.timestamp is None:
         return
-    times = held_out.interactions[held_out.timestamp]
+    times = held_out.times
     if times.dtype.is_numeric() != isinstance(until, (int, float)):
         return
     early = (

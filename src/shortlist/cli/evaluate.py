@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import print_json, say, say_account
+from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset, Reading
+    from shortlist.data import Dataset, Events, Reading
     from shortlist.evaluation import Evaluation
     from shortlist.recommender import Recommender
 
@@ -46,14 +47,15 @@ AUTO = "auto"
 @click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
 @click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
 @click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
-@click.option("--weight", help="A column of TEST to count each pair by.")
+@click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")
 @click.option(
     "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
 @reading_options
 @sql_options("test")
-def command(bundle: Path, test: str, as_json: bool, reading: Reading, **options: Any) -> None:
+def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Reading, **options: Any) -> None:
     """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 
     The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
@@ -74,17 +76,21 @@ def command(bundle: Path, test: str, as_json: bool, reading: Reading, **options:
         timestamp=options["timestamp"],
         queries=catalogue.queries,
         candidates=catalogue.candidates,
+        events=events,
         reading=reading,
     )
     data = read(test, weight=options["weight"])
+    say_account(data.account)
     seen = recommender.seen if options["train"] is None else read(options["train"])
+    options["weighted"] = data.weight is not None
     evaluation = _measured(recommender, data, seen, options)
     findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))
     if options["train"] is not None and seen is not None:
         findings += sl.audit(seen, data, model=recommender.towers)
     warn_of(findings)
     if as_json:
-        plain = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
+        plain: dict[str, Any] = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
+        plain |= {"account": data.account.to_dict()}
         print_json({**evaluation.to_dict(), **plain, "findings": [finding.to_dict() for finding in findings]})
         return
     click.echo(str(evaluation))
@@ -115,7 +121,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
         segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
         intervals=True,
         ties=options["ties"],
-        weighted=options["weight"] is not None,
+        weighted=options["weighted"],
         grade=options["grade"],
         released=options["released"],
     )

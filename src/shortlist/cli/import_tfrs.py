@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
-    from shortlist.data import Reading
+    from shortlist.data import Events, Reading
 
 __all__ = ["command"]
 
@@ -26,6 +27,7 @@ __all__ = ["command"]
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@event_options
 @reading_options
 def command(
     arrays: Path,
@@ -36,6 +38,7 @@ def command(
     index_name: str,
     overwrite: bool,
     as_json: bool,
+    events: Events,
     reading: Reading,
 ) -> None:
     """Turn ARRAYS, an .npz file with ids and tower outputs of a TensorFlow Recommenders model, into a bundle with the same
@@ -52,7 +55,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
-    data = None if seen is None else sl.Dataset(seen, query, candidate, reading=reading)
+    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
     recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})

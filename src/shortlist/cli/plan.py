@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Reading
+    from shortlist.data import Events, Reading
     from shortlist.data.shards import Source
     from shortlist.train.forecast import Forecast
 
@@ -42,6 +43,7 @@ LIKELY = {
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
 @reading_options
 def command(
     interactions: str,
@@ -56,6 +58,7 @@ def command(
     index_name: str,
     device: str,
     as_json: bool,
+    events: Events,
     reading: Reading,
     **tables: Path | None,
 ) -> None:
@@ -67,7 +70,7 @@ def command(
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
-    from shortlist.data.shards import find
+    from shortlist.data.shards import find, interactions_of
     from shortlist.train.device import chosen_device
     from shortlist.train.forecast import forecast
 
@@ -77,11 +80,12 @@ def command(
     head = find(interactions, reading=reading)
     query = query or _guessed(head, "query")
     candidate = candidate or _guessed(head, "candidate")
-    columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
+    columns: dict[str, str | None] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     times = [] if timestamp is None else [timestamp]
     given: dict[str, Any] = {**tables, "reading": reading.of_features()}
     with tempfile.TemporaryDirectory() as room:  # for plain copies of text files
         source = find(interactions, reading=reading, ids=[query, candidate], times=times, room=Path(room))
+        source, columns["weight"] = interactions_of(source, columns, events)
         found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)
     if as_json:
         print_json(found.to_dict())

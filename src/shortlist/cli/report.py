@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options
 
 if TYPE_CHECKING:
-    from shortlist.data import Reading
+    from shortlist.data import Events, Reading
 
 __all__ = ["command"]
 
@@ -28,6 +29,7 @@ __all__ = ["command"]
 )
 @click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
+@event_options
 @reading_options
 def command(
     bundle: Path,
@@ -36,6 +38,7 @@ def command(
     method: str,
     baselines: str | None,
     as_json: bool,
+    events: Events,
     reading: Reading,
 ) -> None:
     """Write what is known of BUNDLE to one page of HTML that opens offline.
@@ -61,6 +64,7 @@ def command(
             catalogue.candidate,
             queries=catalogue.queries,
             candidates=catalogue.candidates,
+            events=events,
             reading=reading,
         )
     facts = gathered(

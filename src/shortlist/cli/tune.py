@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options
 from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Reading
+    from shortlist.data import Events, Reading
     from shortlist.recommender import Recommender
 
 __all__ = ["command"]
@@ -33,6 +34,7 @@ __all__ = ["command"]
 @click.option("--minutes", type=float, help="Begin no further build after so long.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample of queries.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
 @reading_options
 def command(
     bundle: Path,
@@ -45,6 +47,7 @@ def command(
     minutes: float | None,
     seed: int,
     as_json: bool,
+    events: Events,
     reading: Reading,
 ) -> None:
     """Give BUNDLE the fastest index that finds the promised part of the true top k of its own queries.
@@ -74,7 +77,7 @@ def command(
         recall=recall,
         k=k,
         backends=None if backends is None else [name.strip() for name in backends.split(",")],
-        test=None if test is None else _test(test, recommender, reading),
+        test=None if test is None else _test(test, recommender, events, reading),
         seconds=None if minutes is None else minutes * 60,
         seed=seed,
         say=say,
@@ -97,11 +100,11 @@ def command(
     say(f"wrote {out or bundle}, {files['json']} and {files['svg']}")
 
 
-def _test(path: str, recommender: Recommender, reading: Reading) -> Any:
+def _test(path: str, recommender: Recommender, events: Events, reading: Reading) -> Any:
     import shortlist as sl
 
     state = recommender._state
-    return sl.Dataset(path, state.query, state.candidate, reading=reading)
+    return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
 
 
 def _show(measured: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from shortlist.data.reading import Reading
 from shortlist.data.source import UNREADABLE, Source, find
 from shortlist.errors import DataError, ShortlistWarning
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "is_frame", "read_table"]
 
 Keep: TypeAlias = "Sequence[str] | None"
 ACCEPTED = (
@@ -77,6 +77,13 @@ def read_table(
             frame[column] for column in dict.fromkeys([*ids, *times, *others, *keep]) if column in frame.columns
         )
     return Table(frame, name)
+
+
+def is_frame(value: object) -> bool:
+    """Whether ``value`` is a table with named columns: a frame of Polars, pandas or Arrow, not a dict nor a column."""
+    if isinstance(value, (str, bytes, Mapping, Sequence, pl.Series)):
+        return False
+    return isinstance(value, pl.LazyFrame) or hasattr(value, "columns") or hasattr(value, "read_next_batch")
 
 
 # --- objects in memory ---------------------------------------------------------------------------------------------

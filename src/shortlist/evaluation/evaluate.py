@@ -21,6 +21,7 @@ from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in
 from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
 from shortlist.evaluation.ranked import PairSums, Ranked
 from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks
+from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
 from shortlist.evaluation.segments import grouped
@@ -135,6 +136,7 @@ def evaluate(
         index_recall=recall,
         sums=_of_each(found, lambda one: one.sums),
         query_ids=pairs.query_ids,
+        repeats=None if seen is None else repeats(test, seen),
     )
 
 
@@ -152,7 +154,7 @@ def scorer_of(
         without = np.diff(histories.offsets) == 0
     towers = towers_of(model)
     cold = ~pairs.known & without
-    if cold_start == "auto" and not towers.reads_ids_alone or cold_start == "unknown" or not cold.any():
+    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
         return asked, asked
     popular = Vectors(*validator.popularity())
     return Cold(asked, torch.from_numpy(cold), popular), asked
@@ -323,7 +325,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
         )
     if test.timestamp is None:
         raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
-    since, moment = table[released], test.interactions[test.timestamp]
+    since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
         raise DataError(

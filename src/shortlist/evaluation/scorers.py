@@ -106,7 +106,9 @@ class ByRow(ABC):
             width = max(1, COMPARED // self.candidates)
             for start in range(low, high, width):
                 part = slice(start, min(start + width, high))
-                then = None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
+                then = (
+                    None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
+                )
                 above[part] = _above(scores, query[part] - first, own[part], then, favourable)
         found = torch.empty_like(above)
         found[order.cpu()] = above + 1

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Account, Dataset
 from shortlist.data.given import check_dataset
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
@@ -96,7 +96,7 @@ def gathered(
     good, bad = ([], []) if held_out is None else chosen_examples(recommender, labels, held_out, k)
     return Facts(
         name=name,
-        about=_about(recommender, about or {}),
+        about=_about(recommender, about or {}, measured),
         training=training,
         measured=measured,
         source=source,
@@ -111,7 +111,7 @@ def gathered(
     )
 
 
-def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]:
+def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping[str, Any] | None) -> dict[str, str]:
     catalogue = recommender.towers.catalogue
     recipe = recommender.metadata.get("recipe")
     facts = {
@@ -130,6 +130,13 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
         facts["Seed"] = f"{run['seed']}"
         facts["Commit"] = run["commit"] or "none: trained outside a repository"
         facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    notes = () if measured is None else measured["evaluation"].get("notes", ())
+    if notes:
+        facts["To know"] = " ".join(notes)
+    account = recommender.metadata.get("account")
+    if account:
+        read = Account.from_dict(account)
+        facts["Read"] = "; ".join([*read.lines(), *read.warnings])
     if recipe:
         for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
             values = recipe.get(section)

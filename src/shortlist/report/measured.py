@@ -111,7 +111,7 @@ def _segments(model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
-        columns += [name for name in table.columns if name != key and few_groups(table[name])]
+        columns += [name for name in table.columns if name not in (key, *BUILT_IN) and few_groups(table[name])]
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
     baselines = () if best is None else (best,)
     evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)

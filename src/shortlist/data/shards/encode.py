@@ -15,10 +15,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,26 +26,27 @@ import polars as pl
 import polars.selectors as cs
 from numpy.typing import NDArray
 
-from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, side_table
-from shortlist.data.ids import RowLookup, counted, require_column
+from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
+from shortlist.data.doubts import doubtful_rows, glance
+from shortlist.data.events import EventPlan, Events
+from shortlist.data.ids import RowLookup, counted, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
-from shortlist.data.source import Source, SourceFile, find
+from shortlist.data.source import AT_ONCE, Source, SourceFile, find
 from shortlist.data.times import TimeForm, settled_form, told_form
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
 CONTEXTS = "contexts.parquet"
 ROOM = "read"
 SIDES = ("query", "candidate")
-PLURAL = {"query": "queries", "candidate": "candidates"}
 
 OnPiece = Callable[[int, int], None]
 
@@ -59,19 +60,22 @@ class _Work:
     header: Header
     given: Mapping[str, TableLike | None]
     on_piece: OnPiece | None
+    plan: EventPlan
     reading: Reading
     lookups: dict[str, tuple[pl.DataType, RowLookup]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
         """The source's column of each array."""
-        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp")}
+        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp", "seen")}
         return {role: column for role, column in roles.items() if column is not None}
 
     @property
     def read(self) -> list[str]:
         """The source's columns that are read."""
-        return list(dict.fromkeys([*self.columns.values(), *self.header.context]))
+        made = (self.plan.weight, self.plan.seen)
+        own = [column for column in self.columns.values() if column not in made]
+        return list(dict.fromkeys([*own, *self.header.context, *self.plan.columns]))
 
     @cached_property
     def form(self) -> TimeForm | None:
@@ -99,18 +103,21 @@ def encode(
     overwrite: bool,
     on_piece: OnPiece | None,
     context: Sequence[str] = (),
+    events: Events | None = None,
     reading: Reading | None = None,
 ) -> None:
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
-    reading = reading or Reading()
+    events, reading = events or Events(), reading or Reading()
     ids = [str(columns["query"]), str(columns["candidate"])]
     times = [columns["timestamp"]] if columns["timestamp"] is not None else []
-    read = [column for column in (*columns.values(), *context) if column is not None]
+    read = [column for column in (*columns.values(), *context, *events.mentioned()) if column is not None]
     found = find(source, reading=reading, ids=ids, times=times, columns=read)
     settings = _settings(columns, block_rows, piece_rows, context)
+    if events != Events():
+        settings |= events.added(found.names(), columns["weight"]) | {"events": repr(events)}
     header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +130,8 @@ def encode(
             try:
                 room.mkdir(exist_ok=True)
                 _check_columns(found, columns, context)
-                _encode(_Work(found, folder, header, given, on_piece, reading))
+                plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
+                _encode(_Work(_as(_Prepared, found, plan), folder, header, given, on_piece, plan, reading))
             finally:
                 shutil.rmtree(room, ignore_errors=True)
     except OSError as error:
@@ -133,6 +141,70 @@ def encode(
             f"the shards could not be written to {str(folder)!r}: {error}.",
             hint="make room and run the same again: it goes on with the first piece that is missing",
         ) from error
+
+
+@dataclass(frozen=True)
+class _Prepared(Source):
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+
+    plan: EventPlan | None = None
+
+    def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
+        """Everything that is an interaction, in parts."""
+        plan = self.plan
+        if plan is None or plan.idle:
+            yield from super().scans(columns, at_once)
+            return
+        for name, scan in super().scans(plan.sources(columns), at_once):
+            yield name, plan.lazily(scan).select(cs.by_name(*columns))
+
+
+@dataclass(frozen=True)
+class _Interactions(Source):
+    """A source as if it held interactions alone, piece by piece too: slower, for looking at some of it."""
+
+    plan: EventPlan | None = None
+
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns, with those that are added."""
+        assert self.plan is not None
+        return self.plan.lazily(pl.LazyFrame(schema=super().schema())).collect_schema()
+
+    def scan(self, file: SourceFile, columns: Sequence[str]) -> pl.LazyFrame:
+        """The interactions of a file."""
+        assert self.plan is not None
+        plain = _as(Source, self)
+        return self.plan.lazily(plain.scan(file, self.plan.sources(columns))).select(cs.by_name(*columns))
+
+    def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
+        """Everything, file by file."""
+        yield from ((file.name, self.scan(file, columns)) for file in self.files)
+
+    def rows(self, file: SourceFile) -> int:
+        """How many interactions a file has."""
+        assert self.plan is not None
+        with self._naming(file):
+            return int(self.scan(file, self.plan.sources([])).select(pl.len()).collect().item())
+
+
+def interactions_of(source: Source, columns: Mapping[str, str | None], events: Events) -> tuple[Source, str | None]:
+    """A source as ``events`` make interactions of it, and the column of weights. Raises what ``Events.plan`` raises."""
+    if events == Events():
+        return source, columns["weight"]
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
+    for role in SIDES:
+        require_column(there, columns[role] or "", role)
+    plan = events.plan(there.frame.schema, columns["query"] or "", columns["candidate"] or "", columns["weight"])
+    return _as(_Interactions, source, plan), plan.weight or columns["weight"]
+
+
+S = TypeVar("S", bound=Source)
+
+
+def _as(kind: type[S], source: Source, plan: EventPlan | None = None) -> S:
+    """The same source of another class."""
+    values: dict[str, Any] = {one.name: getattr(source, one.name) for one in fields(Source)}
+    return kind(**values, **({} if plan is None else {"plan": plan}))  # type: ignore[arg-type]
 
 
 def _encode(work: _Work) -> None:
@@ -273,7 +345,13 @@ def _tables(work: _Work) -> Tables:
             files.check_entry(work.folder / name, entry)
         return tables
     entries: dict[str, FileEntry] = {}
-    notes = list(work.source.notes)
+    plain = _as(Source, work.source)
+    notes = [*work.source.notes, *_left_out(work)]
+    warned = list(_doubts(work))
+    if work.plan.weight_column is not None:
+        values, often = plain.counts([work.plan.weight_column])
+        unlisted = work.plan.unlisted(pl.DataFrame({"value": values.to_series(), "rows": often}))
+        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
     if work.form is not None:
         column = str(work.header.timestamp)
         notes += told_form(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
@@ -281,13 +359,14 @@ def _tables(work: _Work) -> Tables:
     for side in SIDES:
         column = work.columns[side]
         ids, often = id_counts(work.source, column, side)
-        main, table, said = side_table(
+        main, table, said, doubts = side_table(
             Table(ids.to_frame(), "interactions", work.source.untyped),
             work.given[PLURAL[side]],
             column,
             side,
             PLURAL[side],
             work.reading.of_features(),
+            work.plan.clean,
         )
         types[column] = main.frame.schema[column]
         asked = pl.DataFrame({"id": table[column]})
@@ -300,15 +379,37 @@ def _tables(work: _Work) -> Tables:
             work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
         )
         notes += said
+        named = pl.DataFrame({"id": main.frame[column], "rows": often})
+        warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
     if work.header.context:
         contexts, frequency = context_table(work.source, work.header.context)
         entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
         entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
-    tables = Tables(files=entries, notes=notes)
+    tables = Tables(files=entries, notes=notes, warnings=warned)
     files.write_record(path, tables)
     return tables
+
+
+def _left_out(work: _Work) -> list[str]:
+    """How many rows are no interactions, as a note. DataError where none is left."""
+    if not work.plan.leaves_out:
+        return []
+    total = sum(work.source.rows(file) for file in work.source.files)
+    kept = 0
+    for _, scan in work.source.scans([work.header.query]):
+        kept += int(scan.select(pl.len()).collect(engine="streaming").item())
+    if total and not kept:
+        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+    return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
+
+
+def _doubts(work: _Work) -> Iterator[str]:
+    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    known = {*work.columns.values(), *work.plan.columns}
+    head, whole = glance(_as(Source, work.source), known)
+    yield from doubtful_rows(head, known, whole=whole)
 
 
 def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Series]:
@@ -322,14 +423,15 @@ def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Ser
         raise DataError(
             f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
             "every row must have an id.",
-            hint=f"drop those rows: frame.drop_nulls({column!r})",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     return ids, often
 
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
-    head = work.source.read(work.source.files[0], 0, 1, work.read)
+    head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
+    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
     if "timestamp" in work.columns:
         head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form))
     return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()
@@ -363,11 +465,15 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
         raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+    frame = work.plan.lazily(frame.lazy()).collect()
+    rows = frame.height
     entries = {}
     order = np.random.Generator(np.random.Philox(key=[0, number])).permutation(rows)
     for role, column in work.columns.items():
         name = f"{number:05}.{role}.npy"
-        entries[name] = files.write_array(work.folder / name, _array(work, role, frame[column], file)[order])
+        entries[name] = files.write_array(
+            work.folder / name, _array(work, role, unpatterned(frame[column]), file)[order]
+        )
     if work.header.context:
         name = f"{number:05}.context.npy"
         entries[name] = files.write_array(work.folder / name, context_rows(work.contexts, frame, file.name)[order])
@@ -386,6 +492,8 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
             raise DataError(
                 f"{file.name!r} has changed while it was encoded: {error}", hint="run it again with overwrite=True"
             ) from error
+    if role == "seen":
+        return np.asarray(values, dtype=np.bool_)
     if role == "weight":
         check_weight(values, whole=False)
         return np.asarray(values.cast(pl.Float32))
@@ -396,6 +504,7 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
 def _check_sums(work: _Work, pieces: list[Piece]) -> None:
     """DataError where every weight is zero."""
     if "weight" in work.columns:
-        arrays = (np.load(work.folder / f"{piece.number:05}.weight.npy", mmap_mode="r") for piece in pieces)
+        names = (f"{piece.number:05}.weight.npy" for piece in pieces if piece.rows)
+        arrays = (np.load(work.folder / name, mmap_mode="r") for name in names)
         if not any(array.any() for array in arrays):
             check_weight(pl.Series(work.columns["weight"], [0.0]))
