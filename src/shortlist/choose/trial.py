@@ -111,10 +111,12 @@ class Trial:
 
 
 def parsed_metric(by: str) -> tuple[str, int]:
-    """ "recall@10" as a name and a cut-off. ConfigError for anything else."""
+    """A figure such as "recall@10" as a name and a cut-off. ConfigError for anything else."""
     match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip())
     if match is None or int(match.group(2)) < 1:
-        raise ConfigError(f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20")
+        raise ConfigError(
+            f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
+        )
     name, k = match.group(1), int(match.group(2))
     if name not in AT_K:
         raise ConfigError(f"there is no metric {name!r} with a cut-off.", hint=did_you_mean(name, AT_K))

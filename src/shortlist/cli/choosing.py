@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shortlist.choose import Budget
     from shortlist.cli.training_data import TrainingData
 
-__all__ = ["AUTO", "SHARE", "chosen_outcome", "chooses", "write_recipe"]
+__all__ = ["AUTO", "SHARE", "chooses", "chosen_outcome", "write_recipe"]
 
 AUTO = "auto"
 SHARE = 0.1  # held out to choose by where --test is 0
@@ -37,7 +37,9 @@ def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_rec
     if recipe == AUTO:
         return True
     if recipe is None and warm_start is None and given:
-        say(f"{', '.join(given)} concerns the training of one recipe: 'factorization' is trained; --recipe names another")
+        say(
+            f"{', '.join(given)} concerns the training of one recipe: 'factorization' is trained; --recipe names another"
+        )
     return recipe is None and warm_start is None and not given
 
 
@@ -50,7 +52,11 @@ def chosen_outcome(
 
     if given.held_out is None:
         raise DataError("there is nothing held out to choose by.", hint="more interactions, or --recipe NAME")
-    seen = given.train if isinstance(given.train, Dataset) else given.train.of_queries(given.held_out.interactions[given.held_out.query])
+    seen = (
+        given.train
+        if isinstance(given.train, Dataset)
+        else given.train.of_queries(given.held_out.interactions[given.held_out.query])
+    )
     whole = given.whole if refit else None
     say(f"choosing a model within {budget.seconds:g} s")
     choice = choose_on(

@@ -65,7 +65,9 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
         k = min(10, index.size)
         found = recommender.ann_overlap(k=k, sample=ASKED)
         if found < least:
-            message = f"the index {type(index).__name__} finds {found:.0%} of the true top {k}; {least:.0%} were expected"
+            message = (
+                f"the index {type(index).__name__} finds {found:.0%} of the true top {k}; {least:.0%} were expected"
+            )
             troubles.append((message, "--index exact, or ScaNN(recall=0.95) in Python"))
     if not troubles:
         return

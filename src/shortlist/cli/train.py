@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.choosing import SHARE, chosen_outcome, chooses
+from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
-from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_verdict
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
@@ -62,10 +62,15 @@ LEAST = 20  # interactions to choose by
     help="auto (the default) tries several models and takes the best; or als, factorization, features, history, sequence, "
     "tutorial, or a .toml file. With --warm-start by default yesterday's.",
 )
-@click.option("--budget", default="2min", show_default=True, help="Time to choose and train in, without a recipe: 90s, 10min.")
+@click.option(
+    "--budget", default="2min", show_default=True, help="Time to choose and train in, without a recipe: 90s, 10min."
+)
 @click.option("--by", metavar="METRIC", help="What to choose by, such as recall@10 (the default) or ndcg@20.")
 @click.option(
-    "--refit/--no-refit", default=True, show_default=True, help="After the choice, train again on all rows, held-out ones too."
+    "--refit/--no-refit",
+    default=True,
+    show_default=True,
+    help="After the choice, train again on all rows, held-out ones too.",
 )
 @click.option(
     "--write-recipe", type=click.Path(path_type=Path), metavar="FILE", help="Write what was chosen as a recipe."
@@ -160,7 +165,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} exists already.", hint="choose another --out, or add --overwrite")
     daily.check(test, timestamp)
-    one_recipe = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
+    one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
     one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}
     choosing = chooses(recipe, daily.bundle, joined().size, one_recipe)
     plan = None if choosing else daily.recipe(recipe, changes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
@@ -164,7 +164,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     say_account(shards.account)
     if not test:
         return TrainingData(shards, None, account=shards.account, whole=shards)
-    how = "time" if columns["timestamp"] is not None else "random"
+    how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
     most = min(1_000_000, max(10_000, SCORES // max(len(shards.candidates), 1)))
     train, held_out = shards.split(float(test), by=how, most=most)
     held = len(shards) - len(train)

@@ -100,7 +100,10 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     cannot hold.
     """
     plain = _plain(more)
-    amend(Path(os.path.realpath(path)), lambda manifest: msgspec.structs.replace(manifest, metadata={**manifest.metadata, **plain}))
+    amend(
+        Path(os.path.realpath(path)),
+        lambda manifest: msgspec.structs.replace(manifest, metadata={**manifest.metadata, **plain}),
+    )
 
 
 def load(

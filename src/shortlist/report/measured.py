@@ -128,7 +128,9 @@ def _judged_by(evaluation: Evaluation) -> str:
     return "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
 
 
-def _segments(model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None) -> list[dict[str, Any]]:
+def _segments(
+    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None
+) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
