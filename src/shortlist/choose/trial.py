@@ -133,7 +133,7 @@ def starts_anew(data: Dataset) -> bool:
     """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
     if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
         return False
-    time = data.interactions[data.timestamp].to_numpy()
+    time = data.times.to_numpy()
     first = np.full(len(data.queries), np.iinfo(np.int64).max)
     np.minimum.at(first, data.query_rows, time)
     counts = np.bincount(data.query_rows, minlength=len(data.queries))
