@@ -162,7 +162,7 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
     if starts_anew(data):
         train, held_out = split_last(data)
         return train, held_out, "last"
-    if data.timestamp is not None and data.interactions[data.timestamp].n_unique() > 1:
+    if data.timestamp is not None and data.times.n_unique() > 1:
         train, held_out = split_by_time(data, test=test)
         return train, held_out, "time"
     train, held_out = split_random(data, test=test, seed=seed)

@@ -101,8 +101,8 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     """The last lines of a training: of a choice its own, else how the model stands against what is cheaper."""
     if outcome.choice is not None:
         return outcome.choice.verdict()
-    from shortlist.choose import chosen_before
     from shortlist.data import Dataset
+    from shortlist.evaluation.repeats import repeats
     from shortlist.report.verdict import judged
 
     if measured is None:
@@ -111,12 +111,7 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     lines = [f"{verdict.headline}. {verdict.reason}"]
     held_out = given.held_out
     if held_out is not None and isinstance(given.train, Dataset):
-        again = chosen_before(given.train.seen, held_out)
-        if again > 0.05:
-            lines.append(
-                f"repeats: {again:.1%} of the held-out pairs were chosen before by the same query; with seen items excluded "
-                f"{1 - again:.1%} is the most that can be reached"
-            )
+        lines += repeats(held_out, given.train).notes
     if verdict.level in ("bad", "mixed"):
         lines.append("next: train without --recipe, and the best of several models is chosen")
     return lines

@@ -50,6 +50,6 @@ def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:
         raise DataError(
             "recent popularity needs timestamps in memory, and there are none.", hint="Dataset(…, timestamp=…)"
         )
-    time = train.interactions[train.timestamp].rank("max").to_numpy() / len(train)
+    time = train.times.rank("max").to_numpy() / len(train)
     late = np.bincount(train.candidate_rows[time > 1 - RECENT], minlength=len(train.candidates))
     return late + train.candidate_counts / 1000
