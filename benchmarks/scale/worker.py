@@ -14,7 +14,7 @@ import torch
 
 import shortlist as sl
 from benchmarks.scale.data import COLUMNS
-from shortlist.data.shards.source import AT_ONCE
+from shortlist.data.source import AT_ONCE
 
 OPTIMIZERS = {"Adagrad": lambda: sl.Adagrad(0.05), "RowwiseAdagrad": lambda: sl.RowwiseAdagrad(0.05)}
 

@@ -9,11 +9,14 @@ __version__ = "0.1.0"
 _NAMES = {
     "data": (
         "Dataset",
+        "Events",
+        "Reading",
         "Shards",
         "Split",
         "datasets",
         "k_core",
         "keep_at_least",
+        "read_sql",
         "split_by_time",
         "split_last",
         "split_queries",

@@ -150,7 +150,7 @@ def test_evaluate_says_what_a_split_leaks_and_refuses_what_is_no_test(bundle: Pa
     ("arguments", "code", "says"),
     [
         (("recommend", "nowhere.shortlist", "1"), 1, "nowhere.shortlist"),
-        (("recommend", "my.shortlist", "seven"), 1, "'seven' came"),
+        (("recommend", "my.shortlist", "seven"), 1, "'seven' was given"),
         (("recommend", "my.shortlist"), 2, "Missing argument"),
         (("recommend", "my.shortlist", "1", "--k", "0"), 1, "at least 1"),
         (("evaluate", "my.shortlist", "test.csv", "--k", "ten"), 1, "whole numbers"),
@@ -185,6 +185,45 @@ def test_a_mistake_ends_in_a_message_and_a_code(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (folder / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5_863",
+        "+5863",
+        "٥",
+        "--5863",
+        "-",
+        "--",
+        "5.0",
+        "0x10",
+        "05",
+        " 5",
+        "5 ",
+        "−5",
+        "1e3",
+        "",
+        "²",
+        "-0",
+        "9" * 5000,
+    ],
+)
+def test_an_integer_is_what_is_written_as_one(bundle: Path, folder: Path, text: str) -> None:
+    """Readers are integers. Python's int() reads 5_863 as 5863 and ٥ as 5, which are other readers."""
+    done = shortlist("recommend", bundle, "--", text, cwd=folder)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "ids are integers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ids_that_look_like_options(bundle: Path, folder: Path) -> None:
+    for text in ("-5", "--5863", "-x"):
+        done = shortlist("recommend", bundle, text, cwd=folder)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"shortlist recommend BUNDLE -- {text}" in " ".join(done.stderr.replace("│", " ").split())
+    done = shortlist("recommend", bundle, "--json", "--", "-5", "2", cwd=folder)
+    assert [(one["query"], one["known"]) for one in json.loads(done.stdout)] == [(-5, False), (2, True)]
 
 
 def test_in_a_process_of_its_own(bundle: Path, folder: Path) -> None:

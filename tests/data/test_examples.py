@@ -6,10 +6,10 @@ import doctest
 
 import pytest
 
-from shortlist.data import dataset, filters, splits
+from shortlist.data import column_types, dataset, filters, formats, reading, splits
 
 
-@pytest.mark.parametrize("module", [dataset, filters, splits])
+@pytest.mark.parametrize("module", [column_types, dataset, filters, formats, reading, splits])
 def test_docstrings(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.errors import ConfigError, DataError, MissingExtraError
+from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import BASELINES, METRICS, compare
 from shortlist.evaluation.baselines import Training, baseline, left_out
 from shortlist.evaluation.scorers import Vectors
@@ -148,7 +148,9 @@ def test_grades_and_weights(model):
 def test_an_exact_index_finds_what_the_ranks_say(model):
     index = sl.BruteForce().build(model.candidate_vectors(FILMS))
     metrics = [name for name in METRICS if name != "auc"]
-    apart = dataset([("ann", 3, 6), ("bob", 2, 7), ("dan", 1, 5)])  # films 4 and 5 share the unknown vector and tie, beyond place 2
+    apart = dataset(
+        [("ann", 3, 6), ("bob", 2, 7), ("dan", 1, 5)]
+    )  # films 4 and 5 share the unknown vector and tie, beyond place 2
     found = sl.evaluate(model, apart, seen=TRAIN, ks=(1, 2, 5), metrics=metrics, index=index)
     for seen in ("seen_in", "seen_out"):
         assert found["index"][seen] == pytest.approx(found["model"][seen], nan_ok=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,3 +82,60 @@ def test_any_ids(id_model: Make, data: st.DataObject, queries: list[Any]) -> Non
     for one in answer:
         assert len(one) == 3 - sum((one.query, candidate) in chosen for candidate in candidates)
         assert not any((one.query, candidate) in chosen for candidate in one.ids)
+
+
+def frames(table: dict[str, list[Any]]) -> list[Any]:
+    """The table as every kind of frame there is."""
+    made: list[Any] = [pl.DataFrame(table), pl.LazyFrame(table)]
+    pyarrow = pytest.importorskip("pyarrow")
+    arrow = pyarrow.table(table)
+    made += [pytest.importorskip("pandas").DataFrame(table), arrow, arrow.to_batches()[0]]
+    return made
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_frame_is_its_column_of_ids(id_model: Make, number: int) -> None:
+    """Never its column names, which are what a pandas frame gives when it is iterated."""
+    model, train = id_model(["a", "b", "q", "c"], ["a", "b", "q", "c"])  # the columns are called q and c
+    recommender = sl.Recommender(model, seen=train)
+
+    def frame(**table: list[Any]) -> Any:
+        return frames(table)[number]
+
+    def listed(answer: sl.Recommendations) -> list[Any]:
+        return [(one.query, one.known, one.ids) for one in answer]
+
+    ask = recommender.recommend
+    assert listed(ask(frame(q=["b", "zz"]))) == listed(ask(["b", "zz"]))
+    for option in ("allow", "deny"):
+        mine, plain = ({option: ids} for ids in (frame(c=["a", "b"]), ["a", "b"]))
+        assert listed(ask(["b"], **mine)) == listed(ask(["b"], **plain)), option
+    assert listed(recommender.similar(frame(c=["b"]))) == listed(recommender.similar(["b"]))
+    for option in ("chosen", "exclude"):
+        assert listed(ask(["b"], **{option: [frame(c=["a"])]})) == listed(ask(["b"], **{option: [["a"]]})), option
+        with pytest.raises(DataError, match=f"{option} is a .*; one list of ids per query"):
+            ask(["b"], **{option: frame(c=["a"])})
+    with pytest.raises(DataError, match="one list of ids per query"):
+        recommender.fold_in(frame(c=["a"]))
+    for wrong in (lambda: ask(["b"], allow=frame(x=["a"])), lambda: recommender.similar(frame(q=["b"]))):
+        with pytest.raises(DataError, match="without a column 'c'"):
+            wrong()
+    with pytest.raises(DataError, match="no column 'q'"):
+        ask(frame(c=["b"]))
+    assert recommender.delete(frame(c=["a", "zz"])) == 1
+
+
+def test_a_pandas_column_says_how_to_keep_integers(id_model: Make) -> None:
+    pandas = pytest.importorskip("pandas")
+    model, _ = id_model([1, 2, 3], [7, 8])
+    recommender = sl.Recommender(model)
+    series = pandas.Series([1, None])
+    for wrong in (series, pandas.DataFrame({"q": series})):
+        with pytest.raises(DataError, match=r'astype\("Int64"\)'):
+            recommender.recommend(wrong)
+    assert recommender.recommend(pandas.Series([1, 2])).queries == [1, 2]
+    assert recommender.recommend(
+        pandas.DataFrame({"x": [1, 2]}, index=pandas.Index([1, 2], name="q")).reset_index()[["q"]]
+    ).queries == [1, 2]
+    with pytest.raises(DataError, match="reset_index"):
+        recommender.recommend(pandas.DataFrame({"x": [1, 2]}, index=pandas.Index([1, 2], name="q")))

@@ -102,7 +102,7 @@ def test_a_bad_k_is_refused(recommender: sl.Recommender, k: Any) -> None:
         ([7], {}, "7 (int)"),
         ([["ann"]], {}, "(list)"),
         ([1.5], {}, "1.5 (float)"),
-        ({"whom": ["ann"]}, {}, "came are: 'whom'"),
+        ({"whom": ["ann"]}, {}, "they have 'whom'"),
         ({}, {}, "no column 'who'"),
         ([{"who": "ann"}, {"whom": "bob"}], {}, "a query has no 'who'"),
         ([{"who": "ann"}, "bob"], {}, "mix"),
@@ -138,7 +138,7 @@ def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:
         {"query": "ann", "known": True, "items": [{"id": "c", "score": 1.0, "source": "model"}]},
         {"query": "eve", "known": False, "items": [{"id": "b", "score": 3.0, "source": "popularity"}]},
     ]
-    assert answer.to_frame().rows() == [("ann", 1, "c", 1.0, "model", True), ("eve", 1, "d", -0.5, "model", False)]
+    assert answer.to_frame().rows() == [("ann", 1, "c", 1.0, "model", True), ("eve", 1, "b", 3.0, "popularity", False)]
     assert str(answer) == "ann\n    1. c      1.0000\neve  (unknown to the model)\n    1. d     -0.5000"
     assert repr(answer) == "Recommendations(2 queries, 1 of them unknown · 2 items)"
     assert answer[-1].query == "eve"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     sl.fit(model, data, optimizer=sl.Adagrad(0.3), epochs=20, batch_size=64)
     bundle = tmp_path_factory.mktemp("page") / "films.shortlist"
     sl.Recommender(model, index=sl.ScaNN(), seen=data).save(bundle)
+    yield from served(bundle)
+
+
+def served(bundle: Path) -> Iterator[str]:
+    """The address of a server over the bundle, until the generator ends."""
     command = [sys.executable, "-m", "shortlist", "serve", str(bundle), "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
@@ -55,6 +61,27 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(120)
+
+
+BIG_USERS = [844197938335842304 + number for number in range(1, 13)]  # as social networks number their posts
+BIG_ITEMS = [9007199254740993 + number for number in range(24)]  # a JavaScript number holds every other one of them
+
+
+@pytest.fixture(scope="module")
+def long_numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served bundle whose ids, and a column, are integers past 2^53."""
+    pairs = [(user, item) for u, user in enumerate(BIG_USERS) for i, item in enumerate(BIG_ITEMS) if (u * i) % 5 == 1]
+    data = sl.Dataset(
+        pl.DataFrame(pairs, schema=["user", "item"], orient="row"),
+        "user",
+        "item",
+        candidates={"item": BIG_ITEMS, "sku": [-one for one in BIG_ITEMS]},
+    )
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4))
+    sl.fit(model, data, epochs=1, batch_size=16)
+    bundle = tmp_path_factory.mktemp("long") / "long.shortlist"
+    sl.Recommender(model, index=sl.BruteForce(), seen=data).save(bundle)
+    yield from served(bundle)
 
 
 def rows(page: Any, number: int = 0) -> list[str]:
@@ -173,3 +200,43 @@ def test_the_address_holds_what_one_sees(browser, address):  # noqa: F811
         assert len(rows(page)) == 5
         assert not page.locator("#exclude-seen").is_checked()
         assert page.get_by_role("combobox").first.input_value() == "2"
+
+
+def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F811
+    """Everywhere that an id goes through JavaScript: the card, the search, lists, neighbours, history, address and curl."""
+    with watched(browser, long_numbers, offline=False) as (page, watch):
+        sent: list[str] = []
+        page.on("request", lambda one: sent.append(one.post_data) if one.method == "POST" else None)
+        page.on("request", lambda one: sent.append(one.url) if "/v1/history" in one.url else None)
+        page.goto(f"{long_numbers}#user={BIG_USERS[3]}")
+        page.reload()
+        settled(page)
+        assert f"user={BIG_USERS[3]}" in page.url
+        assert sent[0].endswith(f"query={BIG_USERS[3]}")
+        assert f'"id":{BIG_USERS[3]}' in sent[1]
+        assert "Training had no interaction" not in page.inner_text("body")
+        shown = rows(page)
+        assert set(map(int, shown)) <= set(BIG_ITEMS)
+        notes = page.locator(".list small").all_inner_texts()
+        assert [f"-{one}" in note for one, note in zip(shown, notes, strict=True)] == [True] * len(shown)
+        page.locator(".items .title").first.click()
+        page.wait_for_selector("dialog[open] .items li")
+        assert f'"candidates":[{shown[0]}]' in sent[-1]
+        page.locator("dialog").get_by_text("Add to a visitor's history").click()
+        expect(page.locator("#history .past li")).to_have_count(1)
+        page.wait_for_load_state("networkidle")
+        assert f'"history":[{shown[0]}]' in sent[-1]
+    assert watch.errors == []
+
+
+def test_json_is_read_and_written_without_loss(browser, long_numbers):  # noqa: F811
+    with watched(browser, long_numbers, offline=False) as (page, _):
+        script = (
+            "async (text) => { const { parse, stringify } = await import('/json.js'); return stringify(parse(text)); }"
+        )
+        for text in (
+            '{"a":[9007199254740993,-9223372036854775808,18446744073709551615],"b":1.5,"c":"9007199254740993"}',
+            '{"9007199254740993":"\\"9007199254740993","__proto__":9007199254740993}',
+            '[0,-1,9007199254740991,1e-7,null,true,"int-1-2-3-4:5","\\\\"]',
+        ):
+            assert page.evaluate(script, text) == text

@@ -17,9 +17,10 @@ from shortlist.errors import ShortlistError, ShortlistWarning
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from shortlist.data import Account
     from shortlist.train import Epoch
 
-__all__ = ["accuracy_table", "as_columns", "as_one", "epoch_printer", "print_json", "progress", "say"]
+__all__ = ["accuracy_table", "as_columns", "as_one", "epoch_printer", "print_json", "progress", "say", "say_account"]
 
 _quiet = False
 SCORERS = {"model": "model", "popularity": "popularity"}
@@ -30,6 +31,14 @@ def say(message: str = "") -> None:
     """A message for the person, on stderr."""
     if not _quiet:
         click.echo(message, err=True)
+
+
+def say_account(account: Account) -> None:
+    """What was read, on stderr."""
+    first, *others = account.lines()
+    say(f"read {first}")
+    for line in others:
+        say(f"  {line}")
 
 
 def as_one(command: Callable[..., None]) -> Callable[..., None]:

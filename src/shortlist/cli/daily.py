@@ -138,7 +138,7 @@ class Daily:
         before = self.yesterday
         if before is None:
             return None
-        return sl.WarmStart(before.model, self.only_new, self.half_life, before.fingerprint)
+        return sl.WarmStart(before.towers, self.only_new, self.half_life, before.fingerprint)
 
     def data(self, given: TrainingData) -> TrainingData:
         """The data; where it is only what is new, what was seen before stays seen. Warns of a test that is no later."""
@@ -221,7 +221,7 @@ def _warn_of_learned(held_out: Dataset, until: Any) -> None:
     """Say how many held-out rows are no later than what yesterday's model has learned from."""
     if held_out.timestamp is None:
         return
-    times = held_out.interactions[held_out.timestamp]
+    times = held_out.times
     if times.dtype.is_numeric() != isinstance(until, (int, float)):
         return
     early = (

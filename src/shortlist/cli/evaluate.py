@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json
+from shortlist.cli.console import print_json, say, say_account
+from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset
+    from shortlist.data import Dataset, Events, Reading
     from shortlist.evaluation import Evaluation
     from shortlist.recommender import Recommender
 
@@ -24,7 +26,7 @@ AUTO = "auto"
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path))
+@click.argument("test", required=False)
 @click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
 @click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
 @click.option(
@@ -32,7 +34,7 @@ AUTO = "auto"
     is_flag=False,
     flag_value=AUTO,
     default="popularity",
-    help="What to compare with: alone, what takes seconds; or popularity,recent,cooccurrence,ease,ials; or none.",
+    help="What to compare with: alone, what takes seconds; or popularity,recent,transitions,cooccurrence,ease,ials; or none.",
 )
 @click.option(
     "--segments",
@@ -41,18 +43,19 @@ AUTO = "auto"
     default="",
     help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
 )
-@click.option(
-    "--train", type=click.Path(path_type=Path), help="The training table, in place of the bundle's seen items."
-)
+@click.option("--train", help="The training table, in place of the bundle's seen items.")
 @click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
 @click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
 @click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
-@click.option("--weight", help="A column of TEST to count each pair by.")
+@click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")
 @click.option(
     "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
+@event_options
+@reading_options
+@sql_options("test")
+def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Reading, **options: Any) -> None:
     """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
 
     The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
@@ -65,7 +68,7 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
     from shortlist.evaluation.diagnostics import warn_of
 
     recommender = sl.Recommender.load(bundle)
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     read = partial(
         sl.Dataset,
         query=catalogue.query,
@@ -73,16 +76,21 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
         timestamp=options["timestamp"],
         queries=catalogue.queries,
         candidates=catalogue.candidates,
+        events=events,
+        reading=reading,
     )
     data = read(test, weight=options["weight"])
+    say_account(data.account)
     seen = recommender.seen if options["train"] is None else read(options["train"])
+    options["weighted"] = data.weight is not None
     evaluation = _measured(recommender, data, seen, options)
     findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))
     if options["train"] is not None and seen is not None:
-        findings += sl.audit(seen, data, model=recommender.model)
+        findings += sl.audit(seen, data, model=recommender.towers)
     warn_of(findings)
     if as_json:
-        plain = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
+        plain: dict[str, Any] = {"comparisons": _verdicts(evaluation)} if len(evaluation.figures) > 1 else {}
+        plain |= {"account": data.account.to_dict()}
         print_json({**evaluation.to_dict(), **plain, "findings": [finding.to_dict() for finding in findings]})
         return
     click.echo(str(evaluation))
@@ -93,13 +101,15 @@ def command(bundle: Path, test: Path, as_json: bool, **options: Any) -> None:
 def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, options: dict[str, Any]) -> Evaluation:
     import shortlist as sl
     from shortlist.evaluation import METRICS
-    from shortlist.evaluation.baselines import affordable_baselines
+    from shortlist.evaluation.baselines import BASELINES, left_out
     from shortlist.evaluation.segments import BUILT_IN
 
     baselines: Sequence[str] = _names(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
-        affordable = affordable_baselines(seen, len(recommender.candidate_ids))
-        baselines = affordable if options["baselines"] == AUTO else ()
+        missing = left_out(seen, len(recommender.candidate_ids))
+        baselines = [name for name in BASELINES if name not in missing] if options["baselines"] == AUTO else ()
+        for name, reason in missing.items() if options["baselines"] == AUTO else ():
+            say(f"baseline left out: {name}: {reason}")
     return sl.evaluate(
         recommender.model,
         data,
@@ -111,7 +121,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
         segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
         intervals=True,
         ties=options["ties"],
-        weighted=options["weight"] is not None,
+        weighted=options["weighted"],
         grade=options["grade"],
         released=options["released"],
     )

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options
 from shortlist.errors import BundleError
+
+if TYPE_CHECKING:
+    from shortlist.data import Events, Reading
 
 __all__ = ["command"]
 
@@ -17,19 +23,23 @@ __all__ = ["command"]
 @click.option("--query", required=True, help="What to call the column of query ids.")
 @click.option("--candidate", required=True, help="What to call the column of candidate ids.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
-@click.option("--seen", type=click.Path(path_type=Path), help="Table of the interactions it was trained on.")
+@click.option("--seen", help="Table of the interactions it was trained on.")
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@event_options
+@reading_options
 def command(
     arrays: Path,
     query: str,
     candidate: str,
     out: Path,
-    seen: Path | None,
+    seen: str | None,
     index_name: str,
     overwrite: bool,
     as_json: bool,
+    events: Events,
+    reading: Reading,
 ) -> None:
     """Turn ARRAYS, an .npz file with ids and tower outputs of a TensorFlow Recommenders model, into a bundle with the same
     scores.
@@ -45,7 +55,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
-    data = None if seen is None else sl.Dataset(seen, query, candidate)
+    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
     recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})

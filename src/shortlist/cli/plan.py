@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
+    from shortlist.data import Events, Reading
     from shortlist.data.shards import Source
     from shortlist.train.forecast import Forecast
 
@@ -39,6 +43,8 @@ LIKELY = {
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
+@reading_options
 def command(
     interactions: str,
     recipe: str,
@@ -52,9 +58,11 @@ def command(
     index_name: str,
     device: str,
     as_json: bool,
+    events: Events,
+    reading: Reading,
     **tables: Path | None,
 ) -> None:
-    """Forecast what training RECIPE on INTERACTIONS (Parquet: a file, a folder, s3://…) will take.
+    """Forecast what training RECIPE on INTERACTIONS (a file, a folder, s3://…) will take.
 
     Rows, ids, memory of tables, optimizer, index and serving, time per epoch on this machine; nothing is written.
 
@@ -62,21 +70,23 @@ def command(
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
-    from shortlist.data.shards import find
+    from shortlist.data.shards import find, interactions_of
     from shortlist.train.device import chosen_device
     from shortlist.train.forecast import forecast
 
     chosen_device(device)
     plan = sl.recipes.load(recipe, changes)
     index = index_named(index_name)
-    source = find(interactions)
-    columns = {
-        "query": query or _guessed(source, "query"),
-        "candidate": candidate or _guessed(source, "candidate"),
-        "timestamp": timestamp,
-        "weight": weight,
-    }
-    found = forecast(source, plan, columns, tables, sample=sample, count=count, index=index, device=device)
+    head = find(interactions, reading=reading)
+    query = query or _guessed(head, "query")
+    candidate = candidate or _guessed(head, "candidate")
+    columns: dict[str, str | None] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
+    times = [] if timestamp is None else [timestamp]
+    given: dict[str, Any] = {**tables, "reading": reading.of_features()}
+    with tempfile.TemporaryDirectory() as room:  # for plain copies of text files
+        source = find(interactions, reading=reading, ids=[query, candidate], times=times, room=Path(room))
+        source, columns["weight"] = interactions_of(source, columns, events)
+        found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)
     if as_json:
         print_json(found.to_dict())
         return
@@ -85,7 +95,7 @@ def command(
 
 def _guessed(source: Source, role: str) -> str:
     """The one column that is called as such ids are. ConfigError where there is none, or several."""
-    names = source.schema().names()
+    names = source.names()
     found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
     if len(found) != 1:
         raise ConfigError(

@@ -12,7 +12,22 @@ from shortlist.errors import DataError
 __all__ = ["command"]
 
 
-@click.command("recommend")
+class _OfIds(click.RichCommand):
+    """A command whose arguments are ids: one that begins with "-" looks like an option, and the error says what to do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            raise click.UsageError(
+                f"{error.format_message()} If {name!r} is an id, write -- before the ids: "
+                f"{ctx.command_path} BUNDLE -- {name}",
+                ctx=ctx,
+            ) from None
+
+
+@click.command("recommend", cls=_OfIds)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--k", default=10, show_default=True, help="How many for each id.")
@@ -60,11 +75,18 @@ def command(
 
 
 def typed_ids(ids: tuple[str, ...], integers: bool, side: str = "query") -> list[str] | list[int]:
-    """Ids from the command line in the bundle's type; DataError where an integer is expected and none came."""
+    """Ids from the command line in the bundle's type; DataError where an integer was expected and another text was given."""
+    from shortlist.data.ids import integer_id
+
     if not integers:
         return list(ids)
-    try:
-        return [int(value) for value in ids]
-    except ValueError:
-        bad = next(value for value in ids if not value.lstrip("-").isdigit())
-        raise DataError(f"the bundle's {side} ids are integers; {bad!r} came.", hint="give ids such as 42") from None
+    numbers: list[int] = []
+    for text in ids:
+        number = integer_id(text)
+        if number is None:
+            raise DataError(
+                f"the bundle's {side} ids are integers; {text!r} was given.",
+                hint="write an id as it is in the data, digits alone: 42, not +42, 4_2 or 42.0",
+            )
+        numbers.append(number)
+    return numbers

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options
+
+if TYPE_CHECKING:
+    from shortlist.data import Events, Reading
 
 __all__ = ["command"]
 
 
 @click.command("report")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path), required=False)
+@click.argument("test", required=False)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
 )
@@ -23,7 +29,18 @@ __all__ = ["command"]
 )
 @click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
-def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: str | None, as_json: bool) -> None:
+@event_options
+@reading_options
+def command(
+    bundle: Path,
+    test: str | None,
+    out: Path,
+    method: str,
+    baselines: str | None,
+    as_json: bool,
+    events: Events,
+    reading: Reading,
+) -> None:
     """Write what is known of BUNDLE to one page of HTML that opens offline.
 
     With TEST, a table of interactions, everything is measured on it. Without, the page tells what was measured when the
@@ -40,9 +57,15 @@ def command(bundle: Path, test: Path | None, out: Path, method: str, baselines: 
     manifest = decoded(bundle / MANIFEST)
     data = None
     if test is not None:
-        catalogue = recommender.model.catalogue
+        catalogue = recommender.towers.catalogue
         data = sl.Dataset(
-            test, catalogue.query, catalogue.candidate, queries=catalogue.queries, candidates=catalogue.candidates
+            test,
+            catalogue.query,
+            catalogue.candidate,
+            queries=catalogue.queries,
+            candidates=catalogue.candidates,
+            events=events,
+            reading=reading,
         )
     facts = gathered(
         recommender,

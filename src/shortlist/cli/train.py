@@ -13,13 +13,16 @@ import rich_click as click
 
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
+from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
+    from shortlist.data import Events, Reading
     from shortlist.model import TwoTower
     from shortlist.recommender import Recommender
     from shortlist.train import TrainingHistory
@@ -29,7 +32,7 @@ __all__ = ["command"]
 
 
 @click.command("train")
-@click.argument("interactions")
+@click.argument("interactions", required=False)
 @click.option("--query", required=True, help="Column of query ids (who chose).")
 @click.option("--candidate", required=True, help="Column of candidate ids (what was chosen).")
 @click.option(
@@ -71,6 +74,9 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(train_on)
 @daily_options
+@event_options
+@reading_options
+@sql_options("interactions")
 @as_one
 def command(
     interactions: str,
@@ -96,8 +102,10 @@ def command(
     overwrite: bool,
     as_json: bool,
     daily: Daily,
+    events: Events,
+    reading: Reading,
 ) -> None:
-    """Train on INTERACTIONS (.parquet, .csv, …, a folder of Parquet, s3://…) and write a bundle.
+    """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 
     A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
 
@@ -118,7 +126,7 @@ def command(
     index = index_named(index_name)
     started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
-    columns |= {"queries": queries, "candidates": candidates}
+    columns |= {"queries": queries, "candidates": candidates, "events": events, "reading": reading}
     given = daily.data(training_data(interactions, columns, test, stream, shards, plan))
     if plan.als is None:  # which takes no steps
         say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
@@ -181,6 +189,8 @@ def _measured(
         result["evaluation"] = evaluation.to_dict()
     recommender = sl.Recommender(model, index=index, seen=given.seen)
     result["run"] = run_record(given.train, plan.fit.seed)
+    if given.account is not None:
+        result["account"] = given.account.to_dict()
     metadata = {"recipe": plan.to_dict(), **result}
     if given.held_out is not None:
         say("measuring baselines and segments for the report")

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shortlist.cli.console import progress, say
+from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset, Shards
+    from shortlist.data import Account, Dataset, Shards
     from shortlist.train.ranks import Ranks
     from shortlist.train.recipes import Recipe
 
@@ -27,11 +27,12 @@ SMALL = 64
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What to train on, and what was held out (or None)."""
+    """What to train on, and what was held out (or None); account: of both together, as they were read."""
 
     train: Dataset | Shards
     held_out: Dataset | None
     seen_before: Dataset | None = None
+    account: Account | None = None
 
     @cached_property
     def seen(self) -> Dataset | None:
@@ -44,8 +45,8 @@ class TrainingData:
         from shortlist.data import Dataset
 
         ids = [seen.query, seen.candidate]
-        both = [one.interactions.select(ids) for one in (self.seen_before, seen)]
-        return Dataset(pl.concat(both, how="vertical_relaxed"), *ids)
+        both = [one.seen.interactions.select(ids) for one in (self.seen_before, seen)]
+        return Dataset._again(pl.concat(both, how="vertical_relaxed"), *ids)
 
     @cached_property
     def _seen(self) -> Dataset | None:
@@ -83,7 +84,7 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         return _streamed(interactions, {**columns, "context": context}, test, folder)
-    return _in_memory(interactions, columns, test)
+    return _in_memory(interactions, {**columns, "keep": None if plan is None else _kept(plan)}, test)
 
 
 def joined() -> Ranks:
@@ -93,13 +94,17 @@ def joined() -> Ranks:
     return distributed.joined()
 
 
+def _kept(plan: Recipe) -> list[str]:
+    """The other columns of the interactions that a recipe can read."""
+    models = [plan, *plan.joined]
+    read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+    return list(dict.fromkeys(read))
+
+
 def should_stream(interactions: str) -> bool:
-    """Whether the interactions are in an object store, or are Parquet that would fill half of the memory there is."""
+    """Whether the interactions are in an object store, or would fill half of the memory there is."""
     if "://" in interactions:
         return True
-    path = Path(interactions)
-    if path.is_file() and path.suffix.lower() not in (".parquet", ".pq"):
-        return False
     from shortlist.data.shards import available_memory, find, memory_of
     from shortlist.errors import DataError
 
@@ -117,15 +122,13 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float) -> Train
     import shortlist as sl
 
     data = sl.Dataset(interactions, **columns)
-    say(f"read {data!r}")
-    for note in data.notes:
-        say(f"  {note}")
+    say_account(data.account)
     if not test:
-        return TrainingData(data, None)
+        return TrainingData(data, None, account=data.account)
     by_time = columns["timestamp"] is not None
     train, held_out = (sl.split_by_time if by_time else sl.split_random)(data, test=test)
     say(f"held out {len(held_out):,} interactions ({_how(by_time)}), {len(train):,} to train on")
-    return TrainingData(train, held_out)
+    return TrainingData(train, held_out, account=data.account)
 
 
 def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
@@ -137,17 +140,16 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     with progress("encoding") as bar:
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
-    for note in shards.notes:
-        say(f"  {note}")
+    say_account(shards.account)
     if not test:
-        return TrainingData(shards, None)
+        return TrainingData(shards, None, account=shards.account)
     by_time = columns["timestamp"] is not None
     most = min(1_000_000, max(10_000, SCORES // max(len(shards.candidates), 1)))
     train, held_out = shards.split(float(test), by="time" if by_time else "random", most=most)
     held = len(shards) - len(train)
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
     say(f"held out {held:,} interactions ({_how(by_time)}{some}), {len(train):,} to train on")
-    return TrainingData(train, held_out)
+    return TrainingData(train, held_out, account=shards.account)
 
 
 def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) -> list[str]:
@@ -157,10 +159,12 @@ def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) ->
     from shortlist.data.readers import read_table
     from shortlist.data.shards import find
 
+    reading = columns.get("reading")
+    features = None if reading is None else reading.of_features()
     named = {value for value in columns.values() if isinstance(value, str)}
     table = columns["queries"]
-    known = {*named, *([] if table is None else read_table(table, "queries").frame.columns)}
-    there = find(interactions).schema()
+    known = {*named, *([] if table is None else read_table(table, "queries", reading=features).frame.columns)}
+    there = find(interactions, reading=reading).names()
     return [column for column in dict.fromkeys(read) if column in there and column not in known]
 
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.cli.events import event_options
+from shortlist.cli.reading import reading_options
 from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
+    from shortlist.data import Events, Reading
     from shortlist.recommender import Recommender
 
 __all__ = ["command"]
@@ -23,9 +26,7 @@ __all__ = ["command"]
 @click.option("--recall", default=0.95, show_default=True, help="The part of the true top k to be found, 0 to 1.")
 @click.option("--k", default=100, show_default=True, help="The k of that promise.")
 @click.option("--backend", "backends", help="Of exact, scann, faiss (or hnsw, ivfpq), by commas; by default all.")
-@click.option(
-    "--test", type=click.Path(path_type=Path), help="Test interactions: what approximation costs in accuracy."
-)
+@click.option("--test", help="Test interactions: what approximation costs in accuracy.")
 @click.option("--out", type=click.Path(path_type=Path), help="The tuned bundle; by default BUNDLE itself is replaced.")
 @click.option(
     "--curve", type=click.Path(path_type=Path), help="Curve as NAME.json and NAME.svg; by default OUT.tuning."
@@ -33,17 +34,21 @@ __all__ = ["command"]
 @click.option("--minutes", type=float, help="Begin no further build after so long.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample of queries.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@event_options
+@reading_options
 def command(
     bundle: Path,
     recall: float,
     k: int,
     backends: str | None,
-    test: Path | None,
+    test: str | None,
     out: Path | None,
     curve: Path | None,
     minutes: float | None,
     seed: int,
     as_json: bool,
+    events: Events,
+    reading: Reading,
 ) -> None:
     """Give BUNDLE the fastest index that finds the promised part of the true top k of its own queries.
 
@@ -72,7 +77,7 @@ def command(
         recall=recall,
         k=k,
         backends=None if backends is None else [name.strip() for name in backends.split(",")],
-        test=None if test is None else _test(test, recommender),
+        test=None if test is None else _test(test, recommender, events, reading),
         seconds=None if minutes is None else minutes * 60,
         seed=seed,
         say=say,
@@ -95,11 +100,11 @@ def command(
     say(f"wrote {out or bundle}, {files['json']} and {files['svg']}")
 
 
-def _test(path: Path, recommender: Recommender) -> Any:
+def _test(path: str, recommender: Recommender, events: Events, reading: Reading) -> Any:
     import shortlist as sl
 
     state = recommender._state
-    return sl.Dataset(path, state.query, state.candidate)
+    return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
 
 
 def _show(measured: Mapping[str, Any]) -> None:

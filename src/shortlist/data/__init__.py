@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from shortlist.data import datasets
+from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, TableLike
+from shortlist.data.events import Events
 from shortlist.data.filters import k_core, keep_at_least
+from shortlist.data.reading import Reading
 from shortlist.data.shards import Shards
 from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_queries, split_random
+from shortlist.data.sql import read_sql
 
 __all__ = [
+    "Account",
     "Dataset",
+    "Events",
+    "Reading",
     "Shards",
     "Split",
     "SplitReport",
@@ -17,6 +24,7 @@ __all__ = [
     "datasets",
     "k_core",
     "keep_at_least",
+    "read_sql",
     "split_by_time",
     "split_last",
     "split_queries",

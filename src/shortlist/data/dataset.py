@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,11 +13,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.ids import counted, few, require_column, row_numbers, settle_ids
+from shortlist.data.account import Account
+from shortlist.data.clean_ids import CleanIds, remarks
+from shortlist.data.doubts import crawler, doubtful_rows, glance
+from shortlist.data.events import EventPlan, Events
+from shortlist.data.ids import counted, few, frame_of, require_column, row_numbers, settle_ids, unpatterned
 from shortlist.data.readers import Table, read_table
+from shortlist.data.reading import Reading
+from shortlist.data.times import TimeForm, read_times, settled_form, told_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
-__all__ = ["Dataset", "TableLike", "check_weight", "checked_timestamp", "side_table"]
+__all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
+
+PLURAL = {"query": "queries", "candidate": "candidates"}
 
 TableLike: TypeAlias = (
     "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
@@ -28,15 +36,18 @@ TableLike: TypeAlias = (
 class Dataset:
     """A table of interactions (who chose what), and one table each of the queries and the candidates.
 
-    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson, a pattern, or a folder of Parquet
-    files), a Polars or pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
+    Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson .json, text also with .gz or .zst; a
+    pattern, a folder of files of one format, a Delta or Iceberg table, a URL such as ``s3://bucket/log/``), a Polars or
+    pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
 
     1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
        CSV column becomes integers only when every value reads back exactly, so "007" stays.)
     2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
        with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
     3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
-    4. Other columns of the interactions are kept. A timestamp given as text is parsed.
+    4. Other columns of the interactions are kept (those named in ``keep``, where it is given). A timestamp given as text is
+       parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
+    5. Of a folder, files under a name that begins with _ or . are no data. Hive partitions (day=2024-05-01) are columns.
 
     Args:
         interactions: one row per interaction.
@@ -45,6 +56,12 @@ class Dataset:
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
         queries, candidates: tables of features, or None.
+        events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
+        keep: the other columns of the interactions that are read; None for all of them.
+        reading: how text files are written, where they do not say so themselves.
+
+    Attributes beside the columns' names: ``notes`` says what was merged or left out, ``account`` what was read (``Account``).
+    What looks wrong (ids that differ only by blanks, events that take a choice back, a crawler) is a ShortlistWarning.
 
     Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
     ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
@@ -65,6 +82,9 @@ class Dataset:
     timestamp: str | None
     weight: str | None
     notes: tuple[str, ...]
+    seen_column: str | None
+    _warned: tuple[str, ...]
+    _times: str | None
 
     def __init__(
         self,
@@ -76,27 +96,81 @@ class Dataset:
         *,
         queries: TableLike | None = None,
         candidates: TableLike | None = None,
+        events: Events | None = None,
+        keep: Sequence[str] | None = None,
+        reading: Reading | None = None,
+    ) -> None:
+        self._read(interactions, query, candidate, timestamp, weight, queries, candidates, events, keep, reading)
+        warn(self._warned, stacklevel=2)
+
+    @classmethod
+    def _again(cls, interactions: TableLike, query: str, candidate: str, **others: Any) -> Dataset:
+        """A Dataset of what was a Dataset before: what looked wrong was said then."""
+        dataset = object.__new__(cls)
+        names = ("timestamp", "weight", "queries", "candidates", "events", "keep", "reading")
+        dataset._read(interactions, query, candidate, **(dict.fromkeys(names) | others))
+        return dataset
+
+    def _read(
+        self,
+        interactions: TableLike,
+        query: str,
+        candidate: str,
+        timestamp: str | None,
+        weight: str | None,
+        queries: TableLike | None,
+        candidates: TableLike | None,
+        events: Events | None,
+        keep: Sequence[str] | None,
+        reading: Reading | None,
     ) -> None:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
                 hint="name the column of who chose as query, and of what was chosen as candidate",
             )
-        main = read_table(interactions, "interactions", ids=(query, candidate))
+        settings = Events() if events is None else events
+        main = read_table(
+            interactions,
+            "interactions",
+            ids=(query, candidate),
+            times=[] if timestamp is None else [timestamp],
+            others=[*([] if weight is None else [weight]), *settings.mentioned()],
+            reading=reading,
+            keep=keep,
+        )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        main = Table(_checked_context(main, timestamp, weight), main.name, main.untyped)
-        main, query_table, query_notes = side_table(main, queries, query, "query", "queries")
-        main, candidate_table, candidate_notes = side_table(main, candidates, candidate, "candidate", "candidates")
+        plan = settings.plan(main.frame.schema, query, candidate, weight)
+        warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
+        frame, notes = plan.applied(main.frame)
+        for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
+            more += said
+        weight = plan.weight or weight
+        main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
+        notes = [*main.notes, *notes, *time_notes]
+        tables = []
+        feature_files = None if reading is None else reading.of_features()
+        for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
+            main, table, said, doubts = side_table(
+                main, source, column, side, PLURAL[side], feature_files, settings.clean
+            )
+            tables.append(table)
+            notes += said
+            warned += doubts
+        warned += _id_doubts(main.frame, list(zip((query, candidate), tables, strict=True)))
         self._fill(
             interactions=main.frame,
-            queries=query_table,
-            candidates=candidate_table,
+            queries=tables[0],
+            candidates=tables[1],
             query=query,
             candidate=candidate,
             timestamp=timestamp,
             weight=weight,
-            notes=(*query_notes, *candidate_notes),
+            notes=tuple(notes),
+            seen_column=plan.seen,
+            _warned=tuple(warned),
+            _times=None if timestamp is None else str(main.frame.schema[timestamp]),
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -110,7 +184,9 @@ class Dataset:
         row numbers are first asked for.
         """
         table = Table(interactions, "interactions")
-        for column in filter(None, (self.query, self.candidate, self.timestamp, self.weight)):
+        for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
+            if column is None:
+                continue
             require_column(table, column, "column of the Dataset")
             if interactions.schema[column] != self.interactions.schema[column]:
                 raise DataError(
@@ -134,9 +210,24 @@ class Dataset:
             timestamp=self.timestamp,
             weight=self.weight,
             notes=self.notes,
+            seen_column=self.seen_column,
+            _warned=(),
+            _times=self._times,
             **cached,
         )
         return other
+
+    @cached_property
+    def seen(self) -> Dataset:
+        """The interactions that count as seen (``Events(seen_where=)``), over the same tables; by default all of them."""
+        if self.seen_column is None:
+            return self
+        return self._filtered(self.interactions[self.seen_column].to_numpy())
+
+    @cached_property
+    def account(self) -> Account:
+        """What was read."""
+        return Account.of(self)
 
     @classmethod
     def _of_rows(
@@ -148,12 +239,14 @@ class Dataset:
     ) -> Dataset:
         """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
         ids = [
-            tables[side][columns[name]].gather(rows[name])  # type: ignore[index]
+            tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
         ]
         dataset = object.__new__(cls)
         known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
-        dataset._fill(interactions=pl.DataFrame([*ids, *others]), **tables, **columns, **known, notes=())
+        fields: dict[str, Any] = {"seen_column": None, **columns}
+        frame = frame_of([*ids, *others])
+        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None)
         return dataset
 
     def _noted(self, *notes: str) -> Dataset:
@@ -190,6 +283,13 @@ class Dataset:
         """How many interactions each candidate has → int64 ``[candidates]``."""
         return np.bincount(self.candidate_rows, minlength=len(self.candidates))
 
+    @property
+    def times(self) -> pl.Series:
+        """The time of each interaction. DataError without a timestamp column."""
+        if self.timestamp is None:
+            raise DataError("the data have no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
+        return unpatterned(self.interactions[self.timestamp])
+
     @cached_property
     def weights(self) -> NDArray[np.float32] | None:
         """The weight of each interaction → float32 ``[interactions]``; None without a weight column."""
@@ -208,53 +308,109 @@ class Dataset:
 
 
 def side_table(
-    main: Table, source: TableLike | None, column: str, role: str, name: str
-) -> tuple[Table, pl.DataFrame, list[str]]:
-    """The interactions with settled ids, the table of one side, and what there is to say about it."""
+    main: Table,
+    source: TableLike | None,
+    column: str,
+    role: str,
+    name: str,
+    reading: Reading | None = None,
+    clean: CleanIds | None = None,
+) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
+    """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return Table(frame, main.name, main.untyped), frame.select(pl.col(column).unique().sort()), []
-    table = read_table(source, name, ids=(column,))
+        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
+    table = read_table(source, name, ids=(column,), reading=reading)
+    notes = [f"{name}: {note}" for note in table.notes]
+    warned: list[str] = []
+    if clean:
+        require_column(table, column, role)
+        cleaned, said = clean.applied(table.frame, column)
+        notes += [f"{note} from the {name} table" for note in said]
+        table = replace(table, frame=cleaned)
     frame, given = settle_ids([main, table], column, role)
-    distinct = given.unique(subset=[column], keep="first", maintain_order=True)
-    notes = []
+    distinct = given.filter(given[column].alias("id").is_first_distinct())
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({given.height:,} rows, {distinct.height:,} {name})"
         )
-    interacted = frame.select(pl.col(column).unique())
-    lacking = interacted.join(distinct, on=column, how="anti").sort(column)
-    if lacking.height:
-        note = f"the {name} table lacked {counted(lacking.height, 'interacted id')} ({few(lacking[column])})"
-        notes.append(f"{note}; added with null features")
-        warnings.warn(f"{note}; added with null features.", ShortlistWarning, stacklevel=3)
-        distinct = pl.concat([distinct, lacking], how="diagonal")
-    return Table(frame, main.name, main.untyped), distinct, notes
+    interacted = _distinct(frame[column])
+    lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
+    if len(lacking):
+        lacked = counted(len(lacking), "interacted id")
+        warned.append(f"the {name} table lacked {lacked} ({few(lacking)}); added with null features")
+        distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
+    return replace(main, frame=frame), distinct, [*notes, *warned], warned
 
 
-def _checked_context(table: Table, timestamp: str | None, weight: str | None) -> pl.DataFrame:
-    frame = table.frame
+def _distinct(ids: pl.Series) -> pl.Series:
+    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    return ids.alias("id").unique()
+
+
+def warn(sentences: Sequence[str], stacklevel: int) -> None:
+    """A ShortlistWarning for each."""
+    for one in sentences:
+        warnings.warn(f"{one}.", ShortlistWarning, stacklevel=stacklevel + 1)
+
+
+def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
+    """What looks wrong with the rows as they came; columns that were not kept are looked at in the first rows of files."""
+    known = {*plan.columns, *(role for role in roles if role is not None)}
+    yield from doubtful_rows(main.frame, known)
+    if main.source is not None and keeps is not None:
+        head, whole = glance(main.source, {*known, *main.frame.columns})
+        yield from doubtful_rows(head, known, whole=whole)
+
+
+def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
+    """Notes and warnings on the values by which rows are weighted."""
+    if plan.weight_column is None:
+        return [], []
+    values = main.frame[plan.weight_column].alias("value").to_frame()
+    return plan.unlisted(values.group_by("value").agg(pl.len().alias("rows")))
+
+
+def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
+    """What looks wrong with the ids of both sides, and with one query's share of the rows."""
+    for number, (column, table) in enumerate(sides):
+        if number and table.schema[column] != pl.String:
+            continue
+        counts = frame[column].alias("id").to_frame().group_by("id").agg(pl.len().alias("rows"))
+        yield from id_doubts(counts, table[column], column, crawlers=number == 0)
+
+
+def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
+    """The same for one side; counts: ``id`` and ``rows`` of every id in the interactions. ids: all that the table has."""
+    yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
+    if crawlers:
+        yield from crawler(counts, column)
+
+
+def _checked_context(
+    table: Table, timestamp: str | None, weight: str | None, reading: Reading
+) -> tuple[Table, list[str]]:
+    """The table with its times and weights checked, and how its times were read."""
+    frame, notes = table.frame, []
     if timestamp is not None:
         require_column(table, timestamp, "timestamp")
-        frame = frame.with_columns(checked_timestamp(frame[timestamp]))
+        values, form = frame[timestamp], None
+        if values.dtype == pl.String:
+            form = settled_form([values], timestamp, reading)
+            notes += told_form(values, form)
+        frame = frame.with_columns(checked_timestamp(values, form))
     if weight is not None:
         require_column(table, weight, "weight")
         check_weight(frame[weight])
-    return frame
+    return replace(table, frame=frame), notes
 
 
-def checked_timestamp(values: pl.Series) -> pl.Series:
-    """Timestamps, parsed where they are text. DataError for another type, and where one is missing."""
+def checked_timestamp(values: pl.Series, form: TimeForm | None = None) -> pl.Series:
+    """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
+    if values.dtype == pl.String and form is not None:
+        values = read_times(values, form)
     dtype = values.dtype
-    if dtype == pl.String:
-        try:
-            return checked_timestamp(values.str.to_datetime())
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"the timestamp column {values.name!r} is text that could not be read as dates and times.",
-                hint=f"parse it first: pl.col({values.name!r}).str.to_datetime(format)",
-            ) from error
     if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
         raise DataError(
             f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",
@@ -284,7 +440,7 @@ def check_weight(values: pl.Series, *, whole: bool = True) -> None:
         raise DataError(
             f"the weight column {values.name!r} has {counted(bad, 'bad value')} (null, negative, or not finite in "
             "float32); expected finite numbers ≥ 0.",
-            hint="fill or drop those rows",
+            hint=f"fill those values, or leave the rows out: Events(where='{values.name} >= 0'), or --where",
         )
     if whole and not bool((numbers > 0).any()):
         raise DataError(

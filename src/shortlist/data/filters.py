@@ -106,4 +106,7 @@ def _core(sides: tuple[tuple[NDArray[np.int32], int], ...]) -> NDArray[np.bool_]
 
 
 def _rebuilt(dataset: Dataset, interactions: pl.DataFrame, tables: dict[str, Any]) -> Dataset:
-    return Dataset(interactions, dataset.query, dataset.candidate, dataset.timestamp, dataset.weight, **tables)
+    columns = {"timestamp": dataset.timestamp, "weight": dataset.weight}
+    rebuilt = Dataset._again(interactions, dataset.query, dataset.candidate, **columns, **tables)
+    rebuilt._fill(seen_column=dataset.seen_column, _times=dataset._times)
+    return rebuilt

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,24 @@ from numpy.typing import NDArray
 from shortlist.data.readers import Table
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["RowLookup", "counted", "few", "require_column", "row_numbers", "settle_ids"]
+__all__ = [
+    "RowLookup",
+    "counted",
+    "few",
+    "frame_of",
+    "free_name",
+    "integer_id",
+    "require_column",
+    "row_numbers",
+    "settle_ids",
+    "unpatterned",
+]
 
 SPREAD = 8  # integers that span up to so many times their number are looked up in an array
 CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
+LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # what no column is called
+NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 
 
@@ -26,7 +41,9 @@ def require_column(table: Table, column: str, role: str) -> None:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was named as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
-            hint=did_you_mean(column, table.frame.columns),
+            hint=NO_HEADER
+            if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
+            else did_you_mean(column, table.frame.columns),
         )
 
 
@@ -52,6 +69,19 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
         _aligned(values, first.dtype, table, tables[0]) for values, table in zip(columns[1:], tables[1:], strict=True)
     ]
     return [table.frame.with_columns(values) for table, values in zip(tables, aligned, strict=True)]
+
+
+def integer_id(text: str) -> int | None:
+    """The integer that ``text`` is written as, or None for any other text: only "-5" is -5, not "-05", "−5" or "5_0".
+
+    >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
+    [5863, -1, None, None, None, None, None, None, None]
+    """
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
+        return None
+    number = int(text)
+    return number if str(number) == text else None
 
 
 def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
@@ -108,15 +138,17 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if values.null_count():
         raise DataError(
-            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role}); "
-            "every row must have an id.",
-            hint=f"drop those rows: frame.drop_nulls({column!r})",
+            f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role})"
+            f"{'' if table.source is None else table.source.where_null(column)}; every row must have an id.",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         return pl.Series(values.cast(pl.String))
     if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
-        fits = values.is_between(0, 2**64 - 1).all()
-        return values.cast(pl.UInt64) if fits else values
+        for kind, least, most in ((pl.Int64(), -(2**63), 2**63 - 1), (pl.UInt64(), 0, 2**64 - 1)):
+            if values.is_between(least, most).all():
+                return pl.Series(values.cast(kind))
+        return values
     if values.dtype == pl.String or values.dtype.is_integer():
         return values
     raise _not_an_id(values, table, role)
@@ -126,9 +158,9 @@ def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
     if values.dtype.is_float():
         nans = int(values.is_nan().sum())
         missing = f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
-        hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64))"
+        hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64)), Events(strip_ids=True), or --strip-ids"
         if nans:
-            hint = f"drop the missing ids, then {hint}"
+            hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"
     else:
         missing, hint = "", f"cast the column to String or Int64, or name another column as the {role}"
     return DataError(
@@ -155,6 +187,29 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
         "expected one type in both.",
         hint=f"cast one of them, for example frame.with_columns(pl.col({values.name!r}).cast(pl.{dtype}))",
     )
+
+
+def unpatterned(values: pl.Series) -> pl.Series:
+    """The same values; where their name is a pattern to Polars ("^a$", "*"), which would take other columns for it in many
+    of a Series' own methods, under another one."""
+    name = values.name
+    return values.alias(f"column {name}") if name == "*" or (name.startswith("^") and name.endswith("$")) else values
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """``name``, with underscores behind it until nothing in ``taken`` is called so: a column of ours among a user's.
+
+    >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
+    ('rank__', 'rank')
+    """
+    while name in taken:
+        name += "_"
+    return name
+
+
+def frame_of(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    """Columns as a table under their own names; of a list Polars would call one without a name ``column_0``."""
+    return pl.DataFrame({column.name: column for column in columns})
 
 
 def counted(number: int, noun: str) -> str:

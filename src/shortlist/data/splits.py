@@ -293,7 +293,7 @@ def _timestamps(dataset: Dataset, what: str) -> pl.Series:
             f"{', '.join(map(repr, dataset.interactions.columns))}.",
             hint="Dataset(…, timestamp=…)",
         )
-    return dataset.interactions[dataset.timestamp]
+    return dataset.times
 
 
 def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:

@@ -88,7 +88,7 @@ def _refuse(train: Dataset, test: Dataset) -> None:
                 hint="read both tables in the same way",
             )
     if train.timestamp is not None and test.timestamp is not None:
-        times = [part.interactions[part.timestamp or ""] for part in (train, test)]
+        times = [part.times for part in (train, test)]
         if times[0].dtype.is_numeric() != times[1].dtype.is_numeric():
             raise DataError(
                 f"the training data's times are of type {times[0].dtype} and the test's of {times[1].dtype}; "
@@ -110,7 +110,7 @@ def _refuse(train: Dataset, test: Dataset) -> None:
 
 
 def _future(train: Dataset, test: Dataset) -> Iterator[Finding]:
-    ours, theirs = train.interactions[train.timestamp or ""], test.interactions[test.timestamp or ""]
+    ours, theirs = train.times, test.times
     number, first = _number(ours), _number(theirs).min()
     later = int((number >= first).sum())
     if not later:
@@ -150,14 +150,14 @@ def _in_both(train: Dataset, test: Dataset, timed: bool) -> pl.DataFrame:
     sides = [part.interactions.select(names) for part in (train, test)]
     if timed and train.timestamp is not None and test.timestamp is not None:
         sides = [
-            side.with_columns(_number(part.interactions[part.timestamp or ""]).alias("\0time"))
+            side.with_columns(_number(part.times).alias("\0time"))
             for side, part in zip(sides, (train, test), strict=True)
         ]
     return sides[1].join(sides[0].unique(), on=sides[0].columns, how="semi")
 
 
 def _later_features(train: Dataset, test: Dataset, read: set[str] | None) -> Iterator[Finding]:
-    times = test.interactions[test.timestamp or ""]
+    times = test.times
     first = times.min()
     for owner, column, values in _table_columns(train, read):
         if times.dtype.is_temporal() != values.dtype.is_temporal():

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, DataError, did_you_mean
-from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
 from shortlist.evaluation.ranks import Hidden
+from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, solve
@@ -59,7 +59,7 @@ class Training:
         query, row = train.query_rows[inside].astype(np.int64), row[inside]
         time = None
         if train.timestamp is not None:
-            time = train.interactions[train.timestamp].to_physical().cast(pl.Float64).to_numpy()[inside]
+            time = train.times.to_physical().cast(pl.Float64).to_numpy()[inside]
         counts = np.bincount(row, minlength=len(candidate_ids)).astype(np.float64)
         last = np.lexsort((np.zeros(len(row)) if time is None else time, row, query))[::-1]
         _, first = np.unique(query[last] * len(candidate_ids) + row[last], return_index=True)
@@ -164,7 +164,9 @@ class _Linear(ByRow):
         rows = np.repeat(np.arange(last - first), np.diff(offsets))
         chosen = torch.zeros(last - first, len(self.weights))
         chosen[torch.from_numpy(rows), torch.from_numpy(self.histories.values[offsets[0] : offsets[-1]])] = 1
-        found = torch.cat([chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1)  # the last column: not in the table
+        found = torch.cat(
+            [chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1
+        )  # the last column: not in the table
         scores = found[:, torch.from_numpy(self.place)]
         if hidden is not None:
             scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf

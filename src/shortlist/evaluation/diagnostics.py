@@ -18,7 +18,9 @@ from shortlist.data.given import check_dataset
 from shortlist.errors import ShortlistWarning
 from shortlist.evaluation.pairs import TestPairs
 from shortlist.features import Codes
+from shortlist.evaluation.scorers import Mixed, Vectors
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
+from shortlist.sources import Mixture, towers_of
 
 __all__ = ["FINDINGS", "Finding", "diagnose", "findings", "loss_findings", "warn_of"]
 
@@ -61,7 +63,7 @@ class Finding:
 
 
 def diagnose(
-    model: TwoTower, test: Dataset | None = None, *, training: Iterable[Mapping[str, Any]] = ()
+    model: TwoTower | Mixture, test: Dataset | None = None, *, training: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[Finding, ...]:
     """What is wrong with a trained model, in the order of ``FINDINGS``; nothing for a healthy one.
 
@@ -84,24 +86,37 @@ def diagnose(
             print(finding)
     """
     check_dataset(test, "diagnose(test)", optional=True)
-    pairs = None if test is None else TestPairs.of(model, test)
-    table = model.catalogue.candidates if pairs is None else pairs.candidates
-    return findings(model, pairs, _inputs(model.candidate, table), training)
+    towers = towers_of(model)
+    pairs = None if test is None else TestPairs.of(towers, test)
+    table = towers.catalogue.candidates if pairs is None else pairs.candidates
+    return findings(model, pairs, _inputs(towers.candidate, table), training)
 
 
 def findings(
-    model: TwoTower, pairs: TestPairs | None, candidates: TowerInputs, training: Iterable[Mapping[str, Any]] = ()
+    model: TwoTower | Mixture, pairs: TestPairs | None, candidates: TowerInputs, training: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[Finding, ...]:
     """What ``diagnose`` finds, of test pairs and a catalogue that are encoded already."""
     found: list[Finding | None] = []
-    asked = _asked(model, pairs, len(candidates))
+    towers = towers_of(model)
+    asked = _asked(towers, pairs, len(candidates))
     if asked is not None and len(asked):
-        vectors = vectors_of(model.candidate, candidates)
-        heads = model.split_heads(vectors_of(model.query, _inputs(model.query, asked)))
-        found += _of_vectors(heads.reshape(-1, heads.shape[-1]), vectors, model.catalogue.counts)
+        vectors = vectors_of(towers.candidate, candidates)
+        heads = towers.split_heads(vectors_of(towers.query, _inputs(towers.query, asked)))
+        counts = towers.catalogue.counts
+        lists = None
+        if isinstance(model, Mixture):
+            histories = model.histories_of(asked[towers.catalogue.query])
+            scorer = Mixed(Vectors(heads, vectors), model.neighbours, histories, model.blend)
+            k = min(10, -(-len(vectors) // 10))
+            lists = _Lists(scorer.top(k).numpy(), len(vectors), alike=False)
+        elif towers.dim > 1:  # one number orders the candidates alike for everyone, which is popularity as it was meant
+            lists = _Lists.of(heads.reshape(-1, heads.shape[-1]), vectors)
+        if lists is not None:
+            found += [_collapsed(lists), _popularity_dominates(lists, counts)]
+        found.append(_norms_explode(heads.reshape(-1, heads.shape[-1]), vectors[: len(counts)], counts))
     found.append(_loss_at_chance(list(training)))
     if pairs is not None:
-        found += [*_unknown_ids(model, pairs), _unseen_queries(model, pairs)]
+        found += [*_unknown_ids(towers, pairs), _unseen_queries(towers, pairs)]
     return _named(*found)
 
 
@@ -278,16 +293,6 @@ def _asked(model: TwoTower, pairs: TestPairs | None, candidates: int) -> pl.Data
     rows = np.flatnonzero(known)
     asked = min(len(rows), ASKED, max(32, SCORES // max(candidates, 1)))
     return table[rows[np.linspace(0, len(rows) - 1, asked).astype(np.int64)]] if asked else None
-
-
-def _of_vectors(query: Tensor, candidate: Tensor, counts: NDArray[np.int64]) -> tuple[Finding | None, ...]:
-    """What the vectors of queries that training knew, and of all candidates, say."""
-    lists = _Lists.of(query, candidate)
-    return (
-        _collapsed(lists),
-        _popularity_dominates(lists, counts),
-        _norms_explode(query, candidate[: len(counts)], counts),
-    )
 
 
 def _inputs(tower: Tower, table: pl.DataFrame) -> TowerInputs:

@@ -21,6 +21,7 @@ from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in
 from shortlist.evaluation.metrics import AT_K, WHOLE, measured, metric_names
 from shortlist.evaluation.ranked import PairSums, Ranked
 from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks
+from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
 from shortlist.evaluation.segments import grouped
@@ -30,7 +31,7 @@ from shortlist.index import Lists as IdLists
 from shortlist.model import TwoTower
 from shortlist.sources import Filters, Mixture, search_blend, towers_of
 
-__all__ = ["METRICS", "evaluate"]
+__all__ = ["METRICS", "Bench", "PairColumns", "evaluate", "scorer_of"]
 
 T = TypeVar("T")
 ColdStart = Literal["auto", "unknown", "popularity"]
@@ -101,7 +102,7 @@ def evaluate(
         columns["seen_out"] = validator.hidden
     vectors = Vectors(*validator.vectors())
     own, asked = scorer_of(model, vectors, validator, seen, cold_start)
-    bench = _Bench(
+    bench = Bench(
         validator,
         tuple(sorted(ks)),
         names,
@@ -135,6 +136,7 @@ def evaluate(
         index_recall=recall,
         sums=_of_each(found, lambda one: one.sums),
         query_ids=pairs.query_ids,
+        repeats=None if seen is None else repeats(test, seen),
     )
 
 
@@ -152,7 +154,7 @@ def scorer_of(
         without = np.diff(histories.offsets) == 0
     towers = towers_of(model)
     cold = ~pairs.known & without
-    if cold_start == "auto" and not towers.reads_ids_alone or cold_start == "unknown" or not cold.any():
+    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
         return asked, asked
     popular = Vectors(*validator.popularity())
     return Cold(asked, torch.from_numpy(cold), popular), asked
@@ -173,7 +175,7 @@ def _baselines(names: Sequence[str], seen: Dataset | None, validator: Validator,
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
+class Measured:
     """One scorer with one set of hidden candidates."""
 
     ranked: Ranked
@@ -181,13 +183,13 @@ class _Measured:
     figures: Figures
 
 
-def _of_each(found: Mapping[str, Mapping[str, _Measured]], value: Callable[[_Measured], T]) -> dict[str, dict[str, T]]:
+def _of_each(found: Mapping[str, Mapping[str, Measured]], value: Callable[[Measured], T]) -> dict[str, dict[str, T]]:
     """One value of every scorer, with seen candidates in and out."""
     return {scorer: {name: value(one) for name, one in by_seen.items()} for scorer, by_seen in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class _PairColumns:
+class PairColumns:
     """What the test says of each pair: float64 ``[pairs]``, or None."""
 
     weight: NDArray[np.float64] | None
@@ -195,18 +197,18 @@ class _PairColumns:
 
 
 @dataclass(frozen=True, eq=False)
-class _Bench:
+class Bench:
     """The test pairs, ready to be measured for any scorer."""
 
     validator: Validator
     ks: tuple[int, ...]
     metrics: tuple[str, ...]
     ties: Ties
-    columns: _PairColumns
+    columns: PairColumns
     released: Released | None
     vectors: NDArray[np.float32]  # the model's candidates, by which the diversity of any scorer's lists is told
 
-    def measure(self, scorer: Scorer, hidden: Hidden | None) -> _Measured:
+    def measure(self, scorer: Scorer, hidden: Hidden | None) -> Measured:
         """All metrics of a scorer, by exact ranks."""
         validator = self.validator
         pairs = (validator.pair_query, validator.pair_candidate)
@@ -223,7 +225,7 @@ class _Bench:
 
     def search(
         self, index: Index, asked: Vectors | Mixed, own: Scorer, hidden: Hidden | None
-    ) -> tuple[_Measured, Figures]:
+    ) -> tuple[Measured, Figures]:
         """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
 
         asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
@@ -279,16 +281,16 @@ class _Bench:
             np.sqrt(np.maximum(pairs.candidate_counts, 1))[pairs.pair_candidate],
         )
 
-    def _measured(self, ranked: Ranked, rows: NDArray[np.int64] | None, metrics: Sequence[str]) -> _Measured:
+    def _measured(self, ranked: Ranked, rows: NDArray[np.int64] | None, metrics: Sequence[str]) -> Measured:
         sums = measured(ranked, metrics, self.ks)
         figures = {name: one.value for name, one in sums.items()}
         if rows is not None and self._describes_lists:
             counts = self.validator.pairs.candidate_counts
             figures |= described(Lists(rows, ranked.competing, counts, self.vectors), metrics, self.ks)
-        return _Measured(ranked, sums, figures)
+        return Measured(ranked, sums, figures)
 
 
-def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: str | None) -> _PairColumns:
+def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: str | None) -> PairColumns:
     if weighted and test.weights is None:
         raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
     grades = None
@@ -298,7 +300,7 @@ def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: st
         grades = test.interactions[grade].cast(pl.Float64).to_numpy()
         if not (np.isfinite(grades) & (grades >= 0)).all():
             raise DataError(f"the grades in {grade!r} must be finite numbers of at least 0, none of them null.")
-    return _PairColumns(test.weights.astype(np.float64) if weighted and test.weights is not None else None, grades)
+    return PairColumns(test.weights.astype(np.float64) if weighted and test.weights is not None else None, grades)
 
 
 def _check_released(metrics: Sequence[str], index: Index | None) -> None:
@@ -323,7 +325,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
         )
     if test.timestamp is None:
         raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
-    since, moment = table[released], test.interactions[test.timestamp]
+    since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
         raise DataError(
@@ -351,8 +353,8 @@ def _segments(
     name: str,
     test: Dataset,
     validator: Validator,
-    found: Mapping[str, Mapping[str, _Measured]],
-    bench: _Bench,
+    found: Mapping[str, Mapping[str, Measured]],
+    bench: Bench,
     intervals: bool,
 ) -> list[Segment]:
     rows = []

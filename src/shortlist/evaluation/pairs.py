@@ -75,6 +75,7 @@ class TestPairs:
 
     def hidden(self, seen: Dataset, device: torch.device) -> Hidden:
         """What each asked query chose in ``seen``, as rows of ``queries`` and ``candidates``, sorted by query."""
+        seen = seen.seen  # Events(seen_where=) may say that only some of it counts
         seen_candidates = Vocabulary(self.candidates[seen.candidate]).encode(seen.candidates[seen.candidate])
         chosen = pl.DataFrame(
             {

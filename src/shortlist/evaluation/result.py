@@ -13,6 +13,7 @@ from shortlist.data.given import check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.intervals import Interval, resampled
 from shortlist.evaluation.ranked import PairSums
+from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import evaluation_text
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
@@ -46,6 +47,7 @@ class Evaluation:
     intervals: 95% confidence intervals in the same shape, where asked for. segments: groups of the pairs, likewise.
     index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
     skipped: baselines that could not be measured, and why. pairs, queries, candidates: how many were measured.
+    repeats: how many test pairs repeat a choice of training, where ``seen`` was given; ``notes`` says what follows.
     new_queries, new_candidates: pairs whose query or candidate training never saw. seconds: time taken.
     sums: each metric's fraction per query (``PairSums``), from which intervals and comparisons come; query_ids: the raw
     ids of those queries.
@@ -64,6 +66,12 @@ class Evaluation:
     skipped: Mapping[str, str] = field(default_factory=dict)
     sums: Mapping[str, Mapping[str, Mapping[str, PairSums]]] = field(default_factory=dict, repr=False)
     query_ids: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String), repr=False)
+    repeats: Repeats | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before the figures are read."""
+        return () if self.repeats is None else self.repeats.notes
 
     def __getitem__(self, scorer: str) -> Mapping[str, Figures]:
         return self.figures[scorer]
@@ -84,6 +92,8 @@ class Evaluation:
             plain["index_recall"] = {seen: dict(values) for seen, values in self.index_recall.items()}
         if self.skipped:
             plain["skipped"] = dict(self.skipped)
+        if self.repeats is not None:
+            plain |= {"repeated": self.repeats.repeated, "notes": list(self.notes)}
         return plain
 
     def headline(self) -> str:

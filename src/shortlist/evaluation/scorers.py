@@ -15,7 +15,7 @@ from shortlist.evaluation.ranks import Hidden, Released, best_columns, edges_of,
 from shortlist.index import Lists
 from shortlist.sources import Blend, Neighbours
 
-__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors"]
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "part_of"]
 
 TILE = 1 << 24  # scores in memory at a time
 COMPARED = 1 << 24
@@ -102,11 +102,13 @@ class ByRow(ABC):
             if low == high:
                 continue
             last = min(first + step, self.queries)
-            scores = self.scores(first, last, _part(hidden, first, last)).cpu()
+            scores = self.scores(first, last, part_of(hidden, first, last)).cpu()
             width = max(1, COMPARED // self.candidates)
             for start in range(low, high, width):
                 part = slice(start, min(start + width, high))
-                then = None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
+                then = (
+                    None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
+                )
                 above[part] = _above(scores, query[part] - first, own[part], then, favourable)
         found = torch.empty_like(above)
         found[order.cpu()] = above + 1
@@ -117,7 +119,7 @@ class ByRow(ABC):
         width, step = min(k, self.candidates), self._step
         for first in range(0, self.queries, step):
             last = min(first + step, self.queries)
-            scores = self.scores(first, last, _part(hidden, first, last)).cpu()
+            scores = self.scores(first, last, part_of(hidden, first, last)).cpu()
             lists[first:last, :width] = best_columns(scores, width)
         return lists
 
@@ -261,7 +263,7 @@ def _placed(
     return np.where(place >= 0, dense[:, np.clip(place, 0, max(len(neighbours) - 1, 0))], 0).astype(np.float32)
 
 
-def _part(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
+def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
     """What is hidden from the queries ``first`` to ``last``, counted from ``first``."""
     if hidden is None:
         return None

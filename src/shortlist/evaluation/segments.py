@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.data.ids import unpatterned
+from shortlist.errors import ConfigError, ShortlistWarning, did_you_mean
 from shortlist.evaluation.pairs import TestPairs
 
 __all__ = ["BUILT_IN", "Group", "by_values", "grouped", "segment_names"]
@@ -24,9 +26,13 @@ Group = tuple[str, NDArray[np.bool_]]
 
 def segment_names(test: Dataset) -> list[str]:
     """Every segment that the test data allows."""
-    ids = {test.query, test.candidate}
+    return [*BUILT_IN, *(column for column in _columns(test) if column not in BUILT_IN)]
+
+
+def _columns(test: Dataset) -> list[str]:
+    """The columns of the test data that are no ids."""
     columns = [*test.queries.columns, *test.candidates.columns, *test.interactions.columns]
-    return [*BUILT_IN, *dict.fromkeys(column for column in columns if column not in ids)]
+    return [column for column in dict.fromkeys(columns) if column not in (test.query, test.candidate)]
 
 
 def grouped(name: str, test: Dataset, pairs: TestPairs) -> Iterator[Group]:
@@ -39,6 +45,11 @@ def grouped(name: str, test: Dataset, pairs: TestPairs) -> Iterator[Group]:
     """
     if name not in segment_names(test):
         raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(test)))
+    if name in BUILT_IN and name in _columns(test):
+        told = (
+            f"the segment {name!r} is the built-in one, not the column that is called so; rename the column to see it."
+        )
+        warnings.warn(told, ShortlistWarning, stacklevel=2)
     groups = _built_in(name, pairs) if name in BUILT_IN else by_values(_values(name, test))
     for group, mask in groups:
         if mask.any():
@@ -86,10 +97,10 @@ def _head(counts: NDArray[np.int64]) -> int:
 def _values(column: str, test: Dataset) -> pl.Series:
     """The column's value of each pair."""
     if column in test.interactions.columns:
-        return test.interactions[column]
+        return unpatterned(test.interactions[column])
     if column in test.queries.columns:
-        return test.queries[column].gather(test.query_rows)
-    return test.candidates[column].gather(test.candidate_rows)
+        return unpatterned(test.queries[column]).gather(test.query_rows)
+    return unpatterned(test.candidates[column]).gather(test.candidate_rows)
 
 
 def by_values(values: pl.Series) -> Iterator[Group]:
@@ -122,8 +133,9 @@ def _by_member(values: pl.Series) -> Iterator[Group]:
 def _common(text: pl.Series) -> Sequence[str]:
     return (
         text.drop_nulls()
+        .alias("value")
         .value_counts(sort=True)
-        .sort(["count", text.name], descending=[True, False])[text.name]
+        .sort(["count", "value"], descending=[True, False])["value"]
         .head(GROUPS - 1)
         .to_list()
     )

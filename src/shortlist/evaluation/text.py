@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ SCORERS_AT_MOST = 3
 
 def evaluation_text(evaluation: Evaluation) -> str:
     """How much was measured, a table for each way to treat seen items, and one for each segment."""
-    parts = [evaluation.headline()]
+    parts = [evaluation.headline(), *(textwrap.fill(note, WIDTH) for note in evaluation.notes)]
     for seen, title in TITLES.items():
         if seen in evaluation.figures["model"]:
             parts.append("\n".join([title, *_scorer_table(evaluation, seen)]))

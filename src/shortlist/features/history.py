@@ -270,7 +270,7 @@ def history_table(
             f"the queries have a column {column!r}, and the model's History is called so too.",
             hint='a history comes from the interactions; call it otherwise: History("my_history")',
         )
-    lists = pl.DataFrame({"row": np.repeat(np.arange(len(ids)), np.diff(offsets)), column: items})
-    lists = lists.group_by("row", maintain_order=True).agg(column)
-    owned = pl.DataFrame({key: ids.gather(lists["row"]), column: lists[column]})
+    lists = pl.DataFrame({"row": np.repeat(np.arange(len(ids)), np.diff(offsets)), "items": items})
+    lists = lists.group_by("row", maintain_order=True).agg("items")
+    owned = pl.DataFrame({key: ids.gather(lists["row"]), column: lists["items"]})
     return table.join(owned, on=key, how="left", maintain_order="left")

@@ -46,7 +46,7 @@ class Vocabulary:
     @classmethod
     def of(cls, values: pl.Series) -> Vocabulary:
         """The distinct non-null values, most frequent first (ties by value), so that hot rows lie together."""
-        counts = values.drop_nulls().rename("id").to_frame().group_by("id").len()
+        counts = values.rename("id").drop_nulls().to_frame().group_by("id").len()
         return cls(counts.sort(["len", "id"], descending=[True, False])["id"])
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class Vocabulary:
         codes = np.empty(len(values), dtype=np.int32)
         step = max(AT_A_TIME, len(self))
         for start in range(0, len(values), step):
-            part = values.slice(start, step).cast(self.ids.dtype, strict=False).rename("id").to_frame()
+            part = values.rename("id").slice(start, step).cast(self.ids.dtype, strict=False).to_frame()
             found = part.join(self._frame, on="id", how="left", maintain_order="left")["code"]
             codes[start : start + step] = found.fill_null(0).to_numpy()
         return codes

@@ -147,5 +147,3 @@ def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, 
         decay = task.regularization * (sums + unobserved * side.width) ** task.exponent
         total += float((decay * vectors.square().sum(1)).sum(dtype=torch.float64))
     return total / float(chosen.weights.sum(dtype=torch.float64))
-
-

@@ -109,7 +109,7 @@ def id_feature(candidate: Tower, column: str) -> tuple[str, StringLookup | Integ
 def _time_ranks(data: Dataset) -> NDArray[np.integer] | None:
     if data.timestamp is None:
         return None
-    return data.interactions[data.timestamp].rank("dense").to_numpy()
+    return data.times.rank("dense").to_numpy()
 
 
 def check_towers(query: Tower, candidate: Tower) -> None:
@@ -131,9 +131,9 @@ def joined_histories(query: Tower, table: pl.DataFrame, known: Sequence[pl.DataF
             if (table.schema[key] == pl.String) != (other.schema[key] == pl.String):
                 raise DataError(f"the ids {key!r} are of type {table.schema[key]}; {other.schema[key]} was expected.")
             columns = other.select(
-                pl.col(key).cast(table.schema[key], strict=False), pl.col(column).alias(f"__{number}")
+                pl.col(key).cast(table.schema[key], strict=False), pl.col(column).alias(f"\0{number}")
             )
             table = table.join(columns, on=key, how="left", maintain_order="left")
-            parts.append(f"__{number}")
+            parts.append(f"\0{number}")
         table = table.with_columns(pl.coalesce(parts).alias(column)).drop(parts)
     return table

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
+from shortlist.errors import DataError
 from shortlist.features import IntegerLookup, StringLookup
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import TwoTower
 
 __all__ = ["popularity"]
 
+RECENT = 0.1  # share of the interactions that count as recent
+
 
 @torch.no_grad()
-def popularity(train: Dataset | Shards) -> TwoTower:
+def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
     """Two towers of one dimension: 1 for every query, ln(1 + n) for a candidate that was chosen n times.
 
+    recent: count the latest tenth of the interactions alone, which must have timestamps.
+
     Every query gets the same list; a softmax over the scores is the share of choices. Nothing is learned by descent, and
-    a query that training never saw is answered as any other.
+    a query that training never saw is answered as any other. Raises DataError for ``recent`` without timestamps.
 
         sl.Recommender(sl.popularity(train), seen=train).recommend(["42"], k=10)
     """
@@ -31,7 +37,17 @@ def popularity(train: Dataset | Shards) -> TwoTower:
     (query,), (candidate,) = model.query.tables.values(), model.candidate.tables.values()
     query.weight.fill_(1.0)  # type: ignore[union-attr, operator]
     (codes,) = encoded.candidate_columns.values()
-    counts = np.bincount(codes.values, train.candidate_counts, candidate.cardinality)  # type: ignore[union-attr, arg-type]
+    rows = _recent_counts(train) if recent else train.candidate_counts
+    counts = np.bincount(codes.values, rows, candidate.cardinality)  # type: ignore[union-attr, arg-type]
     candidate.weight.copy_(torch.from_numpy(np.log1p(counts)).unsqueeze(1))  # type: ignore[union-attr, operator]
     candidate.weight[0] = 0.0  # type: ignore[index]
     return model.eval()
+
+
+def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:
+    """Choices of each candidate in the latest tenth, and a thousandth of one for each before: float64 ``[candidates]``."""
+    if not isinstance(train, Dataset) or train.timestamp is None:
+        raise DataError("recent popularity needs timestamps in memory, and there are none.", hint="Dataset(…, timestamp=…)")
+    time = train.interactions[train.timestamp].rank("max").to_numpy() / len(train)
+    late = np.bincount(train.candidate_rows[time > 1 - RECENT], minlength=len(train.candidates))
+    return late + train.candidate_counts / 1000

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
@@ -269,7 +270,7 @@ def column_of(table: pl.DataFrame, column: str, owner: str) -> pl.Series:
             f"a tower reads column {column!r}, which {owner} does not have.",
             hint=did_you_mean(column, table.columns),
         )
-    return table[column]
+    return unpatterned(table[column])
 
 
 def _check_options(

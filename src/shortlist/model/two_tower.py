@@ -24,6 +24,7 @@ from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
 
+ROW = "\0row"  # which no column is called
 ROWS_AT_A_TIME = 1 << 16
 HISTORIES_AT_A_TIME = 1 << 11
 
@@ -316,9 +317,9 @@ def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[n
         return dataset.queries, dataset.query_rows
     keys = [dataset.query, *context]
     pairs = dataset.interactions.select(keys)
-    distinct = pairs.unique(maintain_order=True).with_row_index("__row")
-    rows = pairs.join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")["__row"].to_numpy()
-    table = distinct.drop("__row").join(dataset.queries, on=dataset.query, how="left", maintain_order="left")
+    distinct = pairs.unique(maintain_order=True).with_row_index(ROW)
+    rows = pairs.join(distinct, on=keys, how="left", nulls_equal=True, maintain_order="left")[ROW].to_numpy()
+    table = distinct.drop(ROW).join(dataset.queries, on=dataset.query, how="left", maintain_order="left")
     return table, rows
 
 

@@ -50,4 +50,8 @@ def _tables(model: TwoTower) -> Iterator[tuple[str, EmbeddingTable, bool]]:
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         for name, table in tower.tables.items():
             if isinstance(table, EmbeddingTable):
-                yield f"{side}.{name}", table, tower.normalize and tower.is_table and tower.heads == 1 and name != "bias"
+                yield (
+                    f"{side}.{name}",
+                    table,
+                    tower.normalize and tower.is_table and tower.heads == 1 and name != "bias",
+                )

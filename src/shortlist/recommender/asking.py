@@ -57,7 +57,9 @@ def asked_of(
         exclude=excluded(state, rows, exclude_seen, exclude, [recent, own]),
         allow=allowed(state, allow, where),
         deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
-        histories=None if state.near is None else state.near.of_queries(np.where(known, rows, -1), _joined(recent, own)),
+        histories=None
+        if state.near is None
+        else state.near.of_queries(np.where(known, rows, -1), _joined(recent, own)),
     )
     return asked, familiar
 

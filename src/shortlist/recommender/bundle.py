@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
+from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, Verify, load_index
 from shortlist.recommender.exported import SIDES
@@ -249,8 +250,7 @@ def _neighbours_entry(state: State) -> NeighboursEntry | None:
 
 
 def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
-    while added in table.columns:
-        added += "_"
+    added = free_name(added, table.columns)
     table = table.with_columns(pl.Series(added, values))
     _write_parquet(table, path)
     columns = {name: str(kind) for name, kind in table.schema.items()}
@@ -320,7 +320,9 @@ def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]]
     size = len(state.candidates)
     histories = Lists(tensors["history_offsets"], tensors["history_values"])
     offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
-    rises = len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
+    rises = (
+        len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
+    )
     inside = all(not len(one) or 0 <= one.min() <= one.max() < size for one in (columns, histories.values))
     if not (rises and inside and len(weights) == len(columns) and len(histories) == len(state.queries)):
         raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)

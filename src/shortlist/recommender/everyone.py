@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from shortlist.data.ids import frame_of, free_name
 from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
@@ -140,12 +141,13 @@ class Parts:
         hits = searched(asked, recommender.index, state)
         lengths = np.diff(hits.offsets)
         ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
+        ids = (state.query, state.candidate)
         return pl.DataFrame(
             {
                 state.query: recommender.query_ids.gather(np.repeat(rows, lengths)),
                 state.candidate: recommender.candidate_ids.gather(hits.ids),
-                "rank": ranks.astype(np.int32),
-                "score": hits.scores,
+                free_name("rank", ids): ranks.astype(np.int32),
+                free_name("score", ids): hits.scores,
             }
         )
 
@@ -153,8 +155,9 @@ class Parts:
         """Ids and vectors of some candidates."""
         recommender, state = self.recommender, self.recommender._state
         ids = recommender.index.ids[number * VECTORS_PER_PART : (number + 1) * VECTORS_PER_PART]
-        vectors = pl.Series("vector", state.vectors[ids], dtype=pl.Array(pl.Float32, state.vectors.shape[1]))
-        return pl.DataFrame([recommender.candidate_ids.gather(ids).alias(state.candidate), vectors])
+        name = free_name("vector", (state.candidate,))
+        vectors = pl.Series(name, state.vectors[ids], dtype=pl.Array(pl.Float32, state.vectors.shape[1]))
+        return frame_of([recommender.candidate_ids.gather(ids).alias(state.candidate), vectors])
 
 
 def recommend_all(
@@ -169,7 +172,8 @@ def recommend_all(
 ) -> Everyone:
     """The k best candidates of every query that training knew, written as ``lists-*.parquet`` into ``folder``.
 
-    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score``; lists are those of
+    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind them
+    where an id's column is called so); lists are those of
     ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
     called with how many queries are done, and of how many. ``manifest.json`` comes last.
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.ids import frame_of
 from shortlist.errors import BundleError, ConfigError, DataError, MissingExtraError, did_you_mean
 from shortlist.features import features_from_state, onnx_inputs
 
@@ -37,7 +38,7 @@ class ExportedTower:
         try:
             import onnxruntime
         except ModuleNotFoundError as missing:
-            raise MissingExtraError("onnxruntime", "serve", "running an exported tower") from missing
+            raise MissingExtraError("onnxruntime", "onnx", "running an exported tower") from missing
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # requests are small; the server's cores are for many of them
         options.inter_op_num_threads = 1
@@ -114,7 +115,7 @@ def _table(model: TwoTower, side: str) -> pl.DataFrame:
     columns = [
         table[name].gather(at) if name in table.columns else pl.Series(name, [None] * len(at)) for name in tower.columns
     ]
-    return pl.DataFrame(columns)
+    return frame_of(columns)
 
 
 def _example(table: pl.DataFrame) -> pl.DataFrame:

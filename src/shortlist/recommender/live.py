@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.ids import frame_of
+from shortlist.data.times import dated
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
@@ -40,8 +42,9 @@ def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Se
     if upserted is not None and len(upserted):
         state, rows, vectors = _upserted(recommender, state, upserted)
         index.upsert(rows, vectors)
-    if len(deleted):
-        state, gone = _deleted(state, deleted)
+    ids = exact_ids(deleted, state.candidate_ids, "the ids to delete")
+    if ids:
+        state, gone = _deleted(state, ids)
         index.delete(gone)
     after._state, after.index = state, index
     return after
@@ -130,11 +133,11 @@ def _with_rows(
     return replace(state, candidates=both, counts=counts, vectors=found, room=room)
 
 
-def _deleted(state: State, ids: Sequence[Id]) -> tuple[State, NDArray[np.int64]]:
+def _deleted(state: State, ids: Sequence[Id | None]) -> tuple[State, NDArray[np.int64]]:
     """The state without candidates; ids that it lacks are passed over."""
     row_of, buried = state.candidate_ids.row_of, dict(state.buried)
     gone: dict[Id, int] = {}
-    for one in exact_ids(ids, state.candidate_ids, "the ids to delete"):
+    for one in ids:
         row = row_of.get(one)  # type: ignore[arg-type]
         if row is not None:
             gone[one] = row  # type: ignore[index]
@@ -195,7 +198,7 @@ def _completed(table: pl.DataFrame, state: State, ids: Sequence[Any]) -> pl.Data
                 ) from None
         else:
             columns.append(state.candidates[name].gather(there).alias(name))
-    return pl.DataFrame(columns)
+    return frame_of(columns)
 
 
 def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
@@ -208,7 +211,7 @@ def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
     if not (same or numbers or dates or nested or words):
         raise pl.exceptions.InvalidOperationError("another type")
     if dates:
-        return values.str.to_date() if kind == pl.Date else values.str.to_datetime().cast(kind)
+        return dated(values, kind)
     cast: pl.Series = values.cast(kind)
     if numbers and not (cast.cast(pl.Float64) == values.cast(pl.Float64)).fill_null(True).all():
         raise pl.exceptions.InvalidOperationError("a number that does not fit")

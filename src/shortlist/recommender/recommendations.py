@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 
 import polars as pl
 
+from shortlist.data.ids import free_name
 from shortlist.recommender.answers import MODEL, SOURCES, Answers
 from shortlist.recommender.state import Id, Ids
 
@@ -151,22 +152,23 @@ class Recommendations(Sequence[Recommendation]):
     def to_frame(self) -> pl.DataFrame:
         """A row per item: query id, rank (from 1), candidate id, score, source, known.
 
-        Lists of similar candidates have the id asked about in a column ``similar_to``.
+        Lists of similar candidates have the id asked about in a column ``similar_to``. Where an id's column is called like
+        one of ours, ours has underscores behind its name.
         """
         lengths = self._answers.offsets[1:] - self._answers.offsets[:-1]
         owners = [number for number, length in enumerate(lengths.tolist()) for _ in range(length)]
-        name = self.query_column if self.query_column != self.candidate_column else "similar_to"
+        ids = (self.query_column, self.candidate_column)
+        own, chosen = ids if ids[0] != ids[1] else (free_name("similar_to", ids), ids[1])
+        rank, score, source, known = (free_name(one, (own, chosen)) for one in ("rank", "score", "source", "known"))
         items = self._items
         return pl.DataFrame(
             {
-                name: _typed([self.queries[number] for number in owners], self._query_dtype),
-                "rank": pl.Series(
-                    [rank for length in lengths.tolist() for rank in range(1, length + 1)], dtype=pl.Int64
-                ),
-                self.candidate_column: _typed([item.id for item in items], self._candidates.series.dtype),
-                "score": pl.Series([item.score for item in items], dtype=pl.Float64),
-                "source": pl.Series([item.source for item in items], dtype=pl.String),
-                "known": pl.Series([bool(self.known[number]) for number in owners], dtype=pl.Boolean),
+                own: _typed([self.queries[number] for number in owners], self._query_dtype),
+                rank: pl.Series([rank for length in lengths.tolist() for rank in range(1, length + 1)], dtype=pl.Int64),
+                chosen: _typed([item.id for item in items], self._candidates.series.dtype),
+                score: pl.Series([item.score for item in items], dtype=pl.Float64),
+                source: pl.Series([item.source for item in items], dtype=pl.String),
+                known: pl.Series([bool(self.known[number]) for number in owners], dtype=pl.Boolean),
             }
         )
 

@@ -170,14 +170,15 @@ class Recommender:
         if not len(state.seen.values):
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
-        pairs = pl.DataFrame([self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)])
-        return Dataset(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
+        ids = self.query_ids.gather(rows), self.candidate_ids.gather(state.seen.values)
+        pairs = pl.DataFrame({state.query: ids[0], state.candidate: ids[1]})
+        return Dataset._again(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def export(self) -> None:
         """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.
 
         A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
-        onnxruntime (extra ``serve``), without torch. Each tower is checked against torch to 1e-5.
+        onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
         Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
         """
@@ -230,7 +231,7 @@ class Recommender:
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
-        queries: a list of raw ids, a dict of columns, a list of dicts, or a Polars frame. Columns beside the id are
+        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns beside the id are
             features of the request and stand in place of the stored ones (that needs torch, or an export); without
             them the stored features of the query are used, and null where there are none. A null id is an unknown query.
         exclude_seen: leave out what each query chose in ``seen``, in its request's own history, and in ``chosen``.

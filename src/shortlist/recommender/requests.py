@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.ids import frame_of
+from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
 from shortlist.recommender.state import Id, Ids, State
 
@@ -38,11 +40,15 @@ class Request:
 
 
 def read_request(queries: Any, state: State) -> Request:
-    """The request in a list of ids, a dict of columns, a list of dicts, or a Polars frame. DataError otherwise."""
+    """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
+
+    Raises DataError for anything else.
+    """
     name, ids = state.query, state.query_ids
     given: dict[str, list[bool]] = {}
-    if isinstance(queries, pl.DataFrame):
-        columns: dict[str, Any] = {column: queries[column] for column in queries.columns}
+    if is_frame(queries):
+        frame = read_table(queries, "queries").frame
+        columns: dict[str, Any] = {column: frame[column] for column in frame.columns}
     elif isinstance(queries, Mapping):
         columns = dict(queries)
     elif isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], Mapping):
@@ -52,8 +58,9 @@ def read_request(queries: Any, state: State) -> Request:
     if name not in columns:
         there = ", ".join(map(repr, columns)) or "none"
         raise DataError(
-            f"the queries have no column {name!r}; the columns that came are: {there}.",
-            hint=f"give the ids as {name!r}; null for a query without one",
+            f"the queries have no column {name!r}; they have {there}.",
+            hint=f"name the column of ids {name!r} (null for a query without one); pandas: frame.reset_index() where the "
+            "ids are the index",
         )
     asked = exact_ids(columns.pop(name), ids, f"column {name!r}", nulls=True)
     if not columns:
@@ -84,7 +91,7 @@ def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> li
     """
     if values is None and queries is not None:
         return []
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or is_frame(values):
         raise DataError(f"{what} is {_shown(values)}; one list of ids per query was expected.", hint="for one: [[id]]")
     lists = list(values)
     if queries is not None and len(lists) != queries:
@@ -98,7 +105,12 @@ def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> li
 
 
 def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id | None]:
-    """``values`` as plain ids of the type that ``ids`` has; DataError for anything else."""
+    """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
+
+    values: ids, or a frame that holds them in the column of the same name as ``ids``.
+    """
+    if is_frame(values):
+        values = _id_column(values, ids.name, what)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise DataError(f"{what} is {_shown(values)}; a list of ids was expected.", hint="for one id: [id]")
     listed = list(_plain(values))
@@ -106,6 +118,17 @@ def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id 
     if all(type(value) is kind for value in listed):
         return listed
     return [None if value is None and nulls else _exact(value, kind, ids, what) for value in listed]
+
+
+def _id_column(frame: Any, name: str, what: str) -> pl.Series:
+    """The ids in a frame. DataError where it has no column of that name."""
+    table = read_table(frame, what).frame
+    if name not in table.columns:
+        raise DataError(
+            f"{what} is {_kind(frame)} without a column {name!r}; it has {', '.join(map(repr, table.columns)) or 'none'}.",
+            hint=f"give the ids as a list: frame[column].to_list(); or call the column {name!r}",
+        )
+    return table[name]
 
 
 def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
@@ -120,7 +143,7 @@ def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.b
             own = request.features[name]
             stored = _chosen(request.given[name], own, stored) if name in request.given else own
         columns.append(stored.rename(name))
-    return pl.DataFrame(columns)
+    return frame_of(columns)
 
 
 def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
@@ -148,7 +171,7 @@ def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict
 
 
 def _series(name: str, values: Any, rows: int) -> pl.Series:
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or is_frame(values):
         raise DataError(f"column {name!r} is {_shown(values)}; a list with one value per query was expected.")
     try:
         series = values if isinstance(values, pl.Series) else pl.Series(name, list(_plain(values)))
@@ -184,12 +207,20 @@ def _exact(value: Any, kind: type, ids: Ids, what: str) -> Id:
         return str(value)
     if kind is int and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return int(value)
+    hint = 'ids are never converted ("1" and 1 are different): give them as they were in the interactions'
+    if isinstance(value, (float, np.floating)):
+        hint += '; a pandas column with missing values: .astype("Int64")'
     raise DataError(
-        f"{what} holds {_shown(value)}; ids of this model are of type {ids.series.dtype}, as in training.",
-        hint='ids are never converted ("1" and 1 are different): give them as they were in the interactions',
+        f"{what} holds {_shown(value)}; ids of this model are of type {ids.series.dtype}, as in training.", hint=hint
     )
 
 
 def _shown(value: Any) -> str:
+    if is_frame(value):
+        return _kind(value)
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
+
+
+def _kind(frame: Any) -> str:
+    return f"a {type(frame).__module__.partition('.')[0]} {type(frame).__name__}"

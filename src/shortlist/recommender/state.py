@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
@@ -55,7 +56,8 @@ class Ids:
     """Raw ids by row, and rows by raw id."""
 
     def __init__(self, series: pl.Series) -> None:
-        self.series = series
+        self.name = series.name
+        self.series = unpatterned(series)
 
     @property
     def strings(self) -> bool:
@@ -251,13 +253,14 @@ def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
 
 
 def _with_seen(state: State, seen: Dataset) -> State:
-    """The state with each query's distinct choices in ``seen``; ids that the catalogue lacks are left out."""
+    """The state with each query's distinct choices in ``seen`` that count as seen; ids that the catalogue lacks are left out."""
     if (seen.query, seen.candidate) != (state.query, state.candidate):
         raise DataError(
             f"seen= has ids {seen.query!r} and {seen.candidate!r}; the model was trained on {state.query!r} and "
             f"{state.candidate!r}.",
             hint="give the training data, or interactions with the same id columns",
         )
+    seen = seen.seen
     rows, chosen = seen.query_rows.astype(np.int64), seen.candidate_rows.astype(np.int64)
     if seen.queries is not state.queries:
         rows = _mapped(state.query_ids, seen.queries[seen.query])[rows]

@@ -49,7 +49,7 @@ def chosen_examples(
 
     Only queries that training knew. Ties are broken by their order.
     """
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     wanted = {
         query: set(candidates) for query, candidates in zip(held_out["queries"], held_out["candidates"], strict=True)
     }

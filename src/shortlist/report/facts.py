@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Account, Dataset
 from shortlist.data.given import check_dataset
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
@@ -77,7 +77,7 @@ def gathered(
 ) -> Facts:
     """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
     check_dataset(test, "report(test)", optional=True)
-    model, metadata, catalogue = recommender.model, recommender.metadata, recommender.model.catalogue
+    model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
     training = metadata.get("training", ())
     measured = metadata.get("measured")
     source = "kept from training"
@@ -96,7 +96,7 @@ def gathered(
     good, bad = ([], []) if held_out is None else chosen_examples(recommender, labels, held_out, k)
     return Facts(
         name=name,
-        about=_about(recommender, about or {}),
+        about=_about(recommender, about or {}, measured),
         training=training,
         measured=measured,
         source=source,
@@ -111,16 +111,16 @@ def gathered(
     )
 
 
-def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]:
-    catalogue = recommender.model.catalogue
+def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping[str, Any] | None) -> dict[str, str]:
+    catalogue = recommender.towers.catalogue
     recipe = recommender.metadata.get("recipe")
     facts = {
         "Candidates": f"{len(catalogue.candidates):,} ({catalogue.candidate})",
         "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} in training",
         "Training interactions": f"{int(catalogue.counts.sum()):,}",
-        "Query tower reads": ", ".join(recommender.model.query.columns),
-        "Candidate tower reads": ", ".join(recommender.model.candidate.columns),
-        "Dimensions": f"{recommender.model.dim}",
+        "Query tower reads": ", ".join(recommender.towers.query.columns),
+        "Candidate tower reads": ", ".join(recommender.towers.candidate.columns),
+        "Dimensions": f"{recommender.towers.dim}",
         "Index": f"{type(recommender.index).__name__}: {recommender.reason}",
         "Fingerprint": recommender.fingerprint[:16],
     }
@@ -130,6 +130,13 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
         facts["Seed"] = f"{run['seed']}"
         facts["Commit"] = run["commit"] or "none: trained outside a repository"
         facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    notes = () if measured is None else measured["evaluation"].get("notes", ())
+    if notes:
+        facts["To know"] = " ".join(notes)
+    account = recommender.metadata.get("account")
+    if account:
+        read = Account.from_dict(account)
+        facts["Read"] = "; ".join([*read.lines(), *read.warnings])
     if recipe:
         for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
             values = recipe.get(section)
@@ -143,10 +150,10 @@ def _about(recommender: Recommender, about: Mapping[str, str]) -> dict[str, str]
 def _listed(recommender: Recommender, k: int) -> tuple[NDArray[np.int64], int]:
     """In how many top lists each candidate is, int64 ``[candidates]``, and how many queries were asked."""
     ids = recommender.candidate_ids
-    known = np.flatnonzero(recommender.model.catalogue.known)
+    known = np.flatnonzero(recommender.towers.catalogue.known)
     asked = known[np.linspace(0, len(known) - 1, min(len(known), ASKED)).astype(np.int64)]
     answers = recommender.recommend(recommender.query_ids.gather(asked).to_list(), k=k).to_frame()
-    return _times(answers[recommender.model.catalogue.candidate], ids), len(asked)
+    return _times(answers[recommender.towers.catalogue.candidate], ids), len(asked)
 
 
 def _chosen(recommender: Recommender, held_out: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -163,10 +170,10 @@ def _times(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
 
 
 def _map(recommender: Recommender, labels: Labels, method: str) -> Map:
-    catalogue = recommender.model.catalogue
+    catalogue = recommender.towers.catalogue
     popular = np.argsort(-catalogue.counts, kind="stable")
     shown = np.sort(popular[:POINTS])
-    vectors = recommender.model.candidate_vectors(catalogue.candidates[shown])
+    vectors = recommender.towers.candidate_vectors(catalogue.candidates[shown])
     projection = projected(vectors, method)
     groups, order = labels.coloured()
     points = [

@@ -11,10 +11,11 @@ import polars as pl
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
 from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
-from shortlist.evaluation.baselines import affordable_baselines
+from shortlist.evaluation.baselines import BASELINES, left_out
 from shortlist.evaluation.segments import BUILT_IN
 from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
+from shortlist.sources import Mixture
 
 __all__ = ["AT_K", "KS", "few_groups", "headline_k", "measure"]
 
@@ -30,7 +31,7 @@ EXAMPLE_CHOICES = 10_000
 
 
 def measure(
-    model: TwoTower,
+    model: TwoTower | Mixture,
     test: Dataset,
     *,
     seen: Dataset | None = None,
@@ -55,7 +56,8 @@ def measure(
     findings = diagnose(model, test, training=training)
     test, sampled_from = _sampled(test)
     k = headline_k(len(test.candidates))
-    chosen = affordable_baselines(seen, len(model.catalogue.candidates)) if baselines is None else baselines
+    missing = {} if baselines is not None else left_out(seen, len(model.catalogue.candidates))
+    chosen = [name for name in BASELINES if name not in missing] if baselines is None else baselines
     evaluation = evaluate(
         model,
         test,
@@ -74,6 +76,7 @@ def measure(
         "findings": [finding.to_dict() for finding in findings],
         "held_out": _held_out(test),
         "sampled_from": sampled_from,
+        "left_out": missing,
     }
 
 
@@ -104,11 +107,11 @@ def _judged_by(evaluation: Evaluation) -> str:
     return "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
 
 
-def _segments(model: TwoTower, test: Dataset, seen: Dataset | None, k: int, best: str | None) -> list[dict[str, Any]]:
+def _segments(model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
-        columns += [name for name in table.columns if name != key and few_groups(table[name])]
+        columns += [name for name in table.columns if name not in (key, *BUILT_IN) and few_groups(table[name])]
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
     baselines = () if best is None else (best,)
     evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)

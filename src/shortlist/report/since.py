@@ -179,9 +179,8 @@ def _with_candidates(test: Dataset, before: TwoTower, after: TwoTower) -> Datase
         if _same_type(table[key], more[key]):
             lacking = more.with_columns(pl.col(key).cast(table.schema[key])).join(table, on=key, how="anti")
             table = pl.concat([table, lacking], how="diagonal_relaxed").select(table.columns)
-    return Dataset(
-        test.interactions, test.query, key, test.timestamp, test.weight, queries=test.queries, candidates=table
-    )
+    columns = {"timestamp": test.timestamp, "weight": test.weight}
+    return Dataset._again(test.interactions, test.query, key, **columns, queries=test.queries, candidates=table)
 
 
 def _asked(before: Recommender, after: Recommender) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ SCORERS = {
     "index": "this model through its index",
     "popularity": "popularity",
     "recent": "recent popularity",
+    "transitions": "transitions",
     "cooccurrence": "item co-occurrence",
     "ease": "EASE",
     "ials": "iALS",

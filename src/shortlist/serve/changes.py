@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.ids import frame_of
 from shortlist.errors import DataError
 from shortlist.recommender import Recommender
 from shortlist.recommender.live import changed
@@ -97,7 +98,7 @@ def frames_of(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataTyp
     for row in rows:
         groups.setdefault(frozenset(row), []).append(row)
     return [
-        pl.DataFrame([_column(name, [row[name] for row in group], schema) for name in sorted(names)])
+        frame_of([_column(name, [row[name] for row in group], schema) for name in sorted(names)])
         for names, group in groups.items()
     ]
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
@@ -120,10 +121,10 @@ distances between far groups mean little."
 def _typed(text: str, strings: bool) -> Any:
     if strings:
         return text
-    try:
-        return int(text) if len(text) <= 20 else None
-    except ValueError:
-        raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone") from None
+    number = integer_id(text)
+    if number is None:
+        raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone")
+    return number
 
 
 def _reply(value: Any) -> Reply:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import check_data, check_number, check_whole, choices_of, chosen_matrix, joined, require_scipy
+from shortlist.sources.tables import check_data, check_number, check_whole, choices_of, chosen_matrix, require_scipy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,8 @@ class EASE:
     K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]).
 
     strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often items
-        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500). length: of a query's history the latest
-    so many are asked.
+        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500). candidates: so many, those that are
+        chosen most often, take part; the others have no neighbours. length: of a query's history the latest so many are asked.
 
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
@@ -42,12 +42,13 @@ class EASE:
 
     strength: float | None = None
     neighbours: int = 200
+    candidates: int = 6_000
     length: int = 500
 
     def __post_init__(self) -> None:
         if self.strength is not None:
             check_number("EASE", "strength", self.strength, 1e-6, 1e12)
-        check_whole("EASE", neighbours=self.neighbours, length=self.length)
+        check_whole("EASE", neighbours=self.neighbours, candidates=self.candidates, length=self.length)
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
@@ -59,18 +60,27 @@ class EASE:
         check_data("EASE", train)
         import torch
 
-        weights = ease_columns(train, self.strength)
-        size = len(train.candidates)
-        most = min(self.neighbours, size)
-        parts = []
+        taken = self._taking_part(train)
+        weights = ease_columns(train, self.strength, taken)
+        most, size = min(self.neighbours, len(taken)), len(taken)
+        counts = np.zeros(len(train.candidates), np.int64)
+        found, values = [], []
         for start in range(0, size, max(1, TILE // size)):
-            tile = weights(start, min(start + max(1, TILE // size), size))  # [rows, candidates]
-            values, columns = torch.topk(tile, most, dim=1)
-            kept = values > 0
-            counts = kept.sum(1).numpy()
-            offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-            parts.append((offsets, columns[kept].numpy().astype(np.int32), values[kept].numpy()))
-        return joined(parts, length=self.length, kind="ease")
+            tile = weights(start, min(start + max(1, TILE // size), size))  # [rows, taken]
+            best, columns = torch.topk(tile, most, dim=1)
+            kept = best > 0
+            counts[taken[start : start + len(tile)]] = kept.sum(1).numpy()
+            found.append(taken[columns[kept].numpy()].astype(np.int32))
+            values.append(best[kept].numpy())
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Neighbours(
+            offsets, np.concatenate(found), np.concatenate(values), length=self.length, kind="ease"
+        )
+
+    def _taking_part(self, train: Dataset) -> NDArray[np.int64]:
+        """Rows of the candidates that are chosen most often, rising."""
+        often = train.candidate_counts
+        return np.sort(np.argsort(-often, kind="stable")[: min(self.candidates, max(int((often > 0).sum()), 1))])
 
 
 def side_of(queries: int, candidates: int) -> int:
@@ -91,13 +101,15 @@ def ease_products(queries: int, candidates: int) -> float:
     return side**3 if candidates <= queries else side**3 / 3 + side * float(candidates) ** 2
 
 
-def ease_columns(train: Dataset, strength: float | None = None):  # type: ignore[no-untyped-def]
-    """A function that gives rows ``low`` to ``high`` of EASE's B as float32 ``[rows, candidates]``."""
+def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[np.int64] | None = None):  # type: ignore[no-untyped-def]
+    """A function that gives rows ``low`` to ``high`` of EASE's B among the candidates ``taken`` (None: all), as float32
+    ``[rows, taken]``."""
     import torch
 
-    queries, candidates = len(train.queries), len(train.candidates)
-    side_of(queries, candidates)
     matrix = chosen_matrix(choices_of(train).distinct(len(train)), train)
+    matrix = matrix if taken is None else matrix[:, taken].tocsr()
+    queries, candidates = matrix.shape
+    side_of(queries, candidates)
     if strength is None:
         strength = STRENGTH * (matrix.nnz / max(len(np.unique(matrix.indices)), 1)) ** 0.5
     if candidates <= queries:

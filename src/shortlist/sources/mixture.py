@@ -92,9 +92,7 @@ class Mixture:
         lists = [self.histories.row(row) if row >= 0 else np.zeros(0, np.int64) for row in rows.tolist()]
         if given is not None and any(not len(one) for one in lists):
             distinct = query_ids.unique(maintain_order=True)
-            other = histories_of(
-                given, distinct, catalogue.candidates[catalogue.candidate], self.neighbours.length
-            )
+            other = histories_of(given, distinct, catalogue.candidates[catalogue.candidate], self.neighbours.length)
             place = Vocabulary(distinct).encode(query_ids).astype(np.int64) - 1
             lists = [one if len(one) else other.row(at) for one, at in zip(lists, place.tolist(), strict=True)]
         return Lists.of(lists)
@@ -106,5 +104,3 @@ class Mixture:
 def towers_of(model: TwoTower | Mixture) -> TwoTower:
     """The towers of a model of either kind."""
     return model.towers if isinstance(model, Mixture) else model
-
-

@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
 
 def choices_of(data: Dataset) -> Chosen:
     """The interactions of ``data`` with a weight above 0; equal times, or all without a timestamp, in the order of rows."""
-    time = np.zeros(len(data)) if data.timestamp is None else data.interactions[data.timestamp].rank("dense").to_numpy()
+    time = np.zeros(len(data)) if data.timestamp is None else data.times.rank("dense").to_numpy()
     order = np.lexsort((time, data.query_rows))
     if data.weights is not None:
         order = order[data.weights[order] > 0]
@@ -82,9 +82,7 @@ def in_blocks(products: NDArray[np.int64]) -> list[slice]:
     return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]
 
 
-def joined(
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any
-) -> Neighbours:
+def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any) -> Neighbours:
     """Neighbours of blocks of rows, one after another, as one table."""
     counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

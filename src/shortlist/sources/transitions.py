@@ -86,6 +86,4 @@ class Transitions:
             counts = counts + self.backward * counts.T
         often = np.maximum(np.bincount(chosen.candidate, minlength=size), 1).astype(np.float64)
         weighted = diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)
-        return joined(
-            [heaviest(weighted, self.neighbours)], age=self.age, length=self.length, kind="transitions"
-        )
+        return joined([heaviest(weighted, self.neighbours)], age=self.age, length=self.length, kind="transitions")

@@ -1,7 +1,7 @@
 """Training: fit, optimizers, checkpoints, history, callbacks."""
 
-from shortlist.train import recipes
 from shortlist.loss import ALS
+from shortlist.train import recipes
 from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.checkpoints import Checkpoints
 from shortlist.train.fit import fit

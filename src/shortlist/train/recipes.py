@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -17,7 +18,8 @@ from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
-from shortlist.model import Tower, TwoTower, join, no_histories
+from shortlist.model import Tower, TwoTower, join, no_histories, popularity
+from shortlist.sources import EASE, Cooccurrence, Mixture, Transitions
 from shortlist.train.als import not_from_disk
 from shortlist.train.distributed import joined
 from shortlist.train.fit import fit
@@ -30,9 +32,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Recipe", "load", "names"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Recipe", "load", "names", "to_toml"]
 
 SEEDS_APART = 1000
+NEIGHBOURS: dict[str, type[Any]] = {"cooccurrence": Cooccurrence, "transitions": Transitions, "ease": EASE}
 
 OPTIMIZERS: dict[str, type[Any]] = {
     optimizer.__name__: optimizer for optimizer in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)
@@ -126,11 +132,31 @@ class ALSSection(_Section, frozen=True):
     exponent: float = 0.75
 
 
-class FitSection(_Section, frozen=True):
-    """Options of ``fit``."""
+class NeighboursSection(_Section, frozen=True):
+    """A table of neighbours behind the towers: its kind, the options of its class (``Cooccurrence``, ``Transitions``,
+    ``EASE``), and how both scores are added (``Blend``)."""
 
-    epochs: int = 5
-    batch_size: int = 8192
+    kind: Literal["cooccurrence", "transitions", "ease"] = "cooccurrence"
+    share: float = 0.4
+    temperature: float = 1.0
+    options: dict[str, int | float] = {}
+
+    def source(self) -> Cooccurrence | Transitions | EASE:
+        """The settings of the table; ConfigError for an option that its class does not have."""
+        made = NEIGHBOURS[self.kind]
+        for option in self.options:
+            if option not in made.__dataclass_fields__:
+                hint = did_you_mean(option, made.__dataclass_fields__)
+                raise ConfigError(f"neighbours of kind {self.kind!r} have no option {option!r}.", hint=hint)
+        source: Cooccurrence | Transitions | EASE = made(**self.options)
+        return source
+
+
+class FitSection(_Section, frozen=True):
+    """Options of ``fit``; "auto" lets the number of interactions decide."""
+
+    epochs: int | Literal["auto"] = 5
+    batch_size: int | Literal["auto"] = 8192
     seed: int = 42
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -146,6 +172,15 @@ class _Model(_Section, frozen=True):
     als: ALSSection | None = None
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
+
+    def for_rows(self, rows: int) -> Self:
+        """The same with numbers in place of "auto", for so many interactions."""
+        fit = self.fit
+        if fit.batch_size == "auto":
+            fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
+        if fit.epochs == "auto":
+            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows))
+        return msgspec.structs.replace(self, fit=fit)
 
     def build_model(self, data: Dataset | Shards) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``.
@@ -213,7 +248,7 @@ class _Model(_Section, frozen=True):
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
         model = self.build_model(data)
-        settings: dict[str, Any] = {"task": self.task(), **msgspec.structs.asdict(self.fit)}
+        settings: dict[str, Any] = {"task": self.task(), **msgspec.structs.asdict(self.for_rows(len(data)).fit)}
         if self.als is None:
             settings["optimizer"] = self.build_optimizer()
         return model, fit(model, data, **{**settings, **options})
@@ -221,6 +256,32 @@ class _Model(_Section, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+
+def auto_batch_size(rows: int) -> int:
+    """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
+
+    >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
+    (64, 1024, 4096)
+    """
+    return 1 << max(6, min(12, (rows // 64).bit_length() - 1))
+
+
+def auto_epochs(rows: int) -> int:
+    """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
+
+    >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
+    (15, 8, 3)
+    """
+    return max(3, min(15, round(15 * (1_000_000 / max(rows, 1)) ** 0.5)))
+
+
+def neighbours_in_memory() -> ConfigError:
+    """Why a table of neighbours is not made from shards."""
+    return ConfigError(
+        "neighbours are counted over whole histories in memory; shards are read in blocks.",
+        hint="train in memory (Dataset, --in-memory), or leave [neighbours] out",
+    )
 
 
 class JoinedSection(_Model, frozen=True):
@@ -236,23 +297,46 @@ class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
     joined: models that are trained on the same data and joined with this one, which has the weight that theirs leave of 1.
+    towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones. neighbours: a table of
+    neighbours behind the towers, see ``Mixture``.
     """
 
     joined: list[JoinedSection] = []
+    towers: Literal["trained", "popularity", "recent"] = "trained"
+    neighbours: NeighboursSection | None = None
 
     def check_from_disk(self) -> None:
         """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
+        if self.neighbours is not None:
+            raise neighbours_in_memory()
         for one in self.joined:
             one.check_from_disk()
 
-    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
+
+        With ``neighbours`` it is a ``Mixture``.
+        Raises as ``fit`` does; ConfigError for neighbours of shards.
+        """
+        towers, history = self.train_towers(data, **options)
+        if self.neighbours is None:
+            return towers, history
+        if not isinstance(data, Dataset):
+            raise neighbours_in_memory()
+        section = self.neighbours
+        table = section.source().fit(data)
+        return Mixture.of(towers, table, data, share=section.share, temperature=section.temperature), history
+
+    def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+        """The towers alone, as ``train``.
 
         With ``joined``, ``options`` and the history are those of the first model. The others share its device, and begin from
         seeds 1,000, 2,000, … after its own, so that models of one kind differ.
         Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
         """
+        if self.towers != "trained":
+            return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
         if not self.joined:
             return super().train(data, **options)
         weights = self._weights()
@@ -279,6 +363,44 @@ class Recipe(_Model, frozen=True):
                 hint="the first model has the rest",
             )
         return [1 - sum(others), *others]
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as a file that ``load`` reads to the same: what differs from the defaults, and every option of its training."""
+    plain = recipe.to_dict()
+    usual = Recipe().to_dict()
+    kept = {name: value for name, value in plain.items() if value != usual.get(name) or name == "fit"}
+    return "\n".join(_toml(kept, [])).strip() + "\n"
+
+
+def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
+    """Lines of a table: its values, then its tables; None is left out, as what a reader takes by itself."""
+    values = {k: v for k, v in tree.items() if v is not None and not isinstance(v, dict) and not _tables(v)}
+    lines = [f"{name} = {_value(value)}" for name, value in values.items()]
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            inner = _toml(value, [*path, name])
+            lines += ["", f"[{'.'.join([*path, name])}]", *inner] if inner or name == "als" else []
+        elif _tables(value):
+            for one in value:
+                lines += ["", f"[[{'.'.join([*path, name])}]]", *_toml(one, [*path, name])]
+    return lines
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "fit" in one for one in value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(str(k))} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
+    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def names() -> list[str]:
@@ -365,9 +487,9 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
 
 def _section_at(path: str) -> tuple[type[msgspec.Struct], str]:
     """The section at a path such as ``loss`` or ``joined[0].als``, and its name in a file."""
-    sections = {"history": HistorySection(), "als": ALSSection()}
+    sections: dict[str, Any] = {"history": HistorySection(), "als": ALSSection()}
     in_joined, name = re.fullmatch(r"(joined\[\d+\])?\.?(.*)", path).groups()  # type: ignore[union-attr]
-    owner = JoinedSection(**sections) if in_joined else Recipe(**sections)  # type: ignore[arg-type]
+    owner = JoinedSection(**sections) if in_joined else Recipe(**sections, neighbours=NeighboursSection())
     shown = name if not in_joined else f"joined.{name}" if name else "[joined]"
     return type(getattr(owner, name) if name else owner), shown
 

@@ -36,7 +36,7 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
         "candidates": len(train.candidates),
     }
     if isinstance(train, Dataset) and train.timestamp is not None:
-        times = train.interactions[train.timestamp]
+        times = train.times
         data |= {"since": _plain(times.min()), "until": _plain(times.max())}
     versions = {"shortlist": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:

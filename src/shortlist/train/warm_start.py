@@ -21,6 +21,8 @@ from shortlist.train.ranks import Ranks
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
 
+NOW = "\0now"  # with which no column ends
+
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
@@ -156,12 +158,12 @@ def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTowe
             f"{catalogue.query!r} and {catalogue.candidate!r}.",
             hint="name the data's columns as those of the earlier training",
         )
-    return Dataset(
+    return Dataset._again(
         train.interactions,
         train.query,
         train.candidate,
-        train.timestamp,
-        train.weight,
+        timestamp=train.timestamp,
+        weight=train.weight,
         queries=_union(catalogue.queries, train.queries, train.query),
         candidates=_union(catalogue.candidates, train.candidates, train.candidate),
     )
@@ -179,10 +181,10 @@ def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
                 hint="cast the column",
             )
     both = before.with_columns(pl.col(key).cast(kinds[1], strict=True)).join(
-        now, on=key, how="full", coalesce=True, suffix="__now", maintain_order="left_right"
+        now, on=key, how="full", coalesce=True, suffix=NOW, maintain_order="left_right"
     )
-    known = [pl.coalesce(f"{name}__now", name).alias(name) for name in shared]
-    return both.with_columns(known).drop([f"{name}__now" for name in shared])
+    known = [pl.coalesce(f"{name}{NOW}", name).alias(name) for name in shared]
+    return both.with_columns(known).drop([f"{name}{NOW}" for name in shared])
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:

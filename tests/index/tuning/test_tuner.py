@@ -197,7 +197,7 @@ def test_a_missing_backend_is_named_and_the_others_go_on(monkeypatch) -> None:
     monkeypatch.setattr(spaces, "faiss_trouble", lambda: "the package 'faiss-cpu' is not installed")
     found = tune(VECTORS, QUERIES)
     assert type(found.index) is BruteForce
-    assert found.missing["scann"].endswith("(pip install scann)")
+    assert found.missing["scann"].endswith('(pip install "shortlist[scann]")')
     assert "shortlist[faiss]" in found.missing["hnsw"]
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from shortlist.data.shards.chosen import chosen_by_query
+from shortlist.data.shards.encode import interactions_of
 from shortlist.data.shards.shards import Rows, Shards
 from shortlist.data.shards.sizes import available_memory, memory_of, row_bytes
-from shortlist.data.shards.source import Source, find
+from shortlist.data.source import Source, find
 
-__all__ = ["Rows", "Shards", "Source", "available_memory", "chosen_by_query", "find", "memory_of", "row_bytes"]
+__all__ = [
+    "Rows",
+    "Shards",
+    "Source",
+    "available_memory",
+    "chosen_by_query",
+    "find",
+    "interactions_of",
+    "memory_of",
+    "row_bytes",
+]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.shards.source import COUNT, Source
+from shortlist.data.source import Source
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["check_context", "context_rows", "context_table"]
@@ -46,15 +46,20 @@ def context_table(source: Source, context: Sequence[str]) -> tuple[pl.DataFrame,
                 hint="round or bin their values first (hours rather than seconds), or keep fewer of them",
             )
 
-    found = source.counts(context, check).sort(context)
-    return found.select(context), found[COUNT].cast(pl.Int64).to_numpy()
+    found, often = source.counts(context, check)
+    keys = [str(place) for place in range(found.width)]
+    numbered = found.rename(dict(zip(found.columns, keys, strict=True)))
+    order = numbered.select(pl.arg_sort_by(keys)).to_series()
+    return found[order], often[order].cast(pl.Int64).to_numpy()
 
 
 def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray[np.int32]:
     """The row of ``table`` of each row of ``frame``. DataError for one that is not there."""
-    keys = table.columns
-    numbered = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("__row"))
-    found = frame.select(keys).join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")["__row"]
+    keys = [str(place) for place in range(table.width)]
+    numbered = table.rename(dict(zip(table.columns, keys, strict=True)))
+    numbered = numbered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+    asked = pl.DataFrame([frame[column].alias(key) for column, key in zip(table.columns, keys, strict=True)])
+    found = asked.join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")["row"]
     if found.null_count():
         raise DataError(f"{name!r} has changed while it was encoded.", hint="run it again with overwrite=True")
     return found.to_numpy()

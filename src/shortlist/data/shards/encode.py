@@ -1,4 +1,6 @@
-"""Parquet files, encoded once and out of core: two passes over the source, each of bounded memory.
+"""Files encoded once and out of core: two passes over the source, each of bounded memory.
+
+Text files are first copied to Parquet, one after another, beside what is encoded; the copies are deleted at the end.
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
@@ -11,33 +13,40 @@ goes on with the first piece that has none. The manifest, which makes the folder
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
-from shortlist.data.dataset import TableLike, check_weight, checked_timestamp, side_table
-from shortlist.data.ids import RowLookup, counted, require_column
+from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
+from shortlist.data.doubts import doubtful_rows, glance
+from shortlist.data.events import EventPlan, Events
+from shortlist.data.ids import RowLookup, counted, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
+from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
-from shortlist.data.shards.source import COUNT, Source, SourceFile, find
+from shortlist.data.source import AT_ONCE, Source, SourceFile, find
+from shortlist.data.times import TimeForm, settled_form, told_form
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
 CONTEXTS = "contexts.parquet"
+ROOM = "read"
 SIDES = ("query", "candidate")
-PLURAL = {"query": "queries", "candidate": "candidates"}
 
 OnPiece = Callable[[int, int], None]
 
@@ -51,23 +60,36 @@ class _Work:
     header: Header
     given: Mapping[str, TableLike | None]
     on_piece: OnPiece | None
+    plan: EventPlan
+    reading: Reading
     lookups: dict[str, tuple[pl.DataType, RowLookup]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
         """The source's column of each array."""
-        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp")}
+        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp", "seen")}
         return {role: column for role, column in roles.items() if column is not None}
 
     @property
     def read(self) -> list[str]:
         """The source's columns that are read."""
-        return list(dict.fromkeys([*self.columns.values(), *self.header.context]))
+        made = (self.plan.weight, self.plan.seen)
+        own = [column for column in self.columns.values() if column not in made]
+        return list(dict.fromkeys([*own, *self.header.context, *self.plan.columns]))
+
+    @cached_property
+    def form(self) -> TimeForm | None:
+        """How timestamps that are text are written; None for others."""
+        column = self.header.timestamp
+        if column is None or self.source.schema()[column] != pl.String:
+            return None
+        parts = (self.source.read(file, start, rows, [column])[column] for _, file, start, rows in _plan(self))
+        return settled_form(parts, column, self.reading)
 
     @cached_property
     def contexts(self) -> pl.DataFrame:
         """The distinct rows of the context columns."""
-        return pl.read_parquet(self.folder / CONTEXTS)
+        return pl.read_parquet(self.folder / CONTEXTS, glob=False, hive_partitioning=False)
 
 
 def encode(
@@ -81,18 +103,37 @@ def encode(
     overwrite: bool,
     on_piece: OnPiece | None,
     context: Sequence[str] = (),
+    events: Events | None = None,
+    reading: Reading | None = None,
 ) -> None:
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
-    if "://" not in str(source) and folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
+    place = Path(str(source).removeprefix("file://")).expanduser()
+    if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
-    found = find(source)
-    header = _header(found, columns, given, block_rows, piece_rows, context)
+    events, reading = events or Events(), reading or Reading()
+    ids = [str(columns["query"]), str(columns["candidate"])]
+    times = [columns["timestamp"]] if columns["timestamp"] is not None else []
+    read = [column for column in (*columns.values(), *context, *events.mentioned()) if column is not None]
+    found = find(source, reading=reading, ids=ids, times=times, columns=read)
+    settings = _settings(columns, block_rows, piece_rows, context)
+    if events != Events():
+        settings |= events.added(found.names(), columns["weight"]) | {"events": repr(events)}
+    header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.alone(folder):
+            header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
+            room = folder / ROOM
+            found = found.as_listed(header.source, room)
             if not _goes_on(folder, header, overwrite):
                 return
-            _encode(_Work(found, folder, header, given, on_piece), source)
+            try:
+                room.mkdir(exist_ok=True)
+                _check_columns(found, columns, context)
+                plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
+                _encode(_Work(_as(_Prepared, found, plan), folder, header, given, on_piece, plan, reading))
+            finally:
+                shutil.rmtree(room, ignore_errors=True)
     except OSError as error:
         if isinstance(error, DataError):
             raise
@@ -102,10 +143,75 @@ def encode(
         ) from error
 
 
-def _encode(work: _Work, source: str | Path) -> None:
+@dataclass(frozen=True)
+class _Prepared(Source):
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+
+    plan: EventPlan | None = None
+
+    def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
+        """Everything that is an interaction, in parts."""
+        plan = self.plan
+        if plan is None or plan.idle:
+            yield from super().scans(columns, at_once)
+            return
+        for name, scan in super().scans(plan.sources(columns), at_once):
+            yield name, plan.lazily(scan).select(cs.by_name(*columns))
+
+
+@dataclass(frozen=True)
+class _Interactions(Source):
+    """A source as if it held interactions alone, piece by piece too: slower, for looking at some of it."""
+
+    plan: EventPlan | None = None
+
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns, with those that are added."""
+        assert self.plan is not None
+        return self.plan.lazily(pl.LazyFrame(schema=super().schema())).collect_schema()
+
+    def scan(self, file: SourceFile, columns: Sequence[str]) -> pl.LazyFrame:
+        """The interactions of a file."""
+        assert self.plan is not None
+        plain = _as(Source, self)
+        return self.plan.lazily(plain.scan(file, self.plan.sources(columns))).select(cs.by_name(*columns))
+
+    def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
+        """Everything, file by file."""
+        yield from ((file.name, self.scan(file, columns)) for file in self.files)
+
+    def rows(self, file: SourceFile) -> int:
+        """How many interactions a file has."""
+        assert self.plan is not None
+        with self._naming(file):
+            return int(self.scan(file, self.plan.sources([])).select(pl.len()).collect().item())
+
+
+def interactions_of(source: Source, columns: Mapping[str, str | None], events: Events) -> tuple[Source, str | None]:
+    """A source as ``events`` make interactions of it, and the column of weights. Raises what ``Events.plan`` raises."""
+    if events == Events():
+        return source, columns["weight"]
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
+    for role in SIDES:
+        require_column(there, columns[role] or "", role)
+    plan = events.plan(there.frame.schema, columns["query"] or "", columns["candidate"] or "", columns["weight"])
+    return _as(_Interactions, source, plan), plan.weight or columns["weight"]
+
+
+S = TypeVar("S", bound=Source)
+
+
+def _as(kind: type[S], source: Source, plan: EventPlan | None = None) -> S:
+    """The same source of another class."""
+    values: dict[str, Any] = {one.name: getattr(source, one.name) for one in fields(Source)}
+    return kind(**values, **({} if plan is None else {"plan": plan}))  # type: ignore[arg-type]
+
+
+def _encode(work: _Work) -> None:
     tables = _tables(work)
     for side in SIDES:
-        ids = pl.read_parquet(work.folder / f"{PLURAL[side]}.parquet", columns=[work.columns[side]]).to_series()
+        table = pl.scan_parquet(work.folder / f"{PLURAL[side]}.parquet", glob=False, hive_partitioning=False)
+        ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, RowLookup(ids))
     plan = list(_plan(work))
     pieces = []
@@ -114,7 +220,8 @@ def _encode(work: _Work, source: str | Path) -> None:
         if work.on_piece is not None:
             work.on_piece(len(pieces), len(plan))
     _check_sums(work, pieces)
-    if (now := find(source).stamps) != work.source.stamps:
+    now = work.source.changed()
+    if {name: now.get(name) for name in work.source.stamps} != work.source.stamps:
         raise _changed(work.source.stamps, now)
     sealed = hashlib.sha256()
     for entry in [*tables.files.values(), *(entry for piece in pieces for entry in piece.files.values())]:
@@ -128,14 +235,9 @@ def _encode(work: _Work, source: str | Path) -> None:
         _record(work.folder, piece.number).unlink(missing_ok=True)
 
 
-def _header(
-    source: Source,
-    columns: Mapping[str, str | None],
-    given: Mapping[str, TableLike | None],
-    block_rows: int,
-    piece_rows: int,
-    context: Sequence[str],
-) -> Header:
+def _settings(
+    columns: Mapping[str, str | None], block_rows: int, piece_rows: int, context: Sequence[str]
+) -> dict[str, Any]:
     if columns["query"] == columns["candidate"]:
         raise ConfigError(f"query and candidate are both {columns['query']!r}; expected two different columns.")
     for name, value in {"block_rows": block_rows, "piece_rows": piece_rows}.items():
@@ -146,25 +248,41 @@ def _header(
             f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
             hint="give a piece a whole number of blocks",
         )
-    there = Table(pl.DataFrame(schema=source.schema()), "interactions")
+    return {**columns, "block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
+
+
+def _check_columns(source: Source, columns: Mapping[str, str | None], context: Sequence[str]) -> None:
+    """DataError for columns that are missing or of no one type."""
+    source.require([column for column in (*columns.values(), *context) if column is not None])
+    there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
     for role, column in columns.items():
         if column is not None:
             require_column(there, column, role)
     check_context(context, list(columns.values()), there.frame.schema)
-    tables = {side: _stamp(table) for side, table in given.items() if table is not None}
-    settled: dict[str, Any] = dict(columns)
-    settled |= {"block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
-    return Header(**settled, source=source.stamps, tables=tables)
 
 
-def _stamp(table: TableLike) -> str:
+def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str, str]:
+    return {side: _stamp(table, reading) for side, table in given.items() if table is not None}
+
+
+def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
+    """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
+    begun = folder / files.HEADER
+    if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
+        return header
+    before = files.read_record(begun, Header)
+    same = lake or {name: header.source.get(name) for name in before.source} == before.source
+    return before if same and msgspec.structs.replace(header, source=before.source) == before else header
+
+
+def _stamp(table: TableLike, reading: Reading) -> str:
     """What tells one table of features from another."""
     if isinstance(table, (str, Path)):
         path = Path(table)
         if path.is_file():
             return f"{path.stat().st_size} bytes, changed {path.stat().st_mtime_ns}"
         return str(table)
-    frame = read_table(table, "features").frame
+    frame = read_table(table, "features", reading=reading.of_features()).frame
     return f"{frame.height} rows, {hashlib.sha256(frame.write_ipc(None).getvalue()).hexdigest()}"
 
 
@@ -184,7 +302,7 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             f"{str(folder)!r} holds shards of the same source encoded otherwise.",
             hint="choose another folder, or overwrite=True",
         )
-    others = [entry.name for entry in folder.iterdir()]
+    others = [entry.name for entry in folder.iterdir() if entry.name != ROOM]
     if others and not begun.is_file():
         raise DataError(
             f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
@@ -227,17 +345,33 @@ def _tables(work: _Work) -> Tables:
             files.check_entry(work.folder / name, entry)
         return tables
     entries: dict[str, FileEntry] = {}
-    notes: list[str] = []
+    plain = _as(Source, work.source)
+    notes = [*work.source.notes, *_left_out(work)]
+    warned = list(_doubts(work))
+    if work.plan.weight_column is not None:
+        values, often = plain.counts([work.plan.weight_column])
+        unlisted = work.plan.unlisted(pl.DataFrame({"value": values.to_series(), "rows": often}))
+        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
+    if work.form is not None:
+        column = str(work.header.timestamp)
+        notes += told_form(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        counts = id_counts(work.source, column, side)
-        main, table, said = side_table(
-            Table(counts.select(column), "interactions"), work.given[PLURAL[side]], column, side, PLURAL[side]
+        ids, often = id_counts(work.source, column, side)
+        main, table, said, doubts = side_table(
+            Table(ids.to_frame(), "interactions", work.source.untyped),
+            work.given[PLURAL[side]],
+            column,
+            side,
+            PLURAL[side],
+            work.reading.of_features(),
+            work.plan.clean,
         )
         types[column] = main.frame.schema[column]
-        counts = counts.with_columns(main.frame[column])
-        each = table.select(column).join(counts, on=column, how="left", maintain_order="left")[COUNT].fill_null(0)
+        asked = pl.DataFrame({"id": table[column]})
+        counts = pl.DataFrame({"id": main.frame[column], "count": often})
+        each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
         entries[f"{PLURAL[side]}.parquet"] = files.write_file(
             work.folder / f"{PLURAL[side]}.parquet", table.write_parquet
         )
@@ -245,37 +379,62 @@ def _tables(work: _Work) -> Tables:
             work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
         )
         notes += said
+        named = pl.DataFrame({"id": main.frame[column], "rows": often})
+        warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
     if work.header.context:
-        contexts, often = context_table(work.source, work.header.context)
+        contexts, frequency = context_table(work.source, work.header.context)
         entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
-        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", often)
+        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
     empty = _empty(work, types)
     entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
-    tables = Tables(files=entries, notes=notes)
+    tables = Tables(files=entries, notes=notes, warnings=warned)
     files.write_record(path, tables)
     return tables
 
 
-def id_counts(source: Source, column: str, role: str) -> pl.DataFrame:
-    """Each distinct id and how often it occurs (``COUNT``), in no order."""
-    found = source.counts([column])
-    if found.is_empty():
+def _left_out(work: _Work) -> list[str]:
+    """How many rows are no interactions, as a note. DataError where none is left."""
+    if not work.plan.leaves_out:
+        return []
+    total = sum(work.source.rows(file) for file in work.source.files)
+    kept = 0
+    for _, scan in work.source.scans([work.header.query]):
+        kept += int(scan.select(pl.len()).collect(engine="streaming").item())
+    if total and not kept:
+        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+    return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
+
+
+def _doubts(work: _Work) -> Iterator[str]:
+    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    known = {*work.columns.values(), *work.plan.columns}
+    head, whole = glance(_as(Source, work.source), known)
+    yield from doubtful_rows(head, known, whole=whole)
+
+
+def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Series]:
+    """Each distinct id, and how often it occurs, in no order."""
+    found, often = source.counts([column])
+    ids = found[column]
+    if ids.is_empty():
         raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
-    if found[column].null_count():
-        nulls = int(found.filter(pl.col(column).is_null())[COUNT].sum())
+    if ids.null_count():
+        nulls = int(often.filter(ids.is_null()).sum())
         raise DataError(
-            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}); every row must have an id.",
-            hint=f"drop those rows: frame.drop_nulls({column!r})",
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
+            "every row must have an id.",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
-    return found
+    return ids, often
 
 
 def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
-    head = work.source.read(work.source.files[0], 0, 1, work.read)
+    head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
+    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
     if "timestamp" in work.columns:
-        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]]))
-    return head.with_columns(pl.col(column).cast(kind) for column, kind in types.items()).clear()
+        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form))
+    return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()
 
 
 # --- the second pass: pieces -----------------------------------------------------------------------------------------
@@ -306,11 +465,15 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
         raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+    frame = work.plan.lazily(frame.lazy()).collect()
+    rows = frame.height
     entries = {}
     order = np.random.Generator(np.random.Philox(key=[0, number])).permutation(rows)
     for role, column in work.columns.items():
         name = f"{number:05}.{role}.npy"
-        entries[name] = files.write_array(work.folder / name, _array(work, role, frame[column], file)[order])
+        entries[name] = files.write_array(
+            work.folder / name, _array(work, role, unpatterned(frame[column]), file)[order]
+        )
     if work.header.context:
         name = f"{number:05}.context.npy"
         entries[name] = files.write_array(work.folder / name, context_rows(work.contexts, frame, file.name)[order])
@@ -329,16 +492,19 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
             raise DataError(
                 f"{file.name!r} has changed while it was encoded: {error}", hint="run it again with overwrite=True"
             ) from error
+    if role == "seen":
+        return np.asarray(values, dtype=np.bool_)
     if role == "weight":
         check_weight(values, whole=False)
         return np.asarray(values.cast(pl.Float32))
-    times = checked_timestamp(values)
+    times = checked_timestamp(values, work.form)
     return np.asarray(times.cast(pl.Float64) if times.dtype.is_float() else times.to_physical().cast(pl.Int64))
 
 
 def _check_sums(work: _Work, pieces: list[Piece]) -> None:
     """DataError where every weight is zero."""
     if "weight" in work.columns:
-        arrays = (np.load(work.folder / f"{piece.number:05}.weight.npy", mmap_mode="r") for piece in pieces)
+        names = (f"{piece.number:05}.weight.npy" for piece in pieces if piece.rows)
+        arrays = (np.load(work.folder / name, mmap_mode="r") for name in names)
         if not any(array.any() for array in arrays):
             check_weight(pl.Series(work.columns["weight"], [0.0]))

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.shards.encode import id_counts
-from shortlist.data.shards.source import Source
+from shortlist.data.source import Source
 from shortlist.errors import ConfigError
 
 __all__ = ["Estimate", "Sample", "counted_distinct", "distinct", "sample_of"]
@@ -124,5 +124,5 @@ def _accumulation(sample: Sample, column: str) -> tuple[int, NDArray[np.float64]
 
 def counted_distinct(source: Source, column: str) -> Estimate:
     """The same, counted over all of the column out of core, in memory for the distinct values."""
-    found = len(id_counts(source, column, "id"))
+    found = len(id_counts(source, column, "id")[0])
     return Estimate(found, found, found)

@@ -62,6 +62,9 @@ class Header(_Record, frozen=True, kw_only=True):
     source: dict[str, str]
     tables: dict[str, str]
     context: list[str] = []
+    seen: str | None = None
+    events: str = ""
+    reading: dict[str, str] = {}
 
 
 class Tables(_Record, frozen=True, kw_only=True):
@@ -69,6 +72,7 @@ class Tables(_Record, frozen=True, kw_only=True):
 
     files: dict[str, FileEntry]
     notes: list[str]
+    warnings: list[str] = []
 
 
 class Piece(_Record, frozen=True, kw_only=True):

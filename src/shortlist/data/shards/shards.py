@@ -12,7 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.dataset import Dataset, TableLike
+from shortlist.data.account import Account
+from shortlist.data.dataset import Dataset, TableLike, warn
+from shortlist.data.events import Events
+from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest
@@ -27,13 +30,15 @@ READ_AT_ONCE = 256  # blocks, where all are read
 
 
 class Rows(NamedTuple):
-    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times, rows of ``Shards.contexts``."""
+    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times, rows of ``Shards.contexts``, whether each
+    counts as seen."""
 
     query: NDArray[np.int32]
     candidate: NDArray[np.int32]
     weight: NDArray[np.float32] | None
     time: NDArray[Any] | None
     context: NDArray[np.int32] | None = None
+    seen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,14 +87,19 @@ class Shards:
         overwrite: bool = False,
         on_piece: Callable[[int, int], None] | None = None,
         context: Sequence[str] = (),
+        events: Events | None = None,
+        reading: Reading | None = None,
     ) -> Shards:
-        """Encode Parquet files into ``folder``, and load it; where that was done before, only load it.
+        """Encode files into ``folder``, and load it; where that was done before, only load it.
 
-        source: a file, a pattern, a folder (with those below it) or a URL such as ``s3://bucket/log/``; credentials come
-            from the environment.
+        source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
+            table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
+            listed at the start. Text files are copied to Parquet first, beside what is encoded.
         The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
             that are kept, for a query tower that reads them; their distinct rows must fit in memory.
         block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
+        events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
+        reading: how text files are written, as with ``Dataset``.
         on_piece: called after each shard with how many there are and how many there will be.
 
         A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
@@ -106,8 +116,12 @@ class Shards:
             overwrite=overwrite,
             on_piece=on_piece,
             context=context,
+            events=events,
+            reading=reading,
         )
-        return cls.load(folder)
+        shards = cls.load(folder)
+        warn(shards.warnings, stacklevel=2)
+        return shards
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Shards:
@@ -129,9 +143,10 @@ class Shards:
             for name, entry in entries.items():
                 files.check_entry(folder / name, entry, verify)
         queries, candidates, interactions = (
-            pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "candidates", "interactions")
+            pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
+            for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS) if manifest.header.context else None
+        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
@@ -153,6 +168,21 @@ class Shards:
     def weight(self) -> str | None:
         """The column of weights."""
         return self.manifest.header.weight
+
+    @property
+    def seen_column(self) -> str | None:
+        """The column that says which interactions count as seen; None where all do."""
+        return self.manifest.header.seen
+
+    @cached_property
+    def account(self) -> Account:
+        """What was read, in one pass over it."""
+        return Account.of_shards(self)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looked wrong when it was encoded."""
+        return tuple(self.manifest.tables.warnings)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -224,9 +254,9 @@ class Shards:
         """The rows of these blocks, one block after another, without those held out."""
         return self._read(blocks, times, "kept")
 
-    def chunks(self) -> Iterator[Rows]:
+    def chunks(self, *, times: bool = False) -> Iterator[Rows]:
         """All that is read, in the order of the shards, some million rows at a time."""
-        yield from (self.read(numbers) for numbers in self._all())
+        yield from (self.read(numbers, times=times) for numbers in self._all())
 
     def of_queries(self, ids: pl.Series) -> Dataset:
         """The interactions of these queries (raw ids), in memory, in the order of the shards; both tables are shared."""
@@ -289,8 +319,9 @@ class Shards:
 
     def _array(self, place: int, role: str) -> NDArray[Any]:
         """A piece's array, memory-mapped."""
-        path = self.folder / f"{self.manifest.pieces[place].number:05}.{role}.npy"
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        piece = self.manifest.pieces[place]
+        path = self.folder / f"{piece.number:05}.{role}.npy"
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r" if piece.rows else None, allow_pickle=False)
         return mapped
 
     def _all(self) -> Iterator[range]:
@@ -311,9 +342,10 @@ class Shards:
 
     def _read(self, numbers: Sequence[int] | NDArray[np.integer], times: bool, which: str) -> Rows:
         """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
-        names = ["query", "candidate", *(["weight"] if self.weight else [])]
-        names += ["timestamp"] if times and self.timestamp else []
+        names = ["query", "candidate", *(["weight"] if self.weight is not None else [])]
+        names += ["timestamp"] if times and self.timestamp is not None else []
         names += [] if self.contexts is None else ["context"]
+        names += [] if self.seen_column is None else ["seen"]
         masks = None if self.held_out is None else list(self._masks(numbers))
         if masks is not None and which == "held out":
             masks = [~mask for mask in masks]
@@ -327,7 +359,7 @@ class Shards:
                 values = array[block.start : block.stop]
                 parts[name].append(values if masks is None else values[masks[place]])
         whole = {name: np.concatenate(values) for name, values in parts.items()}
-        others = (whole.get(name) for name in ("weight", "timestamp", "context"))
+        others = (whole.get(name) for name in ("weight", "timestamp", "context", "seen"))
         return Rows(whole["query"], whole["candidate"], *others)
 
     def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
@@ -348,14 +380,14 @@ class Shards:
             rows = self._read(numbers, True, which)
             chosen = slice(None) if some is None else some(rows)
             parts.append([None if column is None else column[chosen] for column in rows])
-        query, candidate, weight, time, context = (
+        query, candidate, weight, time, context, seen = (
             None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
         )
         assert query is not None
         assert candidate is not None
         others = [
             pl.Series(name, values).cast(self.interactions.schema[name])
-            for name, values in ((self.weight, weight), (self.timestamp, time))
+            for name, values in ((self.weight, weight), (self.timestamp, time), (self.seen_column, seen))
             if name is not None and values is not None
         ]
         if self.contexts is not None and context is not None:
@@ -363,7 +395,8 @@ class Shards:
         header = self.manifest.header
         return Dataset._of_rows(
             {"queries": self.queries, "candidates": self.candidates},
-            {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")},
+            {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")}
+            | {"seen_column": header.seen},
             {"query": query, "candidate": candidate},
             others,
         )

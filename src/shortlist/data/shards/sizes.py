@@ -7,11 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from shortlist.data.shards.source import Source
+from shortlist.data.source import Source
 
 __all__ = ["available_memory", "memory_of", "row_bytes"]
 
 TEXT = 40  # bytes of a string: its view and some characters of its own
+TEXT_TIMES, PACKED = 4, 5  # a byte of text as a table and its parts; a byte of packed text as text
 NUMBERS = 40  # bytes of an interaction as row numbers, in training: both kinds of int32, both of int64, an order
 
 
@@ -23,7 +24,13 @@ def row_bytes(schema: pl.Schema) -> int:
 
 
 def memory_of(source: Source) -> int:
-    """Bytes that training from memory takes for the interactions: the table, both parts of a split, and row numbers."""
+    """Bytes that training from memory takes for the interactions: the table, both parts of a split, and row numbers.
+
+    Of text files, which would have to be read to know, a rough guess by their size.
+    """
+    if source.kind.family in ("delimited", "json"):
+        packed = source.kind.packed is not None
+        return sum(max(file.bytes, 0) for file in source.files) * (PACKED if packed else 1) * TEXT_TIMES
     rows = sum(map(source.rows, source.files))
     return rows * (2 * row_bytes(source.schema()) + NUMBERS)
 

@@ -65,7 +65,7 @@ def chosen(backends: Sequence[str] | None) -> Chosen:
 def _remedy(name: str, trouble: str) -> str:
     if "not installed" not in trouble:
         return "another backend will do"
-    return "pip install scann" if name == "scann" else 'pip install "shortlist[faiss]"'
+    return 'pip install "shortlist[scann]"' if name == "scann" else 'pip install "shortlist[faiss]"'
 
 
 def backend_of(index: ApproximateIndex) -> str:

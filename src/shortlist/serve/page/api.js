@@ -1,9 +1,10 @@
 // The service's routes, as this page uses them.
+import { parse, stringify } from "./json.js";
 
 export class Problem extends Error {}
 
 async function answer(response) {
-  const body = await response.json().catch(() => ({}));
+  const body = await response.text().then(parse).catch(() => ({}));
   if (response.ok) return body;
   const said = body.detail ?? body.title ?? `the service answered ${response.status}`;
   throw new Problem([said + (body.field ? ` (${body.field})` : ""), body.hint].filter(Boolean).join(" Hint: "));
@@ -19,11 +20,11 @@ async function reach(path, options) {
 }
 
 const get = (path, query = {}) => {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const given = Object.entries(query).filter(([, value]) => value != null && value !== "");
   return reach(given.length ? `${path}?${new URLSearchParams(given)}` : path);
 };
 const post = (path, body, signal) =>
-  reach(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
+  reach(path, { method: "POST", headers: { "content-type": "application/json" }, body: stringify(body), signal });
 
 export const card = () => get("v1/card");
 export const findQueries = (text) => get("v1/queries", { text, limit: 12 });
@@ -35,6 +36,6 @@ export const similar = (body) => post("v1/similar", body);
 
 /** The same request as a line for a terminal. */
 export function asCurl(path, body) {
-  const text = JSON.stringify(body).replaceAll("'", "'\\''");
+  const text = stringify(body).replaceAll("'", "'\\''");
   return `curl -s ${new URL(path, location.href)} -H 'content-type: application/json' -d '${text}'`;
 }

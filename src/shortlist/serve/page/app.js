@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { card } from "./card.js";
 import { combobox } from "./combobox.js";
 import { $, count, debounce, h, show } from "./dom.js";
+import { parse, stringify } from "./json.js";
 import { naming, past, ranking } from "./lists.js";
 import { atlas } from "./map.js";
 
@@ -178,7 +179,7 @@ function remember() {
   const kept = { k: state.k, seen: state.excludeSeen ? "out" : "in" };
   if (state.where) kept.where = state.where;
   if (state.mode === "visitor") kept.visitor = "1";
-  else if (state.user !== null) kept.user = JSON.stringify(state.user);
+  else if (state.user !== null) kept.user = stringify(state.user);
   window.history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
 }
 
@@ -189,7 +190,7 @@ function recall() {
   state.where = kept.get("where") ?? "";
   state.mode = kept.has("visitor") ? "visitor" : "user";
   try {
-    state.user = kept.has("user") ? JSON.parse(kept.get("user")) : about.example_query ?? null;
+    state.user = kept.has("user") ? parse(kept.get("user")) : about.example_query ?? null;
   } catch {
     state.user = about.example_query ?? null;
   }

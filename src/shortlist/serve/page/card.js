@@ -1,5 +1,6 @@
 // The model card: what was trained on what, and how good it is beside what is cheaper.
 import { h, show, count } from "./dom.js";
+import { stringify } from "./json.js";
 
 const percent = (value) => (value == null ? "–" : `${(100 * value).toFixed(2)}%`);
 
@@ -28,5 +29,5 @@ export function card(parent, facts) {
     h("dl", { class: "facts" }, lines.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     facts.metrics.map(metrics),
     facts.metrics.length ? null : h("p", { class: "help" }, "The bundle holds no figures: `shortlist evaluate` measures it on test rows."),
-    facts.recipe ? h("details", {}, h("summary", {}, "Recipe"), h("pre", { tabindex: "0" }, JSON.stringify(facts.recipe, null, 2))) : null);
+    facts.recipe ? h("details", {}, h("summary", {}, "Recipe"), h("pre", { tabindex: "0" }, stringify(facts.recipe, 2))) : null);
 }

@@ -1,0 +1,106 @@
+"""How long a contender would take on this machine and this table, and what is left of the time given."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import torch
+
+from shortlist.choose.contenders import Contender
+from shortlist.data import Dataset, Shards
+from shortlist.errors import ConfigError
+from shortlist.sources import EASE, ease_products
+
+__all__ = ["Budget", "Speed", "seconds_of"]
+
+UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+PROBE = 8_000  # interactions that say how long an epoch takes
+SAFETY = 1.2
+
+
+@dataclass
+class Budget:
+    """Seconds in all, counted from ``started``."""
+
+    seconds: float
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def spent(self) -> float:
+        return time.perf_counter() - self.started
+
+    @property
+    def left(self) -> float:
+        return self.seconds - self.spent
+
+
+def seconds_of(budget: str | float) -> float:
+    """A budget in seconds: a number of them, or text such as "90s", "2min", "1h". ConfigError for anything else.
+
+    >>> seconds_of("2min"), seconds_of(90)
+    (120.0, 90.0)
+    """
+    if isinstance(budget, (int, float)) and not isinstance(budget, bool) and 0 < budget < float("inf"):
+        return float(budget)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", budget) if isinstance(budget, str) else None
+    if match is None or (match.group(2) or "s") not in UNITS or float(match.group(1)) <= 0:
+        raise ConfigError(f"the budget is {budget!r}; a time above 0 was expected.", hint="90s, 2min or 1h")
+    return float(match.group(1)) * UNITS[match.group(2) or "s"]
+
+
+class Speed:
+    """What this machine does in a second, measured once, for estimates of what is not started yet."""
+
+    def __init__(self) -> None:
+        one = torch.rand(768, 768)
+        one @ one
+        started = time.perf_counter()
+        for _ in range(4):
+            one @ one
+        self.products = 4 * 768**3 / max(time.perf_counter() - started, 1e-6)
+        self._per_row: dict[str, float] = {}
+
+    def estimate(self, contender: Contender, data: Dataset | Shards, epochs: int) -> float:
+        """Seconds that fitting a contender on ``data`` would take, about; of trained towers by a short run of their own."""
+        recipe = contender.recipe
+        found = 0.05
+        if recipe.neighbours is not None and isinstance(data, Dataset):
+            counts = np.minimum(np.bincount(data.query_rows), 500).astype(np.float64)
+            if recipe.neighbours.kind == "ease":
+                taken = min(len(data.candidates), EASE().candidates)
+                found += 4 * ease_products(len(data.queries), taken) / self.products
+            elif recipe.neighbours.kind == "cooccurrence":
+                found += 0.2 + float((counts**2).sum()) / 2e7
+            else:
+                found += 0.2 + len(data) * 20 / 1.5e7
+        if recipe.towers != "trained":
+            return found
+        if recipe.als is not None:
+            dim, rows = recipe.model.dim, len(data.queries) + len(data.candidates)
+            sweep = (4 * len(data) * dim**2 + rows * dim**3) / self.products * 4
+            return found + epochs * sweep
+        return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY
+
+    def _seconds_per_row(self, contender: Contender, data: Dataset | Shards) -> float:
+        """Of training for one epoch, from an epoch over a sample of the interactions."""
+        if contender.name not in self._per_row:
+            recipe = contender.recipe.for_rows(len(data))
+            sample = _sample(data, max(PROBE, 4 * int(recipe.fit.batch_size)))
+            _, history = recipe.train_towers(sample, epochs=2)
+            last = history.epochs[-1]
+            self._per_row[contender.name] = last.seconds / max(last.examples, 1)
+        return self._per_row[contender.name]
+
+
+def _sample(data: Dataset | Shards, rows: int) -> Dataset:
+    """Some interactions in memory, over the same tables."""
+    whole = data if isinstance(data, Dataset) else data.to_dataset(rows)
+    if len(whole) <= rows:
+        return whole
+    drawn = np.zeros(len(whole), np.bool_)
+    drawn[np.random.default_rng(0).choice(len(whole), rows, replace=False)] = True
+    return whole.with_interactions(whole.interactions.filter(pl.Series(drawn)))

@@ -1,0 +1,384 @@
+"""The best model for a table within a time: contenders in turn, the best mixture of them, and the winner trained on everything."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from shortlist.choose.blending import best_blend
+from shortlist.choose.budget import Budget, Speed, seconds_of
+from shortlist.choose.contenders import Contender, contenders_of
+from shortlist.choose.text import table_text, verdict_lines
+from shortlist.choose.trial import Figure, Trial, starts_anew
+from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
+from shortlist.errors import ConfigError, DataError, ShortlistError, ShortlistWarning, TrainingError
+from shortlist.model import TwoTower
+from shortlist.sources import Mixture, towers_of
+from shortlist.train.recipes import NeighboursSection, Recipe
+
+__all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
+
+LEAST = 20  # interactions
+PATIENCE = 3  # measurements without a better one, after which a training ends
+MEASURED = 10  # times in a training
+LONGER = 2  # times the recipe's own epochs, at most
+RESERVE = 2.0  # seconds kept for what comes after
+NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
+
+    recipe: with the epochs, share and temperature that were found.
+    """
+
+    name: str
+    kind: str
+    rank: int
+    recipe: Recipe
+    figure: Figure | None = None
+    seconds: float = 0.0
+    reason: str | None = None
+    model: TwoTower | Mixture | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
+        if self.figure is None:
+            return {**plain, "figure": None, "reason": self.reason}
+        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The outcome of ``choose``.
+
+    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
+    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
+    those that were not measured. trial: the held-out rows and the figure. budget, seconds: given, and taken.
+    """
+
+    model: TwoTower | Mixture
+    recipe: Recipe
+    chosen: Tried
+    tried: tuple[Tried, ...]
+    trial: Trial
+    split: str
+    budget: float
+    seconds: float
+    refitted: bool
+
+    def table(self) -> str:
+        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
+        return table_text(self)
+
+    def verdict(self) -> list[str]:
+        """What won and by how much, and what to know of the table, in plain sentences."""
+        return verdict_lines(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON and for a bundle's metadata."""
+        trial = self.trial
+        return {
+            "chosen": self.chosen.name,
+            "by": trial.name,
+            "seen_items_excluded": trial.exclude_seen,
+            "held_out": len(trial.held_out),
+            "held_out_how": NAMES[self.split],
+            "measured_pairs": len(trial.test),
+            "chosen_before": trial.again,
+            "new_queries": trial.new,
+            "budget": self.budget,
+            "seconds": self.seconds,
+            "refitted": self.refitted,
+            "contenders": [one.to_dict() for one in self.tried],
+            "verdict": self.verdict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([self.table(), "", *self.verdict()])
+
+
+def choose(
+    data: Dataset,
+    *,
+    by: str | None = None,
+    budget: str | float = "2min",
+    test: float = 0.1,
+    seed: int = 42,
+    refit: bool = True,
+    device: str = "auto",
+    say: Callable[[str], None] | None = None,
+) -> Choice:
+    """The best model for ``data`` that can be found in the time given, trained on all of it.
+
+    1. ``test`` of the interactions is held out in the way the model will be used: the latest where there is a time, the last of
+       each query where times only number its rows, else rows drawn at random.
+    2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
+       factorization, features where tables have some, histories where there are times. Trained towers compete by successive
+       halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
+    3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
+    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference wins over it.
+    5. The winner is trained again on all rows (``refit``).
+
+    by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
+        chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+
+    Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
+    DataError for what is no Dataset or has fewer than 20 interactions.
+
+        choice = sl.choose(data)
+        print(choice)
+        sl.Recommender(choice.model, seen=data).save("my.shortlist")
+    """
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"choose() got {type(data).__name__}; a Dataset was expected.",
+            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
+        )
+    budgeted = Budget(seconds_of(budget))
+    train, held_out, how = hold_out(data, test, seed)
+    return choose_on(
+        train, held_out, train, data if refit else None, how, by=by, budget=budgeted, seed=seed, device=device, say=say
+    )
+
+
+def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, str]:
+    """What to learn from, what to measure on, and how they were parted: "time", "last" or "random"."""
+    if not 0 < test < 1:
+        raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
+    if len(data) < LEAST:
+        raise DataError(
+            f"{len(data)} interactions are too few to choose a model by; at least {LEAST} were expected.",
+            hint="gather more, or name a recipe",
+        )
+    if starts_anew(data):
+        train, held_out = split_last(data)
+        return train, held_out, "last"
+    if data.timestamp is not None and data.interactions[data.timestamp].n_unique() > 1:
+        train, held_out = split_by_time(data, test=test)
+        return train, held_out, "time"
+    train, held_out = split_random(data, test=test, seed=seed)
+    return train, held_out, "random"
+
+
+def choose_on(
+    train: Dataset | Shards,
+    held_out: Dataset,
+    seen: Dataset,
+    whole: Dataset | Shards | None,
+    split: str,
+    *,
+    by: str | None = None,
+    budget: Budget,
+    seed: int = 42,
+    device: str = "auto",
+    say: Callable[[str], None] | None = None,
+) -> Choice:
+    """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
+    trained on in the end, or None."""
+    trial = Trial.of(train, seen, held_out, by, seed)
+    field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
+    contenders = contenders_of(train, seed)
+    trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]
+    for contender in contenders:
+        if contender not in trained:
+            field_.enter(contender)
+    field_.mix()
+    field_.halve(trained)
+    field_.mix()
+    chosen = field_.winner()
+    model, refitted = chosen.model, False
+    assert model is not None
+    if whole is not None:
+        field_.say(f"training {chosen.name} on all {len(whole):,} interactions")
+        model, _ = _quietly(lambda: chosen.recipe.train(whole, device=device))
+        refitted = True
+    return Choice(
+        model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted
+    )
+
+
+class _Field:
+    """The contenders of one choice, as far as they have come."""
+
+    def __init__(
+        self,
+        train: Dataset | Shards,
+        trial: Trial,
+        budget: Budget,
+        device: str,
+        say: Callable[[str], None],
+        refits: bool,
+    ) -> None:
+        self.train, self.trial, self.budget, self.device, self.say = train, trial, budget, device, say
+        self.refits = refits
+        self.speed = Speed()
+        self.tried: dict[str, Tried] = {}
+
+    def enter(self, contender: Contender, share: float = 1.0, epochs: int | None = None) -> Tried:
+        """Fit and measure a contender where it has a chance to be finished; share: of its epochs."""
+        if contender.reason is not None:
+            return self._left_out(contender, contender.reason)
+        most = epochs or self._epochs(contender, share)
+        started = time.perf_counter()
+        try:
+            needs = self.speed.estimate(contender, self.train, most)
+            if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
+                room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
+                most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))
+                needs = self.speed.estimate(contender, self.train, most)
+            if needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
+                left = max(self.budget.left, 0)
+                return self._left_out(contender, f"about {needs:.0f} s, and twice with the refit; {left:.0f} s were left")
+            tried = _quietly(lambda: self._fitted(contender, most))
+        except (TrainingError, DataError, ConfigError) as error:
+            return self._left_out(contender, error.message.rstrip("."))
+        tried = replace(tried, seconds=time.perf_counter() - started)
+        before = self.tried.get(contender.name)
+        if before is None or before.figure is None or before.figure.value <= tried.figure.value:  # type: ignore[union-attr]
+            self.tried[contender.name] = tried
+        figure = tried.figure
+        assert figure is not None
+        self.say(f"  {contender.name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {tried.seconds:.1f} s")
+        return tried
+
+    def halve(self, field_: list[Contender]) -> None:
+        """Successive halving: all at a part of their epochs, then the better half at twice as many, until one is left."""
+        alive = []
+        for one in field_:
+            if one.reason is None:
+                alive.append(one)
+            else:
+                self._left_out(one, one.reason)
+        share = 1.0
+        while len(alive) / 2 ** ((1 / share) // 2) > 1 and share > 0.25:
+            share /= 2
+        while alive:
+            share = 1.0 if len(alive) == 1 else min(share, 0.5)
+            measured = [(one, self.enter(one, share)) for one in alive]
+            able = [(one, tried) for one, tried in measured if tried.figure is not None]
+            if share >= 1.0 or not able:
+                return
+            able.sort(key=lambda pair: -pair[1].figure.value)  # type: ignore[union-attr]
+            alive = [one for one, _ in able[: max(1, len(able) // 2)]]
+            share = min(1.0, 2 * share)
+
+    def mix(self) -> None:
+        """The best towers with the two best tables of neighbours; and the second best towers with the best table."""
+        measured = [one for one in self.ranked() if one.figure is not None]
+        towers = [one for one in measured if one.kind == "towers"][:2]
+        tables = [one for one in measured if one.kind == "neighbours"][:2]
+        pairs = [(one, table) for one in towers[:1] for table in tables] + [
+            (one, table) for one in towers[1:2] for table in tables[:1]
+        ]
+        for one, table in pairs:
+            if f"{one.name} + {table.name}" not in self.tried:
+                self._blend(one, table, 20 + one.rank)
+
+    def winner(self) -> Tried:
+        """The best; or the simplest that is level with it. ConfigError where none could be measured."""
+        measured = [one for one in self.ranked() if one.figure is not None]
+        if not measured:
+            reasons = "; ".join(f"{one.name}: {one.reason}" for one in self.tried.values())
+            raise ConfigError(f"no model could be measured ({reasons}).", hint="name a recipe: --recipe als")
+        best = measured[0]
+        level = [one for one in measured if _is_level(best, one)]
+        return min(level, key=lambda one: one.rank)
+
+    def ranked(self) -> tuple[Tried, ...]:
+        """Best first, then those that were not measured."""
+        return tuple(
+            sorted(self.tried.values(), key=lambda one: (one.figure is None, -(one.figure.value if one.figure else 0), one.rank))
+        )
+
+    def _left_out(self, contender: Contender, reason: str) -> Tried:
+        tried = Tried(contender.name, contender.kind, contender.rank, contender.recipe, reason=reason)
+        return self.tried.setdefault(contender.name, tried) if contender.name in self.tried else self._put(tried)
+
+    def _put(self, tried: Tried) -> Tried:
+        self.tried[tried.name] = tried
+        return tried
+
+    @staticmethod
+    def _descends(contender: Contender) -> bool:
+        """Whether it is trained in epochs of steps."""
+        return contender.recipe.als is None and contender.recipe.towers == "trained"
+
+    def _epochs(self, contender: Contender, share: float) -> int:
+        own = int(contender.recipe.for_rows(len(self.train)).fit.epochs)
+        if not self._descends(contender):
+            return own
+        return max(1, round(own * share * (LONGER if share >= 1 else 1)))
+
+    def _fitted(self, contender: Contender, epochs: int) -> Tried:
+        recipe, trial = contender.recipe.for_rows(len(self.train)), self.trial
+        if recipe.towers != "trained":
+            model, _ = recipe.train(self.train)
+            found = recipe
+            if recipe.neighbours is not None and isinstance(model, Mixture):
+                model = best_blend(model.towers, model.neighbours, trial, (1.0,), (0.5, 0.8, 0.95))
+                found = _with_blend(recipe, model)
+            return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
+        options: dict[str, Any] = {"epochs": epochs, "device": self.device}
+        if recipe.als is None:
+            every = max(1, epochs // MEASURED)
+            options |= {"validation": trial.test, "ks": (trial.k,), "exclude_seen": trial.exclude_seen}
+            options |= {"validate_every": every, "patience": PATIENCE}
+        model, history = recipe.train_towers(self.train, **options)
+        best = history.best if recipe.als is None else epochs
+        found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
+        return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
+
+    def _blend(self, one: Tried, table: Tried, rank: int) -> None:
+        """One mixture, measured."""
+        assert one.model is not None
+        assert isinstance(table.model, Mixture)
+        name = f"{one.name} + {table.name}"
+        recipe = one.recipe
+        contender = Contender(name, "mixture", recipe, rank)
+        needs = (one.seconds + table.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
+        if needs + RESERVE > self.budget.left:
+            self._left_out(contender, f"about {needs:.0f} s with the refit; {max(self.budget.left, 0):.0f} s were left")
+            return
+        started = time.perf_counter()
+        base = recipe.loss.temperature if recipe.als is None else 0.15
+        mixture = best_blend(towers_of(one.model), table.model.neighbours, self.trial, (base, base / 2, base * 2))
+        section = table.recipe.neighbours
+        assert section is not None
+        found = _with_blend(msgspec.structs.replace(recipe, neighbours=section), mixture)
+        figure = self.trial.measure(mixture)
+        seconds = time.perf_counter() - started
+        self._put(Tried(name, "mixture", rank, found, figure, seconds, model=mixture))
+        self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
+
+
+def _is_level(best: Tried, other: Tried) -> bool:
+    """Whether the best is ahead by no more than one standard error of the difference."""
+    assert best.figure is not None
+    assert other.figure is not None
+    if other is best:
+        return True
+    lead, error = best.figure.lead_over(other.figure)
+    return lead <= error
+
+
+def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
+    section = recipe.neighbours or NeighboursSection()
+    blend = mixture.blend
+    return msgspec.structs.replace(
+        recipe, neighbours=msgspec.structs.replace(section, share=blend.share, temperature=blend.temperature)
+    )
+
+
+def _quietly(work: Callable[[], Any]) -> Any:
+    """The work's result; what it warns of is no news while contenders are tried."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ShortlistWarning)
+        return work()

@@ -1,0 +1,170 @@
+"""What is tried on a table: recipes, cheapest first, each with what it needs and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shortlist.data import Dataset, Shards
+from shortlist.sources import EASE, ease_products
+from shortlist.train import recipes
+from shortlist.train.recipes import Recipe
+
+__all__ = ["Contender", "contenders_of"]
+
+ALONE = 0.95  # share of neighbours where popularity fills what they do not reach
+MOST_COLUMNS = 6  # features of a table
+CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
+EASE_PRODUCTS = 2e12
+PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One recipe that is tried. name: as the table shows it. kind: "popularity", "neighbours", "towers" or "mixture".
+
+    rank: simpler ones have lower ranks, and win where two are level. reason: why it is not tried, or None.
+    """
+
+    name: str
+    kind: str
+    recipe: Recipe
+    rank: int
+    reason: str | None = None
+    of: tuple[str, ...] = field(default=())
+
+
+def contenders_of(data: Dataset | Shards, seed: int) -> list[Contender]:
+    """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best."""
+    ordered = data.timestamp is not None
+    in_memory = isinstance(data, Dataset)
+    found = [_contender("popularity", "popularity", {"towers": "popularity"}, 0, seed)]
+    found.append(
+        _contender("recent popularity", "popularity", {"towers": "recent"}, 1, seed, _lacking(ordered, in_memory))
+    )
+    found += _neighbours(data, seed, ordered, in_memory)
+    als = None if in_memory else "reads all interactions in memory"
+    found.append(_contender("ALS", "towers", recipes.load("als").to_dict(), 10, seed, als))
+    found.append(_contender("factorization", "towers", recipes.load("factorization").to_dict(), 11, seed))
+    found.append(_features(data, seed))
+    found += _histories(data, seed, ordered, in_memory)
+    return found
+
+
+def _contender(
+    name: str, kind: str, tree: Mapping[str, Any], rank: int, seed: int, reason: str | None = None
+) -> Contender:
+    fit = {**tree.get("fit", {}), "seed": seed}
+    return Contender(name, kind, recipes.load({**tree, "fit": fit}), rank, reason)
+
+
+def _lacking(ordered: bool, in_memory: bool) -> str | None:
+    if not in_memory:
+        return "reads all interactions in memory"
+    return None if ordered else "needs a column of times (--time)"
+
+
+def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:
+    """Tables of neighbours, alone: popularity fills what they do not reach."""
+    memory = None if in_memory else "counts whole histories in memory"
+    many = None
+    if isinstance(data, Dataset):
+        pairs = float((np.minimum(np.bincount(data.query_rows), 500).astype(np.float64) ** 2).sum())
+        many = f"{pairs:.1e} pairs of choices are more than {PAIR_PRODUCTS:.0e}" if pairs > PAIR_PRODUCTS else None
+    wide = _width(len(data.candidates))
+    found = []
+    options: list[tuple[str, str, dict[str, int | float], str | None]] = [
+        ("transitions", "transitions", {}, _lacking(ordered, in_memory)),
+        (
+            "long transitions",
+            "transitions",
+            {"window": 20, "decay": 0.9, "source_power": 0.4, "target_power": 0.7, "age": 0.9},
+            _lacking(ordered, in_memory),
+        ),
+        ("co-occurrence", "cooccurrence", {"neighbours": wide}, memory or many),
+        (
+            "co-occurrence, cosine",
+            "cooccurrence",
+            {"query_power": 1.0, "source_power": 0.5, "target_power": 0.5, "neighbours": wide},
+            memory or many,
+        ),
+        ("EASE", "ease", {"neighbours": wide}, memory or _too_large_for_ease(data)),
+    ]
+    for number, (name, kind, extra, reason) in enumerate(options):
+        section = {"kind": kind, "share": ALONE, "temperature": 1.0, "options": extra}
+        found.append(
+            _contender(name, "neighbours", {"towers": "popularity", "neighbours": section}, 2 + number, seed, reason)
+        )
+    return found
+
+
+def _width(candidates: int) -> int:
+    """Neighbours of each candidate: more where the catalogue is small, 50 at least, 500 at most."""
+    return max(50, min(500, 4_000_000 // max(candidates, 1)))
+
+
+def _too_large_for_ease(data: Dataset | Shards) -> str | None:
+    queries, candidates = len(data.queries), min(len(data.candidates), EASE().candidates)
+    smaller = min(queries, candidates)
+    if ease_products(queries, candidates) > EASE_PRODUCTS or smaller > 30_000:
+        return f"inverts {smaller:,} × {smaller:,} numbers: too many"
+    return None
+
+
+def _features(data: Dataset | Shards, seed: int) -> Contender:
+    """Ids and the columns of both tables, added up."""
+    sides = {
+        "query": _declared(data.queries, data.query),
+        "candidate": _declared(data.candidates, data.candidate),
+    }
+    if not any(sides.values()):
+        reason = "needs a table of features (--queries, --candidates)"
+        return _contender("features", "towers", {}, 12, seed, reason)
+    tree = recipes.load("factorization").to_dict()
+    tree["model"] |= {"combine": "sum", "id_dropout": 0.1}
+    for side, features in sides.items():
+        tree[side] |= {"features": features}
+    return _contender("features", "towers", tree, 12, seed)
+
+
+def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
+    """Features for the columns of a table that say something of more than one row, in the order of the table."""
+    found: list[dict[str, Any]] = []
+    rows = max(len(table), 1)
+    for name, dtype in table.schema.items():
+        values = table[name]
+        if name == ids or values.null_count() == len(values):
+            continue
+        if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):  # type: ignore[union-attr]
+            found.append({"kind": "MultiCategory", "column": name})
+        elif dtype == pl.Boolean:
+            found.append({"kind": "Category", "column": name})
+        elif dtype == pl.String or dtype.is_integer():
+            distinct = values.n_unique()
+            if 1 < distinct <= max(50, rows // 5):
+                found.append({"kind": "Category", "column": name})
+            elif dtype == pl.String and distinct > 1:
+                found.append({"kind": "Text", "column": name})
+            elif distinct > 1:
+                found.append({"kind": "Discretization", "column": name, "bins": 20})
+        elif dtype.is_float():
+            found.append({"kind": "Discretization", "column": name, "bins": 20})
+    return found[:MOST_COLUMNS]
+
+
+def _histories(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:
+    """Towers that read what a query chose before."""
+    size = len(data.candidates)
+    reason = _lacking(ordered, in_memory)
+    if reason is None and size > CATALOGUE_SOFTMAX:
+        reason = f"scores all {size:,} candidates in every step; tried up to {CATALOGUE_SOFTMAX:,}"
+    return [
+        _contender(name, "towers", recipes.load(name).to_dict(), 13 + number, seed, reason)
+        for number, name in enumerate(("history", "sequence"))
+    ]
+
+

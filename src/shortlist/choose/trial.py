@@ -1,0 +1,156 @@
+"""The held-out rows that contenders are measured on, and by which figure."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, did_you_mean
+from shortlist.evaluation.evaluate import Bench, PairColumns, scorer_of
+from shortlist.evaluation.metrics import AT_K
+from shortlist.evaluation.ranked import PairSums
+from shortlist.evaluation.scorers import Vectors
+from shortlist.evaluation.validator import Validator
+from shortlist.model import TwoTower
+from shortlist.sources import Mixture, towers_of
+
+__all__ = ["Figure", "Trial", "chosen_before", "parsed_metric", "starts_anew"]
+
+SCORES = 150_000_000  # of all asked queries together
+FEWEST, MOST = 500, 20_000  # queries
+AGAIN = 0.5  # share of held-out pairs that were chosen before, from which seen items are left in
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A model's figure on the held-out rows. sums: by query; seconds: what measuring took."""
+
+    value: float
+    sums: PairSums
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of the value, over queries."""
+        weight = self.sums.denominator
+        counted = weight > 0
+        if counted.sum() < 2:
+            return float("nan")
+        away = self.sums.numerator[counted] - self.value * weight[counted]
+        return float(np.sqrt((away**2).sum()) / weight.sum())
+
+    def lead_over(self, other: Figure) -> tuple[float, float]:
+        """How far it is ahead of another one on the same queries, and the standard error of that."""
+        weight = max(float(self.sums.denominator.sum()), 1e-300)
+        gain = (self.sums.numerator - other.sums.numerator) / weight
+        return float(gain.sum()), float(np.sqrt(((gain - gain.mean()) ** 2).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Held-out rows of whole queries, and how they are counted.
+
+    train: what contenders learn from. test: the held-out rows of the queries that are asked, at most so many that queries ×
+    candidates stays within ``SCORES``. held_out: all of them. metric, k: the figure. exclude_seen: whether what a query chose
+    in ``train`` competes. again: share of held-out pairs that are in ``train``. new: share of those of new queries.
+    """
+
+    train: Any
+    seen: Dataset
+    test: Dataset
+    held_out: Dataset
+    metric: str
+    k: int
+    exclude_seen: bool
+    again: float
+    new: float
+
+    @classmethod
+    def of(cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int) -> Trial:
+        """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
+        size = len(train.candidates)
+        metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
+        known = np.zeros(len(held_out.queries), np.bool_)
+        known[np.unique(seen.query_rows)] = True
+        again = chosen_before(seen, held_out)
+        return cls(
+            train,
+            seen,
+            _asked(held_out, size, seed),
+            held_out,
+            metric,
+            k,
+            again <= AGAIN,
+            again,
+            float((~known[held_out.query_rows]).mean()),
+        )
+
+    @property
+    def name(self) -> str:
+        """The figure as people write it."""
+        return f"{self.metric}@{self.k}"
+
+    def measure(self, model: TwoTower | Mixture) -> Figure:
+        """A model's figure, by exact ranks over the whole catalogue; new queries are answered as a recommender does."""
+        started = time.perf_counter()
+        validator = Validator(towers_of(model), self.test, (self.k,), self.seen)
+        vectors = Vectors(*validator.vectors())
+        scorer, _ = scorer_of(model, vectors, validator, self.seen, "auto")
+        candidates = vectors.candidate.cpu().numpy()
+        bench = Bench(validator, (self.k,), (self.metric,), "worst", PairColumns(None, None), None, candidates)
+        measured = bench.measure(scorer, validator.hidden if self.exclude_seen else None)
+        name = f"{self.metric}_{self.k}"
+        return Figure(measured.figures[name], measured.sums[name], time.perf_counter() - started)
+
+
+def parsed_metric(by: str) -> tuple[str, int]:
+    """ "recall@10" as a name and a cut-off. ConfigError for anything else."""
+    match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip())
+    if match is None or int(match.group(2)) < 1:
+        raise ConfigError(f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20")
+    name, k = match.group(1), int(match.group(2))
+    if name not in AT_K:
+        raise ConfigError(f"there is no metric {name!r} with a cut-off.", hint=did_you_mean(name, AT_K))
+    return name, k
+
+
+def chosen_before(seen: Dataset, test: Dataset) -> float:
+    """The share of test pairs whose query chose the same candidate in ``seen``; both share their tables."""
+    width = len(test.candidates)
+    before = np.unique(seen.query_rows.astype(np.int64) * width + seen.candidate_rows)
+    pairs = test.query_rows.astype(np.int64) * width + test.candidate_rows
+    return float(np.isin(pairs, before).mean()) if len(pairs) else 0.0
+
+
+def starts_anew(data: Dataset) -> bool:
+    """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
+    if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
+        return False
+    time = data.interactions[data.timestamp].to_numpy()
+    first = np.full(len(data.queries), np.iinfo(np.int64).max)
+    np.minimum.at(first, data.query_rows, time)
+    counts = np.bincount(data.query_rows, minlength=len(data.queries))
+    several = counts > 1
+    if several.sum() < 10:
+        return False
+    commonest = np.unique(first[several], return_counts=True)[1].max()
+    pairs = np.unique(data.query_rows.astype(np.int64) * (int(time.max()) - int(time.min()) + 1) + time - time.min())
+    return bool(commonest > 0.9 * several.sum() and len(pairs) > 0.99 * len(time))
+
+
+def _asked(held_out: Dataset, candidates: int, seed: int) -> Dataset:
+    """The rows of so many queries as can be measured in a second or two, drawn by ``seed``."""
+    asked: NDArray[np.integer] = np.unique(held_out.query_rows)
+    most = int(min(MOST, max(FEWEST, SCORES // max(candidates, 1))))
+    if len(asked) <= most:
+        return held_out
+    drawn = np.random.default_rng(seed).choice(asked, most, replace=False)
+    inside = pl.Series(np.isin(held_out.query_rows, drawn))
+    return held_out.with_interactions(held_out.interactions.filter(inside))

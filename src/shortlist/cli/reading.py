@@ -1,0 +1,99 @@
+"""The options of every command that reads tables: how text files are written."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from shortlist.errors import ConfigError
+
+__all__ = ["reading_options", "sql_options"]
+
+OPTIONS = (
+    click.option(
+        "--columns", "names", metavar="A,B,C", help="Names of the columns of a CSV that has no header line, in order."
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp949, latin-1, utf-16."),
+    click.option("--separator", metavar="CHAR", help="What parts the columns of text files; by default found out."),
+    click.option(
+        "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of numbers in text files."
+    ),
+    click.option("--time-format", metavar="FORMAT", help="How times are written in text: '%d/%m/%Y %H:%M'."),
+    click.option(
+        "--dates",
+        type=click.Choice(["day-first", "month-first"]),
+        help="How to read dates in text such as 05/01/2024, where the column does not tell.",
+    ),
+)
+SQL = (
+    click.option("--sql", metavar="SELECT", help="A query whose rows are taken in place of a file (extra sql)."),
+    click.option(
+        "--connect", metavar="WHERE", help="Its database: a DuckDB file, sqlite:FILE, postgres://…, mysql://…"
+    ),
+)
+TAB = ("\\t", "tab")
+
+
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of reading text, as one argument ``reading``."""
+
+    @functools.wraps(command)
+    def collected(
+        names: str | None,
+        encoding: str | None,
+        separator: str | None,
+        decimal: Any,
+        time_format: str | None,
+        dates: Any,
+        **others: Any,
+    ) -> None:
+        from shortlist.data import Reading
+
+        columns = None if names is None else [name.strip() for name in names.split(",")]
+        separator = "\t" if separator in TAB else separator
+        command(reading=Reading(columns, encoding, decimal, separator, time_format, dates), **others)
+
+    for option in reversed(OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its argument ``table``."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def collected(sql: str | None, connect: str | None, **others: Any) -> None:
+            name = table.upper()
+            if sql is None and connect is not None:
+                raise ConfigError("--connect was given without --sql.", hint='--sql "select …"')
+            if sql is None and others[table] is None:
+                raise click.UsageError(f"Missing argument '{name}'.")
+            if sql is None:
+                command(**others)
+                return
+            if others[table] is not None:
+                raise ConfigError(f"--sql was given with {name} ({others[table]!r}).", hint="leave one of them out")
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise ConfigError(
+                    "--sql is for one process: each would get the rows in an order of its own.",
+                    hint="write the rows to Parquet first",
+                )
+            from shortlist.data.sql import save_sql
+
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "rows.parquet"
+                save_sql(sql, connect, path)
+                command(**{**others, table: str(path)})
+
+        for option in reversed(SQL):
+            collected = option(collected)
+        return collected
+
+    return decorated

@@ -1,0 +1,137 @@
+"""Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
+
+Nothing here is done unless it is asked for; what could be done is said with counts (``remarks``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import polars as pl
+import polars.selectors as cs
+
+from shortlist.errors import DataError
+
+__all__ = ["CleanIds", "remarks"]
+
+WORDS = ("", "nan", "none", "null", "<na>", "nat")
+"""Texts, in small letters, that other programs write for a missing value."""
+
+BLANKS = r"[\s\u200B\uFEFF]+"
+ENDS = r"^[\s\u200B\uFEFF]+|[\s\u200B\uFEFF]+$"
+WHOLE = r"^(-?\d+)\.0+$"
+
+Step = Callable[[pl.LazyFrame], pl.LazyFrame]
+
+
+class CleanIds:
+    """What is done to id columns before anything else.
+
+    strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes integers).
+    drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
+    """
+
+    def __init__(self, strip: bool = False, drop_null: bool = False) -> None:
+        self.strip, self.drop_null = strip, drop_null
+
+    def __bool__(self) -> bool:
+        return self.strip or self.drop_null
+
+    def steps(self, column: str, schema: pl.Schema) -> Iterator[tuple[str, Step]]:
+        """What to do with a column, in order, and what to call the rows that each step leaves out."""
+        kind = schema[column]
+        text = kind in (pl.String, pl.Categorical, pl.Enum)
+        values = cs.by_name(column).as_expr()
+        if text:
+            values = values.cast(pl.String)
+        if self.drop_null:
+            missing = values.is_null()
+            if text:
+                missing |= values.str.replace_all(ENDS, "").str.to_lowercase().is_in(list(WORDS))
+            elif kind.is_float():
+                missing |= values.is_nan()
+            yield f"without a {column!r}", lambda scan: scan.filter(~missing)
+        if self.strip and text:
+            stripped = values.str.replace_all(ENDS, "").str.replace(WHOLE, "$1")
+            yield "", lambda scan: scan.with_columns(stripped.alias(column))
+        elif self.strip and kind.is_float():
+            yield "", lambda scan: scan.with_columns(_whole(values, column))
+
+    def applied(self, frame: pl.DataFrame, column: str) -> tuple[pl.DataFrame, list[str]]:
+        """The frame with the column cleaned, and what was left out."""
+        notes = []
+        for label, step in self.steps(column, frame.schema):
+            before = frame.height
+            frame = step(frame.lazy()).collect()
+            if label and frame.height < before:
+                notes.append(f"left out {before - frame.height:,} of {before:,} rows {label}")
+        return frame, notes
+
+
+def _whole(values: pl.Expr, column: str) -> pl.Expr:
+    """Floats as integers. DataError, when it is computed, for one that is no whole number."""
+
+    def checked(numbers: pl.Series) -> pl.Series:
+        known = numbers.drop_nulls().drop_nans()
+        wrong = known.filter((known != known.floor()) | (known.abs() > 2**53))
+        if len(wrong):
+            raise DataError(
+                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are no whole numbers below 2^53, "
+                f"such as {wrong[0]!r}.",
+                hint="ids are strings or integers: name another column, or write the ids as text",
+            )
+        whole: pl.Series = numbers.fill_nan(None).cast(pl.Int64)
+        return whole
+
+    return values.map_batches(checked, return_dtype=pl.Int64).alias(column)
+
+
+def remarks(counts: pl.DataFrame, column: str) -> list[str]:
+    """What looks wrong with the ids of a column, as sentences with numbers; none for clean ids.
+
+    counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.
+    """
+    ids = counts["id"]
+    if ids.dtype != pl.String or ids.is_empty():
+        return []
+    found = []
+    small = ids.str.replace_all(ENDS, "").str.to_lowercase()
+    words = counts.filter(small.is_in(list(WORDS)))
+    if words.height:
+        rows = int(words["rows"].sum())
+        some = ", ".join(map(repr, words["id"].sort().head(3).to_list()))
+        found.append(
+            f"{rows:,} of the rows have {some} as {column!r}, which other programs write for a missing value; "
+            "it is taken for an id (to leave such rows out: --drop-null-ids, Events(drop_null_ids=True))"
+        )
+    whole = int(ids.str.contains(WHOLE).sum())
+    if whole:
+        found.append(
+            f"{whole:,} of {len(ids):,} ids in {column!r} are whole numbers with .0, such as "
+            f"{ids.filter(ids.str.contains(WHOLE)).min()!r}: a column of numbers that was read as floats; the same id "
+            "without .0 is another one (to take .0 off: --strip-ids, Events(strip_ids=True))"
+        )
+    forms = {
+        "blanks": (
+            ids.str.replace_all(BLANKS, ""),
+            " (to take them off both ends: --strip-ids, Events(strip_ids=True))",
+        ),
+        "upper and lower case": (ids.str.to_lowercase(), ""),
+        "Unicode's normal form": (ids.str.normalize("NFKC"), ""),
+    }
+    for what, (form, hint) in forms.items():
+        fewer = len(ids) - form.n_unique()
+        if fewer:
+            first, second = _pair(ids, form)
+            found.append(
+                f"{fewer:,} of {len(ids):,} ids in {column!r} differ from another only by {what}, such as {first!r} and "
+                f"{second!r}; they count as different ids{hint}"
+            )
+    return found
+
+
+def _pair(ids: pl.Series, form: pl.Series) -> tuple[str, str]:
+    """Two ids of one form."""
+    twice = pl.DataFrame({"id": ids, "form": form}).filter(pl.col("form").is_duplicated()).sort("form", "id")
+    first, second = twice["id"].head(2).to_list()
+    return first, second

@@ -1,0 +1,116 @@
+"""Rows that are read as choices and may be none: events that take a choice back, negative quantities, a crawler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import polars as pl
+
+from shortlist.data.formats import format_of
+from shortlist.data.ids import unpatterned
+from shortlist.data.source import UNREADABLE, Source, SourceFile
+from shortlist.data.text import Text
+
+__all__ = ["crawler", "doubtful_rows", "glance"]
+
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # of a glance, and at most so many bytes of a text file
+
+LOOKED_AT = 1_000_000
+FEW_VALUES = 64
+SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
+
+_TAKEN_BACK = re.compile(
+    r"(?:^|[\W_])(?:remov(?:e|es|ed|al)|delet(?:e|es|ed|ion)|cancel\w*|returns?|returned|refund\w*|chargeback\w*|"
+    r"unlike\w*|dislike\w*|unfollow\w*|unsubscri\w*|unsave\w*|reject\w*|storno\w*|취소|반품|환불)(?:$|[\W_])",
+    re.IGNORECASE,
+)
+_QUANTITY = re.compile(
+    r"quantit|qty|amount|units|count|price|total|revenue|sales|menge|cantidad|수량|금액", re.IGNORECASE
+)
+
+
+def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
+    """What says that some rows are no choices, as sentences.
+
+    known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
+    some of them.
+    """
+    some = "" if whole else f" among {frame.height:,} that were looked at"
+    for name, kind in frame.schema.items():
+        if name in known:
+            continue
+        if kind in (pl.String, pl.Categorical, pl.Enum):
+            values = unpatterned(frame[name]).cast(pl.String)
+            if values.head(LOOKED_AT).n_unique() > FEW_VALUES:
+                continue
+            back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
+            if back:
+                rows = int(values.is_in(back).sum())
+                quoted = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
+                yield (
+                    f"{rows:,} rows have {quoted} as {name!r}{some}, which sounds like taking a choice back; they are "
+                    f'taken for choices (to leave them out: --where "{_quoted(name)} not in ({quoted})", Events(where=…))'
+                )
+        elif kind.is_numeric() and _QUANTITY.search(name):
+            rows = int((unpatterned(frame[name]) < 0).sum())
+            if rows:
+                yield (
+                    f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
+                    f'(to leave them out: --where "{_quoted(name)} > 0", Events(where=…))'
+                )
+
+
+def glance(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
+    """The first rows of some files, evenly spread, of all columns but these; and whether that is all there is."""
+    places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), FILES)).astype(int)).tolist()
+    heads = []
+    for place in places:
+        try:
+            head = _first_rows(source, source.files[place], ROWS // len(places))
+        except UNREADABLE:  # what reads everything says what is wrong
+            continue
+        heads.append(head.drop([name for name in head.columns if name in without]))
+    heads = [head for head in heads if head.schema == heads[0].schema]
+    if not heads:
+        return pl.DataFrame(), False
+    whole = len(heads) == len(source.files) and all(head.height < ROWS // len(places) for head in heads)
+    return pl.concat(heads), whole
+
+
+def _first_rows(source: Source, file: SourceFile, rows: int) -> pl.DataFrame:
+    kind = format_of(file.name) or source.kind
+    if (
+        source.lake is not None
+        or kind.family in ("parquet", "arrow")
+        or kind.packed is not None
+        or source.store is not None
+    ):
+        return source.scan(file, source.schema().names()).head(rows).collect()
+    with open(file.path, "rb") as stream:
+        content = stream.read(BYTES)
+    if len(content) == BYTES:
+        content = content[: content.rfind(b"\n") + 1]
+    return Text(content, kind, source.reading, source.as_text, source.ids).load(None, None, {}).head(rows).collect()
+
+
+def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
+    """Whether one query has so many of all rows that it looks like a crawler or a shared account; one sentence, or none.
+
+    counts: each distinct query (``id``), and how many ``rows`` it has. column: what its ids are called.
+    """
+    total, most = int(counts["rows"].sum()), int(counts["rows"].max())  # type: ignore[arg-type]
+    if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):
+        return
+    heaviest = counts.filter(pl.col("rows") == most)["id"].sort()[0]
+    value = "'{}'".format(str(heaviest)[:40].replace("'", "''")) if isinstance(heaviest, str) else str(heaviest)
+    yield (
+        f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
+        f'the model learns its choices more than anyone\'s (to leave it out: --where "{_quoted(column)} <> {value}")'
+    )
+
+
+def _quoted(name: str) -> str:
+    """A column as a condition names it."""
+    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))

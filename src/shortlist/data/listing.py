@@ -1,0 +1,329 @@
+"""The files of a table, listed once: of a file, a pattern, a folder or a URL; hidden and staging parts left out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from shortlist.data.formats import EXTENSIONS, Format, format_of, is_hidden
+from shortlist.errors import DataError, MissingExtraError
+
+__all__ = ["Listing", "SourceFile", "first_line", "listed"]
+
+WILD = re.compile(r"[*?\[]")
+NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
+"""Object stores that Polars reads by itself, so that only the columns asked for are fetched."""
+LOGS = ("_delta_log", ".hoodie")
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+ADVICE = re.compile(
+    r"[\s.,;:]*\b(hint:|consider |ensure |you might want|try setting|or pass |pass ['`]).*", re.I | re.S
+)
+KINDS = f"files: {' '.join(EXTENSIONS)}; text also with .gz or .zst"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file: its name within the source, where to open it, and what would be different if it were another.
+
+    stamp: bytes, and the time of change or the store's etag. partitions: the values of Hive partitions in its path.
+    """
+
+    name: str
+    path: str
+    bytes: int
+    stamp: str
+    partitions: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files of one format in the order of their names. store: the fsspec file system that they lie in, or None.
+
+    lake: "delta" or "iceberg" for a folder that is such a table; then there are no files. notes: what was left out.
+    """
+
+    files: tuple[SourceFile, ...]
+    kind: Format
+    store: Any = None
+    native: bool = True
+    lake: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """What a walk through a folder found: relative names, the paths they open, hidden files, and tables with a log."""
+
+    paths: dict[str, str] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
+    lakes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, path: str) -> None:
+        if format_of(name) is not None:
+            parts = PurePosixPath(name).parts
+            if any(is_hidden(part) for part in parts):
+                self.hidden.append(name)
+            else:
+                self.paths[name] = path
+
+
+def listed(source: str | Path, table: str) -> Listing:
+    """The files of ``source``; ``table``: what to call it in messages.
+
+    Raises DataError where there is none, where a folder mixes formats, and for an extension that is not known;
+    MissingExtraError where an object store's package is missing.
+    """
+    text = str(source)
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    elif "://" in text:
+        return _remote(text, table)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return Listing((_local(path.name, path),), _known(path.name, text, table))
+    if path.is_dir():
+        if (lake := _lake({entry.name for entry in path.iterdir()}, path)) is not None:
+            return Listing((), Format("parquet", ".parquet"), lake=lake)
+        found = _Found()
+        _walk(path, "", found, frozenset())
+        return _chosen(found, text, table)
+    if WILD.search(text) is None:
+        what = "is a link to nothing" if path.is_symlink() else "does not exist"
+        raise DataError(f"the {table} table {text!r} {what}.", hint="check the path")
+    return _chosen(_matching(path), text, table)
+
+
+def first_line(error: BaseException) -> str:
+    """What another library says, in one line and without advice that is about its own options."""
+    line = str(error).strip().partition("\n")[0]
+    return ADVICE.sub("", line).strip() or type(error).__name__
+
+
+def _known(name: str, where: str, table: str) -> Format:
+    kind = format_of(name)
+    if kind is None:
+        extension = Path(name).suffix.lower()
+        raise DataError(
+            f"the {table} table {where!r} has the extension {extension!r}; expected one of {' '.join(EXTENSIONS)}.",
+            hint="convert it, or read it yourself and pass the DataFrame",
+        )
+    return kind
+
+
+def _lake(names: set[str], path: Path) -> str | None:
+    if ".hoodie" in names:
+        raise DataError(
+            f"{str(path)!r} is a Hudi table; Delta and Iceberg tables are read.",
+            hint="write what it holds now to Parquet; or name its files with a pattern",
+        )
+    if "_delta_log" in names and (path / "_delta_log").is_dir():
+        return "delta"
+    if "metadata" in names and any((path / "metadata").glob("*.metadata.json")):
+        return "iceberg"
+    return None
+
+
+# --- here ----------------------------------------------------------------------------------------------------------
+
+
+def _walk(folder: Path, prefix: str, found: _Found, above: frozenset[tuple[int, int]]) -> None:
+    """All files below ``folder``; links are followed, but not in circles."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in above:
+        return
+    above = above | {(status.st_dev, status.st_ino)}
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir() and entry.name in LOGS:
+            found.lakes.append(prefix.rstrip("/"))
+        elif entry.is_dir():
+            _walk(Path(entry.path), f"{name}/", found, above)
+        elif entry.is_file() or (entry.is_symlink() and not is_hidden(entry.name)):
+            found.add(name, entry.path)
+
+
+def _matching(pattern: Path) -> _Found:
+    """The files that a pattern matches, and those of the folders that it matches."""
+    root = Path(pattern.anchor)
+    parts = list(pattern.parts[1:] if pattern.anchor else pattern.parts)
+    while parts and (WILD.search(parts[0]) is None or (root / parts[0]).exists()):
+        root = root / parts.pop(0)
+    found = _Found()
+    own = any(is_hidden(part) for part in parts)
+    for match in sorted(root.glob(str(Path(*parts)))) if parts and root.is_dir() else []:
+        name = match.relative_to(root).as_posix()
+        if match.is_dir():
+            if parts[-1] != "**":  # whose files it would bring twice
+                _walk(match, f"{name}/", found, frozenset())
+            else:
+                for entry in match.iterdir():
+                    if entry.is_file():
+                        found.add(entry.relative_to(root).as_posix(), str(entry))
+        elif own:  # named so by the user
+            found.paths[name] = str(match)
+        else:
+            found.add(name, str(match))
+    return found
+
+
+def _chosen(found: _Found, where: str, table: str) -> Listing:
+    """The files of the one format that there is."""
+    if found.lakes:
+        raise DataError(
+            f"the {table} table {where!r} holds a table with a log of its own, {found.lakes[0]!r}, of whose files some may be "
+            "removed.",
+            hint="name that folder itself",
+        )
+    notes = []
+    if found.hidden:
+        notes.append(f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})")
+    paths, twice = _each_once(found.paths)
+    if twice:
+        notes.append(f"{_counted(twice)} left out, a link to a file that is read already (such as {twice[0]!r})")
+    if not paths and found.hidden:
+        raise DataError(
+            f"the {table} table {where!r} holds no files but hidden or staging ones, such as {found.hidden[0]!r}.",
+            hint="names that begin with _ or . are no data; name such a file itself to read it",
+        )
+    kind = _one_format(paths, where, table)
+    _refuse_packed_twice(paths, where, table)
+    others = [name for name in paths if (one := format_of(name)) is None or one.family != kind.family]
+    if others:
+        notes.append(f"{_counted(others)} of another format left out (such as {others[0]!r})")
+    names = sorted((name for name in paths if name not in set(others)), key=lambda name: PurePosixPath(name).parts)
+    return Listing(tuple(_local(name, Path(paths[name])) for name in names), kind, notes=tuple(notes))
+
+
+def _one_format(paths: Mapping[str, str], where: str, table: str) -> Format:
+    formats = {name: kind for name in paths if (kind := format_of(name)) is not None}
+    if not formats:
+        raise _nothing(where, table)
+    families = {kind.family: name for name, kind in formats.items()}
+    if "parquet" not in families and len(families) > 1:
+        raise DataError(
+            f"the {table} table {where!r} holds files of several formats: {', '.join(map(repr, families.values()))}.",
+            hint="name the files of one format with a pattern, such as 'log/*.csv'",
+        )
+    return formats[families.get("parquet", next(iter(families.values())))]
+
+
+def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> None:
+    """DataError for a file that is there packed and unpacked: its rows would count twice."""
+    for name in paths:
+        kind = format_of(name)
+        if kind is not None and kind.packed is not None and (bare := name[: -len(kind.packed)]) in paths:
+            raise DataError(
+                f"the {table} table {where!r} holds {bare!r} and {name!r}, which look like one file twice.",
+                hint="move one of them away, or name the files with a pattern, such as 'log/*.csv'",
+            )
+
+
+def _each_once(paths: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The paths without links to files that are there already, and the names of those links."""
+    real = {name: os.path.realpath(path) for name, path in paths.items()}
+    own = {real[name] for name, path in paths.items() if not _through_link(name, path)}
+    kept: dict[str, str] = {}
+    twice: list[str] = []
+    taken: set[str] = set()
+    for name, path in paths.items():
+        linked = _through_link(name, path)
+        if linked and (real[name] in own or real[name] in taken):
+            twice.append(name)
+        else:
+            kept[name] = path
+            taken.add(real[name])
+    return kept, twice
+
+
+def _through_link(name: str, path: str) -> bool:
+    """Whether a part of ``path`` that belongs to ``name`` is a link."""
+    place = Path(path)
+    return any(one.is_symlink() for one in [place, *list(place.parents)[: len(PurePosixPath(name).parts) - 1]])
+
+
+def _local(name: str, file: Path) -> SourceFile:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(
+            f"{str(file)!r} cannot be opened: {error.strerror}.", hint="a link to nothing, or no right to read it"
+        ) from error
+    stamp = f"{status.st_size} bytes, changed {status.st_mtime_ns}"
+    return SourceFile(name, str(file), status.st_size, stamp, _partitions(name))
+
+
+def _partitions(name: str) -> dict[str, str | None]:
+    """The Hive partitions among the folders of a relative path."""
+    found: dict[str, str | None] = {}
+    for part in PurePosixPath(name).parts[:-1]:
+        key, equals, value = part.partition("=")
+        if equals and key:
+            found[unquote(key)] = None if value == NULL_PARTITION else unquote(value)
+    return found
+
+
+# --- object stores -------------------------------------------------------------------------------------------------
+
+
+def _remote(url: str, table: str) -> Listing:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingExtraError("fsspec", "train", f"reading {url!r}") from error
+    try:
+        store, path = fsspec.core.url_to_fs(url)
+        infos: Mapping[str, Any] = (
+            {name: store.info(name) for name in store.glob(path)} if "*" in path else store.find(path, detail=True)
+        )
+    except ImportError as error:
+        raise DataError(f"{url!r} cannot be listed: {first_line(error)}", hint="pip install what it names") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{url!r} cannot be listed: {first_line(error)}", hint="check the address and the credentials"
+        ) from error
+    root = path.partition("*")[0]
+    short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}
+    if any("_delta_log" in PurePosixPath(one).parts for one in short.values()):
+        return Listing((), Format("parquet", ".parquet"), lake="delta")
+    found = _Found()
+    for name in sorted(infos):
+        found.add(short[name], name)
+    kind = _one_format(found.paths, url, table)
+    notes: tuple[str, ...] = ()
+    if found.hidden:
+        notes = (f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})",)
+    protocol = url.partition("://")[0]
+    native = protocol in NATIVE and kind.family == "parquet"
+    files = tuple(_stored(found.paths, infos, protocol if native else None, kind))
+    return Listing(files, kind, store, native, notes=notes)
+
+
+def _stored(
+    paths: Mapping[str, str], infos: Mapping[str, Any], protocol: str | None, kind: Format
+) -> Iterator[SourceFile]:
+    for name, path in paths.items():
+        one = format_of(name)
+        if one is None or one.family != kind.family:
+            continue
+        info = infos[path]
+        keys = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
+        changed = next((str(info[key]) for key in keys if key in info), "")
+        where = path if protocol is None or "://" in path else f"{protocol}://{path}"
+        size = -1 if info["size"] is None else int(info["size"])
+        yield SourceFile(name, where, size, f"{info['size']} bytes, {changed}", _partitions(name))
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names):,} file" if len(names) == 1 else f"{len(names):,} files"
+
+
+def _nothing(where: str, table: str) -> DataError:
+    return DataError(
+        f"the {table} table: no file matches {where!r} ({KINDS}).",
+        hint="name a file, a pattern that matches some, or a folder of files of one format",
+    )

@@ -1,0 +1,431 @@
+"""The one reader of files: what is in them, what they looked like, their common schema, and slices of them.
+
+Memory and disk, Python and the command line all read through ``Source``; so they read the same rows.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from shortlist.data.column_types import common_schema, partition_type
+from shortlist.data.formats import Format, format_of
+from shortlist.data.lakes import open_lake
+from shortlist.data.listing import SourceFile, first_line, listed
+from shortlist.data.plain import EmptyFileError, TextError
+from shortlist.data.reading import Reading
+from shortlist.data.text import Text
+from shortlist.errors import ConfigError, DataError
+
+__all__ = ["UNREADABLE", "Source", "SourceFile", "counted_files", "find"]
+
+AT_ONCE = 1 << 25
+UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a table, in the order of their names.
+
+    where, table: the place as it was named, and what the table is called in messages. store: the fsspec file system of
+    files that Polars cannot open. ids: columns of ids. as_text: columns that are kept as text where they are text (ids
+    and times). columns: those that will be read, where that is known. room: a folder for plain copies of text files; without,
+    they are held in memory.
+    """
+
+    where: str
+    table: str
+    kind: Format
+    files: tuple[SourceFile, ...]
+    store: Any = None
+    lake: str | None = None
+    found: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
+    ids: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    room: Path | None = None
+    _held: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def stamps(self) -> dict[str, str]:
+        """What every file looked like, by name."""
+        return {file.name: file.stamp for file in self.files}
+
+    @property
+    def untyped(self) -> bool:
+        """Whether ids came from text, where 1 and "1" look alike."""
+        return self.kind.family == "delimited"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, for a person."""
+        looked = self.kind.family in ("delimited", "json")
+        empty = [file.name for file in self.files if file.bytes == 0 or (looked and self._opened(file) is None)]
+        empty = [] if self.lake is not None else empty
+        return [*self.found, *([f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else [])]
+
+    def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
+        """The same with the files of an earlier listing alone; a lake at its version then. room: for copies of text."""
+        files = [replace(file, stamp=stamps[file.name]) for file in self.files if file.name in stamps]
+        return replace(self, files=tuple(files), room=room, _held={})
+
+    def changed(self) -> dict[str, str]:
+        """What its files look like now; those of a lake never change."""
+        return self.stamps if self.lake is not None else find(self.where, table=self.table).stamps
+
+    # --- what is in it ----------------------------------------------------------------------------------------------
+
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns that have one type in all files. DataError where files cannot be read."""
+        return self._settled()[0]
+
+    def names(self) -> list[str]:
+        """The names of the columns; of delimited text from the first line of its first file, without reading more."""
+        if self.untyped and "settled" not in self._held:
+            for file in self.files:
+                if file.bytes:
+                    with self._naming(file):
+                        return self._text(file).names()
+        return self.schema().names()
+
+    @property
+    def conflicts(self) -> dict[str, str]:
+        """Columns that have no common type, and which two types they have where."""
+        return self._settled()[1]
+
+    def require(self, columns: Sequence[str]) -> None:
+        """DataError for a column that is of types which have nothing in common."""
+        for column in columns:
+            if (told := self.conflicts.get(column)) is not None:
+                raise DataError(
+                    f"the column {column!r} of the {self.table} table {told}; one type in all files was expected.",
+                    hint="write it with one type, or name the files that go together with a pattern",
+                )
+
+    def rows(self, file: SourceFile) -> int:
+        """How many rows a file has, from its footer. DataError where it cannot be read."""
+        lazy = self._opened(file)
+        with self._naming(file):
+            return 0 if lazy is None else int(lazy.select(pl.len()).collect().item())
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def scan(self, file: SourceFile, columns: Sequence[str]) -> pl.LazyFrame:
+        """These columns of one file in their common types; a column that it lacks is null."""
+        lazy, there, types = self._opened(file), self._types(file), self.schema()
+        if lazy is None:
+            return pl.DataFrame(schema={column: types[column] for column in columns}).lazy()
+        cast = [cs.by_name(c).cast(types[c]) for c in columns if c in there and there[c] != types[c]]
+        added = [_partition(file, c, types[c]) for c in columns if c not in there]
+        return lazy.with_columns(*cast, *added).select(cs.by_name(*columns))
+
+    def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
+        """Everything, in parts of at most ``at_once`` rows (a file each from a store that Polars does not know), by name.
+
+        Polars' streaming groups hold 12 bytes a row until a query ends, so that one over everything would grow with rows.
+        """
+        together: list[SourceFile] = []
+        left = at_once
+        for file in self.files:
+            rows = self.rows(file)
+            if together and (rows > left or self.store is not None):
+                yield self._name(together), self._joined(together, columns)
+                together, left = [], at_once
+            if rows > at_once and self.store is None:
+                for start in range(0, rows, at_once):
+                    yield file.name, self.scan(file, columns).slice(start, at_once)
+                continue
+            together.append(file)
+            left -= rows
+        if together:
+            yield self._name(together), self._joined(together, columns)
+
+    def counts(
+        self, columns: Sequence[str], check: Callable[[pl.DataFrame], None] = lambda found: None
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        """Each distinct row of these columns, and how often it occurs, in no order.
+
+        check: is given what was found so far after each part that was read. DataError where the source cannot be read.
+        """
+        self.require(columns)
+        numbers = [str(place) for place in range(len(columns))]
+        found = None
+        for name, scan in self.scans(columns):
+            numbered = scan.select(cs.by_name(c).alias(number) for c, number in zip(columns, numbers, strict=True))
+            with self._naming(name):
+                part = numbered.group_by(numbers).agg(pl.len().alias("count")).collect(engine="streaming")
+            found = part if found is None else pl.concat([found, part]).group_by(numbers).agg(pl.col("count").sum())
+            check(found.select(numbers))
+        assert found is not None
+        distinct = found.select(pl.col(n).alias(c) for n, c in zip(numbers, columns, strict=True))
+        return distinct, found["count"]
+
+    def read(self, file: SourceFile, start: int, rows: int, columns: Sequence[str]) -> pl.DataFrame:
+        """Rows of a file. DataError where they cannot be read or a column is missing."""
+        self.require(columns)
+        with self._naming(file):
+            return self.scan(file, columns).slice(start, rows).collect()
+
+    def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Everything in memory: those of these columns that there are, or all. DataError where that cannot be."""
+        schema = self.schema()
+        columns = list(schema) if columns is None else [column for column in dict.fromkeys(columns) if column in schema]
+        try:
+            return self._joined(self.files, columns).collect()
+        except UNREADABLE as error:
+            for file in self.files:  # which of them it was
+                with self._naming(file):
+                    self.scan(file, columns).collect()
+            with self._naming(self.where):
+                raise error
+
+    def where_null(self, column: str) -> str:
+        """The file, and in it the line or row, of the first null in a column, for a message; nothing where there is none."""
+        for file in self.files:
+            values = self.scan(file, [column]).collect()[column]
+            if values.null_count():
+                row = int(values.is_null().arg_true()[0])
+                place = f"row {row + 1}"
+                if (
+                    self.kind.family in ("delimited", "json")
+                    and (line := self._text(file).line_of_row(row)) is not None
+                ):
+                    place = f"line {line}"
+                return f", the first in {place} of {file.name!r}"
+        return ""
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    def _joined(self, files: Sequence[SourceFile], columns: Sequence[str]) -> pl.LazyFrame:
+        """These files one after another; neighbours of one schema in one scan, which Polars reads faster."""
+        parts: list[pl.LazyFrame] = []
+        for run in self._runs(files):
+            if len(run) == 1:
+                parts.append(self.scan(run[0], columns))
+            else:
+                lazy = pl.scan_parquet([file.path for file in run], glob=False, hive_partitioning=False)
+                types = self.schema()
+                parts.append(lazy.select(cs.by_name(column).cast(types[column]) for column in columns))
+        return pl.concat(parts) if len(parts) > 1 else parts[0]
+
+    def _runs(self, files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
+        run: list[SourceFile] = []
+        plain = self.kind.family == "parquet" and self.store is None and self.lake is None
+        for file in files:
+            alike = run and self._types(run[0]) == self._types(file) and self._opened(file) is not None
+            if run and not (plain and alike and not self._partition_keys()):
+                yield run
+                run = []
+            run.append(file)
+        if run:
+            yield run
+
+    def _name(self, files: Sequence[SourceFile]) -> str:
+        return files[0].name if len(files) == 1 else f"{files[0].name} … {files[-1].name}"
+
+    def _settled(self) -> tuple[pl.Schema, dict[str, str]]:
+        if "settled" not in self._held:
+            self._held["settled"] = self._unified()
+        held: tuple[pl.Schema, dict[str, str]] = self._held["settled"]
+        return held
+
+    def _unified(self) -> tuple[pl.Schema, dict[str, str]]:
+        """The common schema, and what has none; text is read again as text where its columns disagree."""
+        self._look()
+        schema, conflicts = self._union()
+        if self.untyped and conflicts:
+            self._held["overrides"] = dict.fromkeys(conflicts, pl.String)
+            for file in self.files:
+                types = self._types(file)
+                if any(column in types and types[column] != pl.String for column in conflicts):
+                    self._held.pop(("open", file.name), None)
+                    self._held.pop(("types", file.name), None)
+            schema, conflicts = self._union()
+        for key in self._partition_keys():
+            if key not in schema and key not in conflicts:
+                schema[key] = partition_type([file.partitions.get(key) for file in self.files])
+        return schema, conflicts
+
+    def _union(self) -> tuple[pl.Schema, dict[str, str]]:
+        return common_schema({file.name: self._types(file) for file in self.files}, self.ids)
+
+    def _look(self) -> None:
+        """Open all files, several at a time where they are only looked at; DataError where all of them are empty."""
+        if self.kind.family == "parquet" and len(self.files) > 1 and self.store is None:
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(self._types, self.files))
+        if all(self._opened(file) is None for file in self.files):
+            what = "is empty" if len(self.files) == 1 else f"holds {counted_files(self.files)}, all of them empty"
+            raise DataError(
+                f"the {self.table} table {self.where!r} could not be read as {self.kind.extension[1:]}: it {what}.",
+                hint="check how it was made",
+            )
+
+    def _partition_keys(self) -> list[str]:
+        return list(dict.fromkeys(key for file in self.files for key in file.partitions))
+
+    def _types(self, file: SourceFile) -> pl.Schema:
+        """The file's own columns; of text among several files, those that hold nothing have no type."""
+        key = ("types", file.name)
+        if key not in self._held:
+            lazy = self._opened(file)
+            with self._naming(file):
+                types = pl.Schema() if lazy is None else lazy.collect_schema()
+                if lazy is not None and self.untyped and len(self.files) > 1:
+                    nulls = lazy.select(cs.all().null_count() == pl.len()).collect()
+                    types = pl.Schema(
+                        {c: pl.Null() if t == pl.String and nulls[c].item() else t for c, t in types.items()}
+                    )
+            self._held[key] = types
+        held: pl.Schema = self._held[key]
+        return held
+
+    def _opened(self, file: SourceFile) -> pl.LazyFrame | None:
+        """The file as it is; None for one that holds nothing at all."""
+        if file.bytes == 0 and self.lake is None:
+            return None
+        if self.store is not None and self.kind.family == "parquet":
+            if self._held.get("bytes of") != file.path:
+                with self._naming(file):
+                    self._held["bytes"], self._held["bytes of"] = self.store.cat_file(file.path), file.path
+            return pl.scan_parquet(io.BytesIO(self._held["bytes"]))
+        key = ("open", file.name)
+        if key not in self._held:
+            with self._naming(file):
+                self._held[key] = self._open(file)
+        opened: pl.LazyFrame | None = self._held[key]
+        return opened
+
+    def _open(self, file: SourceFile) -> pl.LazyFrame | None:
+        if self.lake is not None:
+            return open_lake(self.lake, file.path, file.stamp)
+        if self.kind.family == "parquet":
+            lazy = pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
+            lazy.collect_schema()
+            return lazy
+        room = None if self.room is None else self.room / f"{self.files.index(file):05}.parquet"
+        if self.kind.family == "arrow":
+            return _open_arrow(self._content(file), room)
+        try:
+            return self._text(file).load(room, self.columns, self._held.get("overrides", {}))
+        except EmptyFileError:
+            return None
+
+    def _content(self, file: SourceFile) -> Path | bytes:
+        return Path(file.path) if self.store is None else bytes(self.store.cat_file(file.path))
+
+    def _text(self, file: SourceFile) -> Text:
+        kind = format_of(file.name) or self.kind
+        return Text(self._content(file), kind, self.reading, self.as_text, self.ids)
+
+    def _naming(self, file: SourceFile | str) -> _Naming:
+        return _Naming(self, file if isinstance(file, str) else file.name)
+
+
+class _Naming:
+    """Turns what Polars or a store raises into a DataError that names the file."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self.source, self.name = source, name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, UNREADABLE) or isinstance(error, DataError):
+            return
+        source = self.source
+        single = len(source.files) == 1 or self.name == source.where
+        place = repr(source.where) if single else f"{source.where!r}: {self.name!r}"
+        hint = getattr(error, "hint", "check that the file is complete and its extension says what it holds")
+        what = f"{source.lake} table" if source.lake else source.kind.extension[1:]
+        said = first_line(error) if not isinstance(error, TextError) else str(error)
+        raise DataError(f"the {source.table} table {place} could not be read as {what}: {said}.", hint=hint) from error
+
+
+def find(
+    source: str | Path,
+    *,
+    table: str = "interactions",
+    reading: Reading | None = None,
+    ids: Sequence[str] = (),
+    times: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    room: Path | None = None,
+) -> Source:
+    """The files of a file, a pattern, a folder (with those below it), a Delta or Iceberg table, or a URL (s3://bucket/log/).
+
+    ids, times: columns that text files keep as they are written. columns: those that will be read, or None for any.
+    room: a folder for plain copies of text files, which are held in memory without. Local files and what Polars knows (s3, gs, az, http, hf) are read in slices; from other
+    stores that fsspec knows, a file at a time. Credentials come from the environment, as both take them.
+
+    Raises DataError where there is none, ConfigError for options that do not fit, MissingExtraError where a package is
+    missing.
+    """
+    reading = reading or Reading()
+    found = listed(source, table)
+    if reading.columns is not None and (found.kind.family != "delimited" or found.lake is not None):
+        raise ConfigError(
+            f"columns names the columns of a CSV without a header, and {str(source)!r} is none.",
+            hint="leave columns= (--columns) out",
+        )
+    return Source(
+        str(source),
+        table,
+        found.kind,
+        found.files if found.lake is None else (_lake_file(str(source), found.lake, table),),
+        store=None if found.native else found.store,
+        lake=found.lake,
+        found=found.notes,
+        reading=reading,
+        ids=tuple(ids),
+        as_text=tuple(dict.fromkeys([*ids, *times])),
+        columns=None if columns is None else tuple(columns),
+        room=room,
+    )
+
+
+def counted_files(files: Sequence[object]) -> str:
+    """As in "1 file" and "12 files"."""
+    return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def _lake_file(where: str, lake: str, table: str) -> SourceFile:
+    from shortlist.data.lakes import lake_version
+
+    return SourceFile(where, where, 0, lake_version(lake, where, table))
+
+
+def _open_arrow(content: Path | bytes, room: Path | None) -> pl.LazyFrame:
+    head = content[:6] if isinstance(content, bytes) else _first(content, 6)
+    if head == b"ARROW1" and isinstance(content, Path):
+        return pl.scan_ipc(content, glob=False, hive_partitioning=False)
+    # a path alone is enough for files, but Feather written as a stream needs the other reader
+    stream = io.BytesIO(content) if isinstance(content, bytes) else content
+    frame = pl.read_ipc(stream) if head == b"ARROW1" else pl.read_ipc_stream(stream)
+    if room is None:
+        return frame.lazy()
+    frame.write_parquet(room)
+    return pl.scan_parquet(room, glob=False, hive_partitioning=False)
+
+
+def _first(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def _partition(file: SourceFile, column: str, kind: pl.DataType) -> pl.Expr:
+    """The value that a file's path gives to a column, which is null where it gives none."""
+    value: Any = file.partitions.get(column)
+    if value is not None and kind in (pl.Int64, pl.Date):
+        value = int(value) if kind == pl.Int64 else date.fromisoformat(value)
+    return pl.lit(value, dtype=kind).alias(column)

@@ -1,0 +1,97 @@
+"""Conditions on any table: dates and times are compared with dates and times only, and names may be anything."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+
+import polars as pl
+import pytest
+
+from shortlist.data.conditions import condition
+from shortlist.errors import DataError
+
+ZONED = pl.Series([datetime(2020, 1, 10, 3), datetime(2020, 1, 11)]).dt.replace_time_zone("Asia/Seoul")
+TIMES = pl.DataFrame(
+    {
+        "d": [date(2020, 1, 9), date(2020, 1, 11)],
+        "t": [datetime(2020, 1, 9, 12), datetime(2020, 1, 11, 12)],
+        "ms": pl.Series([datetime(2020, 1, 9), datetime(2020, 1, 11)], dtype=pl.Datetime("ms")),
+        "seoul": ZONED,
+        "utc": ZONED.dt.convert_time_zone("UTC"),
+        "hour": [time(3), time(5)],
+        "took": [timedelta(days=1), timedelta(days=2)],
+        "days": [[date(2020, 1, 9)], [date(2020, 1, 11)]],
+        "n": [20200109, 20200111],
+    }
+)
+OTHERS = ("20200110", "1578614400", "20200110.0", "-1", "true", "'2020-01-10'", "'20200110'", "n", "n + 1")
+
+
+@pytest.mark.parametrize("column", ["d", "t", "ms", "seoul", "utc", "hour", "took"])
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_time_is_never_compared_with_something_else(column: str, other: str) -> None:
+    """Polars would read the number as days, micro- or milliseconds since 1970, and meet all rows or none."""
+    wheres = [f"{column} {sign} {other}" for sign in (">", "<=", "=", "!=")] + [
+        f"{other} < {column}",
+        f"{column} between {other} and {other}",
+        f"not ({column} > {other} and n > 0)",
+        f"coalesce({column}, null) > {other}",
+    ]
+    for where in wheres:
+        with pytest.raises(DataError, match="cannot be computed"):
+            condition(where, TIMES.schema)
+
+
+@pytest.mark.parametrize("other", ["20200109", "'2020-01-09'", "n"])
+def test_a_list_of_dates_holds_dates(other: str) -> None:
+    with pytest.raises(DataError, match="cannot be computed"):
+        condition(f"array_contains(days, {other})", TIMES.schema)
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("d > date '2020-01-10'", [1]),
+        ("date '2020-01-10' > d", [0]),
+        ("t > timestamp '2020-01-11 11:59:59'", [1]),
+        ("t between date '2020-01-09' and date '2020-01-11'", [0]),  # noon of the 11th is after its midnight
+        ("ms = date '2020-01-11'", [1]),
+        ("d in (date '2020-01-09')", [0]),
+        ("seoul >= date '2020-01-10'", [0, 1]),  # three in the morning in Seoul is the evening before in UTC
+        ("utc >= date '2020-01-10'", [1]),
+        ("seoul < timestamp '2020-01-10 04:00:00'", [0]),
+        ("array_contains(days, date '2020-01-11')", [1]),
+        ("d < t", [0, 1]),
+        ("hour = hour and took = took", [0, 1]),
+        ("d is not null and n > 20200110", [1]),
+    ],
+)
+def test_times_with_times(where: str, rows: list[int]) -> None:
+    met = condition(where, TIMES.schema)
+    assert met.mask(TIMES).arg_true().to_list() == rows
+    assert met.keep(TIMES.lazy()).collect().rows() == TIMES[rows].rows()
+
+
+def test_times_of_two_zones_are_not_compared_by_their_clocks() -> None:
+    for where in ("seoul = utc", "seoul > t"):
+        with pytest.raises(DataError, match="two zones"):
+            condition(where, TIMES.schema)
+
+
+@pytest.mark.parametrize("name", ["^n$", "*", "met", "date", "column_0", "literal", "len", "n ame", 'q"uote', ""])
+def test_a_column_may_have_any_name(name: str) -> None:
+    """``^n$`` is a pattern to Polars, which would read the column n in its place."""
+    table = pl.DataFrame({name: [1, 2, 3], "n": [3, 1, 2], "when": ["a", "b", "c"]})
+    if name == "":
+        with pytest.raises(DataError):
+            condition('"" > 1', table.schema)
+        return
+    quoted = name.replace('"', '""')
+    assert condition(f'"{quoted}" > 1 and n < 3', table.schema).mask(table).to_list() == [False, True, True]
+
+
+def test_the_error_says_which_option_and_which_rows() -> None:
+    with pytest.raises(DataError, match="the interactions have no column 'event'"):
+        condition("event = 'buy'", TIMES.schema, option="--where", of="interactions")
+    with pytest.raises(DataError, match="--seen-where is empty"):
+        condition(" ", TIMES.schema, option="--seen-where", of="interactions")
