@@ -189,7 +189,7 @@ def left_out(seen: Dataset | None, candidates: int) -> dict[str, str]:
     others = [name for name in BASELINES if name != "popularity"]
     if seen is None:
         return dict.fromkeys(others, "learns from the training data, which are not there")
-    reasons = {}
+    reasons: dict[str, str] = {}
     if seen.timestamp is None:
         reasons |= dict.fromkeys(("recent", "transitions"), "the training data have no timestamp")
     if len(seen) > SMALL_TRAINING:

@@ -17,8 +17,8 @@ from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
 from shortlist.errors import ShortlistWarning
 from shortlist.evaluation.pairs import TestPairs
-from shortlist.features import Codes
 from shortlist.evaluation.scorers import Mixed, Vectors
+from shortlist.features import Codes
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
 from shortlist.sources import Mixture, towers_of
 
@@ -93,7 +93,10 @@ def diagnose(
 
 
 def findings(
-    model: TwoTower | Mixture, pairs: TestPairs | None, candidates: TowerInputs, training: Iterable[Mapping[str, Any]] = ()
+    model: TwoTower | Mixture,
+    pairs: TestPairs | None,
+    candidates: TowerInputs,
+    training: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Finding, ...]:
     """What ``diagnose`` finds, of test pairs and a catalogue that are encoded already."""
     found: list[Finding | None] = []

@@ -146,7 +146,8 @@ def scorer_of(
     """The model as a recommender would answer, and the part of it that an index is asked by."""
     if cold_start not in COLD_STARTS:
         raise ConfigError(f"evaluate() got cold_start={cold_start!r}.", hint=did_you_mean(str(cold_start), COLD_STARTS))
-    pairs, asked = validator.pairs, vectors
+    pairs = validator.pairs
+    asked: Vectors | Mixed = vectors
     without = np.ones(len(pairs.queries), np.bool_)
     if isinstance(model, Mixture):
         histories = model.histories_of(pairs.query_ids, seen)

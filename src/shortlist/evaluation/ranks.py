@@ -16,7 +16,17 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 
-__all__ = ["Hidden", "Released", "Ties", "best_columns", "check_finite", "edges_of", "found_ranks", "ranks", "top_lists"]
+__all__ = [
+    "Hidden",
+    "Released",
+    "Ties",
+    "best_columns",
+    "check_finite",
+    "edges_of",
+    "found_ranks",
+    "ranks",
+    "top_lists",
+]
 
 Ties = Literal["worst", "expected"]
 
@@ -269,6 +279,7 @@ def edges_of(values: Tensor, end: int, step: int) -> list[int]:
 
 
 def check_finite(side: str, vectors: Tensor) -> None:
+    """TrainingError where a vector of ``side`` is not finite, naming the first."""
     bad = ~torch.isfinite(vectors).flatten(1).all(1)
     if bad.any():
         first = int(torch.nonzero(bad)[0])

@@ -16,6 +16,7 @@ from shortlist.features import Vocabulary
 from shortlist.model import TwoTower
 from shortlist.recommender import Recommender
 from shortlist.report.measured import few_groups, headline_k
+from shortlist.sources import Mixture
 
 __all__ = ["churn", "compared", "drift", "figures", "since"]
 
@@ -55,7 +56,12 @@ def since(
 
 
 def compared(
-    before: TwoTower, after: TwoTower, test: Dataset, *, seen: Dataset | None = None, ks: Iterable[int] = ()
+    before: TwoTower | Mixture,
+    after: TwoTower | Mixture,
+    test: Dataset,
+    *,
+    seen: Dataset | None = None,
+    ks: Iterable[int] = (),
 ) -> dict[str, Any]:
     """Both models' figures on the same test rows against the same candidates, and each difference, paired by query.
 
@@ -171,7 +177,7 @@ def _cosines(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np
     return cosines
 
 
-def _with_candidates(test: Dataset, before: TwoTower, after: TwoTower) -> Dataset:
+def _with_candidates(test: Dataset, before: TwoTower | Mixture, after: TwoTower | Mixture) -> Dataset:
     """The test with every candidate of both models in its table, so that both are asked among the same."""
     key, table = test.candidate, test.candidates
     for model in (after, before):

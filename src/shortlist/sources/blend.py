@@ -13,7 +13,7 @@ from shortlist.errors import ConfigError
 from shortlist.index import Hits, Index, Lists, score_heads, search_heads
 from shortlist.sources.neighbours import Neighbours, Scored
 
-__all__ = ["Blend", "Filters", "NeighbourSource", "search_blend"]
+__all__ = ["Blend", "Filters", "NeighbourSource", "search_blend", "without"]
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,23 @@ class NeighbourSource:
         weights = table.weights[kept][order]
         neighbours = replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights)
         items = row[self.histories.values]
-        query = np.repeat(np.arange(len(self.histories)), np.diff(self.histories.offsets))[items >= 0]
-        ends = np.zeros(len(self.histories) + 1, np.int64)
-        np.cumsum(np.bincount(query, minlength=len(self.histories)), out=ends[1:])
-        return NeighbourSource(neighbours, Lists(ends, items[items >= 0]), self.blend)
+        left = _kept(self.histories, items >= 0)
+        return NeighbourSource(neighbours, Lists(left.offsets, items[items >= 0]), self.blend)
+
+
+def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
+    """The lists without some ids.
+
+    >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+    array([1])
+    """
+    return _kept(lists, ~np.isin(lists.values, ids))
+
+
+def _kept(lists: Lists, kept: NDArray[np.bool_]) -> Lists:
+    """The lists' values where ``kept``."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Lists(before[lists.offsets], lists.values[kept])
 
 
 def search_blend(
@@ -146,8 +159,9 @@ def search_blend(
         rows, by_towers = found.row(number)
         best, total = rows, by_towers.astype(np.float64)
         if len(rows):  # else the index has nothing that is open: neither have they
-            shut = closed[near.offsets[number] : near.offsets[number + 1]]
-            known, by_neighbours = (part[~shut] for part in near.row(number))
+            known, by_neighbours = near.row(number)
+            open_to_it = ~closed[near.offsets[number] : near.offsets[number + 1]]
+            known, by_neighbours = known[open_to_it], by_neighbours[open_to_it]
             more = known[~np.isin(known, rows)]
             best = np.concatenate([rows, more])
             if len(more):  # rounded as the index rounds: equal vectors have equal scores

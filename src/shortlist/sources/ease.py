@@ -74,9 +74,7 @@ class EASE:
             found.append(taken[columns[kept].numpy()].astype(np.int32))
             values.append(best[kept].numpy())
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Neighbours(
-            offsets, np.concatenate(found), np.concatenate(values), length=self.length, kind="ease"
-        )
+        return Neighbours(offsets, np.concatenate(found), np.concatenate(values), length=self.length, kind="ease")
 
     def _taking_part(self, train: Dataset) -> NDArray[np.int64]:
         """Rows of the candidates that are chosen most often, rising."""
