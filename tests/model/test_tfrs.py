@@ -107,7 +107,9 @@ class Towers:
 def test_any_towers_are_imported_by_what_they_put_out(tmp_path):
     towers = Towers()
     np.savez(tmp_path / "model.npz", **towers.exported([towers.outputs(0), towers.outputs(1)]))
-    recommender = sl.Recommender(sl.from_tfrs(tmp_path / "model.npz", "user", "title"), cold_start="unknown", fallback=())
+    recommender = sl.Recommender(
+        sl.from_tfrs(tmp_path / "model.npz", "user", "title"), cold_start="unknown", fallback=()
+    )
     scores = towers.outputs(0) @ towers.outputs(1)[1:].T
     for row, name in enumerate(["somebody new", *towers.users]):
         (found,) = recommender.recommend([name], k=40)

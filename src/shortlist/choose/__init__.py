@@ -1,7 +1,6 @@
 """The choice of a model for a table: contenders, a budget, a verdict."""
 
 from shortlist.choose.budget import Budget, seconds_of
-from shortlist.choose.choose import Choice, Tried, choose, choose_on, hold_out
-from shortlist.choose.trial import chosen_before
+from shortlist.choose.choose import LEAST, Choice, Tried, choose, choose_on, hold_out
 
-__all__ = ["Budget", "Choice", "Tried", "choose", "choose_on", "chosen_before", "hold_out", "seconds_of"]
+__all__ = ["LEAST", "Budget", "Choice", "Tried", "choose", "choose_on", "hold_out", "seconds_of"]

@@ -20,7 +20,11 @@ QUERIES = 4_000
 
 
 def best_blend(
-    towers: TwoTower, neighbours: Neighbours, trial: Trial, temperatures: Sequence[float], shares: Sequence[float] = SHARES
+    towers: TwoTower,
+    neighbours: Neighbours,
+    trial: Trial,
+    temperatures: Sequence[float],
+    shares: Sequence[float] = SHARES,
 ) -> Mixture:
     """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
 

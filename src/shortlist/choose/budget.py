@@ -98,7 +98,9 @@ class Speed:
 
 def _sample(data: Dataset | Shards, rows: int) -> Dataset:
     """Some interactions in memory, over the same tables."""
-    whole = data if isinstance(data, Dataset) else data.to_dataset(rows)
+    if isinstance(data, Shards):
+        return data.split(0.5, most=rows)[1]
+    whole = data
     if len(whole) <= rows:
         return whole
     drawn = np.zeros(len(whole), np.bool_)

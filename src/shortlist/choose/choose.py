@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,13 +16,14 @@ from shortlist.choose.contenders import Contender, contenders_of
 from shortlist.choose.text import table_text, verdict_lines
 from shortlist.choose.trial import Figure, Trial, starts_anew
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.errors import ConfigError, DataError, ShortlistError, ShortlistWarning, TrainingError
+from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 from shortlist.train.recipes import NeighboursSection, Recipe
 
 __all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
 
+T = TypeVar("T")
 LEAST = 20  # interactions
 PATIENCE = 3  # measurements without a better one, after which a training ends
 MEASURED = 10  # times in a training
@@ -161,7 +162,7 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
     if starts_anew(data):
         train, held_out = split_last(data)
         return train, held_out, "last"
-    if data.timestamp is not None and data.interactions[data.timestamp].n_unique() > 1:
+    if data.timestamp is not None and data.times.n_unique() > 1:
         train, held_out = split_by_time(data, test=test)
         return train, held_out, "time"
     train, held_out = split_random(data, test=test, seed=seed)
@@ -200,9 +201,7 @@ def choose_on(
         field_.say(f"training {chosen.name} on all {len(whole):,} interactions")
         model, _ = _quietly(lambda: chosen.recipe.train(whole, device=device))
         refitted = True
-    return Choice(
-        model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted
-    )
+    return Choice(model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted)
 
 
 class _Field:
@@ -236,17 +235,21 @@ class _Field:
                 needs = self.speed.estimate(contender, self.train, most)
             if needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
                 left = max(self.budget.left, 0)
-                return self._left_out(contender, f"about {needs:.0f} s, and twice with the refit; {left:.0f} s were left")
+                return self._left_out(
+                    contender, f"about {needs:.0f} s, and twice with the refit; {left:.0f} s were left"
+                )
             tried = _quietly(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
             return self._left_out(contender, error.message.rstrip("."))
         tried = replace(tried, seconds=time.perf_counter() - started)
         before = self.tried.get(contender.name)
-        if before is None or before.figure is None or before.figure.value <= tried.figure.value:  # type: ignore[union-attr]
-            self.tried[contender.name] = tried
         figure = tried.figure
         assert figure is not None
-        self.say(f"  {contender.name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {tried.seconds:.1f} s")
+        if before is None or before.figure is None or before.figure.value <= figure.value:
+            self.tried[contender.name] = tried
+        self.say(
+            f"  {contender.name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {tried.seconds:.1f} s"
+        )
         return tried
 
     def halve(self, field_: list[Contender]) -> None:
@@ -295,7 +298,10 @@ class _Field:
     def ranked(self) -> tuple[Tried, ...]:
         """Best first, then those that were not measured."""
         return tuple(
-            sorted(self.tried.values(), key=lambda one: (one.figure is None, -(one.figure.value if one.figure else 0), one.rank))
+            sorted(
+                self.tried.values(),
+                key=lambda one: (one.figure is None, -(one.figure.value if one.figure else 0), one.rank),
+            )
         )
 
     def _left_out(self, contender: Contender, reason: str) -> Tried:
@@ -377,7 +383,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
     )
 
 
-def _quietly(work: Callable[[], Any]) -> Any:
+def _quietly(work: Callable[[], T]) -> T:
     """The work's result; what it warns of is no news while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)

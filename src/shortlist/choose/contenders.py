@@ -139,7 +139,7 @@ def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
         values = table[name]
         if name == ids or values.null_count() == len(values):
             continue
-        if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):  # type: ignore[union-attr]
+        if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
             found.append({"kind": "MultiCategory", "column": name})
         elif dtype == pl.Boolean:
             found.append({"kind": "Category", "column": name})
@@ -166,5 +166,3 @@ def _histories(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool
         _contender(name, "towers", recipes.load(name).to_dict(), 13 + number, seed, reason)
         for number, name in enumerate(("history", "sequence"))
     ]
-
-

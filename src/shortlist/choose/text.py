@@ -22,7 +22,9 @@ def table_text(choice: Choice) -> str:
         if one.figure is None:
             continue
         mark = "*" if one is choice.chosen else " "
-        lines.append(f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {one.figure.error:>7.4f}  {one.seconds:>7.1f}")
+        lines.append(
+            f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {one.figure.error:>7.4f}  {one.seconds:>7.1f}"
+        )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({_how(choice)}), {counted}")
     skipped = [one for one in choice.tried if one.figure is None]
@@ -52,7 +54,9 @@ def verdict_lines(choice: Choice) -> list[str]:
             "ask for lists with exclude_seen=False"
         )
     if trial.new:
-        lines.append(f"new queries: {trial.new:.1%} of the held-out pairs; they are answered by popularity unless features say more")
+        lines.append(
+            f"new queries: {trial.new:.1%} of the held-out pairs; they are answered by popularity unless features say more"
+        )
     lines.append(f"next: {_advice(choice)}")
     return lines
 
@@ -66,10 +70,7 @@ def _against(choice: Choice) -> list[str]:
     others += [one for one in measured if one.kind != chosen.kind and one.kind != "popularity"][:1]
     for one in others:
         lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
-        if abs(lead) <= 2 * error:
-            what = "level with"
-        else:
-            what = "ahead of" if lead > 0 else "behind"
+        what = "level with" if abs(lead) <= 2 * error else "ahead of" if lead > 0 else "behind"
         lines.append(f"{what} {one.name} ({lead:+.4f} ± {error:.4f})")
     return lines
 

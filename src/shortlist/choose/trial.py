@@ -16,12 +16,13 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import Bench, PairColumns, scorer_of
 from shortlist.evaluation.metrics import AT_K
 from shortlist.evaluation.ranked import PairSums
+from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.validator import Validator
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
-__all__ = ["Figure", "Trial", "chosen_before", "parsed_metric", "starts_anew"]
+__all__ = ["Figure", "Trial", "parsed_metric", "starts_anew"]
 
 SCORES = 150_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
@@ -79,7 +80,7 @@ class Trial:
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
         known = np.zeros(len(held_out.queries), np.bool_)
         known[np.unique(seen.query_rows)] = True
-        again = chosen_before(seen, held_out)
+        again = repeats(held_out, seen).share
         return cls(
             train,
             seen,
@@ -111,29 +112,23 @@ class Trial:
 
 
 def parsed_metric(by: str) -> tuple[str, int]:
-    """ "recall@10" as a name and a cut-off. ConfigError for anything else."""
+    """A figure such as "recall@10" as a name and a cut-off. ConfigError for anything else."""
     match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip())
     if match is None or int(match.group(2)) < 1:
-        raise ConfigError(f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20")
+        raise ConfigError(
+            f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
+        )
     name, k = match.group(1), int(match.group(2))
     if name not in AT_K:
         raise ConfigError(f"there is no metric {name!r} with a cut-off.", hint=did_you_mean(name, AT_K))
     return name, k
 
 
-def chosen_before(seen: Dataset, test: Dataset) -> float:
-    """The share of test pairs whose query chose the same candidate in ``seen``; both share their tables."""
-    width = len(test.candidates)
-    before = np.unique(seen.query_rows.astype(np.int64) * width + seen.candidate_rows)
-    pairs = test.query_rows.astype(np.int64) * width + test.candidate_rows
-    return float(np.isin(pairs, before).mean()) if len(pairs) else 0.0
-
-
 def starts_anew(data: Dataset) -> bool:
     """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
     if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
         return False
-    time = data.interactions[data.timestamp].to_numpy()
+    time = data.times.to_numpy()
     first = np.full(len(data.queries), np.iinfo(np.int64).max)
     np.minimum.at(first, data.query_rows, time)
     counts = np.bincount(data.query_rows, minlength=len(data.queries))

@@ -25,15 +25,22 @@ if TYPE_CHECKING:
     from shortlist.data import Dataset
     from shortlist.model import TwoTower
     from shortlist.recommender import Recommender
+    from shortlist.sources import Mixture
 
 __all__ = ["command"]
 
 USER = "42"
 SEED = 42
+AUTO, BUDGET = "auto", 12
 
 
 @click.command("demo")
-@click.option("--recipe", default="factorization", show_default=True, help="A recipe's name, or a .toml file.")
+@click.option(
+    "--recipe",
+    default="auto",
+    show_default=True,
+    help="auto chooses among several models; or a recipe's name, or a .toml file.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write every figure to this file.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="A copy of MovieLens-100k that you have already.")
 @click.option(
@@ -107,15 +114,21 @@ class _Demo:
         self.figures["split"] = {"train": len(train), "test": len(test), "seed": SEED}
         return train, test
 
-    def _train(self, train: Dataset, test: Dataset) -> TwoTower:
+    def _train(self, train: Dataset, test: Dataset) -> TwoTower | Mixture:
+        if self.recipe == AUTO:
+            return self._choose(train)
         from shortlist.train import recipes
 
-        plan = recipes.load(self.recipe)
+        plan = recipes.load(self.recipe).for_rows(len(train))
+        epochs = int(plan.fit.epochs)
         _headline(3, f"Training: recipe {self.recipe}")
-        click.echo(
-            f"  two towers of {plan.model.dim} dimensions, {plan.optimizer['name']}, batches of {plan.fit.batch_size:,}"
+        how = (
+            "alternating least squares"
+            if plan.als is not None
+            else f"{plan.optimizer['name']}, batches of {plan.fit.batch_size:,}"
         )
-        say_epoch = epoch_printer(plan.fit.epochs, lambda line: click.echo(f"  {line}"))
+        click.echo(f"  two towers of {plan.model.dim} dimensions, {how}")
+        say_epoch = epoch_printer(epochs, lambda line: click.echo(f"  {line}"))
         with self._timed("training"), progress("  training") as bar:
             model, history = plan.train(train, validation=test, on_epoch=say_epoch, on_batch=bar)
         click.echo(
@@ -126,7 +139,19 @@ class _Demo:
         self.figures["seconds"]["fit"] = history.seconds
         return model
 
-    def _evaluate(self, model: TwoTower, train: Dataset, test: Dataset) -> None:
+    def _choose(self, train: Dataset) -> TwoTower | Mixture:
+        from shortlist.choose import choose
+
+        _headline(3, f"The model: several are tried on a tenth of the training part, for at most {BUDGET} s")
+        with self._timed("training"):
+            choice = choose(train, budget=BUDGET, seed=SEED)
+        for line in str(choice).splitlines():
+            click.echo(f"  {line}" if line else "")
+        self.figures |= {"recipe": choice.recipe.to_dict(), "training": [], "choice": choice.to_dict()}
+        self.figures["seconds"]["fit"] = choice.seconds
+        return choice.model
+
+    def _evaluate(self, model: TwoTower | Mixture, train: Dataset, test: Dataset) -> None:
         from rich.console import Console
 
         from shortlist.evaluation import evaluate
@@ -138,7 +163,7 @@ class _Demo:
         for scorer, accuracies in evaluation.figures.items():
             self.figures[scorer] = {"test": {seen: dict(values) for seen, values in accuracies.items()}}
 
-    def _recommend(self, model: TwoTower, train: Dataset) -> Recommender:
+    def _recommend(self, model: TwoTower | Mixture, train: Dataset) -> Recommender:
         from shortlist.errors import ShortlistError
         from shortlist.index import BruteForce, ScaNN
         from shortlist.recommender import Recommender

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
+from shortlist.cli.choosing import write_recipe as save_recipe
 from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
+from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_verdict
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
@@ -23,12 +26,12 @@ from shortlist.errors import BundleError
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
     from shortlist.data import Events, Reading
-    from shortlist.model import TwoTower
-    from shortlist.recommender import Recommender
-    from shortlist.train import TrainingHistory
     from shortlist.train.recipes import Recipe
 
 __all__ = ["command"]
+
+INTERRUPTED = 130
+LEAST = 20  # interactions to choose by
 
 
 @click.command("train")
@@ -53,8 +56,33 @@ __all__ = ["command"]
     "--shards", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to encode to; implies --stream."
 )
 @click.option(
-    "--recipe", help="A recipe's name, or a .toml file; by default yesterday's with --warm-start, else factorization."
+    "--recipe",
+    default=None,
+    metavar="NAME|FILE",
+    help="auto (the default) tries several models and takes the best; or als, factorization, features, history, sequence, "
+    "tutorial, or a .toml file. With --warm-start by default yesterday's.",
 )
+@click.option(
+    "--budget", default="2min", show_default=True, help="Time to choose and train in, without a recipe: 90s, 10min."
+)
+@click.option("--by", metavar="METRIC", help="What to choose by, such as recall@10 (the default) or ndcg@20.")
+@click.option(
+    "--refit/--no-refit",
+    default=True,
+    show_default=True,
+    help="After the choice, train again on all rows, held-out ones too.",
+)
+@click.option(
+    "--write-recipe", type=click.Path(path_type=Path), metavar="FILE", help="Write what was chosen as a recipe."
+)
+@click.option(
+    "--cold-start",
+    type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
+    default="auto",
+    show_default=True,
+    help="For people whom training never saw: popularity where the model reads ids alone (auto).",
+)
+@click.option("--force", is_flag=True, help="Save a model that has learned nothing, or an index that misses too much.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
@@ -91,6 +119,12 @@ def command(
     stream: bool | None,
     shards: Path | None,
     recipe: str | None,
+    budget: str,
+    by: str | None,
+    refit: bool,
+    write_recipe: Path | None,
+    cold_start: str,
+    force: bool,
     changes: tuple[str, ...],
     index_name: str,
     device: str,
@@ -107,42 +141,91 @@ def command(
 ) -> None:
     """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 
-    A part of the interactions is held out and measured, beside popularity, so that the figures are honest.
+    Without --recipe several models are tried within --budget, on a part of the interactions that is held out; the best
+    is trained again on all of them. The bundle is saved before the report's figures are measured.
 
-    Several processes train as one: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
+    Several processes train one recipe: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
     cluster (see docs/guides/cluster.md).
     """
+    import shortlist as sl
+    from shortlist.choose import Budget, seconds_of
+    from shortlist.choose.trial import parsed_metric
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
+    from shortlist.recommender.bundle import add_metadata
     from shortlist.train.device import chosen_device
     from shortlist.train.distributed import joined
+    from shortlist.train.record import run_record
 
+    started = time.perf_counter()
+    clock = Budget(seconds_of(budget), started)
+    if by is not None:
+        parsed_metric(by)
     chosen_device(device)
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} exists already.", hint="choose another --out, or add --overwrite")
     daily.check(test, timestamp)
-    plan = daily.recipe(recipe, changes)
+    one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
+    one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}
+    choosing = chooses(recipe, daily.bundle, joined().size, one_recipe)
+    plan = None if choosing else daily.recipe(recipe, changes)
     checkpoints = checkpoints_of(checkpoint_dir, checkpoint_every, resume)
     index = index_named(index_name)
-    started = time.perf_counter()
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates, "events": events, "reading": reading}
-    given = daily.data(training_data(interactions, columns, test, stream, shards, plan))
-    if plan.als is None:  # which takes no steps
-        say_where_steps_are_few(len(given.train), plan.fit.epochs, plan.fit.batch_size)
-    options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
-    model, history = _trained(plan, given, tensorboard, mlflow, options)
+    share = test or SHARE if choosing else test
+    given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing))
+    if plan is None and len(given.train) < LEAST:
+        say(f"{len(given.train):,} interactions are too few to choose a model by: 'factorization' is trained")
+        plan = sl.recipes.load("factorization")
+    if plan is None:
+        outcome = chosen_outcome(given, by, clock, refit, device)
+    else:
+        options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
+        outcome = _by_recipe(plan, given, tensorboard, mlflow, options)
     if not joined().first:
         return  # the first of several processes has the model
-    recommender, result, metadata = _measured(plan, given, model, history, index)
-    result["since"] = metadata["since"] = daily.since(recommender, given.held_out, given.seen)
-    judged = daily.judged(result["since"], result.get("evaluation"))
+    recommender = sl.Recommender(outcome.model, index=index, seen=outcome.seen, cold_start=cold_start)
+    check_outcome(outcome, recommender, force)
+    metadata: dict[str, Any] = {"recipe": outcome.recipe.to_dict(), "training": list(outcome.training)}
+    metadata["run"] = run_record(outcome.data, outcome.recipe.fit.seed)
+    if given.account is not None:
+        metadata["account"] = given.account.to_dict()
+    if outcome.choice is not None:
+        metadata["choice"] = outcome.choice.to_dict()
+    measured = None
+    held_out = given.held_out if test else None
+    if daily.conditions and held_out is not None:  # they decide whether the bundle is kept
+        measured = figures_of(outcome, given, recommender)
+    since = daily.since(recommender, held_out, given.seen)
+    judged = daily.judged(since, None if measured is None else measured["evaluation"])
     passed = all(one.passed for one in judged)
-    result |= {"passed": passed, "conditions": [asdict(one) for one in judged], "bundle": None}
+    metadata["since"] = since
+    result = {**metadata, "passed": passed, "conditions": [asdict(one) for one in judged], "bundle": None}
     if passed or not out.exists():
         recommender.save(out, overwrite=overwrite, metadata=metadata)
         result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
-        say(f"wrote {out} in {result['seconds']:.1f} s: {recommender!r}")
+        say(f"saved {out} after {result['seconds']:.1f} s: {recommender!r}")
+    if write_recipe is not None:
+        save_recipe(outcome, write_recipe)
+    try:
+        if measured is None and held_out is not None:
+            measured = figures_of(outcome, given, recommender)
+        if measured is not None:
+            result |= {"evaluation": measured["evaluation"], "findings": measured["findings"]}
+        verdict = spoken_verdict(outcome, measured, given)
+        result["verdict"] = verdict
+        if result["bundle"] is not None:
+            kept = {} if measured is None else {"measured": measured, "evaluation": measured["evaluation"]}
+            add_metadata(out, {**kept, "verdict": verdict})
+    except KeyboardInterrupt:
+        say(f"\nstopped while measuring; {out} is whole, without the report's figures")
+        sys.exit(INTERRUPTED)
+    if outcome.choice is not None:
+        say(outcome.choice.table() + "\n")
+    for line in verdict:
+        say(line)
+    if result["bundle"] is not None:
         say(f"to look at it: shortlist report {out} -o report.html")
     daily.finish(out, passed, result["bundle"] is not None)
     if as_json:
@@ -151,13 +234,17 @@ def command(
         sys.exit(REFUSED)
 
 
-def _trained(
+def _by_recipe(
     plan: Recipe, given: TrainingData, tensorboard: Path | None, mlflow: str | None, options: dict[str, Any]
-) -> tuple[TwoTower, TrainingHistory]:
-    """The model, with live curves where they were asked for; of several processes the first one draws them."""
+) -> Outcome:
+    """One recipe's model, with live curves where they were asked for; of several processes the first one draws them."""
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
 
+    plan = plan.for_rows(len(given.train))
+    epochs = int(plan.fit.epochs)
+    if plan.als is None and plan.towers == "trained":  # others take no steps
+        say_where_steps_are_few(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
         say(f"{1 + len(plan.joined)} models, one after another, to be joined; the lines are of the first")
     with ExitStack() as stack:
@@ -165,36 +252,11 @@ def _trained(
         for log in logs:
             stack.enter_context(log)
         bar = stack.enter_context(progress("training"))
-        return plan.train(
+        model, history = plan.train(
             given.train,
             validation=given.held_out,
-            on_epoch=together(epoch_printer(plan.fit.epochs), *(log.on_epoch for log in logs)),
+            on_epoch=together(epoch_printer(epochs), *(log.on_epoch for log in logs)),
             on_batch=together(bar, *(log.on_batch for log in logs)),
             **options,
         )
-
-
-def _measured(
-    plan: Recipe, given: TrainingData, model: TwoTower, history: TrainingHistory, index: Any
-) -> tuple[Recommender, dict[str, Any], dict[str, Any]]:
-    """What serves the model, what the command says of it, and what its bundle keeps."""
-    import shortlist as sl
-    from shortlist.report import measure
-    from shortlist.train.record import run_record
-
-    result: dict[str, Any] = {"training": history.to_frame().to_dicts()}
-    if given.held_out is not None:
-        evaluation = sl.evaluate(model, given.held_out, seen=given.seen)
-        say(f"\n{evaluation}\n")
-        result["evaluation"] = evaluation.to_dict()
-    recommender = sl.Recommender(model, index=index, seen=given.seen)
-    result["run"] = run_record(given.train, plan.fit.seed)
-    if given.account is not None:
-        result["account"] = given.account.to_dict()
-    metadata = {"recipe": plan.to_dict(), **result}
-    if given.held_out is not None:
-        say("measuring baselines and segments for the report")
-        measured = measure(model, given.held_out, seen=given.seen, training=result["training"], index=recommender.index)
-        metadata["measured"] = measured
-        result["findings"] = measured["findings"]  # fit has warned of them
-    return recommender, result, metadata
+    return Outcome(model, model, plan, given.train, given.seen, history.to_frame().to_dicts())

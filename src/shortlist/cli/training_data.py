@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
@@ -23,21 +23,35 @@ SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
+SEED = 42  # of what is held out
+HOW = {"time": "the latest", "last": "the last of each query", "random": "at random"}
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What to train on, and what was held out (or None); account: of both together, as they were read."""
+    """What to train on, and what was held out (or None); account: of both together, as they were read.
+
+    whole: both together. how: "time", "last" or "random", how they were parted.
+    """
 
     train: Dataset | Shards
     held_out: Dataset | None
     seen_before: Dataset | None = None
     account: Account | None = None
+    whole: Dataset | Shards | None = None
+    how: str = "random"
 
     @cached_property
     def seen(self) -> Dataset | None:
         """What was chosen in training and before, to leave it out of lists; None beyond what a bundle should carry."""
-        seen = self._seen
+        return self._with_before(self._seen_of(self.train))
+
+    @cached_property
+    def seen_with_held_out(self) -> Dataset | None:
+        """The same with what was held out."""
+        return self._with_before(self._seen_of(self.train if self.whole is None else self.whole))
+
+    def _with_before(self, seen: Dataset | None) -> Dataset | None:
         if seen is None or self.seen_before is None:
             return seen
         import polars as pl
@@ -48,15 +62,15 @@ class TrainingData:
         both = [one.seen.interactions.select(ids) for one in (self.seen_before, seen)]
         return Dataset._again(pl.concat(both, how="vertical_relaxed"), *ids)
 
-    @cached_property
-    def _seen(self) -> Dataset | None:
+    @staticmethod
+    def _seen_of(data: Dataset | Shards) -> Dataset | None:
         from shortlist.data import Dataset
 
-        if isinstance(self.train, Dataset):
-            return self.train
-        if len(self.train) <= SEEN_ROWS:
-            return self.train.to_dataset()
-        say(f"{len(self.train):,} interactions are too many to keep what each query has seen; a request can say so")
+        if isinstance(data, Dataset):
+            return data
+        if len(data) <= SEEN_ROWS:
+            return data.to_dataset()
+        say(f"{len(data):,} interactions are too many to keep what each query has seen; a request can say so")
         return None
 
 
@@ -67,11 +81,13 @@ def training_data(
     stream: bool | None,
     folder: Path | None,
     plan: Recipe | None = None,
+    like_use: bool = False,
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
 
     stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
-    them. plan: what it is for; columns of the interactions that its query tower reads are encoded too.
+    them. plan: what it is for; columns of the interactions that its query tower reads are encoded too. like_use: hold out as
+    ``choose.hold_out`` does, which knows times that only number the rows of each query.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
@@ -84,7 +100,8 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         return _streamed(interactions, {**columns, "context": context}, test, folder)
-    return _in_memory(interactions, {**columns, "keep": None if plan is None else _kept(plan)}, test)
+    keep = [] if like_use else None if plan is None else _kept(plan)
+    return _in_memory(interactions, {**columns, "keep": keep}, test, like_use)
 
 
 def joined() -> Ranks:
@@ -118,17 +135,21 @@ def should_stream(interactions: str) -> bool:
     return True
 
 
-def _in_memory(interactions: str, columns: dict[str, Any], test: float) -> TrainingData:
+def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use: bool) -> TrainingData:
     import shortlist as sl
+    from shortlist.choose import LEAST, hold_out
 
     data = sl.Dataset(interactions, **columns)
     say_account(data.account)
     if not test:
-        return TrainingData(data, None, account=data.account)
-    by_time = columns["timestamp"] is not None
-    train, held_out = (sl.split_by_time if by_time else sl.split_random)(data, test=test)
-    say(f"held out {len(held_out):,} interactions ({_how(by_time)}), {len(train):,} to train on")
-    return TrainingData(train, held_out, account=data.account)
+        return TrainingData(data, None, account=data.account, whole=data)
+    if like_use and len(data) >= LEAST:
+        train, held_out, how = hold_out(data, test, SEED)
+    else:
+        how = "time" if columns["timestamp"] is not None else "random"
+        train, held_out = (sl.split_by_time if how == "time" else sl.split_random)(data, test=test)
+    say(f"held out {len(held_out):,} interactions ({HOW[how]}), {len(train):,} to train on")
+    return TrainingData(train, held_out, account=data.account, whole=data, how=how)
 
 
 def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
@@ -142,14 +163,14 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     say(f"encoded {shards!r}")
     say_account(shards.account)
     if not test:
-        return TrainingData(shards, None, account=shards.account)
-    by_time = columns["timestamp"] is not None
+        return TrainingData(shards, None, account=shards.account, whole=shards)
+    how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
     most = min(1_000_000, max(10_000, SCORES // max(len(shards.candidates), 1)))
-    train, held_out = shards.split(float(test), by="time" if by_time else "random", most=most)
+    train, held_out = shards.split(float(test), by=how, most=most)
     held = len(shards) - len(train)
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
-    say(f"held out {held:,} interactions ({_how(by_time)}{some}), {len(train):,} to train on")
-    return TrainingData(train, held_out, account=shards.account)
+    say(f"held out {held:,} interactions ({HOW[how]}{some}), {len(train):,} to train on")
+    return TrainingData(train, held_out, account=shards.account, whole=shards, how=how)
 
 
 def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) -> list[str]:
@@ -166,10 +187,6 @@ def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) ->
     known = {*named, *([] if table is None else read_table(table, "queries", reading=features).frame.columns)}
     there = find(interactions, reading=reading).names()
     return [column for column in dict.fromkeys(read) if column in there and column not in known]
-
-
-def _how(by_time: bool) -> str:
-    return "the latest" if by_time else "at random"
 
 
 def _cache(interactions: str, columns: dict[str, Any]) -> Path:

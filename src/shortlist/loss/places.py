@@ -16,6 +16,10 @@ from torch import Tensor
 __all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "without_own"]
 
 
+LEAST_SHARE = 1e-9
+"""What may be left of a float64 sum after a subtraction for seven digits of it to be right."""
+
+
 def exact(like: Tensor) -> torch.dtype:
     """float64, or float32 on a device that has no other."""
     return torch.float32 if like.device.type == "mps" else torch.float64
@@ -32,19 +36,20 @@ class Pairs(NamedTuple):
 class PlacedPairs(NamedTuple):
     """Pairs of a block of rows; all ``[pairs]``.
 
-    row, candidate: where it is in the block; at: the same as a place in the flat block. weight: float64, of all pairs at
-    that place together. first: whether the pair stands for all of its place in sums.
+    row, candidate: where it is in the block; at: the same as a place in the flat block. weight: of all pairs at that place
+    together, in the precision of ``exact``. first: whether the pair stands for all of its place in sums, or None where no
+    two pairs share a place.
     """
 
     row: Tensor
     candidate: Tensor
     at: Tensor
     weight: Tensor
-    first: Tensor
+    first: Tensor | None
 
     def once(self, values: Tensor) -> Tensor:
         """``values`` at one pair of each place, 0 at its repeats."""
-        return torch.where(self.first, values, 0)
+        return values if self.first is None else torch.where(self.first, values, 0)
 
 
 def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
@@ -75,21 +80,29 @@ def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
     marks.scatter_(0, at, number)  # of several pairs at one place any one stays
     of_place = marks.index_select(0, at)
+    if at.device.type == "cpu" and torch.equal(of_place, number):  # elsewhere the answer would cost a wait
+        return PlacedPairs(*pairs[:2], at, pairs.weight, None)
     together = torch.zeros_like(pairs.weight).index_add_(0, of_place, pairs.weight)
-    return PlacedPairs(pairs.query, pairs.candidate, at, together.index_select(0, of_place), torch.eq(of_place, number))
+    return PlacedPairs(*pairs[:2], at, together.index_select(0, of_place), torch.eq(of_place, number))
 
 
 def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
-    """The mass of each pair's row without its own place, float64 ``[pairs]``, to the last digits however large its own is.
+    """The mass of each pair's row without its own place ``[pairs]``, to the last digits however large its own is.
 
-    mass: float64 ``[pairs]``, that of each pair's place. rest: float64 ``[rows]``, that of all other places of the row.
+    mass: ``[pairs]``, that of each pair's place. rest: ``[rows]``, that of all other places of the row. Both, and the
+    result, in the precision of ``exact``.
     """
-    row = pairs.row
+    row, once = pairs.row, pairs.once(mass)
+    if mass.device.type == "cpu" and len(mass):
+        others = rest.index_add(0, row, once).index_select(0, row).sub_(mass)
+        if not bool((others - LEAST_SHARE * mass).amin() < 0):  # float64 has digits to spare
+            return others
     largest = torch.zeros_like(rest).scatter_reduce_(0, row, mass, "amax")
-    is_largest = mass == largest.index_select(0, row)
-    smaller = rest.index_add(0, row, torch.where(pairs.first & ~is_largest, mass, 0))
-    level = torch.zeros_like(rest).index_add_(0, row, (pairs.first & is_largest).to(mass.dtype))
+    top = largest.index_select(0, row)
+    is_largest = mass == top
+    smaller = rest.index_add(0, row, torch.where(is_largest, 0, once))
+    number = torch.zeros_like(rest).index_add_(0, row, pairs.once(is_largest.to(mass.dtype)))
     # the largest is left out by not adding it; another one is at most half of the sum, and may be subtracted
-    whole = torch.addcmul(smaller, level, largest)
-    alone = torch.addcmul(smaller, (level - 1).clamp_(min=0), largest)
+    whole = torch.addcmul(smaller, number, largest)
+    alone = torch.addcmul(smaller, (number - 1).clamp_(min=0), largest)
     return torch.where(is_largest, alone.index_select(0, row), whole.index_select(0, row) - mass)

@@ -30,7 +30,10 @@ def fill_untrained(model: TwoTower, before: dict[str, Tensor]) -> None:
     """
     for name, table, unit in _tables(model):
         if len(table.weight) > 1 and name in before and torch.equal(table.weight[0], before[name]):
-            table.write(torch.zeros(1, dtype=torch.long, device=table.weight.device), _mean(table, unit)[None])
+            table.write(
+                torch.zeros(1, dtype=torch.long, device=table.weight.device),
+                _mean(table, unit)[None].to(table.weight.dtype),
+            )
 
 
 def _mean(table: EmbeddingTable, unit: bool) -> Tensor:

@@ -22,7 +22,7 @@ from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, Verify, load_index
 from shortlist.recommender.exported import SIDES
-from shortlist.recommender.folder import Tensors, verified, write_folder
+from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
 from shortlist.recommender.state import ModelFiles, State, fingerprint
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shortlist.model import TwoTower
     from shortlist.recommender.recommender import Recommender
 
-__all__ = ["build_model", "load", "save"]
+__all__ = ["add_metadata", "build_model", "load", "save"]
 
 QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
@@ -98,6 +98,19 @@ def save(
             )
 
     write_folder(path, overwrite, fill, check)
+
+
+def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
+    """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
+
+    No other file is touched. Raises BundleError for what is no bundle, or where the disk refuses; ConfigError for what JSON
+    cannot hold.
+    """
+    plain = _plain(more)
+    amend(
+        Path(os.path.realpath(path)),
+        lambda manifest: msgspec.structs.replace(manifest, metadata={**manifest.metadata, **plain}),
+    )
 
 
 def load(

@@ -18,7 +18,7 @@ from shortlist.errors import BundleError
 from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
 from shortlist.recommender.tensors import TensorEntry
 
-__all__ = ["Tensors", "verified", "write_folder"]
+__all__ = ["Tensors", "amend", "verified", "write_folder"]
 
 Tensors = Mapping[str, Mapping[str, TensorEntry]]
 
@@ -53,6 +53,29 @@ def write_folder(
     except OSError as error:
         raise BundleError(
             f"the bundle could not be written to {str(path)!r}: {error}.", hint="what was there before is still there"
+        ) from error
+
+
+def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
+    """Put another manifest in the place of the bundle's own, in one step; no other file is touched.
+
+    It is written next to the bundle and renamed into it, so a process that is killed leaves the bundle as it was.
+    Raises BundleError for what is no bundle, or where the disk refuses.
+    """
+    scratch = path.parent / f".{path.name}.manifest"
+    try:
+        with _alone(path.parent):
+            text = sealed(change(decoded(path / MANIFEST)))
+            try:
+                scratch.write_bytes(text)
+                sync(scratch)
+                os.replace(scratch, path / MANIFEST)
+            finally:
+                scratch.unlink(missing_ok=True)
+            sync(path)
+    except OSError as error:
+        raise BundleError(
+            f"the manifest of {str(path)!r} could not be written: {error}.", hint="the bundle is as it was before"
         ) from error
 
 

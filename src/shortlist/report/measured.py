@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from shortlist.sources import Mixture
 __all__ = ["AT_K", "KS", "few_groups", "headline_k", "measure"]
 
 KS = (1, 5, 10, 20, 50, 100)
+TABLE = (1, 5, 10, 50, 100)
 AT_K = ("top", "recall", "ndcg")
 OF_LISTS = ("coverage", "gini", "popularity", "novelty", "diversity")
 SCORES = 1_000_000_000
@@ -51,6 +53,19 @@ def measure(
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
     the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
     """
+    return measured_with_table(model, test, seen=seen, training=training, baselines=baselines, index=index)[0]
+
+
+def measured_with_table(
+    model: TwoTower | Mixture,
+    test: Dataset,
+    *,
+    seen: Dataset | None = None,
+    training: Iterable[Mapping[str, Any]] = (),
+    baselines: Sequence[str] | None = None,
+    index: Index | None = None,
+) -> tuple[dict[str, Any], str]:
+    """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there."""
     check_dataset(test, "measure(test)")
     check_dataset(seen, "measure(seen=)", optional=True)
     findings = diagnose(model, test, training=training)
@@ -68,7 +83,12 @@ def measure(
         index=None if isinstance(index, BruteForce) else index,
         intervals=True,
     )
-    return {
+    shown = {
+        scorer: {seen_as: {f"top_{k}": figures[f"top_{k}"] for k in TABLE} for seen_as, figures in by_seen.items()}
+        for scorer, by_seen in evaluation.figures.items()
+    }
+    table = str(replace(evaluation, figures=shown, intervals={}, index_recall={}))
+    measured = {
         "k": k,
         "evaluation": evaluation.to_dict(),
         "segments": _segments(model, test, seen, k, _best(evaluation, k)),
@@ -78,6 +98,7 @@ def measure(
         "sampled_from": sampled_from,
         "left_out": missing,
     }
+    return measured, table
 
 
 def _sampled(test: Dataset) -> tuple[Dataset, int | None]:
@@ -107,7 +128,9 @@ def _judged_by(evaluation: Evaluation) -> str:
     return "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
 
 
-def _segments(model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None) -> list[dict[str, Any]]:
+def _segments(
+    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None
+) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):

@@ -164,7 +164,7 @@ def forecast(
         serving=sum(one.rows * one.dim * 4 for one in sizes) + vectors + indexed + ids + seen,
         examples_per_second=speed,
         seconds_per_epoch=drawn.rows / speed,
-        epochs=recipe.fit.epochs,
+        epochs=int(recipe.for_rows(drawn.rows).fit.epochs),
         memory=available_memory(),
     )
 
@@ -241,7 +241,7 @@ def _tried(recipe: Recipe, data: Dataset, device: str) -> tuple[TwoTower, float]
             task=recipe.task(),
             optimizer=recipe.build_optimizer(),
             precision=recipe.fit.precision,
-            batch_size=min(recipe.fit.batch_size, max(1, len(data) // 2)),
+            batch_size=min(int(recipe.for_rows(len(data)).fit.batch_size), max(1, len(data) // 2)),
             epochs=BATCHES,
             device=device,
             on_batch=on_batch,

@@ -264,7 +264,8 @@ def auto_batch_size(rows: int) -> int:
     >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
     (64, 1024, 4096)
     """
-    return 1 << max(6, min(12, (rows // 64).bit_length() - 1))
+    power: int = max(6, min(12, (rows // 64).bit_length() - 1))
+    return 1 << power
 
 
 def auto_epochs(rows: int) -> int:

@@ -1,0 +1,87 @@
+"""``shortlist train`` without a recipe: the best of several models, see ``shortlist.choose``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shortlist.cli.console import say
+from shortlist.cli.outcome import Outcome
+from shortlist.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from shortlist.choose import Budget
+    from shortlist.cli.training_data import TrainingData
+
+__all__ = ["AUTO", "SHARE", "chooses", "chosen_outcome", "write_recipe"]
+
+AUTO = "auto"
+SHARE = 0.1  # held out to choose by where --test is 0
+
+
+def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_recipe: Mapping[str, Any]) -> bool:
+    """Whether contenders are tried. one_recipe: options that concern the training of one recipe, by name.
+
+    ConfigError for ``--recipe auto`` with those.
+    """
+    given = [name for name, value in one_recipe.items() if value]
+    if processes > 1:
+        given.append("several processes")
+    if recipe == AUTO and (given or warm_start is not None):
+        names = ", ".join(given or ["--warm-start"])
+        raise ConfigError(
+            f"--recipe auto tries several models, and {names} concerns the training of one.",
+            hint="leave it out, or name a recipe: --recipe factorization",
+        )
+    if recipe == AUTO:
+        return True
+    if recipe is None and warm_start is None and given:
+        say(
+            f"{', '.join(given)} concerns the training of one recipe: 'factorization' is trained; --recipe names another"
+        )
+    return recipe is None and warm_start is None and not given
+
+
+def chosen_outcome(
+    given: TrainingData, by: str | None, budget: Budget, refit: bool, device: str, seed: int = 42
+) -> Outcome:
+    """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
+    from shortlist.choose import choose_on
+    from shortlist.data import Dataset
+
+    if given.held_out is None:
+        raise DataError("there is nothing held out to choose by.", hint="more interactions, or --recipe NAME")
+    seen = (
+        given.train
+        if isinstance(given.train, Dataset)
+        else given.train.of_queries(given.held_out.interactions[given.held_out.query])
+    )
+    whole = given.whole if refit else None
+    say(f"choosing a model within {budget.seconds:g} s")
+    choice = choose_on(
+        given.train, given.held_out, seen, whole, given.how, by=by, budget=budget, seed=seed, device=device, say=say
+    )
+    data = given.train if whole is None else whole
+    assert choice.chosen.model is not None
+    return Outcome(
+        choice.model,
+        choice.chosen.model,
+        choice.recipe,
+        data,
+        given.seen if whole is None else given.seen_with_held_out,
+        choice=choice,
+    )
+
+
+def write_recipe(outcome: Outcome, path: Path) -> None:
+    """The recipe as a file; ``--recipe FILE --test 0`` repeats the model bit for bit. ConfigError where the disk refuses."""
+    from shortlist.train.recipes import to_toml
+
+    try:
+        path.write_text(to_toml(outcome.recipe), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"the recipe could not be written to {str(path)!r}: {error.strerror}.", hint="choose another --write-recipe"
+        ) from None
+    say(f"wrote {path}")

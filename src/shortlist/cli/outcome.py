@@ -1,0 +1,117 @@
+"""What ``shortlist train`` ends with: a model, what it may be served as, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shortlist.cli.console import say
+from shortlist.errors import TrainingError
+
+if TYPE_CHECKING:
+    from shortlist.choose import Choice
+    from shortlist.cli.training_data import TrainingData
+    from shortlist.data import Dataset, Shards
+    from shortlist.model import TwoTower
+    from shortlist.recommender import Recommender
+    from shortlist.sources import Mixture
+    from shortlist.train.recipes import Recipe
+
+__all__ = ["Outcome", "check_outcome", "figures_of", "spoken_verdict"]
+
+FATAL = ("collapsed", "loss_at_chance")
+OVERLAP = 0.8  # of the exact top ten that an index must find where it promised nothing
+ASKED = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A trained model and how it came about.
+
+    model: what is saved. measured: the model that held-out rows are measured with: the same, or the one from before the refit.
+    recipe: what repeats it. data: what ``model`` was trained on. seen: what is left out of lists. training: a mapping per epoch.
+    choice: where contenders were tried.
+    """
+
+    model: TwoTower | Mixture
+    measured: TwoTower | Mixture
+    recipe: Recipe
+    data: Dataset | Shards
+    seen: Dataset | None
+    training: Sequence[Mapping[str, Any]] = field(default=())
+    choice: Choice | None = None
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the model has learned from the held-out rows since it was measured."""
+        return self.model is not self.measured
+
+
+def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
+    """TrainingError for a model at chance, lists that are alike for everyone, or an index that misses what it should find.
+
+    force: say it and go on.
+    """
+    import shortlist as sl
+
+    troubles = []
+    for finding in sl.diagnose(outcome.model, training=outcome.training):
+        if finding.name in FATAL:
+            troubles.append((finding.message, finding.hint))
+    index = recommender.index
+    if not index.exact and recommender._state.query_vectors is not None:
+        least = min(OVERLAP, float(index.settings().get("recall") or OVERLAP))
+        k = min(10, index.size)
+        found = recommender.ann_overlap(k=k, sample=ASKED)
+        if found < least:
+            message = (
+                f"the index {type(index).__name__} finds {found:.0%} of the true top {k}; {least:.0%} were expected"
+            )
+            troubles.append((message, "--index exact, or ScaNN(recall=0.95) in Python"))
+    if not troubles:
+        return
+    if force:
+        for message, _ in troubles:
+            say(f"warning: {message}; saved all the same (--force)")
+        return
+    message, hint = troubles[0]
+    raise TrainingError(
+        f"{'; '.join(one for one, _ in troubles)}; the bundle was not saved.", hint=f"{hint}; or --force to save it"
+    )
+
+
+def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) -> dict[str, Any]:
+    """Everything that a report says of the model on the held-out rows; says the table of figures."""
+    from shortlist.report.measured import measured_with_table
+
+    assert given.held_out is not None
+    say("measuring baselines and segments for the report")
+    index = None if outcome.refitted else recommender.index
+    measured, table = measured_with_table(
+        outcome.measured, given.held_out, seen=given.seen, training=outcome.training, index=index
+    )
+    say(f"\n{table}\n")
+    for name, reason in measured["left_out"].items():
+        say(f"baseline not measured: {name}: {reason}")
+    return measured
+
+
+def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
+    """The last lines of a training: of a choice its own, else how the model stands against what is cheaper."""
+    if outcome.choice is not None:
+        return outcome.choice.verdict()
+    from shortlist.data import Dataset
+    from shortlist.evaluation.repeats import repeats
+    from shortlist.report.verdict import judged
+
+    if measured is None:
+        return ["nothing was held out, so nothing can be said of its quality; --test 0.1 holds a tenth out"]
+    verdict = judged(measured, measured["findings"])
+    lines = [f"{verdict.headline}. {verdict.reason}"]
+    held_out = given.held_out
+    if held_out is not None and isinstance(given.train, Dataset):
+        lines += repeats(held_out, given.train).notes
+    if verdict.level in ("bad", "mixed"):
+        lines.append("next: train without --recipe, and the best of several models is chosen")
+    return lines
