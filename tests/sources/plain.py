@@ -64,7 +64,9 @@ def weights_of(table: Neighbours) -> Weights:
     }
 
 
-def scores(weights: Mapping[tuple[int, int], float], history: Sequence[int], age: float, length: int) -> dict[int, float]:
+def scores(
+    weights: Mapping[tuple[int, int], float], history: Sequence[int], age: float, length: int
+) -> dict[int, float]:
     """The score of every candidate that a history leads to."""
     found: dict[int, float] = defaultdict(float)
     for place, item in enumerate(latest_first(history)[:length]):
@@ -109,7 +111,9 @@ def cooccurrence(orders: Mapping[int, Sequence[int]], query_power, source_power,
     return {(a, b): count / (often[a] ** source_power * often[b] ** target_power) for (a, b), count in counts.items()}
 
 
-def blended(towers: Mapping[int, float], near: Mapping[int, float], share: float, temperature: float) -> dict[int, float]:
+def blended(
+    towers: Mapping[int, float], near: Mapping[int, float], share: float, temperature: float
+) -> dict[int, float]:
     """The score of every candidate that has one of the towers."""
     best, most_near = max(towers.values(), default=0.0), max((near.get(one, 0.0) for one in towers), default=0.0)
     found = {}

@@ -22,7 +22,15 @@ def test_it_is_the_plain_count(rows, timed, power, length) -> None:
 
 def test_by_hand() -> None:
     # query 0 chose 0 1 2, query 1 chose 0 1, query 2 chose 1 twice; n_q = 3, 2, 1; n_i = 2, 3, 1
-    rows = [(0, 0, 0, 1.0), (0, 1, 1, 1.0), (0, 2, 2, 1.0), (1, 0, 0, 1.0), (1, 1, 1, 1.0), (2, 1, 0, 1.0), (2, 1, 1, 1.0)]
+    rows = [
+        (0, 0, 0, 1.0),
+        (0, 1, 1, 1.0),
+        (0, 2, 2, 1.0),
+        (1, 0, 0, 1.0),
+        (1, 1, 1, 1.0),
+        (2, 1, 0, 1.0),
+        (2, 1, 1, 1.0),
+    ]
     found = weights_of(sl.Cooccurrence(query_power=1, source_power=1, target_power=0).fit(dataset(rows)))
     assert found == pytest.approx(
         {(0, 1): (1 / 3 + 1 / 2) / 2, (0, 2): (1 / 3) / 2, (1, 0): (1 / 3 + 1 / 2) / 3, (1, 2): (1 / 3) / 3}

@@ -79,7 +79,15 @@ def test_what_it_asks_of_the_data() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"window": 0}, {"decay": 1.1}, {"backward": -0.1}, {"age": 0}, {"neighbours": True}, {"length": 1.5}, {"decay": "1"}],
+    [
+        {"window": 0},
+        {"decay": 1.1},
+        {"backward": -0.1},
+        {"age": 0},
+        {"neighbours": True},
+        {"length": 1.5},
+        {"decay": "1"},
+    ],
 )
 def test_settings_that_cannot_be(options) -> None:
     with pytest.raises(ConfigError, match=f"Transitions got {next(iter(options))}="):
