@@ -60,7 +60,17 @@ def _run(table: Table, train: sl.Dataset, test: sl.Dataset, seed: int, budget: s
         place = Path(folder)
         train.interactions.write_parquet(place / "train.parquet")
         command = [sys.executable, "-m", "shortlist", "train", "train.parquet", "--query", train.query]
-        command += ["--candidate", train.candidate, "--out", "out.shortlist", "--budget", budget, "--seed", str(seed), "--json"]
+        command += [
+            "--candidate",
+            train.candidate,
+            "--out",
+            "out.shortlist",
+            "--budget",
+            budget,
+            "--seed",
+            str(seed),
+            "--json",
+        ]
         command += ["--time", train.timestamp] if train.timestamp is not None else []
         started = time.perf_counter()
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)

@@ -77,8 +77,13 @@ def test_it_is_the_top_of_the_dense_blend(case) -> None:
         assert values.tolist() == pytest.approx([expected[one] for one in found.tolist()], rel=1e-5, abs=1e-12)
         left = [(-score, one) for one, score in expected.items() if one not in found]
         order = [(-expected[one], one) for one in found.tolist()]
+        several = len(case["queries"][0]) > 2  # equal scores of two heads come in the order of the heads' lists
         for before, after in pairwise([*order, min(left, default=(math.inf, 0))]):
-            assert before < after or (before[0] != after[0] and before[0] == pytest.approx(after[0], rel=1e-12, abs=0))
+            assert (
+                before < after
+                or (several and before[0] == after[0])
+                or (before[0] != after[0] and before[0] == pytest.approx(after[0], rel=1e-12, abs=0))
+            )
 
 
 def test_by_hand() -> None:
