@@ -75,7 +75,7 @@ class Speed:
                 found += 4 * ease_products(len(data.queries), taken) / self.products
             elif recipe.neighbours.kind == "cooccurrence":
                 found += 0.2 + float((counts**2).sum()) / 2e7
-            else:
+            elif recipe.neighbours.kind == "transitions":
                 found += 0.2 + len(data) * 20 / 1.5e7
         if recipe.towers != "trained":
             return found

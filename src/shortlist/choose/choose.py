@@ -125,7 +125,8 @@ def choose(
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
-    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference wins over it.
+    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference (two for
+       popularity) wins over it.
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
@@ -186,7 +187,7 @@ def choose_on(
     trained on in the end, or None."""
     trial = Trial.of(train, seen, held_out, by, seed)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
-    contenders = contenders_of(train, seed)
+    contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]
     for contender in contenders:
         if contender not in trained:
@@ -329,8 +330,9 @@ class _Field:
             model, _ = recipe.train(self.train)
             found = recipe
             if recipe.neighbours is not None and isinstance(model, Mixture):
-                model = best_blend(model.towers, model.neighbours, trial, (1.0,), (0.5, 0.8, 0.95))
-                found = _with_blend(recipe, model)
+                blended = best_blend(model.towers, model.neighbours, trial, (1.0,), (0.5, 0.8, 0.95))
+                found, figure = _with_blend(recipe, blended.mixture), blended.measure(trial)
+                return Tried(contender.name, contender.kind, contender.rank, found, figure, model=blended.mixture)
             return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
         options: dict[str, Any] = {"epochs": epochs, "device": self.device}
         if recipe.als is None:
@@ -355,24 +357,26 @@ class _Field:
             return
         started = time.perf_counter()
         base = recipe.loss.temperature if recipe.als is None else 0.15
-        mixture = best_blend(towers_of(one.model), table.model.neighbours, self.trial, (base, base / 2, base * 2))
+        tables = table.model.neighbours
+        blended = best_blend(towers_of(one.model), tables, self.trial, (base, base / 2, base * 2))
+        mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
         found = _with_blend(msgspec.structs.replace(recipe, neighbours=section), mixture)
-        figure = self.trial.measure(mixture)
+        figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self._put(Tried(name, "mixture", rank, found, figure, seconds, model=mixture))
         self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
 
 
 def _is_level(best: Tried, other: Tried) -> bool:
-    """Whether the best is ahead by no more than one standard error of the difference."""
+    """Whether the best is ahead by no more than one standard error of the difference; of popularity by no more than two."""
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= error
+    return lead <= (2 if other.kind == "popularity" else 1) * error
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:

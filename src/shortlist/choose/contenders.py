@@ -38,15 +38,18 @@ class Contender:
     of: tuple[str, ...] = field(default=())
 
 
-def contenders_of(data: Dataset | Shards, seed: int) -> list[Contender]:
-    """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best."""
+def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
+    """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best.
+
+    again: whether people mostly choose what they chose before, so that seen items compete.
+    """
     ordered = data.timestamp is not None
     in_memory = isinstance(data, Dataset)
     found = [_contender("popularity", "popularity", {"towers": "popularity"}, 0, seed)]
     found.append(
         _contender("recent popularity", "popularity", {"towers": "recent"}, 1, seed, _lacking(ordered, in_memory))
     )
-    found += _neighbours(data, seed, ordered, in_memory)
+    found += _neighbours(data, seed, ordered, in_memory, again)
     als = None if in_memory else "reads all interactions in memory"
     found.append(_contender("ALS", "towers", recipes.load("als").to_dict(), 10, seed, als))
     found.append(_contender("factorization", "towers", recipes.load("factorization").to_dict(), 11, seed))
@@ -68,7 +71,9 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
     return None if ordered else "needs a column of times (--time)"
 
 
-def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:
+def _neighbours(
+    data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool
+) -> list[Contender]:
     """Tables of neighbours, alone: popularity fills what they do not reach."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None
@@ -77,7 +82,9 @@ def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: boo
         many = f"{pairs:.1e} pairs of choices are more than {PAIR_PRODUCTS:.0e}" if pairs > PAIR_PRODUCTS else None
     wide = _width(len(data.candidates))
     found = []
+    own = memory if again else "few held-out pairs were chosen before"
     options: list[tuple[str, str, dict[str, int | float], str | None]] = [
+        ("own history", "own", {}, own),
         ("transitions", "transitions", {}, _lacking(ordered, in_memory)),
         (
             "long transitions",

@@ -47,6 +47,15 @@ class Figure:
         away = self.sums.numerator[counted] - self.value * weight[counted]
         return float(np.sqrt((away**2).sum()) / weight.sum())
 
+    def alternated(self, other: Figure) -> Figure:
+        """This figure of queries with even rows, and another one's of the odd ones."""
+        odd = np.arange(len(self.sums.numerator)) % 2 == 1
+        sums = PairSums(
+            np.where(odd, other.sums.numerator, self.sums.numerator),
+            np.where(odd, other.sums.denominator, self.sums.denominator),
+        )
+        return Figure(sums.value, sums, self.seconds + other.seconds)
+
     def lead_over(self, other: Figure) -> tuple[float, float]:
         """How far it is ahead of another one on the same queries, and the standard error of that."""
         weight = max(float(self.sums.denominator.sum()), 1e-300)

@@ -5,6 +5,7 @@ from shortlist.sources.cooccurrence import Cooccurrence
 from shortlist.sources.ease import EASE, ease_columns, ease_products
 from shortlist.sources.mixture import Mixture, towers_of
 from shortlist.sources.neighbours import Neighbours, Scored
+from shortlist.sources.own_history import OwnHistory
 from shortlist.sources.tables import histories_of
 from shortlist.sources.transitions import Transitions
 
@@ -16,6 +17,7 @@ __all__ = [
     "Mixture",
     "NeighbourSource",
     "Neighbours",
+    "OwnHistory",
     "Scored",
     "Transitions",
     "ease_columns",

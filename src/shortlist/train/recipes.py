@@ -19,7 +19,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, join, no_histories, popularity
-from shortlist.sources import EASE, Cooccurrence, Mixture, Transitions
+from shortlist.sources import EASE, Cooccurrence, Mixture, OwnHistory, Transitions
 from shortlist.train.als import not_from_disk
 from shortlist.train.distributed import joined
 from shortlist.train.fit import fit
@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "load", "names", "to_toml"]
 
 SEEDS_APART = 1000
-NEIGHBOURS: dict[str, type[Any]] = {"cooccurrence": Cooccurrence, "transitions": Transitions, "ease": EASE}
+NEIGHBOURS: dict[str, type[Any]] = {
+    "cooccurrence": Cooccurrence,
+    "transitions": Transitions,
+    "ease": EASE,
+    "own": OwnHistory,
+}
 
 OPTIMIZERS: dict[str, type[Any]] = {
     optimizer.__name__: optimizer for optimizer in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)
@@ -134,21 +139,21 @@ class ALSSection(_Section, frozen=True):
 
 class NeighboursSection(_Section, frozen=True):
     """A table of neighbours behind the towers: its kind, the options of its class (``Cooccurrence``, ``Transitions``,
-    ``EASE``), and how both scores are added (``Blend``)."""
+    ``EASE``, ``OwnHistory``), and how both scores are added (``Blend``)."""
 
-    kind: Literal["cooccurrence", "transitions", "ease"] = "cooccurrence"
+    kind: Literal["cooccurrence", "transitions", "ease", "own"] = "cooccurrence"
     share: float = 0.4
     temperature: float = 1.0
     options: dict[str, int | float] = {}
 
-    def source(self) -> Cooccurrence | Transitions | EASE:
+    def source(self) -> Cooccurrence | Transitions | EASE | OwnHistory:
         """The settings of the table; ConfigError for an option that its class does not have."""
         made = NEIGHBOURS[self.kind]
         for option in self.options:
             if option not in made.__dataclass_fields__:
                 hint = did_you_mean(option, made.__dataclass_fields__)
                 raise ConfigError(f"neighbours of kind {self.kind!r} have no option {option!r}.", hint=hint)
-        source: Cooccurrence | Transitions | EASE = made(**self.options)
+        source: Cooccurrence | Transitions | EASE | OwnHistory = made(**self.options)
         return source
 
 

@@ -1,0 +1,40 @@
+"""A query's own history: what it chose before, the latest first, for tables in which people choose again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shortlist.data import Dataset
+from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.tables import check_data, check_number, check_whole
+
+__all__ = ["OwnHistory"]
+
+
+@dataclass(frozen=True)
+class OwnHistory:
+    """Settings of a source that finds what a query chose before: every candidate is its own only neighbour.
+
+    Of any use only where lists may hold what was seen (``exclude_seen=False``). age: weight of an item against the next later one.
+    length: of a history the latest so many.
+
+    Source: the personal recency baseline of Anderson, Kumar, Tomkins, Vassilvitskii 2014, "The dynamics of repeat consumption".
+
+    Raises ConfigError for settings that cannot be.
+    """
+
+    age: float = 0.9
+    length: int = 500
+
+    def __post_init__(self) -> None:
+        check_number("OwnHistory", "age", self.age, 1e-6, 1)
+        check_whole("OwnHistory", length=self.length)
+
+    def fit(self, train: Dataset) -> Neighbours:
+        """The table for the candidates of ``train``. Raises DataError for what is no Dataset."""
+        check_data("OwnHistory", train)
+        rows = np.arange(len(train.candidates) + 1)
+        weights = np.ones(len(rows) - 1, np.float32)
+        return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own")

@@ -1,0 +1,162 @@
+"""The choice: what wins on tables of which it is known, and what it says."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.choose import choose, hold_out, seconds_of
+from shortlist.choose.trial import Trial, parsed_metric, starts_anew
+from shortlist.errors import ConfigError, DataError
+from shortlist.model import popularity
+from shortlist.train.recipes import load, to_toml
+from tests.choose.tables import bestsellers, blocks, chain, groceries
+
+
+def test_tastes_are_found_without_a_recipe() -> None:
+    choice = choose(blocks(6000, 300, 160), budget=60)
+    figures = {one.name: one.figure.value for one in choice.tried if one.figure is not None}
+    assert choice.chosen.kind in ("neighbours", "towers", "mixture")
+    assert figures[choice.chosen.name] > 2 * figures["popularity"]
+    assert {"co-occurrence", "EASE", "ALS", "factorization"} <= {*figures}
+    reasons = {one.name: one.reason for one in choice.tried if one.figure is None}
+    assert reasons["transitions"] == reasons["history"] == "needs a column of times (--time)"
+    assert "features (--queries, --candidates)" in str(reasons["features"])
+    assert "ahead of popularity" in " ".join(choice.verdict())
+
+
+def test_an_order_is_found_where_there_are_times() -> None:
+    choice = choose(chain(), budget=90)
+    figures = {one.name: one.figure for one in choice.tried if one.figure is not None}
+    best = max(figures[name].value for name in ("transitions", "long transitions", "history", "sequence") if name in figures)
+    assert choice.split == "time"
+    assert best > figures["co-occurrence"].value
+    assert choice.chosen.figure is not None
+    assert choice.chosen.figure.value >= best - 2 * choice.chosen.figure.error
+
+
+def test_where_nothing_beats_popularity_it_is_what_is_shipped() -> None:
+    data = bestsellers()
+    choice = choose(data, budget=60)
+    assert choice.chosen.kind == "popularity"
+    assert "nothing here is better than popularity" in choice.verdict()[-1]
+    recommender = sl.Recommender(choice.model, seen=data)
+    counts = np.bincount(data.candidate_rows)
+    best = data.candidates["what"][int(counts.argmax())]
+    assert recommender.recommend(["nobody" if data.queries["who"].dtype == pl.String else -1], k=1)[0].ids == [best]
+
+
+def test_where_people_choose_again_seen_items_stay_in() -> None:
+    choice = choose(groceries(), budget=60)
+    assert choice.trial.again > 0.8
+    assert not choice.trial.exclude_seen
+    figures = {one.name: one.figure.value for one in choice.tried if one.figure is not None}
+    assert figures["own history"] > 3 * figures["popularity"]
+    assert figures[choice.chosen.name] >= figures["own history"] * 0.9
+    assert any("exclude_seen=False" in line for line in choice.verdict())
+
+
+def test_a_choice_repeats_and_its_recipe_repeats_the_model() -> None:
+    data = blocks(1500, 90, 60)
+    first, second = (choose(data, budget=300, seed=7) for _ in range(2))
+    assert first.recipe == second.recipe
+    plain = [{k: v for k, v in one.to_dict().items() if k != "seconds"} for one in first.tried]
+    assert plain == [{k: v for k, v in one.to_dict().items() if k != "seconds"} for one in second.tried]
+    again, _ = load(first.recipe.to_dict()).train(data)
+    prints = {sl.Recommender(model, seen=data).fingerprint for model in (first.model, second.model, again)}
+    assert len(prints) == 1
+
+
+def test_the_recipe_survives_a_file(tmp_path) -> None:
+    choice = choose(blocks(1500, 90, 60), budget=60)
+    path = tmp_path / "chosen.toml"
+    path.write_text(to_toml(choice.recipe))
+    assert load(path) == choice.recipe
+
+
+def test_the_winner_knows_all_rows_unless_it_is_not_refitted() -> None:
+    data = blocks(1500, 90, 60)
+    for refit, rows in ((True, len(data)), (False, len(hold_out(data, 0.1, 42)[0]))):
+        choice = choose(data, budget=30, refit=refit)
+        assert int(choice.model.catalogue.counts.sum()) == rows
+        assert choice.refitted is refit
+
+
+def test_what_cannot_be_finished_is_not_started() -> None:
+    choice = choose(blocks(1500, 90, 60), budget=2.2)
+    late = [one for one in choice.tried if one.reason is not None and "were left" in one.reason]
+    assert "factorization" in {one.name for one in late}
+    assert choice.chosen.figure is not None
+    assert "a longer --budget would also try" in choice.verdict()[-1] or "only" in choice.verdict()[-1]
+
+
+def test_a_choice_is_plain_values() -> None:
+    choice = choose(blocks(1500, 90, 60), budget=30)
+    plain = json.loads(json.dumps(choice.to_dict()))
+    assert plain["by"] == "recall@5"  # a tenth of 59 candidates
+    assert {one["name"] for one in plain["contenders"]} == {one.name for one in choice.tried}
+    assert all(len(line) <= 80 for line in choice.table().splitlines() if "not tried" not in line)
+    assert plain["verdict"][0].startswith("chosen: ")
+
+
+def test_features_are_declared_from_the_tables() -> None:
+    data = blocks(1500, 90, 60)
+    kinds = pl.DataFrame({"what": np.arange(60), "kind": [f"k{one % 8}" for one in range(60)], "one": ["x"] * 60})
+    data = sl.Dataset(data.interactions, "who", "what", candidates=kinds)
+    choice = choose(data, budget=60)
+    (features,) = (one for one in choice.tried if one.name == "features")
+    assert features.figure is not None
+    assert features.recipe.candidate.features == [{"kind": "Category", "column": "kind"}]
+
+
+def test_held_out_rows_are_like_the_use() -> None:
+    assert hold_out(blocks(600, 60, 40), 0.1, 1)[2] == "random"
+    assert hold_out(blocks(600, 60, 40, timed=True), 0.1, 1)[2] == "time"
+    frame = pl.DataFrame({"who": np.repeat(np.arange(30), 5), "what": np.arange(150) % 40, "n": np.tile(np.arange(5), 30)})
+    numbered = sl.Dataset(frame, "who", "what", timestamp="n")
+    assert starts_anew(numbered)
+    train, test, how = hold_out(numbered, 0.1, 1)
+    assert (how, len(test), test.interactions["n"].unique().to_list()) == ("last", 30, [4])
+    assert not starts_anew(blocks(600, 60, 40, timed=True))
+    assert not starts_anew(blocks(600, 60, 40))
+
+
+def test_the_trial_counts_what_it_says() -> None:
+    train = sl.Dataset({"who": ["a", "a", "b"], "what": [1, 2, 1]}, "who", "what")
+    test = sl.Dataset({"who": ["a", "b", "c"], "what": [1, 2, 2]}, "who", "what")
+    trial = Trial.of(train, train, test, "ndcg@2", 0)
+    assert (trial.name, trial.exclude_seen) == ("ndcg@2", True)
+    assert trial.again == pytest.approx(1 / 3)  # a chose 1 before
+    assert trial.new == pytest.approx(1 / 3)  # c is new
+    figure = trial.measure(popularity(train))
+    # a's 1 is hidden: 0; b's 2 is first of what b may have: 1; c, who is new, has 1 before 2: 1 / log2(3)
+    assert figure.value == pytest.approx((0 + 1 + 1 / np.log2(3)) / 3)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2min", 120), ("1h", 3600), (5, 5.0), ("0.5 min", 30)])
+def test_budgets(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "0", 0, -3, float("inf"), True, None, "3 weeks"])
+def test_other_budgets_are_refused(text: object) -> None:
+    with pytest.raises(ConfigError, match="a time above 0 was expected"):
+        seconds_of(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["recall", "recall@", "recall@0", "recal@10", "auc@3", "@5"])
+def test_other_figures_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parsed_metric(text)
+
+
+def test_too_little_is_refused() -> None:
+    few = sl.Dataset({"who": ["a"] * 5, "what": [1, 2, 3, 4, 5]}, "who", "what")
+    with pytest.raises(DataError, match="too few to choose"):
+        choose(few)
+    with pytest.raises(DataError, match="got list"):
+        choose([1, 2])  # type: ignore[arg-type]
