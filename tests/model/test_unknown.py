@@ -111,14 +111,14 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path) -> None
     options = {"epochs": 3, "batch_size": 32}
     sl.fit(whole, data(), **options, checkpoints=sl.Checkpoints(tmp_path / "a", every=2))
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(epoch) -> None:
         if epoch.number == 2:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         sl.fit(parted, data(), **options, checkpoints=sl.Checkpoints(tmp_path / "b", every=2), on_epoch=stop)
     again = model_of({"table_dtype": "bfloat16"})
     sl.fit(again, data(), **options, checkpoints=sl.Checkpoints(tmp_path / "b", every=2, resume=True))
