@@ -60,7 +60,17 @@ def _run(table: Table, train: sl.Dataset, test: sl.Dataset, seed: int, budget: s
         place = Path(folder)
         train.interactions.write_parquet(place / "train.parquet")
         command = [sys.executable, "-m", "shortlist", "train", "train.parquet", "--query", train.query]
-        command += ["--candidate", train.candidate, "--out", "out.shortlist", "--budget", budget, "--seed", str(seed), "--json"]
+        command += [
+            "--candidate",
+            train.candidate,
+            "--out",
+            "out.shortlist",
+            "--budget",
+            budget,
+            "--seed",
+            str(seed),
+            "--json",
+        ]
         command += ["--time", train.timestamp] if train.timestamp is not None else []
         started = time.perf_counter()
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
@@ -106,7 +116,8 @@ def _baselines(table: Table, train: sl.Dataset, test: sl.Dataset) -> dict[str, A
 
 
 def _machine() -> dict[str, Any]:
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     return {"processor": model, "cores": os.cpu_count(), "polars": pl.__version__}
 
 

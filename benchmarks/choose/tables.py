@@ -50,7 +50,9 @@ def _movielens(folder: Path | None) -> tuple[sl.Dataset, sl.Dataset]:
     """80/20 at random, seed 42, without the times: the rows are in no order."""
     data = sl.datasets.movielens("100k")
     train, test = sl.split_random(data, test=0.2, seed=42)
-    return tuple(sl.Dataset(one.interactions.select("user_id", "movie_title"), "user_id", "movie_title") for one in (train, test))  # type: ignore[return-value]
+    return tuple(
+        sl.Dataset(one.interactions.select("user_id", "movie_title"), "user_id", "movie_title") for one in (train, test)
+    )  # type: ignore[return-value]
 
 
 def _alone(part: sl.Dataset) -> sl.Dataset:
@@ -65,7 +67,9 @@ def _read(folder: Path | None, name: str) -> pl.DataFrame:
 
 R10, R20 = (("recall", 10),), (("recall", 20),)
 TABLES = {
-    "ml-100k": Table("MovieLens-100k, 80/20 at random", _movielens, (("top", 10), ("top", 100)), (0.172, 0.630), (0.180, 0.640)),
+    "ml-100k": Table(
+        "MovieLens-100k, 80/20 at random", _movielens, (("top", 10), ("top", 100)), (0.172, 0.630), (0.180, 0.640)
+    ),
     "lastfm": Table("Last.fm (HetRec 2011), 80/20 at random", _given("lastfm"), R10, (0.200,), (0.215,)),
     "steam": Table("Steam, 80/20 at random, new users counted", _given("steam"), R10, (0.520,), (0.545,)),
     "beauty": Table("Amazon Beauty, the last item of each user", _amazon("beauty"), R10, (0.097,), (0.100,)),

@@ -101,13 +101,22 @@ class Neighbours:
         return Scored(np.cumsum(np.concatenate(counts)), np.concatenate(rows), np.concatenate(scores))
 
     def dense(self, histories: Lists, candidates: int) -> NDArray[np.float32]:
-        """Scores ``[queries, candidates]``, 0 where a history leads nowhere. Candidates beyond the table score 0."""
+        """Scores ``[queries, candidates]``, 0 where a history leads nowhere. Candidates beyond the table score 0.
+
+        By a product of sparse matrices: several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+        """
+        from scipy.sparse import csr_matrix
+
         out = np.zeros((len(histories), candidates), np.float32)
         size = len(self)
-        for first, last in self._pieces(histories, each=size):
-            keys, values = self._entries(histories, first, last)
-            total = np.bincount(keys, values, (last - first) * size).reshape(last - first, size)
-            out[first:last, :size] = total[:, :candidates]
+        query = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
+        query, items, back = self._asked(query, histories.values)
+        asked = csr_matrix((self.age ** back.astype(np.float64), (query, items)), shape=(len(histories), size))
+        table = csr_matrix((self.weights.astype(np.float64), self.columns, self.offsets), shape=(size, size))
+        step = max(1, ENTRIES // max(size, 1))
+        for first in range(0, len(histories), step):
+            part = asked[first : first + step] @ table  # [step, size]
+            out[first : first + step, :size] = part.toarray()[:, :candidates]
         return out
 
     def _pieces(self, histories: Lists, each: int) -> list[tuple[int, int]]:
@@ -123,14 +132,20 @@ class Neighbours:
         starts = np.flatnonzero(np.diff(edges, prepend=-1))
         return list(zip(starts.tolist(), [*starts[1:].tolist(), len(histories)], strict=True))
 
+    def _asked(
+        self, query: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The distinct items of histories that count and have a row in the table; see ``latest``."""
+        query, items, back = latest(query, items)
+        kept = (back < self.length) & (items >= 0) & (items < len(self))
+        return query[kept], items[kept], back[kept]
+
     def _entries(self, histories: Lists, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """What is to be added up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
         part = slice(histories.offsets[first], histories.offsets[last])
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)
-        query, items, back = latest(query, histories.values[part])
-        kept = (back < self.length) & (items >= 0) & (items < len(self))
-        query, items, back = query[kept], items[kept], back[kept]
+        query, items, back = self._asked(query, histories.values[part])
         counts = self.offsets[items + 1] - self.offsets[items]
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[items] - ends + counts, counts)
