@@ -238,10 +238,10 @@ def test_cooccurrence_by_hand():
 
     found = scores("cooccurrence")
     ann = [weight(2, 2, 3), weight(2, 3, 2), weight(1, 3, 1)]  # from films 1 and 2
-    assert found[0] == pytest.approx([1 + one / max(ann) for one in ann] + [0, 0])
+    assert found[0] == pytest.approx([*ann, -1, -1])  # 4 and 5: by popularity, −1 / (1 + 0)
     bob = [weight(1, 1, 3), weight(2, 3, 2), weight(1, 3, 1)]  # from films 1 and 3
-    assert found[1] == pytest.approx([1 + one / max(bob) for one in bob] + [0, 0])
-    assert found[3] == pytest.approx([3 / 4, 2 / 4, 1 / 4, 0, 0])  # dan has no history: by popularity
+    assert found[1] == pytest.approx([*bob, -1, -1])
+    assert found[3] == pytest.approx([-1 / 4, -1 / 3, -1 / 2, -1, -1])  # dan has no history: by popularity
 
 
 def test_transitions_by_hand():
@@ -251,7 +251,7 @@ def test_transitions_by_hand():
 
     found = scores("transitions")
     ann = [weight(0.6, 2, 3), 0.7 * weight(2, 3, 2), 0.7 * weight(1, 3, 1)]  # 2 is the latest, 1 counts 0.7
-    assert found[0] == pytest.approx([1 + one / max(ann) for one in ann] + [0, 0])
+    assert found[0] == pytest.approx([*ann, -1, -1])
 
 
 def test_ease_is_the_closed_form():
@@ -310,7 +310,10 @@ def test_too_large_a_catalogue_is_refused(monkeypatch):
     monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_WEIGHTS", 16)
     with pytest.raises(ConfigError, match="5 are more than 4"):
         baseline("ease", training())
-    assert "takes more than seconds" in left_out(TRAIN, 5)["ease"]
+    assert left_out(TRAIN, 5)["ease"] == "its matrix of 5 × 5 candidates is too large to hold"
+    monkeypatch.undo()
+    monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_PRODUCTS", 16)
+    assert left_out(TRAIN, 5)["ease"] == "inverting 4 × 4 takes more than seconds"
 
 
 def test_what_is_left_out_has_a_reason():
@@ -318,6 +321,31 @@ def test_what_is_left_out_has_a_reason():
     timeless = sl.Dataset(TRAIN.interactions.drop("time"), "user", "film", candidates=FILMS)
     assert [*left_out(timeless, 5)] == ["recent", "transitions"]
     assert set(left_out(None, 5)) == {*BASELINES} - {"popularity"}
+
+
+def test_a_large_training_leaves_out_what_takes_long(monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "SMALL_TRAINING", 5)
+    reasons = left_out(TRAIN, 5)
+    assert {*reasons} == {"transitions", "cooccurrence", "ease", "ials"}
+    assert {*reasons.values()} == {"6 training interactions are more than 5"}
+    found = sl.evaluate(
+        sl.popularity(TRAIN), TEST, seen=TRAIN, ks=(5,), baselines=list(reasons)
+    )  # asked for by name they run
+    assert all(found[name]["seen_in"]["top_5"] == 1 for name in reasons)
+
+
+def test_without_scipy_the_reason_names_the_extra(monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "scipy" else found(name, *more)
+    )
+    reasons = left_out(TRAIN, 5)
+    assert {*reasons} == {"transitions", "cooccurrence", "ease"}
+    assert all("shortlist[train]" in reason for reason in reasons.values())
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
