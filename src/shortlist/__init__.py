@@ -6,11 +6,14 @@ Public names load their room on first use: importing ``shortlist`` imports nothi
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from shortlist._public import ROOMS, __version__
 
 if TYPE_CHECKING:
+    from shortlist.choose import Choice, choose
     from shortlist.data import (
         Dataset,
         Events,
@@ -54,8 +57,9 @@ if TYPE_CHECKING:
     )
     from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
     from shortlist.loss import Retrieval
-    from shortlist.model import Tower, TwoTower, from_tfrs, join
+    from shortlist.model import Tower, TwoTower, from_tfrs, join, popularity
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
+    from shortlist.sources import EASE, Blend, Cooccurrence, Mixture, Neighbours, Transitions
     from shortlist.train import (
         ALS,
         SGD,
@@ -74,16 +78,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALS",
+    "EASE",
     "SGD",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Blend",
     "BruteForce",
     "BundleError",
     "Category",
     "Checkpoints",
+    "Choice",
     "Comparison",
     "ConfigError",
+    "Cooccurrence",
     "DataError",
     "Dataset",
     "Discretization",
@@ -98,7 +106,9 @@ __all__ = [
     "MLflow",
     "Milvus",
     "MissingExtraError",
+    "Mixture",
     "MultiCategory",
+    "Neighbours",
     "Normalization",
     "Reading",
     "Recommendations",
@@ -118,6 +128,7 @@ __all__ = [
     "Tower",
     "TrainingError",
     "TrainingHistory",
+    "Transitions",
     "TunedRecommender",
     "TwoTower",
     "UnknownQueryError",
@@ -125,6 +136,7 @@ __all__ = [
     "WarmStart",
     "__version__",
     "audit",
+    "choose",
     "compare",
     "datasets",
     "diagnose",
@@ -134,6 +146,7 @@ __all__ = [
     "join",
     "k_core",
     "keep_at_least",
+    "popularity",
     "read_sql",
     "recipes",
     "split_by_time",
@@ -164,3 +177,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """This package, whose public name ``choose`` stays the function when the room of that name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in ROOMS and isinstance(value, ModuleType) and value.__name__ == f"{__name__}.{name}"):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -7,6 +7,7 @@ __all__ = ["ROOMS", "__version__"]
 __version__ = "0.1.0"
 
 _NAMES = {
+    "choose": ("Choice", "choose"),
     "data": (
         "Dataset",
         "Events",
@@ -50,8 +51,9 @@ _NAMES = {
     ),
     "index": ("BruteForce", "Faiss", "Milvus", "ScaNN"),
     "loss": ("Retrieval",),
-    "model": ("Tower", "TwoTower", "from_tfrs", "join"),
+    "model": ("Tower", "TwoTower", "from_tfrs", "join", "popularity"),
     "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
+    "sources": ("Blend", "Cooccurrence", "EASE", "Mixture", "Neighbours", "Transitions"),
     "train": (
         "ALS",
         "SGD",

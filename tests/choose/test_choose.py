@@ -32,7 +32,9 @@ def test_tastes_are_found_without_a_recipe() -> None:
 def test_an_order_is_found_where_there_are_times() -> None:
     choice = choose(chain(), budget=90)
     figures = {one.name: one.figure for one in choice.tried if one.figure is not None}
-    best = max(figures[name].value for name in ("transitions", "long transitions", "history", "sequence") if name in figures)
+    best = max(
+        figures[name].value for name in ("transitions", "long transitions", "history", "sequence") if name in figures
+    )
     assert choice.split == "time"
     assert best > figures["co-occurrence"].value
     assert choice.chosen.figure is not None
@@ -116,7 +118,9 @@ def test_features_are_declared_from_the_tables() -> None:
 def test_held_out_rows_are_like_the_use() -> None:
     assert hold_out(blocks(600, 60, 40), 0.1, 1)[2] == "random"
     assert hold_out(blocks(600, 60, 40, timed=True), 0.1, 1)[2] == "time"
-    frame = pl.DataFrame({"who": np.repeat(np.arange(30), 5), "what": np.arange(150) % 40, "n": np.tile(np.arange(5), 30)})
+    frame = pl.DataFrame(
+        {"who": np.repeat(np.arange(30), 5), "what": np.arange(150) % 40, "n": np.tile(np.arange(5), 30)}
+    )
     numbered = sl.Dataset(frame, "who", "what", timestamp="n")
     assert starts_anew(numbered)
     train, test, how = hold_out(numbered, 0.1, 1)

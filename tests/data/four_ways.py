@@ -47,6 +47,7 @@ def _commanded(place: str | Path, roles: dict[str, str], options: dict[str, Any]
 
     real = training_data.training_data
     words = ["train", str(place), "--query", "u", "--candidate", "i", "--out", "nowhere", "--test", "0", *more]
+    words += ["--recipe", "factorization"]  # a choice would hold some rows out
     words += [word for name, column in roles.items() for word in (FLAGS[name], column)]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", ",".join(value) if name == "columns" else value]

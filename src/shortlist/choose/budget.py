@@ -99,7 +99,9 @@ class Speed:
 def _sample(data: Dataset | Shards, rows: int) -> Dataset:
     """Some interactions in memory, over the same tables."""
     if isinstance(data, Shards):
-        return data.split(0.5, most=rows)[1]
+        drawn = np.random.default_rng(0).permutation(np.flatnonzero(data.query_counts))
+        enough = int(np.searchsorted(np.cumsum(data.query_counts[drawn]), rows)) + 1
+        return data.of_queries(data.queries[data.query].gather(np.sort(drawn[:enough])))
     whole = data
     if len(whole) <= rows:
         return whole

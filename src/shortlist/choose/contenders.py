@@ -71,9 +71,7 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
     return None if ordered else "needs a column of times (--time)"
 
 
-def _neighbours(
-    data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool
-) -> list[Contender]:
+def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
     """Tables of neighbours, alone: popularity fills what they do not reach."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None

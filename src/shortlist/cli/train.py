@@ -65,6 +65,7 @@ LEAST = 20  # interactions to choose by
 @click.option(
     "--budget", default="2min", show_default=True, help="Time to choose and train in, without a recipe: 90s, 10min."
 )
+@click.option("--seed", default=42, show_default=True, help="Of a choice: of what is held out, weights and shuffling.")
 @click.option("--by", metavar="METRIC", help="What to choose by, such as recall@10 (the default) or ndcg@20.")
 @click.option(
     "--refit/--no-refit",
@@ -120,6 +121,7 @@ def command(
     shards: Path | None,
     recipe: str | None,
     budget: str,
+    seed: int,
     by: str | None,
     refit: bool,
     write_recipe: Path | None,
@@ -174,12 +176,12 @@ def command(
     columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     columns |= {"queries": queries, "candidates": candidates, "events": events, "reading": reading}
     share = test or SHARE if choosing else test
-    given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing))
+    given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed))
     if plan is None and len(given.train) < LEAST:
         say(f"{len(given.train):,} interactions are too few to choose a model by: 'factorization' is trained")
         plan = sl.recipes.load("factorization")
     if plan is None:
-        outcome = chosen_outcome(given, by, clock, refit, device)
+        outcome = chosen_outcome(given, by, clock, refit, device, seed)
     else:
         options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
         outcome = _by_recipe(plan, given, tensorboard, mlflow, options)

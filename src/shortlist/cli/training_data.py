@@ -82,6 +82,7 @@ def training_data(
     folder: Path | None,
     plan: Recipe | None = None,
     like_use: bool = False,
+    seed: int = SEED,
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
 
@@ -101,7 +102,7 @@ def training_data(
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         return _streamed(interactions, {**columns, "context": context}, test, folder)
     keep = [] if like_use else None if plan is None else _kept(plan)
-    return _in_memory(interactions, {**columns, "keep": keep}, test, like_use)
+    return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 
 
 def joined() -> Ranks:
@@ -135,7 +136,7 @@ def should_stream(interactions: str) -> bool:
     return True
 
 
-def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use: bool) -> TrainingData:
+def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use: bool, seed: int) -> TrainingData:
     import shortlist as sl
     from shortlist.choose import LEAST, hold_out
 
@@ -144,7 +145,7 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
     if not test:
         return TrainingData(data, None, account=data.account, whole=data)
     if like_use and len(data) >= LEAST:
-        train, held_out, how = hold_out(data, test, SEED)
+        train, held_out, how = hold_out(data, test, seed)
     else:
         how = "time" if columns["timestamp"] is not None else "random"
         train, held_out = (sl.split_by_time if how == "time" else sl.split_random)(data, test=test)

@@ -189,7 +189,7 @@ def left_out(seen: Dataset | None, candidates: int) -> dict[str, str]:
     others = [name for name in BASELINES if name != "popularity"]
     if seen is None:
         return dict.fromkeys(others, "learns from the training data, which are not there")
-    reasons = {}
+    reasons: dict[str, str] = {}
     if seen.timestamp is None:
         reasons |= dict.fromkeys(("recent", "transitions"), "the training data have no timestamp")
     if len(seen) > SMALL_TRAINING:
@@ -197,8 +197,10 @@ def left_out(seen: Dataset | None, candidates: int) -> dict[str, str]:
         reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}
     products = ease_products(len(seen.queries), len(seen.candidates))
     if "ease" not in reasons and (products > EASE_PRODUCTS or len(seen.candidates) ** 2 > EASE_WEIGHTS):
-        smaller = min(len(seen.queries), len(seen.candidates))
-        reasons["ease"] = f"inverting {smaller:,} × {smaller:,} takes more than seconds"
+        smaller, many = min(len(seen.queries), len(seen.candidates)), len(seen.candidates)
+        too_large = f"its matrix of {many:,} × {many:,} candidates is too large to hold"
+        slow = f"inverting {smaller:,} × {smaller:,} takes more than seconds"
+        reasons["ease"] = too_large if many**2 > EASE_WEIGHTS else slow
     if importlib.util.find_spec("scipy") is None:
         reasons |= {
             name: "needs scipy: pip install 'shortlist[train]'"

@@ -23,7 +23,7 @@ from shortlist.evaluation.ranked import PairSums, Ranked
 from shortlist.evaluation.ranks import Hidden, Released, Ties, found_ranks
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
-from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
+from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.validator import DEFAULT_KS, Validator
 from shortlist.index import Index, search_heads
@@ -146,7 +146,8 @@ def scorer_of(
     """The model as a recommender would answer, and the part of it that an index is asked by."""
     if cold_start not in COLD_STARTS:
         raise ConfigError(f"evaluate() got cold_start={cold_start!r}.", hint=did_you_mean(str(cold_start), COLD_STARTS))
-    pairs, asked = validator.pairs, vectors
+    pairs = validator.pairs
+    asked: Vectors | Mixed = vectors
     without = np.ones(len(pairs.queries), np.bool_)
     if isinstance(model, Mixture):
         histories = model.histories_of(pairs.query_ids, seen)
@@ -247,12 +248,11 @@ class Bench:
             np.repeat(np.arange(len(queries)), lengths),
             np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths),
         ] = hits.ids
-        known = Vectors(vectors.query, vectors.candidate[: index.size])
-        exact = (asked if isinstance(asked, Mixed) else known).top(self.ks[-1], hidden).cpu().numpy()
+        inside = among(hidden, index.size)
+        exact = asked.first(index.size).top(self.ks[-1], inside).cpu().numpy()
         if isinstance(own, Cold):
             cold = own.cold.cpu().numpy()
-            popular = Vectors(own.popular.query, own.popular.candidate[: index.size])
-            rows[cold] = popular.top(self.ks[-1], hidden).cpu().numpy()[cold]
+            rows[cold] = own.popular.first(index.size).top(self.ks[-1], inside).cpu().numpy()[cold]
             exact[cold] = -1  # an index is not asked for them, and misses nothing
         ranked = ranked_in_lists(self._ranked(np.zeros(len(self.validator.pairs)), hidden), rows)
         recall = {f"recall_{k}": _overlap(exact[:, :k], rows[:, :k]) for k in self.ks}

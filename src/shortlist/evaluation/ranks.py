@@ -16,7 +16,17 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 
-__all__ = ["Hidden", "Released", "Ties", "best_columns", "edges_of", "found_ranks", "ranks", "top_lists"]
+__all__ = [
+    "Hidden",
+    "Released",
+    "Ties",
+    "best_columns",
+    "check_finite",
+    "edges_of",
+    "found_ranks",
+    "ranks",
+    "top_lists",
+]
 
 Ties = Literal["worst", "expected"]
 
@@ -67,8 +77,8 @@ def ranks(
 
     Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
     """
-    _check_finite("query", query)
-    _check_finite("candidate", candidate)
+    check_finite("query", query)
+    check_finite("candidate", candidate)
     order = torch.argsort(pair_query, stable=True)
     sorted_query, own = pair_query[order], pair_candidate[order]
     columns = min(len(candidate), COLUMNS if len(own) <= len(query) else 4 * COLUMNS)
@@ -268,7 +278,8 @@ def edges_of(values: Tensor, end: int, step: int) -> list[int]:
     return torch.searchsorted(values.contiguous(), bounds).tolist()
 
 
-def _check_finite(side: str, vectors: Tensor) -> None:
+def check_finite(side: str, vectors: Tensor) -> None:
+    """TrainingError where a vector of ``side`` is not finite, naming the first."""
     bad = ~torch.isfinite(vectors).flatten(1).all(1)
     if bad.any():
         first = int(torch.nonzero(bad)[0])

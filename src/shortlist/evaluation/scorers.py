@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.evaluation.ranks import Hidden, Released, best_columns, edges_of, ranks, top_lists
+from shortlist.evaluation.ranks import Hidden, Released, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
 from shortlist.sources import Blend, Neighbours
 
-__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "part_of"]
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of"]
 
-TILE = 1 << 24  # scores in memory at a time
+TILE = 1 << 23  # scores in memory at a time
 COMPARED = 1 << 24
 ROUNDING = 1e-6
 
@@ -52,7 +53,12 @@ class Vectors(NamedTuple):
 
     @property
     def candidates(self) -> int:
+        """How many candidates there are."""
         return len(self.candidate)
+
+    def first(self, candidates: int) -> Vectors:
+        """The same for the first so many candidates."""
+        return Vectors(self.query, self.candidate[:candidates])
 
     def to(self, device: torch.device) -> Vectors:
         """The same on another device."""
@@ -81,7 +87,7 @@ class ByRow(ABC):
 
     @abstractmethod
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        """Scores float32 ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
+        """Scores ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
 
     def ranks(
         self,
@@ -92,8 +98,8 @@ class ByRow(ABC):
         *,
         favourable: bool = False,
     ) -> Tensor:
-        order = torch.argsort(pair_query, stable=True)
-        query, own = pair_query[order].cpu(), pair_candidate[order].cpu()
+        order = torch.argsort(pair_query.cpu(), stable=True)
+        query, own = pair_query.cpu()[order], pair_candidate.cpu()[order]
         above = torch.full((len(order),), self.candidates, dtype=torch.long)
         step = self._step
         edges = edges_of(query, self.queries, step)
@@ -106,12 +112,12 @@ class ByRow(ABC):
             width = max(1, COMPARED // self.candidates)
             for start in range(low, high, width):
                 part = slice(start, min(start + width, high))
-                then = (
-                    None if released is None else Released(released.candidate.cpu(), released.pair[order[part]].cpu())
-                )
+                then = None
+                if released is not None:
+                    then = Released(released.candidate.cpu(), released.pair.cpu()[order[part]])
                 above[part] = _above(scores, query[part] - first, own[part], then, favourable)
         found = torch.empty_like(above)
-        found[order.cpu()] = above + 1
+        found[order] = above + 1
         return found
 
     def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
@@ -130,7 +136,7 @@ class ByRow(ABC):
 
 @dataclass(frozen=True, eq=False)
 class NeighbourScores(ByRow):
-    """A table of neighbours alone; what it does not reach comes after what it does, by popularity.
+    """A table of neighbours alone: its own scores, and below 0 what it does not reach, by popularity: −1 / (1 + count).
 
     histories: of each asked query, rows of the table, oldest first. place: int64 ``[candidates]``, the row in the table of each
     candidate, −1 for one that it lacks. counts: ``[candidates]``, training interactions.
@@ -151,19 +157,25 @@ class NeighbourScores(ByRow):
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         near = torch.from_numpy(_placed(self.neighbours, self.histories, self.place, first, last))
-        largest = near.amax(1, keepdim=True).clamp(min=1e-30)
-        popular = torch.from_numpy(self.counts / (self.counts.max(initial=0) + 1)).float()
-        return _without(torch.where(near > 0, 1 + near / largest, popular), hidden)
+        popular = torch.from_numpy(-1 / (1 + self.counts))
+        return _without(torch.where(near > 0, near.double(), popular), hidden)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed(ByRow):
-    """Towers and neighbours, added as ``Blend`` says; of what each query may have."""
+    """Towers and neighbours, added as ``Blend`` says; of what each query may have.
+
+    Candidates beyond the table have no neighbours. Raises TrainingError where a vector is not finite.
+    """
 
     vectors: Vectors
     neighbours: Neighbours
     histories: Lists
     blend: Blend
+
+    def __post_init__(self) -> None:
+        check_finite("query", self.vectors.query)
+        check_finite("candidate", self.vectors.candidate)
 
     @property
     def candidates(self) -> int:  # type: ignore[override]
@@ -175,26 +187,36 @@ class Mixed(ByRow):
 
     def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
         """What the towers and the neighbours say, ``[rows, candidates]`` each; of what is hidden −inf and 0."""
-        query, candidate = self.vectors
-        rows = query[first:last]
-        towers = rows @ candidate.T if rows.ndim == 2 else (rows @ candidate.T).amax(1)
-        towers = _without(towers.cpu(), hidden)
+        rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
+        towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
+        towers = _without(towers.float().cpu(), hidden)
         place = np.arange(self.candidates)
+        place[len(self.neighbours) :] = -1
         near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
         if hidden is not None:
             near[hidden.query.cpu(), hidden.candidate.cpu()] = 0
         return towers, near
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        return self.added(*self.parts(first, last, hidden), self.blend)
+        towers, near = self.parts(first, last, hidden)
+        return self.added(towers.double(), near.double(), self.blend)
+
+    def first(self, candidates: int) -> Mixed:
+        """The same for the first so many candidates."""
+        return Mixed(self.vectors.first(candidates), self.neighbours, self.histories, self.blend)
+
+    @cached_property
+    def _exact(self) -> Tensor:
+        return self.vectors.candidate.double()
 
     @staticmethod
     def added(towers: Tensor, near: Tensor, blend: Blend) -> Tensor:
-        """Both parts as ``blend`` adds them; −inf where the towers have it."""
-        best = towers.amax(1, keepdim=True)
-        largest = near.amax(1, keepdim=True).clamp(min=1e-30)
-        total = (1 - blend.share) * torch.exp((towers - best) / blend.temperature) + blend.share * near / largest
-        return total.masked_fill_(torch.isneginf(towers), -torch.inf)
+        """Both parts as ``blend`` adds them, see ``Blend.total``; −inf where the towers have it."""
+        below = towers - towers.amax(1, keepdim=True)
+        largest = near.amax(1, keepdim=True)
+        largest = torch.where(largest > 0, largest, 1.0)
+        total = (1 - blend.share) * torch.exp(below / blend.temperature) + blend.share * (near / largest)
+        return torch.where(total > 0, total, below).masked_fill_(torch.isneginf(towers), -torch.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +282,16 @@ def _placed(
     dense = neighbours.dense(part, len(neighbours))
     if np.array_equal(place, np.arange(len(neighbours))):
         return dense
-    return np.where(place >= 0, dense[:, np.clip(place, 0, max(len(neighbours) - 1, 0))], 0).astype(np.float32)
+    last_is_none = np.pad(dense, ((0, 0), (0, 1)))
+    return last_is_none[:, place]
+
+
+def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
+    """What is hidden of the first so many candidates."""
+    if hidden is None:
+        return None
+    kept = hidden.candidate < candidates
+    return Hidden(hidden.query[kept], hidden.candidate[kept])
 
 
 def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:

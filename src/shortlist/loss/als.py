@@ -130,7 +130,7 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
             total = (chosen.weights[places] * inside).sum(1)  # [part]
             decay = task.regularization * (total + unobserved * chosen.width) ** task.exponent
             left = weighted.transpose(1, 2) @ vectors + shared + decay[:, None, None] * identity
-            solved[part] = torch.linalg.solve(left, weighted.sum(1))
+            solved[part] = torch.cholesky_solve(weighted.sum(1).unsqueeze(2), torch.linalg.cholesky(left)).squeeze(2)
     return solved
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import DataError
-from shortlist.features import IntegerLookup, StringLookup
+from shortlist.features import Codes, IntegerLookup, StringLookup
+from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import TwoTower
 
@@ -34,14 +35,21 @@ def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
         towers.append(Tower(lookup(column), dim=1))
     model = TwoTower(*towers)
     encoded = model.prepare(train)
-    (query,), (candidate,) = model.query.tables.values(), model.candidate.tables.values()
-    query.weight.fill_(1.0)  # type: ignore[union-attr, operator]
+    query, candidate = (_table(tower) for tower in (model.query, model.candidate))
+    query.weight.fill_(1.0)
     (codes,) = encoded.candidate_columns.values()
+    assert isinstance(codes, Codes)
     rows = _recent_counts(train) if recent else train.candidate_counts
-    counts = np.bincount(codes.values, rows, candidate.cardinality)  # type: ignore[union-attr, arg-type]
-    candidate.weight.copy_(torch.from_numpy(np.log1p(counts)).unsqueeze(1))  # type: ignore[union-attr, operator]
-    candidate.weight[0] = 0.0  # type: ignore[index]
+    counts = np.bincount(codes.values, rows, candidate.cardinality)
+    candidate.weight.copy_(torch.from_numpy(np.log1p(counts)).unsqueeze(1))
+    candidate.weight[0] = 0.0
     return model.eval()
+
+
+def _table(tower: Tower) -> EmbeddingTable:
+    (table,) = tower.tables.values()
+    assert isinstance(table, EmbeddingTable)
+    return table
 
 
 def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.index import BruteForce, Hits, Index, Lists, search_heads
 from shortlist.recommender.state import State
-from shortlist.sources import Filters, search_blend
+from shortlist.sources import Filters, search_blend, without
 
 __all__ = ["MODEL", "SOURCES", "Answers", "Asked", "answered", "overlap", "searched"]
 
@@ -77,15 +77,19 @@ def answered(asked: Asked, index: Index, state: State, fallback: Sequence[str]) 
 
 
 def searched(asked: Asked, index: Index, state: State) -> Hits:
-    """What the model finds: by its towers through the index, and by its neighbours where it has some."""
+    """What the model finds: by its towers through the index, and by its neighbours where it has some.
+
+    Deleted candidates are in no history: lists are those of the recommender that ``save`` writes, which lacks them.
+    """
     if state.near is None or asked.histories is None:
         return search_heads(index, asked.vectors, asked.k, exclude=asked.exclude, allow=asked.allow, deny=asked.deny)
     dead = state.dead
     deny = dead if asked.deny is None else np.concatenate([asked.deny, dead]) if len(dead) else asked.deny
     filters = Filters(asked.exclude, asked.allow, deny if len(deny) else None)
     near, vectors = state.near, state.vectors
+    histories = without(asked.histories, dead) if len(dead) else asked.histories
     return search_blend(
-        index, lambda rows: vectors[rows], near.neighbours, near.blend, asked.vectors, asked.histories, asked.k, filters
+        index, lambda rows: vectors[rows], near.neighbours, near.blend, asked.vectors, histories, asked.k, filters
     )
 
 

@@ -41,6 +41,13 @@ CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
 ONNX = "model/{}.onnx"
 SLOTS = "model/optimizer.safetensors"
 NEIGHBOURS = "neighbours.safetensors"
+NEIGHBOUR_TYPES: dict[str, Any] = {
+    "offsets": np.int64,
+    "columns": np.int32,
+    "weights": np.float32,
+    "history_offsets": np.int64,
+    "history_values": np.int64,
+}
 INDEX = "index"
 SAMPLE = 1024  # vectors that are compared where not all are read
 
@@ -233,13 +240,14 @@ def _write_state(
         files[SLOTS] = state.model.slots
     if state.near is not None:
         table, histories = state.near.neighbours, state.near.histories
-        files[NEIGHBOURS] = {
+        arrays: dict[str, NDArray[Any]] = {
             "offsets": table.offsets,
             "columns": table.columns,
             "weights": table.weights,
             "history_offsets": histories.offsets,
             "history_values": histories.values,
         }
+        files[NEIGHBOURS] = {name: array.astype(NEIGHBOUR_TYPES[name], copy=False) for name, array in arrays.items()}
     for name, tensors in files.items():
         write_tensors(folder / name, tensors)
     series = {}
@@ -331,15 +339,16 @@ def _read_state(
 def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
     """The table of neighbours; BundleError where it is not one of this catalogue."""
     size = len(state.candidates)
+    for name, dtype in NEIGHBOUR_TYPES.items():
+        if tensors[name].dtype != dtype or tensors[name].ndim != 1:
+            raise BundleError(f"{NEIGHBOURS!r} has no {name!r} of {np.dtype(dtype)} in one dimension.", hint=SAVE_AGAIN)
     histories = Lists(tensors["history_offsets"], tensors["history_values"])
     offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
-    rises = (
-        len(offsets) == size + 1 and offsets[0] == 0 and offsets[-1] == len(columns) and (np.diff(offsets) >= 0).all()
-    )
-    inside = all(not len(one) or 0 <= one.min() <= one.max() < size for one in (columns, histories.values))
-    if not (rises and inside and len(weights) == len(columns) and len(histories) == len(state.queries)):
-        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
     table = Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
+    chosen = histories.values
+    inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
+    if not (inside and len(table) == size and len(histories) == len(state.queries)):
+        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
     return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
 
 

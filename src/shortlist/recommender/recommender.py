@@ -284,6 +284,8 @@ class Recommender:
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
+        Of a mixture: both sources' scores, added as for a query with the candidate's vector that chose it alone.
+
         where: a condition on the candidates' columns, as in ``recommend``.
 
         Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,

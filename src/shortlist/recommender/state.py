@@ -224,13 +224,20 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
 def fingerprint(state: State) -> str:
     """sha256 over what was learned: dim, both sides' vectors, weights, neighbours. Files of one training share it."""
     digest = hashlib.sha256(f"dim {state.vectors.shape[1]}".encode())
-    parts = {"candidates": state.vectors}
+    parts: dict[str, NDArray[Any]] = {"candidates": state.vectors}
     if state.query_vectors is not None and state.unknown_vector is not None:
         parts |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
     if state.near is not None:
         table = state.near.neighbours
         blend = np.array([state.near.blend.share, state.near.blend.temperature, table.age, table.length])
-        parts |= {"neighbours": table.columns, "neighbours' weights": table.weights, "blend": blend}  # type: ignore[dict-item]
+        parts |= {
+            "neighbours": table.columns,
+            "neighbours' offsets": table.offsets,
+            "neighbours' weights": table.weights,
+            "histories": state.near.histories.values,
+            "histories' offsets": state.near.histories.offsets,
+            "blend": blend,
+        }
     parts |= {f"weights {name}": state.model.tensors[name] for name in sorted(state.model.tensors)}
     for name, part in parts.items():
         digest.update(repr((name, part.dtype.str, part.shape)).encode())

@@ -1,6 +1,6 @@
 """Sources of candidates beside the towers: tables of neighbours, and the mixture of both."""
 
-from shortlist.sources.blend import Blend, Filters, NeighbourSource, search_blend
+from shortlist.sources.blend import Blend, Filters, NeighbourSource, search_blend, without
 from shortlist.sources.cooccurrence import Cooccurrence
 from shortlist.sources.ease import EASE, ease_columns, ease_products
 from shortlist.sources.mixture import Mixture, towers_of
@@ -25,4 +25,5 @@ __all__ = [
     "histories_of",
     "search_blend",
     "towers_of",
+    "without",
 ]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
 from shortlist.index import Hits, Index, Lists, score_heads, search_heads
-from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.neighbours import Neighbours, Scored
 
-__all__ = ["Blend", "Filters", "NeighbourSource", "search_blend"]
+__all__ = ["Blend", "Filters", "NeighbourSource", "search_blend", "without"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Blend:
         score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
 
     Both parts lie between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
-    nothing has the first part alone.
+    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part cannot
+    be told from 0), s(c) − max s stands in their place: below all others, such candidates are in the towers' order.
 
     share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
 
@@ -49,8 +50,11 @@ class Blend:
         self, towers: NDArray[Any], neighbours: NDArray[Any], best_tower: float, best_neighbour: float
     ) -> NDArray[np.float64]:
         """Scores ``[candidates]`` from both sources' scores and their largest; a ``best_neighbour`` of 0: they know nothing."""
-        first = (1 - self.share) * np.exp((towers - best_tower) / self.temperature)
-        return first + self.share * neighbours / best_neighbour if best_neighbour > 0 else first  # type: ignore[no-any-return]
+        below = np.asarray(towers, np.float64) - best_tower
+        total = (1 - self.share) * np.exp(below / self.temperature)
+        if best_neighbour > 0:
+            total = total + self.share * (np.asarray(neighbours, np.float64) / best_neighbour)
+        return np.where(total > 0, total, below)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +65,20 @@ class Filters:
     allow: NDArray[np.int64] | None = None
     deny: NDArray[np.int64] | None = None
 
-    def open_to(self, query: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of some candidate rows query number ``query`` may have."""
-        kept = np.ones(len(rows), np.bool_)
-        if self.exclude is not None:
-            kept &= ~np.isin(rows, self.exclude.row(query))
+    def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
+        """Which of the entries of ``scored`` their query may not have; size: rows of candidates that can be among them."""
+        shut = np.zeros(size, np.bool_) if self.allow is None else np.ones(size, np.bool_)
         if self.allow is not None:
-            kept &= np.isin(rows, self.allow)
+            shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
         if self.deny is not None:
-            kept &= ~np.isin(rows, self.deny)
-        return kept
+            shut[self.deny[(self.deny >= 0) & (self.deny < size)]] = True
+        found = shut[scored.rows]
+        if self.exclude is not None:
+            query = np.repeat(np.arange(len(scored.offsets) - 1), np.diff(scored.offsets))
+            owner = np.repeat(np.arange(len(self.exclude)), np.diff(self.exclude.offsets))
+            inside = (self.exclude.values >= 0) & (self.exclude.values < size)
+            found |= np.isin(query * size + scored.rows, (owner * size + self.exclude.values)[inside])
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +108,29 @@ class NeighbourSource:
         columns = row[table.columns]
         kept = (owner >= 0) & (columns >= 0)
         order = np.argsort(owner[kept], kind="stable")
-        size = int((row >= 0).sum())
+        size = int(row.max(initial=-1)) + 1
         offsets = np.zeros(size + 1, np.int64)
         np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
         weights = table.weights[kept][order]
         neighbours = replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights)
         items = row[self.histories.values]
-        query = np.repeat(np.arange(len(self.histories)), np.diff(self.histories.offsets))[items >= 0]
-        ends = np.zeros(len(self.histories) + 1, np.int64)
-        np.cumsum(np.bincount(query, minlength=len(self.histories)), out=ends[1:])
-        return NeighbourSource(neighbours, Lists(ends, items[items >= 0]), self.blend)
+        left = _kept(self.histories, items >= 0)
+        return NeighbourSource(neighbours, Lists(left.offsets, items[items >= 0]), self.blend)
+
+
+def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
+    """The lists without some ids.
+
+    >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+    array([1])
+    """
+    return _kept(lists, ~np.isin(lists.values, ids))
+
+
+def _kept(lists: Lists, kept: NDArray[np.bool_]) -> Lists:
+    """The lists' values where ``kept``."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Lists(before[lists.offsets], lists.values[kept])
 
 
 def search_blend(
@@ -125,24 +146,28 @@ def search_blend(
     """The k best candidates of each query by both sources, best first; equal scores by row.
 
     Every candidate with a neighbours' score is looked at, and the k best of the towers. Any other has no neighbours' score and
-    fewer of the towers than those k: so the list is exact where the index is.
+    no more of the towers than those k: so the list is exact where the index is.
 
     vectors_of: the vectors ``[rows, dim]`` of candidate rows. queries: ``[queries, heads · dim]``. histories: candidate rows
     that each query chose, oldest first.
     """
     found = search_heads(index, queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
     near = neighbours.scores(histories)
+    closed = filters.closed(near, max(len(neighbours), 1))
     offsets, ids, scores = np.zeros(len(queries) + 1, np.int64), [], []
     for number in range(len(queries)):
         rows, by_towers = found.row(number)
-        known, by_neighbours = near.row(number)
-        kept = filters.open_to(number, known)
-        known, by_neighbours = known[kept], by_neighbours[kept]
-        if len(known) and not len(rows):
-            known, by_neighbours = known[:0], by_neighbours[:0]  # the index has nothing that is open: neither have they
         best, total = rows, by_towers.astype(np.float64)
-        if len(rows):
-            best, total = _union(number, rows, by_towers, known, by_neighbours, vectors_of, blend, queries)
+        if len(rows):  # else the index has nothing that is open: neither have they
+            known, by_neighbours = near.row(number)
+            open_to_it = ~closed[near.offsets[number] : near.offsets[number + 1]]
+            known, by_neighbours = known[open_to_it], by_neighbours[open_to_it]
+            more = known[~np.isin(known, rows)]
+            best = np.concatenate([rows, more])
+            if len(more):  # rounded as the index rounds: equal vectors have equal scores
+                own = score_heads(queries[number][None], vectors_of(more))[0]
+                by_towers = np.concatenate([by_towers, own.astype(np.float32)])
+            total = _blended(best, by_towers, known, by_neighbours, blend)
         order = np.lexsort((best, -total))[:k]
         ids.append(best[order])
         scores.append(total[order].astype(np.float32))
@@ -150,28 +175,20 @@ def search_blend(
     return Hits(offsets, _concatenated(ids, np.int64), _concatenated(scores, np.float32))
 
 
-def _union(
-    number: int,
+def _blended(
     rows: NDArray[np.int64],
     by_towers: NDArray[np.float32],
     known: NDArray[np.int64],
-    by_neighbours: NDArray[np.float64],
-    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    by_neighbours: NDArray[np.float32],
     blend: Blend,
-    queries: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Both sources' candidates of one query, and the blended score of each."""
-    more = known[~np.isin(known, rows)]
-    both = np.concatenate([rows, more])
-    towers = by_towers.astype(np.float64)
-    if len(more):
-        towers = np.concatenate([towers, score_heads(queries[number][None], vectors_of(more))[0]])
-    place = np.minimum(np.searchsorted(known, both), max(len(known) - 1, 0))
-    near = np.zeros(len(both))
+) -> NDArray[np.float64]:
+    """The score of each of one query's candidates; known: those that neighbours score, rising, all of them among ``rows``."""
+    near = np.zeros(len(rows), np.float32)
     if len(known):
-        hit = known[place] == both
+        place = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+        hit = known[place] == rows
         near[hit] = by_neighbours[place[hit]]
-    return both, blend.total(towers, near, float(towers.max()), float(by_neighbours.max(initial=0.0)))
+    return blend.total(by_towers, near, float(by_towers.max()), float(near.max()))
 
 
 def _concatenated(parts: list[Any], dtype: Any) -> NDArray[Any]:

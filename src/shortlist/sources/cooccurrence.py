@@ -41,7 +41,7 @@ class Cooccurrence:
 
     Raises ConfigError for settings that cannot be.
 
-        model = sl.Mixture(towers, sl.Cooccurrence().fit(train), share=0.3)
+        model = sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.3)
     """
 
     query_power: float = 0.5
@@ -73,8 +73,7 @@ class Cooccurrence:
         products = np.bincount(chosen.candidate, by_query[chosen.query], matrix.shape[1]).astype(np.int64)
         parts = []
         for rows in in_blocks(products):
-            block = (left[rows] @ right).tolil() if rows.stop - rows.start == 0 else (left[rows] @ right).tocsr()
-            block = _without(block, rows.start)
+            block = _without((left[rows] @ right).tocsr(), rows.start)
             block = diags(by_candidate[rows] ** -self.source_power) @ block
             parts.append(heaviest(block, self.neighbours))
         return joined(parts, length=self.length, kind="cooccurrence")

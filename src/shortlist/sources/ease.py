@@ -32,8 +32,9 @@ class EASE:
     K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]).
 
     strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often items
-        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500). candidates: so many, those that are
-        chosen most often, take part; the others have no neighbours. length: of a query's history the latest so many are asked.
+        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
+    candidates: so many, those that are chosen most often, take part; the others have no neighbours.
+    length: of a query's history the latest so many are asked.
 
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
@@ -109,7 +110,7 @@ def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[n
     queries, candidates = matrix.shape
     side_of(queries, candidates)
     if strength is None:
-        strength = STRENGTH * (matrix.nnz / max(len(np.unique(matrix.indices)), 1)) ** 0.5
+        strength = STRENGTH * max(matrix.nnz / max(len(np.unique(matrix.indices)), 1), 1.0) ** 0.5
     if candidates <= queries:
         together = torch.from_numpy(np.asarray((matrix.T @ matrix).todense(), np.float64))
         together.diagonal().add_(strength)
@@ -127,8 +128,8 @@ def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[n
     gram.diagonal().add_(strength)
     root = torch.linalg.cholesky(gram)
     dense: NDArray[np.float64] = np.asarray(matrix.todense(), np.float64)
-    solved = torch.linalg.solve_triangular(root, torch.from_numpy(dense), upper=False).float()  # [queries, candidates]
-    factor = 1 / (1 - solved.square().sum(0))
+    exact = torch.linalg.solve_triangular(root, torch.from_numpy(dense), upper=False)  # [queries, candidates]
+    factor, solved = (1 / (1 - exact.square().sum(0))).float(), exact.float()
 
     def of_solved(low: int, high: int) -> Tensor:
         return _hollow((solved[:, low:high].T @ solved) * factor, low)

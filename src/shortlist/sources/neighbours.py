@@ -17,13 +17,16 @@ ENTRIES = 1 << 24  # weights that are added up at a time
 
 
 class Scored(NamedTuple):
-    """Scores above 0 per query: query i owns ``offsets[i]:offsets[i + 1]`` of ``rows``, which rise, and of ``scores``."""
+    """Scores above 0 per query: query i owns ``offsets[i]:offsets[i + 1]`` of ``rows``, which rise, and of ``scores``.
+
+    Scores are added up in float64 and rounded once, as those of ``Neighbours.dense`` are.
+    """
 
     offsets: NDArray[np.int64]
     rows: NDArray[np.int64]
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float32]
 
-    def row(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def row(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Candidate rows and scores of query ``i``."""
         low, high = self.offsets[i], self.offsets[i + 1]
         return self.rows[low:high], self.scores[low:high]
@@ -41,9 +44,11 @@ class Neighbours:
     and ``weights`` (float32, above 0). age: weight of an item against the next later one, in (0, 1]. length: at least 1.
     kind: what made it: "transitions", "cooccurrence" or "ease".
 
+    Raises ConfigError for an age or a length that cannot be, or arrays that do not describe such a table.
+
     >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
     >>> table.scores(Lists.of([[1, 0]])).row(0)  # 0.5 · (1 → 0) + 1 · (0 → 1, 0 → 2)
-    (array([0, 1, 2]), array([1., 3., 1.]))
+    (array([0, 1, 2]), array([1., 3., 1.], dtype=float32))
     """
 
     offsets: NDArray[np.int64]
@@ -59,6 +64,19 @@ class Neighbours:
                 f"Neighbours got age={self.age}, length={self.length}; an age in (0, 1] and a length of at least 1 "
                 "were expected."
             )
+        offsets, columns, weights = self.offsets, self.columns, self.weights
+        rises = len(offsets) > 0 and offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
+        if not rises or not offsets[-1] == len(columns) == len(weights):
+            raise ConfigError(
+                f"a table of neighbours got {len(columns):,} columns, {len(weights):,} weights, and offsets that do not rise "
+                "from 0 to that number."
+            )
+        inside = not len(columns) or 0 <= columns.min() <= columns.max() < len(self)
+        if not inside or not ((weights > 0) & (weights < np.inf)).all():
+            raise ConfigError(
+                f"a table of neighbours of {len(self):,} candidates expected columns from 0 to {len(self) - 1:,} and weights "
+                "above 0, and has others."
+            )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -72,55 +90,67 @@ class Neighbours:
         Rows beyond the table, such as those of candidates that came after training, have no neighbours. Cost: the
         neighbours of a history's ``length`` latest items.
         """
-        size = self._size
-        offsets, rows, scores = [np.zeros(1, np.int64)], [], []
-        for first, last in self._pieces(histories):
+        size = max(len(self), 1)
+        counts, rows, scores = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+        for first, last in self._pieces(histories, each=1):
             keys, values = self._entries(histories, first, last)
             found, place = np.unique(keys, return_inverse=True)
             rows.append(found % size)
-            scores.append(np.bincount(place, values, len(found)))
-            offsets.append(np.bincount(found // size, minlength=last - first))
-        counts = np.concatenate(offsets)
-        if not rows:
-            return Scored(np.cumsum(counts), np.zeros(0, np.int64), np.zeros(0))
-        return Scored(np.cumsum(counts), np.concatenate(rows), np.concatenate(scores))
+            scores.append(np.bincount(place, values, len(found)).astype(np.float32))
+            counts.append(np.bincount(found // size, minlength=last - first))
+        return Scored(np.cumsum(np.concatenate(counts)), np.concatenate(rows), np.concatenate(scores))
 
     def dense(self, histories: Lists, candidates: int) -> NDArray[np.float32]:
-        """Scores ``[queries, candidates]``; 0 where a history leads nowhere. ``candidates``: at least as many as the table."""
+        """Scores ``[queries, candidates]``, 0 where a history leads nowhere. Candidates beyond the table score 0.
+
+        By a product of sparse matrices: several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+        """
+        from scipy.sparse import csr_matrix
+
         out = np.zeros((len(histories), candidates), np.float32)
-        for first, last in self._pieces(histories):
-            keys, values = self._entries(histories, first, last)
-            total = np.bincount(keys, values, (last - first) * self._size)
-            out[first:last, : self._size] = total.reshape(last - first, self._size)[:, :candidates]
+        size = len(self)
+        query = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
+        query, items, back = self._asked(query, histories.values)
+        asked = csr_matrix((self.age ** back.astype(np.float64), (query, items)), shape=(len(histories), size))
+        table = csr_matrix((self.weights.astype(np.float64), self.columns, self.offsets), shape=(size, size))
+        step = max(1, ENTRIES // max(size, 1))
+        for first in range(0, len(histories), step):
+            part = asked[first : first + step] @ table  # [step, size]
+            out[first : first + step, :size] = part.toarray()[:, :candidates]
         return out
 
-    @property
-    def _size(self) -> int:
-        return max(len(self), int(self.columns.max(initial=-1)) + 1, 1)
-
-    def _pieces(self, histories: Lists) -> list[tuple[int, int]]:
-        """Runs of queries whose entries fit into ``ENTRIES``, and at least one query each."""
+    def _pieces(self, histories: Lists, each: int) -> list[tuple[int, int]]:
+        """Runs of queries whose entries, and ``each`` more numbers a query, fit into ``ENTRIES``; at least one query each."""
         if not len(histories):
             return []
-        per_item = len(self.columns) / max(len(self), 1)
-        costs = np.minimum(np.diff(histories.offsets), self.length) * max(per_item, 1.0) + self._size / 8
+        there = (histories.values >= 0) & (histories.values < len(self))
+        items = np.where(there, histories.values, 0)
+        of_item = np.where(there, np.diff(self.offsets)[items], 0) if len(self) else np.zeros(len(items))
+        before = np.concatenate([[0], np.cumsum(of_item + 1.0)])  # one for the item itself
+        costs = np.diff(before[histories.offsets]) + each
         edges = np.floor(np.cumsum(costs) / ENTRIES).astype(np.int64)
         starts = np.flatnonzero(np.diff(edges, prepend=-1))
         return list(zip(starts.tolist(), [*starts[1:].tolist(), len(histories)], strict=True))
+
+    def _asked(
+        self, query: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The distinct items of histories that count and have a row in the table; see ``latest``."""
+        query, items, back = latest(query, items)
+        kept = (back < self.length) & (items >= 0) & (items < len(self))
+        return query[kept], items[kept], back[kept]
 
     def _entries(self, histories: Lists, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """What is to be added up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
         part = slice(histories.offsets[first], histories.offsets[last])
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)
-        query, items, back = latest(query, histories.values[part])
-        kept = (back < self.length) & (items >= 0) & (items < len(self))
-        query, items, back = query[kept], items[kept], back[kept]
+        query, items, back = self._asked(query, histories.values[part])
         counts = self.offsets[items + 1] - self.offsets[items]
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[items] - ends + counts, counts)
         factor = self.age ** back.astype(np.float64)
-        keys = np.repeat(query * self._size, counts) + self.columns[places]
+        keys = np.repeat(query * max(len(self), 1), counts) + self.columns[places]
         return keys, np.repeat(factor, counts) * self.weights[places]
 
 

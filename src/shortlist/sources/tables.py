@@ -16,7 +16,19 @@ from shortlist.sources.neighbours import Neighbours, latest
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Chosen", "check_number", "check_whole", "choices_of", "heaviest", "histories_of", "require_scipy"]
+__all__ = [
+    "Chosen",
+    "check_data",
+    "check_number",
+    "check_whole",
+    "choices_of",
+    "chosen_matrix",
+    "heaviest",
+    "histories_of",
+    "in_blocks",
+    "joined",
+    "require_scipy",
+]
 
 BLOCK = 1 << 24  # products of a block of sparse rows
 
@@ -63,7 +75,7 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
     """Offsets, columns and weights of the ``most`` heaviest entries above 0 of each row of a CSR matrix."""
     matrix = matrix.tocsr()
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    values, columns = matrix.data, matrix.indices
+    values, columns = matrix.data.astype(np.float32), matrix.indices
     kept = values > 0
     rows, values, columns = rows[kept], values[kept], columns[kept]
     order = np.lexsort((columns, -values, rows))
@@ -72,7 +84,7 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
     order = order[place < most]
     counts = np.bincount(rows[place < most], minlength=matrix.shape[0])
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return offsets, columns[order].astype(np.int32), values[order].astype(np.float32)
+    return offsets, columns[order].astype(np.int32), values[order]
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:
@@ -120,7 +132,7 @@ def check_whole(owner: str, **values: int) -> None:
 
 
 def check_data(owner: str, data: object) -> None:
-    """DataError for what is no Dataset, or has nothing to count."""
+    """DataError for what is no Dataset."""
     if not isinstance(data, Dataset):
         raise DataError(
             f"{owner}.fit() got {type(data).__name__}; a Dataset was expected.",

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import DataError
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import check_data, check_number, check_whole, choices_of, heaviest, joined, require_scipy
+from shortlist.sources.tables import (
+    Chosen,
+    check_data,
+    check_number,
+    check_whole,
+    choices_of,
+    heaviest,
+    in_blocks,
+    joined,
+    require_scipy,
+)
 
 __all__ = ["Transitions"]
 
@@ -31,7 +43,7 @@ class Transitions:
 
     Raises ConfigError for settings that cannot be.
 
-        model = sl.Mixture(towers, sl.Transitions().fit(train), share=0.4)
+        model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4)
     """
 
     window: int = 10
@@ -61,29 +73,40 @@ class Transitions:
                 "Transitions count what was chosen after what, and this Dataset names no timestamp.",
                 hint="Dataset(…, timestamp=…), or Cooccurrence()",
             )
-        from scipy.sparse import coo_matrix, csr_matrix, diags
+        from scipy.sparse import diags
 
         chosen = choices_of(train)
-        size = len(train.candidates)
-        counts = csr_matrix((size, size), dtype=np.float32)
-        pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        waiting = 0
-        for distance in range(1, min(self.window, max(len(chosen.query) - 1, 0)) + 1):
-            same = chosen.query[distance:] == chosen.query[:-distance]
-            before, after = chosen.candidate[:-distance][same], chosen.candidate[distance:][same]
-            moved = before != after
-            value = np.full(int(moved.sum()), self.decay ** (distance - 1), np.float32)
-            pending.append((before[moved], after[moved], value))
-            waiting += len(value)
-            if waiting > PAIRS or distance == self.window:
-                a, b, values = (np.concatenate(one) for one in zip(*pending, strict=True))
-                counts = counts + coo_matrix((values, (a, b)), shape=(size, size)).tocsr()
-                pending, waiting = [], 0
-        if pending:
-            a, b, values = (np.concatenate(one) for one in zip(*pending, strict=True))
-            counts = counts + coo_matrix((values, (a, b)), shape=(size, size)).tocsr()
+        counts = self._counts(chosen, len(train.candidates))
         if self.backward:
             counts = counts + self.backward * counts.T
-        often = np.maximum(np.bincount(chosen.candidate, minlength=size), 1).astype(np.float64)
-        weighted = diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)
-        return joined([heaviest(weighted, self.neighbours)], age=self.age, length=self.length, kind="transitions")
+        often = np.maximum(np.bincount(chosen.candidate, minlength=len(train.candidates)), 1).astype(np.float64)
+        weighted = (diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)).tocsr()
+        parts = [heaviest(weighted[rows], self.neighbours) for rows in in_blocks(np.diff(weighted.indptr))]
+        return joined(parts, age=self.age, length=self.length, kind="transitions")
+
+    def _counts(self, chosen: Chosen, size: int) -> Any:
+        """Step 1 without the way back, CSR ``[size, size]``."""
+        from scipy.sparse import csr_matrix
+
+        counts = csr_matrix((size, size), dtype=np.float64)
+        pending: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+        waiting = 0
+        for distance in range(1, min(self.window, len(chosen.query) - 1) + 1):
+            same = chosen.query[distance:] == chosen.query[:-distance]
+            if not same.any():  # no query is so long
+                break
+            before, after = chosen.candidate[:-distance][same], chosen.candidate[distance:][same]
+            moved = before != after
+            pending.append((before[moved], after[moved], np.full(int(moved.sum()), self.decay ** (distance - 1))))
+            waiting += int(moved.sum())
+            if waiting > PAIRS:
+                counts, pending, waiting = counts + _summed(pending, size), [], 0
+        return counts + _summed(pending, size) if pending else counts
+
+
+def _summed(pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]], size: int) -> Any:
+    """Pairs with their values as CSR ``[size, size]``; those of equal pairs added."""
+    from scipy.sparse import coo_matrix
+
+    before, after, values = (np.concatenate(one) for one in zip(*pairs, strict=True))
+    return coo_matrix((values, (before, after)), shape=(size, size)).tocsr()

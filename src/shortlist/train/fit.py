@@ -16,6 +16,7 @@ from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
+from shortlist.sources import Mixture
 from shortlist.train.als import Measured, solved
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
 from shortlist.train.device import chosen_device
@@ -49,7 +50,7 @@ def fit(
     monitor: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
-    warm_start: WarmStart | TwoTower | None = None,
+    warm_start: WarmStart | TwoTower | Mixture | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.

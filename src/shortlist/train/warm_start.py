@@ -16,6 +16,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
+from shortlist.sources import Mixture
 from shortlist.train.optimizers import Updater
 from shortlist.train.ranks import Ranks
 
@@ -41,12 +42,14 @@ class WarmStart:
     goes on from a checkpoint only where it began from the same.
     """
 
-    before: TwoTower
+    before: TwoTower  # or a Mixture, of which the towers are taken
     only_new: bool = False
     half_life: float = 7.0
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.before, Mixture):  # what is trained of a mixture
+            object.__setattr__(self, "before", self.before.towers)
         if not isinstance(self.before, TwoTower):
             raise ConfigError(
                 f"a warm start got {type(self.before).__name__}; a TwoTower was expected.",
@@ -63,8 +66,8 @@ class WarmStart:
 class Start:
     """How a run begins: from nothing, or from another one."""
 
-    def __init__(self, warm: WarmStart | TwoTower | None, model: TwoTower, train: Dataset | Shards) -> None:
-        self._warm = WarmStart(warm) if isinstance(warm, TwoTower) else warm
+    def __init__(self, warm: WarmStart | TwoTower | Mixture | None, model: TwoTower, train: Dataset | Shards) -> None:
+        self._warm = WarmStart(warm) if isinstance(warm, (TwoTower, Mixture)) else warm  # type: ignore[arg-type]
         self._origins: Origins = {}
         self.train = train
         if self._warm is None:
