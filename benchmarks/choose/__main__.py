@@ -116,7 +116,8 @@ def _baselines(table: Table, train: sl.Dataset, test: sl.Dataset) -> dict[str, A
 
 
 def _machine() -> dict[str, Any]:
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     return {"processor": model, "cores": os.cpu_count(), "polars": pl.__version__}
 
 

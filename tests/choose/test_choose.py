@@ -7,6 +7,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from tests.choose.tables import bestsellers, blocks, chain, groceries
 
 import shortlist as sl
 from shortlist.choose import choose, hold_out, seconds_of
@@ -14,7 +15,6 @@ from shortlist.choose.trial import Trial, parsed_metric, starts_anew
 from shortlist.errors import ConfigError, DataError
 from shortlist.model import popularity
 from shortlist.train.recipes import load, to_toml
-from tests.choose.tables import bestsellers, blocks, chain, groceries
 
 
 def test_tastes_are_found_without_a_recipe() -> None:
@@ -123,7 +123,7 @@ def test_held_out_rows_are_like_the_use() -> None:
     )
     numbered = sl.Dataset(frame, "who", "what", timestamp="n")
     assert starts_anew(numbered)
-    train, test, how = hold_out(numbered, 0.1, 1)
+    _, test, how = hold_out(numbered, 0.1, 1)
     assert (how, len(test), test.interactions["n"].unique().to_list()) == ("last", 30, [4])
     assert not starts_anew(blocks(600, 60, 40, timed=True))
     assert not starts_anew(blocks(600, 60, 40))

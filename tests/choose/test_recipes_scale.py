@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.choose.tables import blocks
 
 import shortlist as sl
-from tests.choose.tables import blocks
 
 TABLES = {
     "1,000 rows, dense": (1_000, 40, 50),

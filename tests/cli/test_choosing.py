@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import shortlist as sl
 from tests.choose.tables import blocks, groceries
 from tests.cli.typed import Done, shortlist
+
+import shortlist as sl
 
 COLUMNS = ("--query", "who", "--candidate", "what")
 

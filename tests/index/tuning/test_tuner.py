@@ -15,6 +15,7 @@ from shortlist.index.scann import scann_trouble
 from shortlist.index.tuning import spaces, tune
 from shortlist.index.tuning.latency import latencies
 from shortlist.index.tuning.picture import curve_svg
+from shortlist.index.tuning.tuner import worth_it
 
 needs_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 needs_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
@@ -146,8 +147,15 @@ def test_exact_alone() -> None:
 @needs_scann
 def test_no_time_left_names_what_was_left_out() -> None:
     found = tune(VECTORS, QUERIES, recall=0.5, k=10, backends=["scann"], seconds=0)
-    assert "no time left" in found.missing["scann, further builds"]
-    assert found.chosen.backend == "scann"
+    assert "no time left" in found.missing["scann"]
+    assert found.chosen.backend == "exact"
+
+
+def test_exact_search_is_left_only_for_what_is_really_faster() -> None:
+    assert not worth_it(0.0271, 0.0270)  # as good as equal
+    assert not worth_it(0.050, 0.010)  # five times as fast, of nothing
+    assert not worth_it(1.0, 0.8)
+    assert worth_it(0.5, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from shortlist.index.values import Floats, Ints
 __all__ = ["tune"]
 
 _LEAST = 40  # queries, below which neither half says much
+FASTER, SAVED = 1.3, 0.1  # times, and milliseconds a query, from which exact search is left
 _LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, beside the promise
 _FINALISTS = 6
 
@@ -65,7 +66,7 @@ def tune(
             is built over ``vectors`` only the settings at search are tuned, afresh.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
         sample: at most so many of the queries are used.
-        seconds: no further build is begun after so long, or where it would end after it; the first always is.
+        seconds: no build is begun after so long, or where one as long as the longest so far would end after it.
         seed: of the sample.
         say: called with a line of progress now and then.
 
@@ -160,18 +161,21 @@ class Run:
         self.winner: _Winner | None = None
         self.points: list[Point] = []
         self.builds = 0
+        self.longest = 0.0  # seconds of a build so far
 
     def tune(self, name: str) -> None:
         """Tries every build of a backend, and keeps the fastest setting that keeps the promise."""
         spent: float | None = None
         for unbuilt in spaces.builds(name, self.exact.size, self.template):
             past = time.perf_counter() - self.started
-            if self.builds and self.seconds is not None and past + (spent or 0.0) > self.seconds:
-                self.missing[f"{name}, further builds"] = f"no time left after {past:.0f} s"
+            if self.seconds is not None and past + (self.longest if spent is None else spent) > self.seconds:
+                what = f"{name}, further builds" if spent is not None else name
+                self.missing[what] = f"no time left after {past:.0f} s"
                 return
             begun = time.perf_counter()
             built = unbuilt if unbuilt.built else unbuilt.build(self.exact.vectors, self.exact.ids)
             spent = time.perf_counter() - begun
+            self.longest = max(self.longest, spent)
             self.builds += 1
             assert isinstance(built, ApproximateIndex)
             if built is not unbuilt:
@@ -237,8 +241,8 @@ class Run:
         why = ""
         if winner is None:
             why = f"nothing else keeps recall@{trial.k} ≥ {trial.recall:g} here" if not alone or self.builds else ""
-        elif alone and times[0][0] <= times[1][0]:
-            why = f"no slower than {spaces.TITLES[winner.backend]} ({times[1][0]:.3g} ms)"
+        elif alone and not worth_it(times[0][0], times[1][0]):
+            why = f"{spaces.TITLES[winner.backend]} takes {times[1][0]:.3g} ms, which is not worth leaving it for"
             winner = None
         final = _Winner(self.exact, "exact", 0.0) if winner is None else winner
         tuned = self._tuned(final, times[-1] if winner is not None else times[0], times[0][0])
@@ -260,6 +264,17 @@ class Run:
             recalls[k] = recall_of(query_recalls(winner.index, held, kth, k), k)
         settings, nbytes = winner.index.settings(), winner.index.nbytes
         return Tuned(winner.backend, settings, recalls, times[0], times[1], exact, winner.build_seconds, nbytes)
+
+
+def worth_it(exact: float, other: float) -> bool:
+    """Whether an approximate index at ``other`` milliseconds a query is really faster than exact search.
+
+    A tenth of a millisecond is less than a request costs around its search, and a third is less than timings differ.
+
+    >>> worth_it(0.0271, 0.0270), worth_it(0.30, 0.25), worth_it(3.0, 0.3)
+    (False, False, True)
+    """
+    return exact >= FASTER * other and exact - other >= SAVED
 
 
 class _Sweep:
