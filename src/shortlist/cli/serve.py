@@ -35,6 +35,11 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--seen-days", type=float, help="How long an event keeps its candidate out of lists; always by default.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Take over another bundle put at BUNDLE.")
 @click.option("--guard", is_flag=True, help="Another process reads a bundle's index first: for bundles of strangers.")
+@click.option(
+    "--cold-start",
+    type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
+    help="For people whom training never saw; by default as the bundle says.",
+)
 def command(
     bundle: Path,
     host: str,
@@ -50,6 +55,7 @@ def command(
     seen_days: float | None,
     watch: bool,
     guard: bool,
+    cold_start: str | None,
 ) -> None:
     """Answer requests for recommendations from BUNDLE, and show it on a page.
 
@@ -78,10 +84,11 @@ def command(
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
         guard=guard,
+        cold_start=cold_start,
         limits=limits,
     )
     before = signature(bundle)
-    loaded = Loaded.read(bundle, guard)
+    loaded = Loaded.read(bundle, guard, cold_start=cold_start)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

@@ -41,13 +41,18 @@ class Loaded:
         self.bundle = recommender.origin.get("bundle", recommender.fingerprint[:16])
 
     @classmethod
-    def read(cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None) -> Loaded:
+    def read(
+        cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None, cold_start: str | None = None
+    ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
         guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
+        cold_start: in place of the bundle's own.
         """
         recommender = object.__new__(Recommender)
         bundle.load(recommender, path, None, guard=guard, rest=rest)
+        if cold_start is not None:
+            recommender.cold_start = cold_start
         if rest is not None:
             for ids in (recommender._state.query_ids, recommender._state.candidate_ids):
                 ids.prepare(rest)

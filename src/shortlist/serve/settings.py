@@ -42,6 +42,7 @@ class Settings:
     candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
     sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
     guard: whether a process of its own reads a bundle's index first, since a file that was made to harm can end a process.
+    cold_start: how queries that training never saw are answered, in place of what the bundle says.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -51,6 +52,7 @@ class Settings:
     page: bool = True
     sample: float = 0.01
     guard: bool = False
+    cold_start: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,16 @@
+"""A bundle that answers, with a policy of the server's own for queries that training never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shortlist.serve.loaded import Loaded
+
+
+def test_the_server_says_how_new_queries_are_answered(bundles: Path) -> None:
+    own = Loaded.read(bundles / "one").recommender
+    for policy, source in (("popularity", "popularity"), ("unknown", "model")):
+        recommender = Loaded.read(bundles / "one", cold_start=policy).recommender
+        assert recommender.cold_start == policy
+        assert recommender.recommend(["nobody ever"], k=1)[0].sources == [source]
+    assert Loaded.read(bundles / "one").recommender.cold_start == own.cold_start
