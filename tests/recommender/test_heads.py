@@ -87,3 +87,16 @@ def test_a_candidate_has_one_vector() -> None:
     towers = (sl.Tower(sl.IntegerLookup(name), dim=4, heads=2) for name in ("reader", "book"))
     with pytest.raises(sl.ConfigError, match="candidate tower got heads=2"):
         sl.TwoTower(*towers)
+
+
+def test_what_is_chosen_moves_the_head_that_likes_it(tmp_path: Path) -> None:
+    recommender = sl.Recommender(trained(), index=sl.BruteForce(), seen=two_tastes())
+    shelf = recommender.recommend([-1], k=2, chosen=[[6]])[0]  # nobody that training knew: books 6, 7, 8 stand together
+    assert {*shelf.ids} == {7, 8}
+    before, _ = recommender.query_vectors([3])
+    after, _ = recommender.query_vectors([3], chosen=[[6]])
+    changed = (before != after).reshape(3, -1).any(1)
+    assert changed.sum() == 1  # its other tastes stay
+    scores = before.reshape(3, -1) @ recommender._state.vectors[recommender.candidate_ids.to_list().index(6)]
+    assert changed[scores.argmax()]
+    assert recommender.fold_in([[6]]).shape == (1, 4)

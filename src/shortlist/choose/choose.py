@@ -62,7 +62,7 @@ class Choice:
 
     model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
     chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. budget, seconds: given, and taken.
+    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
     """
 
     model: TwoTower | Mixture
@@ -131,6 +131,7 @@ def choose(
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
         chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+        device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
     DataError for what is no Dataset or has fewer than 20 interactions.

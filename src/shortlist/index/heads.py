@@ -10,7 +10,7 @@ import numpy.typing as npt
 from shortlist.index.contract import Index
 from shortlist.index.values import Floats, Hits, Ints, Lists
 
-__all__ = ["score_heads", "search_heads"]
+__all__ = ["repeated", "score_heads", "search_heads"]
 
 
 def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None = None, **filters: Any) -> Hits:
@@ -30,9 +30,9 @@ def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None
     if heads <= 1 or rest:
         return index.search(queries, k, exclude=exclude, **filters)
     if isinstance(filters.get("allow"), Lists):
-        filters["allow"] = _repeated(filters["allow"], heads)
+        filters["allow"] = repeated(filters["allow"], heads)
     split = np.ascontiguousarray(queries.reshape(len(queries) * heads, index.dim))
-    exclude = None if exclude is None else _repeated(exclude, heads)
+    exclude = None if exclude is None else repeated(exclude, heads)
     hits = index.search(split, k, exclude=exclude, **filters)
     return _merged(hits, len(queries), heads, k)
 
@@ -47,8 +47,8 @@ def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
     return best
 
 
-def _repeated(lists: Lists, heads: int) -> Lists:
-    """Each list ``heads`` times."""
+def repeated(lists: Lists, heads: int) -> Lists:
+    """Each list ``heads`` times, one after another."""
     lengths = np.repeat(np.diff(lists.offsets), heads)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     starts = np.repeat(lists.offsets[:-1], heads)

@@ -30,14 +30,11 @@ def fill_untrained(model: TwoTower, before: dict[str, Tensor]) -> None:
     """
     for name, table, unit in _tables(model):
         if len(table.weight) > 1 and name in before and torch.equal(table.weight[0], before[name]):
-            table.write(
-                torch.zeros(1, dtype=torch.long, device=table.weight.device),
-                _mean(table, unit)[None].to(table.weight.dtype),
-            )
+            table.write(torch.zeros(1, dtype=torch.long, device=table.weight.device), _mean(table, unit)[None])
 
 
 def _mean(table: EmbeddingTable, unit: bool) -> Tensor:
-    """The mean of the rows of known values, float32 ``[dim]``."""
+    """The mean of the rows of known values, ``[dim]``, of the type in which rows are read."""
     known = len(table.weight) - 1
     step = max(1.0, known / MOST)
     codes = 1 + (torch.arange(min(known, MOST), device=table.weight.device, dtype=torch.float64) * step).long()
@@ -45,7 +42,7 @@ def _mean(table: EmbeddingTable, unit: bool) -> Tensor:
     for part in codes.split(ROWS):
         rows = table.rows(part)
         total += (torch.nn.functional.normalize(rows, dim=1) if unit else rows).sum(0, dtype=torch.float64)
-    return (total / len(codes)).float()
+    return (total / len(codes)).to(table.rows(codes[:1]).dtype)
 
 
 def _tables(model: TwoTower) -> Iterator[tuple[str, EmbeddingTable, bool]]:

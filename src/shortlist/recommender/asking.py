@@ -94,7 +94,9 @@ def vectors_of(
     known: NDArray[np.bool_],
     chosen: Sequence[NDArray[np.int64]] = (),
 ) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, dim]`` by the tower, moved to what each chose.
+    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
+
+    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
 
     embed: the query tower, from a table of its columns. rows: of the stored queries, -1 for others. known: whether training
     had them.
@@ -104,8 +106,14 @@ def vectors_of(
     if len(told):
         fold, lists = state.fold_in, [chosen[number] for number in told.tolist()]
         informed = known[told] | any(name != state.query for name in state.reads)
-        expected = np.where(informed[:, None], vectors[told], fold.mean.astype(np.float32))
-        vectors[told] = fold.vectors_of(lists, expected if informed.any() else None)
+        heads = vectors[told].reshape(len(told), -1, state.vectors.shape[1])  # [told, heads, dim]
+        wanted = np.stack([state.vectors[rows].sum(0, dtype=np.float64) for rows in lists])
+        nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
+        own = heads[np.arange(len(told)), nearest]
+        expected = np.where(informed[:, None], own, fold.mean.astype(np.float32))
+        moved = fold.vectors_of(lists, expected if informed.any() else None)
+        heads[np.arange(len(told)), nearest] = moved
+        vectors[told] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(told), -1)
     return vectors
 
 

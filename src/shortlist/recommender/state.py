@@ -17,6 +17,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError
 from shortlist.features import Vocabulary
 from shortlist.index import Lists
+from shortlist.index.heads import repeated
 from shortlist.recommender.conditions import Conditions
 from shortlist.recommender.fold_in import FoldIn
 from shortlist.sources import Mixture, NeighbourSource, towers_of
@@ -158,7 +159,13 @@ class State:
                 "the query tower reads columns that only a request has; there are no stored queries to fold in from.",
                 hint="give the request those columns instead",
             )
-        return FoldIn.of(self.vectors, self.query_vectors, self.counts, np.flatnonzero(self.known), self.seen)
+        known, dim = np.flatnonzero(self.known), self.vectors.shape[1]
+        heads = self.query_vectors.shape[1] // dim
+        if heads == 1:
+            return FoldIn.of(self.vectors, self.query_vectors, self.counts, known, self.seen)
+        of_known = (known[:, None] * heads + np.arange(heads)).ravel()  # each head as a query that chose the same
+        heads_alone = self.query_vectors.reshape(-1, dim)
+        return FoldIn.of(self.vectors, heads_alone, self.counts, of_known, repeated(self.seen, heads))
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Mixture:
     query's history. A query without a history is answered by the towers alone.
 
     towers: trained. neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours,
-    from 0 to 1. temperature: in the unit of the towers' scores, usually that of their loss; see ``Blend``.
+    from 0 to 1. temperature: in the unit of the towers' scores, usually that of their loss. blend: both, as a ``Blend``.
     histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see ``Mixture.of``.
 
     Raises ConfigError for towers that were not trained, or a table of other candidates.

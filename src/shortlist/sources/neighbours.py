@@ -68,8 +68,8 @@ class Neighbours:
         rises = len(offsets) > 0 and offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
         if not rises or not offsets[-1] == len(columns) == len(weights):
             raise ConfigError(
-                f"a table of neighbours got {len(columns):,} columns and {len(weights):,} weights; as many of both, and offsets "
-                "that rise from 0 to that number, were expected."
+                f"a table of neighbours got {len(columns):,} columns and {len(weights):,} weights; as many of each were expected, "
+                "and offsets that rise from 0 to that number."
             )
         inside = not len(columns) or 0 <= columns.min() <= columns.max() < len(self)
         if not inside or not ((weights > 0) & (weights < np.inf)).all():
