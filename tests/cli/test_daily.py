@@ -142,7 +142,7 @@ def test_the_report_tells_of_yesterday(folder: Path, tuesday: dict[str, object])
         (("--promote-if", "churn_5 <= yesterday", "--warm-start", "monday.shortlist"), "'churn_5'"),
         (("--only-new",), "without --warm-start"),
         (("--warm-start", "sunday.shortlist"), "no bundle"),
-        (("--warm-start", "monday.shortlist", "--set", "model.dim=8"), "dim is 8 and was 16"),
+        (("--warm-start", "monday.shortlist", "--set", "model.dim=8"), "dim is 8 and was 64"),
     ],
 )
 def test_refusals(folder: Path, options: tuple[str, ...], message: str) -> None:
