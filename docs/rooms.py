@@ -20,7 +20,13 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "shortlist"
 PICTURE = Path(__file__).with_name("rooms.svg")
 WIDTH, ROW, BOX, TALL, TOP = 760, 92, 150, 44, 16
-ASIDE = {"evaluation": 0.62, "sources": 0.85, "recommender": 0.38, "features": 0.36, "data": 0.14}  # lets lines pass beside these
+ASIDE = {
+    "evaluation": 0.62,
+    "sources": 0.85,
+    "recommender": 0.38,
+    "features": 0.36,
+    "data": 0.14,
+}  # lets lines pass beside these
 
 
 class Import(NamedTuple):

@@ -98,7 +98,16 @@ def test_a_gate_that_does_not_hold(folder: Path, tuesday: dict[str, object]) -> 
     """Exit code 3; the bundle is there to be looked at, the link stays; a bundle of that name is not replaced."""
     before = os.readlink(folder / "current")
     options = ("new.parquet", *COLUMNS, "--warm-start", "monday.shortlist", "--only-new", "--test", "0.3")
-    gate = ("--promote-if", "top_5 >= yesterday + 1", "--promote", "current", "--set", "fit.epochs=1", "--json", "--force")
+    gate = (
+        "--promote-if",
+        "top_5 >= yesterday + 1",
+        "--promote",
+        "current",
+        "--set",
+        "fit.epochs=1",
+        "--json",
+        "--force",
+    )
     done = shortlist("train", *options, "--out", "bad.shortlist", *gate, cwd=folder)
     assert done.returncode == 3, done.stderr
     assert "top_5 >= yesterday + 1: " in done.stderr

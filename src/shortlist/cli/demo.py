@@ -144,7 +144,9 @@ class _Demo:
         from shortlist.data import Dataset
 
         _headline(3, f"The model: several are tried on a tenth of the training part, for at most {BUDGET} s")
-        untimed = Dataset(train.interactions.drop("timestamp"), train.query, train.candidate, candidates=train.candidates)
+        untimed = Dataset(
+            train.interactions.drop("timestamp"), train.query, train.candidate, candidates=train.candidates
+        )
         with self._timed("training"):  # the test part is drawn at random too, so times are of no use
             choice = choose(untimed, budget=BUDGET, seed=SEED)
         for line in str(choice).splitlines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -279,7 +280,8 @@ def auto_epochs(rows: int) -> int:
     >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
     (15, 8, 3)
     """
-    return max(3, min(15, round(15 * (1_000_000 / max(rows, 1)) ** 0.5)))
+    wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
+    return max(3, min(15, round(wanted)))
 
 
 def neighbours_in_memory() -> ConfigError:
