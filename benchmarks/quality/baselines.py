@@ -13,7 +13,6 @@ from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.rectools import sasrec
-from shortlist.evaluation.baselines import ease_weights
 from shortlist.loss import ALS, Chosen, solve
 
 
@@ -31,9 +30,13 @@ def ease(problem: Problem, seed: int = 0, *, regularization: float = 200.0) -> S
 
 
 def weights_of(matrix: sparse.csr_matrix, regularization: float) -> NDArray[np.float32]:
-    """EASE's B ``[items, items]``, as the package solves for it."""
+    """EASE's B ``[items, items]``: I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹."""
     together = torch.from_numpy(np.asarray((matrix.T @ matrix).todense(), dtype=np.float64))
-    return ease_weights(together, regularization).numpy()
+    together.diagonal().add_(regularization)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(together))
+    weights = -inverse / inverse.diagonal()
+    weights.diagonal().zero_()
+    return weights.float().numpy()
 
 
 def ials(

@@ -98,7 +98,7 @@ def test_a_gate_that_does_not_hold(folder: Path, tuesday: dict[str, object]) -> 
     """Exit code 3; the bundle is there to be looked at, the link stays; a bundle of that name is not replaced."""
     before = os.readlink(folder / "current")
     options = ("new.parquet", *COLUMNS, "--warm-start", "monday.shortlist", "--only-new", "--test", "0.3")
-    gate = ("--promote-if", "top_5 >= yesterday + 1", "--promote", "current", "--set", "fit.epochs=1", "--json")
+    gate = ("--promote-if", "top_5 >= yesterday + 1", "--promote", "current", "--set", "fit.epochs=1", "--json", "--force")
     done = shortlist("train", *options, "--out", "bad.shortlist", *gate, cwd=folder)
     assert done.returncode == 3, done.stderr
     assert "top_5 >= yesterday + 1: " in done.stderr
@@ -142,7 +142,7 @@ def test_the_report_tells_of_yesterday(folder: Path, tuesday: dict[str, object])
         (("--promote-if", "churn_5 <= yesterday", "--warm-start", "monday.shortlist"), "'churn_5'"),
         (("--only-new",), "without --warm-start"),
         (("--warm-start", "sunday.shortlist"), "no bundle"),
-        (("--warm-start", "monday.shortlist", "--set", "model.dim=8"), "dim is 8 and was 16"),
+        (("--warm-start", "monday.shortlist", "--set", "model.dim=8"), "dim is 8 and was 64"),
     ],
 )
 def test_refusals(folder: Path, options: tuple[str, ...], message: str) -> None:

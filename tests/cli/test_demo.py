@@ -8,7 +8,7 @@ import pytest
 from tests.cli.typed import shortlist
 
 
-@pytest.fixture(scope="module", params=["factorization", "tutorial"])
+@pytest.fixture(scope="module", params=["auto", "tutorial"])
 def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     place: Path = tmp_path_factory.mktemp("demo")
     done = shortlist("demo", "--recipe", request.param, "--json", "demo.json", cwd=place)
@@ -23,11 +23,12 @@ def test_the_demo_keeps_its_promises(figures: dict[str, Any]) -> None:
     if figures["name"] == "tutorial":
         assert 0.20 <= model["seen_in"]["top_100"] <= 0.24
     else:
-        for seen in ("seen_in", "seen_out"):
-            for k in (1, 5, 10, 50, 100):
-                assert model[seen][f"top_{k}"] > popularity[seen][f"top_{k}"], (seen, k)
+        for k in (1, 5, 10, 50, 100):
+            assert model["seen_out"][f"top_{k}"] > popularity["seen_out"][f"top_{k}"], k
+        assert model["seen_out"]["top_10"] > 0.15
+        assert figures["choice"]["chosen"] != "popularity"
     assert figures["split"] == {"train": 80_000, "test": 20_000, "seed": 42}
-    assert len(figures["training"]) == 5
+    assert len(figures["training"]) == (5 if figures["name"] == "tutorial" else 0)
     assert figures["reload"]["identical"] is True
     assert [len(rows) for rows in figures["recommendations"].values()] == [3] * len(figures["recommendations"])
     if figures["ann"]["overlap_10"] is not None:

@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(folder: Path, source: str, *options: str) -> Done:
     return shortlist(
-        "train", source, *COLUMNS, "--out", "b.shortlist", "--overwrite", "--json",
+        "train", source, *COLUMNS, "--out", "b.shortlist", "--overwrite", "--json", "--force",
         "--set", "fit.epochs=1", "--set", "fit.batch_size=32", "--set", "model.dim=4", *options, cwd=folder,
     )  # fmt: skip
 

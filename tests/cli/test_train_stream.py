@@ -49,6 +49,8 @@ def test_a_folder_trains_from_disk_and_answers(log: Path) -> None:
         "my.shortlist",
         "--set",
         "fit.epochs=30",
+        "--set",
+        "loss.mask_known=false",
     )
     first = shortlist(*train, "--set", "fit.batch_size=64", "--shards", "shards", "--json", cwd=place)
     assert first.returncode == 0, first.stderr

@@ -65,7 +65,9 @@ def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
     for text in found:
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
         recipe = sl.recipes.load(str(tmp_path / "mine.toml"))
-        assert recipe.joined if "[[joined]]" in text else recipe.query.features
+        declared = {"[[joined]]": recipe.joined, "[neighbours]": recipe.neighbours}
+        assert all(declared[section] for section in declared if section in text)
+        assert recipe.query.features or any(section in text for section in declared)
 
 
 def test_migration_names_every_class_of_the_other_side() -> None:

@@ -73,7 +73,7 @@ def test_training_admits_by_interactions_and_a_bundle_keeps_it(tmp_path: Path) -
     recipe = sl.recipes.load("factorization", {"query.min_count": 2, "fit.epochs": 2})
     model, _ = recipe.train(data)
     table = model.query.tables["reader:IntegerLookup"]
-    assert tuple(table.weight.shape) == (10, 16)
+    assert tuple(table.weight.shape) == (10, 64)
     recommender = sl.Recommender(model, index=sl.BruteForce())
     vectors = recommender.embed_queries(pl.DataFrame({"reader": [9, 1000, 3]}))
     assert vectors[0].tolist() == vectors[1].tolist() != vectors[2].tolist()

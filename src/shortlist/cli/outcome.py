@@ -23,6 +23,7 @@ __all__ = ["Outcome", "check_outcome", "figures_of", "spoken_verdict"]
 FATAL = ("collapsed", "loss_at_chance")
 OVERLAP = 0.8  # of the exact top ten that an index must find where it promised nothing
 ASKED = 300
+LEARNED = 1.5  # times what chance would find
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
 
     troubles = []
     for finding in sl.diagnose(outcome.model, training=outcome.training):
-        if finding.name in FATAL:
+        if finding.name in FATAL and not _has_learned(outcome):
             troubles.append((finding.message, finding.hint))
     index = recommender.index
     if not index.exact and recommender._state.query_vectors is not None:
@@ -79,6 +80,16 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
     raise TrainingError(
         f"{'; '.join(one for one, _ in troubles)}; the bundle was not saved.", hint=f"{hint}; or --force to save it"
     )
+
+
+def _has_learned(outcome: Outcome) -> bool:
+    """Whether held-out choices are found clearly more often than by chance, whatever the loss says."""
+    size = max(len(outcome.model.catalogue.candidates), 1)
+    for name, value in (outcome.training[-1] if outcome.training else {}).items():
+        _, _, k = str(name).partition("top_")
+        if k.isdigit() and int(k) < size and isinstance(value, float) and value > LEARNED * int(k) / size:
+            return True
+    return False
 
 
 def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) -> dict[str, Any]:

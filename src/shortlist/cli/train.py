@@ -165,7 +165,7 @@ def command(
         parsed_metric(by)
     chosen_device(device)
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} exists already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
     daily.check(test, timestamp)
     one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
     one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}
