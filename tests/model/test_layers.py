@@ -66,11 +66,9 @@ def test_trains_and_goes_through_a_bundle(options, tmp_path):
     train = data()
     model = both(**options)
     temperature = 0.2 if options.get("normalize") else 1.0
-    history = sl.fit(
-        model, train, task=sl.Retrieval(temperature=temperature), optimizer=sl.Adam(0.02), epochs=12, batch_size=64
-    )
-    # half the films are out: chance less ln 2, about. With everything at once, how far it comes hangs on the last digit of a sum
-    assert history[-1].loss < history[-1].chance - (0.2 if options is OPTIONS["everything"] else 0.35)
+    task, epochs = sl.Retrieval(temperature=temperature), 40 if "layer_norm" in options else 12  # which begin slowly
+    history = sl.fit(model, train, task=task, optimizer=sl.Adam(0.02), epochs=epochs, batch_size=64)
+    assert history[-1].loss < history[-1].chance - 0.35  # half the films are out: chance less ln 2, about
     again = model_from_state(state_of(model), model.catalogue)
     np.testing.assert_array_equal(again.query_vectors(train.queries), model.query_vectors(train.queries))
     np.testing.assert_array_equal(again.candidate_vectors(train.candidates), model.candidate_vectors(train.candidates))
