@@ -30,14 +30,6 @@ def test_a_changed_default_would_be_seen() -> None:
     assert "POST /v1/recommend" in promised
 
 
-def test_a_room_does_not_hide_the_function_of_its_name() -> None:
-    program = (
-        "import shortlist.choose.choose, shortlist as sl; print(callable(sl.choose), sl.choose is shortlist.choose)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["True", "True"], done.stderr
-
-
 EXPLAINED = sorted(
     name
     for name in sl.__all__

@@ -6,14 +6,12 @@ Public names load their room on first use: importing ``shortlist`` imports nothi
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from shortlist._public import ROOMS, __version__
 
 if TYPE_CHECKING:
-    from shortlist.choose import Choice, choose
+    from shortlist.choosing import Choice, choose
     from shortlist.data import (
         Dataset,
         Events,
@@ -177,14 +175,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """This package, whose public name ``choose`` stays the function when the room of that name is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in ROOMS and isinstance(value, ModuleType) and value.__name__ == f"{__name__}.{name}"):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -7,7 +7,7 @@ __all__ = ["ROOMS", "__version__"]
 __version__ = "0.1.0"
 
 _NAMES = {
-    "choose": ("Choice", "choose"),
+    "choosing": ("Choice", "choose"),
     "data": (
         "Dataset",
         "Events",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.choose.tables import blocks, groceries
+from tests.choosing.tables import blocks, groceries
 from tests.cli.typed import Done, shortlist
 
 import shortlist as sl
@@ -166,9 +166,11 @@ def test_a_model_that_learned_nothing_is_not_saved(folder: Path) -> None:
 
 def test_a_table_too_small_to_choose_by_still_trains(tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("who,what\n" + "".join(f"u{n % 3},i{n % 5}\n" for n in range(12)))
-    done = shortlist("train", "few.csv", *COLUMNS, "--out", "few.shortlist", "--force", cwd=tmp_path)
+    done = shortlist("train", "few.csv", *COLUMNS, "--out", "few.shortlist", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "too few to choose a model by" in done.stderr
+    assert "too few to choose a model by: everyone gets the most popular" in done.stderr
+    assert "nan" not in done.stderr
+    assert sl.Recommender.load(tmp_path / "few.shortlist").recommend(["u0"], k=5)[0].ids
 
 
 def test_a_report_of_a_chosen_bundle(done: Done, folder: Path) -> None:

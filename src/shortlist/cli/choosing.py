@@ -1,4 +1,4 @@
-"""``shortlist train`` without a recipe: the best of several models, see ``shortlist.choose``."""
+"""``shortlist train`` without a recipe: the best of several models, see ``shortlist.choosing``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shortlist.cli.outcome import Outcome
 from shortlist.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from shortlist.choose import Budget
+    from shortlist.choosing import Budget
     from shortlist.cli.training_data import TrainingData
 
 __all__ = ["AUTO", "SHARE", "chooses", "chosen_outcome", "write_recipe"]
@@ -47,7 +47,7 @@ def chosen_outcome(
     given: TrainingData, by: str | None, budget: Budget, refit: bool, device: str, seed: int = 42
 ) -> Outcome:
     """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
-    from shortlist.choose import choose_on
+    from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 
     if given.held_out is None:

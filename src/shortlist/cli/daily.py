@@ -128,8 +128,15 @@ class Daily:
         import shortlist as sl
 
         if name is None and self.yesterday is not None and "recipe" in self.yesterday.metadata:
-            return sl.recipes.load(self.yesterday.metadata["recipe"], changes)
-        return sl.recipes.load(name or DEFAULT, changes)
+            plan = sl.recipes.load(self.yesterday.metadata["recipe"], changes)
+        else:
+            plan = sl.recipes.load(name or DEFAULT, changes)
+        if self.only_new and (plan.neighbours is not None or plan.towers != "trained"):
+            raise ConfigError(
+                "--only-new gives a model only what is new, and this recipe counts choices: it would forget all others.",
+                hint="give all interactions and leave --only-new out, or --recipe factorization",
+            )
+        return plan
 
     def warm_start(self) -> WarmStart | None:
         """Where training begins."""

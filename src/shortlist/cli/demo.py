@@ -140,7 +140,7 @@ class _Demo:
         return model
 
     def _choose(self, train: Dataset) -> TwoTower | Mixture:
-        from shortlist.choose import choose
+        from shortlist.choosing import choose
         from shortlist.data import Dataset
 
         _headline(3, f"The model: several are tried on a tenth of the training part, for at most {BUDGET} s")

@@ -10,7 +10,7 @@ from shortlist.cli.console import say
 from shortlist.errors import TrainingError
 
 if TYPE_CHECKING:
-    from shortlist.choose import Choice
+    from shortlist.choosing import Choice
     from shortlist.cli.training_data import TrainingData
     from shortlist.data import Dataset, Shards
     from shortlist.model import TwoTower

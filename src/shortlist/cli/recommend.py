@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.errors import DataError
+
+if TYPE_CHECKING:
+    from shortlist.recommender import Recommendations
 
 __all__ = ["command"]
 
@@ -70,8 +74,14 @@ def command(
     click.echo(str(found))
     unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]
     if unknown:
-        how = "from what they chose" if own else f"by policy {recommender.cold_start!r}"
+        how = "from what they chose" if own else _how_answered(found)
         say(f"unknown to the model: {', '.join(map(str, unknown))} (answered {how})")
+
+
+def _how_answered(found: Recommendations) -> str:
+    """How queries that the model never saw were answered."""
+    sources = {source for one in found if not one.known for source in one.sources}
+    return "by popularity" if sources == {"popularity"} else "by what else the request says, or an average"
 
 
 def typed_ids(ids: tuple[str, ...], integers: bool, side: str = "query") -> list[str] | list[int]:

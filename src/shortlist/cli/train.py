@@ -150,8 +150,8 @@ def command(
     cluster (see docs/guides/cluster.md).
     """
     import shortlist as sl
-    from shortlist.choose import Budget, seconds_of
-    from shortlist.choose.trial import parsed_metric
+    from shortlist.choosing import Budget, seconds_of
+    from shortlist.choosing.trial import parsed_metric
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
     from shortlist.recommender.bundle import add_metadata
@@ -178,8 +178,8 @@ def command(
     share = test or SHARE if choosing else test
     given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed))
     if plan is None and len(given.train) < LEAST:
-        say(f"{len(given.train):,} interactions are too few to choose a model by: 'factorization' is trained")
-        plan = sl.recipes.load("factorization")
+        say(f"{len(given.train):,} interactions are too few to choose a model by: everyone gets the most popular")
+        plan = sl.recipes.load({"towers": "popularity"})
     if plan is None:
         outcome = chosen_outcome(given, by, clock, refit, device, seed)
     else:

@@ -138,13 +138,15 @@ def should_stream(interactions: str) -> bool:
 
 def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use: bool, seed: int) -> TrainingData:
     import shortlist as sl
-    from shortlist.choose import LEAST, hold_out
+    from shortlist.choosing import LEAST, hold_out
 
     data = sl.Dataset(interactions, **columns)
     say_account(data.account)
     if not test:
         return TrainingData(data, None, account=data.account, whole=data)
-    if like_use and len(data) >= LEAST:
+    if like_use and len(data) < LEAST:
+        return TrainingData(data, None, account=data.account, whole=data)
+    if like_use:
         train, held_out, how = hold_out(data, test, seed)
     else:
         how = "time" if columns["timestamp"] is not None else "random"

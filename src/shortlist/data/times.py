@@ -141,8 +141,9 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
             f"{values.name!r} is text such as {_shown(values.drop_nulls(), 1)}; {kind} was expected.",
             hint="write times as 2024-05-01T08:26:00, with a zone where the column has one",
         )
-    moved: pl.Series = found if zone is None else found.dt.convert_time_zone(zone)
-    return moved.cast(kind)
+    moved = found if zone is None else found.dt.convert_time_zone(zone)
+    cast: pl.Series = moved.cast(kind)
+    return cast
 
 
 def told_form(values: pl.Series, form: TimeForm) -> list[str]:

@@ -171,6 +171,9 @@ def _baselines(names: Sequence[str], seen: Dataset | None, validator: Validator,
         elif seen is not None:
             training = training or Training.of(seen, validator.pairs.query_ids, validator.candidate_ids)
             scorer = baseline(name, training)
+            if name in ("ease", "ials"):  # the others have popularity behind what they know
+                without = torch.from_numpy(training.asked < 0)
+                scorer = Cold(scorer, without, Vectors(*validator.popularity())) if without.any() else scorer
             scorers[name] = scorer.to(model.device) if isinstance(scorer, Vectors) else scorer
     return scorers
 

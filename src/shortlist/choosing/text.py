@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shortlist.choose.choose import Choice, Tried
+    from shortlist.choosing.choose import Choice, Tried
 
 __all__ = ["table_text", "verdict_lines"]
 

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from tests.choose.tables import bestsellers, blocks, chain, groceries
+from tests.choosing.tables import bestsellers, blocks, chain, groceries
 
 import shortlist as sl
-from shortlist.choose import choose, hold_out, seconds_of
-from shortlist.choose.trial import Trial, parsed_metric, starts_anew
+from shortlist.choosing import choose, hold_out, seconds_of
+from shortlist.choosing.trial import Trial, parsed_metric, starts_anew
 from shortlist.errors import ConfigError, DataError
 from shortlist.model import popularity
 from shortlist.train.recipes import load, to_toml

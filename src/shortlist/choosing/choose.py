@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shortlist.choose.blending import best_blend
-from shortlist.choose.budget import Budget, Speed, seconds_of
-from shortlist.choose.contenders import Contender, contenders_of
-from shortlist.choose.text import table_text, verdict_lines
-from shortlist.choose.trial import Figure, Trial, starts_anew
+from shortlist.choosing.blending import best_blend
+from shortlist.choosing.budget import Budget, Speed, seconds_of
+from shortlist.choosing.contenders import Contender, contenders_of
+from shortlist.choosing.text import table_text, verdict_lines
+from shortlist.choosing.trial import Figure, Trial, starts_anew
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.model import TwoTower
@@ -230,12 +230,12 @@ class _Field:
         most = epochs or self._epochs(contender, share)
         started = time.perf_counter()
         try:
-            needs = self.speed.estimate(contender, self.train, most)
+            needs = _quietly(lambda: self.speed.estimate(contender, self.train, most))
             if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
                 room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
                 most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))
-                needs = self.speed.estimate(contender, self.train, most)
-            if needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
+                needs *= most / max(self._epochs(contender, share), 1)
+            if contender.kind != "popularity" and needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
                 left = max(self.budget.left, 0)
                 return self._left_out(
                     contender, f"about {needs:.0f} s, and twice with the refit; {left:.0f} s were left"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.choose.tables import blocks
+from tests.choosing.tables import blocks
 
 import shortlist as sl
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from shortlist.choose.contenders import Contender
+from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products

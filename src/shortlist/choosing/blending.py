@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shortlist.choose.trial import Figure, Trial
+from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation.scorers import Mixed, Vectors, part_of
 from shortlist.evaluation.validator import Validator
 from shortlist.model import TwoTower
