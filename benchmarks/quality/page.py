@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.choose.tables import TABLES
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.runs import RESULTS
@@ -46,8 +48,42 @@ def text_of(results: Path = RESULTS) -> str:
     for (dataset, name), protocol in PROTOCOLS.items():
         found = [result for result in read if _key(result) == (dataset, name)]
         parts.append(_section(dataset, name, protocol, found, notes.get(f"{dataset} {name}", "")))
+    parts.append(_choice(results.parent / "choose.json"))
     parts.append(_searches(results / "tuning"))
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _choice(path: Path) -> str:
+    """What `shortlist train` reaches without a recipe, by table; nothing where it was not run."""
+    if not path.is_file():
+        return ""
+    found = json.loads(path.read_text())
+    lines = [
+        "## Without a recipe {#choose}\n",
+        f"`shortlist train` with nothing but the columns' names and `--budget {found['budget']}`, typed as a process of its own by "
+        f"`{found['command']}`. Each figure is of the saved bundle on a test part that the command never saw, seen items "
+        "excluded; mean ± standard deviation over seeds, which draw what is held out, weights and shuffling. The best cheap "
+        "model is the best of popularity, transitions, co-occurrence, EASE and ALS fitted on the same training part, ± its "
+        "standard error over queries. Seconds are from typing to the saved bundle.\n",
+        "| table | measure | without a recipe | seeds | best cheap model | bar | aim | chosen | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in found["tables"].items():
+        table, runs = TABLES[name], [*entry["runs"].values()]
+        for (metric, k), bar, aim in zip(table.measures, table.bars, table.aims, strict=True):
+            label = f"{metric}_{k}"
+            values = [run["figures"][label] for run in runs]
+            spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+            cheap = {one: figures[label] for one, figures in entry.get("baselines", {}).items() if label in figures}
+            best = max(cheap, key=lambda one: cheap[one][0], default="")
+            beside = f"{best} {cheap[best][0]:.4f} ± {cheap[best][1]:.4f}" if best else "not run"
+            chosen = ", ".join(dict.fromkeys(run["chosen"] for run in runs))
+            seconds = ", ".join(f"{run['seconds_to_saved']:.0f}" for run in runs)
+            lines.append(
+                f"| {entry['what']} | {metric}@{k} | {mean(values):.4f}{spread} | {len(values)} | {beside} | {bar:.3f} | {aim:.3f} | "
+                f"{chosen} | {seconds} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def _summary(read: list[dict[str, Any]]) -> str:

@@ -24,7 +24,7 @@ KS = (1, 5, 10, 20, 50, 100)
 TABLE = (1, 5, 10, 50, 100)
 AT_K = ("top", "recall", "ndcg")
 OF_LISTS = ("coverage", "gini", "popularity", "novelty", "diversity")
-SCORES = 1_000_000_000
+SCORES = 250_000_000
 FEWEST_QUERIES = 1_000
 FEW_VALUES = 40
 SEGMENT_COLUMNS = 5
@@ -48,7 +48,7 @@ def measure(
     comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found. held_out: the choices
     of up to 200 test queries, for examples: query ids, and a list of candidate ids for each. sampled_from: how many
     queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is
-    at most a billion, and a thousand at least.
+    at most a quarter of a billion, and a thousand at least.
 
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
     the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
