@@ -48,15 +48,16 @@ def text_of(results: Path = RESULTS) -> str:
     for (dataset, name), protocol in PROTOCOLS.items():
         found = [result for result in read if _key(result) == (dataset, name)]
         parts.append(_section(dataset, name, protocol, found, notes.get(f"{dataset} {name}", "")))
-    parts.append(_choice(results.parent / "choose.json"))
+    if (choice := _choice(results.parent / "choose.json")) is not None:
+        parts.append(choice)
     parts.append(_searches(results / "tuning"))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _choice(path: Path) -> str:
-    """What `shortlist train` reaches without a recipe, by table; nothing where it was not run."""
+def _choice(path: Path) -> str | None:
+    """What `shortlist train` reaches without a recipe, by table; None where it was not run."""
     if not path.is_file():
-        return ""
+        return None
     found = json.loads(path.read_text())
     lines = [
         "## Without a recipe {#choose}\n",

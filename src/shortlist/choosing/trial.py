@@ -24,7 +24,7 @@ from shortlist.sources import Mixture, towers_of
 
 __all__ = ["Figure", "Trial", "parsed_metric", "starts_anew"]
 
-SCORES = 150_000_000  # of all asked queries together
+SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
 AGAIN = 0.5  # share of held-out pairs that were chosen before, from which seen items are left in
 

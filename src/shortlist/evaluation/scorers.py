@@ -18,8 +18,8 @@ from shortlist.sources import Blend, Neighbours
 
 __all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of"]
 
-TILE = 1 << 23  # scores in memory at a time
-COMPARED = 1 << 24
+TILE = 1 << 21  # scores in memory at a time: larger arrays come fresh from the system, page by page
+COMPARED = 1 << 21
 ROUNDING = 1e-6
 
 

@@ -14,6 +14,7 @@ from shortlist.index import Lists
 __all__ = ["Neighbours", "Scored", "latest"]
 
 ENTRIES = 1 << 24  # weights that are added up at a time
+DENSE = 1 << 21  # scores of whole rows made at a time
 
 
 class Scored(NamedTuple):
@@ -113,7 +114,7 @@ class Neighbours:
         query, items, back = self._asked(query, histories.values)
         asked = csr_matrix((self.age ** back.astype(np.float64), (query, items)), shape=(len(histories), size))
         table = csr_matrix((self.weights.astype(np.float64), self.columns, self.offsets), shape=(size, size))
-        step = max(1, ENTRIES // max(size, 1))
+        step = max(1, DENSE // max(size, 1))
         for first in range(0, len(histories), step):
             part = asked[first : first + step] @ table  # [step, size]
             out[first : first + step, :size] = part.toarray()[:, :candidates]
