@@ -88,6 +88,7 @@ class Choice:
         trial = self.trial
         return {
             "chosen": self.chosen.name,
+            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
             "by": trial.name,
             "seen_items_excluded": trial.exclude_seen,
             "held_out": len(trial.held_out),
@@ -238,7 +239,7 @@ class _Field:
             if contender.kind != "popularity" and needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
                 left = max(self.budget.left, 0)
                 return self._left_out(
-                    contender, f"about {needs:.0f} s, and twice with the refit; {left:.0f} s were left"
+                    contender, f"takes about {needs:.1f} s, and as long for the refit; {left:.1f} s were left"
                 )
             tried = _quietly(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
@@ -354,7 +355,9 @@ class _Field:
         contender = Contender(name, "mixture", recipe, rank)
         needs = (one.seconds + table.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
         if needs + RESERVE > self.budget.left:
-            self._left_out(contender, f"about {needs:.0f} s with the refit; {max(self.budget.left, 0):.0f} s were left")
+            self._left_out(
+                contender, f"takes about {needs:.1f} s with the refit; {max(self.budget.left, 0):.1f} s were left"
+            )
             return
         started = time.perf_counter()
         base = recipe.loss.temperature if recipe.als is None else 0.15

@@ -43,7 +43,7 @@ def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Conten
 
     again: whether people mostly choose what they chose before, so that seen items compete.
     """
-    ordered = data.timestamp is not None
+    ordered = data.timestamp is not None and not (isinstance(data, Dataset) and data.times.n_unique() < 2)
     in_memory = isinstance(data, Dataset)
     found = [_contender("popularity", "popularity", {"towers": "popularity"}, 0, seed)]
     found.append(
@@ -68,7 +68,7 @@ def _contender(
 def _lacking(ordered: bool, in_memory: bool) -> str | None:
     if not in_memory:
         return "reads all interactions in memory"
-    return None if ordered else "needs a column of times (--time)"
+    return None if ordered else "needs a column of times that differ (--time)"
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
@@ -128,6 +128,8 @@ def _features(data: Dataset | Shards, seed: int) -> Contender:
     }
     if not any(sides.values()):
         reason = "needs a table of features (--queries, --candidates)"
+        if len(data.queries.columns) + len(data.candidates.columns) > 2:
+            reason = "no column of the tables tells rows apart"
         return _contender("features", "towers", {}, 12, seed, reason)
     tree = recipes.load("factorization").to_dict()
     tree["model"] |= {"combine": "sum", "id_dropout": 0.1}
@@ -156,7 +158,7 @@ def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
                 found.append({"kind": "Text", "column": name})
             elif distinct > 1:
                 found.append({"kind": "Discretization", "column": name, "bins": 20})
-        elif dtype.is_float():
+        elif dtype.is_float() and bool(values.drop_nulls().is_finite().all()):
             found.append({"kind": "Discretization", "column": name, "bins": 20})
     return found[:MOST_COLUMNS]
 

@@ -23,7 +23,7 @@ def table_text(choice: Choice) -> str:
             continue
         mark = "*" if one is choice.chosen else " "
         lines.append(
-            f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {one.figure.error:>7.4f}  {one.seconds:>7.1f}"
+            f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({_how(choice)}), {counted}")
@@ -51,7 +51,7 @@ def verdict_lines(choice: Choice) -> list[str]:
     elif trial.again > CEILING:
         lines.append(
             f"repeats: {trial.again:.1%} of the held-out pairs were chosen before by the same query, so seen items were left in; "
-            "ask for lists with exclude_seen=False"
+            "ask for lists with exclude_seen=False (--include-seen)"
         )
     if trial.new:
         lines.append(
@@ -70,8 +70,13 @@ def _against(choice: Choice) -> list[str]:
     others += [one for one in measured if one.kind != chosen.kind and one.kind != "popularity"][:1]
     for one in others:
         lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
-        what = "level with" if abs(lead) <= 2 * error else "ahead of" if lead > 0 else "behind"
-        lines.append(f"{what} {one.name} ({lead:+.4f} ± {error:.4f})")
+        figures = f"({lead:+.4f} ± {_plain(error)})"
+        if abs(lead) > 2 * error:
+            lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} {figures}")
+        elif lead >= 0:
+            lines.append(f"level with {one.name} {figures}")
+        else:
+            lines.append(f"simpler than {one.name}, and behind it by no more than chance brings {figures}")
     return lines
 
 
@@ -91,6 +96,11 @@ def _advice(choice: Choice) -> str:
     if trial.new > 0.2:
         return "many queries are new; a table of their features (--queries) would help them"
     return "shortlist report shows where it is good and where not; shortlist serve answers over HTTP"
+
+
+def _plain(error: float) -> str:
+    """A standard error; "-" where one query alone was measured."""
+    return "-" if error != error else f"{error:.4f}"
 
 
 def _how(choice: Choice) -> str:

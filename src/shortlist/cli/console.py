@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,16 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
 
 def print_json(value: Any) -> None:
     """The command's result for a machine, on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(_strict(value), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    """The value with null in place of numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _strict(one) for name, one in value.items()}
+    return [_strict(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def as_columns(metrics: Mapping[str, float]) -> str:

@@ -100,7 +100,12 @@ def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) 
     say("measuring baselines and segments for the report")
     index = None if outcome.refitted else recommender.index
     measured, table = measured_with_table(
-        outcome.measured, given.held_out, seen=given.seen, training=outcome.training, index=index
+        outcome.measured,
+        given.held_out,
+        seen=given.seen,
+        training=outcome.training,
+        index=index,
+        judged_by="seen_in" if outcome.choice is not None and not outcome.choice.trial.exclude_seen else None,
     )
     say(f"\n{table}\n")
     for name, reason in measured["left_out"].items():

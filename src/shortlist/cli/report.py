@@ -76,7 +76,7 @@ def command(
         about={"Made": f"{manifest.created} by shortlist {manifest.library}"},
     )
     size = saved(facts, out)
-    verdict = judged(facts.measured, facts.findings)
+    verdict = judged(facts.measured, facts.findings, facts.choice)
     say(f"wrote {out} ({size / 1e6:.2f} MB) in {time.perf_counter() - started:.1f} s; open it in a browser")
     if as_json:
         print_json({"report": str(out), "bytes": size, **verdict._asdict(), "findings": list(facts.findings)})

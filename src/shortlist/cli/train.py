@@ -21,7 +21,7 @@ from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_ver
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
-from shortlist.errors import BundleError
+from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -155,6 +155,7 @@ def command(
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
     from shortlist.recommender.bundle import add_metadata
+    from shortlist.recommender.folder import check_place
     from shortlist.train.device import chosen_device
     from shortlist.train.distributed import joined
     from shortlist.train.record import run_record
@@ -166,6 +167,12 @@ def command(
     chosen_device(device)
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+    check_place(out, overwrite)
+    if write_recipe is not None and not write_recipe.absolute().parent.is_dir():
+        raise ConfigError(
+            f"the folder of --write-recipe {str(write_recipe)!r} does not exist.",
+            hint="create it first, or choose another",
+        )
     daily.check(test, timestamp)
     one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
     one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}
@@ -210,6 +217,8 @@ def command(
         say(f"saved {out} after {result['seconds']:.1f} s: {recommender!r}")
     if write_recipe is not None:
         save_recipe(outcome, write_recipe)
+    if outcome.choice is not None:  # before the measuring, which takes longer on a large catalogue
+        say(f"\n{outcome.choice}\n")
     try:
         if measured is None and held_out is not None:
             measured = figures_of(outcome, given, recommender)
@@ -223,9 +232,7 @@ def command(
     except KeyboardInterrupt:
         say(f"\nstopped while measuring; {out} is whole, without the report's figures")
         sys.exit(INTERRUPTED)
-    if outcome.choice is not None:
-        say(outcome.choice.table() + "\n")
-    for line in verdict:
+    for line in [] if outcome.choice is not None else verdict:
         say(line)
     if result["bundle"] is not None:
         say(f"to look at it: shortlist report {out} -o report.html")

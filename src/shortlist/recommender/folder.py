@@ -18,7 +18,7 @@ from shortlist.errors import BundleError
 from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
 from shortlist.recommender.tensors import TensorEntry
 
-__all__ = ["Tensors", "amend", "verified", "write_folder"]
+__all__ = ["Tensors", "amend", "check_place", "verified", "write_folder"]
 
 Tensors = Mapping[str, Mapping[str, TensorEntry]]
 
@@ -54,6 +54,14 @@ def write_folder(
         raise BundleError(
             f"the bundle could not be written to {str(path)!r}: {error}.", hint="what was there before is still there"
         ) from error
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """BundleError where a bundle could not be put at ``path``: what stands there is none, or its folder does not exist."""
+    path = path.absolute()
+    if not path.parent.is_dir():
+        raise BundleError(f"the folder {str(path.parent)!r} does not exist.", hint="create it first")
+    _check_target(path, overwrite)
 
 
 def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:

@@ -64,7 +64,17 @@ class Recommendation(Sequence[Item]):
         width = max((len(str(item.id)) for item in self.items), default=0)
         head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
         lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
-        return "\n".join([head, *(lines or ["  nothing is left to recommend"])])
+        return "\n".join(
+            [
+                head,
+                *(
+                    lines
+                    or [
+                        "  nothing is left to recommend (seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                    ]
+                ),
+            ]
+        )
 
 
 class Recommendations(Sequence[Recommendation]):

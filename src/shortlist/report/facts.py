@@ -64,6 +64,7 @@ class Facts:
     good: list[Example]
     bad: list[Example]
     since: Mapping[str, Any] | None = None
+    choice: Mapping[str, Any] | None = None
 
 
 def gathered(
@@ -108,6 +109,7 @@ def gathered(
         good=good,
         bad=bad,
         since=metadata.get("since"),
+        choice=metadata.get("choice"),
     )
 
 

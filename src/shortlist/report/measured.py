@@ -64,8 +64,12 @@ def measured_with_table(
     training: Iterable[Mapping[str, Any]] = (),
     baselines: Sequence[str] | None = None,
     index: Index | None = None,
+    judged_by: str | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there."""
+    """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there.
+
+    judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
+    """
     check_dataset(test, "measure(test)")
     check_dataset(seen, "measure(seen=)", optional=True)
     findings = diagnose(model, test, training=training)
@@ -83,6 +87,7 @@ def measured_with_table(
         index=None if isinstance(index, BruteForce) else index,
         intervals=True,
     )
+    half = judged_by if judged_by is not None else _judged_by(evaluation)
     shown = {
         scorer: {seen_as: {f"top_{k}": figures[f"top_{k}"] for k in TABLE} for seen_as, figures in by_seen.items()}
         for scorer, by_seen in evaluation.figures.items()
@@ -91,8 +96,9 @@ def measured_with_table(
     measured = {
         "k": k,
         "evaluation": evaluation.to_dict(),
-        "segments": _segments(model, test, seen, k, _best(evaluation, k)),
-        "comparisons": _comparisons(evaluation, k),
+        "judged_by": half,
+        "segments": _segments(model, test, seen, k, _best(evaluation, k, half), half),
+        "comparisons": _comparisons(evaluation, k, half),
         "findings": [finding.to_dict() for finding in findings],
         "held_out": _held_out(test),
         "sampled_from": sampled_from,
@@ -117,9 +123,8 @@ def headline_k(candidates: int) -> int:
     return max(1, min(10, candidates // 10))
 
 
-def _best(evaluation: Evaluation, k: int) -> str | None:
+def _best(evaluation: Evaluation, k: int, seen: str) -> str | None:
     """The baseline with the highest accuracy at ``k``; None where there is none."""
-    seen = _judged_by(evaluation)
     others = [scorer for scorer in evaluation.figures if scorer not in ("model", "index")]
     return max(others, key=lambda scorer: evaluation.figures[scorer][seen][f"top_{k}"], default=None)
 
@@ -129,7 +134,7 @@ def _judged_by(evaluation: Evaluation) -> str:
 
 
 def _segments(
-    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None
+    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None, half: str
 ) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
@@ -138,8 +143,7 @@ def _segments(
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
     baselines = () if best is None else (best,)
     evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)
-    judged_by = _judged_by(evaluation)
-    return [segment.to_dict() for segment in evaluation.segments if segment.seen == judged_by]
+    return [segment.to_dict() for segment in evaluation.segments if segment.seen == half]
 
 
 def few_groups(values: pl.Series) -> bool:
@@ -155,12 +159,12 @@ def few_groups(values: pl.Series) -> bool:
     return dtype in (pl.String, pl.Boolean, pl.Categorical) and 1 < values.n_unique() <= FEW_VALUES
 
 
-def _comparisons(evaluation: Evaluation, k: int) -> list[dict[str, Any]]:
+def _comparisons(evaluation: Evaluation, k: int, half: str) -> list[dict[str, Any]]:
     rows = []
     for scorer in evaluation.figures:
         if scorer == "model":
             continue
-        one = compare(evaluation, evaluation, f"top_{k}", scorers=(scorer, "model"), resamples=2000)
+        one = compare(evaluation, evaluation, f"top_{k}", seen=half, scorers=(scorer, "model"), resamples=2000)
         rows.append({**one._asdict(), "interval": list(one.interval), "scorer": scorer, "real": one.real})
     return rows
 

@@ -67,7 +67,7 @@ def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[_Section | None]:
 
 
 def _header(facts: Facts) -> str:
-    verdict = judged(facts.measured, facts.findings)
+    verdict = judged(facts.measured, facts.findings, facts.choice)
     source = f"<p class=source>Figures {escaped(facts.source)}.</p>" if facts.measured is not None else ""
     findings = "".join(
         f"<li><strong>{escaped(one['name'].replace('_', ' '))}</strong>: {escaped(one['message'])}."

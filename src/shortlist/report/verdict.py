@@ -31,11 +31,25 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def judged(measured: Mapping[str, Any] | None, findings: Sequence[Mapping[str, Any]]) -> Verdict:
-    """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper."""
+def judged(
+    measured: Mapping[str, Any] | None,
+    findings: Sequence[Mapping[str, Any]],
+    choice: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper.
+
+    choice: what ``Choice.to_dict`` says, where the model was chosen; it is all there is where measuring was stopped.
+    """
     for finding in findings:
         if finding["name"] in FATAL:
             return Verdict("bad", FATAL[finding["name"]], f"{finding['message'].capitalize()}.")
+    if measured is None and choice is not None and choice.get("figure") is not None:
+        reason = (
+            f"The report's figures are missing, as measuring was stopped or nothing was kept for it. When {choice['chosen']} was "
+            f"chosen, it reached {choice['by']} {choice['figure']:.4f} on {choice['held_out']:,} held-out interactions. "
+            "shortlist report BUNDLE TEST measures it anew."
+        )
+        return Verdict("unknown", "Not measured in full", reason)
     if measured is None:
         reason = "No interactions were held out when this model was trained, so nothing can be said of its quality."
         return Verdict("unknown", "Not measured", reason)
@@ -64,7 +78,8 @@ def judged(measured: Mapping[str, Any] | None, findings: Sequence[Mapping[str, A
 
 def seen_of(measured: Mapping[str, Any]) -> str:
     """The half of the figures to judge by: seen items left out, where that was measured."""
-    return "seen_out" if "seen_out" in measured["evaluation"]["model"] else "seen_in"
+    usual = "seen_out" if "seen_out" in measured["evaluation"]["model"] else "seen_in"
+    return str(measured.get("judged_by", usual))
 
 
 def spoken(scorers: Sequence[str]) -> str:
