@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
+from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.scorers import Mixed, Vectors, part_of
 from shortlist.evaluation.validator import Validator
 from shortlist.model import TwoTower
@@ -33,9 +35,17 @@ class Blended(NamedTuple):
     mixture: Mixture
     even: Mixture
     odd: Mixture
+    asked: _Asked
 
     def measure(self, trial: Trial) -> Figure:
         """The figure of the two halves, each by the blend that the other half prefers."""
+        if trial.metric == "recall" and self.asked.whole:
+            started = time.perf_counter()
+            odd, even = (self.asked.recall(one.blend, trial.k) for one in (self.odd, self.even))
+            there = (self.asked.truths > 0).astype(np.float64)
+            sums = [PairSums(one * there, there) for one in (odd, even)]
+            first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
+            return first.alternated(second)
         of_even = trial.measure(self.odd)
         if self.even.blend == self.odd.blend:
             return of_even
@@ -67,7 +77,8 @@ def best_blend(
     deep = np.array([asked.recall(blend, 10 * trial.k) for blend in blends])
     every = np.arange(recall.shape[1])
     halves = (every, every[::2], every[1::2] if len(every) > 1 else every)
-    return Blended(*(mixture.with_blend(blends[_chosen(recall[:, half], deep[:, half])]) for half in halves))
+    whole, even, odd = (mixture.with_blend(blends[_chosen(recall[:, half], deep[:, half])]) for half in halves)
+    return Blended(whole, even, odd, asked)
 
 
 def _chosen(recall: NDArray[np.float64], deep: NDArray[np.float64]) -> int:
@@ -83,6 +94,8 @@ class _Asked:
     """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
     towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
+    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
+    all of the trial's queries are here.
     """
 
     towers: Tensor
@@ -90,7 +103,9 @@ class _Asked:
     query: Tensor
     own_towers: Tensor
     own_near: Tensor
+    popular: NDArray[np.int64]
     truths: NDArray[np.float64]
+    whole: bool
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
@@ -113,17 +128,28 @@ class _Asked:
             at = torch.from_numpy(query[here] - first)
             own_towers[here], own_near[here] = towers[at, own[here]], near[at, own[here]]
             parts.append(_union(towers, near))
-        truths = np.bincount(pairs.pair_query, minlength=len(pairs.queries))[:count].astype(np.float64)
+        cold = ~pairs.known & (np.diff(histories.offsets) == 0) & mixture.towers.reads_ids_alone
+        popular = np.zeros(len(query), np.int64)
+        if cold.any():
+            new = np.flatnonzero(cold[query])
+            asked = torch.from_numpy(query[new]), own[new]
+            popular[new] = Vectors(*validator.popularity()).ranks(*asked, hidden).numpy()
+        truths = np.bincount(pairs.pair_query, minlength=len(pairs.queries)).astype(np.float64)
         towers, near = (torch.cat(one) for one in zip(*parts, strict=True))
-        return cls(towers, near, torch.from_numpy(query), own_towers, own_near, truths)
+        whole = count == len(pairs.queries)
+        return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
         best, largest = self.towers.amax(1, keepdim=True), self.near.amax(1, keepdim=True).clamp(min=1e-30)
         total = _added(self.towers, self.near, best, largest, blend)
-        least = torch.topk(total, min(k, total.shape[1]), dim=1).values[:, -1]
+        after = total.new_full((len(total),), -torch.inf)  # the best of those that are no longer among the first k
+        if k < total.shape[1]:
+            after = torch.topk(total, k + 1, dim=1).values[:, -1]
         own = _added(self.own_towers, self.own_near, best[self.query, 0], largest[self.query, 0], blend)
-        hits = np.bincount(self.query.numpy(), (own >= least[self.query]).numpy(), len(self.truths))
+        among = (own > after[self.query]).numpy()
+        among = np.where(self.popular > 0, self.popular <= k, among)
+        hits = np.bincount(self.query.numpy(), among, len(self.truths))
         found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
         return found
 
