@@ -19,6 +19,7 @@ from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.validator import Validator
+from shortlist.features import Vocabulary
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -87,8 +88,8 @@ class Trial:
         """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
-        known = np.zeros(len(held_out.queries), np.bool_)
-        known[np.unique(seen.query_rows)] = True
+        met = Vocabulary(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
+        known = met.encode(held_out.queries[held_out.query]) > 0
         again = repeats(held_out, seen).share
         return cls(
             train,
