@@ -163,7 +163,7 @@ def test_too_little_is_refused() -> None:
     few = sl.Dataset({"who": ["a"] * 5, "what": [1, 2, 3, 4, 5]}, "who", "what")
     with pytest.raises(DataError, match="too few to choose"):
         choose(few)
-    with pytest.raises(DataError, match="got list"):
+    with pytest.raises(DataError, match="got a list"):
         choose([1, 2])  # type: ignore[arg-type]
 
 

@@ -42,6 +42,8 @@ CALLS = {  # by function and parameter
     "evaluate(test)": lambda model, given: sl.evaluate(model, given),
     "evaluate(seen)": lambda model, given: sl.evaluate(model, DATA, seen=given),
     "diagnose(test)": lambda model, given: sl.diagnose(model, given),
+    "choose(data)": lambda model, given: sl.choose(given),
+    "popularity(train)": lambda model, given: sl.popularity(given),
     "fit(train)": lambda model, given: sl.fit(new_model(), given),
     "fit(validation)": lambda model, given: sl.fit(new_model(), DATA, validation=given),
     "fit(impressions)": lambda model, given: sl.fit(new_model(), DATA, impressions=given),

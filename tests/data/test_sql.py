@@ -55,7 +55,7 @@ def test_a_query_takes_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.M
     class ReadError(Exception):
         pass
 
-    def taken(path: str, *others: object) -> None:
+    def taken(path: str, *others: object, **named: object) -> None:
         found.append(pl.read_parquet(path))
         raise ReadError
 

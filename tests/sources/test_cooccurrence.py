@@ -78,5 +78,5 @@ def test_settings_that_cannot_be(options) -> None:
 
 
 def test_it_wants_a_dataset() -> None:
-    with pytest.raises(DataError, match=r"Cooccurrence\.fit\(\) got DataFrame; a Dataset was expected"):
+    with pytest.raises(DataError, match=r"Cooccurrence\.fit\(train\) got a.*; a Dataset was expected"):
         sl.Cooccurrence().fit(pl.DataFrame())  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from shortlist.choosing.contenders import Contender, contenders_of
 from shortlist.choosing.text import table_text, verdict_lines
 from shortlist.choosing.trial import Figure, Trial, starts_anew
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
@@ -141,11 +142,7 @@ def choose(
         print(choice)
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
-    if not isinstance(data, Dataset):
-        raise DataError(
-            f"choose() got {type(data).__name__}; a Dataset was expected.",
-            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
-        )
+    check_dataset(data, "choose(data)")
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(

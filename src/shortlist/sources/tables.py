@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, MissingExtraError
+from shortlist.data.given import check_dataset
+from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.index import Lists
 from shortlist.sources.neighbours import Neighbours, latest
 
@@ -133,8 +134,4 @@ def check_whole(owner: str, **values: int) -> None:
 
 def check_data(owner: str, data: object) -> None:
     """DataError for what is no Dataset."""
-    if not isinstance(data, Dataset):
-        raise DataError(
-            f"{owner}.fit() got {type(data).__name__}; a Dataset was expected.",
-            hint='shortlist.Dataset(table, query="user_id", candidate="item_id")',
-        )
+    check_dataset(data, f"{owner}.fit(train)")
