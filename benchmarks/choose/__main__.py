@@ -100,7 +100,7 @@ def _baselines(table: Table, train: sl.Dataset, test: sl.Dataset) -> dict[str, A
     """Figures of each baseline that can be had, with standard errors over queries; of others the reason."""
     from shortlist.model import popularity
 
-    missing = left_out(train, len(train.candidates))
+    missing = left_out(train)
     chosen = [name for name in BASELINES if name not in missing]
     names, ks = zip(*table.measures, strict=True)
     model = popularity(train)

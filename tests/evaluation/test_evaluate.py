@@ -310,24 +310,24 @@ def test_too_large_a_catalogue_is_refused(monkeypatch):
     monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_WEIGHTS", 16)
     with pytest.raises(ConfigError, match="5 are more than 4"):
         baseline("ease", training())
-    assert left_out(TRAIN, 5)["ease"] == "its matrix of 5 × 5 candidates is too large to hold"
+    assert left_out(TRAIN)["ease"] == "its matrix of 5 × 5 candidates is too large to hold"
     monkeypatch.undo()
     monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "EASE_PRODUCTS", 16)
-    assert left_out(TRAIN, 5)["ease"] == "inverting 4 × 4 takes more than seconds"
+    assert left_out(TRAIN)["ease"] == "inverting 4 × 4 takes more than seconds"
 
 
 def test_what_is_left_out_has_a_reason():
-    assert left_out(TRAIN, 5) == {}
+    assert left_out(TRAIN) == {}
     timeless = sl.Dataset(TRAIN.interactions.drop("time"), "user", "film", candidates=FILMS)
-    assert [*left_out(timeless, 5)] == ["recent", "transitions"]
-    assert set(left_out(None, 5)) == {*BASELINES} - {"popularity"}
+    assert [*left_out(timeless)] == ["recent", "transitions"]
+    assert set(left_out(None)) == {*BASELINES} - {"popularity"}
 
 
 def test_a_large_training_leaves_out_what_takes_long(monkeypatch):
     import sys
 
     monkeypatch.setattr(sys.modules["shortlist.evaluation.baselines"], "SMALL_TRAINING", 5)
-    reasons = left_out(TRAIN, 5)
+    reasons = left_out(TRAIN)
     assert {*reasons} == {"transitions", "cooccurrence", "ease", "ials"}
     assert {*reasons.values()} == {"6 training interactions are more than 5"}
     found = sl.evaluate(
@@ -343,7 +343,7 @@ def test_without_scipy_the_reason_names_the_extra(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "scipy" else found(name, *more)
     )
-    reasons = left_out(TRAIN, 5)
+    reasons = left_out(TRAIN)
     assert {*reasons} == {"transitions", "cooccurrence", "ease"}
     assert all("shortlist[train]" in reason for reason in reasons.values())
 

@@ -221,11 +221,11 @@ class _Field:
         self.speed = Speed()
         self.tried: dict[str, Tried] = {}
 
-    def enter(self, contender: Contender, share: float = 1.0, epochs: int | None = None) -> Tried:
+    def enter(self, contender: Contender, share: float = 1.0) -> Tried:
         """Fit and measure a contender where it has a chance to be finished; share: of its epochs."""
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
-        most = epochs or self._epochs(contender, share)
+        most = self._epochs(contender, share)
         started = time.perf_counter()
         try:
             needs = _quietly(lambda: self.speed.estimate(contender, self.train, most))
@@ -260,9 +260,7 @@ class _Field:
                 alive.append(one)
             else:
                 self._left_out(one, one.reason)
-        share = 1.0
-        while len(alive) / 2 ** ((1 / share) // 2) > 1 and share > 0.25:
-            share /= 2
+        share = {1: 1.0, 2: 0.5}.get(len(alive), 0.25)
         while alive:
             share = 1.0 if len(alive) == 1 else min(share, 0.5)
             measured = [(one, self.enter(one, share)) for one in alive]
@@ -306,11 +304,7 @@ class _Field:
 
     def _left_out(self, contender: Contender, reason: str) -> Tried:
         tried = Tried(contender.name, contender.kind, contender.rank, contender.recipe, reason=reason)
-        return self.tried.setdefault(contender.name, tried) if contender.name in self.tried else self._put(tried)
-
-    def _put(self, tried: Tried) -> Tried:
-        self.tried[tried.name] = tried
-        return tried
+        return self.tried.setdefault(contender.name, tried)
 
     @staticmethod
     def _descends(contender: Contender) -> bool:
@@ -366,7 +360,7 @@ class _Field:
         found = _with_blend(msgspec.structs.replace(recipe, neighbours=section), mixture)
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
-        self._put(Tried(name, "mixture", rank, found, figure, seconds, model=mixture))
+        self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
         self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
 
 

@@ -106,7 +106,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
 
     baselines: Sequence[str] = _names(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
-        missing = left_out(seen, len(recommender.candidate_ids))
+        missing = left_out(seen)
         baselines = [name for name in BASELINES if name not in missing] if options["baselines"] == AUTO else ()
         for name, reason in missing.items() if options["baselines"] == AUTO else ():
             say(f"baseline left out: {name}: {reason}")

@@ -183,7 +183,7 @@ BASELINES: dict[str, Callable[[Training], Scorer]] = {
 }
 
 
-def left_out(seen: Dataset | None, candidates: int) -> dict[str, str]:
+def left_out(seen: Dataset | None) -> dict[str, str]:
     """The baselines that would need more than seconds for a catalogue and training data of this size, or cannot be had,
     each with the reason."""
     others = [name for name in BASELINES if name != "popularity"]

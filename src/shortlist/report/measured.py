@@ -75,7 +75,7 @@ def measured_with_table(
     findings = diagnose(model, test, training=training)
     test, sampled_from = _sampled(test)
     k = headline_k(len(test.candidates))
-    missing = {} if baselines is not None else left_out(seen, len(model.catalogue.candidates))
+    missing = {} if baselines is not None else left_out(seen)
     chosen = [name for name in BASELINES if name not in missing] if baselines is None else baselines
     evaluation = evaluate(
         model,
