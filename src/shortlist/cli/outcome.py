@@ -58,8 +58,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
 
     troubles = []
     for finding in sl.diagnose(outcome.model, training=outcome.training):
-        excused = finding.name == "loss_at_chance" and _has_learned(outcome)
-        if finding.name in FATAL and not excused:
+        if finding.name in FATAL and not _has_learned(outcome):
             troubles.append((finding.message, finding.hint))
     index = recommender.index
     if not index.exact and recommender._state.query_vectors is not None:
