@@ -73,11 +73,6 @@ def test_row_numbers_are_int32_and_kept() -> None:
     assert data.query_rows is data.query_rows
 
 
-def test_rows_are_looked_up_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shortlist.data.ids.CHUNK", 2)
-    assert Dataset({"u": [5, 3, 4, 3, 5], "c": [1] * 5}, "u", "c").query_rows.tolist() == [2, 0, 1, 0, 2]
-
-
 def test_context_weight_and_timestamp_are_kept() -> None:
     rows = {"u": [1, 2], "c": [1, 2], "w": [1, 3], "t": ["2024-01-02", "2024-01-03"], "device": ["tv", None]}
     data = Dataset(rows, "u", "c", timestamp="t", weight="w")

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import Bench, PairColumns, scorer_of
 from shortlist.evaluation.metrics import AT_K
@@ -19,7 +20,6 @@ from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.validator import Validator
-from shortlist.features import Vocabulary
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -88,8 +88,8 @@ class Trial:
         """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
-        met = Vocabulary(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
-        known = met.encode(held_out.queries[held_out.query]) > 0
+        met = IdMap(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
+        known = met.find(held_out.queries[held_out.query]) >= 0
         again = repeats(held_out, seen).share
         return cls(
             train,

@@ -17,7 +17,8 @@ from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
 from shortlist.data.doubts import crawler, doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.ids import counted, few, frame_of, require_column, row_numbers, settle_ids, unpatterned
+from shortlist.data.id_map import IdMap
+from shortlist.data.ids import counted, few, frame_of, require_column, settle_ids, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.times import TimeForm, read_times, settled_form, told_form
@@ -266,12 +267,12 @@ class Dataset:
     @cached_property
     def query_rows(self) -> NDArray[np.int32]:
         """The row in ``queries`` of each interaction → int32 ``[interactions]``."""
-        return row_numbers(self.interactions[self.query], self.queries[self.query])
+        return IdMap(self.queries[self.query]).require(self.interactions[self.query])
 
     @cached_property
     def candidate_rows(self) -> NDArray[np.int32]:
         """The row in ``candidates`` of each interaction → int32 ``[interactions]``."""
-        return row_numbers(self.interactions[self.candidate], self.candidates[self.candidate])
+        return IdMap(self.candidates[self.candidate]).require(self.interactions[self.candidate])
 
     @cached_property
     def query_counts(self) -> NDArray[np.int64]:

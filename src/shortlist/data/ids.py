@@ -1,32 +1,26 @@
-"""Ids: what counts as one, how the ids of several tables are brought to one type, and their row numbers."""
+"""Ids: what counts as one, how the ids of several tables are brought to one type."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from shortlist.data.readers import Table
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
-    "RowLookup",
     "counted",
     "few",
     "frame_of",
     "free_name",
     "integer_id",
     "require_column",
-    "row_numbers",
     "settle_ids",
     "unpatterned",
 ]
 
-SPREAD = 8  # integers that span up to so many times their number are looked up in an array
-CHUNK = 4_000_000  # rows looked up at a time, so that memory beyond the result stays small
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
 VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # what no column is called
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
@@ -82,53 +76,6 @@ def integer_id(text: str) -> int | None:
         return None
     number = int(text)
     return number if str(number) == text else None
-
-
-def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
-    """The position in ``ids`` of each value → int32 ``[values]``. Raises DataError when some value is not there."""
-    return RowLookup(ids)(values)
-
-
-class RowLookup:
-    """Positions in ``ids``, asked for again and again: integers that lie close together through an array, else a join."""
-
-    def __init__(self, ids: pl.Series) -> None:
-        self._first, self._dense = 0, None
-        self._frame = pl.DataFrame({"id": ids, "row": np.arange(len(ids), dtype=np.int32)})
-        if ids.dtype.is_integer() and len(ids):
-            least, most = int(ids.min()), int(ids.max())  # type: ignore[arg-type]
-            if least >= -(2**63) and most < 2**63 and most - least < SPREAD * len(ids) + 1_000:
-                self._first = least
-                self._dense = np.full(most - least + 1, -1, dtype=np.int32)
-                self._dense[ids.cast(pl.Int64).to_numpy() - least] = np.arange(len(ids), dtype=np.int32)
-
-    def __call__(self, values: pl.Series) -> NDArray[np.int32]:
-        """Rows ``[values]``. Raises DataError when some value is not there."""
-        rows = np.empty(len(values), dtype=np.int32)
-        for start in range(0, len(values), CHUNK):
-            part = values.slice(start, CHUNK)
-            found = self._joined(part) if self._dense is None else self._looked_up(part, self._dense)
-            if (lacking := found < 0).any():
-                missing = part.filter(pl.Series(lacking))
-                raise DataError(
-                    f"{counted(len(missing), 'interaction')} with a {values.name!r} that its table lacks, "
-                    f"such as {few(missing)}.",
-                    hint="build a new Dataset from these interactions",
-                )
-            rows[start : start + CHUNK] = found
-        return rows
-
-    def _looked_up(self, values: pl.Series, dense: NDArray[np.int32]) -> NDArray[np.int32]:
-        outside = self._first - 1 if self._first > -(2**63) else 2**63 - 1
-        places = np.asarray(values.cast(pl.Int64, strict=False).fill_null(outside))
-        inside = (places >= self._first) & (places < self._first + len(dense))
-        rows = dense[np.where(inside, places - self._first, 0)]
-        rows[~inside] = -1
-        return rows
-
-    def _joined(self, values: pl.Series) -> NDArray[np.int32]:
-        found = values.alias("id").to_frame().join(self._frame, on="id", how="left", maintain_order="left")["row"]
-        return np.asarray(found.fill_null(-1), dtype=np.int32)
 
 
 def _checked(table: Table, column: str, role: str) -> pl.Series:

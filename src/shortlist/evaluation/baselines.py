@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.evaluation.ranks import Hidden
 from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
-from shortlist.features import Vocabulary
 from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, solve
 from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
@@ -238,4 +238,4 @@ def _for_everyone(training: Training, scores: NDArray[np.float64]) -> Scorer:
 
 def _rows(ids: pl.Series, of: pl.Series) -> NDArray[np.int64]:
     """The row of each id in ``of``, −1 where it is not there."""
-    return Vocabulary(of).encode(ids).astype(np.int64) - 1
+    return IdMap(of).find(ids)

@@ -290,7 +290,7 @@ def _asked(model: TwoTower, pairs: TestPairs | None, candidates: int) -> pl.Data
         table, known = catalogue.queries, catalogue.known
     elif pairs is not None:
         table = pairs.queries
-        known = np.append(False, catalogue.known)[catalogue.query_vocabulary.encode(pairs.query_ids)]
+        known = pairs.known
     else:
         return None
     rows = np.flatnonzero(known)

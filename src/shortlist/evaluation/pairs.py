@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError
 from shortlist.evaluation.ranks import Hidden
-from shortlist.features import Vocabulary
 from shortlist.model import Catalogue, TwoTower, query_table
 
 __all__ = ["TestPairs"]
@@ -56,7 +56,7 @@ class TestPairs:
         pair_candidate = row_of[test.candidate_rows]
         counts = np.zeros(len(candidates), dtype=np.int64)
         counts[: len(catalogue.counts)] = catalogue.counts
-        known = np.append(catalogue.known, False)[catalogue.query_vocabulary.encode(queries[test.query]) - 1]
+        known = np.append(catalogue.known, False)[catalogue.query_ids.find(queries[test.query])]
         return cls(
             queries,
             candidates,
@@ -76,11 +76,11 @@ class TestPairs:
     def hidden(self, seen: Dataset, device: torch.device) -> Hidden:
         """What each asked query chose in ``seen``, as rows of ``queries`` and ``candidates``, sorted by query."""
         seen = seen.seen  # Events(seen_where=) may say that only some of it counts
-        seen_candidates = Vocabulary(self.candidates[seen.candidate]).encode(seen.candidates[seen.candidate])
+        seen_candidates = IdMap(self.candidates[seen.candidate]).find(seen.candidates[seen.candidate])
         chosen = pl.DataFrame(
             {
                 "id": seen.queries[seen.query][seen.query_rows],
-                "candidate": seen_candidates.astype(np.int64)[seen.candidate_rows] - 1,
+                "candidate": seen_candidates[seen.candidate_rows],
             }
         ).unique()
         asked = pl.DataFrame({"id": self.query_ids, "query": np.arange(len(self.query_ids), dtype=np.int64)})
@@ -91,7 +91,7 @@ class TestPairs:
 def interactions_of(query_ids: pl.Series, seen: Dataset) -> NDArray[np.int64]:
     """How many interactions of ``seen`` each query has, int64 ``[queries]``."""
     counts = np.bincount(seen.query_rows, minlength=len(seen.queries))
-    rows = Vocabulary(seen.queries[seen.query]).encode(query_ids).astype(np.int64) - 1
+    rows = IdMap(seen.queries[seen.query]).find(query_ids)
     return np.where(rows >= 0, counts[rows], 0)
 
 
@@ -100,7 +100,7 @@ def joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFrame
     own = catalogue.candidates
     if test.candidates is own:
         return own, np.arange(len(own), dtype=np.int64)
-    rows = catalogue.candidate_vocabulary.encode(test.candidates[test.candidate]).astype(np.int64) - 1
+    rows = catalogue.candidate_ids.find(test.candidates[test.candidate])
     new = np.flatnonzero(rows < 0)
     rows[new] = len(own) + np.arange(len(new))
     if not len(new):

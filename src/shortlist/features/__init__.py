@@ -11,7 +11,6 @@ from shortlist.features.restore import features_from_state
 from shortlist.features.text import Text
 from shortlist.features.timestamp import Timestamp
 from shortlist.features.vector import Vector
-from shortlist.features.vocabulary import Vocabulary
 
 _KINDS: tuple[type[Feature], ...] = (
     StringLookup,
@@ -51,7 +50,6 @@ __all__ = [
     "Text",
     "Timestamp",
     "Vector",
-    "Vocabulary",
     "features_from_state",
     "onnx_inputs",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.features.vocabulary import Vocabulary
+from shortlist.data.id_map import IdMap
 
 __all__ = ["Growth", "grown", "sighted"]
 
@@ -20,7 +20,7 @@ class Growth(NamedTuple):
     code had before; −1 for one that is new; the unknown one stays 0.
     """
 
-    vocabulary: Vocabulary
+    vocabulary: IdMap
     ages: NDArray[np.int32]
     origin: NDArray[np.int32]
 
@@ -37,7 +37,7 @@ def sighted(values: pl.Series, sightings: NDArray[np.integer] | None) -> pl.Data
 
 
 def grown(
-    before: Vocabulary, ages: NDArray[np.int32] | None, seen: pl.DataFrame, min_count: int, evict_after: int | None
+    before: IdMap, ages: NDArray[np.int32] | None, seen: pl.DataFrame, min_count: int, evict_after: int | None
 ) -> Growth:
     """The vocabulary after what was ``seen`` (see ``sighted``) since.
 
@@ -46,7 +46,7 @@ def grown(
     3. New ids that were seen at least ``min_count`` times follow.
 
     >>> seen = pl.DataFrame({"id": ["b", "d", "e"], "len": [1, 3, 1]})
-    >>> later = grown(Vocabulary(pl.Series(["a", "b", "c"])), np.array([1, 1, 0]), seen, min_count=2, evict_after=1)
+    >>> later = grown(IdMap(pl.Series(["a", "b", "c"])), np.array([1, 1, 0]), seen, min_count=2, evict_after=1)
     >>> later.vocabulary.ids.to_list(), later.ages.tolist(), later.origin.tolist()
     (['b', 'c', 'd'], [0, 1, 0], [0, 2, 3, -1])
     """
@@ -55,10 +55,10 @@ def grown(
     older[found[found > 0] - 1] = 0
     kept = np.ones(len(before), np.bool_) if evict_after is None else older <= evict_after
     new = seen.filter(pl.Series(found == 0) & (pl.col("len") >= min_count))["id"]
-    ids = pl.concat([before.ids.filter(pl.Series(kept)), new.cast(before.ids.dtype).rename("id")])
+    ids = pl.concat([before.ids.filter(pl.Series(kept)), new.cast(before.ids.dtype).rename(before.ids.name)])
     origin = np.concatenate([[0], np.flatnonzero(kept) + 1, np.full(len(new), -1)])
     return Growth(
-        Vocabulary(ids),
+        IdMap(ids),
         np.concatenate([older[kept], np.zeros(len(new), np.int32)]).astype(np.int32),
         origin.astype(np.int32),
     )

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import IdMap, is_id_type
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Sequences
 from shortlist.features.feature import State
 from shortlist.features.members import Members, members_of
-from shortlist.features.vocabulary import Vocabulary, is_id_type
 
 __all__ = ["ENCODERS", "History", "Windows", "last_of_each", "windows_of"]
 
@@ -83,7 +83,7 @@ class History:
         self.dim = dim
         check_dim(self)
         self._check()
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: IdMap | None = None
 
     def __repr__(self) -> str:
         return f"{self.kind}({self.column!r}, {self.encoder!r}, length={self.length})"
@@ -116,7 +116,7 @@ class History:
         members = self._members(values)
         if not len(members.values):
             raise nothing_to_learn(self, values)
-        self.vocabulary = Vocabulary.of(members.values)
+        self.vocabulary = IdMap.of_values(members.values)
 
     def encode(self, values: pl.Series) -> Sequences:
         """The last ``length`` known ids of each list, oldest first; null and empty lists are empty sequences."""
@@ -163,7 +163,7 @@ class History:
     def restore(cls, state: State) -> History:
         options = {name: value for name, value in state.items() if name != "vocabulary"}
         history = cls(options.pop("column"), options.pop("encoder"), **options)
-        history.vocabulary = Vocabulary(state["vocabulary"])
+        history.vocabulary = IdMap.checked(state["vocabulary"])
         return history
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError
 from shortlist.features.checks import as_text, check_count, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
-from shortlist.features.vocabulary import Vocabulary
 
 __all__ = ["Category", "IntegerLookup", "StringLookup"]
 
@@ -41,11 +41,11 @@ class _Lookup:
         check_count(self, "min_count", min_count)
         if evict_after is not None:
             check_count(self, "evict_after", evict_after)
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: IdMap | None = None
         if vocabulary is not None:
             values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
             self._check(values)
-            self.vocabulary = Vocabulary(self._ids(values))
+            self.vocabulary = IdMap.checked(self._ids(values))
         self._given = vocabulary is not None
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class _Lookup:
         if self._given:
             return
         if self.min_count == 1:
-            self.vocabulary = Vocabulary.of(self._ids(values))
+            self.vocabulary = IdMap.of_values(self._ids(values))
             return
         seen = sighted(self._ids(values), sightings)
         admitted = seen.filter(pl.col("len") >= self.min_count)["id"]
@@ -96,7 +96,7 @@ class _Lookup:
                 f"{self!r} admits values of at least {self.min_count} sightings; the most that one has is {most}.",
                 hint="lower min_count",
             )
-        self.vocabulary = Vocabulary(admitted)
+        self.vocabulary = IdMap(admitted)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
         """Take in what later training data hold; the code that each code had before ``[cardinality]``, −1 for a new one.

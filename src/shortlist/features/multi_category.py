@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import IdMap, is_id_type
 from shortlist.errors import ConfigError
 from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
 from shortlist.features.members import Members, bags_of, members_of
-from shortlist.features.vocabulary import Vocabulary, is_id_type
 
 __all__ = ["MultiCategory"]
 
@@ -49,14 +49,14 @@ class MultiCategory:
         self.column = column
         self.separator = separator
         self.dim = dim
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: IdMap | None = None
         check_dim(self)
         if separator == "":
             raise ConfigError(f"{self!r} got an empty separator; a text such as '|' was expected.")
         self._given = vocabulary is not None
         if vocabulary is not None:
             values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
-            self.vocabulary = Vocabulary(as_text(values))
+            self.vocabulary = IdMap.checked(as_text(values))
 
     def __repr__(self) -> str:
         known = "" if self.vocabulary is None else f", {len(self.vocabulary):,} values"
@@ -73,7 +73,7 @@ class MultiCategory:
             return
         if not len(members.values):
             raise nothing_to_learn(self, values)
-        self.vocabulary = Vocabulary.of(members.values)
+        self.vocabulary = IdMap.of_values(members.values)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
         """Take in the members that later training data hold; the code that each code had before, −1 for a new one."""

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from shortlist.data.id_map import IdMap
 from shortlist.features.checks import as_text, check_count, check_dim, wrong_type
 from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.members import bags_of, members_of
 from shortlist.features.stable_hash import hash_strings
-from shortlist.features.vocabulary import Vocabulary
 
 __all__ = ["Text"]
 
@@ -65,9 +65,9 @@ class Text:
     def encode(self, values: pl.Series) -> Bags:
         """One bag per value, with codes in ``[1, buckets]``."""
         words = members_of(self._texts(values).str.to_lowercase().str.extract_all(r"\w+"))
-        distinct = Vocabulary(words.values.unique())
+        distinct = IdMap(words.values.unique())
         pieces = self._pieces(distinct.ids)
-        word = distinct.encode(words.values).astype(np.int64) - 1  # [words], number of the distinct word
+        word = distinct.find(words.values)  # [words], number of the distinct word
         counts = np.diff(pieces.offsets)[word]  # [words]
         within = np.arange(int(counts.sum())) - (np.cumsum(counts) - counts).repeat(counts)
         codes = pieces.values[pieces.offsets[word].repeat(counts) + within]

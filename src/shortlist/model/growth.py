@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
-from shortlist.features import Feature, History, Vocabulary
+from shortlist.features import Feature, History
 from shortlist.features.growth import grown, sighted
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
@@ -158,7 +158,7 @@ def _grown_history(history: History, train: Dataset | Shards) -> NDArray[np.int3
     assert history.vocabulary is not None
     ids = train.candidates[train.candidate].filter(pl.Series(train.candidate_counts > 0))
     later = grown(history.vocabulary, None, sighted(ids, None), 1, None)
-    history.vocabulary = Vocabulary(later.vocabulary.ids)
+    history.vocabulary = later.vocabulary
     return later.origin
 
 

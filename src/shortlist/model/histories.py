@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
-from shortlist.features import History, IntegerLookup, Sequences, StringLookup, Vocabulary
+from shortlist.features import History, IntegerLookup, Sequences, StringLookup
 from shortlist.features.history import history_table, last_of_each, windows_of
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history import HistoryEncoder
@@ -34,7 +35,7 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
             _, lookup = id_feature(candidate, train.candidate)
             history.vocabulary = lookup.vocabulary  # codes are rows of the table that is lent
         elif not history.fitted:
-            history.vocabulary = Vocabulary.of(ids.gather(np.unique(train.candidate_rows)))
+            history.vocabulary = IdMap.of_values(ids.gather(np.unique(train.candidate_rows)))
         if history.vocabulary is None:
             raise ConfigError(f"{history!r} has no vocabulary.", hint="train the model with fit() first")
         codes = history.vocabulary.encode(ids)[train.candidate_rows]

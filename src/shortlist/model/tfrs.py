@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError, ShortlistWarning
-from shortlist.features import IntegerLookup, StringLookup, Vocabulary
+from shortlist.features import IntegerLookup, StringLookup
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
 
@@ -160,7 +161,7 @@ def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side])
         )
     ids = {side: _ids(f"score_{side}_ids", given[f"score_{side}_ids"]) for side in sides}
     query, candidate = (
-        sides[side].rows[Vocabulary(sides[side].ids).encode(ids[side])].astype(np.float64) for side in ids
+        sides[side].rows[IdMap.checked(sides[side].ids).encode(ids[side])].astype(np.float64) for side in ids
     )
     off = np.abs((query * candidate).sum(1) - scores)
     wrong = ~(off <= AGREE * np.abs(query * candidate).sum(1) + np.finfo(np.float32).tiny)
@@ -188,5 +189,5 @@ def _counts(ids: pl.Series, seen: Dataset | None) -> NDArray[np.int64]:
     if seen is None:
         return np.zeros(len(ids), np.int64)
     counts = np.bincount(seen.candidate_rows, minlength=len(seen.candidates))
-    rows = Vocabulary(seen.candidates[seen.candidate]).encode(ids).astype(np.int64) - 1
+    rows = IdMap(seen.candidates[seen.candidate]).find(ids)
     return np.where(rows >= 0, counts[rows], 0)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
-from shortlist.features import Encoded, Repeated, Vocabulary
+from shortlist.features import Encoded, Repeated
 from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
@@ -52,14 +53,14 @@ class Catalogue:
         return cls(train.query, train.candidate, train.queries, train.candidates, train.candidate_counts, known)
 
     @cached_property
-    def query_vocabulary(self) -> Vocabulary:
-        """Raw query ids -> row of ``queries`` + 1; 0 for an id that is not there."""
-        return Vocabulary(self.queries[self.query])
+    def query_ids(self) -> IdMap:
+        """Raw query ids and their rows in ``queries``."""
+        return IdMap(self.queries[self.query])
 
     @cached_property
-    def candidate_vocabulary(self) -> Vocabulary:
-        """Raw candidate ids -> row of ``candidates`` + 1; 0 for an id that is not there."""
-        return Vocabulary(self.candidates[self.candidate])
+    def candidate_ids(self) -> IdMap:
+        """Raw candidate ids and their rows in ``candidates``."""
+        return IdMap(self.candidates[self.candidate])
 
 
 class TwoTower(nn.Module):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Index, Lists
 from shortlist.index.checks import check_k
@@ -22,7 +23,7 @@ from shortlist.recommender.requests import (
     feature_table,
     own_histories,
 )
-from shortlist.recommender.state import Id, State
+from shortlist.recommender.state import State
 
 __all__ = ["answered_by_model", "asked_of", "golden_of", "overlap_of", "similar_to", "vectors_of"]
 
@@ -147,7 +148,7 @@ def similar_to(state: State, index: Index, candidates: Sequence[Id], k: int, whe
     asked = Asked(state.vectors[rows], k, [True] * len(rows), itself, allowed(state, None, where), histories=histories)
     answers = answered(asked, index, state, ())
     name, known = state.candidate, [True] * len(rows)
-    return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.series.dtype)
+    return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.ids.dtype)
 
 
 def overlap_of(state: State, index: Index, k: int, sample: int | None) -> float:

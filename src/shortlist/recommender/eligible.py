@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError, UnknownQueryError, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.requests import candidate_lists, candidate_rows
-from shortlist.recommender.state import Id, State
+from shortlist.recommender.state import State
 
 __all__ = ["allowed", "check_choice", "check_unknown", "excluded"]
 

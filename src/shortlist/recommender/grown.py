@@ -7,22 +7,20 @@ so the states of one line share their arrays, and each sees as many rows as it h
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.recommender.state import Id
+from shortlist.data.id_map import Id
 
-__all__ = ["Overlay", "Patched", "Room", "spliced"]
+__all__ = ["Patched", "Room", "spliced"]
 
 SPARE = 8  # one row in so many is room for more
 LEAST = 1024
 PATCHES = 4096  # rows in other than their first place beyond which all are copied
 PIECES = 64  # of a table, beyond which it is made one again
-MERGED = 64  # an overlay of more than one entry in so many is made into a map of its own
 
 
 class Room:
@@ -137,46 +135,3 @@ def _view(array: NDArray, count: int) -> NDArray:  # type: ignore[type-arg]
     view = array[:count]
     view.flags.writeable = False
     return view
-
-
-class Overlay(Mapping[Id, int]):
-    """A map from raw ids to rows with some entries added, others gone; the map below is shared and stays as it is."""
-
-    def __init__(self, below: Mapping[Id, int], more: dict[Id, int], gone: set[Id]) -> None:
-        self._below, self._more, self._gone = below, more, gone
-
-    @classmethod
-    def of(cls, below: Mapping[Id, int], more: Mapping[Id, int], gone: set[Id]) -> Mapping[Id, int]:
-        """``below`` with ``more``, without ``gone``; as one plain map where these have become many."""
-        if isinstance(below, Overlay):
-            gone = (below._gone - more.keys()) | gone
-            more = {one: row for one, row in {**below._more, **more}.items() if one not in gone}
-            below = below._below
-        if (len(more) + len(gone)) * MERGED > max(len(below), 64 * MERGED):
-            return {**{one: row for one, row in below.items() if one not in gone}, **more}
-        return cls(below, dict(more), gone)
-
-    def get(self, key: Id, default: int | None = None) -> int | None:  # type: ignore[override]
-        row = self._more.get(key)
-        if row is not None:
-            return row
-        return default if key in self._gone else self._below.get(key, default)
-
-    def __getitem__(self, key: Id) -> int:
-        row = self.get(key)
-        if row is None:
-            raise KeyError(key)
-        return row
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._more or (key not in self._gone and key in self._below)
-
-    def __iter__(self) -> Iterator[Id]:
-        for one in self._below:
-            if one not in self._gone and one not in self._more:
-                yield one
-        yield from self._more
-
-    def __len__(self) -> int:
-        hidden = sum(one in self._below for one in self._gone)
-        return len(self._below) - hidden + sum(one not in self._below for one in self._more)

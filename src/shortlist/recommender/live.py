@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import LISTED, Id
 from shortlist.data.ids import frame_of
 from shortlist.data.times import dated
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
-from shortlist.recommender.grown import Overlay, Patched, Room, spliced
+from shortlist.recommender.grown import Patched, Room, spliced
 from shortlist.recommender.requests import exact_ids
-from shortlist.recommender.state import LISTED, Id, Ids, State, fingerprint, known_queries
+from shortlist.recommender.state import State, fingerprint, known_queries
 
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
@@ -98,7 +99,7 @@ def _upserted(
             row, count = count, count + 1
         rows[number] = row
     after = replace(_with_rows(state, full, rows, vectors, ids), buried=buried, live=True)
-    _know(after, Overlay.of(row_of, dict(zip(ids, rows.tolist(), strict=True)), set()), state)
+    _know(after, state, dict(zip(ids, rows.tolist(), strict=True)), ())
     _keep(state, after)
     return after, rows, vectors
 
@@ -118,7 +119,7 @@ def _with_rows(
     found: Any = state.vectors
     if len(fresh):
         if room is None or not room.added(before, *coming):
-            listed = state.candidate_ids._listed if before <= LISTED else None
+            listed = state.candidate_ids.listed if before <= LISTED else None
             room = Room(np.asarray(found), state.counts, listed, more=len(fresh))
             room.added(before, *coming)
             found = room.vectors(count)
@@ -142,18 +143,15 @@ def _deleted(state: State, ids: Sequence[Id | None]) -> tuple[State, NDArray[np.
         if row is not None:
             gone[one] = row  # type: ignore[index]
     after = replace(state, buried=buried | gone, live=True)
-    _know(after, Overlay.of(row_of, {}, set(gone)), state)
+    _know(after, state, {}, gone)
     _keep(state, after)
     return after, np.array(list(gone.values()), np.int64)
 
 
-def _know(state: State, row_of: Mapping[Id, int], before: State) -> None:
-    """Let the state find its candidates by ``row_of``, which lacks the deleted ones."""
-    known = Ids(state.candidates[state.candidate])
-    known.__dict__["row_of"] = row_of
-    listed = before.candidate_ids.__dict__.get("_listed") if state.room is None else state.room.ids
-    if listed is not None:
-        known.__dict__["_listed"] = listed
+def _know(state: State, before: State, added: Mapping[Id, int], gone: Collection[Id]) -> None:
+    """Let the state find the candidates that were ``added`` at their rows, and those that are ``gone`` no more."""
+    listed = None if state.room is None else state.room.ids
+    known = before.candidate_ids.changed(state.candidates[state.candidate], added, gone, listed)
     state.__dict__["candidate_ids"] = known
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, overload
 
 import polars as pl
 
+from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
 from shortlist.recommender.answers import MODEL, SOURCES, Answers
-from shortlist.recommender.state import Id, Ids
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 
@@ -96,7 +96,7 @@ class Recommendations(Sequence[Recommendation]):
         queries: Sequence[Id | None],
         known: Sequence[bool],
         answers: Answers,
-        candidates: Ids,
+        candidates: IdMap,
         query_dtype: pl.DataType,
     ) -> None:
         self.query_column, self.candidate_column = columns
@@ -175,7 +175,7 @@ class Recommendations(Sequence[Recommendation]):
             {
                 own: _typed([self.queries[number] for number in owners], self._query_dtype),
                 rank: pl.Series([rank for length in lengths.tolist() for rank in range(1, length + 1)], dtype=pl.Int64),
-                chosen: _typed([item.id for item in items], self._candidates.series.dtype),
+                chosen: _typed([item.id for item in items], self._candidates.ids.dtype),
                 score: pl.Series([item.score for item in items], dtype=pl.Float64),
                 source: pl.Series([item.source for item in items], dtype=pl.String),
                 known: pl.Series([bool(self.known[number]) for number in owners], dtype=pl.Boolean),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_frame
+from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -29,7 +30,7 @@ from shortlist.recommender.requests import (
     candidate_lists,
     read_request,
 )
-from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
+from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.sources import towers_of
 
@@ -141,12 +142,12 @@ class Recommender:
     @property
     def query_ids(self) -> pl.Series:
         """Raw ids of the queries that the training tables held."""
-        return self._state.query_ids.series
+        return self._state.query_ids.ids
 
     @property
     def candidate_ids(self) -> pl.Series:
         """Raw ids of the candidates, by row."""
-        return self._state.candidate_ids.series
+        return self._state.candidate_ids.ids
 
     @property
     def model(self) -> TwoTower | Mixture:
@@ -263,9 +264,7 @@ class Recommender:
         )  # fmt: skip
         answers = answered(asked, index, state, self.fallback)
         columns = (state.query, state.candidate)
-        return Recommendations(
-            columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.series.dtype
-        )
+        return Recommendations(columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.ids.dtype)
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; no torch, no training.

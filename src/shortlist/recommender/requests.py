@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
-from shortlist.recommender.state import Id, Ids, State
+from shortlist.recommender.state import State
 
 __all__ = [
     "Request",
@@ -78,13 +79,13 @@ def read_request(queries: Any, state: State) -> Request:
     return Request(asked, features, given)
 
 
-def candidate_rows(values: Any, ids: Ids, what: str) -> NDArray[np.int64]:
+def candidate_rows(values: Any, ids: IdMap, what: str) -> NDArray[np.int64]:
     """Rows of raw candidate ids, those that the catalogue lacks left out. DataError for ids of another type."""
     rows = np.array(ids.rows(exact_ids(values, ids, what)), np.int64)
     return rows[rows >= 0]
 
 
-def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> list[NDArray[np.int64]]:
+def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> list[NDArray[np.int64]]:
     """Rows of raw candidate ids, a list for each of so many ``queries`` (None: of any number); none for None.
 
     DataError for lists that do not fit.
@@ -104,7 +105,7 @@ def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> li
     return [candidate_rows(one, ids, what) for one in lists]
 
 
-def exact_ids(values: Any, ids: Ids, what: str, nulls: bool = False) -> list[Id | None]:
+def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
     values: ids, or a frame that holds them in the column of the same name as ``ids``.
@@ -202,7 +203,7 @@ def _plain(values: Any) -> Iterable[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[no-any-return]
 
 
-def _exact(value: Any, kind: type, ids: Ids, what: str) -> Id:
+def _exact(value: Any, kind: type, ids: IdMap, what: str) -> Id:
     if kind is str and isinstance(value, str):
         return str(value)
     if kind is int and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
@@ -211,7 +212,7 @@ def _exact(value: Any, kind: type, ids: Ids, what: str) -> Id:
     if isinstance(value, (float, np.floating)):
         hint += '; a pandas column with missing values: .astype("Int64")'
     raise DataError(
-        f"{what} holds {_shown(value)}; ids of this model are of type {ids.series.dtype}, as in training.", hint=hint
+        f"{what} holds {_shown(value)}; ids of this model are of type {ids.ids.dtype}, as in training.", hint=hint
     )
 
 

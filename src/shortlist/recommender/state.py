@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.ids import unpatterned
+from shortlist.data.id_map import Id, IdMap
 from shortlist.errors import ConfigError, DataError
-from shortlist.features import Vocabulary
 from shortlist.index import Lists
 from shortlist.index.heads import repeated
 from shortlist.recommender.conditions import Conditions
@@ -29,12 +28,7 @@ if TYPE_CHECKING:
     from shortlist.model import Catalogue, TwoTower
     from shortlist.recommender.grown import Room
 
-__all__ = ["Ids", "ModelFiles", "State", "fingerprint", "known_queries", "state_from_model"]
-
-PIECE = 4096  # ids put into a map between two rests
-LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
-
-Id = str | int
+__all__ = ["ModelFiles", "State", "fingerprint", "known_queries", "state_from_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,53 +45,6 @@ class ModelFiles:
     onnx: Mapping[str, Buffer] = field(default_factory=dict)
     optimizer: str = ""
     slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-
-class Ids:
-    """Raw ids by row, and rows by raw id."""
-
-    def __init__(self, series: pl.Series) -> None:
-        self.name = series.name
-        self.series = unpatterned(series)
-
-    @property
-    def strings(self) -> bool:
-        """Whether the ids are strings; else they are integers."""
-        return self.series.dtype == pl.String
-
-    @cached_property
-    def _listed(self) -> list[Id]:
-        return self.series.to_list()
-
-    @cached_property
-    def row_of(self) -> Mapping[Id, int]:
-        """Raw id -> row."""
-        return {value: row for row, value in enumerate(self.series.to_list())}
-
-    def prepare(self, rest: Callable[[], None]) -> None:
-        """Make at once, with rests, what look-ups would make at the first of them."""
-        row_of: dict[Id, int] = {}
-        listed: list[Id] = []
-        keeps = len(self.series) <= LISTED
-        for low in range(0, len(self.series), PIECE):
-            part = self.series[low : low + PIECE].to_list()
-            row_of.update(zip(part, range(low, low + len(part)), strict=True))
-            if keeps:
-                listed += part
-            rest()
-        self.__dict__ |= {"row_of": row_of, "_listed": listed} if keeps else {"row_of": row_of}
-
-    def take(self, rows: NDArray[np.int64]) -> list[Id]:
-        """The raw ids of ``rows``."""
-        if len(self.series) > LISTED:
-            return self.series.gather(rows).to_list()
-        listed = self._listed
-        return [listed[row] for row in rows.tolist()]
-
-    def rows(self, ids: Sequence[Id | None]) -> list[int]:
-        """The row of each id; -1 for one that is not there."""
-        get = self.row_of.get
-        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +84,14 @@ class State:
         return np.array(sorted(self.buried.values()), np.int64)
 
     @cached_property
-    def query_ids(self) -> Ids:
+    def query_ids(self) -> IdMap:
         """Raw query ids."""
-        return Ids(self.queries[self.query])
+        return IdMap(self.queries[self.query])
 
     @cached_property
-    def candidate_ids(self) -> Ids:
+    def candidate_ids(self) -> IdMap:
         """Raw candidate ids."""
-        return Ids(self.candidates[self.candidate])
+        return IdMap(self.candidates[self.candidate])
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -277,17 +224,12 @@ def _with_seen(state: State, seen: Dataset) -> State:
     seen = seen.seen
     rows, chosen = seen.query_rows.astype(np.int64), seen.candidate_rows.astype(np.int64)
     if seen.queries is not state.queries:
-        rows = _mapped(state.query_ids, seen.queries[seen.query])[rows]
+        rows = state.query_ids.find(seen.queries[seen.query])[rows]
     if seen.candidates is not state.candidates:
-        chosen = _mapped(state.candidate_ids, seen.candidates[seen.candidate])[chosen]
+        chosen = state.candidate_ids.find(seen.candidates[seen.candidate])[chosen]
     both = (rows >= 0) & (chosen >= 0)
     keys = np.unique(rows[both] * len(state.candidates) + chosen[both])
     rows, chosen = np.divmod(keys, len(state.candidates))
     offsets = np.zeros(len(state.queries) + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=len(state.queries)), out=offsets[1:])
     return replace(state, seen=Lists(offsets, chosen))
-
-
-def _mapped(ids: Ids, other: pl.Series) -> NDArray[np.int64]:
-    """The row in ``ids`` of each id of another table; -1 where there is none."""
-    return Vocabulary(ids.series).encode(other).astype(np.int64) - 1

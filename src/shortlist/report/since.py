@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.evaluation import compare, evaluate
 from shortlist.evaluation.segments import by_values
-from shortlist.features import Vocabulary
 from shortlist.model import TwoTower
 from shortlist.recommender import Recommender
 from shortlist.report.measured import few_groups, headline_k
@@ -104,7 +104,7 @@ def drift(before: Recommender, after: Recommender) -> dict[str, Any]:
     for side, (old, old_ids, new, new_ids) in parts.items():
         if old is None or new is None or old.shape[1] != new.shape[1] or not _same_type(old_ids, new_ids):
             continue
-        rows = Vocabulary(new_ids).encode(old_ids).astype(np.int64) - 1
+        rows = IdMap(new_ids).find(old_ids)
         both = np.flatnonzero(rows >= 0)
         if len(both):
             both = both[np.linspace(0, len(both) - 1, min(len(both), MOST)).astype(np.int64)]
@@ -153,7 +153,7 @@ def _lacking(before: pl.Series, after: pl.Series) -> int:
     """How many ids of ``after`` are not in ``before``."""
     if not _same_type(before, after):
         return len(after)
-    return int(np.count_nonzero(Vocabulary(before).encode(after) == 0))
+    return int(np.count_nonzero(IdMap(before).find(after) < 0))
 
 
 def _same_type(one: pl.Series, other: pl.Series) -> bool:
@@ -192,7 +192,7 @@ def _with_candidates(test: Dataset, before: TwoTower | Mixture, after: TwoTower 
 def _asked(before: Recommender, after: Recommender) -> NDArray[np.int64]:
     """Rows of ``after`` of up to 1,000 queries that both know, evenly spread."""
     old = before._state
-    rows = Vocabulary(old.queries[old.query]).encode(after.query_ids).astype(np.int64) - 1
+    rows = IdMap(old.queries[old.query]).find(after.query_ids)
     known = (rows >= 0) & after._state.known
     known[known] = old.known[rows[known]]
     both = np.flatnonzero(known)
@@ -215,7 +215,7 @@ def _segments(
     """Groups of the asked queries: by whether they chose something since, by how much they chose, by columns."""
     now = np.diff(after._state.seen.offsets)[asked]
     old = before._state
-    rows = Vocabulary(old.queries[old.query]).encode(after.query_ids.gather(asked)).astype(np.int64) - 1
+    rows = IdMap(old.queries[old.query]).find(after.query_ids.gather(asked))
     then = np.diff(old.seen.offsets)[rows]
     groups = {
         "since yesterday": (("chose something", now > then), ("chose nothing", now <= then)),

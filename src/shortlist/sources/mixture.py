@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from shortlist.data import Dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.sources.blend import Blend
@@ -85,15 +86,13 @@ class Mixture:
         """What each query chose, as candidate rows, oldest first: in training; of one that training never saw, in ``given``."""
         import numpy as np
 
-        from shortlist.features import Vocabulary
-
         catalogue = self.catalogue
-        rows = Vocabulary(catalogue.queries[catalogue.query]).encode(query_ids).astype(np.int64) - 1
+        rows = IdMap(catalogue.queries[catalogue.query]).find(query_ids)
         lists = [self.histories.row(row) if row >= 0 else np.zeros(0, np.int64) for row in rows.tolist()]
         if given is not None and any(not len(one) for one in lists):
             distinct = query_ids.unique(maintain_order=True)
             other = histories_of(given, distinct, catalogue.candidates[catalogue.candidate], self.neighbours.length)
-            place = Vocabulary(distinct).encode(query_ids).astype(np.int64) - 1
+            place = IdMap(distinct).find(query_ids)
             lists = [one if len(one) else other.row(at) for one, at in zip(lists, place.tolist(), strict=True)]
         return Lists.of(lists)
 

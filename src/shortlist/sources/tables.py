@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.index import Lists
 from shortlist.sources.neighbours import Neighbours, latest
@@ -60,11 +61,9 @@ def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, 
 
     Candidates that are not among ``candidate_ids`` are passed over. Raises DataError for ids of another type.
     """
-    from shortlist.features import Vocabulary
-
     chosen = choices_of(data).distinct(length)
-    query = Vocabulary(query_ids).encode(data.queries[data.query]).astype(np.int64)[chosen.query] - 1
-    candidate = Vocabulary(candidate_ids).encode(data.candidates[data.candidate]).astype(np.int64)[chosen.candidate] - 1
+    query = IdMap(query_ids).find(data.queries[data.query])[chosen.query]
+    candidate = IdMap(candidate_ids).find(data.candidates[data.candidate])[chosen.candidate]
     kept = (query >= 0) & (candidate >= 0)
     order = np.argsort(query[kept], kind="stable")
     offsets = np.zeros(len(query_ids) + 1, np.int64)

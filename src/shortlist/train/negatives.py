@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.id_map import IdMap
 from shortlist.data.shards import chosen_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
-from shortlist.features import Vocabulary
 from shortlist.index import BruteForce, Lists, search_heads
 from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
 from shortlist.model import EncodedDataset
@@ -294,7 +294,7 @@ def _given(train: Dataset | Shards, column: str) -> Ragged:
     if not isinstance(values.dtype, pl.List):
         values = values.to_frame().select(pl.concat_list(column))[column]
     exploded = pl.DataFrame({"row": np.arange(len(values)), "id": values}).explode("id").drop_nulls("id")
-    rows = Vocabulary(train.candidates[train.candidate]).encode(exploded["id"]).astype(np.int64) - 1
+    rows = IdMap(train.candidates[train.candidate]).find(exploded["id"])
     _warn_unknown(int((rows < 0).sum()), len(rows), f"negatives in column {column!r}")
     known = rows >= 0
     return Ragged.of(exploded["row"].to_numpy()[known], rows[known], len(values))
@@ -317,7 +317,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
         (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
         (train.candidates[train.candidate], shown.candidates[shown.candidate], shown.candidate_rows),
     )
-    query, candidate = ((Vocabulary(own).encode(other).astype(np.int64) - 1)[rows] for own, other, rows in sides)
+    query, candidate = (IdMap(own).find(other)[rows] for own, other, rows in sides)
     known = (query >= 0) & (candidate >= 0)
     _warn_unknown(int((~known).sum()), len(known), "impressions")
     keys = np.unique(query[known] * len(train.candidates) + candidate[known])

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
 from shortlist.data.doubts import doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.ids import RowLookup, counted, require_column, unpatterned
+from shortlist.data.id_map import IdMap
+from shortlist.data.ids import counted, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
@@ -62,7 +63,7 @@ class _Work:
     on_piece: OnPiece | None
     plan: EventPlan
     reading: Reading
-    lookups: dict[str, tuple[pl.DataType, RowLookup]] = field(default_factory=dict)
+    lookups: dict[str, tuple[pl.DataType, IdMap]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -212,7 +213,7 @@ def _encode(work: _Work) -> None:
     for side in SIDES:
         table = pl.scan_parquet(work.folder / f"{PLURAL[side]}.parquet", glob=False, hive_partitioning=False)
         ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
-        work.lookups[side] = (ids.dtype, RowLookup(ids))
+        work.lookups[side] = (ids.dtype, IdMap(ids))
     plan = list(_plan(work))
     pieces = []
     for planned in plan:
@@ -487,7 +488,7 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
     if role in SIDES:
         kind, lookup = work.lookups[role]
         try:
-            return lookup(values.cast(kind))
+            return lookup.require(values.cast(kind))
         except (DataError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{file.name!r} has changed while it was encoded: {error}", hint="run it again with overwrite=True"

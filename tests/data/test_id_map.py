@@ -1,0 +1,188 @@
+"""The map between raw ids and rows: columns, single ids, what is not there, live changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist import DataError
+from shortlist.data import id_map
+from shortlist.data.id_map import IdMap, _Overlay
+
+ODD = ["", " ", "\0", "a", "A", "x" * 100_000, "x" * 99_999, "\u00e9", "e\u0301", "😀", "007", "7", "null", "NaN"]
+INTS = [0, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 7]
+
+
+def codes(ids: list[object], values: list[object], repeat: int) -> list[int]:
+    """Through the dictionary (few values) or the join (many)."""
+    encoded = IdMap(pl.Series(ids)).encode(pl.Series("v", values * repeat, dtype=pl.Series(ids).dtype))
+    assert encoded.dtype == "int32"
+    assert encoded.tolist() == encoded.tolist()[: len(values)] * repeat
+    return encoded.tolist()[: len(values)]
+
+
+@pytest.mark.parametrize("repeat", [1, 100])
+@pytest.mark.parametrize("ids", [ODD, INTS])
+def test_every_id_has_its_place_plus_one(ids: list[object], repeat: int):
+    assert codes(ids, ids, repeat) == list(range(1, len(ids) + 1))
+
+
+@pytest.mark.parametrize("repeat", [1, 100])
+def test_null_and_unseen_values_share_code_zero(repeat: int):
+    assert codes(["b", "a"], ["a", None, "c", "b", ""], repeat) == [2, 0, 0, 1, 0]
+    assert codes([2**53], [2**53, 2**53 + 1, None], repeat) == [1, 0, 0]
+
+
+@pytest.mark.parametrize("repeat", [1, 100])
+def test_integers_of_another_width(repeat: int):
+    small = IdMap(pl.Series([1, 255], dtype=pl.UInt8))
+    assert small.encode(pl.Series([255, 256, -1, 257] * repeat)).tolist() == [2, 0, 0, 0] * repeat
+    wide = IdMap(pl.Series([1, 2**64 - 1], dtype=pl.UInt64))
+    assert wide.encode(pl.Series([-1, 1] * repeat)).tolist() == [0, 1] * repeat
+
+
+def test_most_frequent_first_then_by_value():
+    assert IdMap.of_values(pl.Series(["b", None, "c", "a", "c", None, None])).ids.to_list() == ["c", "a", "b"]
+    assert IdMap.of_values(pl.Series([3, 1, 3, 2])).ids.to_list() == [3, 1, 2]
+
+
+def test_sizes():
+    known = IdMap(pl.Series(["b", "a"]))
+    assert (len(known), known.cardinality) == (2, 3)
+    assert repr(known) == "IdMap(2 ids of type String)"
+
+
+@given(st.lists(st.text(max_size=5), unique=True, max_size=20), st.lists(st.text(max_size=5), max_size=100))
+def test_a_dictionary_says_the_same(ids: list[str], values: list[str]):
+    encoded = IdMap(pl.Series(ids, dtype=pl.String)).encode(pl.Series(values, dtype=pl.String))
+    assert encoded.tolist() == [ids.index(value) + 1 if value in ids else 0 for value in values]
+
+
+@pytest.mark.parametrize("ids", [[3, 5], ["3", "5"], [3, 10**15]])
+def test_parts_join_seamlessly(ids: list[object], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(id_map, "AT_A_TIME", 7)
+    values = [number % 11 for number in range(100)]
+    asked = pl.Series(values).cast(pl.Series(ids).dtype)
+    assert IdMap(pl.Series(ids)).find(asked).tolist() == [
+        {3: 0, 5: 1 if ids[1] in (5, "5") else -1}.get(value, -1) for value in values
+    ]
+
+
+CLOSE = st.integers(-20, 20)
+FAR = st.sampled_from([0, 1, -(2**63), -(2**63) + 1, 2**62, 2**63 - 1])
+
+
+@given(
+    st.sampled_from([CLOSE, FAR]).flatmap(
+        lambda ids: st.tuples(st.lists(ids, unique=True, max_size=20), st.lists(st.none() | ids, max_size=30))
+    ),
+    st.sampled_from([1, 80]),
+)
+def test_integers_close_together_and_far_apart(problem: tuple[list[int], list[int | None]], repeat: int):
+    """Close ones are found in an array, far ones by a join; the ends of 64 bits are ids like others."""
+    ids, values = problem
+    known, asked = IdMap(pl.Series(ids, dtype=pl.Int64)), pl.Series("u", values * repeat, dtype=pl.Int64)
+    wanted = [ids.index(value) if value in ids else -1 for value in values] * repeat
+    assert known.find(asked).tolist() == wanted
+    assert known.encode(asked).tolist() == [row + 1 for row in wanted]
+    if -1 not in wanted:
+        assert known.require(asked).tolist() == wanted
+
+
+def test_rows_that_must_be_there():
+    known = IdMap(pl.Series(["b", "a"]))
+    found = known.require(pl.Series("user", ["a", "b"] * 100))
+    assert (found.dtype, found.tolist()) == (np.int32, [1, 0] * 100)
+    with pytest.raises(DataError, match="200 interactions with a 'user' that its table lacks, such as 'x', 'y'"):
+        known.require(pl.Series("user", ["a", "x", "y"] * 100))
+
+
+def test_single_ids_go_both_ways(monkeypatch: pytest.MonkeyPatch):
+    known = IdMap(pl.Series("user", ["b", "a", "c"]))
+    assert (known.name, known.strings, IdMap(pl.Series([1])).strings) == ("user", True, False)
+    assert known.rows(["c", "never seen", None, "b"]) == [2, -1, -1, 0]
+    assert dict(known.row_of) == {"b": 0, "a": 1, "c": 2}
+    assert known.take(np.array([2, 0, 2])) == ["c", "b", "c"]
+    monkeypatch.setattr(id_map, "LISTED", 2)  # too many to keep as a list
+    assert known.take(np.array([2, 0, 2])) == ["c", "b", "c"]
+
+
+@pytest.mark.parametrize("repeat", [1, 100])
+def test_after_a_live_change(repeat: int):
+    """b goes, d comes at row 3; rows stay, and the map before is as it was."""
+    before = IdMap(pl.Series("item", ["a", "b", "c"]))
+    after = before.changed(pl.Series("item", ["a", "b", "c", "d"]), {"d": 3}, {"b"})
+    asked = pl.Series("item", ["a", "b", "c", "d", None] * repeat)
+    assert after.find(asked).tolist() == [0, -1, 2, 3, -1] * repeat
+    assert before.find(asked).tolist() == [0, 1, 2, -1, -1] * repeat
+    assert (len(before), len(after)) == (3, 4)
+    assert after.take(np.array([1, 3])) == ["b", "d"]
+    again = after.changed(pl.Series("item", ["a", "b", "c", "d"]), {"b": 1}, set())
+    assert again.rows(["b", "d"]) == [1, 3]
+    assert after.rows(["b"]) == [-1]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (pl.Series([1.5]), "Float64; ids are strings or integers"),
+        (pl.Series([True]), "Boolean"),
+        (pl.Series(["a", None]), "1 nulls"),
+        (pl.Series(["a", "b", "a"]), "1 repeated ids"),
+    ],
+)
+def test_what_cannot_be_a_vocabulary(ids: pl.Series, message: str):
+    with pytest.raises(DataError, match=message):
+        IdMap.checked(ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "values"),
+    [
+        (pl.Series(["1"]), pl.Series("user", [1])),
+        (pl.Series([1]), pl.Series("user", ["1"])),
+        (pl.Series([1]), pl.Series("user", [1.0])),
+        (pl.Series([1]), pl.Series("user", [True])),
+    ],
+)
+def test_values_of_another_type(ids: pl.Series, values: pl.Series):
+    with pytest.raises(DataError, match=f"'user' holds {values.dtype}.*{ids.dtype}") as error:
+        IdMap(ids).encode(values)
+    assert f"cast the column to {ids.dtype}" in error.value.hint
+
+
+STEP = st.one_of(
+    st.tuples(st.just("more"), st.dictionaries(st.integers(0, 20), st.integers(0, 99), max_size=4)),
+    st.tuples(st.just("gone"), st.sets(st.integers(0, 20), max_size=4)),
+)
+
+
+@given(st.dictionaries(st.integers(0, 15), st.integers(0, 99)), st.lists(STEP, max_size=8), st.booleans())
+def test_an_overlay_is_a_map_of_its_own(below: dict[int, int], steps: list[tuple[str, object]], merging: bool) -> None:
+    plain, found, at_first = dict(below), below, dict(below)
+    for kind, what in steps:
+        if kind == "more":
+            plain = {**plain, **what}  # type: ignore[dict-item]
+            found = _Overlay.of(found, what, set())  # type: ignore[arg-type, assignment]
+        else:
+            plain = {one: row for one, row in plain.items() if one not in what}  # type: ignore[operator]
+            found = _Overlay.of(found, {}, set(what))  # type: ignore[call-overload, assignment]
+        if merging:
+            found = dict(found)
+        assert dict(found) == plain
+        assert len(found) == len(plain)
+        for one in range(-1, 22):
+            assert found.get(one, -1) == plain.get(one, -1)
+            assert (one in found) == (one in plain)
+    assert below == at_first
+
+
+def test_an_overlay_becomes_a_plain_map_when_it_has_grown() -> None:
+    found = _Overlay.of({number: number for number in range(100)}, {}, set())
+    for number in range(100, 170):
+        found = _Overlay.of(found, {number: number}, {number - 100})
+    assert len(found) == 100
+    assert sorted(found) == list(range(70, 170))
