@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.problems import Problem
 from shortlist.evaluation.metrics import AT_K
-from shortlist.evaluation.ranked import Ranked
+from shortlist.evaluation.ranked import RankedPairs
+from shortlist.evaluation.testset import TestSet
 
 Scorer = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Scores ``[rows, candidates]`` of query rows ``[rows]``."""
@@ -24,13 +25,9 @@ def figures(score: Scorer, problem: Problem) -> dict[str, float]:
     most = max(measure.k for measure in measures)
     place = places(score, problem, most).astype(np.float64)
     queries, query = np.unique(problem.test.query_rows, return_inverse=True)
-    ranked = Ranked(
-        query.astype(np.int64),
-        problem.test.candidate_rows.astype(np.int64),
-        np.where(place > most, np.inf, place),
-        len(queries),
-        np.full(len(queries), len(problem.test.candidates)),
-    )
+    candidate = problem.test.candidate_rows.astype(np.int64)
+    test = TestSet.of_rows(query.astype(np.int64), candidate, len(queries), len(problem.test.candidates))
+    ranked = RankedPairs(test, np.where(place > most, np.inf, place))
     return {measure.label: AT_K[measure.name](ranked, measure.k).value for measure in measures}
 
 

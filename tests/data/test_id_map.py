@@ -100,6 +100,12 @@ def test_rows_that_must_be_there():
         known.require(pl.Series("user", ["a", "x", "y"] * 100))
 
 
+def test_a_few_rows_of_a_large_table_build_no_dictionary():
+    known = IdMap(pl.Series(["b", "a"]))
+    assert known.require(pl.Series("user", ["a"])).tolist() == [1]
+    assert known._row_of is None
+
+
 def test_single_ids_go_both_ways(monkeypatch: pytest.MonkeyPatch):
     known = IdMap(pl.Series("user", ["b", "a", "c"]))
     assert (known.name, known.strings, IdMap(pl.Series([1])).strings) == ("user", True, False)

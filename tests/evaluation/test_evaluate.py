@@ -17,7 +17,7 @@ from shortlist.evaluation import BASELINES, METRICS, compare
 from shortlist.evaluation.baselines import Training, baseline, left_out
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.segments import grouped, segment_names
-from shortlist.evaluation.validator import Validator
+from shortlist.evaluation.testset import TestSet
 
 USERS = pl.DataFrame({"user": ["ann", "bob", "cat", "dan"], "age": [20, 30, 40, 50]})
 FILMS = pl.DataFrame({"film": [1, 2, 3, 4, 5], "genre": ["a|b", "a", "b", "c", None], "since": [0, 0, 6, 0, 0]})
@@ -188,15 +188,13 @@ def test_segments_by_hand(model):
 
 @pytest.mark.parametrize("name", segment_names(TEST))
 def test_every_segment_has_each_pair_somewhere(model, name):
-    pairs = Validator(model, TEST, seen=TRAIN).pairs
-    masks = [mask for _, mask in grouped(name, TEST, pairs)]
+    masks = [mask for _, mask in grouped(name, TEST, TestSet.of(model, TEST, TRAIN))]
     assert np.logical_or.reduce(masks).all()
 
 
 def test_numbers_fall_into_quartiles(model):
     many = dataset([("ann", 1 + i % 5, i) for i in range(40)])
-    pairs = Validator(model, many).pairs
-    groups = {name: int(mask.sum()) for name, mask in grouped("time", many, pairs)}
+    groups = {name: int(mask.sum()) for name, mask in grouped("time", many, TestSet.of(model, many))}
     assert groups == {"0 to 9": 10, "10 to 19": 10, "20 to 29": 10, "30 to 39": 10}
 
 

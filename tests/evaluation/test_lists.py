@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
-from shortlist.evaluation.ranked import Ranked
+from shortlist.evaluation.testset import TestSet
 
 
 def lists(rows, counts=(1, 1, 1, 1), vectors=None, eligible=None) -> Lists:
@@ -48,6 +48,6 @@ def test_no_lists_at_all():
 
 def test_a_pair_is_ranked_by_its_place_in_the_list():
     query, candidate = np.array([0, 0, 1, 1]), np.array([5, 7, 7, -1])
-    ranked = Ranked(query, candidate, np.zeros(4), 2, np.array([9, 9]))
+    test = TestSet.of_rows(query, candidate, queries=2, candidates=9)
     rows = np.array([[7, 5, 3], [2, -1, -1]])
-    assert ranked_in_lists(ranked, rows).rank.tolist() == [2, 1, math.inf, math.inf]
+    assert ranked_in_lists(test, rows).rank.tolist() == [2, 1, math.inf, math.inf]

@@ -5,35 +5,42 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from shortlist.errors import ConfigError
 from shortlist.evaluation.metrics import AT_K, measured, metric_names
-from shortlist.evaluation.ranked import Ranked
+from shortlist.evaluation.ranked import RankedPairs
+from shortlist.evaluation.ranks import Hidden
+from shortlist.evaluation.testset import TestSet
 
 
-def pairs(rank, query=None, candidate=None, competing=20, **columns) -> Ranked:
-    """Ranked pairs; by default of one query, with a candidate each."""
+def pairs(
+    rank, query=None, candidate=None, competing=20, best=None, counts=None, hidden=None, **columns
+) -> RankedPairs:
+    """Ranked pairs, by default of one query, with a candidate each; ``competing`` candidates, where ``hidden`` says nothing else."""
     query = np.zeros(len(rank), np.int64) if query is None else np.array(query)
-    queries = int(query.max(initial=-1)) + 1
-    columns = {name: np.array(value, np.float64) for name, value in columns.items() if value is not None}
-    return Ranked(
-        query,
-        np.arange(len(rank)) if candidate is None else np.array(candidate),
-        np.array(rank, np.float64),
-        queries,
-        np.full(queries, competing),
-        **columns,
+    candidate = np.arange(len(rank)) if candidate is None else np.array(candidate)
+    queries, size = int(query.max(initial=-1)) + 1, max(competing, int(candidate.max(initial=-1)) + 1)
+    if hidden is None:
+        hidden = [(q, c) for q in range(queries) for c in range(competing, size)]
+    test = replace(
+        TestSet.of_rows(query, candidate, queries, size),
+        hidden=Hidden(*torch.tensor(hidden, dtype=torch.long).reshape(-1, 2).T),
+        **{name: np.array(value, np.float64) for name, value in columns.items() if value is not None},
+        **({} if counts is None else {"candidate_counts": np.array(counts)}),
     )
+    return RankedPairs(test, np.array(rank, np.float64), None if best is None else np.array(best, np.float64))
 
 
-def value(name: str, ranked: Ranked, k: int = 10) -> float:
+def value(name: str, ranked: RankedPairs, k: int = 10) -> float:
     return next(iter(measured(ranked, [name], [k]).values())).value
 
 
@@ -69,7 +76,7 @@ def test_graded_ndcg_by_hand():
 
 
 def test_debiased_recall_by_hand():
-    ranked = pairs([1, 12], propensity=np.sqrt([100, 4]))
+    ranked = pairs([1, 12], counts=[100, 4] + [0] * 18)
     assert value("debiased_recall", ranked) == pytest.approx((1 / 10) / (1 / 10 + 1 / 2))
 
 
@@ -179,9 +186,11 @@ def test_expected_ties_are_the_mean_over_all_orders(problem):
         orders.append([list(itertools.chain(*order)) for order in shuffles])
     query, candidate, best, worst = (np.array(column) for column in zip(*rows, strict=True))
     best, worst = best.astype(np.float64), worst.astype(np.float64)
-    competing = np.array([len(scores) - len(hidden) for scores, _, hidden in problems])
+    gone = [[c for c in range(6) if c in hidden or c >= len(scores)] for scores, _, hidden in problems]
     columns = {"grade": 1.0 + candidate % 3} if graded else {}
-    tied = Ranked(query, candidate, worst, len(problems), competing, best, propensity=1.0 + candidate, **columns)
+    catalogue = {"competing": 6, "counts": np.arange(1, 7) ** 2}
+    hidden = [(q, c) for q, of_query in enumerate(gone) for c in of_query]
+    tied = pairs(worst, query, candidate, best=best, hidden=hidden, **catalogue, **columns)
     for name in (*AT_K, "auc"):
         wanted = []
         for q, of_query in enumerate(orders):
@@ -189,11 +198,9 @@ def test_expected_ties_are_the_mean_over_all_orders(problem):
             total = 0.0
             for order in of_query:
                 place = [order.index(c) + 1.0 if c in order else math.inf for c in candidate[own]]
-                one = pairs(place, candidate=candidate[own], competing=competing[q], propensity=1.0 + candidate[own])
                 grade = {"grade": columns["grade"][own]} if graded else {}
-                one = Ranked(
-                    *(one.query, one.candidate, one.rank, 1, one.competing), propensity=one.propensity, **grade
-                )
+                hidden = [(0, c) for c in gone[q]]
+                one = pairs(place, candidate=candidate[own], hidden=hidden, **catalogue, **grade)
                 sums = next(iter(measured(one, [name], [k]).values()))
                 total += sums.numerator.sum()
             wanted.append(total / len(of_query))

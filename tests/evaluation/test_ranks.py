@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist.errors import TrainingError
-from shortlist.evaluation import Hidden, ranks
+from shortlist.evaluation import Hidden, Pairs, ranks
 from shortlist.evaluation.ranks import top_lists
 
 TILES = ("TILE_ELEMENTS", "COLUMNS", "PAIRS", "PRODUCTS")
@@ -71,9 +71,11 @@ def test_equals_a_plain_count(tiles, problem):
     got = ranks(
         torch.from_numpy(query).float(),
         torch.from_numpy(candidate).float(),
-        torch.from_numpy(pair_query),
-        torch.from_numpy(pair_candidate),
-        None if hidden is None else Hidden(*torch.from_numpy(hidden).T.contiguous()),
+        Pairs(
+            torch.from_numpy(pair_query),
+            torch.from_numpy(pair_candidate),
+            None if hidden is None else Hidden(*torch.from_numpy(hidden).T.contiguous()),
+        ),
     )
     wanted = plain(query, candidate, pair_query, pair_candidate, () if hidden is None else map(tuple, hidden.tolist()))
     assert got.dtype == torch.long
@@ -84,9 +86,9 @@ def test_worked_by_hand():
     """Scores 3 1 3 2: ranks 2 (ties with the other 3), 4, 2, 3."""
     query, candidate = torch.tensor([[1.0]]), torch.tensor([[3.0], [1.0], [3.0], [2.0]])
     own = torch.arange(4)
-    assert ranks(query, candidate, torch.zeros(4, dtype=torch.long), own).tolist() == [2, 4, 2, 3]
+    assert ranks(query, candidate, Pairs(torch.zeros(4, dtype=torch.long), own)).tolist() == [2, 4, 2, 3]
     hidden = Hidden(torch.tensor([0, 0]), torch.tensor([0, 3]))  # leaves 1 and 3
-    assert ranks(query, candidate, torch.zeros(4, dtype=torch.long), own, hidden).tolist() == [5, 2, 1, 5]
+    assert ranks(query, candidate, Pairs(torch.zeros(4, dtype=torch.long), own, hidden)).tolist() == [5, 2, 1, 5]
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 7, 32, 33, 64])
@@ -99,7 +101,7 @@ def test_a_model_that_scores_everything_alike_gets_no_credit(dim, candidates, qu
     query = torch.randn(queries, dim, generator=generator)
     pair_query = torch.arange(pairs) if pairs == queries else torch.randint(queries, (pairs,), generator=generator)
     own = torch.randint(candidates, (pairs,), generator=generator)
-    assert (ranks(query, candidate, pair_query, own) == candidates).all()
+    assert (ranks(query, candidate, Pairs(pair_query, own)) == candidates).all()
 
 
 def test_copies_of_one_vector_tie_with_each_other_in_a_large_catalogue():
@@ -109,7 +111,7 @@ def test_copies_of_one_vector_tie_with_each_other_in_a_large_catalogue():
     candidate[copies] = candidate[0].clone()
     query = torch.randn(20, 32, generator=generator)
     pair_query = torch.arange(20).repeat_interleave(len(copies))
-    got = ranks(query, candidate, pair_query, copies.repeat(20)).view(20, -1)
+    got = ranks(query, candidate, Pairs(pair_query, copies.repeat(20))).view(20, -1)
     assert (got == got[:, :1]).all()
     assert (got >= len(copies)).all()
 
@@ -119,7 +121,7 @@ def test_scores_that_differ_are_told_apart():
     query = torch.ones(1, 32)
     candidate = torch.full((1000, 32), 1.0)
     candidate[:, 0] += torch.arange(1000) * 32e-4
-    got = ranks(query, candidate, torch.zeros(1000, dtype=torch.long), torch.arange(1000))
+    got = ranks(query, candidate, Pairs(torch.zeros(1000, dtype=torch.long), torch.arange(1000)))
     assert got.tolist() == list(range(1000, 0, -1))
 
 
@@ -127,7 +129,11 @@ def test_whole_counts_of_one_dimension_have_no_rounding():
     """Popularity: counts as large as float32 counts exactly."""
     top = 2**24
     candidate = torch.tensor([[top], [top - 1], [top - 2]], dtype=torch.float32)
-    assert ranks(torch.ones(1, 1), candidate, torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])).tolist() == [1, 2, 3]
+    assert ranks(torch.ones(1, 1), candidate, Pairs(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))).tolist() == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_the_order_and_company_of_pairs_do_not_matter():
@@ -135,18 +141,18 @@ def test_the_order_and_company_of_pairs_do_not_matter():
     query, candidate = torch.randn(50, 16, generator=generator), torch.randn(4500, 16, generator=generator)
     pair_query = torch.randint(50, (400,), generator=generator)
     own = torch.randint(4500, (400,), generator=generator)
-    together = ranks(query, candidate, pair_query, own)
+    together = ranks(query, candidate, Pairs(pair_query, own))
     order = torch.randperm(400, generator=generator)
-    assert torch.equal(ranks(query, candidate, pair_query[order], own[order]), together[order])
+    assert torch.equal(ranks(query, candidate, Pairs(pair_query[order], own[order])), together[order])
     for pair in range(0, 400, 40):
         row = pair_query[pair]
-        alone = ranks(query[row : row + 1], candidate, torch.tensor([0]), own[pair : pair + 1])
+        alone = ranks(query[row : row + 1], candidate, Pairs(torch.tensor([0]), own[pair : pair + 1]))
         assert alone.item() == together[pair].item()
 
 
 def test_no_pairs_of_some_queries():
     query, candidate = torch.eye(3), torch.eye(3)
-    assert ranks(query, candidate, torch.tensor([2]), torch.tensor([2])).tolist() == [1]
+    assert ranks(query, candidate, Pairs(torch.tensor([2]), torch.tensor([2]))).tolist() == [1]
 
 
 @pytest.mark.parametrize("side", ["query", "candidate"])
@@ -155,14 +161,14 @@ def test_vectors_must_be_finite(side, bad):
     vectors = {"query": torch.ones(4, 2), "candidate": torch.ones(5, 2)}
     vectors[side][2, 1] = bad
     with pytest.raises(TrainingError, match=f"1 of . {side} vectors are NaN or infinite .first: row 2.") as error:
-        ranks(**vectors, pair_query=torch.tensor([0]), pair_candidate=torch.tensor([0]))
+        ranks(**vectors, pairs=Pairs(torch.tensor([0]), torch.tensor([0])))
     assert "learning rate" in error.value.hint
 
 
 def test_scores_that_overflow_are_an_error_not_a_rank():
     query, candidate = torch.full((1, 2), 1e30), torch.full((3, 2), 1e30)
     with pytest.raises(TrainingError, match="too large"):
-        ranks(query, candidate, torch.tensor([0]), torch.tensor([1]))
+        ranks(query, candidate, Pairs(torch.tensor([0]), torch.tensor([1])))
 
 
 @given(seed=st.integers(0, 2**32), heads=st.integers(1, 4), hide=st.booleans())
@@ -182,7 +188,7 @@ def test_queries_of_several_heads_are_ranked_by_the_best_of_them(seed, heads, hi
         others = [scores[row, other] for other in range(9) if other != column]
         seen = scores[row, column] == -torch.inf
         wanted.append(10 if seen else 1 + sum(bool(other >= scores[row, column]) for other in others))
-    assert ranks(query, candidate, pair_query, own, hidden).tolist() == wanted
+    assert ranks(query, candidate, Pairs(pair_query, own, hidden)).tolist() == wanted
     for k in (1, 2, 4, 9):
         best = top_lists(query, candidate, k, hidden)
         for row in range(5):

@@ -14,9 +14,9 @@ import shortlist as sl
 from shortlist.errors import TrainingError
 from shortlist.evaluation import scorers
 from shortlist.evaluation.evaluate import scorer_of
-from shortlist.evaluation.ranks import Hidden, Released
+from shortlist.evaluation.ranks import Hidden, Pairs, Released
 from shortlist.evaluation.scorers import ByRow, Cold, Mixed, NeighbourScores, Vectors, among, part_of
-from shortlist.evaluation.validator import Validator
+from shortlist.evaluation.testset import TestSet
 from shortlist.index import BruteForce
 from shortlist.sources import Blend, Filters, search_blend
 
@@ -81,9 +81,9 @@ def test_row_by_row_is_as_by_dot_products(case, tile, k) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scorers, "TILE", tile)
         patch.setattr(scorers, "COMPARED", tile)
-        options = {"favourable": case["favourable"]}
-        found = Dots(case["vectors"]).ranks(*case["pairs"], case["hidden"], case["released"], **options)
-        expected = case["vectors"].ranks(*case["pairs"], case["hidden"], case["released"], **options)
+        pairs = Pairs(*case["pairs"], case["hidden"], case["released"], case["favourable"])
+        found = Dots(case["vectors"]).ranks(pairs)
+        expected = case["vectors"].ranks(pairs)
         assert found.tolist() == expected.tolist()
         assert Dots(case["vectors"]).top(k, case["hidden"]).tolist() == case["vectors"].top(k, case["hidden"]).tolist()
 
@@ -109,7 +109,7 @@ def test_a_mixture_ranks_as_its_sorted_dense_scores(case, weights, histories, bl
     hidden = case["hidden"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scorers, "TILE", tile)
-        found = scorer.ranks(*case["pairs"], hidden)
+        found = scorer.ranks(Pairs(*case["pairs"], hidden))
         lists = scorer.top(CANDIDATES, hidden)
     for rank, query, own in zip(found.tolist(), *(part.tolist() for part in case["pairs"]), strict=True):
         dense = dense_of(scorer, weights, histories, hidden, query)
@@ -138,7 +138,7 @@ def test_a_mixture_of_heads_goes_by_the_best() -> None:
     scorer = Mixed(Vectors(heads, candidate), table_of({(0, 2): 1.0}, 3), lists_of([[0]]), Blend(0.5, 1.0))
     # towers 2, 3, 1: 1/2 e⁻¹, 1/2, 1/2 e⁻² + 1/2
     assert scorer.top(3).tolist() == [[2, 1, 0]]
-    assert scorer.ranks(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])).tolist() == [3, 2, 1]
+    assert scorer.ranks(Pairs(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))).tolist() == [3, 2, 1]
 
 
 def test_the_hidden_do_not_calibrate() -> None:
@@ -160,13 +160,13 @@ def test_neighbours_alone_and_then_the_popular() -> None:
     table = table_of({(0, 1): 1e-9, (0, 2): 1.0}, 3)
     scorer = NeighbourScores(table, lists_of([[0], []]), np.array([2, -1, 0, 1]), np.array([5.0, 7.0, 6.0, 0.0]))
     assert scorer.top(4).tolist() == [[0, 3, 1, 2], [1, 2, 0, 3]]
-    assert scorer.ranks(torch.tensor([0, 0, 1]), torch.tensor([3, 2, 3])).tolist() == [2, 4, 4]
+    assert scorer.ranks(Pairs(torch.tensor([0, 0, 1]), torch.tensor([3, 2, 3]))).tolist() == [2, 4, 4]
 
 
 def test_counts_that_differ_do_not_tie() -> None:
     counts = np.array([300_001.0, 300_000.0, 300_000.0])
     scorer = NeighbourScores(table_of({}, 3), lists_of([[]]), np.arange(3), counts)
-    assert scorer.ranks(torch.zeros(3, dtype=torch.long), torch.arange(3)).tolist() == [1, 3, 3]
+    assert scorer.ranks(Pairs(torch.zeros(3, dtype=torch.long), torch.arange(3))).tolist() == [1, 3, 3]
 
 
 def test_cold_queries_are_ranked_by_popularity() -> None:
@@ -175,10 +175,10 @@ def test_cold_queries_are_ranked_by_popularity() -> None:
     scorer = Cold(own, torch.tensor([False, True]), popular)
     pairs = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 2, 2])
     assert scorer.candidates == 3
-    assert scorer.ranks(*pairs).tolist() == [1, 3, 3, 1]
+    assert scorer.ranks(Pairs(*pairs)).tolist() == [1, 3, 3, 1]
     assert scorer.top(2).tolist() == [[0, 1], [2, 1]]
     released = Released(torch.tensor([0.0, 0.0, 9.0]), torch.tensor([1.0, 1.0, 1.0, 1.0]))
-    assert scorer.ranks(*pairs, None, released).tolist() == [1, 2, 3, 1]
+    assert scorer.ranks(Pairs(*pairs, None, released)).tolist() == [1, 2, 3, 1]
 
 
 def test_what_is_hidden_of_a_part() -> None:
@@ -236,12 +236,12 @@ def models() -> dict[str, tuple]:
 def test_lists_are_those_of_a_recommender(name, cold_start, exclude_seen) -> None:
     train, test = table()
     model = models()[name]
-    validator = Validator(model.towers if isinstance(model, sl.Mixture) else model, test, seen=train)
-    scorer, _ = scorer_of(model, Vectors(*validator.vectors()), validator, train, cold_start)
+    asked = TestSet.of(model.towers if isinstance(model, sl.Mixture) else model, test, train)
+    scorer, _ = scorer_of(model, asked.vectors(), asked, train, cold_start)
     recommender = sl.Recommender(model, sl.BruteForce(), train, cold_start=cold_start)
     for k in (1, 4, 20):
-        lists = scorer.top(k, validator.hidden if exclude_seen else None).tolist()
-        answers = recommender.recommend(validator.pairs.query_ids.to_list(), k=k, exclude_seen=exclude_seen)
+        lists = scorer.top(k, asked.hidden if exclude_seen else None).tolist()
+        answers = recommender.recommend(asked.query_ids.to_list(), k=k, exclude_seen=exclude_seen)
         assert [[film for film in row if film >= 0] for row in lists] == [answer.ids for answer in answers]
 
 
@@ -260,8 +260,8 @@ def test_what_no_table_has_is_no_neighbour() -> None:
     # 99 is only in the test: it must not score as the table's last candidate does
     train, _ = table()
     model = sl.Mixture.of(sl.popularity(train), sl.Cooccurrence().fit(train), train, share=1.0)
-    validator = Validator(model.towers, sl.Dataset({"who": ["p0"], "film": [99]}, "who", "film"))
-    scorer, _ = scorer_of(model, Vectors(*validator.vectors()), validator, None, "auto")
+    asked = TestSet.of(model.towers, sl.Dataset({"who": ["p0"], "film": [99]}, "who", "film"))
+    scorer, _ = scorer_of(model, asked.vectors(), asked, None, "auto")
     assert scorer.candidates == 10
     assert scorer.scores(0, 1, None)[0, 9] <= 0
 

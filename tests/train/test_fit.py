@@ -75,6 +75,8 @@ def test_divergence_stops_with_the_reason() -> None:
         ({"patience": 2}, "without validation="),
         ({"monitor": "top_7"}, "top_7"),
         ({"precision": "float16"}, '"float32" or "bfloat16"'),
+        ({"ks": ()}, "ks is empty"),
+        ({"ks": (10, 2.5)}, "ks holds 2.5"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, object], says: str) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
+from shortlist.evaluation import Pairs, TestSet
 from shortlist.evaluation.ranked import PairSums
-from shortlist.evaluation.scorers import Mixed, Vectors, part_of
-from shortlist.evaluation.validator import Validator
+from shortlist.evaluation.scorers import Mixed, part_of
 from shortlist.model import TwoTower
 from shortlist.sources import Blend, Mixture, Neighbours
 
@@ -110,14 +110,13 @@ class _Asked:
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
         """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
-        validator = Validator(mixture.towers, trial.test, (trial.k,), trial.seen)
-        pairs = validator.pairs
-        histories = mixture.histories_of(pairs.query_ids, trial.seen)
-        scorer = Mixed(Vectors(*validator.vectors()), mixture.neighbours, histories, mixture.blend)
-        hidden = validator.hidden if trial.exclude_seen else None
-        count = min(len(pairs.queries), QUERIES)
-        inside = (pairs.pair_query < count) & (pairs.pair_candidate >= 0)
-        query, own = pairs.pair_query[inside], torch.from_numpy(pairs.pair_candidate[inside])
+        test = TestSet.of(mixture.towers, trial.test, trial.seen)
+        histories = mixture.histories_of(test.query_ids, trial.seen)
+        scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
+        hidden = test.hidden if trial.exclude_seen else None
+        count = min(len(test.queries), QUERIES)
+        inside = (test.query < count) & (test.candidate >= 0)
+        query, own = test.query[inside], torch.from_numpy(test.candidate[inside])
         step = max(1, (1 << 21) // max(scorer.candidates, 1))
         parts = []
         own_towers, own_near = torch.zeros(len(query)), torch.zeros(len(query))
@@ -128,15 +127,15 @@ class _Asked:
             at = torch.from_numpy(query[here] - first)
             own_towers[here], own_near[here] = towers[at, own[here]], near[at, own[here]]
             parts.append(_union(towers, near))
-        cold = ~pairs.known & (np.diff(histories.offsets) == 0) & mixture.towers.reads_ids_alone
+        cold = ~test.known & (np.diff(histories.offsets) == 0) & mixture.towers.reads_ids_alone
         popular = np.zeros(len(query), np.int64)
         if cold.any():
             new = np.flatnonzero(cold[query])
-            asked = torch.from_numpy(query[new]), own[new]
-            popular[new] = Vectors(*validator.popularity()).ranks(*asked, hidden).numpy()
-        truths = np.bincount(pairs.pair_query, minlength=len(pairs.queries)).astype(np.float64)
+            asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
+            popular[new] = test.popularity().ranks(asked).numpy()
+        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)
         towers, near = (torch.cat(one) for one in zip(*parts, strict=True))
-        whole = count == len(pairs.queries)
+        whole = count == len(test.queries)
         return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.evaluation.evaluate import Bench, PairColumns, scorer_of
+from shortlist.evaluation import TestSet
+from shortlist.evaluation.evaluate import scorer_of
+from shortlist.evaluation.measures import Measures
 from shortlist.evaluation.metrics import AT_K
 from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
-from shortlist.evaluation.scorers import Vectors
-from shortlist.evaluation.validator import Validator
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -111,12 +111,9 @@ class Trial:
     def measure(self, model: TwoTower | Mixture) -> Figure:
         """A model's figure, by exact ranks over the whole catalogue; new queries are answered as a recommender does."""
         started = time.perf_counter()
-        validator = Validator(towers_of(model), self.test, (self.k,), self.seen)
-        vectors = Vectors(*validator.vectors())
-        scorer, _ = scorer_of(model, vectors, validator, self.seen, "auto")
-        candidates = vectors.candidate.cpu().numpy()
-        bench = Bench(validator, (self.k,), (self.metric,), "worst", PairColumns(None, None), None, candidates)
-        measured = bench.measure(scorer, validator.hidden if self.exclude_seen else None)
+        test = TestSet.of(towers_of(model), self.test, self.seen)
+        scorer, _ = scorer_of(model, test.vectors(), test, self.seen, "auto")
+        measured = Measures((self.metric,), (self.k,)).of(scorer, test if self.exclude_seen else test.with_all)
         name = f"{self.metric}_{self.k}"
         return Figure(measured.figures[name], measured.sums[name], time.perf_counter() - started)
 

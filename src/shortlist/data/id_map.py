@@ -104,7 +104,7 @@ class IdMap:
 
     def require(self, values: pl.Series) -> NDArray[np.int32]:
         """Rows ``[len(values)]`` of interactions' ids. Raises DataError where one is not there."""
-        rows = self._found(values)
+        rows = self._by_column(self._of_type(values)) if self._whole else self._found(values)
         if len(rows) and rows.min() < 0:
             missing = values.filter(pl.Series(rows < 0))
             raise DataError(
@@ -169,6 +169,13 @@ class IdMap:
 
     def _found(self, values: pl.Series) -> NDArray[np.int32]:
         """The row of each value; −1 where it is null or not there. Raises as ``find``."""
+        values = self._of_type(values)
+        if len(values) <= FEW or not self._whole:
+            return np.array(self.rows(values.to_list()), dtype=np.int32)
+        return self._by_column(values)
+
+    def _of_type(self, values: pl.Series) -> pl.Series:
+        """Values that may be among the ids: categories become strings. Raises as ``find``."""
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
         same = is_id_type(values.dtype) and (values.dtype == pl.String) == self.strings
@@ -177,8 +184,10 @@ class IdMap:
                 f"column {values.name!r} holds {values.dtype}; its vocabulary was built from {self.ids.dtype}.",
                 hint=f'cast the column to {self.ids.dtype} (the value "1" and the value 1 are different ids)',
             )
-        if len(values) <= FEW or not self._whole:
-            return np.array(self.rows(values.to_list()), dtype=np.int32)
+        return values
+
+    def _by_column(self, values: pl.Series) -> NDArray[np.int32]:
+        """As ``_found`` for values of the right type, through an array or a join: nothing is built for single ids."""
         found = self._joined if self._table is None else self._looked_up
         rows = np.empty(len(values), dtype=np.int32)
         step = max(AT_A_TIME, len(self))

@@ -5,9 +5,10 @@ from shortlist.evaluation.baselines import BASELINES
 from shortlist.evaluation.diagnostics import FINDINGS, Finding, diagnose
 from shortlist.evaluation.evaluate import METRICS, evaluate
 from shortlist.evaluation.intervals import Interval
-from shortlist.evaluation.ranks import Hidden, ranks
+from shortlist.evaluation.metrics import DEFAULT_KS, check_ks
+from shortlist.evaluation.ranks import Hidden, Pairs, ranks
 from shortlist.evaluation.result import Comparison, Evaluation, Segment, compare
-from shortlist.evaluation.validator import DEFAULT_KS, Validator
+from shortlist.evaluation.testset import TestSet
 
 __all__ = [
     "BASELINES",
@@ -20,9 +21,11 @@ __all__ = [
     "Finding",
     "Hidden",
     "Interval",
+    "Pairs",
     "Segment",
-    "Validator",
+    "TestSet",
     "audit",
+    "check_ks",
     "compare",
     "diagnose",
     "evaluate",

@@ -16,8 +16,8 @@ from torch import Tensor
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
 from shortlist.errors import ShortlistWarning
-from shortlist.evaluation.pairs import TestPairs
 from shortlist.evaluation.scorers import Mixed, Vectors
+from shortlist.evaluation.testset import TestSet
 from shortlist.features import Codes
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
 from shortlist.sources import Mixture, towers_of
@@ -87,21 +87,19 @@ def diagnose(
     """
     check_dataset(test, "diagnose(test)", optional=True)
     towers = towers_of(model)
-    pairs = None if test is None else TestPairs.of(towers, test)
-    table = towers.catalogue.candidates if pairs is None else pairs.candidates
-    return findings(model, pairs, _inputs(towers.candidate, table), training)
+    return findings(model, None if test is None else TestSet.of(towers, test), training)
 
 
 def findings(
     model: TwoTower | Mixture,
-    pairs: TestPairs | None,
-    candidates: TowerInputs,
+    test: TestSet | None,
     training: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds, of test pairs and a catalogue that are encoded already."""
+    """What ``diagnose`` finds, of a test that is encoded already."""
     found: list[Finding | None] = []
     towers = towers_of(model)
-    asked = _asked(towers, pairs, len(candidates))
+    candidates = _inputs(towers.candidate, towers.catalogue.candidates) if test is None else test.candidate_inputs
+    asked = _asked(towers, test, len(candidates))
     if asked is not None and len(asked):
         vectors = vectors_of(towers.candidate, candidates)
         heads = towers.split_heads(vectors_of(towers.query, _inputs(towers.query, asked)))
@@ -118,8 +116,8 @@ def findings(
             found += [_collapsed(lists), _popularity_dominates(lists, counts)]
         found.append(_norms_explode(heads.reshape(-1, heads.shape[-1]), vectors[: len(counts)], counts))
     found.append(_loss_at_chance(list(training)))
-    if pairs is not None:
-        found += [*_unknown_ids(towers, pairs), _unseen_queries(towers, pairs)]
+    if test is not None:
+        found += [*_unknown_ids(towers, test), _unseen_queries(towers, test)]
     return _named(*found)
 
 
@@ -239,9 +237,9 @@ def _loss_at_chance(training: Sequence[Mapping[str, Any]]) -> Finding | None:
     return Finding("loss_at_chance", message, hint, {"loss": loss, "chance": chance, "epochs": len(training)})
 
 
-def _unknown_ids(model: TwoTower, pairs: TestPairs) -> Iterator[Finding]:
-    candidates = pairs.candidates[np.unique(pairs.pair_candidate[pairs.pair_candidate >= 0])]
-    sides = ((model.query, pairs.queries, "queries"), (model.candidate, candidates, "candidates"))
+def _unknown_ids(model: TwoTower, test: TestSet) -> Iterator[Finding]:
+    candidates = test.candidates[np.unique(test.candidate[test.candidate >= 0])]
+    sides = ((model.query, test.queries, "queries"), (model.candidate, candidates, "candidates"))
     for tower, table, owner in sides:
         for feature in tower.features.values():
             if feature.column not in table.columns:
@@ -265,14 +263,14 @@ def _unknown(column: str, owner: str, unknown: int, values: int) -> Finding:
     return Finding("unknown_ids", message, hint, {"unknown": unknown, "values": values, "share": unknown / values})
 
 
-def _unseen_queries(model: TwoTower, pairs: TestPairs) -> Finding | None:
-    share = pairs.new_queries / len(pairs)
+def _unseen_queries(model: TwoTower, test: TestSet) -> Finding | None:
+    share = test.new_queries / len(test)
     if share <= MANY_UNSEEN:
         return None
     only_id = model.query.columns == (model.catalogue.query,)
     shared = "they share one vector, and so one list" if only_id else "only features other than the id tell them apart"
     message = (
-        f"{share:.0%} of the test pairs ({pairs.new_queries:,} of {len(pairs):,}) have a query that training never "
+        f"{share:.0%} of the test pairs ({test.new_queries:,} of {len(test):,}) have a query that training never "
         f"saw; {shared}"
     )
     hint = (
@@ -280,17 +278,16 @@ def _unseen_queries(model: TwoTower, pairs: TestPairs) -> Finding | None:
         if only_id
         else "look at warm and cold queries apart before judging the model"
     )
-    return Finding("unseen_queries", message, hint, {"share": share, "pairs": pairs.new_queries})
+    return Finding("unseen_queries", message, hint, {"share": share, "pairs": test.new_queries})
 
 
-def _asked(model: TwoTower, pairs: TestPairs | None, candidates: int) -> pl.DataFrame | None:
+def _asked(model: TwoTower, test: TestSet | None, candidates: int) -> pl.DataFrame | None:
     """Queries that training knew, evenly spread: of its own table, or of the test where the tower reads context."""
     catalogue = model.catalogue
     if set(model.query.columns) <= set(catalogue.queries.columns):
         table, known = catalogue.queries, catalogue.known
-    elif pairs is not None:
-        table = pairs.queries
-        known = pairs.known
+    elif test is not None:
+        table, known = test.queries, test.known
     else:
         return None
     rows = np.flatnonzero(known)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.ranked import Ranked
+from shortlist.evaluation.ranked import RankedPairs
+from shortlist.evaluation.testset import TestSet
 
 __all__ = ["LIST_METRICS", "Lists", "described", "ranked_in_lists"]
 
@@ -131,28 +132,19 @@ def described(lists: Lists, metrics: Sequence[str], ks: Sequence[int]) -> Mappin
     return {f"{name}_{k}": LIST_METRICS[name](lists, k) for name in metrics if name in LIST_METRICS for k in ks}
 
 
-def ranked_in_lists(pairs: Ranked, rows: Rows) -> Ranked:
-    """The same pairs ranked by their place in given lists ``[queries, k]``; what is not listed is not found.
+def ranked_in_lists(test: TestSet, rows: Rows) -> RankedPairs:
+    """A test's pairs ranked by their place in given lists ``[queries, k]``; what is not listed is not found.
 
     A list that holds a candidate twice has it at its first place. Places in a list are known, so nothing ties.
     """
     width = rows.shape[1]
-    rank = np.full(len(pairs.query), np.inf)
+    rank = np.full(len(test), np.inf)
     step = max(1, (1 << 22) // max(width, 1))
     for start in range(0, len(rank), step):
         part = slice(start, start + step)
-        hit = (rows[pairs.query[part]] == pairs.candidate[part, None]) & (pairs.candidate[part, None] >= 0)
+        hit = (rows[test.query[part]] == test.candidate[part, None]) & (test.candidate[part, None] >= 0)
         rank[part] = np.where(hit.any(1), hit.argmax(1) + 1.0, np.inf)
-    return Ranked(
-        pairs.query,
-        pairs.candidate,
-        rank,
-        pairs.queries,
-        pairs.competing,
-        weight=pairs.weight,
-        grade=pairs.grade,
-        propensity=pairs.propensity,
-    )
+    return RankedPairs(test, rank)
 
 
 def _times(lists: Lists, k: int) -> NDArray[np.int64]:

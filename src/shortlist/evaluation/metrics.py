@@ -4,7 +4,7 @@ For a query with the distinct truths ``T`` at places ``p`` of the list of the wh
 them have ``p ≤ k``. Repeated truths count once, except in ``top``, which is a mean over test rows. A list that ends
 before k has its missing places empty. A pair of grade 0 is no choice: metrics are those of the test without it.
 
-Where candidates tie and ties are expected (``Ranked.best``), each figure is its mean over all orders of those that tie,
+Where candidates tie and ties are expected (``RankedPairs.best``), each figure is its mean over all orders of those that tie,
 in closed form: a truth has each of the places of its tie equally often, and m truths among t tied candidates have each
 set of m of the t places equally often.
 """
@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.evaluation.ranked import PairSums, Ranked
+from shortlist.evaluation.ranked import PairSums, RankedPairs
 
-__all__ = ["AT_K", "WHOLE", "measured", "metric_names"]
+__all__ = ["AT_K", "DEFAULT_KS", "WHOLE", "check_ks", "measured", "metric_names"]
+
+DEFAULT_KS = (1, 5, 10, 50, 100)
 
 
-def top(ranked: Ranked, k: int) -> PairSums:
+def top(ranked: RankedPairs, k: int) -> PairSums:
     """Top-k accuracy: the share of test pairs with rank ≤ k.
 
     Source: FactorizedTopK of TensorFlow Recommenders (there ties count for the model, here as ``ranks`` counts them).
@@ -38,7 +40,7 @@ def top(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_pair(chance)
 
 
-def recall(ranked: Ranked, k: int) -> PairSums:
+def recall(ranked: RankedPairs, k: int) -> PairSums:
     """Recall: hits / \\|T\\|, mean over queries (Manning, Raghavan, Schütze 2008, §8.3).
 
     Truths at 1 and 12, k = 10: 1/2.
@@ -46,7 +48,7 @@ def recall(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(_hits(ranked, k) / _at_least_one(_truths(ranked)))
 
 
-def capped_recall(ranked: Ranked, k: int) -> PairSums:
+def capped_recall(ranked: RankedPairs, k: int) -> PairSums:
     """Recall that a list of k can reach: hits / min(k, \\|T\\|) (Liang et al. 2018, "Variational autoencoders for
     collaborative filtering", §4.2).
 
@@ -55,7 +57,7 @@ def capped_recall(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(_hits(ranked, k) / _at_least_one(np.minimum(_truths(ranked), k)))
 
 
-def precision(ranked: Ranked, k: int) -> PairSums:
+def precision(ranked: RankedPairs, k: int) -> PairSums:
     """Precision: hits / k, also where the list is shorter (Manning et al. 2008, §8.4).
 
     Truths at 1 and 12, k = 10: 1/10.
@@ -63,7 +65,7 @@ def precision(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(_hits(ranked, k) / k)
 
 
-def hit_rate(ranked: Ranked, k: int) -> PairSums:
+def hit_rate(ranked: RankedPairs, k: int) -> PairSums:
     """Hit rate: whether there is any hit (Deshpande, Karypis 2004).
 
     Truths at 1 and 12, k = 10: 1.
@@ -76,7 +78,7 @@ def hit_rate(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(-np.expm1(missed))
 
 
-def ndcg(ranked: Ranked, k: int) -> PairSums:
+def ndcg(ranked: RankedPairs, k: int) -> PairSums:
     """Normalised discounted cumulative gain: Σ_{p ≤ k} g / log2(p + 1), over the best that the truths allow.
 
     The gain g is 1, or 2^grade − 1 where the pairs have grades (Järvelin, Kekäläinen 2002; Burges et al. 2005).
@@ -92,7 +94,7 @@ def ndcg(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(np.divide(found, ideal, out=np.zeros_like(found), where=ideal > 0))
 
 
-def mrr(ranked: Ranked, k: int) -> PairSums:
+def mrr(ranked: RankedPairs, k: int) -> PairSums:
     """Mean reciprocal rank: 1 / p of the best truth, 0 beyond k (Voorhees 1999).
 
     Truths at 3 and 12, k = 10: 1/3.
@@ -105,7 +107,7 @@ def mrr(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(truths.sums(reciprocal, ranked.queries))
 
 
-def average_precision(ranked: Ranked, k: int) -> PairSums:
+def average_precision(ranked: RankedPairs, k: int) -> PairSums:
     """Mean average precision: Σ_{p_i ≤ k} i / p_i over min(k, \\|T\\|), truths in the order of their places
     (Manning et al. 2008, §8.4, cut at k as in Kaggle's MAP@k).
 
@@ -121,7 +123,7 @@ def average_precision(ranked: Ranked, k: int) -> PairSums:
     return ranked.per_query(truths.sums(precision, ranked.queries) / _at_least_one(np.minimum(_truths(ranked), k)))
 
 
-def debiased_recall(ranked: Ranked, k: int) -> PairSums:
+def debiased_recall(ranked: RankedPairs, k: int) -> PairSums:
     """Recall freed of popularity: each truth counts by one over its chance to be observed, which is taken to grow with the
     square root of its training count; self-normalised over all pairs (Yang et al. 2018, "Unbiased offline recommender
     evaluation for missing-not-at-random implicit feedback", with γ = 0: propensity ∝ count^{1/2}).
@@ -129,11 +131,11 @@ def debiased_recall(ranked: Ranked, k: int) -> PairSums:
     Truths with counts 100 (found) and 4 (not found): (1/10) / (1/10 + 1/2) = 1/6.
     """
     truths = ranked.truths
-    chance = np.ones(len(truths.query)) if truths.propensity is None else truths.propensity
-    return PairSums(truths.sums(truths.chance(k) / chance, ranked.queries), truths.sums(1 / chance, ranked.queries))
+    chance = truths.chance(k) / truths.propensity
+    return PairSums(truths.sums(chance, ranked.queries), truths.sums(1 / truths.propensity, ranked.queries))
 
 
-def auc(ranked: Ranked) -> PairSums:
+def auc(ranked: RankedPairs) -> PairSums:
     """Area under the ROC curve: the share of (truth, other candidate) pairs in the right order, mean over queries
     (Rendle et al. 2009, §4.1.1). A truth that cannot be found has every other candidate above it.
 
@@ -142,14 +144,14 @@ def auc(ranked: Ranked) -> PairSums:
     """
     truths = ranked.truths
     competing = truths.sums(truths.found.astype(np.float64), ranked.queries)
-    others = np.maximum(ranked.competing - competing, 0)[truths.query]
+    others = np.maximum(ranked.test.competing - competing, 0)[truths.query]
     place, number = truths.place + (truths.size - 1) / 2, truths.before + (truths.tied + 1) / 2  # means over ties
     above = np.where(truths.found, np.clip(place - number, 0, others), others)
     wrong = np.divide(above, others, out=(~truths.found).astype(np.float64), where=others > 0)
     return ranked.per_query(1 - truths.sums(wrong, ranked.queries) / _at_least_one(_truths(ranked)))
 
 
-AT_K: dict[str, Callable[[Ranked, int], PairSums]] = {
+AT_K: dict[str, Callable[[RankedPairs, int], PairSums]] = {
     "top": top,
     "recall": recall,
     "capped_recall": capped_recall,
@@ -162,7 +164,7 @@ AT_K: dict[str, Callable[[Ranked, int], PairSums]] = {
 }
 """Metrics with a cut-off; their figures are called ``name_k``."""
 
-WHOLE: dict[str, Callable[[Ranked], PairSums]] = {"auc": auc}
+WHOLE: dict[str, Callable[[RankedPairs], PairSums]] = {"auc": auc}
 """Metrics of the whole ranking."""
 
 
@@ -182,7 +184,16 @@ def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...
     return tuple(dict.fromkeys(metrics))
 
 
-def measured(ranked: Ranked, metrics: Sequence[str], ks: Sequence[int]) -> Mapping[str, PairSums]:
+def check_ks(ks: Sequence[int]) -> None:
+    """Raise ConfigError unless every k is a whole number of at least 1."""
+    for k in ks:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise ConfigError(f"ks holds {k!r}; whole numbers of at least 1 were expected.")
+    if not ks:
+        raise ConfigError("ks is empty; at least one k was expected.", hint="ks=(1, 10, 100)")
+
+
+def measured(ranked: RankedPairs, metrics: Sequence[str], ks: Sequence[int]) -> Mapping[str, PairSums]:
     """The ranked metrics among ``metrics``, at each of ``ks``, by the names of their figures."""
     sums: dict[str, PairSums] = {}
     chosen = ranked.chosen
@@ -213,11 +224,11 @@ def _first_of_several(
     return mean
 
 
-def _hits(ranked: Ranked, k: int) -> NDArray[np.float64]:
+def _hits(ranked: RankedPairs, k: int) -> NDArray[np.float64]:
     return ranked.truths.sums(ranked.truths.chance(k), ranked.queries)
 
 
-def _truths(ranked: Ranked) -> NDArray[np.float64]:
+def _truths(ranked: RankedPairs) -> NDArray[np.float64]:
     return np.diff(ranked.truths.start).astype(np.float64)
 
 

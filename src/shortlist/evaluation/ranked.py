@@ -9,7 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PairSums", "Ranked"]
+from shortlist.evaluation.ranks import Pairs, Ties, found_ranks
+from shortlist.evaluation.scorers import Scorer
+from shortlist.evaluation.testset import TestSet
+
+__all__ = ["PairSums", "RankedPairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,50 +34,43 @@ class PairSums:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
-    """The ranks of test pairs.
+class RankedPairs:
+    """The pairs of a test set with the rank that one scorer gives each.
 
-    query: int64 ``[pairs]``, from 0 to ``queries`` - 1. candidate: int64 ``[pairs]``, −1 for one that is in no
-    catalogue. rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the
-    candidates it ties with. competing: int64 ``[queries]``, how many candidates compete for each query. best: float64
-    ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations over a random order of
-    tied candidates. None: ties count against the pair. weight: float64 ``[pairs]``, or None to count each once. grade:
-    float64 ``[pairs]``, how good a choice it was, or None for all alike; a pair of grade 0 is no choice, so it counts in
-    no metric. propensity: float64 ``[pairs]``, how likely the pair was to be observed, or None.
+    rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the candidates it ties
+    with. best: float64 ``[pairs]``, the best place among them: metrics are then expectations over a random order of tied
+    candidates. None: ties count against the pair. A pair of grade 0 is no choice, so it counts in no metric.
     """
 
-    query: NDArray[np.int64]
-    candidate: NDArray[np.int64]
+    test: TestSet
     rank: NDArray[np.float64]
-    queries: int
-    competing: NDArray[np.int64]
     best: NDArray[np.float64] | None = None
-    weight: NDArray[np.float64] | None = None
-    grade: NDArray[np.float64] | None = None
-    propensity: NDArray[np.float64] | None = None
 
-    def only(self, pairs: NDArray[np.bool_]) -> Ranked:
+    @classmethod
+    def of(cls, test: TestSet, scorer: Scorer, ties: Ties = "worst") -> RankedPairs:
+        """The exact ranks by a scorer of the test's queries and catalogue; what the test hides does not compete."""
+
+        def places(pairs: Pairs) -> NDArray[np.float64]:
+            found: NDArray[np.float64] = found_ranks(scorer.ranks(pairs), scorer.candidates).numpy()
+            return found
+
+        rank = places(test.pairs)
+        return cls(test, rank, None if ties == "worst" else places(test.pairs._replace(favourable=True)))
+
+    @property
+    def queries(self) -> int:
+        """How many queries are asked."""
+        return len(self.test.queries)
+
+    def only(self, pairs: NDArray[np.bool_]) -> RankedPairs:
         """These pairs alone, as if the test had no others; their ranks stay."""
-
-        def part(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-            return None if values is None else values[pairs]
-
-        return Ranked(
-            self.query[pairs],
-            self.candidate[pairs],
-            self.rank[pairs],
-            self.queries,
-            self.competing,
-            part(self.best),
-            part(self.weight),
-            part(self.grade),
-            part(self.propensity),
-        )
+        return RankedPairs(self.test.only(pairs), self.rank[pairs], None if self.best is None else self.best[pairs])
 
     @cached_property
-    def chosen(self) -> Ranked:
+    def chosen(self) -> RankedPairs:
         """The pairs that are choices: all but those of grade 0."""
-        return self if self.grade is None or (self.grade > 0).all() else self.only(self.grade > 0)
+        grade = self.test.grade
+        return self if grade is None or (grade > 0).all() else self.only(grade > 0)
 
     @cached_property
     def truths(self) -> Truths:
@@ -82,13 +79,14 @@ class Ranked:
 
     def per_pair(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over test pairs of ``values`` ``[pairs]``, weighted where there are weights."""
-        weight = np.ones(len(self.query)) if self.weight is None else self.weight
-        return PairSums(_summed(self.query, weight * values, self.queries), _summed(self.query, weight, self.queries))
+        query, weight = self.test.query, self.test.weight
+        weight = np.ones(len(query)) if weight is None else weight
+        return PairSums(_summed(query, weight * values, self.queries), _summed(query, weight, self.queries))
 
     def per_query(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over queries with a test pair of ``values`` ``[queries]``; a query weighs as much as its pairs."""
-        pairs = np.bincount(self.query, self.weight, self.queries).astype(np.float64)
-        weight = (pairs > 0).astype(np.float64) if self.weight is None else pairs
+        pairs = np.bincount(self.test.query, self.test.weight, self.queries).astype(np.float64)
+        weight = (pairs > 0).astype(np.float64) if self.test.weight is None else pairs
         return PairSums(np.where(weight > 0, values, 0.0) * weight, weight)
 
 
@@ -102,7 +100,7 @@ class Truths:
     query: which. place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
     size: how many places it can have. before: how many truths of its query are certainly above it. tied: how many truths
     share its places, itself among them. number: 1 for the first of those, 2 for the next, …. start: int64
-    ``[queries + 1]``, where each query begins. grade, propensity: as in ``Ranked``; a repeated pair has its highest grade.
+    ``[queries + 1]``, where each query begins. grade, propensity: as in ``TestSet``; a repeated pair has its highest grade.
     """
 
     query: NDArray[np.int64]
@@ -113,28 +111,29 @@ class Truths:
     number: NDArray[np.int64]
     start: NDArray[np.int64]
     grade: NDArray[np.float64] | None
-    propensity: NDArray[np.float64] | None
+    propensity: NDArray[np.float64]
 
     @classmethod
-    def of_pairs(cls, ranked: Ranked) -> NDArray[np.int64]:
+    def of_pairs(cls, test: TestSet) -> NDArray[np.int64]:
         """The pairs that count: the first of each query and candidate, the highest grade first."""
-        falling = np.zeros(len(ranked.query)) if ranked.grade is None else -ranked.grade
-        order = np.lexsort((falling, ranked.candidate, ranked.query))
-        query, candidate = ranked.query[order], ranked.candidate[order]
+        falling = np.zeros(len(test)) if test.grade is None else -test.grade
+        order = np.lexsort((falling, test.candidate, test.query))
+        query, candidate = test.query[order], test.candidate[order]
         repeated = np.zeros(len(order), np.bool_)
         repeated[1:] = (query[1:] == query[:-1]) & (candidate[1:] == candidate[:-1]) & (candidate[1:] >= 0)
         kept: NDArray[np.int64] = order[~repeated]
         return kept
 
     @classmethod
-    def of(cls, ranked: Ranked) -> Truths:
+    def of(cls, ranked: RankedPairs) -> Truths:
         """The truths of ranked pairs."""
-        kept = cls.of_pairs(ranked)
+        test = ranked.test
+        kept = cls.of_pairs(test)
         worst = ranked.rank[kept]
         place = worst if ranked.best is None else ranked.best[kept]
-        order = np.lexsort((worst, place, ranked.query[kept]))
+        order = np.lexsort((worst, place, test.query[kept]))
         kept, worst, place = kept[order], worst[order], place[order]
-        query = ranked.query[kept]
+        query = test.query[kept]
         start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
         found = np.isfinite(place)
         first = np.ones(len(kept), np.bool_)  # of the truths that share their places
@@ -154,8 +153,8 @@ class Truths:
             np.diff(opens, append=len(kept))[group],
             np.arange(len(kept)) - opens[group] + 1,
             start,
-            None if ranked.grade is None else ranked.grade[kept],
-            None if ranked.propensity is None else ranked.propensity[kept],
+            None if test.grade is None else test.grade[kept],
+            test.propensity[kept],
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from shortlist.errors import TrainingError
 
 __all__ = [
     "Hidden",
+    "Pairs",
     "Released",
     "Ties",
     "best_columns",
@@ -49,77 +50,38 @@ class Released(NamedTuple):
     candidate: Tensor
     pair: Tensor
 
-
-def found_ranks(rank: Tensor, candidates: int) -> Tensor:
-    """Ranks as float64 on the CPU, inf for what is hidden or in no catalogue: it is found at no k, however large."""
-    rank = rank.cpu()
-    return rank.double().masked_fill_(rank > candidates, torch.inf)
+    def only(self, chosen: Tensor | slice) -> Released:
+        """The times of these pairs alone."""
+        return Released(self.candidate, self.pair[chosen])
 
 
-def ranks(
-    query: Tensor,
-    candidate: Tensor,
-    pair_query: Tensor,
-    pair_candidate: Tensor,
-    hidden: Hidden | None = None,
-    released: Released | None = None,
-    *,
-    favourable: bool = False,
-) -> Tensor:
-    """Rank of each pair, int64 ``[pairs]``: 1 + the number of other candidates that score as high or higher.
+class Pairs(NamedTuple):
+    """Pairs to be ranked, and which candidates count against them.
 
-    "As high" is up to the rounding of the dot product. ``favourable``: count only those that score higher.
-
-    query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
-    candidate: ``[candidates, dim]``; pair_query, pair_candidate: int64 ``[pairs]``, rows in them. hidden: candidates left out of each query's competition; a pair whose own candidate is hidden can never be
-    recommended and gets rank ``candidates + 1``. A pair with ``pair_candidate`` −1 (not in the catalogue) likewise.
-    released: candidates that were not there yet at a pair's time do not compete for it.
-
-    Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
+    query, candidate: int64 ``[pairs]``, rows; candidate −1 for one that is in no catalogue. hidden: candidates left out of
+    each query's competition. released: candidates that were not there yet at a pair's time do not compete for it.
+    favourable: count only candidates that score higher, not those that tie.
     """
-    check_finite("query", query)
-    check_finite("candidate", candidate)
-    order = torch.argsort(pair_query, stable=True)
-    sorted_query, own = pair_query[order], pair_candidate[order]
-    columns = min(len(candidate), COLUMNS if len(own) <= len(query) else 4 * COLUMNS)
-    rows = max(1, min(len(query), TILE_ELEMENTS // columns))
-    buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
-    above = torch.zeros(len(order), dtype=torch.long, device=query.device)
-    starts = range(0, len(query), rows)
-    edges = edges_of(sorted_query, len(query), rows)
-    hidden_edges = None if hidden is None else edges_of(hidden.query, len(query), rows)
-    for number, start in enumerate(starts):
-        pairs = slice(edges[number], edges[number + 1])
-        if pairs.start == pairs.stop:
-            continue
-        left_out = None
-        if hidden is not None and hidden_edges is not None:
-            part = slice(hidden_edges[number], hidden_edges[number + 1])
-            left_out = Hidden(hidden.query[part] - start, hidden.candidate[part])
-        then = None if released is None else Released(released.candidate, released.pair[order[pairs]])
-        above[pairs] = _count_above(
-            query[start : start + rows],
-            candidate,
-            _Asked(sorted_query[pairs] - start, own[pairs], then, favourable),
-            left_out,
-            buffers,
-        )
-    above[own < 0] = len(candidate)
-    return torch.empty_like(above).index_copy_(0, order, above + 1)
-
-
-class _Buffers(NamedTuple):
-    scores: Tensor  # [rows, columns]
-    compared: Tensor  # [PAIRS, columns]
-
-
-class _Asked(NamedTuple):
-    """Pairs of one tile row: rows of its queries, own candidates, times, and which scores count."""
 
     query: Tensor
-    own: Tensor
-    released: Released | None
-    favourable: bool
+    candidate: Tensor
+    hidden: Hidden | None = None
+    released: Released | None = None
+    favourable: bool = False
+
+    def only(self, chosen: Tensor | slice) -> Pairs:
+        """These pairs alone."""
+        released = None if self.released is None else self.released.only(chosen)
+        return self._replace(query=self.query[chosen], candidate=self.candidate[chosen], released=released)
+
+    def cpu(self) -> Pairs:
+        """The same pairs and times on the CPU; what is hidden stays where it is."""
+        released = None if self.released is None else Released(*(one.cpu() for one in self.released))
+        return self._replace(query=self.query.cpu(), candidate=self.candidate.cpu(), released=released)
+
+    def of_rows(self, first: int, hidden: Hidden | None) -> Pairs:
+        """The same pairs of a part of the queries, counted from ``first``, of which ``hidden`` is."""
+        return self._replace(query=self.query - first, hidden=hidden)
 
     def reach(self, scores: Tensor, thresholds: Tensor, out: Tensor | None = None) -> Tensor:
         """Where a score counts against its pair."""
@@ -133,16 +95,62 @@ class _Asked(NamedTuple):
             reached.mul_(there)
 
 
+def found_ranks(rank: Tensor, candidates: int) -> Tensor:
+    """Ranks as float64 on the CPU, inf for what is hidden or in no catalogue: it is found at no k, however large."""
+    rank = rank.cpu()
+    return rank.double().masked_fill_(rank > candidates, torch.inf)
+
+
+def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
+    """Rank of each pair, int64 ``[pairs]``: 1 + the number of other candidates that score as high or higher.
+
+    "As high" is up to the rounding of the dot product.
+
+    query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
+    candidate: ``[candidates, dim]``. A pair whose own candidate is hidden, or in no catalogue, can never be recommended and
+    gets rank ``candidates + 1``.
+
+    Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
+    """
+    check_finite("query", query)
+    check_finite("candidate", candidate)
+    order = torch.argsort(pairs.query, stable=True)
+    ordered, hidden = pairs.only(order), pairs.hidden
+    columns = min(len(candidate), COLUMNS if len(order) <= len(query) else 4 * COLUMNS)
+    rows = max(1, min(len(query), TILE_ELEMENTS // columns))
+    buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
+    above = torch.zeros(len(order), dtype=torch.long, device=query.device)
+    starts = range(0, len(query), rows)
+    edges = edges_of(ordered.query, len(query), rows)
+    hidden_edges = None if hidden is None else edges_of(hidden.query, len(query), rows)
+    for number, start in enumerate(starts):
+        tile = slice(edges[number], edges[number + 1])
+        if tile.start == tile.stop:
+            continue
+        left_out = None
+        if hidden is not None and hidden_edges is not None:
+            part = slice(hidden_edges[number], hidden_edges[number + 1])
+            left_out = Hidden(hidden.query[part] - start, hidden.candidate[part])
+        asked = ordered.only(tile).of_rows(start, left_out)
+        above[tile] = _count_above(query[start : start + rows], candidate, asked, buffers)
+    above[ordered.candidate < 0] = len(candidate)
+    return torch.empty_like(above).index_copy_(0, order, above + 1)
+
+
+class _Buffers(NamedTuple):
+    scores: Tensor  # [rows, columns]
+    compared: Tensor  # [PAIRS, columns]
+
+
 def _count_above(
     query: Tensor,
     candidate: Tensor,
-    asked: _Asked,
-    hidden: Hidden | None,
+    asked: Pairs,
     buffers: _Buffers,
 ) -> Tensor:
     """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
     columns = buffers.scores.shape[1]
-    pair_query, own = asked.query, asked.own
+    pair_query, own, hidden = asked.query, asked.candidate, asked.hidden
     one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
     thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0), asked.favourable)  # [pairs]
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
@@ -191,7 +199,7 @@ def _count_above(
 def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = None) -> Tensor:
     """The k best candidates of each query, int64 ``[queries, k]``, best first, equal scores by row; −1 beyond the visible.
 
-    Arguments as in ``ranks``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
+    query, candidate: as in ``ranks``. hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
     """
     width = min(k, len(candidate))
     rows = max(1, TILE_ELEMENTS // len(candidate))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.evaluation.ranks import Hidden, Released, best_columns, check_finite, edges_of, ranks, top_lists
+from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
 from shortlist.sources import Blend, Neighbours
 
@@ -30,15 +30,7 @@ class Scorer(Protocol):
     def candidates(self) -> int:
         """How many candidates there are."""
 
-    def ranks(
-        self,
-        pair_query: Tensor,
-        pair_candidate: Tensor,
-        hidden: Hidden | None = None,
-        released: Released | None = None,
-        *,
-        favourable: bool = False,
-    ) -> Tensor:
+    def ranks(self, pairs: Pairs) -> Tensor:
         """The rank of each pair, int64 ``[pairs]``, as ``evaluation.ranks.ranks`` defines it."""
 
     def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
@@ -64,16 +56,8 @@ class Vectors(NamedTuple):
         """The same on another device."""
         return Vectors(self.query.to(device), self.candidate.to(device))
 
-    def ranks(
-        self,
-        pair_query: Tensor,
-        pair_candidate: Tensor,
-        hidden: Hidden | None = None,
-        released: Released | None = None,
-        *,
-        favourable: bool = False,
-    ) -> Tensor:
-        return ranks(self.query, self.candidate, pair_query, pair_candidate, hidden, released, favourable=favourable)
+    def ranks(self, pairs: Pairs) -> Tensor:
+        return ranks(self.query, self.candidate, pairs)
 
     def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
         return top_lists(self.query, self.candidate, k, hidden)
@@ -89,33 +73,22 @@ class ByRow(ABC):
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         """Scores ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
 
-    def ranks(
-        self,
-        pair_query: Tensor,
-        pair_candidate: Tensor,
-        hidden: Hidden | None = None,
-        released: Released | None = None,
-        *,
-        favourable: bool = False,
-    ) -> Tensor:
-        order = torch.argsort(pair_query.cpu(), stable=True)
-        query, own = pair_query.cpu()[order], pair_candidate.cpu()[order]
+    def ranks(self, pairs: Pairs) -> Tensor:
+        order = torch.argsort(pairs.query.cpu(), stable=True)
+        ordered = pairs.cpu().only(order)
         above = torch.full((len(order),), self.candidates, dtype=torch.long)
         step = self._step
-        edges = edges_of(query, self.queries, step)
+        edges = edges_of(ordered.query, self.queries, step)
         for number, first in enumerate(range(0, self.queries, step)):
             low, high = edges[number], edges[number + 1]
             if low == high:
                 continue
             last = min(first + step, self.queries)
-            scores = self.scores(first, last, part_of(hidden, first, last)).cpu()
+            scores = self.scores(first, last, part_of(pairs.hidden, first, last)).cpu()
             width = max(1, COMPARED // self.candidates)
             for start in range(low, high, width):
                 part = slice(start, min(start + width, high))
-                then = None
-                if released is not None:
-                    then = Released(released.candidate.cpu(), released.pair.cpu()[order[part]])
-                above[part] = _above(scores, query[part] - first, own[part], then, favourable)
+                above[part] = _above(scores, ordered.only(part).of_rows(first, None))
         found = torch.empty_like(above)
         found[order] = above + 1
         return found
@@ -234,22 +207,12 @@ class Cold:
     def candidates(self) -> int:
         return self.scorer.candidates
 
-    def ranks(
-        self,
-        pair_query: Tensor,
-        pair_candidate: Tensor,
-        hidden: Hidden | None = None,
-        released: Released | None = None,
-        *,
-        favourable: bool = False,
-    ) -> Tensor:
-        found = torch.empty(len(pair_query), dtype=torch.long, device=pair_query.device)
-        cold = self.cold.to(pair_query.device)[pair_query]
+    def ranks(self, pairs: Pairs) -> Tensor:
+        found = torch.empty(len(pairs.query), dtype=torch.long, device=pairs.query.device)
+        cold = self.cold.to(pairs.query.device)[pairs.query]
         for scorer, mask in ((self.scorer, ~cold), (self.popular, cold)):
             if mask.any():
-                then = None if released is None else Released(released.candidate, released.pair[mask])
-                part = scorer.ranks(pair_query[mask], pair_candidate[mask], hidden, then, favourable=favourable)
-                found[mask] = part.to(found.device)
+                found[mask] = scorer.ranks(pairs.only(mask)).to(found.device)
         return found
 
     def top(self, k: int, hidden: Hidden | None = None) -> Tensor:
@@ -260,12 +223,12 @@ class Cold:
         return lists
 
 
-def _above(scores: Tensor, query: Tensor, own: Tensor, released: Released | None, favourable: bool) -> Tensor:
+def _above(scores: Tensor, pairs: Pairs) -> Tensor:
     """How many candidates other than its own reach each pair's score, int64 ``[pairs]``; all where it cannot be found."""
-    rows = scores[query]  # [pairs, candidates]
+    rows, own, released = scores[pairs.query], pairs.candidate, pairs.released  # rows: [pairs, candidates]
     mine = rows.gather(1, own.clamp(min=0).unsqueeze(1))  # [pairs, 1]
     margin = mine.abs() * ROUNDING
-    reached = rows > mine + margin if favourable else rows >= mine - margin
+    reached = rows > mine + margin if pairs.favourable else rows >= mine - margin
     if released is not None:
         reached &= released.candidate.unsqueeze(0) <= released.pair.unsqueeze(1)
     reached.scatter_(1, own.clamp(min=0).unsqueeze(1), False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, ShortlistWarning, did_you_mean
-from shortlist.evaluation.pairs import TestPairs
+from shortlist.evaluation.testset import TestSet
 
 __all__ = ["BUILT_IN", "Group", "by_values", "grouped", "segment_names"]
 
@@ -35,7 +35,7 @@ def _columns(test: Dataset) -> list[str]:
     return [column for column in dict.fromkeys(columns) if column not in (test.query, test.candidate)]
 
 
-def grouped(name: str, test: Dataset, pairs: TestPairs) -> Iterator[Group]:
+def grouped(name: str, data: Dataset, test: TestSet) -> Iterator[Group]:
     """The groups of one segment, those without a pair left out.
 
     A built-in name or a column of the queries, the candidates or the interactions. Numbers fall into quartiles, text into
@@ -43,31 +43,31 @@ def grouped(name: str, test: Dataset, pairs: TestPairs) -> Iterator[Group]:
 
     Raises ConfigError for a name that is neither.
     """
-    if name not in segment_names(test):
-        raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(test)))
-    if name in BUILT_IN and name in _columns(test):
+    if name not in segment_names(data):
+        raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(data)))
+    if name in BUILT_IN and name in _columns(data):
         told = (
             f"the segment {name!r} is the built-in one, not the column that is called so; rename the column to see it."
         )
         warnings.warn(told, ShortlistWarning, stacklevel=2)
-    groups = _built_in(name, pairs) if name in BUILT_IN else by_values(_values(name, test))
+    groups = _built_in(name, test) if name in BUILT_IN else by_values(_values(name, data))
     for group, mask in groups:
         if mask.any():
             yield group, mask
 
 
-def _built_in(name: str, pairs: TestPairs) -> Iterator[Group]:
-    history = pairs.query_counts[pairs.pair_query]
-    counts = pairs.candidate_counts[pairs.pair_candidate]
+def _built_in(name: str, test: TestSet) -> Iterator[Group]:
+    history = test.query_counts[test.query]
+    counts = test.candidate_counts[test.candidate]
     if name == "query_history":
         edges = [0, 1, 5, 20, 100]
         for low, high in zip(edges, [*edges[1:], None], strict=True):
             text = "none" if low == 0 else f"{low}–{high - 1}" if high else f"{low} and more"
             yield text, (history >= low) & (history < (high or np.inf))
     elif name == "candidate_popularity":
-        yield from _deciles(pairs, counts)
+        yield from _deciles(test, counts)
     elif name == "head_tail":
-        head = counts >= _head(pairs.candidate_counts)
+        head = counts >= _head(test.candidate_counts)
         yield "head: most popular with half of all interactions", head
         yield "tail", ~head & (counts > 0)
         yield "never chosen in training", counts == 0
@@ -79,9 +79,9 @@ def _built_in(name: str, pairs: TestPairs) -> Iterator[Group]:
         yield "cold query, cold candidate", ~warm & ~known
 
 
-def _deciles(pairs: TestPairs, counts: NDArray[np.int64]) -> Iterator[Group]:
+def _deciles(test: TestSet, counts: NDArray[np.int64]) -> Iterator[Group]:
     """Tenths of the catalogue by training count, equal counts together; the first is the most popular."""
-    order = np.sort(pairs.candidate_counts)[::-1]
+    order = np.sort(test.candidate_counts)[::-1]
     edges = [order[min(len(order) - 1, len(order) * i // 10)] for i in range(1, 10)]
     decile = (counts[:, None] < np.array(edges)[None, :]).sum(1)
     for number in range(10):

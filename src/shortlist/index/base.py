@@ -214,7 +214,7 @@ class LiveIndex(ABC):
     def nbytes(self) -> int:
         """Memory that the index holds, in bytes."""
         now = self._now()
-        held = sum(int(part.vectors.nbytes + part.ids.nbytes + part.lookup.nbytes) for part in (now.base, now.extra))
+        held = sum(int(part.vectors.nbytes + part.ids.nbytes + part.positions.nbytes) for part in (now.base, now.extra))
         return held + (0 if now.base.dead is None else int(now.base.dead.nbytes)) + self._native_bytes(now)
 
     def settings(self) -> dict[str, Any]:

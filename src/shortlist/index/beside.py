@@ -59,7 +59,7 @@ def _went(old: Snapshot, new: Snapshot) -> Ints:
 def _came(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
     """What ``new`` holds beside its index that ``old`` did not hold so."""
     ids, vectors = new.extra.living[::-1]
-    at = old.extra.lookup.positions(ids)
+    at = old.extra.positions.find(ids)
     same = at >= 0
     same[same] = (old.extra.vectors[at[same]] == vectors[same]).all(axis=1)
     return ids[~same], vectors[~same]

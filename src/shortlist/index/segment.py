@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from shortlist.errors import SearchError
 from shortlist.index.exact import Found, Pairs, best, pair_scores
-from shortlist.index.lookup import Lookup
+from shortlist.index.positions import Positions
 from shortlist.index.rough import Rough
 from shortlist.index.top import top
 from shortlist.index.values import Floats, Ints, Lists, as_ids
@@ -132,19 +132,19 @@ class Segment:
         ids: int64 ``[n]``, distinct.
         max_norm: length of the longest vector.
         dead: sorted positions of candidates that were deleted or replaced, or None.
-        lookup: from ids to positions; shared by the segments that differ only in ``dead``.
+        positions: from ids to positions; shared by the segments that differ only in ``dead``.
     """
 
     vectors: Floats
     ids: Ints
     max_norm: float
     dead: Ints | None
-    lookup: Lookup
+    positions: Positions
 
     @classmethod
     def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Segment:
-        """A segment with a lookup of its own."""
-        return cls(vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Lookup(ids))
+        """A segment with positions of its own."""
+        return cls(vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Positions(ids))
 
     @property
     def alive(self) -> int:
@@ -162,14 +162,14 @@ class Segment:
 
     def without(self, ids: Ints) -> Segment:
         """The same segment with some more candidates dead; ids that it lacks are ignored."""
-        positions = self.lookup.positions(ids)
+        positions = self.positions.find(ids)
         dead = _union(self.dead, sorted_set(positions[positions >= 0]))
         return Segment(
             self.vectors,
             self.ids,
             self.max_norm,
             None if dead is None or dead.size == 0 else dead,
-            self.lookup,
+            self.positions,
         )
 
     def filters(self, request: Request) -> Filters:
@@ -178,7 +178,7 @@ class Segment:
             return Filters(self.dead)
         blocked = self.dead
         if request.deny is not None:
-            blocked = _union(blocked, self.lookup.members(request.deny))
+            blocked = _union(blocked, self.positions.members(request.deny))
         if blocked is not None and blocked.size == 0:
             blocked = None
         excluded = None if request.exclude is None else self._pairs(request.exclude)
@@ -188,7 +188,7 @@ class Segment:
             return Filters(lists=Pairs.of(lists.rows[keep], lists.positions[keep], len(request.allow)))
         if request.allow is None:
             return Filters(blocked, None, excluded)
-        allowed = self.lookup.members(request.allow)
+        allowed = self.positions.members(request.allow)
         if blocked is not None:
             allowed = allowed[~member(blocked, allowed)]
         return Filters(None, allowed, excluded)
@@ -196,13 +196,13 @@ class Segment:
     def open_to(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
         """Which candidates are open to all queries, ``[n]``, not to be written to; None where few or none are blocked."""
         if filters.allowed is not None:
-            return self.lookup.mask(filters.allowed)
+            return self.positions.mask(filters.allowed)
         if filters.blocked is None or filters.blocked.size * 64 < self.ids.size:
             return None
-        return ~self.lookup.mask(filters.blocked)
+        return ~self.positions.mask(filters.blocked)
 
     def _pairs(self, lists: Lists, distinct: bool = False) -> Pairs:
-        positions = self.lookup.positions(lists.values)
+        positions = self.positions.find(lists.values)
         queries = len(lists)
         if queries == 1:
             positions = positions[positions >= 0]

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.id_map import IdMap
 from shortlist.recommender import Recommender
 from shortlist.report.catalogue import Labels, described
 
@@ -58,8 +59,7 @@ def chosen_examples(
     hits = {one.query: len(wanted[one.query] & set(one.ids[:k])) for one in answers}
     best = sorted((one for one in answers if hits[one.query]), key=lambda one: -hits[one.query])[:EACH]
     worst = sorted((one for one in answers if not hits[one.query]), key=lambda one: -len(wanted[one.query]))[:EACH]
-    rows = {one: row for row, one in enumerate(recommender.candidate_ids.to_list())}
-    query_rows = {one: row for row, one in enumerate(recommender.query_ids.to_list())}
+    rows, query_rows = (IdMap(ids).row_of for ids in (recommender.candidate_ids, recommender.query_ids))
     histories = _histories(recommender, [one.query for one in (*best, *worst)])
 
     def example(answer: Any) -> Example:

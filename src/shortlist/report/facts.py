@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Account, Dataset
 from shortlist.data.given import check_dataset
+from shortlist.data.id_map import IdMap
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
 from shortlist.report.bias import by_popularity
@@ -191,7 +192,7 @@ def _map(recommender: Recommender, labels: Labels, method: str) -> Map:
     ]
     landmarks = popular[:LANDMARKS]
     ids = recommender.candidate_ids.gather(landmarks).to_list()
-    row_of = {one: row for row, one in enumerate(recommender.candidate_ids.to_list())}
+    row_of = IdMap(recommender.candidate_ids).row_of
     near = recommender.similar(ids, k=3) if len(catalogue.candidates) > 1 else []
     neighbours = [
         (labels.titles[row], [labels.titles[row_of[one]] for one in answer.ids])

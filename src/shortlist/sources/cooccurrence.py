@@ -9,15 +9,13 @@ import numpy as np
 from shortlist.data import Dataset
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import (
-    check_data,
-    check_number,
-    check_whole,
+    check_fit,
+    check_settings,
     choices_of,
     chosen_matrix,
     heaviest,
     in_blocks,
     joined,
-    require_scipy,
 )
 
 __all__ = ["Cooccurrence"]
@@ -51,17 +49,14 @@ class Cooccurrence:
     length: int = 500
 
     def __post_init__(self) -> None:
-        for name in ("query_power", "source_power", "target_power"):
-            check_number("Cooccurrence", name, getattr(self, name), 0, 2)
-        check_whole("Cooccurrence", neighbours=self.neighbours, length=self.length)
+        check_settings(self, query_power=(0, 2), source_power=(0, 2), target_power=(0, 2))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
 
         Raises DataError for what is no Dataset, MissingExtraError without scipy.
         """
-        require_scipy("Cooccurrence")
-        check_data("Cooccurrence", train)
+        check_fit(self, train)
         from scipy.sparse import diags
 
         chosen = choices_of(train).distinct(self.length)

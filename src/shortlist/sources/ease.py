@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import check_data, check_number, check_whole, choices_of, chosen_matrix, require_scipy
+from shortlist.sources.tables import check_fit, check_settings, choices_of, chosen_matrix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +47,7 @@ class EASE:
     length: int = 500
 
     def __post_init__(self) -> None:
-        if self.strength is not None:
-            check_number("EASE", "strength", self.strength, 1e-6, 1e12)
-        check_whole("EASE", neighbours=self.neighbours, candidates=self.candidates, length=self.length)
+        check_settings(self, strength=(1e-6, 1e12))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
@@ -57,8 +55,7 @@ class EASE:
         Raises DataError for what is no Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
         and candidates are more than 30,000.
         """
-        require_scipy("EASE")
-        check_data("EASE", train)
+        check_fit(self, train)
         import torch
 
         taken = self._taking_part(train)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import check_data, check_number, check_whole
+from shortlist.sources.tables import check_settings
 
 __all__ = ["OwnHistory"]
 
@@ -29,12 +30,11 @@ class OwnHistory:
     length: int = 500
 
     def __post_init__(self) -> None:
-        check_number("OwnHistory", "age", self.age, 1e-6, 1)
-        check_whole("OwnHistory", length=self.length)
+        check_settings(self, age=(1e-6, 1))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table for the candidates of ``train``. Raises DataError for what is no Dataset."""
-        check_data("OwnHistory", train)
+        check_dataset(train, "OwnHistory.fit(train)")
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)
         return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,20 +17,19 @@ from shortlist.index import Lists
 from shortlist.sources.neighbours import Neighbours, latest
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from scipy.sparse import csr_matrix
 
 __all__ = [
     "Chosen",
-    "check_data",
-    "check_number",
-    "check_whole",
+    "check_fit",
+    "check_settings",
     "choices_of",
     "chosen_matrix",
     "heaviest",
     "histories_of",
     "in_blocks",
     "joined",
-    "require_scipy",
 ]
 
 BLOCK = 1 << 24  # products of a block of sparse rows
@@ -110,27 +110,27 @@ def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
     return csr_matrix((np.ones(len(chosen.query), np.float32), (chosen.query, chosen.candidate)), shape=shape)
 
 
-def require_scipy(what: str) -> None:
-    """MissingExtraError where scipy is not there."""
-    try:
-        import scipy.sparse  # noqa: F401
-    except ModuleNotFoundError as missing:
-        raise MissingExtraError("scipy", "train", what) from missing
-
-
-def check_number(owner: str, name: str, value: float, low: float, high: float) -> None:
-    """ConfigError unless ``low`` ≤ value ≤ ``high``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigError(f"{owner} got {name}={value!r}; a number from {low:g} to {high:g} was expected.")
-
-
-def check_whole(owner: str, **values: int) -> None:
-    """ConfigError unless every value is a whole number of at least 1."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -> None:
+    """ConfigError for a source's setting that cannot be: a number outside its range in ``ranges``, ends included; of the others
+    what is no whole number of at least 1. None is for settings whose default it is."""
+    owner = type(settings).__name__
+    for field in fields(settings):
+        name, value = field.name, getattr(settings, field.name)
+        if value is None and field.default is None:
+            continue
+        if name in ranges:
+            low, high = ranges[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ConfigError(f"{owner} got {name}={value!r}; a number from {low:g} to {high:g} was expected.")
+        elif isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ConfigError(f"{owner} got {name}={value!r}; a whole number of at least 1 was expected.")
 
 
-def check_data(owner: str, data: object) -> None:
-    """DataError for what is no Dataset."""
-    check_dataset(data, f"{owner}.fit(train)")
+def check_fit(settings: DataclassInstance, train: object) -> None:
+    """MissingExtraError where scipy is not there, DataError for training data that are no Dataset."""
+    owner = type(settings).__name__
+    try:
+        import scipy.sparse  # noqa: F401
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("scipy", "train", owner) from missing
+    check_dataset(train, f"{owner}.fit(train)")

@@ -13,14 +13,12 @@ from shortlist.errors import DataError
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import (
     Chosen,
-    check_data,
-    check_number,
-    check_whole,
+    check_fit,
+    check_settings,
     choices_of,
     heaviest,
     in_blocks,
     joined,
-    require_scipy,
 )
 
 __all__ = ["Transitions"]
@@ -56,18 +54,15 @@ class Transitions:
     length: int = 50
 
     def __post_init__(self) -> None:
-        for name, high in (("decay", 1), ("backward", 1), ("source_power", 2), ("target_power", 2)):
-            check_number("Transitions", name, getattr(self, name), 0, high)
-        check_number("Transitions", "age", self.age, 1e-6, 1)
-        check_whole("Transitions", window=self.window, neighbours=self.neighbours, length=self.length)
+        powers = {"source_power": (0, 2), "target_power": (0, 2)}
+        check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), **powers)
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.
 
         Raises DataError for what is no Dataset or has no timestamp, MissingExtraError without scipy.
         """
-        require_scipy("Transitions")
-        check_data("Transitions", train)
+        check_fit(self, train)
         if train.timestamp is None:
             raise DataError(
                 "Transitions count what was chosen after what, and this Dataset names no timestamp.",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
-from shortlist.evaluation import Validator
+from shortlist.evaluation import TestSet
 from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, objective, solve
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
@@ -43,10 +43,10 @@ def solved(
     measured: Measured,
     on_epoch: Callable[[Epoch], None] | None,
     on_batch: Callable[[int, int], None] | None,
-) -> tuple[Validator | None, list[Epoch]]:
+) -> tuple[TestSet | None, list[Epoch]]:
     """Solve for both towers' tables, ``epochs`` times, with a record of each; arguments as those of ``fit``.
 
-    Returns what measured them too.
+    Returns the held-out pairs that measured them too.
 
     Raises ConfigError for towers that are more than a table of ids, and for shards.
     """
@@ -61,9 +61,7 @@ def solved(
     chosen = _chosen(encoded, tables).to(place)
     turned, task = chosen.turned(), task.on(chosen)
     candidate = torch.randn(chosen.width, tables[1].dim, generator=generator).to(place) * (0.1 / tables[1].dim ** 0.5)
-    validator = None
-    if measured.validation is not None:
-        validator = Validator(model, measured.validation, measured.ks, measured.seen)
+    held_out = None if measured.validation is None else TestSet.of(model, measured.validation, measured.seen)
     records = []
     for number in range(1, epochs + 1):
         started = time.perf_counter()
@@ -76,12 +74,12 @@ def solved(
         )
         if on_batch is not None:
             on_batch(number * len(train), epochs * len(train))
-        if validator is not None and (number % measured.every == 0 or number == epochs):
-            epoch = replace(epoch, metrics=validator.top_k())
+        if held_out is not None and (number % measured.every == 0 or number == epochs):
+            epoch = replace(epoch, metrics=held_out.top_k(measured.ks))
         records.append(epoch)
         if on_epoch is not None:
             on_epoch(epoch)
-    return validator, records
+    return held_out, records
 
 
 def not_from_disk() -> ConfigError:

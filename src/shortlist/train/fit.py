@@ -12,8 +12,8 @@ import torch
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
-from shortlist.evaluation import DEFAULT_KS, Validator
-from shortlist.evaluation.diagnostics import loss_findings, warn_of
+from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
+from shortlist.evaluation.diagnostics import findings, loss_findings, warn_of
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
@@ -85,6 +85,7 @@ def fit(
     the loss is no longer finite (the model's weights are of no use then).
     """
     task = task or Retrieval()
+    check_ks(ks)
     monitor = monitor or f"top_{max(ks)}"
     _check_data(train)
     check_dataset(validation, "fit(validation=)", optional=True)
@@ -103,8 +104,8 @@ def fit(
         )
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
         measured = Measured(validation, tuple(ks), seen, validate_every)
-        validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
-        _warn(validator, records)
+        held_out, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
+        _warn(model, held_out, records)
         return TrainingHistory(tuple(records), epochs)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
@@ -123,7 +124,7 @@ def fit(
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        validator = None if validation is None else Validator(model, validation, ks, seen)
+        held_out = None if validation is None else TestSet.of(model, validation, seen)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
@@ -144,8 +145,8 @@ def fit(
                     keeper.after_batch(at)
             epoch = run.epoch(at)
             model.eval()
-            if validator is not None and (number % validate_every == 0 or number == epochs):
-                epoch = replace(epoch, metrics=validator.top_k())
+            if held_out is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=held_out.top_k(ks))
             at.next_epoch(epoch)
             if on_epoch is not None and ranks.first:
                 on_epoch(epoch)
@@ -159,7 +160,7 @@ def fit(
         ranks.unite(model)
         if ranks.first:
             fill_untrained(model, untrained)
-            _warn(validator, at.records)
+            _warn(model, held_out, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
@@ -223,10 +224,7 @@ def _check_als(precision: str, **given: object) -> None:
         )
 
 
-def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:
+def _warn(model: TwoTower, held_out: TestSet | None, records: Sequence[Epoch]) -> None:
     """A ShortlistWarning for each thing that ``diagnose`` finds; without a validation set only the loss is looked at."""
     losses = [{"loss": epoch.loss, "chance": epoch.chance} for epoch in records]
-    if validator is not None:
-        validator.warn(losses)
-    else:
-        warn_of(loss_findings(losses), stacklevel=4)
+    warn_of(loss_findings(losses) if held_out is None else findings(model, held_out, losses), stacklevel=4)

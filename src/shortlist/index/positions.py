@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from shortlist.index.values import Ints
 
-__all__ = ["Lookup"]
+__all__ = ["Positions"]
 
 _Value = TypeVar("_Value")
 
@@ -20,8 +20,8 @@ _Value = TypeVar("_Value")
 _SLOTS_PER_ID = 8
 
 
-class Lookup:
-    """Finds the positions of ids; built on first use, since a search without filters needs none."""
+class Positions:
+    """Finds the positions of int64 ids; built on first use, since a search without filters needs none."""
 
     def __init__(self, ids: Ints) -> None:
         self.ids = ids
@@ -59,7 +59,7 @@ class Lookup:
         arrays = [built["_table"]] if built.get("_table") is not None else list(built.get("_sorted", ()))
         return sum(int(array.nbytes) for array in arrays)
 
-    def positions(self, ids: Ints) -> Ints:
+    def find(self, ids: Ints) -> Ints:
         """The position of each id, int64 ``[ids]``; −1 where the index has none."""
         size = self.ids.size
         if size == 0 or ids.size == 0:
@@ -91,7 +91,7 @@ class Lookup:
         return marked
 
     def _sorted_positions(self, ids: Ints) -> Ints:
-        positions = self.positions(ids)
+        positions = self.find(ids)
         positions = positions[positions >= 0]
         few = positions.size * 32 < self.ids.size
         found = np.unique(positions) if few else np.flatnonzero(self._marked(positions))

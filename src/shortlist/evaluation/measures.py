@@ -1,0 +1,114 @@
+"""A scorer's metrics on a test set: by exact ranks over the whole catalogue, and by what an index finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
+from shortlist.evaluation.metrics import WHOLE, measured
+from shortlist.evaluation.ranked import PairSums, RankedPairs
+from shortlist.evaluation.ranks import Hidden, Ties
+from shortlist.evaluation.result import Figures
+from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
+from shortlist.evaluation.testset import TestSet
+from shortlist.index import Index, search_heads
+from shortlist.index import Lists as IdLists
+from shortlist.sources import Filters, search_blend
+
+__all__ = ["Measured", "Measures"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One scorer on one test set: the ranks, each metric's fraction per query, and the figures."""
+
+    ranked: RankedPairs
+    sums: Mapping[str, PairSums]
+    figures: Figures
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What is measured of any scorer: ``metrics`` by name, at each of ``ks``, which rise.
+
+    vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric is asked.
+    """
+
+    metrics: tuple[str, ...]
+    ks: tuple[int, ...]
+    ties: Ties = "worst"
+    vectors: NDArray[np.float32] | None = None
+
+    def of(self, scorer: Scorer, test: TestSet) -> Measured:
+        """All metrics of a scorer, by exact ranks."""
+        ranked = RankedPairs.of(test, scorer, self.ties)
+        rows = scorer.top(self.ks[-1], test.hidden).cpu().numpy() if self._describe_lists else None
+        return self._measured(ranked, rows, self.metrics)
+
+    def of_index(self, index: Index, asked: Vectors | Mixed, own: Scorer, test: TestSet) -> tuple[Measured, Figures]:
+        """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
+
+        asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
+        """
+        rows = _found(index, asked, self.ks[-1], test.hidden)
+        inside = among(test.hidden, index.size)
+        exact = asked.first(index.size).top(self.ks[-1], inside).cpu().numpy()
+        if isinstance(own, Cold):
+            cold = own.cold.cpu().numpy()
+            rows[cold] = own.popular.first(index.size).top(self.ks[-1], inside).cpu().numpy()[cold]
+            exact[cold] = -1  # an index is not asked for them, and misses nothing
+        recall = {f"recall_{k}": _overlap(exact[:, :k], rows[:, :k]) for k in self.ks}
+        metrics = [name for name in self.metrics if name not in WHOLE]
+        return self._measured(ranked_in_lists(test, rows), rows, metrics), recall
+
+    @property
+    def _describe_lists(self) -> bool:
+        return any(name in LIST_METRICS for name in self.metrics)
+
+    def _measured(self, ranked: RankedPairs, rows: NDArray[np.int64] | None, metrics: Sequence[str]) -> Measured:
+        sums = measured(ranked, metrics, self.ks)
+        figures = {name: one.value for name, one in sums.items()}
+        if rows is not None and self._describe_lists:
+            assert self.vectors is not None
+            test = ranked.test
+            lists = Lists(rows, test.competing, test.candidate_counts, self.vectors)
+            figures |= described(lists, metrics, self.ks)
+        return Measured(ranked, sums, figures)
+
+
+def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) -> NDArray[np.int64]:
+    """What the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
+    vectors = asked.vectors if isinstance(asked, Mixed) else asked
+    queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
+    exclude = None if hidden is None else _as_lists(hidden, len(queries))
+    if isinstance(asked, Mixed):
+        candidates = vectors.candidate.cpu().numpy()
+        hits = search_blend(
+            index, lambda rows: candidates[rows], asked.neighbours, asked.blend, queries, asked.histories, k,
+            Filters(exclude=exclude),
+        )  # fmt: skip
+    else:
+        hits = search_heads(index, queries, k, exclude=exclude)
+    rows = np.full((len(queries), k), -1, np.int64)
+    lengths = np.diff(hits.offsets)
+    query = np.repeat(np.arange(len(queries)), lengths)
+    rows[query, np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths)] = hits.ids
+    return rows
+
+
+def _as_lists(hidden: Hidden, queries: int) -> IdLists:
+    """Hidden candidates as one list per query."""
+    offsets = np.zeros(queries + 1, np.int64)
+    np.cumsum(np.bincount(hidden.query.cpu().numpy(), minlength=queries), out=offsets[1:])
+    return IdLists(offsets, hidden.candidate.cpu().numpy())
+
+
+def _overlap(exact: NDArray[np.int64], found: NDArray[np.int64]) -> float:
+    """The share of exact lists' candidates that are found."""
+    apart = np.arange(len(exact), dtype=np.int64)[:, None] << 40
+    wanted = (exact + apart)[exact >= 0]
+    return len(np.intersect1d(wanted, (found + apart)[found >= 0])) / max(len(wanted), 1)
