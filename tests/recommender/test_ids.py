@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.errors import DataError
+from shortlist.recommender import ids as room
+from shortlist.recommender.ids import Ids
 
 Make = Callable[[Sequence[Any], Sequence[Any]], tuple[sl.TwoTower, sl.Dataset]]
 
@@ -139,3 +141,69 @@ def test_a_pandas_column_says_how_to_keep_integers(id_model: Make) -> None:
     ).queries == [1, 2]
     with pytest.raises(DataError, match="reset_index"):
         recommender.recommend(pandas.DataFrame({"x": [1, 2]}, index=pandas.Index([1, 2], name="q")))
+
+
+# Rows by id, and ids by row.
+
+
+STEP = st.one_of(
+    st.tuples(st.just("came"), st.sets(st.integers(0, 20), max_size=4)),
+    st.tuples(st.just("went"), st.sets(st.integers(0, 20), max_size=4)),
+)
+
+
+@given(st.sets(st.integers(0, 15)), st.lists(STEP, max_size=8), st.booleans())
+def test_changed_ids_are_found_as_if_they_were_alone(
+    first: set[int], steps: list[tuple[str, set[int]]], merging: bool
+) -> None:
+    """An id that comes back gets its own row again; one that was never there gets the next."""
+    of_row = sorted(first)
+    rows = {one: row for row, one in enumerate(of_row)}
+    states = [(Ids.of(pl.Series("id", of_row, pl.Int64)), dict(rows), list(of_row))]
+    for kind, some in steps:
+        found, rows, of_row = states[-1][0], dict(states[-1][1]), list(states[-1][2])
+        if kind == "came":
+            added = [one for one in sorted(some) if one not in of_row]
+            of_row += added
+            more = {one: of_row.index(one) for one in some if one not in rows}
+            rows |= more
+            after = found.changed(pl.Series("id", of_row, pl.Int64), added, more)
+        else:
+            rows = {one: row for one, row in rows.items() if one not in some}
+            after = found.changed(found.series, gone=sorted(some & set(of_row)))
+        if merging:
+            after = Ids(after.series, after.found.merged(after.series, after.added, after.more, after.gone))
+        states.append((after, rows, of_row))
+    for found, rows, of_row in states:  # older ones stay as they were
+        assert dict(found.row_of) == rows
+        assert len(found.row_of) == len(rows)
+        assert found.rows([*range(-1, 22), None]) == [rows.get(one, -1) for one in (*range(-1, 22), None)]  # type: ignore[call-overload]
+        assert [found.row_of.get(one, -1) for one in range(22)] == [rows.get(one, -1) for one in range(22)]
+        assert [one in found.row_of for one in range(22)] == [one in rows for one in range(22)]
+        assert found.take(np.arange(len(of_row))[::-1]) == of_row[::-1]
+
+
+def test_many_changes_become_one_map() -> None:
+    found = Ids.of(pl.Series("id", list(range(100))))
+    for number in range(100, 170):
+        found = found.changed(pl.Series("id", list(range(number + 1))), [number], {number: number}, [number - 100])
+    assert isinstance(found.row_of, dict) or not found.more or len(found.more) < 64
+    assert sorted(found.row_of) == list(range(70, 170))
+    assert found.take(np.array([0, 99, 100, 169])) == [0, 99, 100, 169]
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.UInt16, pl.UInt64, pl.String])
+def test_a_few_ids_are_found_without_a_map(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a table of 10 rows, looked through 3 at a time; after two searches there is a map."""
+    for name, value in (("PIECE", 5), ("SEARCHED", 3), ("SEARCHES", 2)):
+        monkeypatch.setattr(room, name, value)
+    values: list[Any] = [f"n{row}" for row in range(10)] if kind == pl.String else list(range(5, 15))
+    absent: list[Any] = ["n10", ""] if kind == pl.String else [4, -1, 2**17, 2**64, -(2**70)]
+    for one in [*values, *absent, None]:
+        found = Ids.of(pl.Series("id", values, kind))
+        expected = values.index(one) if one in values else -1
+        assert found.rows([one]) == [expected]
+        assert found.found._row_of is None
+        assert found.rows([one, values[3]]) == [expected, 3]
+        assert found.rows([one]) == [expected]
+        assert found.found._row_of is not None

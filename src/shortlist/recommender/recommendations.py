@@ -11,7 +11,7 @@ import polars as pl
 
 from shortlist.data.ids import free_name
 from shortlist.recommender.answers import MODEL, SOURCES, Answers
-from shortlist.recommender.state import Id, Ids
+from shortlist.recommender.ids import Id, Ids
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 

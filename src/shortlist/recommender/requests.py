@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from shortlist.data.ids import frame_of
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
-from shortlist.recommender.state import Id, Ids, State
+from shortlist.recommender.ids import Id, Ids
+from shortlist.recommender.state import State
 
 __all__ = [
     "Request",
