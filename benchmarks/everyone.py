@@ -37,7 +37,7 @@ def recommender_of(queries: int, candidates: int) -> sl.Recommender:
 
 def searched(recommender: sl.Recommender) -> float:
     """Seconds of exact search alone."""
-    state = recommender._state
+    state = recommender.served.state
     rows = np.flatnonzero(state.known)
     started = time.perf_counter()
     for some in np.array_split(rows, -(-len(rows) // everyone.QUERIES_AT_A_TIME)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from shortlist import DataError
 from shortlist.data import id_map
-from shortlist.data.id_map import IdMap, _Overlay
+from shortlist.data.id_map import IdMap
 
 ODD = ["", " ", "\0", "a", "A", "x" * 100_000, "x" * 99_999, "\u00e9", "e\u0301", "😀", "007", "7", "null", "NaN"]
 INTS = [0, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 7]
@@ -103,7 +105,7 @@ def test_rows_that_must_be_there():
 def test_a_few_rows_of_a_large_table_build_no_dictionary():
     known = IdMap(pl.Series(["b", "a"]))
     assert known.require(pl.Series("user", ["a"])).tolist() == [1]
-    assert known._row_of is None
+    assert known._fixed._row_of is None
 
 
 def test_single_ids_go_both_ways(monkeypatch: pytest.MonkeyPatch):
@@ -120,13 +122,13 @@ def test_single_ids_go_both_ways(monkeypatch: pytest.MonkeyPatch):
 def test_after_a_live_change(repeat: int):
     """b goes, d comes at row 3; rows stay, and the map before is as it was."""
     before = IdMap(pl.Series("item", ["a", "b", "c"]))
-    after = before.changed(pl.Series("item", ["a", "b", "c", "d"]), {"d": 3}, {"b"})
+    after = before.changed(pl.Series("item", ["a", "b", "c", "d"]), ["d"], {"d": 3}, ["b"])
     asked = pl.Series("item", ["a", "b", "c", "d", None] * repeat)
     assert after.find(asked).tolist() == [0, -1, 2, 3, -1] * repeat
     assert before.find(asked).tolist() == [0, 1, 2, -1, -1] * repeat
     assert (len(before), len(after)) == (3, 4)
     assert after.take(np.array([1, 3])) == ["b", "d"]
-    again = after.changed(pl.Series("item", ["a", "b", "c", "d"]), {"b": 1}, set())
+    again = after.changed(after.ids, more={"b": 1})
     assert again.rows(["b", "d"]) == [1, 3]
     assert after.rows(["b"]) == [-1]
 
@@ -161,34 +163,71 @@ def test_values_of_another_type(ids: pl.Series, values: pl.Series):
 
 
 STEP = st.one_of(
-    st.tuples(st.just("more"), st.dictionaries(st.integers(0, 20), st.integers(0, 99), max_size=4)),
-    st.tuples(st.just("gone"), st.sets(st.integers(0, 20), max_size=4)),
+    st.tuples(st.just("came"), st.sets(st.integers(0, 20), max_size=4)),
+    st.tuples(st.just("went"), st.sets(st.integers(0, 20), max_size=4)),
 )
 
 
-@given(st.dictionaries(st.integers(0, 15), st.integers(0, 99)), st.lists(STEP, max_size=8), st.booleans())
-def test_an_overlay_is_a_map_of_its_own(below: dict[int, int], steps: list[tuple[str, object]], merging: bool) -> None:
-    plain, found, at_first = dict(below), below, dict(below)
-    for kind, what in steps:
-        if kind == "more":
-            plain = {**plain, **what}  # type: ignore[dict-item]
-            found = _Overlay.of(found, what, set())  # type: ignore[arg-type, assignment]
+def merged(known: IdMap) -> IdMap:
+    """The same after so many changes that they became one map."""
+    after = IdMap(known.ids)
+    after._fixed = known._fixed.merged(known.ids, known._added, known._more, known._gone)
+    return after
+
+
+@given(st.sets(st.integers(0, 15)), st.lists(STEP, max_size=8), st.booleans())
+def test_changed_ids_are_found_as_if_they_were_alone(
+    first: set[int], steps: list[tuple[str, set[int]]], merging: bool
+) -> None:
+    """An id that comes back gets its own row again; one that was never there gets the next."""
+    of_row = sorted(first)
+    rows = {one: row for row, one in enumerate(of_row)}
+    states = [(IdMap(pl.Series("id", of_row, pl.Int64)), dict(rows), list(of_row))]
+    for kind, some in steps:
+        found, rows, of_row = states[-1][0], dict(states[-1][1]), list(states[-1][2])
+        if kind == "came":
+            added = [one for one in sorted(some) if one not in of_row]
+            of_row += added
+            more = {one: of_row.index(one) for one in some if one not in rows}
+            rows |= more
+            after = found.changed(pl.Series("id", of_row, pl.Int64), added, more)
         else:
-            plain = {one: row for one, row in plain.items() if one not in what}  # type: ignore[operator]
-            found = _Overlay.of(found, {}, set(what))  # type: ignore[call-overload, assignment]
+            rows = {one: row for one, row in rows.items() if one not in some}
+            after = found.changed(found.ids, gone=sorted(some & set(of_row)))
         if merging:
-            found = dict(found)
-        assert dict(found) == plain
-        assert len(found) == len(plain)
-        for one in range(-1, 22):
-            assert found.get(one, -1) == plain.get(one, -1)
-            assert (one in found) == (one in plain)
-    assert below == at_first
+            after = merged(after)
+        states.append((after, rows, of_row))
+    for found, rows, of_row in states:  # older ones stay as they were
+        assert dict(found.row_of) == rows
+        assert len(found.row_of) == len(rows)
+        assert found.rows([*range(-1, 22), None]) == [rows.get(one, -1) for one in (*range(-1, 22), None)]  # type: ignore[call-overload]
+        assert [found.row_of.get(one, -1) for one in range(22)] == [rows.get(one, -1) for one in range(22)]
+        assert [one in found.row_of for one in range(22)] == [one in rows for one in range(22)]
+        assert found.take(np.arange(len(of_row))[::-1]) == of_row[::-1]
+        assert found.find(pl.Series(range(22))).tolist() == [rows.get(one, -1) for one in range(22)]
 
 
-def test_an_overlay_becomes_a_plain_map_when_it_has_grown() -> None:
-    found = _Overlay.of({number: number for number in range(100)}, {}, set())
+def test_many_changes_become_one_map() -> None:
+    found = IdMap(pl.Series("id", list(range(100))))
     for number in range(100, 170):
-        found = _Overlay.of(found, {number: number}, {number - 100})
-    assert len(found) == 100
-    assert sorted(found) == list(range(70, 170))
+        found = found.changed(pl.Series("id", list(range(number + 1))), [number], {number: number}, [number - 100])
+    assert isinstance(found.row_of, dict) or len(found._more) < 64
+    assert sorted(found.row_of) == list(range(70, 170))
+    assert found.take(np.array([0, 99, 100, 169])) == [0, 99, 100, 169]
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.UInt16, pl.UInt64, pl.String])
+def test_a_few_ids_are_found_without_a_map(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a table of 10 rows, looked through 3 at a time; after two searches there is a map."""
+    for name, value in (("PIECE", 5), ("SEARCHED", 3), ("SEARCHES", 2)):
+        monkeypatch.setattr(id_map, name, value)
+    values: list[Any] = [f"n{row}" for row in range(10)] if kind == pl.String else list(range(5, 15))
+    absent: list[Any] = ["n10", ""] if kind == pl.String else [4, -1, 2**17, 2**64, -(2**70)]
+    for one in [*values, *absent, None]:
+        found = IdMap(pl.Series("id", values, kind))
+        expected = values.index(one) if one in values else -1
+        assert found.rows([one]) == [expected]
+        assert found._fixed._row_of is None
+        assert found.rows([one, values[3]]) == [expected, 3]
+        assert found.rows([one]) == [expected]
+        assert found._fixed._row_of is not None

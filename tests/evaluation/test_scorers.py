@@ -250,7 +250,7 @@ def test_an_index_with_less_than_the_catalogue_is_measured_on_what_it_has() -> N
     more = sl.Dataset({"who": ["p0", "p1"], "film": [99, 3]}, "who", "film")  # 99 is in no training
     seen = sl.Dataset({"who": ["p0", "p1"], "film": [99, 98]}, "who", "film")
     for model in (towers_of(train), models()["mixture"]):
-        index = BruteForce().build(sl.Recommender(model)._state.vectors)
+        index = BruteForce().build(sl.Recommender(model).served.vectors)
         for data, before in ((test, train), (more, train), (more, seen)):
             found = sl.evaluate(model, data, seen=before, ks=(1, 5), index=index)
             assert found.index_recall["seen_out"] == {"recall_1": 1.0, "recall_5": 1.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,20 +18,26 @@ import shortlist as sl
 from shortlist.errors import ConfigError, DataError, UnknownQueryError
 from shortlist.index import Lists
 from shortlist.recommender import fold_in
-from shortlist.recommender.fold_in import FoldIn
+from shortlist.recommender.fold_in import FoldIn, Prior
 
 F32 = np.float32
 
 
 def folded(candidates: Sequence[Sequence[float]], queries: Sequence[Sequence[float]], **options: object) -> FoldIn:
     """Candidates that were chosen equally often, and queries that were all trained."""
-    return FoldIn.of(
-        np.array(candidates, F32),
-        np.array(queries, F32),
-        np.ones(len(candidates), np.int64),
-        np.arange(len(queries)),
-        **options,  # type: ignore[arg-type]
-    )
+    counts = np.ones(len(candidates), np.int64)
+    return fold_in_of(np.array(candidates, F32), np.array(queries, F32), counts, **options)
+
+
+def fold_in_of(
+    candidates: NDArray[np.float32], queries: NDArray[np.float32], counts: NDArray[np.int64], **options: Any
+) -> FoldIn:
+    """By vectors ``[candidates, dim]`` and ``[queries, dim]``, the queries all trained."""
+
+    def vectors_of(some: NDArray[np.int64]) -> NDArray[np.float32]:
+        return candidates[some]
+
+    return FoldIn(Prior.of(vectors_of, queries, counts, np.arange(len(queries)), **options), vectors_of)
 
 
 def rows(*values: int) -> NDArray[np.int64]:
@@ -49,7 +56,7 @@ def test_one_dimension_by_hand() -> None:
 def test_counts_make_the_average_query_choose_by_popularity() -> None:
     """Of c = 1 chosen 3 times and c = -1 chosen once, one choice of the first says little: the slope is
     1 - E c - q with E c = (3 e^q - e^-q) / (3 e^q + e^-q)."""
-    fold = FoldIn.of(np.array([[1], [-1]], F32), np.array([[1], [-1]], F32), np.array([3, 1]), np.arange(2))
+    fold = fold_in_of(np.array([[1], [-1]], F32), np.array([[1], [-1]], F32), np.array([3, 1]))
     ((q,),) = fold.vectors_of([rows(0)]).tolist()
     expected = (3 * math.exp(q) - math.exp(-q)) / (3 * math.exp(q) + math.exp(-q))
     assert 1 - expected - q == pytest.approx(0.0, abs=1e-6)
@@ -69,9 +76,9 @@ def test_temperature_that_makes_the_choices_likeliest() -> None:
     on the own side, as with e^(1/T) / (e^(1/T) + e^(-1/T)) = 3/4, that is T = 2 / ln 3."""
     candidates = [[1.0]] * 3 + [[-1.0]] * 3
     fold = folded(candidates, [[1.0], [-1.0]], chosen=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
-    assert fold.temperature == pytest.approx(2 / math.log(3), rel=1e-6)
-    assert folded(candidates, [[1.0], [-1.0]]).temperature == 1.0
-    assert folded(candidates, [[1.0], [-1.0]], temperature=0.5).temperature == 0.5
+    assert fold.prior.temperature == pytest.approx(2 / math.log(3), rel=1e-6)
+    assert folded(candidates, [[1.0], [-1.0]]).prior.temperature == 1.0
+    assert folded(candidates, [[1.0], [-1.0]], temperature=0.5).prior.temperature == 0.5
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ConfigError, match="above 0"):
             folded(candidates, [[1.0], [-1.0]], temperature=bad)
@@ -89,7 +96,7 @@ def test_queries_without_any_spread_stay_where_they_are() -> None:
     fold = folded([[1.0, 0.0], [0.0, 1.0]], [[0.5, 2.0]])
     assert fold.vectors_of([rows(0)]).tolist() == [[0.5, 2.0]]
     with pytest.raises(ConfigError, match="no trained query"):
-        FoldIn.of(np.ones((2, 1), F32), np.ones((1, 1), F32), np.ones(2, np.int64), np.zeros(0, np.int64))
+        fold_in_of(np.ones((2, 1), F32), np.ones((0, 1), F32), np.ones(2, np.int64))
 
 
 @given(seed=st.integers(0, 10_000), dim=st.integers(1, 5), temperature=st.sampled_from([0.05, 1.0, 4.0]))
@@ -98,7 +105,7 @@ def test_the_top_of_the_posterior_by_plain_ascent(seed: int, dim: int, temperatu
     random = np.random.default_rng(seed)
     candidates, queries = random.normal(size=(7, dim)).astype(F32), random.normal(size=(30, dim)).astype(F32)
     counts = random.integers(1, 9, 7)
-    fold = FoldIn.of(candidates * F32(temperature), queries, counts, np.arange(30), temperature=temperature)
+    fold = fold_in_of(candidates * F32(temperature), queries, counts, temperature=temperature)
     picked = rows(*random.choice(7, 3, replace=False))
     m = queries.astype(np.float64).mean(0)
     cov = (queries - m).T @ (queries - m) / 30
@@ -115,11 +122,11 @@ def test_large_catalogues_are_stood_for_by_a_sample(monkeypatch: pytest.MonkeyPa
     """Candidates of two kinds, 400 and 200 of each, chosen equally often: a sample of 512 tells nearly the same."""
     vectors = np.repeat(np.array([[1.0], [-1.0]], F32), [400, 200], axis=0)
     counts, queries = np.ones(600, np.int64), np.array([[1.0], [-1.0]], F32)
-    whole = FoldIn.of(vectors, queries, counts, np.arange(2)).vectors_of([rows(0), rows(599)])
+    whole = fold_in_of(vectors, queries, counts).vectors_of([rows(0), rows(599)])
     monkeypatch.setattr(fold_in, "COMPETITORS", 512)
-    sampled = FoldIn.of(vectors, queries, counts, np.arange(2))
-    assert len(sampled.competing) < 512
-    assert sampled.shares.sum() == pytest.approx(1.0)
+    sampled = fold_in_of(vectors, queries, counts)
+    assert len(sampled.prior.competing) < 512
+    assert sampled.prior.shares.sum() == pytest.approx(1.0)
     assert np.abs(sampled.vectors_of([rows(0), rows(599)]) - whole).max() < 0.05
 
 
@@ -133,7 +140,7 @@ def test_recommend_for_what_was_chosen(recommender: sl.Recommender) -> None:
     assert "c" not in answer.ids
     assert answer.sources == ["model"] * 3
     (vector,) = recommender.fold_in([["c", "not in the catalogue"]])
-    assert answer.scores == pytest.approx(sorted(recommender._state.vectors[[0, 1, 3]] @ vector, reverse=True))
+    assert answer.scores == pytest.approx(sorted(recommender.served.vectors[[0, 1, 3]] @ vector, reverse=True))
     (kept,) = recommender.recommend(["eve"], k=4, chosen=[["c"]], exclude_seen=False)
     assert "c" in kept.ids
 
@@ -145,7 +152,7 @@ def test_an_empty_list_changes_nothing(recommender: sl.Recommender) -> None:
 
 def test_a_known_query_moves_from_its_own_vector(recommender: sl.Recommender) -> None:
     """ann's vector is (1, 0), and c's is (1, 4)."""
-    request = recommender._state.fold_in.vectors_of([rows(2)], np.array([[1, 0]], F32))
+    request = recommender.served.fold_in.vectors_of([rows(2)], np.array([[1, 0]], F32))
     (answer,) = recommender.recommend(["ann"], k=4, chosen=[["c"]], exclude_seen=False)
     assert answer.known
     assert dict(zip(answer.ids, answer.scores, strict=True))["c"] == pytest.approx(float(request[0] @ [1, 4]))

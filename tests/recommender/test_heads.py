@@ -97,6 +97,6 @@ def test_what_is_chosen_moves_the_head_that_likes_it(tmp_path: Path) -> None:
     after, _ = recommender.query_vectors([3], chosen=[[6]])
     changed = (before != after).reshape(3, -1).any(1)
     assert changed.sum() == 1  # its other tastes stay
-    scores = before.reshape(3, -1) @ recommender._state.vectors[recommender.candidate_ids.to_list().index(6)]
+    scores = before.reshape(3, -1) @ recommender.served.vectors[recommender.candidate_ids.to_list().index(6)]
     assert changed[scores.argmax()]
     assert recommender.fold_in([[6]]).shape == (1, 4)

@@ -76,7 +76,7 @@ def test_a_deleted_candidate_is_nowhere(priced: sl.Recommender) -> None:
 
 
 def test_one_change_makes_another_recommender(priced: sl.Recommender) -> None:
-    after = changed(priced, pl.DataFrame({"what": ["n"], "price": [7.0]}), ["a"])
+    after = sl.Recommender(changed(priced.served, pl.DataFrame({"what": ["n"], "price": [7.0]}), ["a"]))
     assert ids(priced) == ["c", "b", "a"]
     assert ids(after) == ["n", "c", "b"]
     assert after.candidate_ids.to_list() == ["a", "b", "c", "n"]
@@ -147,10 +147,10 @@ def test_any_sequence_of_changes_is_as_if_built_so(priced: sl.Recommender, steps
     recommender = priced
     for name, price in steps:
         if price is None:
-            recommender = changed(recommender, None, [name])
+            recommender = sl.Recommender(changed(recommender.served, None, [name]))
             now.pop(name, None)
         else:
-            recommender = changed(recommender, pl.DataFrame({"what": [name], "price": [price]}))
+            recommender = sl.Recommender(changed(recommender.served, pl.DataFrame({"what": [name], "price": [price]})))
             now[name] = float(price)
     found = recommender.recommend(["bob"], k=10, exclude_seen=False)[0]
     assert set(found.ids) == set(now)
@@ -165,7 +165,7 @@ def test_older_states_stay_as_they_were_through_many_changes(priced: sl.Recommen
     for number in range(150):
         recommender, prices = states[-1]
         table = {"what": ["b", f"n{number % 40}"], "price": [float(number), number + 0.5]}
-        recommender = changed(recommender, pl.DataFrame(table), [f"n{(number + 7) % 40}"])
+        recommender = sl.Recommender(changed(recommender.served, pl.DataFrame(table), [f"n{(number + 7) % 40}"]))
         prices = {**prices, **dict(zip(table["what"], table["price"], strict=True))}
         prices.pop(f"n{(number + 7) % 40}", None)
         states.append((recommender, prices))
@@ -175,8 +175,8 @@ def test_older_states_stay_as_they_were_through_many_changes(priced: sl.Recommen
         assert dict(zip(found.ids, found.scores, strict=True)) == pytest.approx(
             dict(zip(prices, expected, strict=True))
         )
-        state = recommender._state
+        state = recommender.served.state
         at = state.candidate_ids.rows(list(prices))
-        assert state.vectors[np.array(at)][:, 0].tolist() == pytest.approx(expected)
+        assert recommender.served.vectors_of(np.array(at))[:, 0].tolist() == pytest.approx(expected)
         assert state.candidates["price"].gather(at).to_list() == list(prices.values())
         assert state.candidate_ids.take(np.array(at)) == list(prices)

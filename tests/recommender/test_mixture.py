@@ -308,7 +308,7 @@ def test_a_deleted_candidate_tells_nothing_before_and_after_saving(gone: list[in
 
     recommender = sl.Recommender(mixture(), sl.BruteForce(), data())
     recommender.delete(gone)
-    saved = folded(recommender)
+    saved = sl.Recommender(folded(recommender.served))
     found = [recommender.recommend(ASK[:PEOPLE], k=FILMS), saved.recommend(ASK[:PEOPLE], k=FILMS)]
     for live, after in zip(*found, strict=True):
         assert live.ids == after.ids
@@ -343,9 +343,7 @@ def test_everyone_gets_what_each_would(recommender: sl.Recommender, tmp_path: Pa
 
 
 def copy_without_fallback(recommender: sl.Recommender) -> sl.Recommender:
-    import copy
-
-    other = copy.copy(recommender)
+    other = sl.Recommender(recommender.served)
     other.fallback = ()
     return other
 
@@ -372,7 +370,7 @@ def test_an_approximate_index_finds_what_neighbours_know(model: sl.Mixture) -> N
 
 
 def test_a_source_is_kept_as_it_was_given(recommender: sl.Recommender, model: sl.Mixture) -> None:
-    near = recommender._state.near
+    near = recommender.served.state.near
     assert isinstance(near, NeighbourSource)
     assert (near.neighbours, near.histories, near.blend) == (model.neighbours, model.histories, model.blend)
-    assert sl.Recommender(model.towers)._state.near is None
+    assert sl.Recommender(model.towers).served.state.near is None

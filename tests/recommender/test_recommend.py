@@ -184,7 +184,9 @@ class _Short:
 
     def __init__(self, index: Any) -> None:
         self.index = index
-        self.dim = index.dim
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.index, name)
 
     def search(self, queries: Any, k: int, **filters: Any) -> Hits:
         return self.index.search(queries, 1, **filters)  # type: ignore[no-any-return]

@@ -49,7 +49,7 @@ def waiting(priced: sl.Recommender, monkeypatch: pytest.MonkeyPatch) -> sl.Recom
     monkeypatch.setattr(upkeep, "_BESIDE", 0)  # whatever came since is too much
     index = Waiting()
     index.word.set()
-    priced.index = index.build(priced._state.vectors)
+    priced.index = index.build(priced.served.vectors)
     index.word.clear()
     index.started.clear()
     return priced
@@ -108,9 +108,9 @@ def test_for_whoever_holds_recommenders_that_never_change(waiting: sl.Recommende
     """The server's way: a renewal made aside, laid on the recommender that is there by then."""
     waiting.index.word.set()  # type: ignore[attr-defined]
     upsert(waiting, z=9.0)
-    aside = renewal(waiting)
+    aside = renewal(waiting.served)
     waiting.delete(["a"])
-    after = aside.onto(waiting)
+    after = sl.Recommender(aside.onto(waiting.served))
     assert ids(after) == ids(waiting) == ["z", "c", "b"]
     assert (after.index.churn, waiting.index.churn > 0.5) == (0.25, True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,9 @@ def test_figures_are_those_of_evaluate(monday: sl.Recommender, tuesday: sl.Recom
 
 def test_a_space_that_turned_as_a_whole(monday: sl.Recommender) -> None:
     """Every vector turned by the same right angle: cosines fall to what they are, and the rotation brings them back."""
-    turned = object.__new__(sl.Recommender)
-    turned.__dict__.update(monday.__dict__)
     quarter = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1], [0, 0, -1, 0]], np.float32)
-    state = object.__new__(type(monday._state))
-    state.__dict__.update(monday._state.__dict__ | {"vectors": monday._state.vectors @ quarter})
-    turned._state = state
+    index = sl.BruteForce().build(monday.served.vectors @ quarter)
+    turned = sl.Recommender(replace(monday.served, index=index))
     found = drift(monday, turned)
     assert found["candidates"]["cosine"] == pytest.approx(0, abs=1e-6)
     assert found["candidates"]["turned"] == pytest.approx(1)

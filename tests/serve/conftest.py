@@ -112,7 +112,7 @@ def clients(bundles: Path) -> Iterator[Callable[..., Client]]:
     patient = Limits(wait_seconds=100.0)
 
     def client(settings: Settings | None = None, recommender: sl.Recommender | None = None) -> Client:
-        loaded = Loaded.read(bundles / "one") if recommender is None else Loaded("one", recommender)
+        loaded = Loaded.read(bundles / "one") if recommender is None else Loaded("one", recommender.served)
         given = Settings() if settings is None else settings
         if given.limits == Limits():
             given = replace(given, limits=patient)

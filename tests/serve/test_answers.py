@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
+from shortlist.recommender.asking import recommend
 from shortlist.serve import Settings
 from shortlist.serve.settings import Limits
 
@@ -57,7 +58,7 @@ def test_each_query_has_its_own_exclusions(client: Any) -> None:
 
 def test_a_history_changes_the_list_and_is_left_out_of_it(client: Any) -> None:
     """A visitor's vector is folded in from what they picked: as ``Recommender.recommend(chosen=…)`` has it."""
-    expected = client.app.service.loaded.recommender.recommend([None], chosen=[["c"]])[0]
+    expected = recommend(client.app.service.loaded.served, [None], chosen=[["c"]])[0]
     (found,) = client.post("/v1/recommend", {"queries": [{"history": ["c"]}]}).json()["results"]
     assert [item["id"] for item in found["items"]] == expected.ids
     assert "c" not in expected.ids

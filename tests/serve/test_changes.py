@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shortlist as sl
 from shortlist.errors import BundleError, ConfigError
 from shortlist.serve import Settings
 from shortlist.serve.changes import Changes
@@ -369,7 +370,7 @@ def test_an_index_that_finds_too_little_is_built_afresh(
     import asyncio
 
     client = clients(
-        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), Loaded.read(approximate, True).recommender
+        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), sl.Recommender(Loaded.read(approximate, True).served)
     )
     service = client.app.service
 
@@ -383,8 +384,8 @@ def test_an_index_that_finds_too_little_is_built_afresh(
         assert new(number).status_code == 200
     client.loop.run_until_complete(asyncio.to_thread(service.writer.upkeep.wait))
     assert service.writer.upkeep.trouble is None
-    assert service.loaded.recommender.index.churn < 0.1  # only what came meanwhile
-    assert service.loaded.recommender.index.size == 34
+    assert service.loaded.served.index.churn < 0.1  # only what came meanwhile
+    assert service.loaded.served.index.size == 34
     asked = client.post("/v1/recommend", {"queries": [{"id": "u1"}], "k": 34, "exclude_seen": False}).json()
     assert {item["id"] for item in asked["results"][0]["items"]} == {f"i{n}" for n in range(30)} | {
         f"n{n}" for n in range(4)
@@ -395,7 +396,7 @@ def test_an_index_that_finds_too_little_is_built_afresh(
 def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approximate: Path) -> None:
     """Every request is answered exactly too; 3 of 30 candidates are asked for, two of which an index finds that is put
     in the place of the real one."""
-    client = clients(Settings(sample=1.0), Loaded.read(approximate).recommender)
+    client = clients(Settings(sample=1.0), sl.Recommender(Loaded.read(approximate).served))
     service = client.app.service
     whole = service.batcher._answer
 

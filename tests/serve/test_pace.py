@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
+from shortlist.recommender.asking import recommend
 from shortlist.serve import pace
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.pace import LATELY, Pace
@@ -66,16 +67,16 @@ def test_every_part_of_the_loading_rests(bundles: Path) -> None:
     assert len(rests) >= files + stored + 4
     plain = Loaded.read(bundles / "one")
     who = ["ann", "bob", "cat", "dan", "eve"]
-    assert paced.recommender.recommend(who, k=3) == plain.recommender.recommend(who, k=3)
-    assert paced.recommender._state.candidate_ids.row_of == {"a": 0, "b": 1, "c": 2, "d": 3}
+    assert recommend(paced.served, who, k=3) == recommend(plain.served, who, k=3)
+    assert paced.state.candidate_ids.row_of == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
 def test_maps_of_ids_are_made_in_pieces(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shortlist.recommender import state
+    from shortlist.data import id_map as room
 
-    monkeypatch.setattr(state, "PIECE", 3)
+    monkeypatch.setattr(room, "PIECE", 3)
     rests: list[int] = []
-    ids = sl.Recommender.load(bundles / "one")._state.candidate_ids
+    ids = sl.Recommender.load(bundles / "one").served.state.candidate_ids
     ids.prepare(lambda: rests.append(1))
     assert len(rests) == 2  # of four ids
     assert (ids.rows(["d", "a", "x"]), ids.row_of["c"]) == ([3, 0, -1], 2)

@@ -240,7 +240,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
     from shortlist.recommender import Recommender
     from shortlist.recommender.everyone import Parts
 
-    parts = Parts(Recommender.load(bundle), folder, task)
+    parts = Parts(Recommender.load(bundle).served, folder, task)
     missing = parts.prepare()
     if missing:
         ray.data.DataContext.get_current().enable_progress_bars = False
@@ -263,7 +263,7 @@ class _Writer:
         from shortlist.recommender import Recommender
         from shortlist.recommender.everyone import Parts
 
-        self.parts = Parts(Recommender.load(bundle), folder, task)
+        self.parts = Parts(Recommender.load(bundle).served, folder, task)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Writes the parts of these numbers."""

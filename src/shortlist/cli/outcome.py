@@ -61,7 +61,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
         if finding.name in FATAL and not _has_learned(outcome):
             troubles.append((finding.message, finding.hint))
     index = recommender.index
-    if not index.exact and recommender._state.query_vectors is not None:
+    if not index.exact and recommender.served.state.query_vectors is not None:
         least = min(OVERLAP, float(index.settings().get("recall") or OVERLAP))
         k = min(10, index.size)
         found = recommender.ann_overlap(k=k, sample=ASKED)

@@ -103,7 +103,7 @@ def command(
 def _test(path: str, recommender: Recommender, events: Events, reading: Reading) -> Any:
     import shortlist as sl
 
-    state = recommender._state
+    state = recommender.served.state
     return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
 
 

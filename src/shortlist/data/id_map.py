@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -14,14 +15,17 @@ from shortlist.errors import DataError
 
 __all__ = ["Id", "IdMap", "is_id_type"]
 
-FEW = 64  # up to this many values a dictionary is faster than columns
+Id: TypeAlias = "str | int"
+
+FEW = 64  # up to this many values of a column are looked up one by one, which is faster
 AT_A_TIME = 4_000_000  # values joined at a time: twice as fast as all at once, in a quarter of the memory
 SPREAD = 8  # integers that span up to so many times their number are found in an array
-LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
 PIECE = 4096  # ids put into a dictionary between two rests
-MERGED = 64  # where more than one entry in so many changed, the map becomes one dictionary again
-
-Id = str | int
+LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
+SEARCH = 4  # so many ids are searched for among all of them while there is no dictionary yet,
+SEARCHES = 16  # so many times; then the dictionary is made
+SEARCHED = 1 << 16  # ids compared at a time
+MERGED = 64  # changes of more than one id in so many are made into a map of their own
 
 
 def is_id_type(dtype: pl.DataType) -> bool:
@@ -33,7 +37,8 @@ class IdMap:
     """Distinct raw ids and their rows: the id at position r of ``ids`` has row r.
 
     Rows are found for a column (``find``, ``require``, ``encode``) or for single ids (``rows``, ``row_of``); ``take`` goes
-    back. What a way needs is built when it is first asked. Ids are never converted: ``"1"`` and ``1`` are different.
+    back. What a way needs is built when it is first worth it. Ids are never converted: ``"1"`` and ``1`` are different.
+    ``changed`` gives the map of a changed table, which shares what was built of this one.
 
     ids: distinct and not null, as a table's id column is; ``checked`` takes those of unknown origin.
 
@@ -53,11 +58,12 @@ class IdMap:
             )
         if ids.null_count():
             raise DataError(f"a vocabulary got {ids.null_count():,} nulls; every id must have a value.")
-        self.name = ids.name
         self.ids = unpatterned(ids)
-        self._row_of: Mapping[Id, int] | None = None
-        self._listed: list[Id] | None = None
-        self._whole = True  # every one of ``ids`` is found
+        self.name = ids.name
+        self._fixed = _Fixed(self.ids)  # the rows that do not change
+        self._added: Sequence[Id] = ()  # ids of rows behind those
+        self._more: Mapping[Id, int] = {}  # rows of ids that came since
+        self._gone: frozenset[Id] = frozenset()  # ids that are found no longer
 
     @classmethod
     def checked(cls, ids: pl.Series) -> IdMap:
@@ -104,7 +110,8 @@ class IdMap:
 
     def require(self, values: pl.Series) -> NDArray[np.int32]:
         """Rows ``[len(values)]`` of interactions' ids. Raises DataError where one is not there."""
-        rows = self._by_column(self._of_type(values)) if self._whole else self._found(values)
+        values = self._of_type(values)
+        rows = self._singly(values) if self._more or self._gone else self._fixed.by_column(values)
         if len(rows) and rows.min() < 0:
             missing = values.filter(pl.Series(rows < 0))
             raise DataError(
@@ -116,63 +123,60 @@ class IdMap:
 
     def rows(self, ids: Sequence[Id | None]) -> list[int]:
         """The row of each id; −1 for one that is not there."""
-        get = self.row_of.get
-        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
-
-    def take(self, rows: NDArray[np.int64]) -> list[Id]:
-        """The raw ids of ``rows``."""
-        if len(self.ids) > LISTED:
-            return self.ids.gather(rows).to_list()
-        listed = self.listed
-        return [listed[row] for row in rows.tolist()]
-
-    @property
-    def listed(self) -> list[Id]:
-        """All ids by row."""
-        if self._listed is None:
-            self._listed = self.ids.to_list()
-        return self._listed
+        rows = self._fixed.rows(ids)
+        if not self._more and not self._gone:
+            return rows
+        more, gone = self._more, self._gone
+        return [
+            more.get(one, -1 if one in gone else row)  # type: ignore[arg-type]  # None is never there
+            for one, row in zip(ids, rows, strict=True)
+        ]
 
     @property
     def row_of(self) -> Mapping[Id, int]:
         """Raw id -> row."""
-        if self._row_of is None:
-            self._row_of = {value: row for row, value in enumerate(self.ids.to_list())}
-        return self._row_of
+        below = self._fixed.row_of()
+        return _Overlay(below, self._more, self._gone) if self._more or self._gone else below
 
-    def changed(
-        self, ids: pl.Series, added: Mapping[Id, int], gone: Collection[Id], listed: list[Id] | None = None
-    ) -> IdMap:
-        """These ids after a live change, at the cost of what changed; this map stays as it is.
-
-        ids: all ids by row, those that are gone too, since rows are never given anew. added: ids that are found from now on, by
-        row; gone: ids that are found no more. listed: ``ids`` as a list, where there is one.
-        """
-        after = IdMap(ids)
-        after._row_of = _Overlay.of(self.row_of, added, set(gone))
-        after._listed = self._listed if listed is None else listed
-        after._whole = False
-        return after
+    def take(self, rows: NDArray[np.int64]) -> list[Id]:
+        """The raw ids of ``rows``."""
+        size = self._fixed.size
+        if not self._added or not len(rows) or int(rows.max()) < size:
+            return self._fixed.take(rows)
+        old = iter(self._fixed.take(rows[rows < size]))
+        return [next(old) if row < size else self._added[row - size] for row in rows.tolist()]
 
     def prepare(self, rest: Callable[[], None]) -> None:
-        """Build what single ids need now, with rests, and not when the first is asked."""
-        row_of: dict[Id, int] = {}
-        listed: list[Id] = []
-        keeps = len(self.ids) <= LISTED
-        for low in range(0, len(self.ids), PIECE):
-            part = self.ids[low : low + PIECE].to_list()
-            row_of.update(zip(part, range(low, low + len(part)), strict=True))
-            if keeps:
-                listed += part
-            rest()
-        self._row_of, self._listed = row_of, listed if keeps else None
+        """Build at once, with rests, what look-ups of single ids would build at the first of them."""
+        self._fixed.prepare(rest)
+
+    def changed(
+        self, ids: pl.Series, added: Sequence[Id] = (), more: Mapping[Id, int] | None = None, gone: Sequence[Id] = ()
+    ) -> IdMap:
+        """The map of a changed table, at the cost of what changed; this one stays as it is.
+
+        ids: of all its rows, those whose ids are gone too. added: the ids of rows that are new, in their order. more: the rows
+        of ids that came, whether these rows are new or not. gone: ids whose rows are found no longer.
+        """
+        after, more = IdMap(ids), more or {}
+        all_gone = (self._gone - more.keys()) | set(gone)
+        all_more = {one: row for one, row in {**self._more, **more}.items() if one not in all_gone}
+        all_added = [*self._added, *added]
+        if (len(all_more) + len(all_gone)) * MERGED <= max(self._fixed.size, 64 * MERGED):
+            after._fixed, after._added, after._more, after._gone = self._fixed, all_added, all_more, all_gone
+        else:
+            after._fixed = self._fixed.merged(after.ids, all_added, all_more, all_gone)
+        return after
 
     def _found(self, values: pl.Series) -> NDArray[np.int32]:
         """The row of each value; −1 where it is null or not there. Raises as ``find``."""
         values = self._of_type(values)
-        if len(values) <= FEW or not self._whole:
-            return np.array(self.rows(values.to_list()), dtype=np.int32)
-        return self._by_column(values)
+        if len(values) <= FEW or self._more or self._gone:
+            return self._singly(values)
+        return self._fixed.by_column(values)
+
+    def _singly(self, values: pl.Series) -> NDArray[np.int32]:
+        return np.array(self.rows(values.to_list()), dtype=np.int32)
 
     def _of_type(self, values: pl.Series) -> pl.Series:
         """Values that may be among the ids: categories become strings. Raises as ``find``."""
@@ -186,17 +190,81 @@ class IdMap:
             )
         return values
 
-    def _by_column(self, values: pl.Series) -> NDArray[np.int32]:
-        """As ``_found`` for values of the right type, through an array or a join: nothing is built for single ids."""
+
+class _Fixed:
+    """The rows of ids that do not change: a list, a dictionary, an array or a frame, each made when it is first worth it."""
+
+    def __init__(self, ids: pl.Series, row_of: dict[Id, int] | None = None, listed: list[Id] | None = None) -> None:
+        self.size = len(ids)
+        self._ids, self._row_of, self._listed = ids, row_of, listed
+        self._searches = 0
+
+    def row_of(self) -> Mapping[Id, int]:
+        """Raw id -> row."""
+        if self._row_of is None:
+            self._row_of = {value: row for row, value in enumerate(self._ids.to_list())}
+        return self._row_of
+
+    def prepare(self, rest: Callable[[], None]) -> None:
+        """Make the map, and the list where there is to be one; ``rest`` is called after every few thousand ids."""
+        row_of: dict[Id, int] = {}
+        listed: list[Id] = []
+        keeps = self.size <= LISTED
+        for low in range(0, self.size, PIECE):
+            part = self._ids[low : low + PIECE].to_list()
+            row_of.update(zip(part, range(low, low + len(part)), strict=True))
+            if keeps:
+                listed += part
+            rest()
+        self._row_of, self._listed = row_of, listed if keeps else None
+
+    def take(self, rows: NDArray[np.int64]) -> list[Id]:
+        """The raw ids of ``rows``."""
+        if self.size > LISTED:
+            return self._ids.gather(rows).to_list()
+        if self._listed is None:
+            self._listed = self._ids.to_list()
+        listed = self._listed
+        return [listed[row] for row in rows.tolist()]
+
+    def rows(self, ids: Sequence[Id | None]) -> list[int]:
+        """The row of each id; -1 for one that is not there."""
+        if self._row_of is None and self.size > PIECE and len(ids) <= SEARCH and self._searches < SEARCHES:
+            self._searches += 1
+            return [self._searched(one) for one in ids]
+        get = self.row_of().get
+        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
+
+    def _searched(self, one: Id | None) -> int:
+        """The row of an id, without a map: a map of a million ids takes longer than some searches, and 100 MB."""
+        if one is None:
+            return -1
+        try:
+            for low in range(0, self.size, SEARCHED):
+                at = (self._ids[low : low + SEARCHED] == one).arg_max()
+                if at is not None and self._ids[low + at] == one:
+                    return low + at
+        except OverflowError:  # no number of the column's type
+            pass
+        return -1
+
+    def merged(self, ids: pl.Series, added: Sequence[Id], more: Mapping[Id, int], gone: frozenset[Id]) -> _Fixed:
+        """These ids and what came since, as one map."""
+        row_of = {one: row for one, row in self.row_of().items() if one not in gone} | dict(more)
+        listed = None if self._listed is None or len(ids) > LISTED else [*self._listed, *added]
+        return _Fixed(ids, row_of, listed)
+
+    def by_column(self, values: pl.Series) -> NDArray[np.int32]:
+        """The row of each value, −1 where it is null or not there; nothing is built for single ids."""
         found = self._joined if self._table is None else self._looked_up
         rows = np.empty(len(values), dtype=np.int32)
-        step = max(AT_A_TIME, len(self))
+        step = max(AT_A_TIME, self.size)
         for start in range(0, len(values), step):
             rows[start : start + step] = found(values[start : start + step])
         return rows
 
     def _joined(self, values: pl.Series) -> NDArray[np.int32]:
-        asked = values.cast(self.ids.dtype, strict=False).alias("id").to_frame()
+        asked = values.cast(self._ids.dtype, strict=False).alias("id").to_frame()
         found = asked.join(self._frame, on="id", how="left", maintain_order="left")["row"]
         return np.asarray(found.fill_null(-1))
 
@@ -212,37 +280,26 @@ class IdMap:
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
-        return pl.DataFrame({"id": self.ids, "row": np.arange(len(self), dtype=np.int32)})
+        return pl.DataFrame({"id": self._ids, "row": np.arange(self.size, dtype=np.int32)})
 
     @cached_property
     def _table(self) -> tuple[int, NDArray[np.int32]] | None:
         """The least id, and the row of each integer from it on, −1 for none; None unless the ids are close together."""
-        if self.strings or not len(self):
+        if self._ids.dtype == pl.String or not self.size:
             return None
-        least, most = int(self.ids.min()), int(self.ids.max())  # type: ignore[arg-type]
-        if least < -(2**63) or most >= 2**63 or most - least >= SPREAD * len(self) + 1_000:
+        least, most = int(self._ids.min()), int(self._ids.max())  # type: ignore[arg-type]
+        if least < -(2**63) or most >= 2**63 or most - least >= SPREAD * self.size + 1_000:
             return None
         table = np.full(most - least + 1, -1, dtype=np.int32)
-        table[self.ids.cast(pl.Int64).to_numpy() - least] = np.arange(len(self), dtype=np.int32)
+        table[self._ids.cast(pl.Int64).to_numpy() - least] = np.arange(self.size, dtype=np.int32)
         return least, table
 
 
 class _Overlay(Mapping[Id, int]):
     """A map from raw ids to rows with some entries added, others gone; the map below is shared and stays as it is."""
 
-    def __init__(self, below: Mapping[Id, int], more: dict[Id, int], gone: set[Id]) -> None:
+    def __init__(self, below: Mapping[Id, int], more: Mapping[Id, int], gone: frozenset[Id]) -> None:
         self._below, self._more, self._gone = below, more, gone
-
-    @classmethod
-    def of(cls, below: Mapping[Id, int], more: Mapping[Id, int], gone: set[Id]) -> Mapping[Id, int]:
-        """``below`` with ``more``, without ``gone``; as one plain map where these have become many."""
-        if isinstance(below, _Overlay):
-            gone = (below._gone - more.keys()) | gone
-            more = {one: row for one, row in {**below._more, **more}.items() if one not in gone}
-            below = below._below
-        if (len(more) + len(gone)) * MERGED > max(len(below), 64 * MERGED):
-            return {**{one: row for one, row in below.items() if one not in gone}, **more}
-        return cls(below, dict(more), gone)
 
     def get(self, key: Id, default: int | None = None) -> int | None:  # type: ignore[override]
         row = self._more.get(key)

@@ -204,6 +204,10 @@ class LiveIndex(ABC):
         """Vectors, float32 ``[size, dim]``, in the order of ``ids``."""
         return self._now().living[0]
 
+    def vectors_of(self, ids: Ints) -> Floats:
+        """The vectors of some candidates (see :class:`~shortlist.index.contract.Index`)."""
+        return self._now().vectors_of(as_ids(ids, "ids"))
+
     @property
     def churn(self) -> float:
         """Changes since the build, as a fraction of the candidates built from."""

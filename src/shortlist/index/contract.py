@@ -49,6 +49,9 @@ class Index(Protocol):
     def vectors(self) -> Floats:
         """The vectors as given, float32 ``[size, dim]``, in the order of ``ids``. Not to be written to."""
 
+    def vectors_of(self, ids: Ints) -> Floats:
+        """The vectors of some candidates, float32 ``[ids, dim]``. SearchError for an id that the index does not hold."""
+
     @property
     def nbytes(self) -> int:
         """Memory that the index holds, in bytes, memory-mapped files included."""

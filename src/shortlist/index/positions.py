@@ -18,6 +18,7 @@ _Value = TypeVar("_Value")
 
 # A table is worth its memory while it has at most this many slots per id.
 _SLOTS_PER_ID = 8
+_COMPARED = 1 << 16  # ids compared at a time, so that no copy of all is made
 
 
 class Positions:
@@ -36,7 +37,8 @@ class Positions:
     def _consecutive(self) -> bool:
         if int(self.ids[-1]) - int(self.ids[0]) != self.ids.size - 1:
             return False
-        return bool((self.ids[1:] - self.ids[:-1] == 1).all())
+        parts = (self.ids[low : low + _COMPARED + 1] for low in range(0, self.ids.size - 1, _COMPARED))
+        return all(bool((part[1:] - part[:-1] == 1).all()) for part in parts)
 
     @functools.cached_property
     def _table(self) -> Ints | None:

@@ -160,6 +160,11 @@ class Segment:
         keep[self.dead] = False
         return self.vectors[keep], self.ids[keep]
 
+    def living_positions(self, ids: Ints) -> Ints:
+        """The position of each id, int64 ``[ids]``; −1 where the segment has none, or it has died."""
+        positions = self.lookup.positions(ids)
+        return positions if self.dead is None else np.where(member(self.dead, positions), -1, positions)
+
     def without(self, ids: Ints) -> Segment:
         """The same segment with some more candidates dead; ids that it lacks are ignored."""
         positions = self.positions.find(ids)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from shortlist.errors import SearchError
 from shortlist.index.segment import Segment
 from shortlist.index.values import Floats, Ints
 
@@ -40,6 +41,22 @@ class Snapshot:
             return vectors, ids
         return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
 
+    def vectors_of(self, ids: Ints) -> Floats:
+        """The vectors of some candidates, ``[ids, dim]``. SearchError for an id that is not there."""
+        at = self.base.living_positions(ids)
+        if self.extra.ids.size == 0:
+            _check_found(ids, at)
+            return self.base.vectors.take(at, axis=0)
+        more = self.extra.living_positions(ids)
+        _check_found(ids, np.maximum(at, more))
+        vectors = (
+            self.base.vectors.take(np.maximum(at, 0), axis=0)
+            if self.base.ids.size
+            else np.empty((ids.size, self.dim), np.float32)
+        )
+        vectors[more >= 0] = self.extra.vectors[more[more >= 0]]
+        return vectors
+
     def upserted(self, new: Segment) -> Snapshot:
         """The snapshot with some candidates added, or put in the place of those that have their ids."""
         vectors, ids = self.extra.without(new.ids).living
@@ -56,6 +73,12 @@ class Snapshot:
     def changes(self) -> int:
         """Candidates that have died or come since the build."""
         return self.base.ids.size - self.base.alive + self.extra.ids.size
+
+
+def _check_found(ids: Ints, positions: Ints) -> None:
+    if positions.size and positions.min() < 0:
+        missing = ids[positions < 0]
+        raise SearchError(f"the index does not hold id {missing[0]} ({missing.size} of {ids.size} are missing).")
 
 
 def segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:

@@ -1,18 +1,18 @@
-"""What a recommender's state and index say to a request: the vectors it is asked by, what is similar, what an index misses."""
+"""A request's way: what came is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import Index, Lists
+from shortlist.index import Lists
 from shortlist.index.checks import check_k
-from shortlist.recommender.answers import Asked, answered, overlap
+from shortlist.recommender.answers import answered, overlap
 from shortlist.recommender.eligible import allowed, check_unknown, excluded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
@@ -22,119 +22,52 @@ from shortlist.recommender.requests import (
     exact_ids,
     feature_table,
     own_histories,
+    read_request,
 )
-from shortlist.recommender.state import State
+from shortlist.recommender.served import Served
+from shortlist.sources import Filters
 
-__all__ = ["answered_by_model", "asked_of", "golden_of", "overlap_of", "similar_to", "vectors_of"]
+__all__ = ["overlap_of", "query_vectors", "recommend", "similar"]
 
 
-def asked_of(
-    state: State,
-    embed: Callable[[pl.DataFrame], NDArray[np.float32]],
-    request: Request,
-    k: int,
-    cold_start: str,
+def recommend(
+    served: Served,
+    queries: Any,
+    k: int = 10,
     *,
-    exclude_seen: bool,
-    chosen: Sequence[Sequence[Id]] | None,
-    exclude: Sequence[Sequence[Id]] | None,
-    allow: Iterable[Id] | None,
-    deny: Iterable[Id] | None,
-    where: str | None,
-) -> tuple[Asked, list[bool]]:
-    """A request as the index is asked it, and whether training had each query; see ``Recommender.recommend``."""
-    rows = np.array(state.query_ids.rows(request.ids), np.int64)
-    known = (rows >= 0) & state.known[rows]
-    familiar: list[bool] = known.tolist()
+    exclude_seen: bool = True,
+    chosen: Sequence[Sequence[Id]] | None = None,
+    exclude: Sequence[Sequence[Id]] | None = None,
+    allow: Iterable[Id] | None = None,
+    deny: Iterable[Id] | None = None,
+    where: str | None = None,
+) -> Recommendations:
+    """The k best candidates of each query, best first; see ``Recommender.recommend``."""
+    state, policy, k = served.state, served.policy, check_k(k)
+    request = read_request(queries, state)
+    rows, known = state.rows_of(request.ids)
     own = candidate_lists(chosen, len(rows), state.candidate_ids, "chosen")
-    told = [one or len(rows) > 0 for one, rows in zip(familiar, own, strict=True)] if own else familiar
+    told = [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
     if not all(told):
-        check_unknown(request.ids, told, cold_start)
+        check_unknown(request.ids, told, policy.cold_start)
     recent = own_histories(request, state)
-    asked = Asked(
-        vectors=vectors_of(state, embed, request, rows, known, own),
-        k=k,
-        by_model=[True] * len(told) if answered_by_model(state, cold_start) else told,
-        exclude=excluded(state, rows, exclude_seen, exclude, [recent, own]),
-        allow=allowed(state, allow, where),
-        deny=None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
-        histories=None
-        if state.near is None
-        else state.near.of_queries(np.where(known, rows, -1), _joined(recent, own)),
+    vectors = _vectors(served, request, rows, known, own)
+    filters = Filters(
+        excluded(state, rows, exclude_seen, exclude, [recent, own]),
+        allowed(state, allow, where),
+        None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
     )
-    return asked, familiar
+    by_model = [True] * len(told) if policy.answered_by_model(state) else told
+    near = state.near
+    histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
+    answers = answered(served, vectors, k, filters, by_model, histories, policy.fallback)
+    columns, ids = (state.query, state.candidate), state.candidate_ids
+    return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 
 
-def golden_of(state: State, cold_start: str, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Asked:
-    """A stored request, seen candidates left out: queries by row, -1 for an unknown one."""
-    by_model = [row >= 0 or answered_by_model(state, cold_start) for row in rows]
-    at = np.array(rows, np.int64)
-    histories = None if state.near is None else state.near.of_queries(at)
-    return Asked(vectors, k, by_model, excluded(state, at, True), histories=histories)
-
-
-def answered_by_model(state: State, cold_start: str) -> bool:
-    """Whether the towers answer a query of which nothing is known: not by popularity, and not where they read ids alone."""
-    if cold_start == "auto":
-        return state.reads != (state.query,)
-    return cold_start != "popularity"
-
-
-def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Lists of one query put together; either may be missing."""
-    if not len(first) or not len(second):
-        return first or second
-    return [np.concatenate(both) for both in zip(first, second, strict=True)]
-
-
-def vectors_of(
-    state: State,
-    embed: Callable[[pl.DataFrame], NDArray[np.float32]],
-    request: Request,
-    rows: NDArray[np.int64],
-    known: NDArray[np.bool_],
-    chosen: Sequence[NDArray[np.int64]] = (),
-) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
-
-    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
-
-    embed: the query tower, from a table of its columns. rows: of the stored queries, -1 for others. known: whether training
-    had them.
-    """
-    vectors = _from_tower(state, embed, request, rows, known)
-    told = np.flatnonzero([len(one) for one in chosen])
-    if len(told):
-        fold, lists = state.fold_in, [chosen[number] for number in told.tolist()]
-        informed = known[told] | any(name != state.query for name in state.reads)
-        heads = vectors[told].reshape(len(told), -1, state.vectors.shape[1])  # [told, heads, dim]
-        wanted = np.stack([state.vectors[rows].sum(0, dtype=np.float64) for rows in lists])
-        nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
-        own = heads[np.arange(len(told)), nearest]
-        expected = np.where(informed[:, None], own, fold.mean.astype(np.float32))
-        moved = fold.vectors_of(lists, expected if informed.any() else None)
-        heads[np.arange(len(told)), nearest] = moved
-        vectors[told] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(told), -1)
-    return vectors
-
-
-def _from_tower(
-    state: State,
-    embed: Callable[[pl.DataFrame], NDArray[np.float32]],
-    request: Request,
-    rows: NDArray[np.int64],
-    known: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    if request.features or state.query_vectors is None or state.unknown_vector is None:
-        return embed(feature_table(request, rows, known, state))
-    vectors = state.query_vectors[rows]
-    if not known.all():
-        vectors[rows < 0] = state.unknown_vector
-    return vectors
-
-
-def similar_to(state: State, index: Index, candidates: Sequence[Id], k: int, where: str | None) -> Recommendations:
-    """See ``Recommender.similar``."""
+def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
+    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``."""
+    state, k = served.state, check_k(k)
     ids = exact_ids(candidates, state.candidate_ids, "candidates")
     rows = np.array(state.candidate_ids.rows(ids), np.int64)
     missing = [value for value, row in zip(ids, rows.tolist(), strict=True) if row < 0]
@@ -144,15 +77,26 @@ def similar_to(state: State, index: Index, candidates: Sequence[Id], k: int, whe
             hint="ids are compared exactly, also in type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
-    histories = None if state.near is None else itself
-    asked = Asked(state.vectors[rows], k, [True] * len(rows), itself, allowed(state, None, where), histories=histories)
-    answers = answered(asked, index, state, ())
-    name, known = state.candidate, [True] * len(rows)
+    filters = Filters(itself, allowed(state, None, where))
+    known, histories = [True] * len(rows), None if state.near is None else itself
+    answers = answered(served, served.vectors_of(rows), k, filters, known, histories, ())
+    name = state.candidate
     return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.ids.dtype)
 
 
-def overlap_of(state: State, index: Index, k: int, sample: int | None) -> float:
-    """See ``Recommender.ann_overlap``."""
+def query_vectors(
+    served: Served, queries: Any, chosen: Sequence[Sequence[Id]] | None = None
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """The vectors by which ``recommend`` would answer; see ``Recommender.query_vectors``."""
+    request = read_request(queries, served.state)
+    rows, known = served.state.rows_of(request.ids)
+    own = candidate_lists(chosen, len(rows), served.state.candidate_ids, "chosen")
+    return _vectors(served, request, rows, known, own), known.tolist()
+
+
+def overlap_of(served: Served, k: int, sample: int | None) -> float:
+    """Share of the exact top k that the index finds; see ``Recommender.ann_overlap``."""
+    state = served.state
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has; there are no stored queries to ask.",
@@ -161,4 +105,53 @@ def overlap_of(state: State, index: Index, k: int, sample: int | None) -> float:
     rows = np.flatnonzero(state.known)
     if sample is not None and check_k(sample) < len(rows):
         rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
-    return overlap(index, state.vectors, np.asarray(state.query_vectors[rows]), k)
+    return overlap(served.index, np.asarray(state.query_vectors[rows]), k)
+
+
+def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
+    """Lists of one query put together; either may be missing."""
+    if not len(first) or not len(second):
+        return first or second
+    return [np.concatenate(both) for both in zip(first, second, strict=True)]
+
+
+def _vectors(
+    served: Served,
+    request: Request,
+    rows: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    chosen: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float32]:
+    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
+
+    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
+
+    rows: of the stored queries, -1 for others. known: whether training had them.
+    """
+    state = served.state
+    vectors = _from_tower(served, request, rows, known)
+    told = np.flatnonzero([len(one) for one in chosen])
+    if len(told):
+        fold, lists = served.fold_in, [chosen[number] for number in told.tolist()]
+        informed = known[told] | any(name != state.query for name in state.reads)
+        heads = vectors[told].reshape(len(told), -1, state.dim)  # [told, heads, dim]
+        wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
+        nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
+        own = heads[np.arange(len(told)), nearest]
+        expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
+        moved = fold.vectors_of(lists, expected if informed.any() else None)
+        heads[np.arange(len(told)), nearest] = moved
+        vectors[told] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(told), -1)
+    return vectors
+
+
+def _from_tower(
+    served: Served, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    state = served.state
+    if request.features or state.query_vectors is None or state.unknown_vector is None:
+        return served.embedder.vectors("query", feature_table(request, rows, known, state))
+    vectors = state.query_vectors[rows]
+    if not known.all():
+        vectors[rows < 0] = state.unknown_vector
+    return vectors

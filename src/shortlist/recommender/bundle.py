@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,22 +18,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
+from shortlist.data.id_map import IdMap
 from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import BruteForce, Index, Lists, Verify, load_index
+from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
-from shortlist.recommender.state import ModelFiles, State, fingerprint
+from shortlist.recommender.served import Policy, Served
+from shortlist.recommender.state import ModelFiles, Popularity, State, fingerprint
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
-from shortlist.sources import Blend, Mixture, Neighbours, NeighbourSource
+from shortlist.sources import Blend, Neighbours, NeighbourSource
 
-if TYPE_CHECKING:
-    from shortlist.model import TwoTower
-    from shortlist.recommender.recommender import Recommender
-
-__all__ = ["add_metadata", "build_model", "load", "save"]
+__all__ = ["add_metadata", "load", "save"]
 
 QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
@@ -52,34 +51,32 @@ INDEX = "index"
 SAMPLE = 1024  # vectors that are compared where not all are read
 
 
-def save(
-    recommender: Recommender, path: Path, overwrite: bool, metadata: Mapping[str, Any], optimizer: bool = True
-) -> None:
+def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any], optimizer: bool = True) -> None:
     """Write the bundle, load it back, and put it in place only if it answers the same to the last bit."""
-    state = recommender._state
+    state = served.state
     if not optimizer:
         state = replace(state, model=replace(state.model, optimizer="", slots={}))
-    _check_unchanged(recommender)
-    rows = golden_rows(state, recommender.cold_start)
-    vectors = golden_vectors(recommender, rows)
-    golden = recorded(recommender, rows, vectors)
+    _check_unchanged(served)
+    rows = golden_rows(served)
+    vectors = golden_vectors(served, rows)
+    golden = recorded(served, rows, vectors)
     plain = _plain(metadata)
 
     def fill(folder: Path) -> tuple[Manifest, Tensors]:
-        tables, tensors = _write_state(state, vectors, folder)
-        recommender.index.save(folder / INDEX)
+        tables, tensors = _write_state(state, served.vectors, vectors, folder)
+        served.index.save(folder / INDEX)
         manifest = Manifest(
             library=__version__,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            fingerprint=recommender.fingerprint,
-            dim=int(state.vectors.shape[1]),
+            fingerprint=served.fingerprint,
+            dim=state.dim,
             queries=tables[QUERIES],
             candidates=tables[CANDIDATES],
             reads=list(state.reads),
-            cold_start=recommender.cold_start,  # type: ignore[arg-type]
-            fallback=list(recommender.fallback),  # type: ignore[arg-type]
-            index=recommender.index.settings(),
-            reason=recommender.reason,
+            cold_start=served.policy.cold_start,  # type: ignore[arg-type]
+            fallback=list(served.policy.fallback),  # type: ignore[arg-type]
+            index=served.index.settings(),
+            reason=served.reason,
             golden=golden,
             metadata=plain,
             neighbours=_neighbours_entry(state),
@@ -87,11 +84,8 @@ def save(
         return manifest, tensors
 
     def check(folder: Path) -> None:
-        from shortlist.recommender.recommender import Recommender
-
-        again = object.__new__(Recommender)
-        load(again, folder, None)
-        if recorded(again, rows, vectors) != golden or again.fingerprint != recommender.fingerprint:
+        again = load(folder)
+        if recorded(again, rows, vectors) != golden or again.fingerprint != served.fingerprint:
             raise BundleError(
                 "the bundle just written does not answer as this recommender does; it was not kept.",
                 hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
@@ -114,14 +108,13 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
 
 
 def load(
-    target: Recommender,
     path: Path,
-    modules: Mapping[str, Any] | None,
+    modules: Mapping[str, Any] | None = None,
     verify: Verify = True,
     guard: bool = False,
     rest: Callable[[], None] | None = None,
-) -> None:
-    """Fill ``target`` from the bundle at ``path``; see ``Recommender.load``.
+) -> Served:
+    """What the bundle at ``path`` answers from; see ``Recommender.load``.
 
     rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
     """
@@ -133,21 +126,28 @@ def load(
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
-        state, vectors = _read_state(manifest, root, verify, rest)
+        state, candidates, golden = _read_state(manifest, root, verify, rest)
         rest()
-        index, reason = _read_index(manifest, root, state, verify, guard)
+        index, reason = _read_index(manifest, root, candidates, verify, guard)
     except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"the bundle {str(path)!r} cannot be read: {error.message}", hint=SAVE_AGAIN) from error
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise BundleError(f"the bundle {str(path)!r} cannot be read: {error}.", hint=SAVE_AGAIN) from error
-    target._fill(
-        state, index, manifest.cold_start, manifest.fallback, reason, manifest.fingerprint, manifest.metadata, modules
+    served = Served(
+        state,
+        index,
+        Embedder(state, modules=modules),
+        Policy(manifest.cold_start, tuple(manifest.fallback)),
+        manifest.fingerprint,
+        reason,
+        manifest.metadata,
+        {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
     )
-    target.origin = {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library}
     rest()
-    _replay(target, manifest, vectors, path, reason != manifest.reason, rest)
+    _replay(served, manifest, golden, path, reason != manifest.reason, rest)
+    return served
 
 
 def _on() -> None:
@@ -159,45 +159,25 @@ def _plain_arrays(name: str) -> bool:
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
 
 
-def build_model(state: State, modules: Mapping[str, Any] | None) -> TwoTower | Mixture:
-    """The stored model, on torch."""
-    try:
-        import torch
-    except ModuleNotFoundError as missing:
-        purpose = "the two-tower model itself (a bundle that `shortlist export` wrote needs none to serve)"
-        raise MissingExtraError("torch", "train", purpose) from missing
-    from shortlist.model import Catalogue, ModelState, OptimizerState, model_from_state
-
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
-    catalogue = Catalogue(state.query, state.candidate, state.queries, state.candidates, state.counts, state.known)
-    slots = {name: torch.from_numpy(np.array(value)) for name, value in state.model.slots.items()}
-    optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None
-    stored = ModelState(state.model.config, tensors, state.model.series(), optimizer)
-    towers = model_from_state(stored, catalogue, modules)
-    near = state.near
-    return towers if near is None else Mixture(towers, near.neighbours, near.histories, near.blend)
-
-
 # Writing.
 
 
-def _check_unchanged(recommender: Recommender) -> None:
-    state, index = recommender._state, recommender.index
-    if fingerprint(state) != recommender.fingerprint:
+def _check_unchanged(served: Served) -> None:
+    if not np.array_equal(served.index.ids, np.arange(served.state.size, dtype=np.int64)):
+        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
+    if fingerprint(served.state, served.vectors) != served.fingerprint:
         raise ConfigError(
             "the model was trained further since this recommender was made of it.", hint="make a new Recommender"
         )
-    if not _of_one_training(index, state):
-        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
 
 
-def _of_one_training(index: Index, state: State, verify: Verify = True) -> bool:
-    """Whether the index has the state's vectors, row by row; a sample of them unless ``verify`` is True."""
-    count = len(state.vectors)
+def _of_one_training(index: Index, vectors: NDArray[np.float32], verify: Verify = True) -> bool:
+    """Whether the index has these vectors, row by row; a sample of them unless ``verify`` is True."""
+    count = len(vectors)
     if not np.array_equal(index.ids, np.arange(count, dtype=np.int64)):
         return False
     some = slice(None) if verify is True else np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-    return np.array_equal(index.vectors[some], state.vectors[some])
+    return np.array_equal(index.vectors[some], vectors[some])
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +199,7 @@ def _number(value: Any) -> Any:
 
 
 def _write_state(
-    state: State, golden: NDArray[np.float32], folder: Path
+    state: State, candidates: NDArray[np.float32], golden: NDArray[np.float32], folder: Path
 ) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
     (folder / "model").mkdir()
     tables = {
@@ -228,7 +208,7 @@ def _write_state(
             state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
         ),
     }
-    vectors = {"candidates": state.vectors, "golden": golden}
+    vectors = {"candidates": candidates, "golden": golden}
     if state.query_vectors is not None and state.unknown_vector is not None:
         vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
     files: dict[str, Mapping[str, NDArray[Any]]] = {
@@ -293,7 +273,8 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 
 def _read_state(
     manifest: Manifest, root: Path, verify: Verify, rest: Callable[[], None]
-) -> tuple[State, NDArray[np.float32]]:
+) -> tuple[State, NDArray[np.float32], NDArray[np.float32]]:
+    """The state, the candidates' vectors, and those of the stored requests."""
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean(), verify)
     rest()
     candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64(), verify)
@@ -308,10 +289,12 @@ def _read_state(
         candidate=manifest.candidates.id,
         queries=queries,
         candidates=candidates,
-        counts=counts,
+        query_ids=IdMap(queries[manifest.queries.id]),
+        candidate_ids=IdMap(candidates[manifest.candidates.id]),
+        popularity=Popularity(counts),
         known=known,
         reads=tuple(manifest.reads),
-        vectors=_matrix(vectors, "candidates", (candidates.height, manifest.dim)),
+        dim=manifest.dim,
         query_vectors=_matrix(vectors, "queries", (queries.height, width)) if "queries" in vectors else None,
         unknown_vector=_matrix(vectors, "unknown", (width,)) if "queries" in vectors else None,
         seen=Lists(seen["offsets"], seen["values"]),
@@ -331,9 +314,10 @@ def _read_state(
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
         raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
-    if verify is True and fingerprint(state) != manifest.fingerprint:
+    of_candidates = _matrix(vectors, "candidates", (candidates.height, manifest.dim))
+    if verify is True and fingerprint(state, of_candidates) != manifest.fingerprint:
         raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
-    return state, _matrix(vectors, "golden", (len(manifest.golden), width))
+    return state, of_candidates, _matrix(vectors, "golden", (len(manifest.golden), width))
 
 
 def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
@@ -393,15 +377,17 @@ def _held(file: Path) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, guard: bool) -> tuple[Index, str]:
+def _read_index(
+    manifest: Manifest, root: Path, vectors: NDArray[np.float32], verify: Verify, guard: bool
+) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
     try:
         index = load_index(root / INDEX, verify=False if verify is True else verify, guard=guard)
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
-        return BruteForce().build(state.vectors), reason
-    if not _of_one_training(index, state, verify):
+        return BruteForce().build(vectors), reason
+    if not _of_one_training(index, vectors, verify):
         raise BundleError(
             f"model and index of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
         )
@@ -409,7 +395,7 @@ def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, gu
 
 
 def _replay(
-    loaded: Recommender,
+    served: Served,
     manifest: Manifest,
     vectors: NDArray[np.float32],
     path: Path,
@@ -417,15 +403,15 @@ def _replay(
     rest: Callable[[], None],
 ) -> None:
     """BundleError unless the stored requests get the stored answers."""
-    state, rows = loaded._state, [golden.query for golden in manifest.golden]
+    state, rows = served.state, [golden.query for golden in manifest.golden]
     if not all(-1 <= row < len(state.queries) for row in rows):
         raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, rows)
-    now = None if stands_in else recorded(loaded, rows, vectors)
+    now = None if stands_in else recorded(served, rows, vectors)
     for number, saved in enumerate(manifest.golden):
         rest()
-        if still_true(saved, vectors[number], state) if now is None else same(saved, now[number]):
+        if still_true(saved, vectors[number], served) if now is None else same(saved, now[number]):
             continue
         raise BundleError(
             f"the bundle {str(path)!r} answers its stored requests differently from when it was saved.",

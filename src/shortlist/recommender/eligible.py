@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, DataError, UnknownQueryError, did_you_mean
+from shortlist.errors import DataError, UnknownQueryError
 from shortlist.index import Lists
 from shortlist.recommender.requests import candidate_lists, candidate_rows
 from shortlist.recommender.state import State
 
-__all__ = ["allowed", "check_choice", "check_unknown", "excluded"]
+__all__ = ["allowed", "check_unknown", "excluded"]
 
 
 def allowed(state: State, allow: Iterable[Id] | None, where: str | None) -> NDArray[np.int64] | None:
@@ -66,9 +66,3 @@ def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: s
             f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
             hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
         )
-
-
-def check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """Raises ConfigError for a policy that there is not."""
-    if value not in known:
-        raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))

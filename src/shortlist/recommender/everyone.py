@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,10 @@ from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
-from shortlist.recommender.answers import Asked, searched
+from shortlist.recommender.answers import searched
 from shortlist.recommender.eligible import allowed
-
-if TYPE_CHECKING:
-    from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.served import Served
+from shortlist.sources import Filters
 
 __all__ = ["Everyone", "Parts", "Task", "recommend_all"]
 
@@ -69,9 +68,9 @@ class Parts:
     Raises ConfigError where the query tower reads what only a request has, SearchError for a bad k.
     """
 
-    def __init__(self, recommender: Recommender, folder: str | Path, task: Task) -> None:
-        state = recommender._state
-        self.recommender, self.folder, self.task = recommender, Path(folder), task
+    def __init__(self, served: Served, folder: str | Path, task: Task) -> None:
+        state = served.state
+        self.served, self.folder, self.task = served, Path(folder), task
         self.k = check_k(task.k)
         if state.query_vectors is None:
             raise ConfigError(
@@ -82,7 +81,7 @@ class Parts:
         self._allow = allowed(state, None, task.where)
         self.rows = np.flatnonzero(state.known)
         self._lists = -(-len(self.rows) // QUERIES_PER_PART)
-        vectors = -(-recommender.index.size // VECTORS_PER_PART) if task.vectors else 0
+        vectors = -(-served.index.size // VECTORS_PER_PART) if task.vectors else 0
         self.names = [f"lists-{number:05}.parquet" for number in range(self._lists)]
         self.names += [f"candidates-{number:05}.parquet" for number in range(vectors)]
 
@@ -91,12 +90,12 @@ class Parts:
 
         Raises BundleError where the folder holds the lists of another bundle, or other options.
         """
-        recommender = self.recommender
+        served = self.served
         plan = {
-            "fingerprint": recommender.fingerprint,
-            "index": recommender.index.settings(),
-            "candidates": recommender.index.size,
-            "seen": len(recommender._state.seen.values),
+            "fingerprint": served.fingerprint,
+            "index": served.index.settings(),
+            "candidates": served.index.size,
+            "seen": len(served.state.seen.values),
             **asdict(self.task),
             "queries_per_part": QUERIES_PER_PART,
             "vectors_per_part": VECTORS_PER_PART,
@@ -133,19 +132,18 @@ class Parts:
 
     def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
         """The lists of some queries."""
-        recommender, state = self.recommender, self.recommender._state
+        state = self.served.state
         exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         vectors = np.ascontiguousarray(self._vectors[rows])
         histories = None if state.near is None else state.near.of_queries(rows)
-        asked = Asked(vectors, self.k, [True] * len(rows), exclude, self._allow, histories=histories)
-        hits = searched(asked, recommender.index, state)
+        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), histories)
         lengths = np.diff(hits.offsets)
         ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
         ids = (state.query, state.candidate)
         return pl.DataFrame(
             {
-                state.query: recommender.query_ids.gather(np.repeat(rows, lengths)),
-                state.candidate: recommender.candidate_ids.gather(hits.ids),
+                state.query: state.query_ids.ids.gather(np.repeat(rows, lengths)),
+                state.candidate: state.candidate_ids.ids.gather(hits.ids),
                 free_name("rank", ids): ranks.astype(np.int32),
                 free_name("score", ids): hits.scores,
             }
@@ -153,15 +151,15 @@ class Parts:
 
     def _candidates(self, number: int) -> pl.DataFrame:
         """Ids and vectors of some candidates."""
-        recommender, state = self.recommender, self.recommender._state
-        ids = recommender.index.ids[number * VECTORS_PER_PART : (number + 1) * VECTORS_PER_PART]
+        state, index = self.served.state, self.served.index
+        rows = index.ids[number * VECTORS_PER_PART : (number + 1) * VECTORS_PER_PART]
         name = free_name("vector", (state.candidate,))
-        vectors = pl.Series(name, state.vectors[ids], dtype=pl.Array(pl.Float32, state.vectors.shape[1]))
-        return frame_of([recommender.candidate_ids.gather(ids).alias(state.candidate), vectors])
+        vectors = pl.Series(name, index.vectors_of(rows), dtype=pl.Array(pl.Float32, state.dim))
+        return frame_of([state.candidate_ids.ids.gather(rows).alias(state.candidate), vectors])
 
 
 def recommend_all(
-    recommender: Recommender,
+    served: Served,
     folder: str | Path,
     k: int = 100,
     *,
@@ -182,7 +180,7 @@ def recommend_all(
     another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
     bad k.
     """
-    parts = Parts(recommender, folder, Task(k, exclude_seen, where, vectors))
+    parts = Parts(served, folder, Task(k, exclude_seen, where, vectors))
     missing = parts.prepare()
     done = len(parts.rows) - sum(parts.queries_of(number) for number in missing)
     for number in missing:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError
 from shortlist.index import Lists
 
-__all__ = ["FoldIn"]
+__all__ = ["FoldIn", "Prior", "VectorsOf"]
 
 Vector = NDArray[np.float64]
+VectorsOf: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[np.float32]]"  # of candidate rows, [rows, dim]
 
 COMPETITORS = 1 << 14  # so many candidates stand for the catalogue where it has more
 QUERIES = 1 << 16  # so many trained queries say how queries are distributed
@@ -24,7 +26,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class FoldIn:
+class Prior:
     """What is known of queries before they choose, and how candidates compete for their choice.
 
     A query q is taken to be one of the trained ones' kind, q = m + L z with z ~ N(0, I), where m and L Lᵀ are mean and
@@ -35,11 +37,10 @@ class FoldIn:
     where n are the training counts: the average query chooses by popularity. Both are scale-free, hold with and without
     logQ correction, and leave alone a dimension that all queries share (that of an item bias).
 
-    vectors: ``[candidates, dim]``. mean: ``[dim]``. spread: L, ``[dim, rank]``. competing: rows of candidates, and
-    shares: their n, summing to 1. temperature: T.
+    mean: ``[dim]``. spread: L, ``[dim, rank]``. competing: rows of candidates, and shares: their n, summing to 1.
+    temperature: T.
     """
 
-    vectors: NDArray[np.float32]
     mean: Vector
     spread: NDArray[np.float64]
     competing: NDArray[np.int64]
@@ -49,66 +50,81 @@ class FoldIn:
     @classmethod
     def of(
         cls,
-        vectors: NDArray[np.float32],
+        vectors_of: VectorsOf,
         queries: NDArray[np.float32],
         counts: NDArray[np.int64],
         trained: NDArray[np.int64],
         chosen: Lists | None = None,
         temperature: float | None = None,
-    ) -> FoldIn:
-        """From a model's vectors, ``[candidates, dim]`` and ``[queries, dim]``.
+    ) -> Prior:
+        """From a model's vectors.
 
-        counts: ``[candidates]``, how often each was chosen. trained: rows of the queries that training had. chosen: per
-        query, the rows that it chose. temperature: None takes the one under which the trained queries' choices are
-        likeliest, or 1 where ``chosen`` tells of none. Catalogues beyond 16,384 candidates are stood for by that many,
-        drawn in proportion to the counts.
+        vectors_of: the vectors of candidate rows. queries: ``[queries, dim]``. counts: ``[candidates]``, how often each was
+        chosen. trained: rows of the queries that training had. chosen: per query, the rows that it chose. temperature: None
+        takes the one under which the trained queries' choices are likeliest, or 1 where ``chosen`` tells of none. Catalogues
+        beyond 16,384 candidates are stood for by that many, drawn in proportion to the counts.
 
         Raises ConfigError where no query was trained, or for a temperature that is not above 0.
         """
         if temperature is not None and not 0 < temperature < np.inf:
             raise ConfigError(f"fold-in got temperature={temperature}; a number above 0 was expected.")
         mean, spread = _distribution(queries[_some(trained, QUERIES)])
-        if len(vectors) <= COMPETITORS:
+        if len(counts) <= COMPETITORS:
             competing = np.flatnonzero(counts) if counts.any() else np.arange(len(counts))
             weight = counts[competing] if counts.any() else np.ones(len(competing))
         else:
             ends = np.cumsum(counts if counts.any() else np.ones(len(counts), np.int64))
             drawn = np.searchsorted(ends, np.random.default_rng(0).integers(ends[-1], size=COMPETITORS), side="right")
             competing, weight = np.unique(drawn, return_counts=True)
-        fold = cls(vectors, mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
+        prior = cls(mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
         if temperature is not None or chosen is None:
-            return fold
-        tell = trained[np.diff(chosen.offsets)[trained] > 0]
-        return replace(fold, temperature=fold._likeliest(queries, chosen, _some(tell, ASKED))) if len(tell) else fold
+            return prior
+        tell = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
+        return replace(prior, temperature=_likeliest(prior, vectors_of, queries, chosen, tell)) if len(tell) else prior
+
+
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """Vectors of queries from what they chose: the likeliest under a ``Prior``, by the candidates' vectors of the moment."""
+
+    prior: Prior
+    candidates: VectorsOf
 
     def vectors_of(
-        self, chosen: Sequence[NDArray[np.int64]], prior: NDArray[np.float32] | None = None
+        self, chosen: Sequence[NDArray[np.int64]], expected: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` that are likeliest for queries that chose these candidate rows, each counted once.
 
-        prior: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An empty list
+        expected: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An empty list
         gives it back.
         """
-        before = np.tile(self.mean, (len(chosen), 1)) if prior is None else prior.astype(np.float64)
-        found = [self._vector(np.unique(rows), at, prior is None) for rows, at in zip(chosen, before, strict=True)]
-        return np.array(found, np.float32).reshape(len(chosen), len(self.mean))
+        mean = self.prior.mean
+        before = np.tile(mean, (len(chosen), 1)) if expected is None else expected.astype(np.float64)
+        found = [self._vector(np.unique(rows), at, expected is None) for rows, at in zip(chosen, before, strict=True)]
+        return np.array(found, np.float32).reshape(len(chosen), len(mean))
+
+    @cached_property
+    def _competitors(self) -> NDArray[np.float64]:
+        """The competitors' vectors, ``[competing, dim]``, in the unit of the temperature."""
+        return self._scaled(self.prior.competing)
 
     @cached_property
     def _reach(self) -> NDArray[np.float64]:
         """What each z does to the competitors' scores: ``[competing, rank]``."""
-        return self._scaled(self.vectors[self.competing]) @ self.spread
+        return self._competitors @ self.prior.spread
 
-    def _scaled(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        return vectors.astype(np.float64) / self.temperature
+    def _scaled(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.candidates(rows).astype(np.float64) / self.prior.temperature
 
     def _vector(self, rows: NDArray[np.int64], before: Vector, average: bool) -> Vector:
         """Newton's method on the posterior of z, which is concave: steps are halved until they rise."""
         if not len(rows):
             return before
-        own = self._scaled(self.vectors[rows]) @ self.spread
-        offset = np.zeros(1) if average else self._scaled(self.vectors[self.competing]) @ (before - self.mean)
+        spread = self.prior.spread
+        own = self._scaled(rows) @ spread
+        offset = np.zeros(1) if average else self._competitors @ (before - self.prior.mean)
         total, count = own.sum(0), len(rows)
-        z = np.zeros(self.spread.shape[1])
+        z = np.zeros(spread.shape[1])
         height, chances = self._posterior(z, total, count, offset)
         for _ in range(STEPS):
             mean = chances @ self._reach
@@ -124,33 +140,36 @@ class FoldIn:
             if gain < TINY or higher < height:
                 break
             z, height, chances = z + step, higher, shares
-        return before + self.spread @ z
+        return before + spread @ z
 
     def _posterior(self, z: Vector, total: Vector, count: int, offset: Vector) -> tuple[float, Vector]:
         """The log posterior at ``z``, but for a constant, and each competitor's probability ``[competing]``."""
         logits = self._reach @ z + offset
         largest = logits.max()
-        odds = self.shares * np.exp(logits - largest)
+        odds = self.prior.shares * np.exp(logits - largest)
         mass = odds.sum()
         return float(total @ z - count * (largest + np.log(mass)) - z @ z / 2), odds / mass
 
-    def _likeliest(self, queries: NDArray[np.float32], chosen: Lists, some: NDArray[np.int64]) -> float:
-        """The temperature under which the choices of ``some`` queries are likeliest; the log of it is concave in 1/T."""
-        away = queries[some].astype(np.float64) - self.mean
-        scores = away @ self.vectors[self.competing].astype(np.float64).T  # [asked, competing]
-        counts = np.diff(chosen.offsets)[some]
-        own = sum(
-            float((self.vectors[chosen.row(row)].astype(np.float64) @ one).sum())
-            for row, one in zip(some.tolist(), away, strict=True)
-        )
-        scores -= (top := scores.max(axis=1, keepdims=True))
-        low, high = np.log(1e-3), np.log(1e3)  # of 1/T
-        for _ in range(30):
-            middle = (low + high) / 2
-            odds = self.shares * np.exp(scores * np.exp(middle))
-            expected = (odds * (scores + top)).sum(1) / odds.sum(1)
-            low, high = (middle, high) if own > counts @ expected else (low, middle)
-        return float(np.exp(-(low + high) / 2))
+
+def _likeliest(
+    prior: Prior, vectors_of: VectorsOf, queries: NDArray[np.float32], chosen: Lists, some: NDArray[np.int64]
+) -> float:
+    """The temperature under which the choices of ``some`` queries are likeliest; the log of it is concave in 1/T."""
+    away = queries[some].astype(np.float64) - prior.mean
+    scores = away @ vectors_of(prior.competing).astype(np.float64).T  # [asked, competing]
+    counts = np.diff(chosen.offsets)[some]
+    own = sum(
+        float((vectors_of(chosen.row(row)).astype(np.float64) @ one).sum())
+        for row, one in zip(some.tolist(), away, strict=True)
+    )
+    scores -= (top := scores.max(axis=1, keepdims=True))
+    low, high = np.log(1e-3), np.log(1e3)  # of 1/T
+    for _ in range(30):
+        middle = (low + high) / 2
+        odds = prior.shares * np.exp(scores * np.exp(middle))
+        expected = (odds * (scores + top)).sum(1) / odds.sum(1)
+        low, high = (middle, high) if own > counts @ expected else (low, middle)
+    return float(np.exp(-(low + high) / 2))
 
 
 def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.float64]]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.index import score_heads
-from shortlist.recommender.answers import SOURCES, Answers
+from shortlist.recommender.answers import SOURCES, Answers, answered
+from shortlist.recommender.eligible import excluded
 from shortlist.recommender.manifest import Golden
 from shortlist.recommender.requests import Request, feature_table
+from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-
-if TYPE_CHECKING:
-    from shortlist.recommender.recommender import Recommender
+from shortlist.sources import Filters
 
 __all__ = ["golden_rows", "golden_vectors", "recorded", "same", "still_true"]
 
@@ -24,20 +23,19 @@ QUERIES = 4
 K = 10
 
 
-def golden_rows(state: State, cold_start: str) -> list[int]:
+def golden_rows(served: Served) -> list[int]:
     """A few known queries, spread over the table, and one that nobody knows (-1) where such are answered."""
-    known = np.flatnonzero(state.known)
+    known = np.flatnonzero(served.state.known)
     some = known[np.unique(np.linspace(0, len(known) - 1, QUERIES).astype(np.int64))].tolist() if len(known) else []
-    return [*some, *([] if cold_start == "refuse" else [-1])]
+    return [*some, *([] if served.policy.cold_start == "refuse" else [-1])]
 
 
-def golden_vectors(recommender: Recommender, rows: Sequence[int]) -> NDArray[np.float32]:
+def golden_vectors(served: Served, rows: Sequence[int]) -> NDArray[np.float32]:
     """Their vectors, from the store or, where the query tower reads context, from the model."""
-    state, at = recommender._state, np.array(rows, np.int64)
+    state, at = served.state, np.array(rows, np.int64)
     if state.query_vectors is not None:
         return stored_vectors(state, rows)
-    table = feature_table(Request([None] * len(rows)), at, at >= 0, state)
-    return recommender.embed_queries(table)
+    return served.embedder.vectors("query", feature_table(Request([None] * len(rows)), at, at >= 0, state))
 
 
 def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:
@@ -49,9 +47,13 @@ def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:
     return vectors
 
 
-def recorded(recommender: Recommender, rows: Sequence[int], vectors: NDArray[np.float32]) -> list[Golden]:
-    """What the recommender answers now."""
-    return _listed(recommender._golden(rows, vectors, K), rows)
+def recorded(served: Served, rows: Sequence[int], vectors: NDArray[np.float32]) -> list[Golden]:
+    """The answers of now to the requests of query ``rows``, -1 for an unknown one; seen candidates are left out."""
+    state, policy, at = served.state, served.policy, np.array(rows, np.int64)
+    by_model = [row >= 0 or policy.answered_by_model(state) for row in rows]
+    histories = None if state.near is None else state.near.of_queries(at)
+    filters = Filters(excluded(state, at, True))
+    return _listed(answered(served, vectors, K, filters, by_model, histories, policy.fallback), rows)
 
 
 def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:
@@ -84,18 +86,19 @@ def same(saved: Golden, now: Golden) -> bool:
     return True
 
 
-def still_true(saved: Golden, vector: NDArray[np.float32], state: State) -> bool:
+def still_true(saved: Golden, vector: NDArray[np.float32], served: Served) -> bool:
     """Whether each stored score of the model is still that of its candidate: for an index that stands in for another,
     which may find more than the other did."""
+    state = served.state
     if state.near is not None:
         return True  # a mixture's score depends on all that was found
     for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
-        if not 0 <= row < len(state.vectors):
+        if not 0 <= row < state.size:
             return False
         now = (
             float(state.counts[row])
             if source != "model"
-            else float(score_heads(vector[None], state.vectors[row][None])[0, 0])
+            else float(score_heads(vector[None], served.vectors_of(np.array([row])))[0, 0])
         )
         if not _close([score], [now]):
             return False

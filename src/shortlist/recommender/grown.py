@@ -1,120 +1,14 @@
-"""What a catalogue that grows is kept in, so that one more candidate does not cost a copy of all that are there.
-
-States are snapshots: an older one goes on being read while a newer one is made. Rows are only ever added behind the last,
-so the states of one line share their arrays, and each sees as many rows as it has.
-"""
+"""A table of candidates that grows: rows are put in their places without a copy of the others."""
 
 from __future__ import annotations
-
-import threading
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.id_map import Id
+__all__ = ["spliced"]
 
-__all__ = ["Patched", "Room", "spliced"]
-
-SPARE = 8  # one row in so many is room for more
-LEAST = 1024
-PATCHES = 4096  # rows in other than their first place beyond which all are copied
 PIECES = 64  # of a table, beyond which it is made one again
-
-
-class Room:
-    """Space for vectors, counts and raw ids by row, of which the first ``used`` rows are taken.
-
-    ids: None where the catalogue is too large to list them. more: rows that are to come at once.
-    """
-
-    def __init__(
-        self, vectors: NDArray[np.float32], counts: NDArray[np.int64], ids: list[Id] | None, more: int = 0
-    ) -> None:
-        self.used = len(vectors)
-        size = self.used + more + max(LEAST, self.used // SPARE)
-        self._vectors = np.empty((size, vectors.shape[1]), np.float32)
-        self._vectors[: self.used] = vectors
-        self._counts = np.zeros(size, np.int64)
-        self._counts[: self.used] = counts
-        self.ids = None if ids is None else ids[: self.used]
-        self._lock = threading.Lock()
-
-    def added(self, before: int, vectors: NDArray[np.float32], ids: list[Id]) -> bool:
-        """Put rows behind the first ``before``; False where others stand there already, or there is no room."""
-        with self._lock:
-            after = before + len(ids)
-            if before != self.used or after > len(self._vectors):
-                return False
-            self._vectors[before:after] = vectors
-            if self.ids is not None:
-                self.ids += ids
-            self.used = after
-            return True
-
-    def vectors(self, count: int) -> NDArray[np.float32]:
-        """The first rows' vectors ``[count, dim]``, not to be written to."""
-        return _view(self._vectors, count)
-
-    def counts(self, count: int) -> NDArray[np.int64]:
-        """The first rows' training counts, not to be written to."""
-        return _view(self._counts, count)
-
-
-class Patched:
-    """An array ``[rows, dim]`` of which some rows have been put in the place of others; read by row, and never written to.
-
-    Both stay where they are: what was read before the change is read on, and a change does not cost a copy.
-    """
-
-    def __init__(self, below: NDArray[np.float32], rows: NDArray[np.int64], values: NDArray[np.float32]) -> None:
-        self.below, self.rows, self.values = below, rows, values  # rows: rising
-
-    @classmethod
-    def of(cls, array: Any, rows: NDArray[np.int64], values: NDArray[np.float32]) -> Any:
-        """``array``, or what is patched over it, with ``values`` at ``rows``; as one array where these become many."""
-        below = array.below if isinstance(array, cls) else array
-        if isinstance(array, cls):
-            kept = ~np.isin(array.rows, rows)
-            rows = np.concatenate([array.rows[kept], rows])
-            values = np.concatenate([array.values[kept], values])
-        if len(rows) > PATCHES:
-            whole = np.array(below)
-            whole[rows] = values
-            return whole
-        order = np.argsort(rows)
-        return cls(below, rows[order], values[order])
-
-    def over(self, below: NDArray[np.float32]) -> Patched:
-        """The same over an array that goes on where this one ends."""
-        return Patched(below, self.rows, self.values)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.below.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.below.dtype
-
-    def __len__(self) -> int:
-        return len(self.below)
-
-    def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        if isinstance(key, slice):
-            asked = np.arange(len(self))[key]
-        else:
-            asked = np.asarray(key)
-            asked = np.flatnonzero(asked) if asked.dtype == bool else asked
-        found = np.array(self.below[key])
-        at = np.minimum(np.searchsorted(self.rows, asked), len(self.rows) - 1)
-        hit = self.rows[at] == asked
-        found[hit] = self.values[at[hit]] if asked.ndim else self.values[at]
-        return found
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[:] if dtype is None else self[:].astype(dtype)
 
 
 def spliced(table: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) -> pl.DataFrame:
@@ -129,9 +23,3 @@ def spliced(table: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) -> 
         pieces += [table.slice(at, row - at), new.slice(number, 1)]
         at = row + 1
     return pl.concat([*pieces, table.slice(at)], rechunk=False)
-
-
-def _view(array: NDArray, count: int) -> NDArray:  # type: ignore[type-arg]
-    view = array[:count]
-    view.flags.writeable = False
-    return view

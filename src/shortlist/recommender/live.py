@@ -1,36 +1,33 @@
-"""Candidates that come, change and go after training: another recommender that shares everything else."""
+"""Candidates that come, change and go after training: another value to answer from, which shares everything else."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.id_map import LISTED, Id
+from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of
 from shortlist.data.times import dated
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
-from shortlist.recommender.grown import Patched, Room, spliced
+from shortlist.recommender.grown import spliced
 from shortlist.recommender.requests import exact_ids
-from shortlist.recommender.state import State, fingerprint, known_queries
-
-if TYPE_CHECKING:
-    from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.served import PriorOnce, Served
+from shortlist.recommender.state import Buried, Popularity, State, fingerprint, known_queries
 
 __all__ = ["changed", "folded"]
 
 CHUNKS = 64  # pieces of the candidates' table beyond which it is made one again
 
 
-def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Recommender:
-    """``recommender`` with candidates added or replaced, then deleted; the one given stays as it is.
+def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Served:
+    """``served`` with candidates added or replaced, then deleted; the one given stays as it is.
 
     A candidate keeps its row for good, also while it is deleted, so that what queries have seen stays theirs. Its columns
     go with it: one that comes back has those that come with it, and null.
@@ -38,130 +35,88 @@ def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Se
     Raises DataError for tables without the id column, with null or repeated ids, unknown columns or values that do not
     fit.
     """
-    after = copy.copy(recommender)
-    index, state = copied(recommender.index), recommender._state
+    index, state = copied(served.index), served.state
     if upserted is not None and len(upserted):
-        state, rows, vectors = _upserted(recommender, state, upserted)
+        ids = _ids(upserted, state)
+        places = state.candidate_ids.rows(ids)
+        table = _completed(upserted, state, places)
+        vectors, _ = check_vectors(served.embedder.vectors("candidate", table), "the candidates' vectors")
+        state, rows = _upserted(state, table, ids, places)
         index.upsert(rows, vectors)
-    ids = exact_ids(deleted, state.candidate_ids, "the ids to delete")
-    if ids:
-        state, gone = _deleted(state, ids)
-        index.delete(gone)
-    after._state, after.index = state, index
-    return after
+    gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
+    if gone:
+        rows = np.array(list(gone.values()), np.int64)
+        state = _deleted(state, gone, index.vectors_of(rows))
+        index.delete(rows)
+    return replace(served, state=state, index=index)
 
 
-def folded(recommender: Recommender) -> Recommender:
-    """``recommender`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
-    state = recommender._state
+def folded(served: Served) -> Served:
+    """``served`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    state = served.state
     if not state.live:
-        return recommender
-    alive = np.setdiff1d(np.arange(len(state.vectors)), state.dead, assume_unique=True)
-    row = np.full(len(state.vectors), -1, np.int64)
+        return served
+    alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
+    row = np.full(state.size, -1, np.int64)
     row[alive] = np.arange(len(alive))
     chosen = row[state.seen.values]
     counts = np.diff(state.seen.offsets)
     query = np.repeat(np.arange(len(counts)), counts)[chosen >= 0]
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
+    candidates = state.candidates[alive]
     now = replace(
         state,
-        candidates=state.candidates[alive],
-        counts=state.counts[alive],
-        vectors=state.vectors[alive],
+        candidates=candidates,
+        candidate_ids=IdMap(candidates[state.candidate]),
+        popularity=Popularity(state.counts[alive]),
         seen=Lists(offsets, chosen[chosen >= 0]),
         near=None if state.near is None else state.near.renumbered(row),
         buried={},
         live=False,
-        room=None,
     )
-    after = copy.copy(recommender)
-    after._state, after.index = now, recommender.index.build(now.vectors, queries=known_queries(now))
-    after.fingerprint = fingerprint(now)
-    return after
+    vectors = served.index.vectors_of(alive)
+    index = served.index.build(vectors, queries=known_queries(now))
+    return replace(served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce())
 
 
 def _upserted(
-    recommender: Recommender, state: State, table: pl.DataFrame
-) -> tuple[State, NDArray[np.int64], NDArray[np.float32]]:
-    """The state with the table's candidates, their rows, and their vectors."""
-    ids = _ids(table, state)
-    full = _completed(table, state, ids)
-    vectors, _ = check_vectors(recommender.embed_candidates(full), "the candidates' vectors")
-    row_of, buried = state.candidate_ids.row_of, dict(state.buried)
-    count = len(state.candidates)
-    rows = np.empty(len(ids), np.int64)
+    state: State, table: pl.DataFrame, ids: Sequence[Id], places: Sequence[int]
+) -> tuple[State, NDArray[np.int64]]:
+    """The state with the table's candidates, and their rows. places: where they stand by now, -1 where nowhere."""
+    buried, before = dict(state.buried), state.size
+    rows = np.array(places, np.int64)
+    added: list[Id] = []
     for number, one in enumerate(ids):
-        row = buried.pop(one, None)
-        if row is None:
-            row = row_of.get(one)
-        if row is None:
-            row, count = count, count + 1
-        rows[number] = row
-    after = replace(_with_rows(state, full, rows, vectors, ids), buried=buried, live=True)
-    _know(after, state, dict(zip(ids, rows.tolist(), strict=True)), ())
-    _keep(state, after)
-    return after, rows, vectors
-
-
-def _with_rows(
-    state: State, table: pl.DataFrame, rows: NDArray[np.int64], vectors: NDArray[np.float32], ids: list[Any]
-) -> State:
-    """The state with the table's rows at ``rows``; those beyond the last are new, and in their order."""
-    before = len(state.candidates)
+        grave = buried.pop(one, None)
+        if grave is not None:
+            rows[number] = grave.row
+        elif places[number] < 0:
+            rows[number] = before + len(added)
+            added.append(one)
     new = rows >= before
     old, fresh = rows[~new], table.filter(pl.Series(new))
     both = spliced(state.candidates, old, table.filter(pl.Series(~new))) if len(old) else state.candidates
     if len(fresh):
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
-    coming = vectors[new], [one for one, is_new in zip(ids, new.tolist(), strict=True) if is_new]
-    count, room = before + len(fresh), state.room
-    found: Any = state.vectors
-    if len(fresh):
-        if room is None or not room.added(before, *coming):
-            listed = state.candidate_ids.listed if before <= LISTED else None
-            room = Room(np.asarray(found), state.counts, listed, more=len(fresh))
-            room.added(before, *coming)
-            found = room.vectors(count)
-        else:
-            found = found.over(room.vectors(count)) if isinstance(found, Patched) else room.vectors(count)
-    counts = room.counts(count) if room is not None else state.counts
-    if not np.array_equal(state.vectors[old], vectors[~new]):
-        found = Patched.of(found, old, vectors[~new])
-        if room is not None and not isinstance(found, Patched):  # all were copied
-            room = Room(found, counts, room.ids)
-            found, counts = room.vectors(count), room.counts(count)
-    return replace(state, candidates=both, counts=counts, vectors=found, room=room)
+    came = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
+    known = state.candidate_ids.changed(both[state.candidate], added, came)
+    return replace(state, candidates=both, candidate_ids=known, buried=buried, live=True), rows
 
 
-def _deleted(state: State, ids: Sequence[Id | None]) -> tuple[State, NDArray[np.int64]]:
-    """The state without candidates; ids that it lacks are passed over."""
-    row_of, buried = state.candidate_ids.row_of, dict(state.buried)
-    gone: dict[Id, int] = {}
-    for one in ids:
-        row = row_of.get(one)  # type: ignore[arg-type]
-        if row is not None:
-            gone[one] = row  # type: ignore[index]
-    after = replace(state, buried=buried | gone, live=True)
-    _know(after, state, {}, gone)
-    _keep(state, after)
-    return after, np.array(list(gone.values()), np.int64)
+def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
+    """The rows of those ids that the catalogue has."""
+    if not len(ids):
+        return {}
+    rows = state.candidate_ids.rows(ids)
+    return {one: row for one, row in zip(ids, rows, strict=True) if one is not None and row >= 0}
 
 
-def _know(state: State, before: State, added: Mapping[Id, int], gone: Collection[Id]) -> None:
-    """Let the state find the candidates that were ``added`` at their rows, and those that are ``gone`` no more."""
-    listed = None if state.room is None else state.room.ids
-    known = before.candidate_ids.changed(state.candidates[state.candidate], added, gone, listed)
-    state.__dict__["candidate_ids"] = known
-
-
-def _keep(before: State, after: State) -> None:
-    """Hand on what was worked out before and still holds."""
-    if "order" in before.__dict__:  # what is new has a count of 0, and stands behind all others
-        new = np.arange(len(before.counts), len(after.counts))
-        after.__dict__["order"] = np.concatenate([before.order, new])
-    if "fold_in" in before.__dict__:
-        after.__dict__["fold_in"] = replace(before.fold_in, vectors=after.vectors)
+def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32]) -> State:
+    """The state without candidates. gone: their rows by id. vectors: those that they had."""
+    graves = {one: Buried(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
+    known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
+    return replace(state, candidate_ids=known, buried={**state.buried, **graves}, live=True)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:
@@ -181,10 +136,9 @@ def _ids(table: pl.DataFrame, state: State) -> list[Any]:
     return ids
 
 
-def _completed(table: pl.DataFrame, state: State, ids: Sequence[Any]) -> pl.DataFrame:
-    """The table with the catalogue's columns and types; what did not come is as stored, or null."""
-    row_of = state.candidate_ids.row_of
-    there = pl.Series([row_of.get(one) for one in ids], dtype=pl.UInt32)
+def _completed(table: pl.DataFrame, state: State, places: Sequence[int]) -> pl.DataFrame:
+    """The table with the catalogue's columns and types; what did not come is as stored at ``places``, or null."""
+    there = pl.Series([None if row < 0 else row for row in places], dtype=pl.UInt32)
     columns = []
     for name, kind in state.candidates.schema.items():
         if name in table.columns:

@@ -16,32 +16,22 @@ from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_frame
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError
-from shortlist.index import Index, Verify, choose_index
-from shortlist.index.checks import check_k, check_vectors
-from shortlist.recommender import bundle
-from shortlist.recommender.answers import Answers, answered
-from shortlist.recommender.asking import asked_of, golden_of, overlap_of, similar_to, vectors_of
-from shortlist.recommender.eligible import check_choice
+from shortlist.index import Index, Verify
+from shortlist.index.checks import check_k
+from shortlist.recommender import asking, bundle
 from shortlist.recommender.everyone import Everyone, recommend_all
-from shortlist.recommender.exported import SIDES, ExportedTower, exported, tower_of
+from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
-from shortlist.recommender.requests import (
-    candidate_lists,
-    read_request,
-)
-from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
+from shortlist.recommender.requests import candidate_lists
+from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
-from shortlist.sources import towers_of
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
     from shortlist.sources import Mixture
 
 __all__ = ["Recommender"]
-
-COLD_START = ("auto", "unknown", "popularity", "refuse")
-FALLBACKS = ("popularity",)
 
 Queries: TypeAlias = "Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Any] | pl.DataFrame"
 
@@ -70,20 +60,9 @@ class Recommender:
         recommender.save("movielens.shortlist")
     """
 
-    index: Index
-    cold_start: str
-    fallback: tuple[str, ...]
-    reason: str
-    fingerprint: str
-    metadata: dict[str, Any]
-    origin: dict[str, str]
-    _model: TwoTower | Mixture | None
-    _towers: dict[str, ExportedTower | None]
-    _upkeep: Upkeep | None
-
     def __init__(
         self,
-        model: TwoTower | Mixture,
+        model: TwoTower | Mixture | Served,
         index: Index | None = None,
         seen: Dataset | None = None,
         *,
@@ -91,63 +70,83 @@ class Recommender:
         fallback: Sequence[str] = ("popularity",),
     ) -> None:
         check_dataset(seen, "Recommender(seen=)", optional=True)
-        check_choice("cold_start", cold_start, COLD_START)
-        if isinstance(fallback, str):
-            raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
-        for name in fallback:
-            check_choice("fallback", name, FALLBACKS)
-        state = state_from_model(model, seen)
-        if state.query_vectors is not None:
-            check_vectors(state.query_vectors, "the queries' vectors")
-        reason = "asked for"
-        if index is None:
-            index, reason = choose_index(*state.vectors.shape)
-        built = index.build(state.vectors, queries=known_queries(state))
-        tuning = getattr(built, "tuning", None)
-        reason = reason if tuning is None else tuning.reason
-        self._fill(state, built, cold_start, fallback, reason, fingerprint(state), {})
-        self._model = model
-
-    def _fill(
-        self,
-        state: State,
-        index: Index,
-        cold_start: str,
-        fallback: Sequence[str],
-        reason: str,
-        digest: str,
-        metadata: dict[str, Any],
-        modules: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._state = state
-        self.index = index
-        self.cold_start = cold_start
-        self.fallback = tuple(fallback)
-        self.reason = reason
-        self.fingerprint = digest
-        self.metadata = metadata
-        self._model = None
-        self._modules = modules
-        self._towers = {}
-        self.origin = {}
-        self._changing, self._upkeep = threading.Lock(), None
+        policy = Policy.of(cold_start, fallback)
+        if isinstance(model, Served):
+            if index is not None or seen is not None:
+                raise ConfigError("what another recommender serves brings its own index and seen items.")
+            self.served = model
+        else:
+            self.served = served_from_model(model, index, seen, policy)
+        self._swapping = threading.Lock()
+        self._upkeep: Upkeep | None = None
 
     def __repr__(self) -> str:
-        state = self._state
+        state = self.served.state
         return (
-            f"Recommender({len(state.candidates):,} candidates · {len(state.queries):,} queries · "
+            f"Recommender({state.size:,} candidates · {len(state.queries):,} queries · "
             f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason})"
         )
 
     @property
+    def index(self) -> Index:
+        """The index over the candidates' vectors; it knows them by their rows in ``candidate_ids``."""
+        return self.served.index
+
+    @index.setter
+    def index(self, index: Index) -> None:
+        self._swap(lambda now: replace(now, index=index))
+
+    @property
+    def cold_start(self) -> str:
+        """How a query is answered of which training had no interaction."""
+        return self.served.policy.cold_start
+
+    @cold_start.setter
+    def cold_start(self, cold_start: str) -> None:
+        self._swap(lambda now: replace(now, policy=Policy.of(cold_start, now.policy.fallback)))
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """What fills a list that would fall short of k, in order."""
+        return self.served.policy.fallback
+
+    @fallback.setter
+    def fallback(self, fallback: Sequence[str]) -> None:
+        self._swap(lambda now: replace(now, policy=Policy.of(now.policy.cold_start, fallback)))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What ``save`` keeps beside the model, such as the recipe and its figures."""
+        return self.served.metadata
+
+    @metadata.setter
+    def metadata(self, metadata: dict[str, Any]) -> None:
+        self._swap(lambda now: replace(now, metadata=metadata))
+
+    @property
+    def reason(self) -> str:
+        """Why the index is what it is."""
+        return self.served.reason
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all that was learned: recommenders of one training share it."""
+        return self.served.fingerprint
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Of a loaded bundle: its checksum, when it was written, and by which version of the library."""
+        return self.served.origin
+
+    @property
     def query_ids(self) -> pl.Series:
         """Raw ids of the queries that the training tables held."""
-        return self._state.query_ids.ids
+        return self.served.state.query_ids.ids
 
     @property
     def candidate_ids(self) -> pl.Series:
         """Raw ids of the candidates, by row."""
-        return self._state.candidate_ids.ids
+        return self.served.state.candidate_ids.ids
 
     @property
     def model(self) -> TwoTower | Mixture:
@@ -155,19 +154,17 @@ class Recommender:
 
         Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
         """
-        if self._model is None:
-            self._model = bundle.build_model(self._state, self._modules)
-        return self._model
+        return self.served.embedder.model
 
     @property
     def towers(self) -> TwoTower:
         """The two towers of ``model``; errors as there."""
-        return towers_of(self.model)
+        return self.served.embedder.towers
 
     @property
     def seen(self) -> Dataset | None:
         """The seen interactions as a Dataset over the training tables, or None when there are none."""
-        state = self._state
+        state = self.served.state
         if not len(state.seen.values):
             return None
         rows = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets))
@@ -183,40 +180,26 @@ class Recommender:
 
         Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
         """
-        files = replace(self._state.model, onnx=exported(self.towers))
-        self._state = replace(self._state, model=files)
-        self._towers.clear()
+        self._swap(with_exports)
 
     @property
     def is_exported(self) -> bool:
         """Whether both towers are there as ONNX."""
-        return all(side in self._state.model.onnx for side in SIDES)
+        return all(side in self.served.state.model.onnx for side in SIDES)
 
     def embed_queries(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of rows that have the query tower's columns; see ``export`` for what runs it."""
-        return self._embed("query", table)
+        return self.served.embedder.vectors("query", table)
 
     def embed_candidates(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of rows that have the candidate tower's columns."""
-        return self._embed("candidate", table)
-
-    def _embed(self, side: str, table: pl.DataFrame) -> NDArray[np.float32]:
-        if self._model is None and side not in self._towers:
-            self._towers[side] = tower_of(self._state.model, side)
-        tower = self._towers.get(side)
-        if tower is not None:
-            return tower.vectors(table)
-        return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
+        return self.served.embedder.vectors("candidate", table)
 
     def query_vectors(
         self, queries: Queries, chosen: Sequence[Sequence[Id]] | None = None
     ) -> tuple[NDArray[np.float32], list[bool]]:
         """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query."""
-        request = read_request(queries, self._state)
-        rows = np.array(self._state.query_ids.rows(request.ids), np.int64)
-        known = (rows >= 0) & self._state.known[rows]
-        own = candidate_lists(chosen, len(rows), self._state.candidate_ids, "chosen")
-        return vectors_of(self._state, self.embed_queries, request, rows, known, own), known.tolist()
+        return asking.query_vectors(self.served, queries, chosen)
 
     def recommend(
         self,
@@ -256,15 +239,10 @@ class Recommender:
             recommender.recommend(["new"], chosen=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
-        number, index, state = check_k(k), self.index, self._state
-        request = read_request(queries, state)
-        asked, familiar = asked_of(
-            state, self.embed_queries, request, number, self.cold_start,
+        return asking.recommend(
+            self.served, queries, k,
             exclude_seen=exclude_seen, chosen=chosen, exclude=exclude, allow=allow, deny=deny, where=where,
         )  # fmt: skip
-        answers = answered(asked, index, state, self.fallback)
-        columns = (state.query, state.candidate)
-        return Recommendations(columns, request.ids, familiar, answers, state.candidate_ids, state.query_ids.ids.dtype)
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; no torch, no training.
@@ -278,7 +256,8 @@ class Recommender:
 
             recommender.fold_in([["Fargo (1996)", "Heat (1995)"]])
         """
-        return self._state.fold_in.vectors_of(candidate_lists(chosen, None, self._state.candidate_ids, "chosen"))
+        served = self.served
+        return served.fold_in.vectors_of(candidate_lists(chosen, None, served.state.candidate_ids, "chosen"))
 
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
@@ -290,8 +269,7 @@ class Recommender:
         Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,
         SearchError for a bad k.
         """
-        index, state = self.index, self._state  # in this order: the state knows every row that the index may find
-        return similar_to(state, index, candidates, check_k(k), where)
+        return asking.similar(self.served, candidates, k, where=where)
 
     def recommend_all(
         self,
@@ -304,7 +282,9 @@ class Recommender:
         on_part: Callable[[int, int], None] | None = None,
     ) -> Everyone:
         """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
-        return recommend_all(self, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part)
+        return recommend_all(
+            self.served, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part
+        )
 
     def upsert(self, candidates: pl.DataFrame) -> None:
         """Add candidates by their raw ids and features, or replace those that are there; searches go on meanwhile.
@@ -321,7 +301,7 @@ class Recommender:
         """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
         sizes = []
 
-        def without(now: Recommender) -> Recommender:
+        def without(now: Served) -> Served:
             after = changed(now, None, ids)
             sizes.append(now.index.size - after.index.size)
             return after
@@ -337,19 +317,19 @@ class Recommender:
         upkeep = recommender.keep_up(recall=0.95, k=100)
         print(upkeep.last)
         """
-        self._upkeep = Upkeep(lambda: self, self._replace, k=k, recall=recall, churn=churn, rebuild=rebuild)
+        self._upkeep = Upkeep(lambda: self.served, self._swap, k=k, recall=recall, churn=churn, rebuild=rebuild)
         return self._upkeep
 
-    def _change(self, change: Callable[[Recommender], Recommender]) -> None:
-        self._replace(change)
+    def _change(self, change: Callable[[Served], Served]) -> None:
+        """Swap, and look after the index."""
+        self._swap(change)
         if self._upkeep is not None:
             self._upkeep.look()
 
-    def _replace(self, change: Callable[[Recommender], Recommender]) -> None:
-        with self._changing:
-            other = change(self)
-            self._state = other._state  # first: it knows every row that either index may find
-            self.index = other.index
+    def _swap(self, change: Callable[[Served], Served]) -> None:
+        """Put what ``change`` makes of what is served in its place; answers under way keep to what they began with."""
+        with self._swapping:
+            self.served = change(self.served)
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
         """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
@@ -357,7 +337,7 @@ class Recommender:
         sample: ask this many known queries, evenly spread over the table, in place of all.
         Raises ConfigError where the query tower reads columns that only a request has.
         """
-        return overlap_of(index=self.index, state=self._state, k=check_k(k), sample=sample)
+        return asking.overlap_of(self.served, check_k(k), sample)
 
     def save(
         self,
@@ -376,8 +356,9 @@ class Recommender:
         this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
-        plain = self.metadata if metadata is None else metadata
-        bundle.save(folded(self), Path(path), overwrite, plain, optimizer)
+        served = folded(self.served)
+        plain = served.metadata if metadata is None else metadata
+        bundle.save(served, Path(path), overwrite, plain, optimizer)
 
     @classmethod
     def load(
@@ -402,11 +383,4 @@ class Recommender:
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search stands in, with a ShortlistWarning.
         """
-        loaded = object.__new__(cls)
-        bundle.load(loaded, Path(path), modules, verify, guard)
-        return loaded
-
-    def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:
-        """The answers to stored requests: queries by row, -1 for an unknown one."""
-        asked = golden_of(self._state, self.cold_start, rows, vectors, k)
-        return answered(asked, self.index, self._state, self.fallback)
+        return cls(bundle.load(Path(path), modules, verify, guard))

@@ -1,12 +1,12 @@
-"""Everything a recommender answers from, as arrays and tables; none of it needs torch."""
+"""What a recommender knows of queries and candidates, as arrays and tables; none of it needs torch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.id_map import Id, IdMap
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import DataError
 from shortlist.index import Lists
-from shortlist.index.heads import repeated
 from shortlist.recommender.conditions import Conditions
-from shortlist.recommender.fold_in import FoldIn
 from shortlist.sources import Mixture, NeighbourSource, towers_of
 
 if TYPE_CHECKING:
@@ -26,9 +24,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from shortlist.model import Catalogue, TwoTower
-    from shortlist.recommender.grown import Room
 
-__all__ = ["ModelFiles", "State", "fingerprint", "known_queries", "state_from_model"]
+__all__ = ["Buried", "ModelFiles", "Popularity", "State", "fingerprint", "known_queries", "state_from_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,50 +45,64 @@ class ModelFiles:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """Tables, vectors and seen items of a trained model.
+class Popularity:
+    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had."""
 
-    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. counts: int64
-    ``[candidates]``, training interactions. known: bool ``[queries]``, whether training had any of the query. reads:
-    the columns that the query tower reads. vectors: float32 ``[candidates, dim]``. query_vectors: float32
-    ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
-    ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
-    buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
-    live: whether candidates came, changed or went since training. room: where more of them can be put.
-    near: the neighbours behind the towers, where the model has some.
+    counts: NDArray[np.int64]
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The rows by count, most chosen first; equal counts by row."""
+        return np.argsort(-self.counts, kind="stable")
+
+
+class Buried(NamedTuple):
+    """What is left of a candidate that was deleted: its row, which stays its own, and the vector that it had."""
+
+    row: int
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Tables and seen items of a trained model, by row; the candidates' vectors are in the index.
+
+    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. popularity: training
+    counts; candidates that came since have none. known: bool ``[queries]``, whether training had any of the query. reads:
+    the columns that the query tower reads. dim: the length of a candidate's vector. query_vectors: float32
+    ``[queries, heads · dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
+    ``[heads · dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
+    near: the neighbours behind the towers, where the model has some. buried: the deleted candidates, by raw id. live: whether
+    candidates came, changed or went since training.
     """
 
     query: str
     candidate: str
     queries: pl.DataFrame
     candidates: pl.DataFrame
-    counts: NDArray[np.int64]
+    query_ids: IdMap
+    candidate_ids: IdMap
+    popularity: Popularity
     known: NDArray[np.bool_]
     reads: tuple[str, ...]
-    vectors: NDArray[np.float32]
+    dim: int
     query_vectors: NDArray[np.float32] | None
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
-    buried: Mapping[Id, int] = field(default_factory=dict)
-    live: bool = False
-    room: Room | None = None
     near: NeighbourSource | None = None
+    buried: Mapping[Id, Buried] = field(default_factory=dict)
+    live: bool = False
+
+    @property
+    def size(self) -> int:
+        """Rows of the candidates' table, those of deleted ones included."""
+        return len(self.candidates)
 
     @cached_property
     def dead(self) -> NDArray[np.int64]:
-        """Rows of candidates that were deleted since."""
-        return np.array(sorted(self.buried.values()), np.int64)
-
-    @cached_property
-    def query_ids(self) -> IdMap:
-        """Raw query ids."""
-        return IdMap(self.queries[self.query])
-
-    @cached_property
-    def candidate_ids(self) -> IdMap:
-        """Raw candidate ids."""
-        return IdMap(self.candidates[self.candidate])
+        """Rows of candidates that were deleted since, rising."""
+        return np.array(sorted(one.row for one in self.buried.values()), np.int64)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -99,38 +110,35 @@ class State:
         return Conditions(self.candidates)
 
     @cached_property
-    def fold_in(self) -> FoldIn:
-        """Vectors of queries from what they chose. ConfigError where no queries' vectors are stored."""
-        if self.query_vectors is None:
-            raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to fold in from.",
-                hint="give the request those columns instead",
-            )
-        known, dim = np.flatnonzero(self.known), self.vectors.shape[1]
-        heads = self.query_vectors.shape[1] // dim
-        if heads == 1:
-            return FoldIn.of(self.vectors, self.query_vectors, self.counts, known, self.seen)
-        of_known = (known[:, None] * heads + np.arange(heads)).ravel()  # each head as a query that chose the same
-        heads_alone = self.query_vectors.reshape(-1, dim)
-        return FoldIn.of(self.vectors, heads_alone, self.counts, of_known, repeated(self.seen, heads))
+    def counts(self) -> NDArray[np.int64]:
+        """Training counts of all candidate rows; not to be written to."""
+        trained = self.popularity.counts
+        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._came else trained
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
+        order = self.popularity.order
+        if self._came:  # what came since has a count of 0, and stands behind all others
+            order = np.concatenate([order, np.arange(len(order), self.size)])
         if not self.buried:
-            return self.order
-        alive = np.ones(len(self.counts), bool)
+            return order
+        alive = np.ones(self.size, bool)
         alive[self.dead] = False
-        return self.order[alive[self.order]]
+        return order[alive[order]]
 
-    @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """All candidate rows by training count, also those of deleted ones."""
-        return np.argsort(-self.counts, kind="stable")
+    @property
+    def _came(self) -> bool:
+        return self.size > len(self.popularity.counts)
+
+    def rows_of(self, ids: Sequence[Id | None]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The row of each query id, -1 where the table has none, and whether training had it."""
+        rows = np.array(self.query_ids.rows(ids), np.int64)
+        return rows, (rows >= 0) & self.known[rows]
 
 
-def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> State:
-    """The state of a trained model. ConfigError before ``fit``; DataError where ``seen`` has other id columns."""
+def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[State, NDArray[np.float32]]:
+    """The state of a trained model, and its candidates' vectors ``[candidates, dim]``. ConfigError before ``fit``; DataError where ``seen`` has other id columns."""
     from shortlist.model import state_of
 
     towers = towers_of(model)
@@ -142,15 +150,18 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> State:
         schema = catalogue.queries.schema
         nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in schema.items()})
         unknown = towers.query_vectors(nothing)[0]
+    vectors = towers.candidate_vectors(catalogue.candidates)
     state = State(
         query=catalogue.query,
         candidate=catalogue.candidate,
         queries=catalogue.queries,
         candidates=catalogue.candidates,
-        counts=catalogue.counts,
+        query_ids=IdMap(catalogue.queries[catalogue.query]),
+        candidate_ids=IdMap(catalogue.candidates[catalogue.candidate]),
+        popularity=Popularity(catalogue.counts),
         known=catalogue.known,
         reads=towers.query.columns,
-        vectors=towers.candidate_vectors(catalogue.candidates),
+        dim=int(vectors.shape[1]),
         query_vectors=query_vectors,
         unknown_vector=unknown,
         seen=Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
@@ -165,20 +176,23 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> State:
         ),
         near=NeighbourSource(model.neighbours, model.histories, model.blend) if isinstance(model, Mixture) else None,
     )
-    return state if seen is None else _with_seen(state, seen)
+    return state if seen is None else _with_seen(state, seen), vectors
 
 
 def known_queries(state: State) -> NDArray[np.float32] | None:
     """Vectors of the queries that training had, ``[.., dim]``, one for each head; None where none are stored."""
     if state.query_vectors is None:
         return None
-    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
+    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
 
 
-def fingerprint(state: State) -> str:
-    """sha256 over what was learned: dim, both sides' vectors, weights, neighbours. Files of one training share it."""
-    digest = hashlib.sha256(f"dim {state.vectors.shape[1]}".encode())
-    parts: dict[str, NDArray[Any]] = {"candidates": state.vectors}
+def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
+    """sha256 over what was learned: dim, both sides' vectors, weights, neighbours. Files of one training share it.
+
+    vectors: the candidates', ``[candidates, dim]``, by row.
+    """
+    digest = hashlib.sha256(f"dim {state.dim}".encode())
+    parts: dict[str, NDArray[Any]] = {"candidates": vectors}
     if state.query_vectors is not None and state.unknown_vector is not None:
         parts |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
     if state.near is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import BruteForce, Index, Lists, search_heads
+from shortlist.index import Index, Lists, exact_beside, search_heads
 from shortlist.index.tuning import Tuning
 from shortlist.index.tuning import tune as tune_index
 from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 
 __all__ = ["Accuracy", "TunedRecommender", "tune"]
@@ -88,10 +89,10 @@ def tune(
     """
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
-    state = recommender._state
+    served = recommender.served
     tuning = tune_index(
-        state.vectors,
-        known_queries(state),
+        served.vectors,
+        known_queries(served.state),
         recall=recall,
         k=k,
         backends=backends,
@@ -100,22 +101,11 @@ def tune(
         seed=seed,
         say=say,
     )
-    accuracy = None if test is None else _accuracy(state, tuning, test)
-    again = object.__new__(Recommender)
+    accuracy = None if test is None else _accuracy(served, tuning, test)
     measured = {name: value for name, value in tuning.to_dict().items() if name in KEPT}
-    metadata = {**recommender.metadata, "tuning": measured}
-    again._fill(
-        state,
-        tuning.index,
-        recommender.cold_start,
-        recommender.fallback,
-        tuning.reason,
-        recommender.fingerprint,
-        metadata,
-        recommender._modules,
-    )
-    again._model = recommender._model
-    return TunedRecommender(again, tuning, accuracy)
+    metadata = {**served.metadata, "tuning": measured}
+    again = replace(served, index=tuning.index, reason=tuning.reason, metadata=metadata, origin={})
+    return TunedRecommender(Recommender(again), tuning, accuracy)
 
 
 def known_queries(state: State) -> NDArray[np.float32]:
@@ -125,10 +115,11 @@ def known_queries(state: State) -> NDArray[np.float32]:
             "the query tower reads columns that only a request has; there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.index.tuning.tune(vectors, queries)",
         )
-    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
+    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
 
 
-def _accuracy(state: State, tuning: Tuning, test: Dataset) -> Accuracy:
+def _accuracy(served: Served, tuning: Tuning, test: Dataset) -> Accuracy:
+    state = served.state
     if (test.query, test.candidate) != (state.query, state.candidate):
         raise DataError(
             f"the test table has ids {test.query!r} and {test.candidate!r}; {state.query!r} and {state.candidate!r} "
@@ -147,7 +138,7 @@ def _accuracy(state: State, tuning: Tuning, test: Dataset) -> Accuracy:
             hint="give interactions that the bundle was not trained on",
         )
     ks = sorted({min(k, size) for k in (10, 100, tuning.k)})
-    exact = BruteForce().build(state.vectors)
+    exact = exact_beside(served.index)
     return Accuracy(
         int(keys.size), len(test) - int(keys.size), _hit_shares(state, exact, keys, ks),
         _hit_shares(state, tuning.index, keys, ks),

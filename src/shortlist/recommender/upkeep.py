@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -15,32 +14,28 @@ from shortlist.index import Checkup, Index, caught_up, checkup, copied, rebuilt
 from shortlist.index.base import LiveIndex
 from shortlist.index.checks import check_k
 from shortlist.index.values import Floats
-
-if TYPE_CHECKING:
-    from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.served import Served
 
 __all__ = ["Renewal", "Swap", "Upkeep", "renewal"]
 
-Swap: TypeAlias = "Callable[[Callable[[Recommender], Recommender]], object]"
+Swap: TypeAlias = "Callable[[Callable[[Served], Served]], object]"
 
 
 @dataclass(frozen=True)
 class Renewal:
-    """An index built afresh of what a recommender had, to take the place of what it has by now."""
+    """An index built afresh of what a recommender served, to take the place of what it serves by now."""
 
     before: Index
     fresh: Index
 
-    def onto(self, now: Recommender) -> Recommender:
+    def onto(self, now: Served) -> Served:
         """``now`` with the fresh index, every change since made on it; quick. The one given stays as it is."""
-        after = copy.copy(now)
-        after.index = caught_up(self.fresh, self.before, now.index)
-        return after
+        return replace(now, index=caught_up(self.fresh, self.before, now.index))
 
 
-def renewal(recommender: Recommender) -> Renewal:
-    """The recommender's index built afresh: as slow as a build; the recommender's searches and changes go on."""
-    before = copied(recommender.index)
+def renewal(served: Served) -> Renewal:
+    """The index built afresh: as slow as a build; searches and changes go on."""
+    before = copied(served.index)
     return Renewal(before, rebuilt(before))
 
 
@@ -52,9 +47,8 @@ class Upkeep:
     searching them exactly is slow, the index is built afresh and takes its place.
 
     Args:
-        current: gives the recommender as it is now.
-        swap: takes a quick function from a recommender to the one that is to take its place, and applies it between
-            two changes.
+        current: gives what is served now.
+        swap: takes a quick function from what is served to what is to take its place, and applies it between two changes.
         k, recall: the promise, a mean recall over the top k; by default the index's own, else 0.95 over the top 10.
         churn: the part of the candidates after whose change to look.
         sample: queries to measure on, of the known ones, evenly spread.
@@ -67,7 +61,7 @@ class Upkeep:
 
     def __init__(
         self,
-        current: Callable[[], Recommender],
+        current: Callable[[], Served],
         swap: Swap,
         *,
         k: int | None = None,
@@ -115,22 +109,22 @@ class Upkeep:
 
     def _work(self) -> None:
         try:
-            recommender = self._current()
-            self.last = self._checkup(recommender)
+            served = self._current()
+            self.last = self._checkup(served)
             if self._rebuild and self.last.due:
-                self._swap(renewal(recommender).onto)
+                self._swap(renewal(served).onto)
                 self._next = self._step
                 self.last = self._checkup(self._current())
         except Exception as error:  # a thread has nobody to raise to; searches go on with the index that is there
             self.trouble = error
 
-    def _checkup(self, recommender: Recommender) -> Checkup:
-        return checkup(cast(LiveIndex, recommender.index), self._queries, self.k, self.recall)
+    def _checkup(self, served: Served) -> Checkup:
+        return checkup(cast(LiveIndex, served.index), self._queries, self.k, self.recall)
 
 
-def _sample(recommender: Recommender, count: int) -> Floats:
+def _sample(served: Served, count: int) -> Floats:
     """Some known queries' vectors, ``[queries, dim]``; of several heads each is one."""
-    state = recommender._state
+    state = served.state
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has; there are no queries to measure on.",
@@ -138,4 +132,4 @@ def _sample(recommender: Recommender, count: int) -> Floats:
         )
     rows = np.flatnonzero(state.known)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]
-    return np.ascontiguousarray(state.query_vectors[rows].reshape(-1, state.vectors.shape[1]))
+    return np.ascontiguousarray(state.query_vectors[rows].reshape(-1, state.dim))

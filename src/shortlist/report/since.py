@@ -96,9 +96,10 @@ def drift(before: Recommender, after: Recommender) -> dict[str, Any]:
     least 0.95, so that vectors kept from before can still be used beside new ones. Vectors of another length have nothing
     in common.
     """
+    then, now = before.served.state, after.served.state
     parts = {
-        "candidates": (before._state.vectors, before.candidate_ids, after._state.vectors, after.candidate_ids),
-        "queries": (before._state.query_vectors, before.query_ids, after._state.query_vectors, after.query_ids),
+        "candidates": (before.served.vectors, before.candidate_ids, after.served.vectors, after.candidate_ids),
+        "queries": (then.query_vectors, before.query_ids, now.query_vectors, after.query_ids),
     }
     found: dict[str, Any] = {}
     for side, (old, old_ids, new, new_ids) in parts.items():
@@ -191,9 +192,9 @@ def _with_candidates(test: Dataset, before: TwoTower | Mixture, after: TwoTower 
 
 def _asked(before: Recommender, after: Recommender) -> NDArray[np.int64]:
     """Rows of ``after`` of up to 1,000 queries that both know, evenly spread."""
-    old = before._state
+    old = before.served.state
     rows = IdMap(old.queries[old.query]).find(after.query_ids)
-    known = (rows >= 0) & after._state.known
+    known = (rows >= 0) & after.served.state.known
     known[known] = old.known[rows[known]]
     both = np.flatnonzero(known)
     return both[np.linspace(0, len(both) - 1, min(len(both), ASKED)).astype(np.int64)] if len(both) else both
@@ -205,7 +206,7 @@ def _lists(recommender: Recommender, ids: pl.Series, k: int) -> list[set[Any]]:
 
 
 def _chosen(after: Recommender, asked: NDArray[np.int64]) -> list[set[Any]]:
-    seen, ids = after._state.seen, after.candidate_ids
+    seen, ids = after.served.state.seen, after.candidate_ids
     return [set(ids.gather(seen.values[seen.offsets[row] : seen.offsets[row + 1]]).to_list()) for row in asked.tolist()]
 
 
@@ -213,8 +214,8 @@ def _segments(
     before: Recommender, after: Recommender, asked: NDArray[np.int64]
 ) -> Iterable[tuple[str, str, NDArray[np.bool_]]]:
     """Groups of the asked queries: by whether they chose something since, by how much they chose, by columns."""
-    now = np.diff(after._state.seen.offsets)[asked]
-    old = before._state
+    now = np.diff(after.served.state.seen.offsets)[asked]
+    old = before.served.state
     rows = IdMap(old.queries[old.query]).find(after.query_ids.gather(asked))
     then = np.diff(old.seen.offsets)[rows]
     groups = {
@@ -228,7 +229,7 @@ def _segments(
     }
     for segment, parts in groups.items():
         yield from ((segment, group, mask) for group, mask in parts if mask.any())
-    state = after._state
+    state = after.served.state
     for column in _columns(state.queries, state.query):
         for group, mask in by_values(state.queries[column].gather(asked)):
             if mask.any():

@@ -11,7 +11,7 @@ import numpy as np
 
 from shortlist.errors import DataError, ShortlistError
 from shortlist.index import score_heads
-from shortlist.recommender import Recommendation
+from shortlist.recommender import Recommendation, asking
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
@@ -61,7 +61,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
     check_columns(request.columns, loaded)
-    row_of = loaded.recommender._state.candidate_ids.row_of
+    row_of = loaded.state.candidate_ids.row_of
     for number, one in enumerate(request.candidates):
         if one not in row_of:
             raise Problem(
@@ -73,7 +73,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     try:
         lists = list(
             await service.run(
-                lambda: loaded.recommender.similar(list(request.candidates), request.k, where=request.where)
+                lambda: asking.similar(loaded.served, list(request.candidates), request.k, where=request.where)
             )
         )
     except ShortlistError as error:
@@ -95,10 +95,10 @@ async def score(service: Service, incoming: Incoming) -> Reply:
             hint="ask for fewer queries or fewer candidates at a time",
         )
     vectors, known = await _query_vectors(service, loaded, asks)
-    state = loaded.recommender._state
+    state = loaded.state
     rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)
     there = rows >= 0
-    scores = score_heads(vectors, state.vectors[rows[there]])  # [queries, there]
+    scores = score_heads(vectors, loaded.served.vectors_of(rows[there]))  # [queries, there]
     places = np.cumsum(there) - 1
     results = [
         ScoreResult(
@@ -116,7 +116,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     request, loaded, limits = decoded(_EMBED, incoming.body), service.loaded, service.settings.limits
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
-    state = loaded.recommender._state
+    state = loaded.state
     vectors: list[list[float] | None]
     if request.queries is not None:
         asks = _asks(service, loaded, request.queries)
@@ -125,9 +125,10 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     else:
         assert request.candidates is not None
         check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
-        rows = state.candidate_ids.rows(request.candidates)
-        vectors = [None if row < 0 else state.vectors[row].tolist() for row in rows]
-    return Reply(_ENCODER.encode(EmbedReply(vectors, int(state.vectors.shape[1]), loaded.bundle)))
+        rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)
+        of_those_there = iter(loaded.served.vectors_of(rows[rows >= 0]).tolist())
+        vectors = [None if row < 0 else next(of_those_there) for row in rows.tolist()]
+    return Reply(_ENCODER.encode(EmbedReply(vectors, state.dim, loaded.bundle)))
 
 
 def lists_of(loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[str]) -> list[Found]:
@@ -156,10 +157,10 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[As
 
 async def _query_vectors(service: Service, loaded: Loaded, asks: Sequence[Ask]) -> tuple[Any, list[bool]]:
     """Vectors ``[queries, dim]`` and whether training had each query."""
-    records = [{loaded.recommender._state.query: ask.id, **ask.features} for ask in asks]
+    records = [{loaded.state.query: ask.id, **ask.features} for ask in asks]
     try:
         chosen = [ask.chosen for ask in asks] if any(ask.chosen for ask in asks) else None
-        return await service.run(loaded.recommender.query_vectors, records, chosen)  # type: ignore[no-any-return]
+        return await service.run(asking.query_vectors, loaded.served, records, chosen)  # type: ignore[no-any-return]
     except DataError as error:
         raise misfit(loaded, error, asks, None) from None
     except ShortlistError as error:

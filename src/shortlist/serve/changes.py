@@ -9,8 +9,8 @@ import polars as pl
 
 from shortlist.data.ids import frame_of
 from shortlist.errors import DataError
-from shortlist.recommender import Recommender
 from shortlist.recommender.live import changed
+from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 
 __all__ = ["Changes", "frames_of"]
@@ -62,15 +62,15 @@ class Changes:
         """When the next candidate expires."""
         return min(self._expiries.values(), default=None)
 
-    def onto(self, recommender: Recommender) -> Recommender:
-        """``recommender``, which has none of the changes, with all of them. DataError where they do not fit it."""
+    def onto(self, served: Served) -> Served:
+        """``served``, which has none of the changes, with all of them. DataError where they do not fit it."""
         if self._gone:
-            recommender = changed(recommender, None, list(self._gone))
-        columns = set(recommender._state.candidates.columns)
+            served = changed(served, None, list(self._gone))
+        columns = set(served.state.candidates.columns)
         rows = [{name: value for name, value in row.items() if name in columns} for row in self._rows.values()]
-        for frame in frames_of(rows, recommender._state.candidates.schema):
-            recommender = changed(recommender, frame)
-        return recommender
+        for frame in frames_of(rows, served.state.candidates.schema):
+            served = changed(served, frame)
+        return served
 
     def records(self, now: float) -> list[dict[str, Any]]:
         """A log, as short as can be, that folds to this."""

@@ -1,9 +1,9 @@
-"""One bundle as the server holds it: the recommender, and what the page wants to know of it."""
+"""One bundle as the server holds it: what it answers from, and what the page wants to know of it."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,32 +13,83 @@ import polars as pl
 
 from shortlist._public import __version__
 from shortlist.index import exact_beside
-from shortlist.recommender import Recommender, bundle
+from shortlist.recommender import bundle
+from shortlist.recommender.served import Policy, Served
+from shortlist.recommender.state import State
 
 __all__ = ["Loaded"]
 
 LISTED = 100_000  # candidates up to which columns are kept as plain lists, which answer single requests faster
-OF_QUERIES = (
-    "readable",
-    "history_column",
-    "columns",
-    "title_column",
-    "query_texts",
-    "example_query",
-)  # stay as they are
 MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
+
+
+class About:
+    """What live changes leave as it is: queries, and the names of columns."""
+
+    def __init__(self, state: State) -> None:
+        self._state = replace(state)  # without what requests have made of it
+
+    @cached_property
+    def readable(self) -> frozenset[str]:
+        """Features that a query may bring."""
+        state = self._state
+        return frozenset({*state.reads, *state.queries.columns} - {state.query})
+
+    @cached_property
+    def history_column(self) -> str | None:
+        """The feature that takes a query's history; None where the model reads none."""
+        for stored in self._state.model.config["query"]["features"]:
+            if stored["kind"] == "History":
+                return str(stored["state"]["column"])
+        return None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the candidates' table, the id's first."""
+        state = self._state
+        return (state.candidate, *(name for name in state.candidates.columns if name != state.candidate))
+
+    @cached_property
+    def title_column(self) -> str | None:
+        """The column that names a candidate for people."""
+        named = [name for name in self.columns if name.rpartition("_")[2].lower() in ("title", "name")]
+        schema = self._state.candidates.schema
+        return next((name for name in named if schema[name] == pl.String), None)
+
+    @cached_property
+    def query_texts(self) -> pl.Series:
+        """Each query's id as a text in small letters."""
+        return _small(self._state.query_ids.ids)
+
+    @cached_property
+    def example_query(self) -> Any:
+        """Somebody with a history, for the page to start with: the median of those there are."""
+        seen = self._state.seen
+        lengths = np.diff(seen.offsets)
+        known = np.flatnonzero(lengths)
+        if not len(known):
+            return None
+        middle = int(known[np.argsort(lengths[known], kind="stable")[len(known) // 2]])
+        return self._state.query_ids.ids[middle]
 
 
 class Loaded:
     """A bundle that answers. It never changes: live changes make another one.
 
-    name: what people call it. recommender: the loaded bundle, or one with live changes on top.
+    name: what people call it. served: the loaded bundle, or one with live changes on top.
+    before: the same bundle before a change.
     """
 
-    def __init__(self, name: str, recommender: Recommender) -> None:
+    def __init__(self, name: str, served: Served, before: Loaded | None = None) -> None:
         self.name = name
-        self.recommender = recommender
-        self.bundle = recommender.origin.get("bundle", recommender.fingerprint[:16])
+        self.served = served
+        self.about: About = About(served.state) if before is None else before.about
+        self.bundle = served.origin.get("bundle", served.fingerprint[:16])
+
+    @property
+    def state(self) -> State:
+        """The tables behind it."""
+        return self.served.state
 
     @classmethod
     def read(
@@ -49,77 +100,46 @@ class Loaded:
         guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
         cold_start: in place of the bundle's own.
         """
-        recommender = object.__new__(Recommender)
-        bundle.load(recommender, path, None, guard=guard, rest=rest)
+        served = bundle.load(path, guard=guard, rest=rest)
         if cold_start is not None:
-            recommender.cold_start = cold_start
+            served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
         if rest is not None:
-            for ids in (recommender._state.query_ids, recommender._state.candidate_ids):
+            for ids in (served.state.query_ids, served.state.candidate_ids):
                 ids.prepare(rest)
-        return cls(path.name.removesuffix(".shortlist"), recommender)
+        return cls(path.name.removesuffix(".shortlist"), served)
 
-    def changed(self, recommender: Recommender) -> Loaded:
+    def changed(self, served: Served) -> Loaded:
         """The same bundle, with another state of its candidates."""
-        after = Loaded(self.name, recommender)
-        after.__dict__ |= {name: self.__dict__[name] for name in OF_QUERIES if name in self.__dict__}
-        return after
+        return Loaded(self.name, served, self)
 
     @cached_property
-    def exact(self) -> Recommender:
-        """The recommender with exact search in place of its index."""
-        if self.recommender.index.exact:
-            return self.recommender
-        beside = copy.copy(self.recommender)
-        beside.index = exact_beside(self.recommender.index)
-        return beside
+    def exact(self) -> Served:
+        """The same with exact search in place of its index."""
+        index = self.served.index
+        return self.served if index.exact else replace(self.served, index=exact_beside(index))
 
     @property
     def query_strings(self) -> bool:
         """Whether query ids are strings; else they are integers."""
-        return self.recommender._state.query_ids.strings
+        return self.state.query_ids.strings
 
     @property
     def candidate_strings(self) -> bool:
         """Whether candidate ids are strings; else they are integers."""
-        return self.recommender._state.candidate_ids.strings
-
-    @cached_property
-    def readable(self) -> frozenset[str]:
-        """Features that a query may bring."""
-        state = self.recommender._state
-        return frozenset({*state.reads, *state.queries.columns} - {state.query})
-
-    @cached_property
-    def history_column(self) -> str | None:
-        """The feature that takes a query's history; None where the model reads none."""
-        for stored in self.recommender._state.model.config["query"]["features"]:
-            if stored["kind"] == "History":
-                return str(stored["state"]["column"])
-        return None
+        return self.state.candidate_ids.strings
 
     @property
     def histories(self) -> bool:
         """Whether a query may bring a history: the model reads it, or its vector is folded in from it."""
-        return self.history_column is not None or self.recommender._state.query_vectors is not None
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the candidates' table, the id's first."""
-        state = self.recommender._state
-        return (state.candidate, *(name for name in state.candidates.columns if name != state.candidate))
-
-    @cached_property
-    def title_column(self) -> str | None:
-        """The column that names a candidate for people."""
-        named = [name for name in self.columns if name.rpartition("_")[2].lower() in ("title", "name")]
-        schema = self.recommender._state.candidates.schema
-        return next((name for name in named if schema[name] == pl.String), None)
+        return self.about.history_column is not None or self.state.query_vectors is not None
 
     @cached_property
     def colour_columns(self) -> tuple[str, ...]:
         """Columns with few enough values to colour a map by."""
-        table = self.recommender._state.candidates
-        return tuple(name for name in self.columns if name != self.title_column and _few_values(table[name]))
+        table = self.state.candidates
+        return tuple(
+            name for name in self.about.columns if name != self.about.title_column and _few_values(table[name])
+        )
 
     @cached_property
     def _listed(self) -> dict[str, list[Any]]:
@@ -127,7 +147,7 @@ class Loaded:
 
     def values_of(self, ids: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
         """The columns ``names`` of each candidate."""
-        state = self.recommender._state
+        state = self.state
         row_of = state.candidate_ids.row_of
         rows = [row_of[one] for one in ids]
         if len(state.candidates) > LISTED:
@@ -143,12 +163,7 @@ class Loaded:
     @cached_property
     def titles(self) -> pl.Series:
         """What each candidate is called, in small letters, to search in."""
-        return _small(self.recommender._state.candidates[self.title_column or self.columns[0]])
-
-    @cached_property
-    def query_texts(self) -> pl.Series:
-        """Each query's id as a text in small letters."""
-        return _small(self.recommender.query_ids)
+        return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
     @cached_property
     def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -156,10 +171,10 @@ class Loaded:
 
         The two directions in which the candidates' vectors vary most (principal components).
         """
-        state = self.recommender._state
-        alive = np.setdiff1d(np.arange(len(state.vectors)), state.dead, assume_unique=True)
+        state = self.state
+        alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
         rows = alive[np.unique(np.linspace(0, len(alive) - 1, min(MAPPED, len(alive))).astype(np.int64))]
-        vectors = state.vectors[rows].astype(np.float64)
+        vectors = self.served.vectors_of(rows).astype(np.float64)
         vectors -= vectors.mean(axis=0)
         values, directions = np.linalg.eigh(vectors.T @ vectors)
         flat = vectors @ directions[:, ::-1][:, :2]
@@ -170,44 +185,33 @@ class Loaded:
         return rows, flat[:, 0], flat[:, 1], shown
 
     @cached_property
-    def example_query(self) -> Any:
-        """Somebody with a history, for the page to start with: the median of those there are."""
-        seen = self.recommender._state.seen
-        lengths = np.diff(seen.offsets)
-        known = np.flatnonzero(lengths)
-        if not len(known):
-            return None
-        return self.recommender.query_ids[int(known[np.argsort(lengths[known], kind="stable")[len(known) // 2]])]
-
-    @cached_property
     def card(self) -> dict[str, Any]:
         """What the bundle is, for the page and for people."""
-        recommender = self.recommender
-        state, metadata = recommender._state, recommender.metadata
+        served, state, about = self.served, self.state, self.about
         return {
             "name": self.name,
             "bundle": self.bundle,
-            "created": recommender.origin.get("created"),
-            "version": recommender.origin.get("library", __version__),
-            "fingerprint": recommender.fingerprint,
+            "created": served.origin.get("created"),
+            "version": served.origin.get("library", __version__),
+            "fingerprint": served.fingerprint,
             "query_column": state.query,
             "candidate_column": state.candidate,
             "queries": len(state.queries),
-            "candidates": recommender.index.size,
+            "candidates": served.index.size,
             "seen": len(state.seen.values),
-            "index": type(recommender.index).__name__,
-            "exact": recommender.index.exact,
-            "reason": recommender.reason,
-            "dim": int(state.vectors.shape[1]),
-            "columns": list(self.columns),
-            "features": sorted(self.readable),
-            "title_column": self.title_column,
+            "index": type(served.index).__name__,
+            "exact": served.index.exact,
+            "reason": served.reason,
+            "dim": state.dim,
+            "columns": list(about.columns),
+            "features": sorted(about.readable),
+            "title_column": about.title_column,
             "colour_column": self.colour_columns[0] if self.colour_columns else None,
             "histories": self.histories,
-            "cold_start": recommender.cold_start,
-            "example_query": self.example_query,
-            "recipe": metadata.get("recipe"),
-            "metrics": _metrics(metadata),
+            "cold_start": served.policy.cold_start,
+            "example_query": about.example_query,
+            "recipe": served.metadata.get("recipe"),
+            "metrics": _metrics(served.metadata),
         }
 
 

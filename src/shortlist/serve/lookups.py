@@ -46,10 +46,8 @@ async def history(service: Service, incoming: Incoming) -> Reply:
         raise Problem(422, "the parameter is missing.", "?query")
     loaded = service.loaded
     query = _typed(given["query"], loaded.query_strings)
-    chosen = [
-        one for one in reversed(service.events.of(query)) if one in loaded.recommender._state.candidate_ids.row_of
-    ]
-    state = loaded.recommender._state
+    chosen = [one for one in reversed(service.events.of(query)) if one in loaded.state.candidate_ids.row_of]
+    state = loaded.state
     row = state.query_ids.row_of.get(query, -1)
     if row >= 0:
         recent = set(chosen)
@@ -69,17 +67,17 @@ async def mapped(service: Service, incoming: Incoming) -> Reply:
 
 
 def _find_queries(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
-    counts = np.diff(loaded.recommender._state.seen.offsets)
-    rows = np.flatnonzero(loaded.query_texts.str.starts_with(text.lower()).to_numpy())
-    exact = (loaded.query_texts.gather(rows) == text.lower()).to_numpy()
+    counts = np.diff(loaded.state.seen.offsets)
+    rows = np.flatnonzero(loaded.about.query_texts.str.starts_with(text.lower()).to_numpy())
+    exact = (loaded.about.query_texts.gather(rows) == text.lower()).to_numpy()
     rows = rows[np.lexsort((rows, -counts[rows], ~exact))][:limit]
-    ids = loaded.recommender.query_ids.gather(rows).to_list()
+    ids = loaded.state.query_ids.ids.gather(rows).to_list()
     return [{"id": one, "count": count} for one, count in zip(ids, counts[rows].tolist(), strict=True)]
 
 
 def _find_candidates(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
-    state, wanted = loaded.recommender._state, text.lower()
-    exact = (loaded.recommender.candidate_ids.cast(pl.String) == text).to_numpy()
+    state, wanted = loaded.state, text.lower()
+    exact = (loaded.state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
     begins = loaded.titles.str.starts_with(wanted).fill_null(False).to_numpy()
     holds = loaded.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
     holds[state.dead] = False
@@ -89,21 +87,21 @@ def _find_candidates(loaded: Loaded, text: str, limit: int) -> list[dict[str, An
 
 
 def _items(loaded: Loaded, ids: list[Any]) -> list[dict[str, Any]]:
-    names = loaded.columns[1:]
-    there = loaded.recommender._state.candidate_ids.row_of
+    names = loaded.about.columns[1:]
+    there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
     return [{"id": one, "columns": values} for one, values in zip(kept, loaded.values_of(kept, names), strict=True)]
 
 
 def _map(loaded: Loaded, column: str | None) -> bytes:
     rows, x, y, shown = loaded.positions
-    state = loaded.recommender._state
-    ids = state.candidates[loaded.columns[0]].gather(rows).to_list()
-    title = loaded.title_column
+    state = loaded.state
+    ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
+    title = loaded.about.title_column
     note = f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that \
 distances between far groups mean little."
-    if len(rows) < len(state.vectors) - len(state.dead):
-        note += f" {len(rows):,} candidates of {loaded.recommender.index.size:,}, at most {MAPPED:,}."
+    if len(rows) < state.size - len(state.dead):
+        note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
     return msgspec.json.encode(
         {
             "x": x.round(4).tolist(),

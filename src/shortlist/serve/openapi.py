@@ -135,11 +135,11 @@ def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) ->
 
 def _examples(service: Service) -> dict[str, Any]:
     loaded = service.loaded
-    query = loaded.example_query
-    candidate = loaded.recommender.candidate_ids[0] if len(loaded.recommender.candidate_ids) else None
-    column = loaded.columns[0]
+    query, ids = loaded.about.example_query, loaded.state.candidate_ids.ids
+    candidate = ids[0] if len(ids) else None
+    column = loaded.about.columns[0]
     return {
-        "/v1/recommend": {"queries": [{"id": query}], "k": 10, "columns": list(loaded.columns[1:3])},
+        "/v1/recommend": {"queries": [{"id": query}], "k": 10, "columns": list(loaded.about.columns[1:3])},
         "/v1/similar": {"candidates": [candidate], "k": 10},
         "/v1/score": {"queries": [{"id": query}], "candidates": [candidate]},
         "/v1/embed": {"queries": [{"id": query}]},

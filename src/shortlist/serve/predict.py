@@ -42,7 +42,7 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
         )
     if (request.instances is None) == (request.inputs is None):
         raise Problem(422, "either instances or inputs were expected.", "$")
-    name = loaded.recommender._state.query
+    name = loaded.state.query
     rows = request.instances if request.instances is not None else _rows(request.inputs)
     queries = [_query(row, name, number) for number, row in enumerate(rows)]
     asked = RecommendRequest(queries, k=min(K, service.settings.limits.k), exclude_seen=False)

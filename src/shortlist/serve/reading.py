@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shortlist.errors import ShortlistError
+from shortlist.recommender.asking import recommend
 from shortlist.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
 def check_columns(names: Sequence[str], loaded: Loaded) -> None:
     """Raises Problem for a column that the candidates' table lacks."""
     for number, name in enumerate(names):
-        if name not in loaded.columns:
-            known = f"columns: {', '.join(loaded.columns)}"
+        if name not in loaded.about.columns:
+            known = f"columns: {', '.join(loaded.about.columns)}"
             raise Problem(422, "the candidates have no such column.", f"$.columns[{number}]", hint=known)
 
 
@@ -92,8 +93,8 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
         return Ask(query.id, {}, ())
     field = f"$.queries[{number}]"
     for name in query.features:
-        if name not in loaded.readable:
-            known = f"features: {', '.join(sorted(loaded.readable)) or 'none'}"
+        if name not in loaded.about.readable:
+            known = f"features: {', '.join(sorted(loaded.about.readable)) or 'none'}"
             raise Problem(422, "the model does not read such a feature.", f"{field}.features", hint=known)
     check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", 10_000)
     check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
@@ -104,9 +105,9 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
             422, "this model does not read histories.", f"{field}.history", hint="train one with sl.History()"
         )
     chosen: list[Any] = []
-    if loaded.history_column is not None and (query.history is not None or recent):
+    if loaded.about.history_column is not None and (query.history is not None or recent):
         past = query.history if query.history is not None else stored_history(loaded, query.id)
-        features[loaded.history_column] = [*past, *recent]
+        features[loaded.about.history_column] = [*past, *recent]
     elif loaded.histories:
         fresh = events.excluded(query.id) if exclude_seen else recent  # what is folded in is left out of the list too
         chosen = [*(query.history or ()), *fresh]
@@ -117,12 +118,12 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
 
 def stored_history(loaded: Loaded, query: Any) -> list[Any]:
     """The history that the bundle keeps of a query, oldest first."""
-    state = loaded.recommender._state
+    state = loaded.state
     row = state.query_ids.row_of.get(query, -1)
     if row < 0:
         return []
-    if loaded.history_column in state.queries.columns:
-        stored = state.queries[loaded.history_column][row]
+    if loaded.about.history_column in state.queries.columns:
+        stored = state.queries[loaded.about.history_column][row]
         return [] if stored is None else stored.to_list()
     return state.candidate_ids.take(state.seen.row(row))
 
@@ -147,7 +148,7 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
     for number, ask in enumerate(asks):
         for name in ask.features:
             if not _fits(loaded, ask, name):
-                kept = loaded.recommender._state.queries.schema.get(name)
+                kept = loaded.state.queries.schema.get(name)
                 hint = "send it as in training" if kept is None else f"of type {kept}, as in training"
                 return Problem(
                     422,
@@ -156,7 +157,7 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
                     hint,
                 )
     if where is not None:
-        known = f"columns: {', '.join(loaded.columns)}; for example: country = 'KR' and stock > 0"
+        known = f"columns: {', '.join(loaded.about.columns)}; for example: country = 'KR' and stock > 0"
         return Problem(422, "the condition cannot be read, or not computed.", "$.where", hint=known)
     return Problem(
         422, "the request does not fit the model.", "$.queries", hint="GET /openapi.json describes the bodies"
@@ -164,9 +165,9 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
 
 
 def _fits(loaded: Loaded, ask: Ask, name: str) -> bool:
-    queries = {loaded.recommender._state.query: [ask.id], name: [ask.features[name]]}
+    queries = {loaded.state.query: [ask.id], name: [ask.features[name]]}
     try:
-        loaded.recommender.recommend(queries, 1, exclude_seen=False)
+        recommend(loaded.served, queries, 1, exclude_seen=False)
     except ShortlistError:
         return False
     return True

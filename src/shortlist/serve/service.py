@@ -12,6 +12,7 @@ from typing import Any
 
 from shortlist.errors import ShortlistError
 from shortlist.recommender import Recommendation
+from shortlist.recommender.asking import recommend
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
 from shortlist.serve.loaded import Loaded
@@ -54,7 +55,7 @@ class Service:
             self.metrics.bundle.remove(self.loaded.bundle)
         self.loaded = loaded
         self.metrics.bundle.labels(loaded.bundle).set(1)
-        self.metrics.candidates.set(loaded.recommender.index.size)
+        self.metrics.candidates.set(loaded.served.index.size)
 
     async def recommend(self, loaded: Loaded, request: RecommendRequest) -> list[Recommendation]:
         """The lists of one request, in its order. Raises Problem."""
@@ -80,16 +81,17 @@ class Service:
 
     def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
         """One batch; may run in another thread."""
-        recommender = group.loaded.exact if group.exact else group.loaded.recommender
+        served = group.loaded.exact if group.exact else group.loaded.served
         queries: Any = [ask.id for ask in asks]
         if group.features:
-            name = recommender._state.query
+            name = served.state.query
             queries = {name: queries} | {one: [ask.features[one] for ask in asks] for one in group.features}
         allow, deny, where = group.filters or (None, None, None)
         exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
         chosen = [ask.chosen for ask in asks] if group.chosen else None
         return list(
-            recommender.recommend(
+            recommend(
+                served,
                 queries,
                 group.k,
                 exclude_seen=group.exclude_seen,
@@ -109,7 +111,7 @@ class Service:
         unknown = sum(one is not None and not one.known for one in lists)
         if unknown:
             self.metrics.unknown.inc(unknown)
-        if request.exact or loaded.recommender.index.exact or random.random() >= self.settings.sample:
+        if request.exact or loaded.served.index.exact or random.random() >= self.settings.sample:
             return
         filters = (request.allow, request.deny, request.where)
         chosen = bool(asks[0].chosen)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shortlist.errors import BundleError, ShortlistError
-from shortlist.recommender import Recommender
 from shortlist.recommender.live import changed
+from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.changes import Changes, frames_of
 from shortlist.serve.journal import Journal
@@ -27,12 +27,12 @@ AT_ONCE = 256  # changes by one fsync
 
 
 class _Task(NamedTuple):
-    """A record of the log, another bundle, or a way from the recommender of bundle ``of`` to the one in its place."""
+    """A record of the log, another bundle, or a way from what bundle ``of`` serves to what is to be served in its place."""
 
     future: asyncio.Future[Any]
     record: dict[str, Any] | None = None
     loaded: Loaded | None = None
-    renew: Callable[[Recommender], Recommender] | None = None
+    renew: Callable[[Served], Served] | None = None
     of: str = ""
 
 
@@ -51,7 +51,7 @@ class Writer:
 
     def replay(self) -> Loaded:
         """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
-        self.changes.id_column = self._bare.recommender._state.candidate
+        self.changes.id_column = self._bare.state.candidate
         if self._journal is None:
             return self._bare
         records = self._journal.records
@@ -66,7 +66,7 @@ class Writer:
 
     def _with_changes(self, loaded: Loaded) -> Loaded:
         try:
-            return loaded.changed(self.changes.onto(loaded.recommender))
+            return loaded.changed(self.changes.onto(loaded.served))
         except ShortlistError as error:
             raise BundleError(
                 f"the logged changes do not fit the bundle: {type(error).__name__}.",
@@ -108,16 +108,16 @@ class Writer:
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
         """Let the index be looked after: where it no longer finds enough, it is built afresh, in a thread of its own."""
-        recommender = loaded.recommender
-        if recommender.index.exact or recommender._state.query_vectors is None or not recommender._state.live:
+        state = loaded.state
+        if loaded.served.index.exact or state.query_vectors is None or not state.live:
             return
 
-        def swap(renew: Callable[[Recommender], Recommender]) -> None:
+        def swap(renew: Callable[[Served], Served]) -> None:
             asyncio.run_coroutine_threadsafe(self._submit(renew=renew, of=loaded.bundle), loop).result()
             self._service.log.event("index_rebuilt", bundle=loaded.bundle)
 
         if self.upkeep is None:
-            self.upkeep = Upkeep(lambda: self._service.loaded.recommender, swap)
+            self.upkeep = Upkeep(lambda: self._service.loaded.served, swap)
         self.upkeep.look()
 
     async def _next(self) -> list[_Task]:
@@ -137,15 +137,15 @@ class Writer:
         outcomes: list[Any] = [None] * len(batch)
         loaded = self._service.loaded
         try:
-            recommender = self._expire(loaded.recommender)
+            served = self._expire(loaded.served)
             records, kept = [], []
             for number, task in enumerate(batch):
                 if task.renew is not None and task.of == loaded.bundle:
-                    recommender = task.renew(recommender)
+                    served = task.renew(served)
                 if task.record is None:
                     continue
                 try:
-                    recommender, outcomes[number] = self._tried(recommender, task.record)
+                    served, outcomes[number] = self._tried(served, task.record)
                     records.append(task.record)
                     kept.append(number)
                 except Problem as problem:
@@ -159,12 +159,12 @@ class Writer:
                 )
                 for number in kept:
                     outcomes[number] = full
-                recommender = self._expire(loaded.recommender)
+                served = self._expire(loaded.served)
                 records = []
             for record in records:
                 self.changes.fold(record)
-            if recommender is not loaded.recommender:
-                loaded = loaded.changed(recommender)
+            if served is not loaded.served:
+                loaded = loaded.changed(served)
             last = batch[-1].loaded if batch else None
             if last is not None:
                 try:
@@ -175,27 +175,27 @@ class Writer:
         except Exception as error:
             return [error if outcome is None else outcome for outcome in outcomes], None
 
-    def _expire(self, recommender: Recommender) -> Recommender:
+    def _expire(self, served: Served) -> Served:
         due = self.changes.expired(time.time())
-        return changed(recommender, None, due) if due else recommender
+        return changed(served, None, due) if due else served
 
-    def _tried(self, recommender: Recommender, record: dict[str, Any]) -> tuple[Recommender, Any]:
-        """The recommender with one change. Raises Problem where it does not fit."""
+    def _tried(self, served: Served, record: dict[str, Any]) -> tuple[Served, Any]:
+        """What is served with one change. Raises Problem where it does not fit."""
         if record["op"] == "events":
-            return recommender, len(record["events"])
-        before = recommender.index.size
+            return served, len(record["events"])
+        before = served.index.size
         try:
-            for frame in frames_of(record["upsert"], recommender._state.candidates.schema):
-                recommender = changed(recommender, frame)
-            upserted = recommender.index.size
+            for frame in frames_of(record["upsert"], served.state.candidates.schema):
+                served = changed(served, frame)
+            upserted = served.index.size
             if record["delete"]:
-                recommender = changed(recommender, None, record["delete"])
+                served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise _misfit(recommender, record, error) from None
-        size = recommender.index.size
+            raise _misfit(served, record, error) from None
+        size = served.index.size
         self._service.metrics.changes.labels("upsert").inc(len(record["upsert"]))
         self._service.metrics.changes.labels("delete").inc(upserted - size)
-        return recommender, (len(record["upsert"]), upserted - size, size, upserted - before)
+        return served, (len(record["upsert"]), upserted - size, size, upserted - before)
 
     def _logged(self, records: list[dict[str, Any]]) -> bool:
         if self._journal is None:
@@ -216,23 +216,23 @@ class Writer:
             self._journal.close()
 
 
-def _misfit(recommender: Recommender, record: dict[str, Any], error: ShortlistError) -> Problem:
+def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Problem:
     """Which row and column of a change does not fit; its values are not repeated."""
     from shortlist.errors import MissingExtraError
 
     if isinstance(error, MissingExtraError):
         return Problem(501, "this bundle cannot embed candidates here.", "$.upsert", hint="`shortlist export` it first")
-    schema = recommender._state.candidates.schema
+    schema = served.state.candidates.schema
     for number, row in enumerate(record["upsert"]):
         for name in row:
             if name not in schema:
                 known = f"columns: {', '.join(schema)}"
                 return Problem(422, "the catalogue has no such column.", f"$.upsert[{number}]", hint=known)
         for name, value in row.items():
-            alone = {recommender._state.candidate: row[recommender._state.candidate], name: value}
+            alone = {served.state.candidate: row[served.state.candidate], name: value}
             try:
                 for frame in frames_of([alone], schema):
-                    changed(recommender, frame)
+                    changed(served, frame)
             except ShortlistError:
                 return Problem(422, f"the column takes {schema[name]}.", f"$.upsert[{number}].{name}")
     return Problem(

@@ -24,7 +24,7 @@ async def change(service: Service, incoming: Incoming) -> Reply:
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes came; 1 to {most} were expected.", "$")
-    column = loaded.columns[0]
+    column = loaded.about.columns[0]
     for number, row in enumerate(request.upsert):
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")

@@ -1,0 +1,84 @@
+"""From tables to vectors: by the exported towers of a bundle, else by the model on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import MissingExtraError
+from shortlist.recommender.exported import ExportedTower, tower_of
+from shortlist.recommender.state import State
+from shortlist.sources import Mixture, towers_of
+
+if TYPE_CHECKING:
+    from shortlist.model import TwoTower
+
+__all__ = ["Embedder"]
+
+
+class Embedder:
+    """A trained model behind its stored form; what it takes is made when it is first needed, and kept.
+
+    state: as training left it. model: the model itself, where it is there; else it is built on first use. modules: the torch
+    modules of towers that were built with ``module=``, by side.
+    """
+
+    def __init__(
+        self, state: State, model: TwoTower | Mixture | None = None, modules: Mapping[str, Any] | None = None
+    ) -> None:
+        self._state = replace(state)  # without what requests have made of it
+        self._model, self._modules = model, modules
+        self._exported: dict[str, ExportedTower | None] = {}
+
+    @property
+    def model(self) -> TwoTower | Mixture:
+        """The model, towers alone or with neighbours.
+
+        Raises MissingExtraError without torch, BundleError where a tower's own module was not given.
+        """
+        if self._model is None:
+            self._model = _built(self._state, self._modules)
+        return self._model
+
+    @property
+    def towers(self) -> TwoTower:
+        """The two towers of ``model``."""
+        return towers_of(self.model)
+
+    def vectors(self, side: str, table: pl.DataFrame) -> NDArray[np.float32]:
+        """Vectors ``[rows, dim]`` of rows that have the columns of the tower of ``side``, "query" or "candidate"."""
+        if self._model is None and side not in self._exported:
+            self._exported[side] = tower_of(self._state.model, side)
+        tower = self._exported.get(side)
+        if tower is not None:
+            return tower.vectors(table)
+        return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
+
+    def with_exports(self, onnx: Mapping[str, bytes]) -> Embedder:
+        """The same model with its towers as ONNX, by side."""
+        files = replace(self._state.model, onnx=onnx)
+        return Embedder(replace(self._state, model=files), self._model, self._modules)
+
+
+def _built(state: State, modules: Mapping[str, Any] | None) -> TwoTower | Mixture:
+    """The stored model, on torch."""
+    try:
+        import torch
+    except ModuleNotFoundError as missing:
+        purpose = "the two-tower model itself (a bundle that `shortlist export` wrote needs none to serve)"
+        raise MissingExtraError("torch", "train", purpose) from missing
+    from shortlist.model import Catalogue, ModelState, OptimizerState, model_from_state
+
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
+    catalogue = Catalogue(state.query, state.candidate, state.queries, state.candidates, state.counts, state.known)
+    slots = {name: torch.from_numpy(np.array(value)) for name, value in state.model.slots.items()}
+    optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None
+    stored = ModelState(state.model.config, tensors, state.model.series(), optimizer)
+    towers = model_from_state(stored, catalogue, modules)
+    near = state.near
+    return towers if near is None else Mixture(towers, near.neighbours, near.histories, near.blend)

@@ -1,0 +1,172 @@
+"""What a recommender answers from at one moment: one value, which never changes; a change makes another one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.errors import ConfigError, did_you_mean
+from shortlist.index import Index, choose_index
+from shortlist.index.checks import check_vectors
+from shortlist.index.heads import repeated
+from shortlist.recommender.embedding import Embedder
+from shortlist.recommender.exported import exported
+from shortlist.recommender.fold_in import FoldIn, Prior
+from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
+
+if TYPE_CHECKING:
+    from shortlist.model import TwoTower
+    from shortlist.sources import Mixture
+
+__all__ = ["Policy", "PriorOnce", "Served", "served_from_model", "with_exports"]
+
+COLD_START = ("auto", "unknown", "popularity", "refuse")
+FALLBACKS = ("popularity",)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done where the towers alone do not answer.
+
+    cold_start: for a query of which training had no interaction, one of ``COLD_START``. fallback: what fills lists that fall
+    short of k, in order.
+    """
+
+    cold_start: str
+    fallback: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cold_start: str, fallback: Sequence[str]) -> Policy:
+        """The policy that a caller names. ConfigError for words that are none."""
+        _check_choice("cold_start", cold_start, COLD_START)
+        if isinstance(fallback, str):
+            raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
+        for name in fallback:
+            _check_choice("fallback", name, FALLBACKS)
+        return cls(cold_start, tuple(fallback))
+
+    def answered_by_model(self, state: State) -> bool:
+        """Whether the towers answer a query of which nothing is known: not by popularity, and not where they read ids
+        alone."""
+        if self.cold_start == "auto":
+            return state.reads != (state.query,)
+        return self.cold_start != "popularity"
+
+
+class PriorOnce:
+    """The prior of folding in, made when it is first asked for; all values that come of one another share it."""
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._prior: Prior | None = None
+
+    def get(self, make: Callable[[], Prior]) -> Prior:
+        """The prior; ``make`` is called where there is none yet."""
+        with self._making:
+            if self._prior is None:
+                self._prior = make()
+            return self._prior
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A trained model's tables (``state``), its candidates' vectors in an ``index``, its towers (``embedder``), a ``policy``.
+
+    The index knows candidates by their rows in the state's table. Whoever has such a value can answer from it, whatever
+    becomes of the recommender meanwhile.
+
+    fingerprint: of what was learned. reason: why this index. metadata: what the bundle says of the training. origin: of a
+    loaded bundle its checksum, its time and the version that wrote it.
+    """
+
+    state: State
+    index: Index
+    embedder: Embedder
+    policy: Policy
+    fingerprint: str
+    reason: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    prior: PriorOnce = field(default_factory=PriorOnce, repr=False)
+
+    def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors of candidate rows, ``[rows, dim]``; of a deleted candidate the last that it had."""
+        return _vectors_of(self.state, self.index, rows)
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors of all candidate rows, ``[candidates, dim]``; not to be written to."""
+        if not self.state.live:
+            return self.index.vectors
+        return self.vectors_of(np.arange(self.state.size))
+
+    @cached_property
+    def fold_in(self) -> FoldIn:
+        """Vectors of queries from what they chose. ConfigError where no queries' vectors are stored."""
+        state = self.state
+        vectors_of = partial(_vectors_of, state, self.index)
+        if state.query_vectors is None:
+            raise ConfigError(
+                "the query tower reads columns that only a request has; there are no stored queries to fold in from.",
+                hint="give the request those columns instead",
+            )
+        return FoldIn(self.prior.get(partial(_prior, state, vectors_of)), vectors_of)
+
+
+def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Dataset | None, policy: Policy) -> Served:
+    """What a trained model answers from; see ``Recommender``."""
+    state, vectors = state_from_model(model, seen)
+    if state.query_vectors is not None:
+        check_vectors(state.query_vectors, "the queries' vectors")
+    reason = "asked for"
+    if index is None:
+        index, reason = choose_index(*vectors.shape)
+    built = index.build(vectors, queries=known_queries(state))
+    tuning = getattr(built, "tuning", None)
+    reason = reason if tuning is None else tuning.reason
+    return Served(state, built, Embedder(state, model), policy, fingerprint(state, vectors), reason)
+
+
+def with_exports(served: Served) -> Served:
+    """The same with both towers as ONNX; see ``Recommender.export``."""
+    onnx = exported(served.embedder.towers)
+    state = replace(served.state, model=replace(served.state.model, onnx=onnx))
+    return replace(served, state=state, embedder=served.embedder.with_exports(onnx))
+
+
+def _vectors_of(state: State, index: Index, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The vectors of candidate rows, deleted ones included."""
+    dead = np.isin(rows, state.dead) if state.buried else None
+    if dead is None or not dead.any():
+        return index.vectors_of(rows)
+    vectors = np.empty((len(rows), state.dim), np.float32)
+    vectors[~dead] = index.vectors_of(rows[~dead])
+    last = {one.row: one.vector for one in state.buried.values()}
+    for place in np.flatnonzero(dead).tolist():
+        vectors[place] = last[int(rows[place])]
+    return vectors
+
+
+def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> Prior:
+    """What trained queries tell of new ones."""
+    assert state.query_vectors is not None
+    known = np.flatnonzero(state.known)
+    heads = state.query_vectors.shape[1] // state.dim
+    if heads == 1:
+        return Prior.of(vectors_of, state.query_vectors, state.counts, known, state.seen)
+    of_known = (known[:, None] * heads + np.arange(heads)).ravel()  # each head as a query that chose the same
+    heads_alone = state.query_vectors.reshape(-1, state.dim)
+    return Prior.of(vectors_of, heads_alone, state.counts, of_known, repeated(state.seen, heads))
+
+
+def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
+    """Raises ConfigError for a policy that there is not."""
+    if value not in known:
+        raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))
