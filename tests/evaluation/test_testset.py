@@ -52,7 +52,10 @@ def test_who_asks_and_what_competes(model, test) -> None:
 
 def test_what_is_hidden(model, test) -> None:
     found = TestSet.of(model, test, dataset(TRAIN))
-    hidden = [(found.query_ids[q], found.candidate_ids[c]) for q, c in zip(*map(list, found.hidden), strict=True)]
+    hidden = [
+        (found.query_ids[q], found.candidate_ids[c])
+        for q, c in zip(*(side.tolist() for side in found.hidden), strict=True)
+    ]
     assert hidden == [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 3)]  # ann chose 2 twice
     assert found.query_counts.tolist() == [3, 2, 0]
     assert found.competing.tolist() == [4, 4, 6]

@@ -162,7 +162,7 @@ class Segment:
 
     def living_positions(self, ids: Ints) -> Ints:
         """The position of each id, int64 ``[ids]``; −1 where the segment has none, or it has died."""
-        positions = self.lookup.positions(ids)
+        positions = self.positions.find(ids)
         return positions if self.dead is None else np.where(member(self.dead, positions), -1, positions)
 
     def without(self, ids: Ints) -> Segment:
