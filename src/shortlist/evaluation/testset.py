@@ -105,10 +105,18 @@ class TestSet:
     @classmethod
     def of_rows(cls, query: NDArray[np.int64], candidate: NDArray[np.int64], queries: int, candidates: int) -> TestSet:
         """Pairs as rows alone, without tables or a model, for ranks that were made elsewhere."""
-        ids = [pl.Series(name, np.arange(size)) for name, size in (("query", queries), ("candidate", candidates))]
-        tables = [column.to_frame() for column in ids]
-        known = np.ones(queries, np.bool_)
-        return cls(query, candidate, *tables, *ids, known, known.astype(np.int64), np.zeros(candidates, np.int64))
+        asked, there = pl.Series("query", np.arange(queries)), pl.Series("candidate", np.arange(candidates))
+        return cls(
+            query,
+            candidate,
+            asked.to_frame(),
+            there.to_frame(),
+            asked,
+            there,
+            known=np.ones(queries, np.bool_),
+            query_counts=np.ones(queries, np.int64),
+            candidate_counts=np.zeros(candidates, np.int64),
+        )
 
     def __len__(self) -> int:
         return len(self.query)
@@ -161,8 +169,8 @@ class TestSet:
     @cached_property
     def pairs(self) -> Pairs:
         """The pairs as ``ranks`` takes them, where the model is."""
-        rows = (torch.from_numpy(rows).to(self.device) for rows in (self.query, self.candidate))
-        return Pairs(*rows, self.hidden, self.released)
+        query, candidate = (torch.from_numpy(rows).to(self.device) for rows in (self.query, self.candidate))
+        return Pairs(query, candidate, self.hidden, self.released)
 
     @property
     def device(self) -> torch.device:
