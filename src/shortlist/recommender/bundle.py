@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 import os
@@ -20,15 +21,16 @@ from numpy.typing import NDArray
 from shortlist._public import __version__
 from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
-from shortlist.index import BruteForce, Index, Lists, Verify, load_index
+from shortlist.index import Index, Lists, Verify, exact_from, load_index
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.ids import Ids
-from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry, learned
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import ModelFiles, Popularity, State, fingerprint
+from shortlist.recommender.tables import WholeTables, divided
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
 from shortlist.sources import Blend, Neighbours, NeighbourSource
 
@@ -63,7 +65,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
     plain = _plain(metadata)
 
     def fill(folder: Path) -> tuple[Manifest, Tensors]:
-        tables, tensors = _write_state(state, served.vectors, vectors, folder)
+        weights, of_vectors = divided(state, served.vectors)
+        tables, tensors = _write_state(state, weights, vectors, folder)
         served.index.save(folder / INDEX)
         manifest = Manifest(
             library=__version__,
@@ -80,6 +83,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             golden=golden,
             metadata=plain,
             neighbours=_neighbours_entry(state),
+            tables=of_vectors,
+            sample=_sample(served.index),
         )
         return manifest, tensors
 
@@ -126,9 +131,12 @@ def load(
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
-        state, candidates, golden = _read_state(manifest, root, verify, rest)
+        state, vectors = _read_state(manifest, root, verify, rest)
         rest()
-        index, reason = _read_index(manifest, root, candidates, verify, guard)
+        index, reason = _read_index(manifest, root, verify, guard)
+        _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
+        whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
+        state = replace(state, model=replace(state.model, tensors=whole))
     except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
@@ -146,7 +154,7 @@ def load(
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
     )
     rest()
-    _replay(served, manifest, golden, path, reason != manifest.reason, rest)
+    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason, rest)
     return served
 
 
@@ -171,13 +179,15 @@ def _check_unchanged(served: Served) -> None:
         )
 
 
-def _of_one_training(index: Index, vectors: NDArray[np.float32], verify: Verify = True) -> bool:
-    """Whether the index has these vectors, row by row; a sample of them unless ``verify`` is True."""
-    count = len(vectors)
-    if not np.array_equal(index.ids, np.arange(count, dtype=np.int64)):
-        return False
-    some = slice(None) if verify is True else np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-    return np.array_equal(index.vectors[some], vectors[some])
+def _some(count: int) -> NDArray[np.int64]:
+    """Rows of a sample, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+
+
+def _sample(index: Index) -> str:
+    """sha256 of some of the index's vectors."""
+    some = np.ascontiguousarray(index.vectors[_some(index.size)])
+    return hashlib.sha256(some.view(np.uint8).data).hexdigest()
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +209,7 @@ def _number(value: Any) -> Any:
 
 
 def _write_state(
-    state: State, candidates: NDArray[np.float32], golden: NDArray[np.float32], folder: Path
+    state: State, weights: Mapping[str, NDArray[Any]], golden: NDArray[np.float32], folder: Path
 ) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
     (folder / "model").mkdir()
     tables = {
@@ -208,13 +218,13 @@ def _write_state(
             state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
         ),
     }
-    vectors = {"candidates": candidates, "golden": golden}
+    vectors = {"golden": golden}
     if state.query_vectors is not None and state.unknown_vector is not None:
         vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
     files: dict[str, Mapping[str, NDArray[Any]]] = {
         VECTORS: vectors,
         SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
-        WEIGHTS: state.model.tensors,
+        WEIGHTS: weights,
     }
     if state.model.optimizer:
         files[SLOTS] = state.model.slots
@@ -273,8 +283,8 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 
 def _read_state(
     manifest: Manifest, root: Path, verify: Verify, rest: Callable[[], None]
-) -> tuple[State, NDArray[np.float32], NDArray[np.float32]]:
-    """The state, the candidates' vectors, and those of the stored requests."""
+) -> tuple[State, dict[str, NDArray[np.float32]]]:
+    """The state, with its weights as they are stored, and the vectors that are not in the index."""
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean(), verify)
     rest()
     candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64(), verify)
@@ -314,10 +324,35 @@ def _read_state(
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
         raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
-    of_candidates = _matrix(vectors, "candidates", (candidates.height, manifest.dim))
-    if verify is True and fingerprint(state, of_candidates) != manifest.fingerprint:
-        raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
-    return state, of_candidates, _matrix(vectors, "golden", (len(manifest.golden), width))
+    _matrix(vectors, "golden", (len(manifest.golden), width))
+    return state, vectors
+
+
+def _check_one_training(
+    manifest: Manifest,
+    root: Path,
+    state: State,
+    index: Index,
+    candidates: NDArray[np.float32] | None,
+    verify: Verify,
+) -> None:
+    """BundleError unless tables, vectors, weights and index are of one training.
+
+    candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are compared row by
+    row with those of the index, a sample of them unless ``verify`` is True.
+    """
+    fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
+    if candidates is None:
+        fits = fits and manifest.training == learned(manifest.fingerprint, manifest.files)
+        fits = fits and manifest.sample == _sample(index)
+    else:
+        some = slice(None) if verify is True else _some(state.size)
+        fits = fits and np.array_equal(index.vectors[some], candidates[some])
+        fits = fits and (verify is not True or fingerprint(state, candidates) == manifest.fingerprint)
+    if not fits:
+        raise BundleError(
+            f"the parts of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+        )
 
 
 def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
@@ -377,21 +412,15 @@ def _held(file: Path) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _read_index(
-    manifest: Manifest, root: Path, vectors: NDArray[np.float32], verify: Verify, guard: bool
-) -> tuple[Index, str]:
+def _read_index(manifest: Manifest, root: Path, verify: Verify, guard: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
+    compared: Verify = False if verify is True else verify  # every file was compared already
     try:
-        index = load_index(root / INDEX, verify=False if verify is True else verify, guard=guard)
+        return load_index(root / INDEX, verify=compared, guard=guard), manifest.reason
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
-        return BruteForce().build(vectors), reason
-    if not _of_one_training(index, vectors, verify):
-        raise BundleError(
-            f"model and index of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
-        )
-    return index, manifest.reason
+        return exact_from(root / INDEX, verify=compared), reason
 
 
 def _replay(

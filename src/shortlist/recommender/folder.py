@@ -15,7 +15,16 @@ import msgspec
 
 from shortlist.disk import digests, sync
 from shortlist.errors import BundleError
-from shortlist.recommender.manifest import MANIFEST, SAVE_AGAIN, FileEntry, Manifest, decoded, is_bundle, sealed
+from shortlist.recommender.manifest import (
+    MANIFEST,
+    SAVE_AGAIN,
+    FileEntry,
+    Manifest,
+    decoded,
+    is_bundle,
+    learned,
+    sealed,
+)
 from shortlist.recommender.tensors import TensorEntry
 
 __all__ = ["Tensors", "amend", "check_place", "verified", "write_folder"]
@@ -149,7 +158,8 @@ def _seal(folder: Path, manifest: Manifest, tensors: Tensors) -> None:
         files[name] = FileEntry(
             bytes=file.stat().st_size, sha256=digest, tensors=None if described is None else dict(described)
         )
-    (folder / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, files=files)))
+    training = learned(manifest.fingerprint, files)
+    (folder / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, files=files, training=training)))
     sync(folder / MANIFEST)
     for inner in [*(entry for entry in folder.rglob("*") if entry.is_dir()), folder]:
         sync(inner)

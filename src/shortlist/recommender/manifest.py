@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,14 @@ __all__ = [
     "TableEntry",
     "decoded",
     "is_bundle",
+    "learned",
     "sealed",
 ]
 
-FORMAT = 2  # 1 had no neighbours and no cold_start "auto"
+FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors beside the index and in the weights
 MANIFEST = "manifest.json"
+LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
+INDEX_VECTORS = "index/vectors-"
 LIMIT = 16 << 20
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
@@ -71,7 +75,11 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place."""
+    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
+
+    tables: the side whose vectors are the rows of a table, by the table's name in the weights. sample: sha256 of some of the
+    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
+    """
 
     kind: Kind = "shortlist bundle"
     format: int = FORMAT
@@ -90,6 +98,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     golden: list[Golden]
     metadata: dict[str, Any]
     neighbours: NeighboursEntry | None = None
+    tables: dict[str, str] = {}
+    sample: str = ""
+    training: str = ""
     files: dict[str, FileEntry] = {}
 
 
@@ -97,6 +108,13 @@ class _Head(msgspec.Struct, frozen=True):
     kind: Kind
     format: int
     library: str = "?"
+
+
+def learned(fingerprint: str, files: Mapping[str, FileEntry]) -> str:
+    """sha256 over a training's fingerprint and the digests of the files that hold what it learned."""
+    names = sorted(name for name in files if name in LEARNED or name.startswith(INDEX_VECTORS))
+    lines = [fingerprint, *(f"{name} {files[name].sha256}" for name in names)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def sealed(manifest: Manifest) -> bytes:

@@ -38,7 +38,7 @@ class ModelFiles:
     """
 
     config: dict[str, Any]
-    tensors: dict[str, NDArray[Any]]
+    tensors: Mapping[str, NDArray[Any]]
     series: Callable[[], dict[str, pl.Series]]
     onnx: Mapping[str, Buffer] = field(default_factory=dict)
     optimizer: str = ""
