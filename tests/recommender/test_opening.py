@@ -21,6 +21,13 @@ has_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason
 PLAIN = {"model/weights.safetensors", "seen.safetensors", "vectors.safetensors"}
 
 
+@pytest.fixture
+def train() -> sl.Dataset:
+    """Every id occurs, so that the unknown rows are nobody's vectors, and stored with the weights."""
+    pairs = {"who": ["ann", "ann", "bob", "cat", "dan"], "what": ["a", "b", "c", "b", "d"]}
+    return sl.Dataset(pairs, "who", "what")
+
+
 def flip(file: Path, at: int) -> None:
     content = bytearray(file.read_bytes())
     content[at] ^= 1

@@ -77,7 +77,7 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
 
-    tables: the side whose vectors are the rows of a table, by the table's name in the weights. sample: sha256 of some of the
+    tables: names of those weights whose rows are vectors of the bundle, and not stored again. sample: sha256 of some of the
     candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
     """
 
@@ -98,7 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     golden: list[Golden]
     metadata: dict[str, Any]
     neighbours: NeighboursEntry | None = None
-    tables: dict[str, str] = {}
+    tables: list[str] = []
     sample: str = ""
     training: str = ""
     files: dict[str, FileEntry] = {}
