@@ -22,6 +22,7 @@ from shortlist._public import __version__
 from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import Index, Lists, Verify, exact_from, load_index
+from shortlist.index.storage import Reader
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
@@ -33,6 +34,7 @@ from shortlist.recommender.state import ModelFiles, Popularity, State, fingerpri
 from shortlist.recommender.tables import WholeTables, divided
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
 from shortlist.sources import Blend, Neighbours, NeighbourSource
+from shortlist.store import Entry
 
 __all__ = ["add_metadata", "load", "save"]
 
@@ -67,7 +69,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 
     weights, of_vectors = divided(state, served.vectors, served.embedder.features)
 
-    def fill(folder: Path) -> tuple[Manifest, Tensors]:
+    def fill(folder: Path) -> tuple[Manifest, Tensors, Mapping[str, Entry]]:
         tables, tensors = _write_state(state, weights, vectors, folder)
         served.index.save(folder / INDEX)
         manifest = Manifest(
@@ -88,7 +90,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             tables=of_vectors,
             sample=_sample(served.index),
         )
-        return manifest, tensors
+        known = {f"{INDEX}/{entry.name}": entry for entry in Reader(folder / INDEX, verify=False).files.values()}
+        return manifest, tensors, known
 
     def check(folder: Path) -> None:
         again = load(folder, verify="native")  # what was just written is compared with memory instead
