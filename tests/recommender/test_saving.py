@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import shortlist as sl
@@ -77,6 +78,41 @@ def test_a_bundle_that_answers_differently_is_not_kept(
         return sealed(manifest)
 
     monkeypatch.setattr(room, "sealed", spoil)
+    with pytest.raises(BundleError):
+        recommender.save(tmp_path / "b")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("file", ["vectors.safetensors", "model/weights.safetensors", "index/vectors"])
+def test_what_came_to_the_disk_otherwise_than_it_is_in_memory_is_not_kept(
+    recommender: sl.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """A number that changed on its way, before anything was worked out of the file; no stored request is asked for it."""
+    from shortlist.index import storage
+    from shortlist.recommender import contents
+
+    monkeypatch.setattr("shortlist.recommender.golden.QUERIES", 1)
+    write, array = contents.write_tensors, storage.Writer.array
+
+    def other(values: Any) -> Any:
+        changed = np.array(values)
+        changed.reshape(-1)[-1:] += 1
+        return changed
+
+    def write_tensors(path: Path, arrays: Any) -> None:
+        name = "unknown" if path.name == "vectors.safetensors" else next(iter(arrays))
+        write(path, {**arrays, name: other(arrays[name])} if path.as_posix().endswith(file) else arrays)
+
+    def write_array(self: Any, role: str, values: Any) -> None:
+        array(self, role, other(values) if f"index/{role}" == file else values)
+
+    monkeypatch.setattr(contents, "write_tensors", write_tensors)
+    monkeypatch.setattr(storage.Writer, "array", write_array)
+    if file == "model/weights.safetensors":  # of which nothing is left where all rows are vectors
+        data = sl.Dataset({"who": ["ann"], "what": ["a"]}, "who", "what")
+        model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+        model.prepare(data)
+        recommender = sl.Recommender(model.eval(), index=sl.BruteForce(), cold_start="refuse")
     with pytest.raises(BundleError):
         recommender.save(tmp_path / "b")
     assert names(tmp_path) == []

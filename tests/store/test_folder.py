@@ -171,3 +171,12 @@ def test_a_folder_may_hold_what_its_manifest_names_alone(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DamageError, match="special file"):
         rooms.check_names(tmp_path, [], "manifest")
+
+
+def test_entries_that_are_known_are_not_worked_out_again(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("known", "inner/new"):
+        (tmp_path / name).write_text("abc")
+    known = Entry(bytes=3, sha256="0" * 64)
+    assert rooms.entries_of(tmp_path, {"known": known}) == {"known": known, "inner/new": Entry(bytes=3, sha256=ABC)}
+    assert rooms.entries_of(tmp_path)["known"] == Entry(bytes=3, sha256=ABC)
