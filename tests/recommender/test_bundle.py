@@ -85,6 +85,7 @@ def test_what_it_holds(bundle: Path, recommender: sl.Recommender) -> None:
     }
     assert manifest["candidates"]["columns"] == {"what": "String", "training_count": "Int64"}
     assert manifest["files"]["vectors.safetensors"]["tensors"]["queries"] == {"dtype": "F32", "shape": [4, 2]}
+    assert set(manifest["files"]["vectors.safetensors"]["tensors"]) == {"golden", "queries", "unknown"}
     assert str(bundle.parent) not in "".join((bundle / name).read_bytes().decode("latin-1") for name in held)
 
 
@@ -245,7 +246,7 @@ def test_wrong_types_in_the_manifest_are_refused(bundle: Path, change: Callable[
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda manifest: manifest.update(dim=3), "candidates"),
+        (lambda manifest: manifest.update(dim=3), "queries"),
         (lambda manifest: manifest["queries"].update(rows=5), "another table"),
         (lambda manifest: manifest["queries"].update(id="known"), "cannot be read|repeated|another"),
         (lambda manifest: manifest["queries"].update(added="who"), "another table"),
@@ -254,6 +255,8 @@ def test_wrong_types_in_the_manifest_are_refused(bundle: Path, change: Callable[
         (lambda manifest: manifest["golden"][0]["scores"].reverse(), "differently"),
         (lambda manifest: manifest["golden"].pop(), "golden"),
         (lambda manifest: manifest.update(fingerprint="0" * 64), "not of one training"),
+        (lambda manifest: manifest.update(training="0" * 64), "not of one training"),
+        (lambda manifest: manifest.update(sample="0" * 64), "not of one training"),
         (lambda manifest: manifest["files"]["vectors.safetensors"].update(tensors=None), "what tensors"),
         (lambda manifest: manifest["files"]["vectors.safetensors"]["tensors"].pop("queries"), "other tensors"),
     ],
@@ -267,24 +270,27 @@ def test_a_manifest_that_does_not_fit_is_refused(
 
 
 @pytest.fixture
-def foreign(model: sl.TwoTower, train: sl.Dataset, tmp_path: Path) -> Path:
-    """A bundle of the same shape from another training."""
-    for table in model.query.tables.values():
-        table.weight.mul_(2)
-    for table in model.candidate.tables.values():
-        table.weight.mul_(2)
-    sl.Recommender(model, index=sl.BruteForce(), seen=train).save(tmp_path / "foreign")
-    return tmp_path / "foreign"
+def two_trainings(tmp_path: Path) -> tuple[Path, Path]:
+    """Bundles of the same shape, with weights that are nobody's vectors."""
+    data = sl.Dataset({"who": ["ann", "bob", "cat"], "what": ["a", "b", "c"]}, "who", "what")
+    places = []
+    for name in ("one", "another"):
+        model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+        model.prepare(data)
+        sl.Recommender(model.eval(), index=sl.BruteForce(), seen=data).save(tmp_path / name)
+        places.append(tmp_path / name)
+    return places[0], places[1]
 
 
 @pytest.mark.parametrize("part", ["index", "vectors.safetensors", "model/weights.safetensors"])
-def test_parts_of_two_trainings_do_not_mix(bundle: Path, foreign: Path, part: str) -> None:
+def test_parts_of_two_trainings_do_not_mix(two_trainings: tuple[Path, Path], part: str) -> None:
+    bundle, foreign = two_trainings
     if (bundle / part).is_dir():
         shutil.rmtree(bundle / part)
         shutil.copytree(foreign / part, bundle / part)
     else:
         shutil.copy(foreign / part, bundle / part)
-    with pytest.raises(BundleError, match=r"missing|altered"):
+    with pytest.raises(BundleError, match=r"missing|altered|does not name"):
         sl.Recommender.load(bundle)
     trust(bundle)
     with pytest.raises(BundleError, match="not of one training"):
@@ -375,3 +381,113 @@ def test_no_bundle(tmp_path: Path, name: str) -> None:
     (tmp_path / "a_file").write_text("x")
     with pytest.raises(BundleError, match="no bundle"):
         sl.Recommender.load(tmp_path / name)
+
+
+# What is not stored twice.
+
+
+def weights_of(path: Path) -> dict[str, list[int]]:
+    manifest = json.loads((path / "manifest.json").read_text())
+    return {
+        name: entry["shape"]
+        for name, entry in manifest["files"]["model/weights.safetensors"]["tensors"].items()
+        if ".tables." in name
+    }
+
+
+def test_tables_that_are_vectors_are_not_stored_again(bundle: Path, model: sl.TwoTower, tmp_path: Path) -> None:
+    """Each table has a row per id that training had, and the unknown row. dan and d, which training lacks, have that one too,
+    so that every row is somebody's vector."""
+    assert weights_of(bundle) == {"query.tables.who:StringLookup.weight": [0, 2]} | {
+        "candidate.tables.what:StringLookup.weight": [0, 2]
+    }
+    loaded = sl.Recommender.load(bundle)
+    loaded.save(tmp_path / "again")
+    assert weights_of(tmp_path / "again") == weights_of(bundle)
+    for recommender in (loaded, sl.Recommender.load(tmp_path / "again", verify="native")):
+        assert {name: value.tolist() for name, value in recommender.model.state_dict().items()} == {
+            name: value.tolist() for name, value in model.state_dict().items()
+        }
+
+
+def test_rows_that_are_nobodys_vector_are_stored(id_model: Callable[..., Any], tmp_path: Path) -> None:
+    """All ids occur, so that the unknown row is nobody's."""
+    model, train = id_model(["p", "q"], [1, 2, 3])
+    sl.Recommender(model, seen=train).save(tmp_path / "b")
+    assert set(map(tuple, weights_of(tmp_path / "b").values())) == {(1, 4)}
+    loaded = sl.Recommender.load(tmp_path / "b")
+    loaded.upsert(pl.DataFrame({"c": [4]}))  # the model is that of the training, whatever came since
+    for name, value in loaded.model.state_dict().items():
+        assert value.tolist() == model.state_dict()[name].tolist()
+
+
+@pytest.mark.parametrize("options", [{"hidden": [3]}, {"normalize": True}, {"bias": True}], ids=str)
+def test_tables_that_are_no_vectors_are_stored(train: sl.Dataset, options: dict[str, Any], tmp_path: Path) -> None:
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2, **options))
+    model.prepare(train)
+    sl.Recommender(model.eval(), seen=train).save(tmp_path / "b")
+    assert weights_of(tmp_path / "b")["candidate.tables.what:StringLookup.weight"][0] == 4  # a, b, c, unknown
+    loaded = sl.Recommender.load(tmp_path / "b").model.state_dict()
+    assert {name: value.tolist() for name, value in loaded.items()} == {
+        name: value.tolist() for name, value in model.state_dict().items()
+    }
+
+
+def test_tables_of_bfloat16_are_stored_as_that(train: sl.Dataset, tmp_path: Path) -> None:
+    options = {"dim": 2, "table_dtype": "bfloat16"}
+    model = sl.TwoTower(
+        sl.Tower(sl.StringLookup("who"), **options), sl.Tower(sl.StringLookup("what"), **options, hidden=[3])
+    )
+    model.prepare(train)
+    recommender = sl.Recommender(model.eval(), seen=train)
+    recommender.save(tmp_path / "b")
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    tensors = manifest["files"]["model/weights.safetensors"]["tensors"]
+    assert tensors["candidate.tables.what:StringLookup.weight"]["dtype"] == "BF16"
+    assert tensors["query.tables.who:StringLookup.weight"]["shape"] == [0, 2]  # its rows are the queries' vectors
+    loaded = sl.Recommender.load(tmp_path / "b")
+    assert {name: (value.dtype, value.tolist()) for name, value in loaded.model.state_dict().items()} == {
+        name: (value.dtype, value.tolist()) for name, value in model.state_dict().items()
+    }
+    loaded.save(tmp_path / "again")
+    assert sl.Recommender.load(tmp_path / "again").recommend(ASK) == recommender.recommend(ASK)
+
+
+@pytest.mark.parametrize("tables", [[], ["query.tables.who:StringLookup.weight"]])
+def test_a_bundle_that_lacks_a_table_has_no_model(bundle: Path, tables: list[str]) -> None:
+    rewrite(bundle, lambda manifest: manifest.update(tables=tables))
+    with pytest.raises(BundleError, match="do not fit the stored towers"):
+        _ = sl.Recommender.load(bundle).model
+
+
+FORMAT_1 = Path(__file__).parent / "written" / "format-1"
+
+
+@pytest.mark.parametrize("verify", [True, "native"])
+def test_format_1_is_read(verify: Any, model: sl.TwoTower, recommender: sl.Recommender, tmp_path: Path) -> None:
+    """Written by version 0.1.0 of the model and data of ``conftest.py``, with cold_start="unknown"."""
+    shutil.copytree(FORMAT_1, tmp_path / "b")
+    loaded = sl.Recommender.load(tmp_path / "b", verify=verify)
+    answers = loaded.recommend(ASK)
+    assert [one.ids for one in answers] == [["c", "d"], ["d", "a"], ["c", "a", "d"], ["d", "c", "b", "a"]]
+    assert [one.scores for one in answers][2:] == [[5.0, 4.0, 2.5], [-0.5, -1.0, -3.0, -4.0]]
+    assert loaded.fingerprint == recommender.fingerprint
+    assert {name: value.tolist() for name, value in loaded.model.state_dict().items()} == {
+        name: value.tolist() for name, value in model.state_dict().items()
+    }
+    loaded.save(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "manifest.json").read_text())["format"] == 2
+    assert sl.Recommender.load(tmp_path / "again").recommend(ASK) == answers
+
+
+def test_vectors_of_format_1_are_compared_with_those_of_its_index(tmp_path: Path) -> None:
+    shutil.copytree(FORMAT_1, tmp_path / "b")
+    file = tmp_path / "b" / "vectors.safetensors"
+    content = bytearray(file.read_bytes())
+    place = content.index(np.array([4, 0, 3, 1], np.float32).tobytes())
+    content[place + 3] ^= 1
+    file.write_bytes(content)
+    trust(tmp_path / "b")
+    for verify in (True, "native"):
+        with pytest.raises(BundleError, match="not of one training"):
+            sl.Recommender.load(tmp_path / "b", verify=verify)  # type: ignore[arg-type]

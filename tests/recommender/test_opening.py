@@ -15,10 +15,17 @@ from tests.recommender.test_bundle import ASK, files_of, trust
 
 import shortlist as sl
 from shortlist.errors import BundleError, ConfigError, ShortlistWarning
-from shortlist.index.storage import _checksum
+from shortlist.store import checksum
 
 has_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
 PLAIN = {"model/weights.safetensors", "seen.safetensors", "vectors.safetensors"}
+
+
+@pytest.fixture
+def train() -> sl.Dataset:
+    """Every id occurs, so that the unknown rows are nobody's vectors, and stored with the weights."""
+    pairs = {"who": ["ann", "ann", "bob", "cat", "dan"], "what": ["a", "b", "c", "b", "d"]}
+    return sl.Dataset(pairs, "who", "what")
 
 
 def flip(file: Path, at: int) -> None:
@@ -78,7 +85,7 @@ def test_a_crafted_native_file_is_left_to_another_process(id_model: Any, tmp_pat
     native.write_bytes(native.read_bytes()[:-500])
     described.pop("checksum")
     entry |= {"bytes": native.stat().st_size, "sha256": hashlib.sha256(native.read_bytes()).hexdigest()}
-    (folder / "index.json").write_text(json.dumps({**described, "checksum": _checksum(described)}))
+    (folder / "index.json").write_text(json.dumps({**described, "checksum": checksum(described)}))
     trust(tmp_path / "b")
     with pytest.raises(BundleError, match="Faiss cannot load"):
         sl.Recommender.load(tmp_path / "b")

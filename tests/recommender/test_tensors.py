@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
 
 from shortlist.errors import BundleError
-from shortlist.recommender.tensors import described, read_tensors, write_tensors
+from shortlist.recommender.tensors import BFLOAT16, described, halved, read_tensors, widened, write_tensors
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.int32, np.uint8, np.bool_])
 ARRAYS = st.dictionaries(
@@ -84,3 +84,25 @@ def test_what_is_no_tensor_file_is_refused(tmp_path: Path, content: bytes) -> No
     (tmp_path / "t").write_bytes(content)
     with pytest.raises(BundleError):
         read_tensors(tmp_path / "t", described({"a": np.zeros(2, np.float32)}))
+
+
+def test_bfloat16_is_half_as_large_and_the_same_for_torch(tmp_path: Path) -> None:
+    """1.5 is 0x3FC00000, so its upper half 0x3FC0; 1 + 2^-20 has something in its lower half."""
+    import torch
+    from safetensors.torch import load_file as load_torch
+
+    exact, odd = np.array([[1.5, -0.0], [np.inf, 3.0]], np.float32), np.array([1 + 2**-20], np.float32)
+    assert halved(exact)["upper"][0, 0] == 0x3FC0
+    assert halved(odd) is odd
+    assert widened(odd) is odd
+    arrays = {"exact": halved(exact), "odd": halved(odd), "none": halved(np.zeros((0, 2), np.float32))}
+    write_tensors(tmp_path / "t", arrays)
+    assert described(arrays)["exact"].dtype == "BF16"
+    read = read_tensors(tmp_path / "t", described(arrays))
+    assert read["exact"].dtype == BFLOAT16
+    assert read["exact"].nbytes == 8
+    assert widened(read["exact"]).tobytes() == exact.tobytes()
+    assert widened(read["none"]).shape == (0, 2)
+    theirs = load_torch(tmp_path / "t")["exact"]
+    assert theirs.dtype == torch.bfloat16
+    assert theirs.float().numpy().tobytes() == exact.tobytes()

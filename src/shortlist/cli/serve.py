@@ -94,7 +94,7 @@ def command(
 
     def announce(actual: int) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        say(f"serving {bundle} ({loaded.recommender!r})")
+        say(f"serving {bundle} (Recommender({loaded.served}))")
         say(f"  http://{shown}:{actual}/  {'the page' if not no_page else 'the API'}; Ctrl-C stops")
         service.log.event("started", port=actual, bundle=loaded.bundle)
 

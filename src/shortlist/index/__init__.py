@@ -14,7 +14,7 @@ from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
 from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
-from shortlist.index.registry import index_from_settings, load_index
+from shortlist.index.registry import exact_from, index_from_settings, load_index
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Verify
 from shortlist.index.upkeep import Checkup, Upkeep, checkup
@@ -36,6 +36,7 @@ __all__ = [
     "choose_index",
     "copied",
     "exact_beside",
+    "exact_from",
     "index_from_settings",
     "load_index",
     "rebuilt",

@@ -17,7 +17,7 @@ from shortlist.index.milvus import Milvus
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Reader, Verify
 
-__all__ = ["index_from_settings", "load_index"]
+__all__ = ["exact_from", "index_from_settings", "load_index"]
 
 _KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, ScaNN, Faiss, Milvus)}
 
@@ -70,4 +70,13 @@ def load_index(
         warnings.warn(
             f"the index in {folder} was built anew from its vectors: {reason}.", ShortlistWarning, stacklevel=2
         )
+    return index
+
+
+def exact_from(folder: str | Path, mmap: bool = True, verify: Verify = True) -> Index:
+    """Exact search over the vectors of the index saved in ``folder``, of whatever kind; no other file of it is read.
+
+    For where the package behind the index is not installed. Arguments and errors as for ``load_index``.
+    """
+    index: Index = BruteForce()._like(LiveIndex._read(Reader(Path(folder), verify, mmap), strict=False))
     return index

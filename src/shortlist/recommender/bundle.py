@@ -1,9 +1,8 @@
-"""What a bundle holds, and how a recommender goes into it and comes back."""
+"""A bundle: what a recommender serves, saved and loaded; it answers the same to the last bit."""
 
 from __future__ import annotations
 
-import json
-import mmap
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,37 +17,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
-from shortlist.data.id_map import IdMap
-from shortlist.data.ids import free_name
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
-from shortlist.index import BruteForce, Index, Lists, Verify, load_index
+from shortlist.index import Index, Verify, exact_from, load_index
+from shortlist.index.storage import Reader
+from shortlist.recommender.contents import CANDIDATES, QUERIES, neighbours_entry, read_state, write_state
 from shortlist.recommender.embedding import Embedder
-from shortlist.recommender.exported import SIDES
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
-from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, learned
 from shortlist.recommender.served import Policy, Served
-from shortlist.recommender.state import ModelFiles, Popularity, State, fingerprint
-from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
-from shortlist.sources import Blend, Neighbours, NeighbourSource
+from shortlist.recommender.state import State, fingerprint, learned_arrays
+from shortlist.recommender.tables import WholeTables, divided
+from shortlist.store import Entry
 
 __all__ = ["add_metadata", "load", "save"]
 
-QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
-VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
-CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
-ONNX = "model/{}.onnx"
-SLOTS = "model/optimizer.safetensors"
-NEIGHBOURS = "neighbours.safetensors"
-NEIGHBOUR_TYPES: dict[str, Any] = {
-    "offsets": np.int64,
-    "columns": np.int32,
-    "weights": np.float32,
-    "history_offsets": np.int64,
-    "history_values": np.int64,
-}
 INDEX = "index"
 SAMPLE = 1024  # vectors that are compared where not all are read
+PIECE = 1 << 20  # bytes compared at a time
 
 
 def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any], optimizer: bool = True) -> None:
@@ -62,8 +48,10 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
     golden = recorded(served, rows, vectors)
     plain = _plain(metadata)
 
-    def fill(folder: Path) -> tuple[Manifest, Tensors]:
-        tables, tensors = _write_state(state, served.vectors, vectors, folder)
+    weights, of_vectors = divided(state, served.vectors, served.embedder.features)
+
+    def fill(folder: Path) -> tuple[Manifest, Tensors, Mapping[str, Entry]]:
+        tables, tensors = write_state(state, weights, vectors, folder)
         served.index.save(folder / INDEX)
         manifest = Manifest(
             library=__version__,
@@ -79,13 +67,16 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             reason=served.reason,
             golden=golden,
             metadata=plain,
-            neighbours=_neighbours_entry(state),
+            neighbours=neighbours_entry(state),
+            tables=of_vectors,
+            sample=_sample(served.index),
         )
-        return manifest, tensors
+        known = {f"{INDEX}/{entry.name}": entry for entry in Reader(folder / INDEX, verify=False).files.values()}
+        return manifest, tensors, known
 
     def check(folder: Path) -> None:
-        again = load(folder)
-        if recorded(again, rows, vectors) != golden or again.fingerprint != served.fingerprint:
+        again = load(folder, verify="native")  # what was just written is compared with memory instead
+        if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
                 "the bundle just written does not answer as this recommender does; it was not kept.",
                 hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
@@ -126,9 +117,12 @@ def load(
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
-        state, candidates, golden = _read_state(manifest, root, verify, rest)
+        state, vectors = read_state(manifest, root, rest)
         rest()
-        index, reason = _read_index(manifest, root, candidates, verify, guard)
+        index, reason = _read_index(manifest, root, verify, guard)
+        _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
+        whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
+        state = replace(state, model=replace(state.model, tensors=whole))
     except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
@@ -146,7 +140,7 @@ def load(
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
     )
     rest()
-    _replay(served, manifest, golden, path, reason != manifest.reason, rest)
+    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason, rest)
     return served
 
 
@@ -159,9 +153,6 @@ def _plain_arrays(name: str) -> bool:
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
 
 
-# Writing.
-
-
 def _check_unchanged(served: Served) -> None:
     if not np.array_equal(served.index.ids, np.arange(served.state.size, dtype=np.int64)):
         raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
@@ -171,13 +162,31 @@ def _check_unchanged(served: Served) -> None:
         )
 
 
-def _of_one_training(index: Index, vectors: NDArray[np.float32], verify: Verify = True) -> bool:
-    """Whether the index has these vectors, row by row; a sample of them unless ``verify`` is True."""
-    count = len(vectors)
-    if not np.array_equal(index.ids, np.arange(count, dtype=np.int64)):
+def _same_arrays(again: Served, served: Served, weights: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a bundle just read holds, to the last bit, what was written into it. weights: as they were to be stored."""
+    read = again.state.model.tensors
+    assert isinstance(read, WholeTables)
+    now = dict(learned_arrays(again.state, again.vectors, read.stored))
+    before = dict(learned_arrays(served.state, served.vectors, weights))
+    return now.keys() == before.keys() and all(_same_bits(now[name], before[name]) for name in before)
+
+
+def _same_bits(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    if (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
-    some = slice(None) if verify is True else np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
-    return np.array_equal(index.vectors[some], vectors[some])
+    one, two = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (first, second))
+    return all(np.array_equal(one[low : low + PIECE], two[low : low + PIECE]) for low in range(0, len(one), PIECE))
+
+
+def _some(count: int) -> NDArray[np.int64]:
+    """Rows of a sample, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+
+
+def _sample(index: Index) -> str:
+    """sha256 of some of the index's vectors."""
+    some = np.ascontiguousarray(index.vectors[_some(index.size)])
+    return hashlib.sha256(some.view(np.uint8).data).hexdigest()
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,200 +207,42 @@ def _number(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__}")
 
 
-def _write_state(
-    state: State, candidates: NDArray[np.float32], golden: NDArray[np.float32], folder: Path
-) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
-    (folder / "model").mkdir()
-    tables = {
-        QUERIES: _write_table(state.queries, state.query, "known", state.known, folder / QUERIES),
-        CANDIDATES: _write_table(
-            state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
-        ),
-    }
-    vectors = {"candidates": candidates, "golden": golden}
-    if state.query_vectors is not None and state.unknown_vector is not None:
-        vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
-    files: dict[str, Mapping[str, NDArray[Any]]] = {
-        VECTORS: vectors,
-        SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
-        WEIGHTS: state.model.tensors,
-    }
-    if state.model.optimizer:
-        files[SLOTS] = state.model.slots
-    if state.near is not None:
-        table, histories = state.near.neighbours, state.near.histories
-        arrays: dict[str, NDArray[Any]] = {
-            "offsets": table.offsets,
-            "columns": table.columns,
-            "weights": table.weights,
-            "history_offsets": histories.offsets,
-            "history_values": histories.values,
-        }
-        files[NEIGHBOURS] = {name: array.astype(NEIGHBOUR_TYPES[name], copy=False) for name, array in arrays.items()}
-    for name, tensors in files.items():
-        write_tensors(folder / name, tensors)
-    series = {}
-    for number, (name, values) in enumerate(state.model.series().items()):
-        series[name] = f"model/series-{number}.parquet"
-        _write_parquet(values.rename("value").to_frame(), folder / series[name])
-    for side, content in state.model.onnx.items():
-        (folder / ONNX.format(side)).write_bytes(content)
-    stored = {"config": state.model.config, "series": series, "optimizer": state.model.optimizer}
-    (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
-    return tables, {name: described(tensors) for name, tensors in files.items()}
+def _check_one_training(
+    manifest: Manifest,
+    root: Path,
+    state: State,
+    index: Index,
+    candidates: NDArray[np.float32] | None,
+    verify: Verify,
+) -> None:
+    """BundleError unless tables, vectors, weights and index are of one training.
 
-
-def _neighbours_entry(state: State) -> NeighboursEntry | None:
-    if state.near is None:
-        return None
-    table, blend = state.near.neighbours, state.near.blend
-    return NeighboursEntry(
-        kind=table.kind, age=table.age, length=table.length, share=blend.share, temperature=blend.temperature
-    )
-
-
-def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
-    added = free_name(added, table.columns)
-    table = table.with_columns(pl.Series(added, values))
-    _write_parquet(table, path)
-    columns = {name: str(kind) for name, kind in table.schema.items()}
-    return TableEntry(id=ids, rows=table.height, columns=columns, added=added)
-
-
-def _write_parquet(table: pl.DataFrame, path: Path) -> None:
-    try:
-        table.write_parquet(path)
-    except pl.exceptions.PolarsError as error:
+    candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are compared row by
+    row with those of the index, a sample of them unless ``verify`` is True.
+    """
+    fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
+    if candidates is None:
+        fits = fits and manifest.training == learned(manifest.fingerprint, manifest.files)
+        fits = fits and manifest.sample == _sample(index)
+    else:
+        some = slice(None) if verify is True else _some(state.size)
+        fits = fits and np.array_equal(index.vectors[some], candidates[some])
+        fits = fits and (verify is not True or fingerprint(state, candidates) == manifest.fingerprint)
+    if not fits:
         raise BundleError(
-            f"{path.name!r} could not be written: {error}.",
-            hint="free some room there, or choose a place that may be written to",
-        ) from error
+            f"the parts of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+        )
 
 
-# Reading.
-
-
-def _read_state(
-    manifest: Manifest, root: Path, verify: Verify, rest: Callable[[], None]
-) -> tuple[State, NDArray[np.float32], NDArray[np.float32]]:
-    """The state, the candidates' vectors, and those of the stored requests."""
-    queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean(), verify)
-    rest()
-    candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64(), verify)
-    rest()
-    vectors = _read_tensors(manifest, root, VECTORS)
-    seen = _read_tensors(manifest, root, SEEN)
-    rest()
-    stored = json.loads((root / CONFIG).read_bytes())
-    width = manifest.dim * int(stored["config"]["query"].get("heads", 1))
-    state = State(
-        query=manifest.queries.id,
-        candidate=manifest.candidates.id,
-        queries=queries,
-        candidates=candidates,
-        query_ids=IdMap(queries[manifest.queries.id]),
-        candidate_ids=IdMap(candidates[manifest.candidates.id]),
-        popularity=Popularity(counts),
-        known=known,
-        reads=tuple(manifest.reads),
-        dim=manifest.dim,
-        query_vectors=_matrix(vectors, "queries", (queries.height, width)) if "queries" in vectors else None,
-        unknown_vector=_matrix(vectors, "unknown", (width,)) if "queries" in vectors else None,
-        seen=Lists(seen["offsets"], seen["values"]),
-        model=ModelFiles(
-            stored["config"],
-            _read_tensors(manifest, root, WEIGHTS),
-            _later(root, manifest, stored["series"]),
-            {side: _held(root / ONNX.format(side)) for side in SIDES if ONNX.format(side) in manifest.files},
-            optimizer=stored.get("optimizer", ""),
-            slots=_read_tensors(manifest, root, SLOTS) if stored.get("optimizer") else {},
-        ),
-    )
-    if manifest.neighbours is not None:
-        near = _read_neighbours(manifest.neighbours, _read_tensors(manifest, root, NEIGHBOURS), state)
-        state = replace(state, near=near)
-    rest()
-    chosen = state.seen.values
-    if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
-        raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
-    of_candidates = _matrix(vectors, "candidates", (candidates.height, manifest.dim))
-    if verify is True and fingerprint(state, of_candidates) != manifest.fingerprint:
-        raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
-    return state, of_candidates, _matrix(vectors, "golden", (len(manifest.golden), width))
-
-
-def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
-    """The table of neighbours; BundleError where it is not one of this catalogue."""
-    size = len(state.candidates)
-    for name, dtype in NEIGHBOUR_TYPES.items():
-        if tensors[name].dtype != dtype or tensors[name].ndim != 1:
-            raise BundleError(f"{NEIGHBOURS!r} has no {name!r} of {np.dtype(dtype)} in one dimension.", hint=SAVE_AGAIN)
-    histories = Lists(tensors["history_offsets"], tensors["history_values"])
-    offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
-    table = Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
-    chosen = histories.values
-    inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
-    if not (inside and len(table) == size and len(histories) == len(state.queries)):
-        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
-    return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
-
-
-def _read_table(entry: TableEntry, path: Path, added: pl.DataType, verify: Verify) -> tuple[pl.DataFrame, NDArray[Any]]:
-    table = pl.read_parquet(path, memory_map=False, glob=False, hive_partitioning=False)
-    columns = {name: str(kind) for name, kind in table.schema.items()}
-    fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
-    if not fits or table.schema.get(entry.added) != added:
-        raise BundleError(f"{path.name!r} is another table than the manifest describes.", hint=SAVE_AGAIN)
-    repeated = verify is True and table[entry.id].n_unique() != table.height
-    if table[entry.id].null_count() or repeated:
-        raise BundleError(f"{path.name!r} has null or repeated ids.", hint=SAVE_AGAIN)
-    return table.drop(entry.added), table[entry.added].to_numpy()
-
-
-def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:
-    entry = manifest.files.get(name)
-    if entry is None or entry.tensors is None:
-        raise BundleError(f"the manifest does not say what tensors {name!r} holds.", hint=SAVE_AGAIN)
-    return read_tensors(root / name, entry.tensors)
-
-
-def _matrix(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    if name not in tensors or tensors[name].dtype != np.float32 or tensors[name].shape != shape:
-        raise BundleError(f"{VECTORS!r} has no {name!r} of float32 {list(shape)}.", hint=SAVE_AGAIN)
-    return tensors[name]
-
-
-def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable[[], dict[str, pl.Series]]:
-    """Long feature states, read when a model is built. The files are held open: they stay as verified, even if the
-    bundle is replaced meanwhile."""
-    held = {}
-    for name, file in names.items():
-        if file not in manifest.files:
-            raise BundleError(f"{CONFIG!r} names {file!r}, which the manifest does not.", hint=SAVE_AGAIN)
-        held[name] = _held(root / file)
-    return lambda: {name: pl.read_parquet(content[:])["value"] for name, content in held.items()}
-
-
-def _held(file: Path) -> mmap.mmap:
-    with file.open("rb") as stream:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _read_index(
-    manifest: Manifest, root: Path, vectors: NDArray[np.float32], verify: Verify, guard: bool
-) -> tuple[Index, str]:
+def _read_index(manifest: Manifest, root: Path, verify: Verify, guard: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
+    compared: Verify = False if verify is True else verify  # every file was compared already
     try:
-        index = load_index(root / INDEX, verify=False if verify is True else verify, guard=guard)
+        return load_index(root / INDEX, verify=compared, guard=guard), manifest.reason
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
-        return BruteForce().build(vectors), reason
-    if not _of_one_training(index, vectors, verify):
-        raise BundleError(
-            f"model and index of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
-        )
-    return index, manifest.reason
+        return exact_from(root / INDEX, verify=compared), reason
 
 
 def _replay(

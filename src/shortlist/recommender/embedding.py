@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import MissingExtraError
+from shortlist.features import Feature, features_from_state
 from shortlist.recommender.exported import ExportedTower, tower_of
 from shortlist.recommender.state import State
 from shortlist.sources import Mixture, towers_of
@@ -58,6 +59,13 @@ class Embedder:
         if tower is not None:
             return tower.vectors(table)
         return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
+
+    def features(self, side: str) -> Mapping[str, Feature]:
+        """The features of the tower of ``side``, by name; those of the model where it is there."""
+        if self._model is not None:
+            return getattr(self.towers, side).features  # type: ignore[no-any-return]
+        files = self._state.model
+        return features_from_state(side, files.config[side]["features"], files.series())
 
     def with_exports(self, onnx: Mapping[str, bytes]) -> Embedder:
         """The same model with its towers as ONNX, by side."""

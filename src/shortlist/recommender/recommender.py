@@ -81,11 +81,7 @@ class Recommender:
         self._upkeep: Upkeep | None = None
 
     def __repr__(self) -> str:
-        state = self.served.state
-        return (
-            f"Recommender({state.size:,} candidates · {len(state.queries):,} queries · "
-            f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason})"
-        )
+        return f"Recommender({self.served})"
 
     @property
     def index(self) -> Index:

@@ -96,6 +96,13 @@ class Served:
     origin: Mapping[str, str] = field(default_factory=dict)
     prior: PriorOnce = field(default_factory=PriorOnce, repr=False)
 
+    def __str__(self) -> str:
+        state = self.state
+        return (
+            f"{state.size:,} candidates · {len(state.queries):,} queries · "
+            f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason}"
+        )
+
     def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of candidate rows, ``[rows, dim]``; of a deleted candidate the last that it had."""
         return _vectors_of(self.state, self.index, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from shortlist.model import Catalogue, TwoTower
 
-__all__ = ["Buried", "ModelFiles", "Popularity", "State", "fingerprint", "known_queries", "state_from_model"]
+__all__ = [
+    "Buried",
+    "ModelFiles",
+    "Popularity",
+    "State",
+    "fingerprint",
+    "known_queries",
+    "learned_arrays",
+    "state_from_model",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +46,7 @@ class ModelFiles:
     """
 
     config: dict[str, Any]
-    tensors: dict[str, NDArray[Any]]
+    tensors: Mapping[str, NDArray[Any]]
     series: Callable[[], dict[str, pl.Series]]
     onnx: Mapping[str, Buffer] = field(default_factory=dict)
     optimizer: str = ""
@@ -186,28 +195,33 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
 
 
-def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
-    """sha256 over what was learned: dim, both sides' vectors, weights, neighbours. Files of one training share it.
+def learned_arrays(
+    state: State, vectors: NDArray[np.float32], weights: Mapping[str, NDArray[Any]]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """What was learned, by name: both sides' vectors, neighbours, weights.
 
     vectors: the candidates', ``[candidates, dim]``, by row.
     """
-    digest = hashlib.sha256(f"dim {state.dim}".encode())
-    parts: dict[str, NDArray[Any]] = {"candidates": vectors}
+    yield "candidates", vectors
     if state.query_vectors is not None and state.unknown_vector is not None:
-        parts |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
+        yield "queries", state.query_vectors
+        yield "unknown", state.unknown_vector
     if state.near is not None:
-        table = state.near.neighbours
-        blend = np.array([state.near.blend.share, state.near.blend.temperature, table.age, table.length])
-        parts |= {
-            "neighbours": table.columns,
-            "neighbours' offsets": table.offsets,
-            "neighbours' weights": table.weights,
-            "histories": state.near.histories.values,
-            "histories' offsets": state.near.histories.offsets,
-            "blend": blend,
-        }
-    parts |= {f"weights {name}": state.model.tensors[name] for name in sorted(state.model.tensors)}
-    for name, part in parts.items():
+        table, histories, blend = state.near.neighbours, state.near.histories, state.near.blend
+        yield "neighbours", table.columns
+        yield "neighbours' offsets", table.offsets
+        yield "neighbours' weights", table.weights
+        yield "histories", histories.values
+        yield "histories' offsets", histories.offsets
+        yield "blend", np.array([blend.share, blend.temperature, table.age, table.length])
+    for name in sorted(weights):
+        yield f"weights {name}", weights[name]
+
+
+def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
+    """sha256 over what was learned. Files of one training share it. vectors: as for ``learned_arrays``."""
+    digest = hashlib.sha256(f"dim {state.dim}".encode())
+    for name, part in learned_arrays(state, vectors, state.model.tensors):
         digest.update(repr((name, part.dtype.str, part.shape)).encode())
         if part.size:
             digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)

@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 
 from shortlist.errors import BundleError
 
-__all__ = ["TensorEntry", "described", "read_tensors", "write_tensors"]
+__all__ = ["BFLOAT16", "TensorEntry", "described", "halved", "read_tensors", "widened", "write_tensors"]
 
-_DTYPES = {
+BFLOAT16 = np.dtype([("upper", "<u2")])  # the upper halves of float32 numbers: numpy has no type for them
+_DTYPES: dict[str, Any] = {
+    "BF16": BFLOAT16,
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "|b1",
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1",
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 _ALIGNMENT = 64
+_AT_A_TIME = 1 << 20  # numbers looked at
 
 
 class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,3 +108,20 @@ def _view(content: mmap.mmap, start: int, placed: _Placed) -> NDArray[Any]:
     dtype, count = np.dtype(_DTYPES[placed.dtype]), math.prod(placed.shape)
     flat = np.frombuffer(content, dtype, count, start + placed.data_offsets[0]) if count else np.zeros(0, dtype)
     return flat.reshape(placed.shape)
+
+
+def halved(array: NDArray[Any]) -> NDArray[Any]:
+    """float32 numbers that bfloat16 holds exactly as ``BFLOAT16``; any other array as it is."""
+    if array.dtype != np.float32:
+        return array
+    bits = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+    if any((bits[low : low + _AT_A_TIME] & 0xFFFF).any() for low in range(0, len(bits), _AT_A_TIME)):
+        return array
+    return (bits >> 16).astype("<u2").view(BFLOAT16).reshape(array.shape)
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """``BFLOAT16`` as float32; any other array as it is."""
+    if array.dtype != BFLOAT16:
+        return array
+    return (array["upper"].astype(np.uint32) << 16).view(np.float32)

@@ -1,0 +1,224 @@
+"""The files of a bundle next to its index: tables, vectors, weights, seen items, neighbours; and the way back."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.id_map import IdMap
+from shortlist.data.ids import free_name
+from shortlist.errors import BundleError
+from shortlist.index import Lists
+from shortlist.recommender.exported import SIDES
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
+from shortlist.recommender.state import ModelFiles, Popularity, State
+from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
+from shortlist.sources import Blend, Neighbours, NeighbourSource
+
+__all__ = ["CANDIDATES", "QUERIES", "neighbours_entry", "read_state", "write_state"]
+
+QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
+VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
+CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
+ONNX = "model/{}.onnx"
+SLOTS = "model/optimizer.safetensors"
+NEIGHBOURS = "neighbours.safetensors"
+NEIGHBOUR_TYPES: dict[str, Any] = {
+    "offsets": np.int64,
+    "columns": np.int32,
+    "weights": np.float32,
+    "history_offsets": np.int64,
+    "history_values": np.int64,
+}
+
+
+# Writing.
+
+
+def write_state(
+    state: State, weights: Mapping[str, NDArray[Any]], golden: NDArray[np.float32], folder: Path
+) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
+    """Write a state's files into ``folder``; what the manifest says of its tables, and of its tensors by file.
+
+    weights: as they are to be stored. golden: the vectors of the stored requests. Raises BundleError where the disk refuses.
+    """
+    (folder / "model").mkdir()
+    tables = {
+        QUERIES: _write_table(state.queries, state.query, "known", state.known, folder / QUERIES),
+        CANDIDATES: _write_table(
+            state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
+        ),
+    }
+    vectors = {"golden": golden}
+    if state.query_vectors is not None and state.unknown_vector is not None:
+        vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
+    files: dict[str, Mapping[str, NDArray[Any]]] = {
+        VECTORS: vectors,
+        SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
+        WEIGHTS: weights,
+    }
+    if state.model.optimizer:
+        files[SLOTS] = state.model.slots
+    if state.near is not None:
+        table, histories = state.near.neighbours, state.near.histories
+        arrays: dict[str, NDArray[Any]] = {
+            "offsets": table.offsets,
+            "columns": table.columns,
+            "weights": table.weights,
+            "history_offsets": histories.offsets,
+            "history_values": histories.values,
+        }
+        files[NEIGHBOURS] = {name: array.astype(NEIGHBOUR_TYPES[name], copy=False) for name, array in arrays.items()}
+    for name, tensors in files.items():
+        write_tensors(folder / name, tensors)
+    series = {}
+    for number, (name, values) in enumerate(state.model.series().items()):
+        series[name] = f"model/series-{number}.parquet"
+        _write_parquet(values.rename("value").to_frame(), folder / series[name])
+    for side, content in state.model.onnx.items():
+        (folder / ONNX.format(side)).write_bytes(content)
+    stored = {"config": state.model.config, "series": series, "optimizer": state.model.optimizer}
+    (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
+    return tables, {name: described(tensors) for name, tensors in files.items()}
+
+
+def neighbours_entry(state: State) -> NeighboursEntry | None:
+    """What the manifest says of the neighbours; None where there are none."""
+    if state.near is None:
+        return None
+    table, blend = state.near.neighbours, state.near.blend
+    return NeighboursEntry(
+        kind=table.kind, age=table.age, length=table.length, share=blend.share, temperature=blend.temperature
+    )
+
+
+def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
+    added = free_name(added, table.columns)
+    table = table.with_columns(pl.Series(added, values))
+    _write_parquet(table, path)
+    columns = {name: str(kind) for name, kind in table.schema.items()}
+    return TableEntry(id=ids, rows=table.height, columns=columns, added=added)
+
+
+def _write_parquet(table: pl.DataFrame, path: Path) -> None:
+    try:
+        table.write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise BundleError(
+            f"{path.name!r} could not be written: {error}.",
+            hint="free some room there, or choose a place that may be written to",
+        ) from error
+
+
+# Reading.
+
+
+def read_state(
+    manifest: Manifest, root: Path, rest: Callable[[], None]
+) -> tuple[State, dict[str, NDArray[np.float32]]]:
+    """The state, with its weights as they are stored, and the vectors that are not in the index."""
+    queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean())
+    rest()
+    candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64())
+    rest()
+    vectors = _read_tensors(manifest, root, VECTORS)
+    seen = _read_tensors(manifest, root, SEEN)
+    rest()
+    stored = json.loads((root / CONFIG).read_bytes())
+    width = manifest.dim * int(stored["config"]["query"].get("heads", 1))
+    state = State(
+        query=manifest.queries.id,
+        candidate=manifest.candidates.id,
+        queries=queries,
+        candidates=candidates,
+        query_ids=IdMap(queries[manifest.queries.id]),
+        candidate_ids=IdMap(candidates[manifest.candidates.id]),
+        popularity=Popularity(counts),
+        known=known,
+        reads=tuple(manifest.reads),
+        dim=manifest.dim,
+        query_vectors=_matrix(vectors, "queries", (queries.height, width)) if "queries" in vectors else None,
+        unknown_vector=_matrix(vectors, "unknown", (width,)) if "queries" in vectors else None,
+        seen=Lists(seen["offsets"], seen["values"]),
+        model=ModelFiles(
+            stored["config"],
+            _read_tensors(manifest, root, WEIGHTS),
+            _later(root, manifest, stored["series"]),
+            {side: _held(root / ONNX.format(side)) for side in SIDES if ONNX.format(side) in manifest.files},
+            optimizer=stored.get("optimizer", ""),
+            slots=_read_tensors(manifest, root, SLOTS) if stored.get("optimizer") else {},
+        ),
+    )
+    if manifest.neighbours is not None:
+        near = _read_neighbours(manifest.neighbours, _read_tensors(manifest, root, NEIGHBOURS), state)
+        state = replace(state, near=near)
+    rest()
+    chosen = state.seen.values
+    if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
+        raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
+    _matrix(vectors, "golden", (len(manifest.golden), width))
+    return state, vectors
+
+
+def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
+    """The table of neighbours; BundleError where it is not one of this catalogue."""
+    size = len(state.candidates)
+    for name, dtype in NEIGHBOUR_TYPES.items():
+        if tensors[name].dtype != dtype or tensors[name].ndim != 1:
+            raise BundleError(f"{NEIGHBOURS!r} has no {name!r} of {np.dtype(dtype)} in one dimension.", hint=SAVE_AGAIN)
+    histories = Lists(tensors["history_offsets"], tensors["history_values"])
+    offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
+    table = Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
+    chosen = histories.values
+    inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
+    if not (inside and len(table) == size and len(histories) == len(state.queries)):
+        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
+    return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
+
+
+def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:
+    table = pl.read_parquet(path, memory_map=False, glob=False, hive_partitioning=False)
+    columns = {name: str(kind) for name, kind in table.schema.items()}
+    fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
+    if not fits or table.schema.get(entry.added) != added:
+        raise BundleError(f"{path.name!r} is another table than the manifest describes.", hint=SAVE_AGAIN)
+    if table[entry.id].null_count():
+        raise BundleError(f"{path.name!r} has null ids.", hint=SAVE_AGAIN)
+    return table.drop(entry.added), table[entry.added].to_numpy()
+
+
+def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:
+    entry = manifest.files.get(name)
+    if entry is None or entry.tensors is None:
+        raise BundleError(f"the manifest does not say what tensors {name!r} holds.", hint=SAVE_AGAIN)
+    return read_tensors(root / name, entry.tensors)
+
+
+def _matrix(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if name not in tensors or tensors[name].dtype != np.float32 or tensors[name].shape != shape:
+        raise BundleError(f"{VECTORS!r} has no {name!r} of float32 {list(shape)}.", hint=SAVE_AGAIN)
+    return tensors[name]
+
+
+def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable[[], dict[str, pl.Series]]:
+    """Long feature states, read when a model is built. The files are held open: they stay as verified, even if the
+    bundle is replaced meanwhile."""
+    held = {}
+    for name, file in names.items():
+        if file not in manifest.files:
+            raise BundleError(f"{CONFIG!r} names {file!r}, which the manifest does not.", hint=SAVE_AGAIN)
+        held[name] = _held(root / file)
+    return lambda: {name: pl.read_parquet(content[:])["value"] for name, content in held.items()}
+
+
+def _held(file: Path) -> mmap.mmap:
+    with file.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
