@@ -90,16 +90,12 @@ def fit(
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
     _check_data(train)
-    measure_by = validation if callable(validation) and not isinstance(validation, Dataset) else None
-    if measure_by is not None:
-        _check_own_figures(task)
-        validation = None
-    check_dataset(validation, "fit(validation=)", optional=True)
+    held_out, measure_by = _parted(validation, task)
     check_dataset(impressions, "fit(impressions=)", optional=True)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     names = None if measure_by is not None else [f"top_{k}" for k in ks]
-    _check_options(epochs, batch_size, validate_every, patience, validation is None and measure_by is None, precision)
+    _check_options(epochs, batch_size, validate_every, patience, validation is None, precision)
     if names is not None and monitor not in names:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
     if isinstance(task, ALS):
@@ -111,8 +107,8 @@ def fit(
             warm_start=warm_start,
             checkpoints=checkpoints,
         )
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        measured = Measured(validation, tuple(ks), seen, validate_every)
+        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
+        measured = Measured(held_out, tuple(ks), seen, validate_every)
         validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
@@ -132,8 +128,8 @@ def fit(
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        validator = None if validation is None else Validator(model, validation, ks, seen)
+        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
+        validator = None if held_out is None else Validator(model, held_out, ks, seen)
         measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
@@ -173,11 +169,17 @@ def fit(
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
-def _check_own_figures(task: Retrieval | ALS) -> None:
-    """ConfigError where ``validation`` is a function and figures cannot be its own."""
+def _parted(
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None, task: Retrieval | ALS
+) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
+    """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
+    if isinstance(validation, Dataset) or not callable(validation):
+        check_dataset(validation, "fit(validation=)", optional=True)
+        return validation, None
     if isinstance(task, ALS) or joined().size > 1:
         what = "ALS" if isinstance(task, ALS) else "a training in several processes"
         raise ConfigError(f"{what} is measured on a Dataset; fit(validation=) got a function.", hint="validation=test")
+    return None, validation
 
 
 def _measure(
