@@ -31,7 +31,7 @@ def test_maps_of_ids_outlive_a_change(recommender: sl.Recommender) -> None:
     state = recommender.served.state
     after = changed(recommender.served, pl.DataFrame({"what": ["e"]}), ["a"]).state
     assert after.query_ids is state.query_ids
-    assert after.candidate_ids.found is state.candidate_ids.found
+    assert after.candidate_ids._fixed is state.candidate_ids._fixed
     assert after.candidate_ids.rows(["a", "b", "e"]) == [-1, 1, 4]
 
 
