@@ -17,7 +17,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "features/lookup.py": {"NotImplementedError"},
     "index/guard.py": {"ValueError"},
     "recommender/bundle.py": {"TypeError"},
-    "recommender/grown.py": {"KeyError"},
+    "recommender/ids.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
     "store/folder.py": {"NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},

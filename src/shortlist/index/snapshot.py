@@ -78,7 +78,10 @@ class Snapshot:
 def _check_found(ids: Ints, positions: Ints) -> None:
     if positions.size and positions.min() < 0:
         missing = ids[positions < 0]
-        raise SearchError(f"the index does not hold id {missing[0]} ({missing.size} of {ids.size} are missing).")
+        raise SearchError(
+            f"the index does not hold id {missing[0]} ({missing.size} of {ids.size} are missing).",
+            hint="ids lists those that it holds; a recommender's candidates are deleted by recommender.delete",
+        )
 
 
 def segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:

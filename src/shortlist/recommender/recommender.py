@@ -73,7 +73,10 @@ class Recommender:
         policy = Policy.of(cold_start, fallback)
         if isinstance(model, Served):
             if index is not None or seen is not None:
-                raise ConfigError("what another recommender serves brings its own index and seen items.")
+                raise ConfigError(
+                    "what another recommender serves brings its own index and seen items.",
+                    hint="leave index= and seen= out, or make a Recommender of the model",
+                )
             self.served = model
         else:
             self.served = served_from_model(model, index, seen, policy)
