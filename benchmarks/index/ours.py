@@ -11,8 +11,8 @@ from benchmarks.index import data
 from benchmarks.ours import describe as describe_product
 from benchmarks.worker import peak_rss_bytes
 from shortlist.index import BruteForce, ScaNN
-from shortlist.index.tuning.recall import query_recalls, recall_of
-from shortlist.index.tuning.tuner import Run, Trial
+from shortlist.index.recall import query_recalls, recall_of
+from shortlist.tuning.tuner import Run, Trial
 
 SIZES = {1_000_000: {"dim": 64, "k": 10}, 10_000_000: {"dim": 32, "k": 100}}
 RECALL = 0.95

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from shortlist._above import provide
 from shortlist._public import ROOMS, __version__
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
     from shortlist.loss import Retrieval
     from shortlist.model import Tower, TwoTower, from_tfrs, join, popularity
-    from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
+    from shortlist.recommender import Recommendations, Recommender
     from shortlist.sources import EASE, Blend, Cooccurrence, Mixture, Neighbours, Transitions
     from shortlist.train import (
         ALS,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         fit,
         recipes,
     )
+    from shortlist.tuning import TunedRecommender, tune
 
 __all__ = [
     "ALS",
@@ -175,3 +177,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+provide("tuning", lambda: importlib.import_module("shortlist.tuning"))

@@ -52,7 +52,7 @@ _NAMES = {
     "index": ("BruteForce", "Faiss", "Milvus", "ScaNN"),
     "loss": ("Retrieval",),
     "model": ("Tower", "TwoTower", "from_tfrs", "join", "popularity"),
-    "recommender": ("Recommendations", "Recommender", "TunedRecommender", "tune"),
+    "recommender": ("Recommendations", "Recommender"),
     "sources": ("Blend", "Cooccurrence", "EASE", "Mixture", "Neighbours", "Transitions"),
     "train": (
         "ALS",
@@ -69,6 +69,7 @@ _NAMES = {
         "fit",
         "recipes",
     ),
+    "tuning": ("TunedRecommender", "tune"),
 }
 
 ROOMS = {name: room for room, names in _NAMES.items() for name in names}

@@ -57,7 +57,7 @@ def command(
     replaced in one step; the recall–latency curve is written beside it.
     """
     import shortlist as sl
-    from shortlist.index.tuning.picture import curve_svg
+    from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
     stem = curve or place.with_name(f"{place.name}.tuning")
@@ -109,7 +109,7 @@ def _test(path: str, recommender: Recommender, events: Events, reading: Reading)
 
 def _show(measured: Mapping[str, Any]) -> None:
     """The result as text."""
-    from shortlist.index.tuning.spaces import TITLES
+    from shortlist.tuning.spaces import TITLES
 
     chosen = measured["chosen"]
     click.echo(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")

@@ -7,6 +7,7 @@
 [1, 2]
 """
 
+from shortlist.index import tuning
 from shortlist.index.beside import caught_up, copied, exact_beside, rebuilt
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
@@ -41,4 +42,5 @@ __all__ = [
     "rebuilt",
     "score_heads",
     "search_heads",
+    "tuning",
 ]

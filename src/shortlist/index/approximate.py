@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._above import room_above
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.exact import Found, Pairs, best, join, pair_scores, tolerance
@@ -67,9 +68,8 @@ class ApproximateIndex(LiveIndex):
         """
         if self._settings.recall is None:
             return super().build(vectors, ids)
-        from shortlist.index.tuning import keep_promise
-
-        return keep_promise(self, vectors, ids, queries)
+        index: LiveIndex = room_above("tuning").keep_promise(self, vectors, ids, queries)
+        return index
 
     def with_search(self, **options: int | None) -> Self:
         """This index under other settings at search; nothing is built or copied.

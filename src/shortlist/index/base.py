@@ -15,6 +15,7 @@ import numpy.typing as npt
 from shortlist.errors import BundleError, SearchError
 from shortlist.index.checks import check_ids, check_k, check_vectors
 from shortlist.index.exact import Found, best
+from shortlist.index.promise import Tuning
 from shortlist.index.segment import Filters, Request, Segment
 from shortlist.index.snapshot import Snapshot, empty, segment
 from shortlist.index.storage import Reader, Verify, Writer
@@ -22,8 +23,6 @@ from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from shortlist.index.tuning.records import Tuning
 
 __all__ = ["LiveIndex", "Snapshot"]
 

@@ -11,7 +11,7 @@ from shortlist.errors import ConfigError
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.checks import check_k, check_vectors
-from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
+from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]

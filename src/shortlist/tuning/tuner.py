@@ -23,13 +23,13 @@ from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.checks import check_k, check_promise, check_vectors
-from shortlist.index.tuning import spaces
-from shortlist.index.tuning.latency import latencies
-from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
-from shortlist.index.tuning.records import Point, Tuned, Tuning
+from shortlist.index.promise import Point, Tuned, Tuning
+from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats, Ints
+from shortlist.tuning import spaces
+from shortlist.tuning.latency import latencies
 
-__all__ = ["tune"]
+__all__ = ["tune_index"]
 
 _LEAST = 40  # queries, below which neither half says much
 FASTER, SAVED = 1.3, 0.1  # times, and milliseconds a query, from which exact search is left
@@ -39,7 +39,7 @@ _FINALISTS = 6
 Say: TypeAlias = "Callable[[str], None]"
 
 
-def tune(
+def tune_index(
     vectors: Floats,
     queries: Floats,
     *,
