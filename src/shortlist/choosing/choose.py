@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
+from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.text import table_text, verdict_lines
-from shortlist.choosing.trial import Figure, Trial, starts_anew
+from shortlist.choosing.trial import Trial, starts_anew
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
-from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 from shortlist.train.recipes import NeighboursSection, Recipe
 
-__all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
+__all__ = ["choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
@@ -30,82 +29,6 @@ PATIENCE = 3  # measurements without a better one, after which a training ends
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 RESERVE = 2.0  # seconds kept for what comes after
-NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
-
-    recipe: with the epochs, share and temperature that were found.
-    """
-
-    name: str
-    kind: str
-    rank: int
-    recipe: Recipe
-    figure: Figure | None = None
-    seconds: float = 0.0
-    reason: str | None = None
-    model: TwoTower | Mixture | None = field(default=None, repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
-        if self.figure is None:
-            return {**plain, "figure": None, "reason": self.reason}
-        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The outcome of ``choose``.
-
-    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
-    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
-    """
-
-    model: TwoTower | Mixture
-    recipe: Recipe
-    chosen: Tried
-    tried: tuple[Tried, ...]
-    trial: Trial
-    split: str
-    budget: float
-    seconds: float
-    refitted: bool
-
-    def table(self) -> str:
-        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
-        return table_text(self)
-
-    def verdict(self) -> list[str]:
-        """What won and by how much, and what to know of the table, in plain sentences."""
-        return verdict_lines(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON and for a bundle's metadata."""
-        trial = self.trial
-        return {
-            "chosen": self.chosen.name,
-            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
-            "by": trial.name,
-            "seen_items_excluded": trial.exclude_seen,
-            "held_out": len(trial.held_out),
-            "held_out_how": NAMES[self.split],
-            "measured_pairs": len(trial.test),
-            "chosen_before": trial.again,
-            "new_queries": trial.new,
-            "budget": self.budget,
-            "seconds": self.seconds,
-            "refitted": self.refitted,
-            "contenders": [one.to_dict() for one in self.tried],
-            "verdict": self.verdict(),
-        }
-
-    def __str__(self) -> str:
-        return "\n".join([self.table(), "", *self.verdict()])
 
 
 def choose(

@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_ver
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -32,6 +33,15 @@ __all__ = ["command"]
 
 INTERRUPTED = 130
 LEAST = 20  # interactions to choose by
+
+
+def work(options: dict[str, Any]) -> None:
+    """What every worker of a Ray cluster does: this command, in the process group that Ray Train has made."""
+    assert command.callback is not None
+    try:
+        command.callback(**options)
+    except SystemExit as left:
+        raise TrainingError("another worker stopped with the same complaint.", hint="see that one") from left
 
 
 @click.command("train")
@@ -101,7 +111,7 @@ LEAST = 20  # interactions to choose by
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of --checkpoint-dir, if there is one.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@or_on_ray(train_on)
+@or_on_ray(partial(train_on, work))
 @daily_options
 @event_options
 @reading_options

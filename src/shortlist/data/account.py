@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from shortlist.data.dataset import Dataset
-    from shortlist.data.shards import Shards
-
 __all__ = ["Account", "share_again"]
 
 LOOKED_AT = 20_000_000
+
+
+class Interactions(Sized, Protocol):
+    """What a Dataset and Shards have in common: see there."""
+
+    @property
+    def query(self) -> str: ...
+    @property
+    def queries(self) -> pl.DataFrame: ...
+    @property
+    def candidates(self) -> pl.DataFrame: ...
+    @property
+    def query_counts(self) -> NDArray[np.int64]: ...
+    @property
+    def timestamp(self) -> str | None: ...
+    @property
+    def seen_column(self) -> str | None: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+class InMemory(Interactions, Protocol):
+    """What an account reads of a Dataset."""
+
+    @property
+    def _times(self) -> str | None: ...
+    @property
+    def _warned(self) -> tuple[str, ...]: ...
+    @property
+    def interactions(self) -> pl.DataFrame: ...
+    @property
+    def query_rows(self) -> NDArray[np.int32]: ...
+    @property
+    def candidate_rows(self) -> NDArray[np.int32]: ...
+    @property
+    def times(self) -> pl.Series: ...
+    @property
+    def weights(self) -> NDArray[np.float32] | None: ...
+
+
+class OnDisk(Interactions, Protocol):
+    """What an account reads of Shards."""
+
+    @property
+    def interactions(self) -> pl.DataFrame: ...
+    @property
+    def source(self) -> Sized: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    def chunks(self, *, times: bool = False) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +96,7 @@ class Account:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, data: Dataset) -> Account:
+    def of(cls, data: InMemory) -> Account:
         """The account of interactions in memory."""
         times = None if data.timestamp is None else data.times
         return cls(
@@ -66,7 +112,7 @@ class Account:
         )
 
     @classmethod
-    def of_shards(cls, data: Shards) -> Account:
+    def of_shards(cls, data: OnDisk) -> Account:
         """The account of interactions on disk, in one pass over them. Of more than 20 million, ``again`` is that of the
         interactions of some queries, drawn at random."""
         share = min(1.0, LOOKED_AT / max(len(data), 1))
@@ -150,7 +196,7 @@ def _repeated(keys: NDArray[np.int64]) -> float:
     return float((ordered[1:] == ordered[:-1]).sum()) / len(keys)
 
 
-def _counts(data: Dataset | Shards, each: NDArray[np.int64]) -> dict[str, Any]:
+def _counts(data: Interactions, each: NDArray[np.int64]) -> dict[str, Any]:
     place = int(each.argmax())
     return {
         "rows": len(data),
@@ -171,7 +217,7 @@ def _spread(parts: Sequence[tuple[float, float, float, int]]) -> tuple[float, fl
     return min(least), sum(total) / sum(rows), max(most)
 
 
-def _moment(value: Any, data: Shards) -> str | None:
+def _moment(value: Any, data: OnDisk) -> str | None:
     """A stored time as text, of the column's own type."""
     if value is None or data.timestamp is None:
         return None

@@ -65,7 +65,7 @@ def kind_of(value: object) -> str:
 
 def _dataset_hint(value: Any) -> str:
     from shortlist.data.shards import Shards
-    from shortlist.data.splits import Split
+    from shortlist.data.split import Split
 
     if isinstance(value, Split):
         return "a split holds two: train, test = split"

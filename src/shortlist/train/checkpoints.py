@@ -14,9 +14,9 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +27,10 @@ from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.model import EmbeddingTable, TwoTower
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
 from shortlist.train.history import Epoch
+from shortlist.train.progress import Progress
+from shortlist.train.run import Run
 
-if TYPE_CHECKING:
-    from shortlist.train.run import Run
-
-__all__ = ["Best", "Checkpoints", "Keeper", "Progress", "facts_of", "told_when_interrupted"]
+__all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "told_when_interrupted"]
 
 
 @dataclass(frozen=True)
@@ -70,44 +69,6 @@ class Checkpoints:
                 f"Checkpoints got folder={str(self.folder)!r}, which is a file.",
                 hint="name a folder; it is made where there is none",
             )
-
-
-@dataclass
-class Progress:
-    """Where a run is. epoch: the one it is in, from 1. batch: how many of its batches are done. step, done: batches and
-    examples of all epochs. total, weight, chance, seconds: sums over the epoch so far."""
-
-    total: Tensor
-    weight: Tensor
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    done: int = 0
-    chance: float = 0.0
-    seconds: float = 0.0
-    records: list[Epoch] = field(default_factory=list)
-    since: float = 0.0  # of the clock, when this process began the epoch
-
-    @classmethod
-    def at_start(cls, device: torch.device) -> Progress:
-        return cls(torch.zeros((), device=device), torch.zeros((), device=device))
-
-    def next_epoch(self, record: Epoch) -> None:
-        """To the start of the epoch after the one of ``record``."""
-        self.records.append(record)
-        self.epoch += 1
-        self.batch, self.chance, self.seconds = 0, 0.0, 0.0
-        self.total.zero_()
-        self.weight.zero_()
-
-    def begin(self) -> None:
-        """Starts the clock."""
-        self.since = time.perf_counter()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training in this epoch, those before a stop included."""
-        return self.seconds + time.perf_counter() - self.since
 
 
 class Best:

@@ -18,11 +18,12 @@ from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
 from shortlist.train.als import Measured, solved
-from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
+from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, told_when_interrupted
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
+from shortlist.train.progress import Progress
 from shortlist.train.ranks import check_divisible
 from shortlist.train.run import Run
 from shortlist.train.warm_start import Start, WarmStart, kept_state
