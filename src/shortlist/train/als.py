@@ -18,7 +18,7 @@ from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, objective, solve
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["Measured", "not_from_disk", "solved"]
 

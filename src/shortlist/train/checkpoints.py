@@ -26,7 +26,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.model import EmbeddingTable, TwoTower
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 from shortlist.train.progress import Progress
 from shortlist.train.run import Run
 

@@ -21,7 +21,7 @@ from shortlist.train.als import Measured, solved
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, told_when_interrupted
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
-from shortlist.train.history import Epoch, TrainingHistory
+from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
 from shortlist.train.progress import Progress
 from shortlist.train.ranks import check_divisible

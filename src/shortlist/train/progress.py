@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["Progress"]
 

@@ -23,8 +23,8 @@ from shortlist.model import Tower, TwoTower, join, no_histories, popularity
 from shortlist.sources import EASE, Cooccurrence, Mixture, OwnHistory, Transitions
 from shortlist.train.als import not_from_disk
 from shortlist.train.distributed import joined
+from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.history import TrainingHistory
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 

@@ -10,7 +10,7 @@ from shortlist.data import Dataset
 from shortlist.errors import TrainingError
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Optimizer, Updater
 from shortlist.train.progress import Progress
