@@ -50,15 +50,15 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
         global _quiet
         from shortlist.train.distributed import joined
 
-        ranks = joined()
-        _quiet = not ranks.first
+        processes = joined()
+        _quiet = not processes.first
         try:
-            with warnings.catch_warnings(), ranks:
+            with warnings.catch_warnings(), processes:
                 if _quiet:
                     warnings.simplefilter("ignore", ShortlistWarning)
                 command(**options)
         except ShortlistError as error:
-            if ranks.said_elsewhere(error):
+            if processes.said_elsewhere(error):
                 sys.exit(1)
             raise
         finally:

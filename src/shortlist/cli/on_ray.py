@@ -242,7 +242,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
         ray.data.DataContext.get_current().enable_progress_bars = False
         numbers = ray.data.from_items([{"part": number} for number in missing], override_num_blocks=len(missing))
         written = numbers.map_batches(
-            _Writer,
+            _PartWriter,
             fn_constructor_args=(bundle, folder, task),
             batch_size=1,
             num_cpus=cpus,
@@ -252,7 +252,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
     return parts.finish(len(parts.names) - len(missing)).to_dict()
 
 
-class _Writer:
+class _PartWriter:
     """An actor of Ray Data: loads the bundle once, and writes part after part."""
 
     def __init__(self, bundle: Path, folder: Path, task: Any) -> None:

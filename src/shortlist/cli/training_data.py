@@ -14,7 +14,7 @@ from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
-    from shortlist.train.ranks import Ranks
+    from shortlist.train.processes import Processes
     from shortlist.train.recipes import Recipe
 
 __all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
@@ -105,7 +105,7 @@ def training_data(
     return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 
 
-def joined() -> Ranks:
+def joined() -> Processes:
     """The processes that train together."""
     from shortlist.train import distributed
 

@@ -15,7 +15,7 @@ __all__ = ["Account", "share_again"]
 LOOKED_AT = 20_000_000
 
 
-class Interactions(Sized, Protocol):
+class _Counted(Sized, Protocol):
     """What a Dataset and Shards have in common: see there."""
 
     @property
@@ -34,7 +34,7 @@ class Interactions(Sized, Protocol):
     def notes(self) -> tuple[str, ...]: ...
 
 
-class InMemory(Interactions, Protocol):
+class _InMemory(_Counted, Protocol):
     """What an account reads of a Dataset."""
 
     @property
@@ -53,7 +53,7 @@ class InMemory(Interactions, Protocol):
     def weights(self) -> NDArray[np.float32] | None: ...
 
 
-class OnDisk(Interactions, Protocol):
+class _OnDisk(_Counted, Protocol):
     """What an account reads of Shards."""
 
     @property
@@ -96,7 +96,7 @@ class Account:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, data: InMemory) -> Account:
+    def of(cls, data: _InMemory) -> Account:
         """The account of interactions in memory."""
         times = None if data.timestamp is None else data.times
         return cls(
@@ -112,7 +112,7 @@ class Account:
         )
 
     @classmethod
-    def of_shards(cls, data: OnDisk) -> Account:
+    def of_shards(cls, data: _OnDisk) -> Account:
         """The account of interactions on disk, in one pass over them. Of more than 20 million, ``again`` is that of the
         interactions of some queries, drawn at random."""
         share = min(1.0, LOOKED_AT / max(len(data), 1))
@@ -196,7 +196,7 @@ def _repeated(keys: NDArray[np.int64]) -> float:
     return float((ordered[1:] == ordered[:-1]).sum()) / len(keys)
 
 
-def _counts(data: Interactions, each: NDArray[np.int64]) -> dict[str, Any]:
+def _counts(data: _Counted, each: NDArray[np.int64]) -> dict[str, Any]:
     place = int(each.argmax())
     return {
         "rows": len(data),
@@ -217,7 +217,7 @@ def _spread(parts: Sequence[tuple[float, float, float, int]]) -> tuple[float, fl
     return min(least), sum(total) / sum(rows), max(most)
 
 
-def _moment(value: Any, data: OnDisk) -> str | None:
+def _moment(value: Any, data: _OnDisk) -> str | None:
     """A stored time as text, of the column's own type."""
     if value is None or data.timestamp is None:
         return None

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
-from shortlist.index import exact_beside
+from shortlist.index import exact_copy
 from shortlist.recommender import Recommender, bundle
 
 __all__ = ["Loaded"]
@@ -70,7 +70,7 @@ class Loaded:
         if self.recommender.index.exact:
             return self.recommender
         beside = copy.copy(self.recommender)
-        beside.index = exact_beside(self.recommender.index)
+        beside.index = exact_copy(self.recommender.index)
         return beside
 
     @property

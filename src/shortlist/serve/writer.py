@@ -21,7 +21,7 @@ from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 
-__all__ = ["Writer"]
+__all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
 
@@ -48,7 +48,7 @@ class Answering(Protocol):
         """Lets ``loaded`` answer from now on."""
 
 
-class Writer:
+class ChangeWriter:
     """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
@@ -68,7 +68,7 @@ class Writer:
             return self._bare
         records = self._journal.records
         for record in records:
-            self.changes.fold(record)
+            self.changes.apply(record)
         self.changes.expired(time.time())
         short = self.changes.records(time.time())
         if len(records) > 100 + 2 * len(short):
@@ -174,7 +174,7 @@ class Writer:
                 recommender = self._expire(loaded.recommender)
                 records = []
             for record in records:
-                self.changes.fold(record)
+                self.changes.apply(record)
             if recommender is not loaded.recommender:
                 loaded = loaded.changed(recommender)
             last = batch[-1].loaded if batch else None

@@ -23,8 +23,8 @@ from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
+from shortlist.train.processes import check_divisible
 from shortlist.train.progress import Progress
-from shortlist.train.ranks import check_divisible
 from shortlist.train.run import Run
 from shortlist.train.warm_start import Start, WarmStart, kept_state
 
@@ -110,19 +110,19 @@ def fit(
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
-    ranks = joined()
-    if ranks.size > 1:
+    processes = joined()
+    if processes.size > 1:
         check_divisible(task, model, impressions)
 
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
-        ranks,
+        processes,
         told_when_interrupted(checkpoints),
     ):
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
-        ranks.agree({**facts, "epochs": epochs})
-        run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
-        untrained = unknown_rows(model) if ranks.first else {}
+        processes.agree({**facts, "epochs": epochs})
+        run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
+        untrained = unknown_rows(model) if processes.first else {}
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
@@ -139,7 +139,7 @@ def fit(
             model.train()
             for chosen in islice(run.interactions.batches(seed, number, batch_size), at.batch, None):
                 run.step(chosen, at)
-                if on_batch is not None and ranks.first:
+                if on_batch is not None and processes.first:
                     on_batch(at.done, epochs * len(run.interactions))
                 if keeper is not None:
                     keeper.after_batch(at)
@@ -148,7 +148,7 @@ def fit(
             if validator is not None and (number % validate_every == 0 or number == epochs):
                 epoch = replace(epoch, metrics=validator.top_k())
             at.next_epoch(epoch)
-            if on_epoch is not None and ranks.first:
+            if on_epoch is not None and processes.first:
                 on_epoch(epoch)
             if epoch.metrics and best.stop_after(number, epoch.metrics):
                 break
@@ -156,9 +156,9 @@ def fit(
                 run.mine()
 
         best.restore()
-        model.optimizer_state = kept_state(run.updater, ranks)
-        ranks.unite(model)
-        if ranks.first:
+        model.optimizer_state = kept_state(run.updater, processes)
+        processes.unite(model)
+        if processes.first:
             fill_untrained(model, untrained)
             _warn(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)

@@ -13,7 +13,7 @@ from shortlist.index.contract import Index
 from shortlist.index.snapshot import Snapshot
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["caught_up", "copied", "exact_beside", "rebuilt"]
+__all__ = ["caught_up", "copied", "exact_copy", "rebuilt"]
 
 
 def copied(index: Index) -> Index:
@@ -22,7 +22,7 @@ def copied(index: Index) -> Index:
     return live._like(live._now())
 
 
-def exact_beside(index: Index) -> Index:
+def exact_copy(index: Index) -> Index:
     """Exact search over the same candidates, which shares their vectors; later changes of one are not the other's."""
     if index.exact:
         return copied(index)
