@@ -18,7 +18,6 @@ Graph = dict[str, set[str]]
 
 NOT_YET = [  # cut by the changes to these rooms that are under way
     ["shortlist.evaluation.result", "shortlist.evaluation.text"],
-    ["shortlist.index.guard", "shortlist.index.registry"],
     [
         "shortlist.recommender.bundle",
         "shortlist.recommender.everyone",

@@ -386,25 +386,29 @@ class Recommender:
         path: str | Path,
         modules: Mapping[str, Any] | None = None,
         *,
-        verify: Verify = True,
-        guard: bool = False,
+        mmap: bool = False,
+        trusted: bool = True,
+        verify: Verify | None = None,
+        guard: bool | None = None,
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
         modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
             needs ``model`` needs them.
-        verify: True compares every file with its checksum, and that vectors, weights and index are of one training.
-            "native" leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their
-            sizes, a sample of the vectors, and everything that a native library parses: tens of millions of candidates
-            open at once, and an altered bit can at worst alter a result. Both replay the stored requests.
-        guard: for a bundle from someone else: a process of its own reads the index's native files first; where it dies,
-            the index is built from the vectors, with a ShortlistWarning.
+        mmap: False compares every file with its checksum, and checks that vectors, weights and index are of one training.
+            True leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their sizes,
+            a sample of the vectors, and every file that a native library parses: tens of millions of candidates open at
+            once, and an altered bit can at worst alter a result. Both replay the stored requests.
+        trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
+            library is read.
+        verify, guard: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
 
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search stands in, with a ShortlistWarning.
         """
+        mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         loaded = object.__new__(cls)
-        bundle.load(loaded, Path(path), modules, verify, guard)
+        bundle.load(loaded, Path(path), modules, "native" if mmap else True, trusted)
         return loaded
 
     def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:

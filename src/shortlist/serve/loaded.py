@@ -42,15 +42,15 @@ class Loaded:
 
     @classmethod
     def read(
-        cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None, cold_start: str | None = None
+        cls, path: Path, trusted: bool = True, rest: Callable[[], None] | None = None, cold_start: str | None = None
     ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
-        guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
+        trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
         cold_start: in place of the bundle's own.
         """
         recommender = object.__new__(Recommender)
-        bundle.load(recommender, path, None, guard=guard, rest=rest)
+        bundle.load(recommender, path, None, trusted=trusted, rest=rest)
         if cold_start is not None:
             recommender.cold_start = cold_start
         if rest is not None:
