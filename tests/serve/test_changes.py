@@ -238,11 +238,11 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
             "delete": [one],
             "expire": [{"id": one, "at": float(value)}],
         }[kind]
-        long.fold(made)
+        long.apply(made)
     short = Changes(Events(None))
     short.id_column = "what"
     for made in long.records(0.0):
-        short.fold(made)
+        short.apply(made)
     for now in (10.0, 40.0):
         long.expired(now)
         short.expired(now)

@@ -58,7 +58,7 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
                     warnings.simplefilter("ignore", ShortlistWarning)
                 command(**options)
         except ShortlistError as error:
-            if processes.said_elsewhere(error):
+            if processes.raised_elsewhere(error):
                 sys.exit(1)
             raise
         finally:

@@ -30,7 +30,7 @@ from shortlist.train.epochs import Epoch
 from shortlist.train.progress import Progress
 from shortlist.train.run import Run
 
-__all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "told_when_interrupted"]
+__all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "reported_interruption"]
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def told_when_interrupted(settings: Checkpoints | None) -> Iterator[None]:
+def reported_interruption(settings: Checkpoints | None) -> Iterator[None]:
     """Says with a ShortlistWarning where to go on from, when Ctrl-C ends what is within."""
     try:
         yield

@@ -220,7 +220,7 @@ class Together:
             text = error.message if isinstance(error, ShortlistError) else f"{type(error).__name__}: {error}"
             self._reason_is(f"rank {self.rank} stopped: {text}")
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
         stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")

@@ -18,7 +18,7 @@ from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
 from shortlist.train.als import Measured, solved
-from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, told_when_interrupted
+from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
@@ -117,7 +117,7 @@ def fit(
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
         processes,
-        told_when_interrupted(checkpoints),
+        reported_interruption(checkpoints),
     ):
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         processes.agree({**facts, "epochs": epochs})

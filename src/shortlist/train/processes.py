@@ -67,7 +67,7 @@ class Processes(Protocol):
     def own(self, whole: Tensor) -> Tensor:
         """The part of this process of what is divided as tables are."""
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
 
     def __enter__(self) -> Processes: ...
@@ -121,7 +121,7 @@ class Alone:
         """All of it."""
         return whole
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """There is nobody else."""
         return False
 
