@@ -13,7 +13,7 @@ import msgspec
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.text import table_text, verdict_lines
+from shortlist.choosing.text import folded, table_text, verdict_lines
 from shortlist.choosing.trial import Figure, Trial, starts_anew
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
@@ -92,6 +92,7 @@ class Choice:
             "figure": None if self.chosen.figure is None else self.chosen.figure.value,
             "by": trial.name,
             "seen_items_excluded": trial.exclude_seen,
+            "weighted": trial.weighted,
             "held_out": len(trial.held_out),
             "held_out_how": NAMES[self.split],
             "measured_pairs": len(trial.test),
@@ -105,7 +106,7 @@ class Choice:
         }
 
     def __str__(self) -> str:
-        return "\n".join([self.table(), "", *self.verdict()])
+        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in folded(line))])
 
 
 def choose(
@@ -116,6 +117,7 @@ def choose(
     test: float = 0.1,
     seed: int = 42,
     refit: bool = True,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
@@ -132,7 +134,7 @@ def choose(
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
@@ -146,7 +148,17 @@ def choose(
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
-        train, held_out, train, data if refit else None, how, by=by, budget=budgeted, seed=seed, device=device, say=say
+        train,
+        held_out,
+        train,
+        data if refit else None,
+        how,
+        by=by,
+        budget=budgeted,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
 
 
@@ -179,12 +191,13 @@ def choose_on(
     by: str | None = None,
     budget: Budget,
     seed: int = 42,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
     """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
     trained on in the end, or None."""
-    trial = Trial.of(train, seen, held_out, by, seed)
+    trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]

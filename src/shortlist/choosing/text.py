@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shortlist.choosing.choose import Choice, Tried
 
-__all__ = ["table_text", "verdict_lines"]
+__all__ = ["folded", "table_text", "verdict_lines"]
 
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
+WIDTH = 80
 
 
 def table_text(choice: Choice) -> str:
@@ -28,8 +30,14 @@ def table_text(choice: Choice) -> str:
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({_how(choice)}), {counted}")
     skipped = [one for one in choice.tried if one.figure is None]
-    lines += [f"  not tried: {one.name}: {one.reason}" for one in skipped]
+    for one in skipped:
+        lines += folded(f"  not tried: {one.name}: {one.reason}")
     return "\n".join(lines)
+
+
+def folded(line: str) -> list[str]:
+    """A line as lines of at most 80 columns; those behind the first are indented."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def verdict_lines(choice: Choice) -> list[str]:

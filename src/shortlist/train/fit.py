@@ -14,6 +14,7 @@ from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
+from shortlist.evaluation.validator import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
@@ -45,6 +46,7 @@ def fit(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    weighted: bool = False,
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
@@ -58,7 +60,8 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete.
+        with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
+        validation's weight column, which it does not otherwise read.
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
         exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
@@ -89,6 +92,8 @@ def fit(
     _check_data(train)
     check_dataset(validation, "fit(validation=)", optional=True)
     check_dataset(impressions, "fit(impressions=)", optional=True)
+    if validation is not None:
+        checked_weights(validation, weighted)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
@@ -102,7 +107,7 @@ def fit(
             checkpoints=checkpoints,
         )
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        measured = Measured(validation, tuple(ks), seen, validate_every)
+        measured = Measured(validation, tuple(ks), seen, validate_every, weighted)
         validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
@@ -123,7 +128,7 @@ def fit(
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
         seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        validator = None if validation is None else Validator(model, validation, ks, seen)
+        validator = None if validation is None else Validator(model, validation, ks, seen, weighted)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
