@@ -421,7 +421,7 @@ def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: P
         return read_times(raw, form) if raw.dtype == pl.String and form is not None else raw
 
     def bad(raw: pl.Series) -> pl.Series:
-        times = read(raw)
+        times = unpatterned(read(raw))
         if times.dtype.is_float():
             return times.is_null() | ~times.is_finite()
         missing = times.is_null()
@@ -464,7 +464,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
         )
 
     def bad(weights: pl.Series) -> pl.Series:
-        numbers = weights.cast(pl.Float32)
+        numbers = unpatterned(weights).cast(pl.Float32)
         good: pl.Series = (numbers.is_finite() & (numbers >= 0)).fill_null(False)
         return ~good
 
@@ -474,7 +474,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
             f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
             hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
         )
-    if whole and not bool((values.cast(pl.Float32) > 0).any()):
+    if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
         raise DataError(
             f"the weight column {column!r} is zero in every row; expected some weight above 0.",
             hint="leave weight out to count every interaction once",
@@ -485,7 +485,7 @@ def _text_as_weight(values: pl.Series, places: Places) -> DataError:
     """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
 
     def bad(weights: pl.Series) -> pl.Series:
-        numbers: pl.Series = weights.str.strip_chars().cast(pl.Float64, strict=False)
+        numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)
         return weights.is_not_null() & numbers.is_null()
 
     first = values.filter(bad(values)).head(1).to_list()

@@ -75,7 +75,7 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
         raise Problem(422, f"{len(values)} ids came; at most {most} were expected.", field)
     kind = str if strings else int
     for number, value in enumerate(values):
-        if type(value) is not kind or (strings and len(value) > LONGEST_ID):
+        if type(value) is not kind or (isinstance(value, str) and len(value) > LONGEST_ID):
             check_id(value, strings, f"{field}[{number}]")
 
 
@@ -83,7 +83,7 @@ def check_id(value: Any, strings: bool, field: str) -> None:
     """Raises Problem where an id is not of the bundle's type, or longer than an id may be."""
     if type(value) is not (str if strings else int):
         raise _other_id(strings, field)
-    if strings and len(value) > LONGEST_ID:
+    if isinstance(value, str) and len(value) > LONGEST_ID:
         raise Problem(422, f"an id of {len(value):,} characters came; at most {LONGEST_ID:,} were expected.", field)
 
 
