@@ -280,7 +280,7 @@ def _bad_json(content: Content) -> tuple[int, str]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no value in JSON; null is")
+    raise TextError(f"{name} is no value in JSON; null is", "write null where a value is missing")
 
 
 def _lines(content: Content) -> Iterator[tuple[int, bytes]]:
