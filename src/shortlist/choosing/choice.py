@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["Choice", "Tried"]
 NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
+WIDTH = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,7 @@ class Choice:
             "figure": None if self.chosen.figure is None else self.chosen.figure.value,
             "by": trial.name,
             "seen_items_excluded": trial.exclude_seen,
+            "weighted": trial.weighted,
             "held_out": len(trial.held_out),
             "held_out_how": NAMES[self.split],
             "measured_pairs": len(trial.test),
@@ -89,7 +92,7 @@ class Choice:
         }
 
     def __str__(self) -> str:
-        return "\n".join([self.table(), "", *self.verdict()])
+        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in _folded(line))])
 
 
 def _table(choice: Choice) -> str:
@@ -107,8 +110,14 @@ def _table(choice: Choice) -> str:
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}")
     skipped = [one for one in choice.tried if one.figure is None]
-    lines += [f"  not tried: {one.name}: {one.reason}" for one in skipped]
+    for one in skipped:
+        lines += _folded(f"  not tried: {one.name}: {one.reason}")
     return "\n".join(lines)
+
+
+def _folded(line: str) -> list[str]:
+    """A line as lines of at most 80 columns; those behind the first are indented."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _verdict(choice: Choice) -> list[str]:

@@ -40,6 +40,7 @@ def choose(
     test: float = 0.1,
     seed: int = 42,
     refit: bool = True,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
@@ -56,7 +57,7 @@ def choose(
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
@@ -70,7 +71,17 @@ def choose(
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
-        train, held_out, train, data if refit else None, how, by=by, budget=budgeted, seed=seed, device=device, say=say
+        train,
+        held_out,
+        train,
+        data if refit else None,
+        how,
+        by=by,
+        budget=budgeted,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
 
 
@@ -103,12 +114,13 @@ def choose_on(
     by: str | None = None,
     budget: Budget,
     seed: int = 42,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
     """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
     trained on in the end, or None."""
-    trial = Trial.of(train, seen, held_out, by, seed)
+    trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]

@@ -11,7 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
+@sql_options("test", option="--test", required=False)
 def command(
     bundle: Path,
     recall: float,
@@ -104,7 +105,8 @@ def _test(path: str, recommender: Recommender, events: Events, reading: Reading)
     import shortlist as sl
 
     state = recommender._state
-    return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
+    keep = recommender.towers.query.columns
+    return sl.Dataset(path, state.query, state.candidate, events=events, keep=keep, reading=reading)
 
 
 def _show(measured: Mapping[str, Any]) -> None:

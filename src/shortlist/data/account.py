@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.source import counted_stamps
+
 __all__ = ["Account", "share_again"]
 
 LOOKED_AT = 20_000_000
@@ -103,6 +105,7 @@ class Account:
             again=share_again(data.query_rows, data.candidate_rows, len(data.candidates)),
             since=None if times is None else str(times.min()),
             until=None if times is None else str(times.max()),
+            files=data._files,
             times=data._times,
             weights=None if data.weights is None else _spread([_sums(data.weights)]),
             seen=None if data.seen_column is None else int(data.interactions[data.seen_column].sum()),
@@ -131,7 +134,7 @@ class Account:
         keys = np.concatenate(pairs) if pairs else np.zeros(0, np.int64)
         return cls(
             again=_repeated(keys),
-            files=len(data.source),
+            files=counted_stamps(data.source),
             since=_moment(least, data),
             until=_moment(most, data),
             times=None if data.timestamp is None else str(data.interactions.schema[data.timestamp]),
@@ -161,8 +164,9 @@ class Account:
 
     def lines(self) -> list[str]:
         """The account as a person reads it; warnings are not among them, since they were given."""
-        of = "" if self.files is None else f" from {self.files:,} {'file' if self.files == 1 else 'files'}"
-        said = [f"{self.rows:,} interactions{of}, {self.queries:,} queries, {self.candidates:,} candidates"]
+        of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
+        sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
+        said = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
         if self.since is not None:
             said.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
         said.append(
@@ -178,6 +182,10 @@ class Account:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def share_again(query: NDArray[Any], candidate: NDArray[Any], candidates: int) -> float:

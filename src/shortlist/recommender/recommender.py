@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_frame
+from shortlist.data import Dataset, TableLike
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -27,6 +27,7 @@ from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     candidate_lists,
+    candidate_table,
     read_request,
 )
 from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
@@ -307,16 +308,16 @@ class Recommender:
         """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
         return recommend_all(self, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part)
 
-    def upsert(self, candidates: pl.DataFrame) -> None:
+    def upsert(self, candidates: TableLike) -> None:
         """Add candidates by their raw ids and features, or replace those that are there; searches go on meanwhile.
 
-        candidates: the id's column and any other of the catalogue's; what does not come is as stored, or null. The
-        candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
+        candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what does not
+        come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
-        check_frame(candidates, "upsert()")
-        self._change(lambda now: changed(now, candidates))
+        table = candidate_table(candidates, self._state.candidate)
+        self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""

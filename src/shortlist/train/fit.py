@@ -15,6 +15,7 @@ from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
+from shortlist.evaluation.validator import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
@@ -47,6 +48,7 @@ def fit(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    weighted: bool = False,
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
@@ -60,8 +62,9 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete. Or a function of the model that returns figures
-        by name, in one process; ``monitor`` is then the name of one of them.
+        with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
+        validation's weight column, which it does not otherwise read. Or a function of the model that returns figures by name,
+        in one process; ``monitor`` is then the name of one of them.
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
         exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
@@ -93,6 +96,8 @@ def fit(
     _check_data(train)
     held_out, measure_by = _parted(validation, task)
     check_dataset(impressions, "fit(impressions=)", optional=True)
+    if held_out is not None:
+        checked_weights(held_out, weighted)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     names = None if measure_by is not None else [f"top_{k}" for k in ks]
@@ -109,7 +114,7 @@ def fit(
             checkpoints=checkpoints,
         )
         seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        measured = Measured(held_out, tuple(ks), seen, validate_every)
+        measured = Measured(held_out, tuple(ks), seen, validate_every, weighted)
         validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
@@ -130,7 +135,7 @@ def fit(
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
         untrained = unknown_rows(model) if processes.first else {}
         seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        validator = None if held_out is None else Validator(model, held_out, ks, seen)
+        validator = None if held_out is None else Validator(model, held_out, ks, seen, weighted)
         measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)

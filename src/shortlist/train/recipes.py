@@ -313,6 +313,13 @@ class Recipe(_Model, frozen=True):
     towers: Literal["trained", "popularity", "recent"] = "trained"
     neighbours: NeighboursSection | None = None
 
+    @property
+    def interaction_columns(self) -> list[str]:
+        """The columns beside ids, time and weight that it may read from the interactions."""
+        models = [self, *self.joined]
+        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+        return list(dict.fromkeys(read))
+
     def check_from_disk(self) -> None:
         """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
