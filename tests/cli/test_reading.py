@@ -64,6 +64,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:unknown ids")
 def test_a_bundle_is_trained_and_measured_on_such_a_table(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recommender = sl.Recommender.load(shop / "m")
     assert sorted(recommender.query_ids.to_list()) == sorted(f"손님{person}" for person in range(20))

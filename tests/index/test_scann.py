@@ -1,4 +1,4 @@
-"""ScaNN's folder: codes alone, and what was saved when ScaNN kept a copy of the vectors to re-rank by."""
+"""ScaNN: options out of range; a folder of codes alone, and what was saved when ScaNN kept a copy of the vectors to re-rank by."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shortlist.errors import ConfigError
 from shortlist.index import BruteForce, Index, ScaNN, load_index
 from shortlist.index.scann import scann_trouble
 from shortlist.index.storage import Writer
 
-pytestmark = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
+needs_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 
 RNG = np.random.default_rng(8)
 VECTORS = RNG.standard_normal((800, 10)).astype(np.float32)
@@ -25,6 +26,7 @@ def recall(index: Index) -> float:
     return float(np.mean([np.isin(a[0], b[0]).mean() for a, b in zip(true, found, strict=True)]))
 
 
+@needs_scann
 def test_no_copy_of_the_vectors_is_saved_or_read(tmp_path: Path) -> None:
     ScaNN(leaves=20, leaves_to_search=5).build(VECTORS).save(tmp_path)
     roles = json.loads((tmp_path / "index.json").read_text())["files"]
@@ -33,6 +35,7 @@ def test_no_copy_of_the_vectors_is_saved_or_read(tmp_path: Path) -> None:
     assert sum(entry["bytes"] for role, entry in roles.items() if "/" in role) < 2 * VECTORS.nbytes
 
 
+@needs_scann
 def test_a_folder_with_a_copy_to_re_rank_by_is_still_read(tmp_path: Path) -> None:
     from scann.scann_ops.py import scann_ops_pybind
 
@@ -53,6 +56,7 @@ def test_a_folder_with_a_copy_to_re_rank_by_is_still_read(tmp_path: Path) -> Non
     assert recall(load_index(tmp_path / "now")) >= 0.95
 
 
+@needs_scann
 def test_too_few_to_learn_codes_from_are_searched_exactly(tmp_path: Path) -> None:
     index = ScaNN().build(VECTORS[:200])
     index.save(tmp_path)
@@ -60,3 +64,12 @@ def test_too_few_to_learn_codes_from_are_searched_exactly(tmp_path: Path) -> Non
     exact = BruteForce().build(VECTORS[:200]).search(QUERIES, 7)
     for one in (index, again):
         assert np.array_equal(one.search(QUERIES, 7).ids, exact.ids)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"leaves": 0}, {"reorder": 2.5}, {"leaves_to_search": True}, {"leaves": 10, "leaves_to_search": 11}, {"seed": -1}],
+)
+def test_scann_options_out_of_range(options):
+    with pytest.raises(ConfigError):
+        ScaNN(**options)
