@@ -15,7 +15,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "cli/demo.py": {"RuntimeError"},
     "data/readers.py": {"ValueError"},
     "features/lookup.py": {"NotImplementedError"},
-    "index/guard.py": {"ValueError"},
+    "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/ids.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},

@@ -15,6 +15,8 @@ from shortlist.errors import DataError
 from shortlist.recommender import ids as room
 from shortlist.recommender.ids import Ids
 
+pytestmark = pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")  # ids that look wrong are meant
+
 Make = Callable[[Sequence[Any], Sequence[Any]], tuple[sl.TwoTower, sl.Dataset]]
 
 STRINGS = ["", " ", "1", "01", "ü", "u\u0308", "日本", "🎬", "a\nb", "a\x00b", "x" * 5000, "None", "null", "-1"]

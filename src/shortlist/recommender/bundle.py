@@ -98,28 +98,39 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     )
 
 
+def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
+    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    if verify not in (None, True, "native"):
+        raise ConfigError(
+            f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
+        )
+    if verify is not None or guard is not None:
+        warnings.warn(
+            'Recommender.load(verify="native") is now mmap=True, and guard=True is trusted=False.',
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return mmap or verify == "native", trusted and not guard
+
+
 def load(
     path: Path,
     modules: Mapping[str, Any] | None = None,
     verify: Verify = True,
-    guard: bool = False,
+    trusted: bool = True,
     rest: Callable[[], None] | None = None,
 ) -> Served:
     """What the bundle at ``path`` answers from; see ``Recommender.load``.
 
     rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
     """
-    if verify is not True and verify != "native":
-        raise ConfigError(
-            f"load got verify={verify!r}.", hint='True compares every file, "native" all but plain arrays'
-        )
     root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
         state, vectors = read_state(manifest, root, rest)
         rest()
-        index, reason = _read_index(manifest, root, verify, guard)
+        index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
         whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
         state = replace(state, model=replace(state.model, tensors=whole))
@@ -140,7 +151,7 @@ def load(
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
     )
     rest()
-    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason, rest)
+    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason or not trusted, rest)
     return served
 
 
@@ -234,11 +245,11 @@ def _check_one_training(
         )
 
 
-def _read_index(manifest: Manifest, root: Path, verify: Verify, guard: bool) -> tuple[Index, str]:
+def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
     compared: Verify = False if verify is True else verify  # every file was compared already
     try:
-        return load_index(root / INDEX, verify=compared, guard=guard), manifest.reason
+        return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
