@@ -14,6 +14,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "__init__.py": {"AttributeError"},
     "cli/demo.py": {"RuntimeError"},
     "data/readers.py": {"ValueError"},
+    "data/shards/files.py": {"OSError"},
     "features/lookup.py": {"NotImplementedError"},
     "index/guard.py": {"ValueError"},
     "recommender/bundle.py": {"TypeError"},
