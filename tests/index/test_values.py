@@ -96,10 +96,11 @@ def test_choice_is_exact_for_few_candidates():
 
 def test_choice_is_scann_where_it_runs(monkeypatch):
     monkeypatch.setattr(choose, "scann_trouble", lambda: None)
-    index, reason = choose_index(20_000, 32)
+    index, reason = choose_index(40_000, 32)
     assert type(index) is ScaNN
-    assert reason.startswith("ScaNN: 20,000 candidates")
-    assert type(choose_index(12_000, 16)[0]) is BruteForce  # a twentieth of a millisecond a query
+    assert reason.startswith("ScaNN: 40,000 candidates")
+    assert type(choose_index(12_000, 16)[0]) is BruteForce  # 0.1 ms a query: ScaNN could not save as much
+    assert type(choose_index(31_249, 32)[0]) is BruteForce  # 999,968 numbers
 
 
 @pytest.mark.parametrize(

@@ -238,11 +238,11 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
             "delete": [one],
             "expire": [{"id": one, "at": float(value)}],
         }[kind]
-        long.fold(made)
+        long.apply(made)
     short = Changes(Events(None))
     short.id_column = "what"
     for made in long.records(0.0):
-        short.fold(made)
+        short.apply(made)
     for now in (10.0, 40.0):
         long.expired(now)
         short.expired(now)
@@ -369,7 +369,7 @@ def test_an_index_that_finds_too_little_is_built_afresh(
     import asyncio
 
     client = clients(
-        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), Loaded.read(approximate, True).recommender
+        Settings(write_keys=(WRITE,), state=tmp_path, trusted=False), Loaded.read(approximate, False).recommender
     )
     service = client.app.service
 
@@ -415,3 +415,44 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
 
 def _facts(found: Any) -> dict[str, Any]:
     return {"query": found.query, "known": found.known, "ids": found.ids[:2], "scores": found.scores[:2]}
+
+
+LONG = "x" * 1024
+ROUTES: dict[str, Callable[[str], tuple[str, Any]]] = {
+    "recommend": lambda one: ("/v1/recommend", {"queries": [{"id": one}]}),
+    "recommend, exclude": lambda one: ("/v1/recommend", {"queries": [{"id": "bob", "exclude": [one]}]}),
+    "recommend, allow": lambda one: ("/v1/recommend", {"queries": [{"id": "bob"}], "allow": [one]}),
+    "recommend, deny": lambda one: ("/v1/recommend", {"queries": [{"id": "bob"}], "deny": [one]}),
+    "similar": lambda one: ("/v1/similar", {"candidates": [one]}),
+    "score": lambda one: ("/v1/score", {"queries": [{"id": one}], "candidates": ["a"]}),
+    "score, candidates": lambda one: ("/v1/score", {"queries": [{"id": "bob"}], "candidates": [one]}),
+    "embed": lambda one: ("/v1/embed", {"candidates": [one]}),
+    "events": lambda one: ("/v1/events", {"events": [{"query": one, "candidate": "a"}]}),
+    "events, candidate": lambda one: ("/v1/events", {"events": [{"query": "bob", "candidate": one}]}),
+    "upsert": lambda one: ("/v1/candidates", {"upsert": [{"what": one, "full_name": "X", "kind": "x", "stock": 1}]}),
+    "expire": lambda one: ("/v1/candidates", {"expire": [{"id": one, "at": 4e9}]}),
+    "delete": lambda one: ("/v1/candidates", {"delete": [one]}),
+    "predict": lambda one: ("/v1/models/model:predict", {"instances": [one]}),
+    "predict, rows": lambda one: ("/v1/models/model:predict", {"instances": [{"who": one}]}),
+    "predict, inputs": lambda one: ("/v1/models/model:predict", {"inputs": [one]}),
+    "predict, columns": lambda one: ("/v1/models/model:predict", {"inputs": {"who": [one]}}),
+    "history": lambda one: (f"/v1/history?query={one}", None),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_ids_have_one_bound_on_every_route(writable: Callable[..., Any], route: str) -> None:
+    client = writable()
+    replies = []
+    for one in (LONG, LONG + "x"):
+        path, body = ROUTES[route](one)
+        path = path.replace("/models/model:", f"/models/{client.app.service.loaded.name}:")
+        replies.append(client.get(path) if body is None else client.post(path, body, headers=KEY))
+    assert replies[0].status_code in (200, 404), replies[0].text  # 404: a candidate that is not there
+    assert replies[1].status_code in (400, 422), replies[1].text
+
+
+def test_what_can_be_upserted_can_be_deleted(writable: Callable[..., Any]) -> None:
+    client = writable()
+    assert change(client, upsert=[{"what": LONG, "full_name": "X", "kind": "x", "stock": 1}]).json()["candidates"] == 5
+    assert change(client, delete=[LONG]).json()["candidates"] == 4

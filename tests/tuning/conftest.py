@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shortlist.index import BruteForce
-from shortlist.index.tuning import tuner
+from shortlist.tuning import tuner
 
 
 def milliseconds(index: Any) -> float:

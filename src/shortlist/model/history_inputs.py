@@ -13,7 +13,7 @@ from shortlist.errors import ConfigError, DataError
 from shortlist.features import History, IntegerLookup, Sequences, StringLookup, Vocabulary
 from shortlist.features.history import history_table, last_of_each, windows_of
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.history import HistoryEncoder
+from shortlist.model.history_encoder import HistoryEncoder
 from shortlist.model.tower import Tower
 
 __all__ = ["lend_tables", "training_histories", "with_histories"]

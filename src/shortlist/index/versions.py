@@ -13,7 +13,7 @@ from shortlist.index.contract import Index
 from shortlist.index.snapshot import Snapshot
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["caught_up", "copied", "exact_beside", "rebuilt"]
+__all__ = ["caught_up", "copied", "exact_copy", "rebuilt"]
 
 
 def copied(index: Index) -> Index:
@@ -22,7 +22,7 @@ def copied(index: Index) -> Index:
     return live._like(live._now())
 
 
-def exact_beside(index: Index) -> Index:
+def exact_copy(index: Index) -> Index:
     """Exact search over the same candidates, which shares their vectors; later changes of one are not the other's."""
     if index.exact:
         return copied(index)
@@ -44,19 +44,19 @@ def caught_up(fresh: Index, before: Index, now: Index) -> Index:
     if new.base.vectors is not old.base.vectors:
         return copied(now)
     after = copied(fresh)
-    ids, vectors = _came(old, new)
-    after.delete(np.setdiff1d(_went(old, new), ids))
+    ids, vectors = _added(old, new)
+    after.delete(np.setdiff1d(_removed(old, new), ids))
     after.upsert(ids, vectors)
     return after
 
 
-def _went(old: Snapshot, new: Snapshot) -> Ints:
+def _removed(old: Snapshot, new: Snapshot) -> Ints:
     """Ids that ``old`` held where ``new`` holds nothing or something else."""
     dead = [np.zeros(0, np.int64) if one.base.dead is None else one.base.dead for one in (old, new)]
     return np.concatenate([new.base.ids[np.setdiff1d(dead[1], dead[0])], np.setdiff1d(old.extra.ids, new.extra.ids)])
 
 
-def _came(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
+def _added(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
     """What ``new`` holds beside its index that ``old`` did not hold so."""
     ids, vectors = new.extra.living[::-1]
     at = old.extra.lookup.positions(ids)

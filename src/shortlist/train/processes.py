@@ -13,13 +13,13 @@ from shortlist.errors import ConfigError, ShortlistError
 from shortlist.loss import Retrieval
 from shortlist.model import Tower, TowerInputs, TwoTower
 
-__all__ = ["Alone", "Ranks", "check_divisible"]
+__all__ = ["Alone", "Processes", "check_divisible"]
 
 
 T = TypeVar("T")
 
 
-class Ranks(Protocol):
+class Processes(Protocol):
     """The processes of a run. Every method but the properties is called by all of them, in the same order."""
 
     @property
@@ -67,10 +67,10 @@ class Ranks(Protocol):
     def own(self, whole: Tensor) -> Tensor:
         """The part of this process of what is divided as tables are."""
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
 
-    def __enter__(self) -> Ranks: ...
+    def __enter__(self) -> Processes: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Lets the others know why this one stops, where it stops with an error."""
@@ -121,7 +121,7 @@ class Alone:
         """All of it."""
         return whole
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """There is nobody else."""
         return False
 

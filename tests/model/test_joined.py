@@ -71,7 +71,7 @@ def test_a_spread_is_measured_on_some_rows_where_there_are_many(
     models: list[sl.TwoTower], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every third query, from the first to the last, and of every second thing."""
-    monkeypatch.setattr("shortlist.model.joining.ROWS", 5)
+    monkeypatch.setattr("shortlist.model.joined.ROWS", 5)
     joined = sl.join(models[:2])
     queries, things = models[1].with_histories(models[0].catalogue.queries), models[0].catalogue.candidates
     expected = 0

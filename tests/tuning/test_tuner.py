@@ -12,10 +12,10 @@ import pytest
 from shortlist.errors import ConfigError, MissingExtraError, SearchError, ShortlistWarning
 from shortlist.index import BruteForce, Faiss, ScaNN, index_from_settings
 from shortlist.index.scann import scann_trouble
-from shortlist.index.tuning import spaces, tune
-from shortlist.index.tuning.latency import latencies
-from shortlist.index.tuning.picture import curve_svg
-from shortlist.index.tuning.tuner import worth_it
+from shortlist.tuning import spaces, tune_index
+from shortlist.tuning.latency import latencies
+from shortlist.tuning.picture import curve_svg
+from shortlist.tuning.tuner import worth_it
 
 needs_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 needs_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
@@ -42,7 +42,7 @@ def recall_at(index, queries: np.ndarray, k: int) -> float:
 def tuning():
     if scann_trouble() is not None:
         pytest.skip("ScaNN cannot run here")
-    return tune(VECTORS, QUERIES, recall=0.9, k=10, backends=["scann"])
+    return tune_index(VECTORS, QUERIES, recall=0.9, k=10, backends=["scann"])
 
 
 def test_the_promise_holds_on_queries_that_nobody_has_seen(tuning) -> None:
@@ -131,7 +131,7 @@ def test_a_rebuild_keeps_what_was_tuned() -> None:
 
 def test_exact_search_wins_where_it_is_no_slower() -> None:
     small = VECTORS[:60]
-    found = tune(small, QUERIES, recall=0.95, k=100)
+    found = tune_index(small, QUERIES, recall=0.95, k=100)
     assert type(found.index) is BruteForce
     assert found.k == 60
     assert found.chosen.recalls.keys() == {10, 60}
@@ -139,14 +139,14 @@ def test_exact_search_wins_where_it_is_no_slower() -> None:
 
 
 def test_exact_alone() -> None:
-    found = tune(VECTORS, QUERIES, backends=["exact"])
+    found = tune_index(VECTORS, QUERIES, backends=["exact"])
     assert type(found.index) is BruteForce
     assert found.reason.startswith("exact search: asked for")
 
 
 @needs_scann
 def test_no_time_left_names_what_was_left_out() -> None:
-    found = tune(VECTORS, QUERIES, recall=0.5, k=10, backends=["scann"], seconds=0)
+    found = tune_index(VECTORS, QUERIES, recall=0.5, k=10, backends=["scann"], seconds=0)
     assert "no time left" in found.missing["scann"]
     assert found.chosen.backend == "exact"
 
@@ -171,14 +171,14 @@ def test_exact_search_is_left_only_for_what_is_really_faster() -> None:
 )
 def test_what_is_refused(options, error, says) -> None:
     with pytest.raises(error, match=says):
-        tune(VECTORS, QUERIES, **options)
+        tune_index(VECTORS, QUERIES, **options)
 
 
 def test_queries_must_fit() -> None:
     with pytest.raises(SearchError, match="queries has dim 7"):
-        tune(VECTORS, QUERIES[:, :7].copy())
+        tune_index(VECTORS, QUERIES[:, :7].copy())
     with pytest.raises(SearchError, match="39 queries came"):
-        tune(VECTORS, QUERIES[:39])
+        tune_index(VECTORS, QUERIES[:39])
     with pytest.raises(SearchError, match="real queries; none came"):
         ScaNN(recall=0.9).build(VECTORS)
 
@@ -203,7 +203,7 @@ def test_search_settings_change_on_one_build() -> None:
 def test_a_missing_backend_is_named_and_the_others_go_on(monkeypatch) -> None:
     monkeypatch.setattr(spaces, "scann_trouble", lambda: "the package 'scann' is not installed")
     monkeypatch.setattr(spaces, "faiss_trouble", lambda: "the package 'faiss-cpu' is not installed")
-    found = tune(VECTORS, QUERIES)
+    found = tune_index(VECTORS, QUERIES)
     assert type(found.index) is BruteForce
     assert found.missing["scann"].endswith('(pip install "shortlist[scann]")')
     assert "shortlist[faiss]" in found.missing["hnsw"]

@@ -1,19 +1,101 @@
-"""A choice in words: the table of contenders, and the verdict."""
+"""The outcome of a choice: the winner, what became of every contender, and both in words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from shortlist.choosing.choose import Choice, Tried
+from shortlist.choosing.trial import Figure, Trial
+from shortlist.model import TwoTower
+from shortlist.sources import Mixture
+from shortlist.train.recipes import Recipe
 
-__all__ = ["table_text", "verdict_lines"]
+__all__ = ["Choice", "Tried"]
 
+NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
+WIDTH = 80
 
 
-def table_text(choice: Choice) -> str:
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
+
+    recipe: with the epochs, share and temperature that were found.
+    """
+
+    name: str
+    kind: str
+    rank: int
+    recipe: Recipe
+    figure: Figure | None = None
+    seconds: float = 0.0
+    reason: str | None = None
+    model: TwoTower | Mixture | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
+        if self.figure is None:
+            return {**plain, "figure": None, "reason": self.reason}
+        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The outcome of ``choose``.
+
+    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
+    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
+    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
+    """
+
+    model: TwoTower | Mixture
+    recipe: Recipe
+    chosen: Tried
+    tried: tuple[Tried, ...]
+    trial: Trial
+    split: str
+    budget: float
+    seconds: float
+    refitted: bool
+
+    def table(self) -> str:
+        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
+        return _table(self)
+
+    def verdict(self) -> list[str]:
+        """What won and by how much, and what to know of the table, in plain sentences."""
+        return _verdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON and for a bundle's metadata."""
+        trial = self.trial
+        return {
+            "chosen": self.chosen.name,
+            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
+            "by": trial.name,
+            "seen_items_excluded": trial.exclude_seen,
+            "weighted": trial.weighted,
+            "held_out": len(trial.held_out),
+            "held_out_how": NAMES[self.split],
+            "measured_pairs": len(trial.test),
+            "chosen_before": trial.again,
+            "new_queries": trial.new,
+            "budget": self.budget,
+            "seconds": self.seconds,
+            "refitted": self.refitted,
+            "contenders": [one.to_dict() for one in self.tried],
+            "verdict": self.verdict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in _folded(line))])
+
+
+def _table(choice: Choice) -> str:
     """The contenders, best first; the chosen one is marked. At most 80 columns."""
     trial = choice.trial
     counted = "seen items excluded" if trial.exclude_seen else "seen items left in"
@@ -26,13 +108,19 @@ def table_text(choice: Choice) -> str:
             f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
-    lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({_how(choice)}), {counted}")
+    lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}")
     skipped = [one for one in choice.tried if one.figure is None]
-    lines += [f"  not tried: {one.name}: {one.reason}" for one in skipped]
+    for one in skipped:
+        lines += _folded(f"  not tried: {one.name}: {one.reason}")
     return "\n".join(lines)
 
 
-def verdict_lines(choice: Choice) -> list[str]:
+def _folded(line: str) -> list[str]:
+    """A line as lines of at most 80 columns; those behind the first are indented."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _verdict(choice: Choice) -> list[str]:
     """Plain sentences: what won, by how much, whether that is more than chance, and what to know of the table."""
     trial, chosen = choice.trial, choice.chosen
     assert chosen.figure is not None
@@ -101,10 +189,6 @@ def _advice(choice: Choice) -> str:
 def _plain(error: float) -> str:
     """A standard error; "-" where one query alone was measured."""
     return "-" if error != error else f"{error:.4f}"
-
-
-def _how(choice: Choice) -> str:
-    return {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}[choice.split]
 
 
 def _cut(text: str, width: int) -> str:

@@ -23,13 +23,13 @@ from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.checks import check_k, check_promise, check_vectors
-from shortlist.index.tuning import spaces
-from shortlist.index.tuning.latency import latencies
-from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
-from shortlist.index.tuning.records import Point, Tuned, Tuning
+from shortlist.index.promise import Point, Tuned, Tuning
+from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats, Ints
+from shortlist.tuning import spaces
+from shortlist.tuning.latency import latencies
 
-__all__ = ["tune"]
+__all__ = ["tune_index"]
 
 _LEAST = 40  # queries, below which neither half says much
 FASTER, SAVED = 1.3, 0.1  # times, and milliseconds a query, from which exact search is left
@@ -39,7 +39,7 @@ _FINALISTS = 6
 Say: TypeAlias = "Callable[[str], None]"
 
 
-def tune(
+def tune_index(
     vectors: Floats,
     queries: Floats,
     *,
@@ -83,9 +83,9 @@ def tune(
     exact = BruteForce().build(array, ids)
     if template is not None and template.built:
         template = _afresh(template, exact)
-    trial = Trial.of(exact, asked, recall, min(k, exact.size), sample, seed)
+    trial = QueryHalves.of(exact, asked, recall, min(k, exact.size), sample, seed)
     names = spaces.chosen([spaces.backend_of(template)] if template is not None else backends)
-    run = Run(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
+    run = Tuner(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
     for name in names.names:
         if name != "exact":
             run.tune(name)
@@ -93,7 +93,7 @@ def tune(
 
 
 @dataclass(frozen=True)
-class Trial:
+class QueryHalves:
     """Queries in two halves, and the score that each one's k-th best candidate has."""
 
     recall: float
@@ -104,7 +104,7 @@ class Trial:
     kth_held: Floats
 
     @staticmethod
-    def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> Trial:
+    def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> QueryHalves:
         if min(queries.shape[0], sample) < _LEAST:
             raise SearchError(
                 f"{min(queries.shape[0], sample)} queries came; at least {_LEAST} were expected.",
@@ -114,7 +114,7 @@ class Trial:
         half = order.size // 2
         tuning, held = queries[order[:half]], queries[order[half:]]
         scores = [true_scores(exact.search(part, k), k) for part in (tuning, held)]
-        return Trial(recall, k, tuning, held, *scores)
+        return QueryHalves(recall, k, tuning, held, *scores)
 
     def on_tuning(self, index: LiveIndex) -> Recall:
         return recall_of(query_recalls(index, self.tuning, self.kth_tuning, self.k), self.k)
@@ -143,12 +143,12 @@ class _Winner:
     build_seconds: float
 
 
-class Run:
+class Tuner:
     """One run of the tuner."""
 
     def __init__(
         self,
-        trial: Trial,
+        trial: QueryHalves,
         exact: LiveIndex,
         template: ApproximateIndex | None,
         started: float,
@@ -280,7 +280,7 @@ def worth_it(exact: float, other: float) -> bool:
 class _Sweep:
     """The least effort that reaches each recall, on one build."""
 
-    def __init__(self, trial: Trial, built: ApproximateIndex) -> None:
+    def __init__(self, trial: QueryHalves, built: ApproximateIndex) -> None:
         self.trial, self.built = trial, built
         self.fine, self.coarse = spaces.axes(built, built.size, trial.k)
         self.seen: dict[tuple[int, int], _Entry] = {}
@@ -346,7 +346,7 @@ def _named(index: ApproximateIndex, names: Sequence[str]) -> str:
     return f"{type(index).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _reason(tuned: Tuned, trial: Trial, why: str) -> str:
+def _reason(tuned: Tuned, trial: QueryHalves, why: str) -> str:
     held = tuned.recalls[trial.k]
     figures = (
         f"recall@{trial.k} {held.mean:.4f} on {held.queries:,} held-out queries, {tuned.milliseconds:.3g} ms a query"

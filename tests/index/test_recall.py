@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shortlist.index import BruteForce
-from shortlist.index.tuning.recall import query_recalls, recall_of, true_scores
+from shortlist.index.recall import query_recalls, recall_of, true_scores
 
 
 class Wrong:

@@ -1,8 +1,8 @@
-"""Who comes in: a few requests at a time, a queue no longer than can be answered in time, and a word to all others.
+"""Admission of requests: a few at a time, a queue no longer than can be answered in time, a 503 for all others.
 
 Refusing has to cost next to nothing, or a flood of requests is answered by refusals alone. So a request is refused before
-anything is made of it, and whoever was refused is not heard again before the server can afford that: what they send stays
-with the kernel. Nobody who waits as long as ``Retry-After`` says will notice.
+it is parsed, and nothing more is read from a refused connection until the server can afford it: what it sends stays with
+the kernel. A client that waits as long as ``Retry-After`` says will not notice.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import Any, Protocol
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.settings import Limits
 
-__all__ = ["Entry", "Gate", "busy", "plain"]
+__all__ = ["Admission", "Entry", "busy", "plain"]
 
 SLOTS = 128  # requests answered at a time, between two looks at the sockets: under a flood larger batches than at ease
 FIRST = 0.0002  # seconds from one request to the next, until it was measured
 WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which what was measured does not count any more
 REFUSAL = 0.002  # seconds that pass for each refusal: one takes about 40 µs, so that all take a fiftieth of the time
-PAUSE = 0.005  # seconds between two looks at who may be heard again
+PAUSE = 0.005  # seconds between two looks at which connections may be read again
 
 
-class Asker(Protocol):
-    """A connection: its requests begin, and what else it says is heard again after a while."""
+class Connection(Protocol):
+    """A connection: its requests begin, and it is read again a while after it was refused."""
 
     def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
 
-    def hear(self) -> None: ...
+    def resume(self) -> None: ...
 
 
-Entry = tuple[Asker, Any, Any]
+Entry = tuple[Connection, Any, Any]
 
 
-class Gate:
-    """Counts who is inside and who waits.
+class Admission:
+    """Counts the requests under way and those that wait.
 
     ``limits.wait_seconds`` is the longest that anybody shall wait, by the pace of the last tenths of a second while some
     waited; ``limits.under_way`` the most that wait or are inside.
@@ -53,7 +53,7 @@ class Gate:
         self.inside = 0
         self.waiting: deque[Entry] = deque()
         self.refused = 0
-        self._held: deque[tuple[float, Asker]] = deque()  # refused, until when
+        self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
         self._timed = self._finishing = False
         self._clear = 0.0  # when the refusals until now are paid for
         self._since = self._left = 0.0  # the window: its begin, and the last time that somebody waited
@@ -102,29 +102,29 @@ class Gate:
             self._begin(self.waiting.popleft())
 
     def _begin(self, entry: Entry) -> None:
-        asker, cycle, app = entry
-        if asker.begin(cycle, app, self.leave):  # else: it has hung up
+        connection, cycle, app = entry
+        if connection.begin(cycle, app, self.leave):  # else: it has hung up
             self.inside += 1
 
-    def refuse(self, asker: Asker, loop: asyncio.AbstractEventLoop) -> int:
-        """Count a refusal; in how many whole seconds to come back. ``asker`` is to be silent until it is heard again."""
+    def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
+        """Count a refusal; in how many whole seconds to come back. ``connection`` is not to be read until it is resumed."""
         now = loop.time()
         self.refused += 1
         self._clear = max(self._clear, now) + REFUSAL
-        self._held.append((self._clear, asker))
+        self._paused.append((self._clear, connection))
         if not self._timed:
             self._timed = True
-            loop.call_at(self._clear, self._hear, loop)
+            loop.call_at(self._clear, self._resume, loop)
         return max(1, math.ceil(self._clear - now))
 
-    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hear again whose time has come."""
-        held, now = self._held, loop.time()
-        while held and held[0][0] <= now:
-            held.popleft()[1].hear()
-        self._timed = bool(held)
-        if held:
-            loop.call_at(max(held[0][0], now + PAUSE), self._hear, loop)
+    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Reads from connections again whose time has come."""
+        paused, now = self._paused, loop.time()
+        while paused and paused[0][0] <= now:
+            paused.popleft()[1].resume()
+        self._timed = bool(paused)
+        if paused:
+            loop.call_at(max(paused[0][0], now + PAUSE), self._resume, loop)
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})(?:\r\n|$)")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 from shortlist.errors import SearchError, ShortlistWarning
-from shortlist.index.tuning.tuner import tune
+from shortlist.index.approximate import ApproximateIndex
+from shortlist.index.contract import Index
 from shortlist.index.values import Floats, Ints
-
-if TYPE_CHECKING:
-    from shortlist.index.approximate import ApproximateIndex
-    from shortlist.index.base import LiveIndex
+from shortlist.tuning.tuner import tune_index
 
 __all__ = ["keep_promise"]
 
 
-def keep_promise(settings: ApproximateIndex, vectors: Floats, ids: Ints | None, queries: Floats | None) -> LiveIndex:
+def keep_promise(settings: ApproximateIndex, vectors: Floats, ids: Ints | None, queries: Floats | None) -> Index:
     """The index that ``settings`` promise; exact search, with a ShortlistWarning, where no setting keeps the promise.
 
     Raises:
@@ -32,7 +29,7 @@ def keep_promise(settings: ApproximateIndex, vectors: Floats, ids: Ints | None, 
             hint="index = settings.build(vectors, ids, queries=a_sample_of_what_will_be_asked)",
         )
     settings.require()
-    tuning = tune(vectors, queries, recall=promise["recall"], k=promise["k"], template=plain, ids=ids)
+    tuning = tune_index(vectors, queries, recall=promise["recall"], k=promise["k"], template=plain, ids=ids)
     if tuning.chosen.backend == "exact":
         warnings.warn(
             f"{name} cannot keep recall@{tuning.k} ≥ {tuning.recall:g} on these vectors; exact search is used, at "

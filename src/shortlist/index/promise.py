@@ -1,14 +1,12 @@
-"""What the tuner found, as plain values."""
+"""How an index keeps a promised recall, in figures: what ``shortlist.tuning`` measures and the index carries."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shortlist.index.tuning.recall import Recall
-
-if TYPE_CHECKING:
-    from shortlist.index.base import LiveIndex
+from shortlist.index.contract import Index
+from shortlist.index.recall import Recall
 
 __all__ = ["Point", "Tuned", "Tuning"]
 
@@ -57,7 +55,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What ``tune`` returns: the index, and what was measured on the way.
+    """What ``tune_index`` returns: the index, and what was measured on the way.
 
     Attributes:
         index: built, over the vectors given.
@@ -70,7 +68,7 @@ class Tuning:
         missing: backends that could not run, and builds that were left out, with the reason.
     """
 
-    index: LiveIndex = field(repr=False)
+    index: Index = field(repr=False)
     recall: float
     k: int
     candidates: int

@@ -8,15 +8,70 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, DataError
-from shortlist.model.joined_tower import JoinedTower
+from shortlist.model.inputs import TowerInputs
+from shortlist.model.layers import Shape
+from shortlist.model.storage import TableStorage
+from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
 
-__all__ = ["join", "joined_at"]
+__all__ = ["JoinedTower", "join", "joined_at", "part_name"]
 
 ROWS = 10_000
+
+
+class JoinedTower(Tower):
+    """The vectors of several trained towers ``[rows, sum of their widths]``, each multiplied by its scale.
+
+    Features are those of the parts, by the part's number and their name: ``1:user_id:StringLookup``. It is what
+    ``shortlist.join`` makes; the parts keep their weights, and nothing of it is trained.
+    """
+
+    def __init__(self, parts: Sequence[Tower], scales: Sequence[float]) -> None:
+        nn.Module.__init__(self)
+        self.parts = nn.ModuleList(parts)
+        self.scales = tuple(map(float, scales))
+        self.features = {
+            part_name(number, name): feature
+            for number, part in enumerate(parts)
+            for name, feature in part.features.items()
+        }
+        self.dim = sum(part.width for part in parts)
+        self.shape = Shape(self.dim, "concat", 0, (), False, 0.0)
+        self.normalize = self.bias = self.meets_bias = self.custom = False
+        self.id_dropout = 0.0
+        self.heads = 1
+        self.init_scale = parts[0].init_scale
+        self.storage = TableStorage()
+        self.tables = nn.ModuleDict()
+        self.encoders = nn.ModuleDict()
+        self.layers = None
+        self.built = True
+
+    def check_trainable(self) -> None:
+        """ConfigError: what is joined is trained already."""
+        raise ConfigError(
+            "a joined model is not trained as one.",
+            hint="train its parts with fit(), then join them: shortlist.join([…])",
+        )
+
+    def forward(self, inputs: TowerInputs) -> Tensor:
+        """Vectors ``[rows, dim]``."""
+        vectors = []
+        for number, (part, scale) in enumerate(zip(self.parts, self.scales, strict=True)):
+            assert isinstance(part, Tower)
+            columns = {name: inputs.columns[part_name(number, name)] for name in part.features}
+            vectors.append(part(TowerInputs(columns, len(inputs))) * scale)
+        return torch.cat(vectors, dim=1)
+
+
+def part_name(number: int, feature: str) -> str:
+    """The name in a joined tower of a part's feature."""
+    return f"{number}:{feature}"
 
 
 def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> TwoTower:

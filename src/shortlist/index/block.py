@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import SearchError
-from shortlist.index.exact import Found, Pairs, best, pair_scores
+from shortlist.index.exact import Matches, Pairs, best, pair_scores
 from shortlist.index.lookup import Lookup
 from shortlist.index.rough import Rough
 from shortlist.index.top import top
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
-__all__ = ["Filters", "Request", "Segment", "member"]
+__all__ = ["Block", "Filters", "SearchRequest", "member"]
 
 
 @dataclass(frozen=True)
-class Request:
+class SearchRequest:
     """A checked search: queries, how many, and filters in ids."""
 
     queries: Floats
@@ -38,7 +38,7 @@ class Request:
         exclude: object,
         allow: object,
         deny: object,
-    ) -> Request:
+    ) -> SearchRequest:
         """A request from what the caller gave; ``SearchError`` where a filter does not fit the queries."""
         rows = queries.shape[0]
         if exclude is not None and not isinstance(exclude, Lists):
@@ -124,7 +124,7 @@ def _union(first: Ints | None, second: Ints | None) -> Ints | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Segment:
+class Block:
     """Candidates as they were when the segment was made, and which of them have died since.
 
     Attributes:
@@ -142,7 +142,7 @@ class Segment:
     lookup: Lookup
 
     @classmethod
-    def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Segment:
+    def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Block:
         """A segment with a lookup of its own."""
         return cls(vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Lookup(ids))
 
@@ -160,11 +160,11 @@ class Segment:
         keep[self.dead] = False
         return self.vectors[keep], self.ids[keep]
 
-    def without(self, ids: Ints) -> Segment:
+    def without(self, ids: Ints) -> Block:
         """The same segment with some more candidates dead; ids that it lacks are ignored."""
         positions = self.lookup.positions(ids)
         dead = _union(self.dead, sorted_set(positions[positions >= 0]))
-        return Segment(
+        return Block(
             self.vectors,
             self.ids,
             self.max_norm,
@@ -172,7 +172,7 @@ class Segment:
             self.lookup,
         )
 
-    def filters(self, request: Request) -> Filters:
+    def filters(self, request: SearchRequest) -> Filters:
         """What the request's ids mean here; ids that the segment lacks are ignored."""
         if request.exclude is None and request.allow is None and request.deny is None:
             return Filters(self.dead)
@@ -225,12 +225,12 @@ class Segment:
         rows, positions = np.divmod(sorted_set(pairs.rows * size + pairs.positions), size)
         return Pairs.of(rows, positions, queries)
 
-    def search(self, request: Request, filters: Filters, rough: Rough | None = None) -> Found:
+    def search(self, request: SearchRequest, filters: Filters, rough: Rough | None = None) -> Matches:
         """The exact k best of each query that pass the filters; ``rough`` as for ``top``."""
         if filters.lists is not None:
             rows, positions = filters.lists.rows, filters.lists.positions
             scores = pair_scores(request.queries, self.vectors, rows, positions)
-            return best(Found(rows, positions, scores), request.queries.shape[0], request.k)
+            return best(Matches(rows, positions, scores), request.queries.shape[0], request.k)
         return top(
             request.queries,
             request.norms,

@@ -15,7 +15,7 @@ from shortlist.features import History
 from shortlist.features.history import ENCODERS
 from shortlist.model import TowerInputs, model_from_state, state_of
 from shortlist.model.encoders import causal_encoder
-from shortlist.model.history import HistoryEncoder, SequenceTensor
+from shortlist.model.history_encoder import HistoryEncoder, SequenceTensor
 
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 

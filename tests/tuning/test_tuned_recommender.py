@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from tests.index.tuning.conftest import no_stopwatch  # noqa: F401 - of this module, too
+from tests.tuning.conftest import no_stopwatch  # noqa: F401 - of this module, too
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError

@@ -1,4 +1,4 @@
-"""The gate: who is let in, who waits, who is turned away, and when those are heard again."""
+"""The admission queue: who is let in, who waits, who is turned away, and when those are heard again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from shortlist.serve.gate import REFUSAL, Gate, busy, plain
+from shortlist.serve.admission import REFUSAL, Admission, busy, plain
 from shortlist.serve.settings import Limits
 
 HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
 
 
-class Asker:
+class Connection:
     """Counts what happens to it."""
 
     def __init__(self, gone: bool = False) -> None:
@@ -25,7 +25,7 @@ class Asker:
         self.leave = None if self.gone else leave
         return not self.gone
 
-    def hear(self) -> None:
+    def resume(self) -> None:
         self.heard += 1
 
 
@@ -51,85 +51,89 @@ class Loop:
         self.now = when
 
 
-def enter(gate: Gate, count: int, now: float = 0.0, gone: bool = False) -> list[Asker]:
-    askers = [Asker(gone) for _ in range(count)]
-    for asker in askers:
-        gate.enter((asker, None, None), now)
-    return askers
+def enter(admission: Admission, count: int, now: float = 0.0, gone: bool = False) -> list[Connection]:
+    connections = [Connection(gone) for _ in range(count)]
+    for connection in connections:
+        admission.enter((connection, None, None), now)
+    return connections
 
 
 def test_a_few_are_inside_and_the_next_come_in_their_order() -> None:
-    gate = Gate(Limits(under_way=5))
-    gate.slots = 2
-    gate._set_pace(1e-9)
-    first, second, third, fourth, fifth = enter(gate, 5)
-    assert [asker.leave is not None for asker in (first, second, third, fourth, fifth)] == [True, True, *[False] * 3]
-    assert (gate.inside, len(gate.waiting), gate.full) == (2, 3, True)  # 5 may be under way
+    admission = Admission(Limits(under_way=5))
+    admission.slots = 2
+    admission._set_pace(1e-9)
+    first, second, third, fourth, fifth = enter(admission, 5)
+    assert [connection.leave is not None for connection in (first, second, third, fourth, fifth)] == [
+        True,
+        True,
+        *[False] * 3,
+    ]
+    assert (admission.inside, len(admission.waiting), admission.full) == (2, 3, True)  # 5 may be under way
     assert second.leave
     second.leave(0.01)
     assert third.leave
     assert not fourth.leave
-    assert (gate.inside, len(gate.waiting), gate.full) == (2, 2, False)
+    assert (admission.inside, len(admission.waiting), admission.full) == (2, 2, False)
 
 
 def test_who_has_hung_up_takes_no_place() -> None:
-    gate = Gate(Limits())
-    gate.slots = 1
-    (first,) = enter(gate, 1)
-    enter(gate, 3, gone=True)
-    (last,) = enter(gate, 1)
+    admission = Admission(Limits())
+    admission.slots = 1
+    (first,) = enter(admission, 1)
+    enter(admission, 3, gone=True)
+    (last,) = enter(admission, 1)
     assert first.leave
     first.leave(0.01)
     assert last.leave
-    assert (gate.inside, len(gate.waiting)) == (1, 0)
+    assert (admission.inside, len(admission.waiting)) == (1, 0)
 
 
 def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
     """One leaves each 10 ms; within 0.25 s that makes 25, after the window in which it was measured."""
-    gate = Gate(Limits(wait_seconds=0.25))
-    gate.slots = 1
-    inside = enter(gate, 60)
+    admission = Admission(Limits(wait_seconds=0.25))
+    admission.slots = 1
+    inside = enter(admission, 60)
     for step in range(1, 13):
         leave = inside[step - 1].leave
         assert leave
         leave(step * 0.01)
-    assert gate.pace == pytest.approx(0.01)
-    assert gate.most == 25
-    assert len(gate.waiting) == 60 - 1 - 12
-    assert gate.full
+    assert admission.pace == pytest.approx(0.01)
+    assert admission.most == 25
+    assert len(admission.waiting) == 60 - 1 - 12
+    assert admission.full
 
 
 def test_at_the_end_whoever_has_come_is_let_in() -> None:
-    gate = Gate(Limits(wait_seconds=0.1, under_way=1000))
-    gate._set_pace(0.01)
-    assert gate.most == 10
-    gate.finish()
-    assert gate.most == 1000 - gate.slots
-    gate._set_pace(0.1)
-    assert gate.most == 1000 - gate.slots
+    admission = Admission(Limits(wait_seconds=0.1, under_way=1000))
+    admission._set_pace(0.01)
+    assert admission.most == 10
+    admission.finish()
+    assert admission.most == 1000 - admission.slots
+    admission._set_pace(0.1)
+    assert admission.most == 1000 - admission.slots
 
 
 def test_an_old_pace_does_not_count() -> None:
-    gate = Gate(Limits(wait_seconds=0.25))
-    gate.slots = 1
-    gate._set_pace(0.1)
-    assert gate.most == 2
-    enter(gate, 2, now=50.0)
-    assert gate.most == 1250
+    admission = Admission(Limits(wait_seconds=0.25))
+    admission.slots = 1
+    admission._set_pace(0.1)
+    assert admission.most == 2
+    enter(admission, 2, now=50.0)
+    assert admission.most == 1250
 
 
 def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> None:
-    gate, loop = Gate(Limits()), Loop()
-    askers = [Asker() for _ in range(3000)]
-    told = [gate.refuse(asker, loop) for asker in askers]  # type: ignore[arg-type]
-    assert gate.refused == 3000
+    admission, loop = Admission(Limits()), Loop()
+    connections = [Connection() for _ in range(3000)]
+    told = [admission.refuse(connection, loop) for connection in connections]  # type: ignore[arg-type]
+    assert admission.refused == 3000
     assert (told[0], told[498], told[501], told[2990]) == (1, 1, 2, 6)  # two thousandths of a second each
     loop.until(100.0 + 1000 * REFUSAL)
-    assert abs(sum(asker.heard for asker in askers) - 1000) <= 11  # it looks each 5 ms
+    assert abs(sum(connection.heard for connection in connections) - 1000) <= 11  # it looks each 5 ms
     loop.until(100.0 + 3000 * REFUSAL + 0.01)
-    assert [asker.heard for asker in askers] == [1] * 3000
+    assert [connection.heard for connection in connections] == [1] * 3000
     assert not loop.due
-    assert gate.refuse(Asker(), loop) == 1  # type: ignore[arg-type]
+    assert admission.refuse(Connection(), loop) == 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

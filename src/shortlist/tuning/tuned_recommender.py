@@ -13,10 +13,10 @@ from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import BruteForce, Index, Lists, search_heads
-from shortlist.index.tuning import Tuning
-from shortlist.index.tuning import tune as tune_index
+from shortlist.index.promise import Tuning
 from shortlist.recommender.recommender import Recommender
 from shortlist.recommender.state import State
+from shortlist.tuning.tuner import tune_index
 
 __all__ = ["Accuracy", "TunedRecommender", "tune"]
 
@@ -74,7 +74,7 @@ def tune(
     """A recommender like the given one, with the fastest index that finds ``recall`` of the true top ``k``.
 
     The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
-    the promise on; see ``shortlist.index.tuning.tune`` for the options. The given recommender stays as it is.
+    the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
     backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
     sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
@@ -123,7 +123,7 @@ def known_queries(state: State) -> NDArray[np.float32]:
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has; there are no stored queries to tune on.",
-            hint="tune on vectors of real requests: shortlist.index.tuning.tune(vectors, queries)",
+            hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
         )
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.vectors.shape[1]))
 
