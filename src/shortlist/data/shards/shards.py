@@ -140,8 +140,7 @@ class Shards:
             )
         manifest = files.read_record(folder / files.MANIFEST, Manifest)
         for entries in (manifest.tables.files, *(piece.files for piece in manifest.pieces)):
-            for name, entry in entries.items():
-                files.check_entry(folder / name, entry, verify)
+            files.check_files(folder, entries, verify)
         queries, candidates, interactions = (
             pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
             for name in ("queries", "candidates", "interactions")
