@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         Vector,
     )
     from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
-    from shortlist.loss import Retrieval
+    from shortlist.loss import BPR, BSL, CCL, InBatch, Mixed, Retrieval, Sampled, Softmax, WholeCatalogue
     from shortlist.model import Tower, TwoTower, from_tfrs, join, popularity
     from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
     from shortlist.sources import EASE, Blend, Cooccurrence, Mixture, Neighbours, Transitions
@@ -70,12 +70,16 @@ if TYPE_CHECKING:
         TensorBoard,
         TrainingHistory,
         WarmStart,
+        als,
         fit,
         recipes,
     )
 
 __all__ = [
     "ALS",
+    "BPR",
+    "BSL",
+    "CCL",
     "EASE",
     "SGD",
     "Adagrad",
@@ -100,10 +104,12 @@ __all__ = [
     "Finding",
     "Hashing",
     "History",
+    "InBatch",
     "IntegerLookup",
     "MLflow",
     "Milvus",
     "MissingExtraError",
+    "Mixed",
     "Mixture",
     "MultiCategory",
     "Neighbours",
@@ -113,11 +119,13 @@ __all__ = [
     "Recommender",
     "Retrieval",
     "RowwiseAdagrad",
+    "Sampled",
     "ScaNN",
     "SearchError",
     "Shards",
     "ShortlistError",
     "ShortlistWarning",
+    "Softmax",
     "Split",
     "StringLookup",
     "TensorBoard",
@@ -132,7 +140,9 @@ __all__ = [
     "UnknownQueryError",
     "Vector",
     "WarmStart",
+    "WholeCatalogue",
     "__version__",
+    "als",
     "audit",
     "choose",
     "compare",

@@ -20,7 +20,8 @@ from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
-from shortlist.train.recipes import NeighboursSection, Recipe
+from shortlist.train.recipes import Recipe
+from shortlist.train.sections import NeighboursSection
 
 __all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
 

@@ -22,7 +22,7 @@ ELEMENTS = 1 << 22
 
 @dataclass(frozen=True)
 class ALS:
-    """A task for ``fit``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
+    """The options of ``als``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
 
     With ŷ the dot product of a pair, w how often the pair was chosen (or the sum of its weights), n a row's sum of w and m
     the rows of the other side, each sweep finds the least

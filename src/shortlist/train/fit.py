@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_seed
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, Validator
-from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
-from shortlist.train.als import Measured, solved
+from shortlist.train.als import als, als_options
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
+from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.history import Epoch, TrainingHistory
@@ -59,8 +59,8 @@ def fit(
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
         with ``exclude_seen`` each query's training candidates do not compete.
-    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
-        exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
+    task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
+    optimizer: ``Adagrad(0.1)`` by default.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
@@ -84,28 +84,16 @@ def fit(
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are of no use then).
     """
+    if isinstance(task, ALS):
+        return _by_als(**locals())
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
-    _check_data(train)
-    check_dataset(validation, "fit(validation=)", optional=True)
+    check_data(train, validation, "fit")
     check_dataset(impressions, "fit(impressions=)", optional=True)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
-    _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
-    if isinstance(task, ALS):
-        _check_als(
-            precision,
-            optimizer=optimizer,
-            impressions=impressions,
-            patience=patience,
-            warm_start=warm_start,
-            checkpoints=checkpoints,
-        )
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        measured = Measured(validation, tuple(ks), seen, validate_every)
-        validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
-        _warn(validator, records)
-        return TrainingHistory(tuple(records), epochs)
+    check_numbers("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every, patience=patience)
+    _check_options(patience, monitor, ks, validation, precision)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
@@ -122,7 +110,7 @@ def fit(
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
+        seen = seen_of(train, validation, exclude_seen)
         validator = None if validation is None else Validator(model, validation, ks, seen)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
@@ -159,30 +147,17 @@ def fit(
         ranks.unite(model)
         if ranks.first:
             fill_untrained(model, untrained)
-            _warn(validator, at.records)
+            warn_of_run(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
-def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
-    """What is not to compete in a validation; of shards, what the queries that are asked chose."""
-    if isinstance(train, Dataset):
-        return train
-    return train.of_queries(validation.interactions[validation.query])
-
-
-def _check_data(train: Dataset | Shards) -> None:
-    check_dataset(train, "fit()", shards=True)
-    if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
-        raise DataError(
-            f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
-            hint="leave weight out, or check the column",
-        )
+def _by_als(model: TwoTower, train: Dataset | Shards, task: ALS, **options: Any) -> TrainingHistory:
+    """``fit(task=ALS())``, the old way to call ``als``."""
+    deprecated("fit(task=ALS())", "als(model, train)")
+    return als(model, train, **asdict(task), **als_options(options))
 
 
 def _check_options(
-    epochs: int,
-    batch_size: int,
-    validate_every: int,
     patience: int | None,
     monitor: str,
     ks: Sequence[int],
@@ -191,15 +166,6 @@ def _check_options(
 ) -> None:
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
-    whole = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "validate_every": validate_every,
-        "patience": patience,
-    }
-    for name, value in whole.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
     if patience is not None and validation is None:
         raise ConfigError(
             "fit() got patience= without validation=; early stopping has nothing to watch.",
@@ -207,26 +173,3 @@ def _check_options(
         )
     if monitor not in {f"top_{k}" for k in ks}:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
-
-
-def _check_als(precision: str, **given: object) -> None:
-    """ConfigError for what has no meaning where vectors are solved for."""
-    without = [f"{name}=" for name, value in given.items() if value is not None]
-    if precision != "float32":
-        without.append(f"precision={precision!r}")
-    if joined().size > 1:
-        without.append("several processes")
-    if without:
-        raise ConfigError(
-            f"ALS solves for its vectors; it takes no {', no '.join(without)}.",
-            hint="leave it out, or use task=Retrieval()",
-        )
-
-
-def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:
-    """A ShortlistWarning for each thing that ``diagnose`` finds; without a validation set only the loss is looked at."""
-    losses = [{"loss": epoch.loss, "chance": epoch.chance} for epoch in records]
-    if validator is not None:
-        validator.warn(losses)
-    else:
-        warn_of(loss_findings(losses), stacklevel=4)
