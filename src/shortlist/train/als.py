@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_seed
+from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.features import Codes
@@ -47,7 +47,7 @@ def als(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> TrainingHistory:
     """Solve for the vectors of both towers by alternating least squares, and return what happened.
@@ -61,7 +61,7 @@ def als(
         that were chosen, and 0.2 at most.
     regularization, exponent: how strongly vectors are kept short, and how much more those of rows with many choices.
     epochs: how many sweeps. seed: of the vectors that the first sweep starts from.
-    validation, ks, validate_every, exclude_seen, device, on_epoch, on_batch: as in fit; on_batch is called once a sweep.
+    validation: a Dataset. ks, validate_every, exclude_seen, device: as in fit. on_epoch, on_batch: called once a sweep.
 
     Raises ConfigError for options that cannot be, for towers that are more than a table of ids, for shards, and in several
     processes; DataError for data that the towers cannot read.
@@ -70,7 +70,10 @@ def als(
         history = sl.als(model, train, epochs=8)
     """
     task = ALS(unobserved, regularization, exponent)
-    check_data(train, validation, "als")
+    check_data(train, "als")
+    if callable(validation):
+        raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
+    check_dataset(validation, "als(validation=)", optional=True)
     seed = check_seed(seed, "als()", least=-(1 << 63))
     place = chosen_device(device)
     check_numbers("als", epochs=epochs, validate_every=validate_every)

@@ -14,7 +14,7 @@ from shortlist.train.history import Epoch
 __all__ = ["check_data", "check_numbers", "seen_of", "warn_of_run"]
 
 
-def check_data(train: Dataset | Shards, validation: Dataset | None, caller: str) -> None:
+def check_data(train: Dataset | Shards, caller: str) -> None:
     """DataError for what is no data, or nothing to learn from."""
     check_dataset(train, f"{caller}()", shards=True)
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
@@ -22,7 +22,6 @@ def check_data(train: Dataset | Shards, validation: Dataset | None, caller: str)
             f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
             hint="leave weight out, or check the column",
         )
-    check_dataset(validation, f"{caller}(validation=)", optional=True)
 
 
 def check_numbers(caller: str, **whole: int | None) -> None:

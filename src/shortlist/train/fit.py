@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ def fit(
     model: TwoTower,
     train: Dataset | Shards,
     *,
-    validation: Dataset | None = None,
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None = None,
     task: Retrieval | ALS | None = None,
     optimizer: Optimizer | None = None,
     epochs: int = 5,
@@ -48,7 +49,7 @@ def fit(
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
     warm_start: WarmStart | TwoTower | Mixture | None = None,
     checkpoints: Checkpoints | None = None,
@@ -58,7 +59,8 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete.
+        with ``exclude_seen`` each query's training candidates do not compete. Or a function of the model that returns figures
+        by name, in one process; ``monitor`` is then the name of one of them.
     task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
     optimizer: ``Adagrad(0.1)`` by default.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
@@ -71,7 +73,8 @@ def fit(
         negatives of their query, ``task.impressions`` at most in a batch. Ids as in ``train``.
     patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
         k), and give the model the weights of the best epoch.
-    on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
+    on_epoch: called with each epoch's record as soon as it is there; where it returns True, the training ends as it does by
+        ``patience``. on_batch: called after each batch with how many
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
@@ -88,12 +91,16 @@ def fit(
         return _by_als(**locals())
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
-    check_data(train, validation, "fit")
+    check_data(train, "fit")
+    held_out, measure_by = _parted(validation)
     check_dataset(impressions, "fit(impressions=)", optional=True)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
+    names = None if measure_by is not None else [f"top_{k}" for k in ks]
     check_numbers("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every, patience=patience)
-    _check_options(patience, monitor, ks, validation, precision)
+    _check_options(patience, validation is None, precision)
+    if names is not None and monitor not in names:
+        raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
@@ -110,8 +117,9 @@ def fit(
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
-        seen = seen_of(train, validation, exclude_seen)
-        validator = None if validation is None else Validator(model, validation, ks, seen)
+        seen = seen_of(train, held_out, exclude_seen)
+        validator = None if held_out is None else Validator(model, held_out, ks, seen)
+        measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
@@ -132,12 +140,11 @@ def fit(
                     keeper.after_batch(at)
             epoch = run.epoch(at)
             model.eval()
-            if validator is not None and (number % validate_every == 0 or number == epochs):
-                epoch = replace(epoch, metrics=validator.top_k())
+            if measure is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=measure())
             at.next_epoch(epoch)
-            if on_epoch is not None and ranks.first:
-                on_epoch(epoch)
-            if epoch.metrics and best.stop_after(number, epoch.metrics):
+            ended = ranks.of_first(partial(_ends, on_epoch, epoch))
+            if (epoch.metrics and best.stop_after(number, epoch.metrics)) or ended:
                 break
             if task.mined and number < epochs:
                 run.mine()
@@ -151,6 +158,48 @@ def fit(
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
+def _parted(
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
+) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
+    """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
+    if isinstance(validation, Dataset) or not callable(validation):
+        check_dataset(validation, "fit(validation=)", optional=True)
+        return validation, None
+    if joined().size > 1:
+        raise ConfigError(
+            "a training in several processes is measured on a Dataset; fit(validation=) got a function.",
+            hint="validation=test",
+        )
+    return None, validation
+
+
+def _measure(
+    validator: Validator | None,
+    measure_by: Callable[[TwoTower], Mapping[str, float]] | None,
+    model: TwoTower,
+    monitor: str,
+) -> Callable[[], dict[str, float]] | None:
+    """What measures the model as it is, or None."""
+    if measure_by is None:
+        return None if validator is None else validator.top_k
+
+    def own() -> dict[str, float]:
+        figures = {name: float(value) for name, value in measure_by(model).items()}
+        if monitor not in figures:
+            raise ConfigError(
+                f"fit() got monitor={monitor!r}, and validation= returned {', '.join(figures) or 'nothing'}.",
+                hint="monitor= one of those",
+            )
+        return figures
+
+    return own
+
+
+def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
+    """Call the hook; whether it asks for the end."""
+    return on_epoch is not None and on_epoch(epoch) is True
+
+
 def _by_als(model: TwoTower, train: Dataset | Shards, task: ALS, **options: Any) -> TrainingHistory:
     """``fit(task=ALS())``, the old way to call ``als``."""
     deprecated("fit(task=ALS())", "als(model, train)")
@@ -159,17 +208,13 @@ def _by_als(model: TwoTower, train: Dataset | Shards, task: ALS, **options: Any)
 
 def _check_options(
     patience: int | None,
-    monitor: str,
-    ks: Sequence[int],
-    validation: Dataset | None,
+    unmeasured: bool,
     precision: str,
 ) -> None:
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
-    if patience is not None and validation is None:
+    if patience is not None and unmeasured:
         raise ConfigError(
             "fit() got patience= without validation=; early stopping has nothing to watch.",
             hint="hold some rows back: train, validation = split_random(train)",
         )
-    if monitor not in {f"top_{k}" for k in ks}:
-        raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
