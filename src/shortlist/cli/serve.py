@@ -34,7 +34,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of the log of live changes; needed to write.")
 @click.option("--seen-days", type=float, help="How long an event keeps its candidate out of lists; always by default.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Take over another bundle put at BUNDLE.")
-@click.option("--guard", is_flag=True, help="Another process reads a bundle's index first: for bundles of strangers.")
+@click.option(
+    "--untrusted",
+    is_flag=True,
+    help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
+)
+@click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
     type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
@@ -54,6 +59,7 @@ def command(
     state: Path | None,
     seen_days: float | None,
     watch: bool,
+    untrusted: bool,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -74,6 +80,9 @@ def command(
     from shortlist.serve.settings import Limits
     from shortlist.serve.swap import Swapper, signature
 
+    if guard:
+        say("--guard is now --untrusted: the index is built from its vectors")
+    trusted = not (untrusted or guard)
     limits = Limits(
         k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
     )
@@ -83,12 +92,12 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
-        guard=guard,
+        trusted=trusted,
         cold_start=cold_start,
         limits=limits,
     )
     before = signature(bundle)
-    loaded = Loaded.read(bundle, guard, cold_start=cold_start)
+    loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

@@ -22,7 +22,7 @@ ELEMENTS = 1 << 22
 
 @dataclass(frozen=True)
 class ALS:
-    """The options of ``als``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
+    """A task for ``fit``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
 
     With ŷ the dot product of a pair, w how often the pair was chosen (or the sum of its weights), n a row's sum of w and m
     the rows of the other side, each sweep finds the least
@@ -135,8 +135,8 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
             root = weights.sqrt().unsqueeze(2)
             scaled = turned[chosen.columns[places]] * root  # U, [part, length, dim]
             solved[part] = _solved(scaled, root, spectrum + decay.unsqueeze(1))
-    vectors: Tensor = solved @ basis.T
-    return vectors
+    found: Tensor = solved @ basis.T
+    return found
 
 
 def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:

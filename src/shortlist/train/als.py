@@ -16,6 +16,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError
 from shortlist.evaluation import DEFAULT_KS, Validator
+from shortlist.evaluation.validator import checked_weights
 from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, objective, solve
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
@@ -23,7 +24,7 @@ from shortlist.model.tower import IDS
 from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
-from shortlist.train.history import Epoch, TrainingHistory
+from shortlist.train.epochs import Epoch, TrainingHistory
 
 __all__ = ["als", "als_options", "not_from_disk"]
 
@@ -47,6 +48,7 @@ def als(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    weighted: bool = False,
     on_epoch: Callable[[Epoch], object] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> TrainingHistory:
@@ -61,7 +63,7 @@ def als(
         that were chosen, and 0.2 at most.
     regularization, exponent: how strongly vectors are kept short, and how much more those of rows with many choices.
     epochs: how many sweeps. seed: of the vectors that the first sweep starts from.
-    validation: a Dataset. ks, validate_every, exclude_seen, device: as in fit. on_epoch, on_batch: called once a sweep.
+    validation: a Dataset. ks, validate_every, exclude_seen, weighted, device: as in fit. on_epoch, on_batch: called once a sweep.
 
     Raises ConfigError for options that cannot be, for towers that are more than a table of ids, for shards, and in several
     processes; DataError for data that the towers cannot read.
@@ -74,6 +76,8 @@ def als(
     if callable(validation):
         raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
     check_dataset(validation, "als(validation=)", optional=True)
+    if validation is not None:
+        checked_weights(validation, weighted)
     seed = check_seed(seed, "als()", least=-(1 << 63))
     place = chosen_device(device)
     check_numbers("als", epochs=epochs, validate_every=validate_every)
@@ -91,7 +95,7 @@ def als(
     turned, task = chosen.turned(), task.on(chosen)
     candidate = torch.randn(chosen.width, tables[1].dim, generator=generator).to(place) * (0.1 / tables[1].dim ** 0.5)
     seen = seen_of(train, validation, exclude_seen)
-    validator = None if validation is None else Validator(model, validation, tuple(ks), seen)
+    validator = None if validation is None else Validator(model, validation, tuple(ks), seen, weighted)
     records = []
     for number in range(1, epochs + 1):
         started = time.perf_counter()

@@ -9,7 +9,7 @@ from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["check_data", "check_numbers", "seen_of", "warn_of_run"]
 

@@ -24,8 +24,8 @@ from shortlist.model import Tower, TwoTower, join, no_histories, popularity
 from shortlist.sources import Mixture
 from shortlist.train.als import als, als_options, not_from_disk
 from shortlist.train.distributed import joined
+from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.history import TrainingHistory
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import Optimizer
 from shortlist.train.sections import (
@@ -190,6 +190,13 @@ class Recipe(_Model, frozen=True):
     joined: list[JoinedSection] = msgspec.field(default_factory=list)
     towers: Literal["trained", "popularity", "recent"] = "trained"
     neighbours: NeighboursSection | None = None
+
+    @property
+    def interaction_columns(self) -> list[str]:
+        """The columns beside ids, time and weight that it may read from the interactions."""
+        models = [self, *self.joined]
+        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+        return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
         """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""

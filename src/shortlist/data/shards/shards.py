@@ -146,7 +146,9 @@ class Shards:
             pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
             for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
+        contexts = None
+        if manifest.header.context:
+            contexts = pl.read_parquet(folder / CONTEXTS, glob=False, hive_partitioning=False)
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
