@@ -155,7 +155,8 @@ def test_an_index_that_finds_too_little_is_built_afresh(
     import asyncio
 
     client = clients(
-        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), sl.Recommender(Loaded.read(approximate, True).served)
+        Settings(write_keys=(WRITE,), state=tmp_path, trusted=False),
+        sl.Recommender(Loaded.read(approximate, False).served),
     )
     service = client.app.service
 

@@ -11,6 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say, say_account
 from shortlist.cli.events import event_options
+from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
@@ -44,7 +45,10 @@ AUTO = "auto"
     help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
 )
 @click.option("--train", help="The training table, in place of the bundle's seen items.")
-@click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
+@click.option(
+    "--time", "timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit."
+)
+@old_option("--timestamp", "--time", "timestamp")
 @click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
 @click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
 @click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")

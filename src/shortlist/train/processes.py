@@ -143,7 +143,7 @@ def check_divisible(task: Retrieval, model: TwoTower, impressions: object) -> No
         if given:
             raise ConfigError(
                 f"{name}= cannot be used with several processes: negatives of single queries stay in one.",
-                hint='train in one process, or take negatives="mixed" or "catalogue"',
+                hint="train in one process, or take negatives=Mixed() or WholeCatalogue()",
             )
     for part in model.modules():
         if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):

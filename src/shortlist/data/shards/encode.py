@@ -250,8 +250,7 @@ def _encode(work: _Work) -> None:
     rows = sum(piece.rows for piece in pieces)
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
     files.write_record(work.folder / files.MANIFEST, manifest)
-    for piece in pieces:
-        _record(work.folder, piece.number).unlink(missing_ok=True)
+    _remove_records(work.folder)
 
 
 def _settings(
@@ -314,6 +313,9 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
     if begun.is_file() and not overwrite:
         before = files.read_record(begun, Header)
         if before == header:
+            if done.is_file():  # a run that was killed after that may have left something
+                _remove_records(folder)
+                shutil.rmtree(folder / ROOM, ignore_errors=True)
             return not done.is_file()
         if before.source != header.source:
             raise _changed(before.source, header.source)
@@ -327,8 +329,8 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
         )
     done.unlink(missing_ok=True)
-    for entry in folder.iterdir():
-        if entry.suffix in (".npy", ".json", ".parquet", ".writing"):
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before what they name
+        if entry != begun and entry.suffix in (".npy", ".json", ".parquet", ".writing"):
             entry.unlink()
     files.write_record(begun, header)
     return True
@@ -468,6 +470,12 @@ def _plan(work: _Work) -> Iterator[tuple[int, SourceFile, int, int]]:
 
 def _record(folder: Path, number: int) -> Path:
     return folder / f"{number:05}.json"
+
+
+def _remove_records(folder: Path) -> None:
+    """The manifest has what they say."""
+    for record in folder.glob("[0-9]*.json"):
+        record.unlink()
 
 
 def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) -> Piece:
