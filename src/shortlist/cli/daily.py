@@ -31,23 +31,29 @@ REFUSED = 3
 
 OPTIONS = (
     click.option(
-        "--warm-start", type=click.Path(path_type=Path), metavar="BUNDLE", help="Go on from yesterday's bundle."
+        "--warm-start",
+        type=click.Path(path_type=Path),
+        metavar="BUNDLE",
+        help="Start from the weights of an earlier bundle.",
     ),
-    click.option("--only-new", is_flag=True, help="INTERACTIONS holds only what came since yesterday; counts age."),
+    click.option("--only-new", is_flag=True, help="INTERACTIONS has only the rows since that bundle; old counts age."),
     click.option(
-        "--half-life", default=7.0, show_default=True, help="With --only-new: trainings until old counts weigh half."
+        "--half-life",
+        default=7.0,
+        show_default=True,
+        help="With --only-new: number of trainings after which old counts weigh half.",
     ),
     click.option(
         "--promote-if",
         multiple=True,
         metavar="CONDITION",
-        help='Such as "top_100 >= yesterday - 0.002"; exit code 3 where it does not hold. Several must all hold.',
+        help='Condition such as "top_100 >= yesterday - 0.002"; exit code 3 if it fails. If given several times, all must hold.',
     ),
     click.option(
         "--promote",
         type=click.Path(path_type=Path),
         metavar="LINK",
-        help="Let LINK, such as current, point at the new bundle (if every --promote-if holds).",
+        help="Point LINK, such as current, at the new bundle if every --promote-if holds.",
     ),
 )
 

@@ -29,8 +29,8 @@ LIKELY = {
 @click.command("plan")
 @click.argument("interactions")
 @click.argument("recipe", default="factorization")
-@click.option("--query", help="Column of query ids; by default one that is called like it (user_id, …).")
-@click.option("--candidate", help="Column of candidate ids; by default one that is called like it (item_id, …).")
+@click.option("--query", help="Column of query ids (default: a column with a usual name, such as user_id).")
+@click.option("--candidate", help="Column of candidate ids (default: a column with a usual name, such as item_id).")
 @click.option("--time", "timestamp", help="Column of timestamps.")
 @click.option("--weight", help="Column of example weights.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
@@ -38,8 +38,8 @@ LIKELY = {
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
-@click.option("--sample", default=2_000_000, show_default=True, help="Rows to look at.")
-@click.option("--count", is_flag=True, help="Count distinct ids over all rows: reads both columns once.")
+@click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
+@click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -62,9 +62,9 @@ def command(
     reading: Reading,
     **tables: Path | None,
 ) -> None:
-    """Forecast what training RECIPE on INTERACTIONS (a file, a folder, s3://…) will take.
+    """Forecast the memory and time of training RECIPE on INTERACTIONS (a file, a folder, s3://…).
 
-    Rows, ids, memory of tables, optimizer, index and serving, time per epoch on this machine; nothing is written.
+    Prints rows, ids, memory of tables, optimizer, index and serving, and time per epoch on this machine. Writes nothing.
 
         shortlist plan log/ recipe.toml --query user_id --candidate item_id
     """
