@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.docs.words import faults, help_texts
+from tests.docs.words import faults, help_texts, page_texts
 
 
 def _found(texts: Iterable[tuple[str, str]]) -> list[str]:
@@ -14,6 +14,10 @@ def _found(texts: Iterable[tuple[str, str]]) -> list[str]:
 
 def test_help_uses_plain_words() -> None:
     assert _found(help_texts()) == []
+
+
+def test_pages_use_plain_words() -> None:
+    assert _found(page_texts()) == []
 
 
 @pytest.mark.parametrize(
