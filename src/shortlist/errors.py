@@ -69,7 +69,7 @@ class DataError(ShortlistError, ValueError):
 class DownloadError(ShortlistError, OSError):
     """A dataset that could not be fetched, or whose checksum is wrong."""
 
-    remedy = "try again, or fetch it elsewhere and pass data_dir= (--data-dir), the folder it lies in"
+    remedy = "try again, or fetch it elsewhere and pass its folder as data_dir= (--data-dir)"
 
     def __str__(self) -> str:
         return ShortlistError.__str__(self)
@@ -86,7 +86,7 @@ class SearchError(ShortlistError, ValueError):
 class BundleError(ShortlistError, ValueError):
     """A bundle that is torn, altered, foreign or of a newer format."""
 
-    remedy = "copy it again from where it was saved, or save it anew"
+    remedy = "copy it again from where it was saved, or save it again"
 
 
 class UnknownQueryError(ShortlistError, KeyError):

@@ -70,7 +70,7 @@ def test_what_cannot_be_is_refused_by_name(shop: Path) -> None:
     words = ["evaluate", str(shop / "m"), str(shop / "log.csv")]
     for more, says in [
         ([], r"looks like cp949\.\n.*--encoding cp949"),
-        (["--encoding", "cp94"], "encoding is 'cp94', which is no encoding that Python knows"),
+        (["--encoding", "cp94"], "encoding is 'cp94', which is not an encoding that Python knows"),
         (["--separator", "--"], "separator is '--'; one ASCII character was expected"),
         (["--columns", "a,a"], "a different name for each column was expected"),
         (["--time-format", "today"], "a format such as '%d/%m/%Y %H:%M' was expected"),

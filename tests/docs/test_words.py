@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.docs.words import faults, help_texts, page_texts
+from tests.docs.words import error_texts, faults, help_texts, page_texts, source_texts
 
 
 def _found(texts: Iterable[tuple[str, str]]) -> list[str]:
@@ -18,6 +18,14 @@ def test_help_uses_plain_words() -> None:
 
 def test_pages_use_plain_words() -> None:
     assert _found(page_texts()) == []
+
+
+def test_errors_use_plain_words() -> None:
+    assert _found(error_texts()) == []
+
+
+def test_other_texts_use_plain_words() -> None:
+    assert _found(source_texts()) == []
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,7 @@ def test_pages_use_plain_words() -> None:
         "a number came; text was expected",
         "'x' is there already",
         "'x' is no bundle",
+        "the column is of another type",
         "the log cannot be had",
         "Backends, by commas",
         "Done. What was cut off is read again.",
@@ -48,6 +57,7 @@ def test_a_word_to_avoid_is_found(text: str) -> None:
         "Write checkpoints to FOLDER.",
         "`…` stands for a value; the package comes with a recipe.",
         "The image is no longer built.",
+        "the column is of type Int64; expected text, separated by commas",
         "What does it cost?",
         "a call such as `x.goes_on()`",
     ],

@@ -17,7 +17,6 @@ from docs.errors import SOURCE, messages
 from shortlist.cli.main import COMMANDS, FRONT, PURPOSE
 
 ROOT = Path(__file__).parents[2]
-LINES = {"say", "echo", "ShortlistWarning", "warn", "Finding", "info", "warning"}  # calls whose texts are read
 AVOID = {
     r"beside": "next to, with, compared with",
     r"who(so)?ever": "name the person",
@@ -26,14 +25,14 @@ AVOID = {
     r"such as (have|has|are|is)": "those that",
     r"(lies|lie|lay|lain|lying)": "is, is stored",
     r"(stands|stand|stood)(?! (for|alone|in for))": "is",
-    r"(is|are|was|were) of (?!no use|use)": "has, belongs to",
+    r"(is|are|was|were) of (?!type|use)": "has, belongs to",
     r"(comes|came|coming)(?! (from|with|before|after|back|first|last|in|out|next|to)\b)": "is given, arrives",
     r"dear(er)?": "more expensive",
     r"(anew|afresh)": "again",
-    r"(?<!there )(is|are|was) no (?!longer|more|less|better|worse|slower|different|faster|larger|smaller)": "is not a",
+    r"(?<!there )(is|are|was) no (?!longer|more|less|better|worse|slower|different|faster|larger|smaller|later)": "is not a",
     r"(can|could)(not)? be had": "cannot open, is not available",
     r"all the same": "anyway",
-    r"by commas": "comma-separated",
+    r"(?<!separated )by commas": "comma-separated",
     r"is there already": "exists",
     r"as if nothing": "as without a stop",
 }
@@ -69,28 +68,14 @@ def error_texts() -> Iterator[tuple[str, str]]:
         yield one.place, one.hint or ""
 
 
-def spoken_texts() -> Iterator[tuple[str, str]]:
-    """Each line that the terminal or a log shows, and each warning, with the place in the source."""
+def source_texts() -> Iterator[tuple[str, str]]:
+    """Every text of more than a word in the source that is not a docstring: lines, warnings, verdicts, the report's page."""
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            hints = [keyword.value for keyword in node.keywords if keyword.arg == "hint"]
-            for given in [*(node.args if name in LINES else ()), *hints]:
-                for text in _texts(given):
-                    yield f"{path.relative_to(SOURCE)}:{node.lineno}", text
-
-
-def _texts(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    else:
-        for inner in ast.iter_child_nodes(node):
-            if isinstance(inner, ast.expr) and not isinstance(inner, ast.Call):
-                yield from _texts(inner)
+        tree = ast.parse(path.read_text("utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in docstrings and " " in str(node.value):
+                yield f"{path.relative_to(SOURCE)}:{node.lineno}", str(node.value)
 
 
 def page_texts() -> Iterator[tuple[str, str]]:

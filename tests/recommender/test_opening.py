@@ -82,7 +82,7 @@ def test_a_crafted_native_file_is_left_to_another_process(id_model: Any, tmp_pat
     trust(tmp_path / "b")
     with pytest.raises(BundleError, match="Faiss cannot load"):
         sl.Recommender.load(tmp_path / "b")
-    with pytest.warns(ShortlistWarning, match="built anew from its vectors"):
+    with pytest.warns(ShortlistWarning, match="rebuilt from its vectors"):
         loaded = sl.Recommender.load(tmp_path / "b", guard=True)
     assert type(loaded.index).__name__ == "Faiss"
     queries = list(range(20))

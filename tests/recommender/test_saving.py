@@ -32,7 +32,7 @@ def other(model: sl.TwoTower) -> sl.Recommender:
 
 def test_what_is_there_stays_unless_told(bundle: Path, other: sl.Recommender) -> None:
     before = sl.Recommender.load(bundle).recommend(ASK)
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="already exists"):
         other.save(bundle)
     assert sl.Recommender.load(bundle).recommend(ASK) == before
     other.save(bundle, overwrite=True)

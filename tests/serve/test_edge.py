@@ -62,7 +62,7 @@ def test_bad_bodies_are_clear_refusals(client: Any, body: bytes) -> None:
 def test_a_key_that_comes_twice_is_refused(client: Any, path: str, body: bytes, field: str) -> None:
     reply = client.ask("POST", path, content=body)
     assert reply.status_code == 422, reply.text
-    assert reply.json()["detail"] == "a key came twice in one object."
+    assert reply.json()["detail"] == "duplicate key in a JSON object."
     assert reply.json()["field"] == field
     assert "canary" not in reply.text
 

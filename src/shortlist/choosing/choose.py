@@ -156,8 +156,8 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
         raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
-            f"{len(data)} interactions are too few to choose a model by; at least {LEAST} were expected.",
-            hint="gather more, or name a recipe",
+            f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
+            hint="collect more, or name a recipe",
         )
     if starts_anew(data):
         train, held_out = split_last(data)

@@ -94,14 +94,14 @@ class Daily:
                 raise ConfigError("--only-new was given without --warm-start.", hint="--warm-start yesterday.shortlist")
             if any(gate.bound is None for gate in self._gates):
                 raise ConfigError(
-                    "--promote-if is about yesterday, and there is no --warm-start.",
+                    "--promote-if refers to yesterday, but --warm-start was not given.",
                     hint="--warm-start yesterday.shortlist",
                 )
         if self._gates and not test:
-            raise ConfigError("--promote-if needs something to measure with, and --test is 0.", hint="--test 0.1")
+            raise ConfigError("--promote-if needs held-out rows, but --test is 0.", hint="--test 0.1")
         if self.bundle is not None and test and timestamp is None and not self.only_new:
             raise ConfigError(
-                "with --warm-start a part held out at random would hold rows that yesterday's model has learned from.",
+                "with --warm-start, rows held out at random would include rows that yesterday's model was trained on.",
                 hint="name the column of times: --time COLUMN; or --test 0; or --only-new",
             )
         for gate in self._gates:
@@ -139,8 +139,8 @@ class Daily:
             plan = sl.recipes.load(name or DEFAULT, changes)
         if self.only_new and (plan.neighbours is not None or plan.towers != "trained"):
             raise ConfigError(
-                "--only-new gives a model only what is new, and this recipe counts choices: it would forget all others.",
-                hint="give all interactions and leave --only-new out, or --recipe factorization",
+                "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
+                hint="give all interactions and omit --only-new, or use --recipe factorization",
             )
         return plan
 
@@ -190,7 +190,7 @@ class Daily:
             from shortlist.recommender.promotion import promote
 
             done = promote(bundle, self.promote)
-            say(f"promoted: {self.promote} → {done.bundle}; back again: shortlist rollback {self.promote}")
+            say(f"promoted: {self.promote} → {done.bundle}; to undo: shortlist rollback {self.promote}")
 
 
 def judged_of(bundle: Path, conditions: tuple[str, ...]) -> list[Judged]:
@@ -224,8 +224,8 @@ def _measured(gate: Gate) -> tuple[str, int]:
     known = [*METRICS] if gate.bound is None else [*METRICS, "churn"]
     if metric not in known or not k.isdigit() or int(k) < 1:
         raise ConfigError(
-            f"--promote-if {gate.text!r} is about {gate.figure!r}.",
-            hint=f"it can be about {', '.join(known)}, at a k: top_100",
+            f"--promote-if {gate.text!r} refers to {gate.figure!r}.",
+            hint=f"possible figures: {', '.join(known)}, at a k: top_100",
         )
     return metric, int(k)
 

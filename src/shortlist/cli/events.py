@@ -67,7 +67,7 @@ def _weights(text: str) -> dict[str, dict[str, float]]:
             number = -1.0
         if not column or not value or not number >= 0:
             raise ConfigError(
-                f"--weight-by is {text!r}; a column and the weight of each of its values was expected, and {one!r} is none.",
+                f"--weight-by is {text!r}; expected a column and the weight of each of its values, but got {one!r}.",
                 hint=f"--weight-by {WEIGHTS}",
             )
         if value in weights:

@@ -53,7 +53,7 @@ def command(
     from shortlist.cli.indexes import index_named
 
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
     data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)

@@ -219,7 +219,9 @@ def _work(options: dict[str, Any]) -> None:
     try:
         command.callback(**options)
     except SystemExit as left:
-        raise TrainingError("another worker stopped with the same complaint.", hint="see that one") from left
+        raise TrainingError(
+            "another worker stopped with the same error.", hint="see the error of that worker"
+        ) from left
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:

@@ -74,7 +74,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
         return
     if force:
         for message, _ in troubles:
-            say(f"warning: {message}; saved all the same (--force)")
+            say(f"warning: {message}; saved anyway (--force)")
         return
     message, hint = troubles[0]
     raise TrainingError(
@@ -122,7 +122,7 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     from shortlist.report.verdict import judged
 
     if measured is None:
-        return ["nothing was held out, so nothing can be said of its quality; --test 0.1 holds a tenth out"]
+        return ["no rows were held out, so its quality is unknown; --test 0.1 holds a tenth out"]
     verdict = judged(measured, measured["findings"])
     lines = [f"{verdict.headline}. {verdict.reason}"]
     held_out = given.held_out

@@ -99,7 +99,7 @@ def _guessed(source: Source, role: str) -> str:
     found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
     if len(found) != 1:
         raise ConfigError(
-            f"which column holds the {role} ids is not clear: there are {', '.join(map(repr, names))}.",
+            f"it is not clear which column has the {role} ids: there are {', '.join(map(repr, names))}.",
             hint=f"name it: --{role} COLUMN",
         )
     say(f"taking {found[0]!r} for the {role} ids")

@@ -34,9 +34,9 @@ def command(bundle: Path, link: Path, conditions: tuple[str, ...], as_json: bool
     from shortlist.recommender.promotion import promote
 
     if not all(one.passed for one in judged_of(bundle, conditions)):
-        say(f"not promoted: {link} points where it did")
+        say(f"not promoted: {link} is unchanged")
         sys.exit(REFUSED)
     done = promote(bundle, link)
-    say(f"{link} → {done.bundle}; back again: shortlist rollback {link}")
+    say(f"{link} → {done.bundle}; to undo: shortlist rollback {link}")
     if as_json:
         print_json(msgspec.to_builtins(done))

@@ -78,7 +78,7 @@ def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 raise ConfigError(f"--sql was given with {name} ({others[table]!r}).", hint="leave one of them out")
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise ConfigError(
-                    "--sql is for one process: each would get the rows in an order of its own.",
+                    "--sql does not support several processes: each would get the rows in another order.",
                     hint="write the rows to Parquet first",
                 )
             from shortlist.data.sql import save_sql

@@ -36,7 +36,7 @@ def curves(
         before = None if checkpoints is None or not checkpoints.resume else _noted(Path(checkpoints.folder), mlflow)
         log = sl.MLflow(mlflow, parameters=parameters, run_id=before)
         if before is not None:
-            say(f"going on in the MLflow run {before}")
+            say(f"continuing the MLflow run {before}")
         elif checkpoints is not None:
             _note(Path(checkpoints.folder), {"mlflow": {"experiment": mlflow, "run_id": log.run_id}})
         logs.append(log)
@@ -53,8 +53,8 @@ def _noted(folder: Path, experiment: str) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{str(path)!r} does not say which MLflow run to go on in: {error!r}.",
-            hint="remove that file, and the training goes on in a new MLflow run",
+            f"{str(path)!r} does not name the MLflow run to continue: {error!r}.",
+            hint="remove that file to continue in a new MLflow run",
         ) from error
     return None if run_id is None else str(run_id)
 

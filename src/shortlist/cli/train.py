@@ -172,7 +172,7 @@ def command(
         parsed_metric(by)
     chosen_device(device)
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     check_place(out, overwrite)
     if write_recipe is not None and not write_recipe.absolute().parent.is_dir():
         raise ConfigError(
@@ -191,7 +191,7 @@ def command(
     share = test or SHARE if choosing else test
     given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed))
     if plan is None and len(given.train) < LEAST:
-        say(f"{len(given.train):,} interactions are too few to choose a model by: everyone gets the most popular")
+        say(f"{len(given.train):,} interactions are too few to choose a model: everyone gets the most popular")
         plan = sl.recipes.load({"towers": "popularity"})
     if plan is None:
         outcome = chosen_outcome(given, by, clock, refit, device, seed)
@@ -236,12 +236,12 @@ def command(
             kept = {} if measured is None else {"measured": measured, "evaluation": measured["evaluation"]}
             add_metadata(out, {**kept, "verdict": verdict})
     except KeyboardInterrupt:
-        say(f"\nstopped while measuring; {out} is whole, without the report's figures")
+        say(f"\nstopped while measuring; {out} is complete, but without the report's figures")
         sys.exit(INTERRUPTED)
     for line in [] if outcome.choice is not None else verdict:
         say(line)
     if result["bundle"] is not None:
-        say(f"to look at it: shortlist report {out} -o report.html")
+        say(f"to see the report: shortlist report {out} -o report.html")
     daily.finish(out, passed, result["bundle"] is not None)
     if as_json:
         print_json(result)
@@ -261,7 +261,7 @@ def _by_recipe(
     if plan.als is None and plan.towers == "trained":  # others take no steps
         say_where_steps_are_few(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
-        say(f"{1 + len(plan.joined)} models, one after another, to be joined; the lines are of the first")
+        say(f"{1 + len(plan.joined)} models are trained one after another and joined; these lines belong to the first")
     with ExitStack() as stack:
         logs = curves(tensorboard, mlflow, plan.to_dict(), options["checkpoints"]) if joined().first else []
         for log in logs:

@@ -71,9 +71,7 @@ def command(
     if minutes is not None and not minutes >= 0:
         raise ConfigError(f"--minutes is {minutes}; a number of at least 0 was expected.")
     if out is not None and out.exists():
-        raise BundleError(
-            f"{str(out)!r} is there already.", hint="choose another --out, or leave it out to replace BUNDLE"
-        )
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or omit --out to replace BUNDLE")
     if not stem.parent.is_dir():
         raise ConfigError(
             f"the folder {str(stem.parent)!r} does not exist.", hint="create it first, or choose another --curve"

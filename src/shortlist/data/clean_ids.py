@@ -76,7 +76,7 @@ def _whole(values: pl.Expr, column: str) -> pl.Expr:
         wrong = known.filter((known != known.floor()) | (known.abs() > 2**53))
         if len(wrong):
             raise DataError(
-                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are no whole numbers below 2^53, "
+                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are not whole numbers below 2^53, "
                 f"such as {wrong[0]!r}.",
                 hint="ids are strings or integers: name another column, or write the ids as text",
             )

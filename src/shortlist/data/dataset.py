@@ -127,7 +127,7 @@ class Dataset:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
-                hint="name the column of who chose as query, and of what was chosen as candidate",
+                hint="query is the column of who chose, candidate the column of what was chosen",
             )
         settings = Events() if events is None else events
         main = read_table(
@@ -287,7 +287,7 @@ class Dataset:
     def times(self) -> pl.Series:
         """The time of each interaction. DataError without a timestamp column."""
         if self.timestamp is None:
-            raise DataError("the data have no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
+            raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])
 
     @cached_property

@@ -177,7 +177,7 @@ class EventPlan:
                 notes.append(f"left out {left:,} of {before.height:,} rows {label}")
             if before.height and not frame.height:
                 raise DataError(
-                    f"no row is left: all {before.height:,} were left out {label}.", hint="check the values"
+                    f"no rows are left: all {before.height:,} were left out {label}.", hint="check the values"
                 )
         return frame, notes
 
@@ -247,7 +247,7 @@ def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict
             own = integer_id(value) if isinstance(value, str) else value if isinstance(value, int) else None
         else:
             raise DataError(
-                f"weight_by is by {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
+                f"weight_by uses {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
             )
         if own is None:
             raise DataError(

@@ -82,7 +82,7 @@ def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidat
     kept = _core(sides)
     wanted = f"queries with at least {least['queries']}, candidates with at least {least['candidates']}"
     if not kept.any():
-        raise DataError(f"no interaction is left in the core of {wanted}.", hint="choose a smaller k")
+        raise DataError(f"no interactions are left in the core of {wanted}.", hint="choose a smaller k")
     tables: dict[str, pl.DataFrame] = {}
     for name, rows in (("queries", dataset.query_rows), ("candidates", dataset.candidate_rows)):
         tables[name] = getattr(dataset, name)[np.unique(rows[kept])]

@@ -221,7 +221,7 @@ def _unreadable(
 def _not_so(column: str, form: TimeForm, bad: pl.Series) -> DataError:
     return DataError(
         f"the timestamp column {column!r} has values that are not written as {form.name!r}: {_shown(bad)}.",
-        hint="mend or drop those rows, or give another time_format (--time-format)",
+        hint="fix or drop those rows, or give another time_format (--time-format)",
     )
 
 
@@ -234,5 +234,5 @@ def _both_ways(column: str, value: str, forms: Sequence[TimeForm]) -> DataError:
     ]
     return DataError(
         f"the timestamp column {column!r} can be read both ways: {value!r} is {' or '.join(read)}.",
-        hint='say which: Reading(dates="day-first") or "month-first", --dates; or time_format, --time-format',
+        hint='choose one: Reading(dates="day-first") or "month-first" (--dates), or time_format (--time-format)',
     )

@@ -191,7 +191,7 @@ def left_out(seen: Dataset | None) -> dict[str, str]:
         return dict.fromkeys(others, "learns from the training data, which are not there")
     reasons: dict[str, str] = {}
     if seen.timestamp is None:
-        reasons |= dict.fromkeys(("recent", "transitions"), "the training data have no timestamp")
+        reasons |= dict.fromkeys(("recent", "transitions"), "the training data has no timestamp")
     if len(seen) > SMALL_TRAINING:
         too_many = f"{len(seen):,} training interactions are more than {SMALL_TRAINING:,}"
         reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}

@@ -311,7 +311,7 @@ def _check_released(metrics: Sequence[str], index: Index | None) -> None:
     others += [] if index is None else ["an index"]
     if others:
         raise ConfigError(
-            f"{', '.join(others)} cannot be measured with released=: they know one catalogue for all pairs.",
+            f"{', '.join(others)} cannot be measured with released=: they use one catalogue for all pairs.",
             hint="measure them in another call, without released=",
         )
 
@@ -324,10 +324,10 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
     if released not in table.columns:
         raise DataError(
             f"released is {released!r}; the candidates' table has no such column.",
-            hint="name the column that says since when a candidate is there, or leave released out",
+            hint="name the column with each candidate's release time, or omit released",
         )
     if test.timestamp is None:
-        raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
+        raise DataError("released= needs the time of each test pair.", hint="Dataset(…, timestamp=…)")
     since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
@@ -336,7 +336,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
             "expected numbers in both, dates and times without a time zone in both, or with a time zone in both.",
             hint="give the one without a time zone the zone that it was written in: .dt.replace_time_zone('Asia/Seoul')"
             if kinds == {"naive", "zoned"}
-            else f"convert one of them, so that {released!r} says from when on a candidate can be chosen",
+            else f"convert one of them, so that {released!r} is the time from which a candidate can be chosen",
         )
     if since.dtype.is_temporal():
         since, moment = since.cast(pl.Datetime("us")), moment.cast(pl.Datetime("us"))

@@ -129,7 +129,7 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
-        verdict = "a real difference" if self.real else "no difference that chance could not bring"
+        verdict = "a real difference" if self.real else "no difference beyond chance"
         return (
             f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
             f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {chance}, "
@@ -164,7 +164,7 @@ def compare(
     check_seed(seed, "compare()")
     if first.pairs != second.pairs or not first.query_ids.equals(second.query_ids):
         raise ConfigError(
-            f"the two evaluations are of different tests ({first.pairs:,} and {second.pairs:,} pairs).",
+            f"the two evaluations have different tests ({first.pairs:,} and {second.pairs:,} pairs).",
             hint="evaluate both models on the same test data",
         )
     sums = [_sums(one, scorer, seen, metric) for one, scorer in zip((first, second), scorers, strict=True)]

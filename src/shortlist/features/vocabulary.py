@@ -40,7 +40,7 @@ class Vocabulary:
         if ids.null_count():
             raise DataError(f"a vocabulary got {ids.null_count():,} nulls; every id must have a value.")
         if ids.n_unique() != len(ids):
-            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; each may stand once.")
+            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
         self.ids = ids.rename("id")
 
     @classmethod

@@ -93,7 +93,7 @@ class LiveIndex(ABC):
         if self._snapshot is None:
             name = type(self).__name__
             raise SearchError(
-                f"this {name} holds settings only; it has not been built.",
+                f"this {name} has settings only; it has not been built.",
                 hint=f"index = {name}(…).build(vectors, ids)",
             )
         return self._snapshot
@@ -273,7 +273,7 @@ class LiveIndex(ABC):
         if header.get("kind") != cls.kind:
             raise BundleError(
                 f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",
-                hint="load_index(folder) loads whatever kind is there.",
+                hint="load_index(folder) loads any kind.",
             )
         try:
             options = {name: value for name, value in header["settings"].items() if name != "kind"}
@@ -298,7 +298,7 @@ class LiveIndex(ABC):
         ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
-            raise BundleError(f"{reader.path('dead')} holds positions that are none.")
+            raise BundleError(f"{reader.path('dead')} has invalid positions.")
         longest = [float(length) for length in header["longest"]]
         extra = empty(dim)
         if more:

@@ -76,7 +76,7 @@ class BruteForce(LiveIndex):
             raise BundleError(f"{reader.folder} does not hold the codes of a BruteForce index of storage {storage!r}.")
         errors = reader.array("errors", np.float32, (groups_of(n),))
         if not bool((errors >= 0).all() and np.isfinite(errors).all()):
-            raise BundleError(f"{reader.path('errors')} holds bounds that are none.")
+            raise BundleError(f"{reader.path('errors')} has invalid bounds.")
         if storage == "bfloat16":
             return Bfloat16(reader.array("codes", np.uint16, (n, dim), reader.mmap), errors)
         scales = reader.array("scales", np.float32, (n,), reader.mmap)

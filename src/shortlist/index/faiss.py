@@ -168,7 +168,7 @@ class Faiss(ApproximateIndex):
             raise BundleError(f"Faiss cannot load {reader.path(_FILE)}: {error}") from None
         n, dim = snapshot.base.vectors.shape
         if native.ntotal != n or native.d != dim + self.graph(n):
-            raise BundleError(f"{reader.path(_FILE)} does not belong to the vectors beside it.")
+            raise BundleError(f"{reader.path(_FILE)} does not belong to the vectors next to it.")
         return native
 
     def _native_bytes(self, snapshot: Snapshot) -> int:

@@ -66,7 +66,7 @@ def publish(
         if rows != len(ids):
             raise SearchError(
                 f"the collection {name!r} has {rows:,} rows; {len(ids):,} were written. The alias "
-                f"{settings.collection!r} stays where it was.",
+                f"{settings.collection!r} is unchanged.",
                 hint="ids must be distinct; run it again",
             )
         if before is None:

@@ -67,7 +67,5 @@ def load_index(
     reason = trouble(Path(folder), patience) if guard and reader.native else None
     index: Index = _KINDS[kind]._from(reader, strict=guard, rebuild=reason is not None)
     if reason is not None:
-        warnings.warn(
-            f"the index in {folder} was built anew from its vectors: {reason}.", ShortlistWarning, stacklevel=2
-        )
+        warnings.warn(f"the index in {folder} was rebuilt from its vectors: {reason}.", ShortlistWarning, stacklevel=2)
     return index

@@ -167,7 +167,7 @@ class Reader:
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for role, entry in self.header["files"].items():
             if not _plain(entry["name"]):
-                raise BundleError(f"{self.folder / _INDEX} names {entry['name']!r}, which is no file of its folder.")
+                raise BundleError(f"{self.folder / _INDEX} names {entry['name']!r}, which is not a file in its folder.")
             yield role, entry
 
     def _check(self, entry: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     """
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
-        raise ConfigError("a checkup needs queries; none came.")
+        raise ConfigError("a checkup needs queries; none were given.")
     number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)

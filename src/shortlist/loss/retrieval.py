@@ -97,17 +97,19 @@ class Retrieval:
     def _check_combinations(self) -> None:
         if self.negatives == "catalogue" and self.log_q is not None:
             raise ConfigError(
-                'Retrieval got log_q with negatives="catalogue"; every candidate is there once: leave log_q out.'
+                'Retrieval got log_q with negatives="catalogue"; leave log_q out, since every candidate occurs once.'
             )
         if self.label_smoothing and self.loss != "softmax":
             raise ConfigError(
-                f'Retrieval got label_smoothing with loss="{self.loss}"; it is of the softmax alone.',
-                hint='leave label_smoothing out, or take loss="softmax"',
+                f'Retrieval got label_smoothing with loss="{self.loss}"; only the softmax supports it.',
+                hint='omit label_smoothing, or use loss="softmax"',
             )
         if self.label_smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")
         if self.loss == "ccl" and (self.learn_temperature or self.temperature != 1):
-            raise ConfigError('Retrieval got a temperature with loss="ccl", which takes cosines as they are.')
+            raise ConfigError(
+                'Retrieval got a temperature with loss="ccl", which does not scale cosines: leave it out.'
+            )
         if self.loss in ("bpr", "ccl") and not self.remove_accidental_hits:
             raise ConfigError(f'loss="{self.loss}" always removes accidental hits.', hint="leave the option out")
 
@@ -208,7 +210,7 @@ class Retrieval:
     ) -> Tensor:
         pairs = (query, candidate, pair_query, pair_candidate)
         if query.ndim == 3 and self.label_smoothing:
-            raise ConfigError("label_smoothing is for queries of one vector.", hint="leave it out, or heads")
+            raise ConfigError("label_smoothing does not support heads.", hint="omit one of them")
         options = SoftmaxOptions(
             temperature,
             self.remove_accidental_hits,

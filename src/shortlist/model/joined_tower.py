@@ -47,7 +47,7 @@ class JoinedTower(Tower):
     def check_trainable(self) -> None:
         """ConfigError: what is joined is trained already."""
         raise ConfigError(
-            "a joined model is not trained as one.",
+            "a joined model cannot be trained.",
             hint="train its parts with fit(), then join them: shortlist.join([…])",
         )
 

@@ -69,7 +69,7 @@ def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
         if not isinstance(model, TwoTower):
             raise ConfigError(
                 f"join got {type(model).__name__} as model {number}; a TwoTower was expected.",
-                hint="of a bundle: sl.Recommender.load(…).model",
+                hint="from a bundle: sl.Recommender.load(…).model",
             )
         if any(model is other for other in models[:number]):
             raise ConfigError(

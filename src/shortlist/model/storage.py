@@ -35,7 +35,9 @@ class TableStorage:
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigError(f'a tower got table_dtype={self.dtype!r}; "float32" or "bfloat16" was expected.')
         if self.folder is not None and not Path(self.folder).is_dir():
-            raise ConfigError(f"a tower got table_folder={self.folder!r}, which is no folder.", hint="create it first")
+            raise ConfigError(
+                f"a tower got table_folder={self.folder!r}, which is not a folder.", hint="create it first"
+            )
 
     def table(self, rows: int, dim: int, scale: float, generator: torch.Generator | None) -> Tensor:
         """A table ``[rows, dim]``, uniform in ``[-scale, scale]``."""
@@ -71,8 +73,8 @@ class TableStorage:
                 os.unlink(name)
         except OSError as error:
             raise TrainingError(
-                f"a table of {size / 1e9:.2f} GB could not be put into {self.folder!r}: {error}.",
-                hint="choose a folder on a disk with more room, or bfloat16",
+                f"a table of {size / 1e9:.2f} GB could not be written to {self.folder!r}: {error}.",
+                hint="choose a folder with more space, or bfloat16",
             ) from error
 
 

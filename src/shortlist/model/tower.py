@@ -303,6 +303,6 @@ def _check_options(
     for option, wanted in (("bias", bias), ("id_dropout", id_dropout)):
         if wanted and not has_ids:
             raise ConfigError(
-                f"a tower got {option}={wanted} and has no id among its features.",
+                f"a tower got {option}={wanted} but has no id among its features.",
                 hint=f"leave {option} out, or add a lookup: StringLookup(…)",
             )

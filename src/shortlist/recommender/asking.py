@@ -140,7 +140,7 @@ def similar_to(state: State, index: Index, candidates: Sequence[Id], k: int, whe
     if missing:
         raise DataError(
             f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).",
-            hint="ids are compared exactly, also in type; candidate_ids lists them",
+            hint="ids are compared exactly, including their type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
     histories = None if state.near is None else itself
@@ -154,8 +154,8 @@ def overlap_of(state: State, index: Index, k: int, sample: int | None) -> float:
     """See ``Recommender.ann_overlap``."""
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has; there are no stored queries to ask.",
-            hint="ask recommend() with those columns",
+            "the query tower reads columns that only a request has, so there are no stored queries to use.",
+            hint="call recommend() with those columns",
         )
     rows = np.flatnonzero(state.known)
     if sample is not None and check_k(sample) < len(rows):

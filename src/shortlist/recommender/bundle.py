@@ -93,8 +93,8 @@ def save(
         load(again, folder, None)
         if recorded(again, rows, vectors) != golden or again.fingerprint != recommender.fingerprint:
             raise BundleError(
-                "the bundle just written does not answer as this recommender does; it was not kept.",
-                hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
+                "the bundle just written gives other answers than this recommender; it was deleted.",
+                hint="this is a bug of shortlist: please report it with the output of `shortlist doctor`",
             )
 
     write_folder(path, overwrite, fill, check)
@@ -185,10 +185,10 @@ def _check_unchanged(recommender: Recommender) -> None:
     state, index = recommender._state, recommender.index
     if fingerprint(state) != recommender.fingerprint:
         raise ConfigError(
-            "the model was trained further since this recommender was made of it.", hint="make a new Recommender"
+            "the model was trained further after this recommender was made.", hint="make a new Recommender"
         )
     if not _of_one_training(index, state):
-        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
+        raise ConfigError("the index was changed after this recommender was made.", hint="make a new Recommender")
 
 
 def _of_one_training(index: Index, state: State, verify: Verify = True) -> bool:
@@ -206,7 +206,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
         plain = msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=_number))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"metadata holds something that JSON cannot: {error}.",
+            f"metadata has a value that JSON does not support: {error}.",
             hint="use text, numbers, booleans, None, lists and dicts with text as keys",
         ) from error
     return plain  # type: ignore[no-any-return]
@@ -284,7 +284,7 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
     except pl.exceptions.PolarsError as error:
         raise BundleError(
             f"{path.name!r} could not be written: {error}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 
@@ -330,9 +330,9 @@ def _read_state(
     rest()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
-        raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
+        raise BundleError("the seen items do not belong to the queries and candidates of the tables.", hint=SAVE_AGAIN)
     if verify is True and fingerprint(state) != manifest.fingerprint:
-        raise BundleError(f"the vectors and weights in {str(root)!r} are not of one training.", hint=SAVE_AGAIN)
+        raise BundleError(f"the vectors and weights in {str(root)!r} do not belong to one training.", hint=SAVE_AGAIN)
     return state, _matrix(vectors, "golden", (len(manifest.golden), width))
 
 
@@ -348,7 +348,7 @@ def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]]
     chosen = histories.values
     inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
     if not (inside and len(table) == size and len(histories) == len(state.queries)):
-        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
+        raise BundleError(f"{NEIGHBOURS!r} does not belong to the catalogue of the tables.", hint=SAVE_AGAIN)
     return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
 
 
@@ -357,7 +357,7 @@ def _read_table(entry: TableEntry, path: Path, added: pl.DataType, verify: Verif
     columns = {name: str(kind) for name, kind in table.schema.items()}
     fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
     if not fits or table.schema.get(entry.added) != added:
-        raise BundleError(f"{path.name!r} is another table than the manifest describes.", hint=SAVE_AGAIN)
+        raise BundleError(f"{path.name!r} differs from the table that the manifest describes.", hint=SAVE_AGAIN)
     repeated = verify is True and table[entry.id].n_unique() != table.height
     if table[entry.id].null_count() or repeated:
         raise BundleError(f"{path.name!r} has null or repeated ids.", hint=SAVE_AGAIN)
@@ -367,7 +367,7 @@ def _read_table(entry: TableEntry, path: Path, added: pl.DataType, verify: Verif
 def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:
     entry = manifest.files.get(name)
     if entry is None or entry.tensors is None:
-        raise BundleError(f"the manifest does not say what tensors {name!r} holds.", hint=SAVE_AGAIN)
+        raise BundleError(f"the manifest does not list the tensors that {name!r} holds.", hint=SAVE_AGAIN)
     return read_tensors(root / name, entry.tensors)
 
 
@@ -398,12 +398,13 @@ def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, gu
     try:
         index = load_index(root / INDEX, verify=False if verify is True else verify, guard=guard)
     except (MissingExtraError, SearchError) as missing:
-        reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
+        reason = f"exact search is used instead of {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
         return BruteForce().build(state.vectors), reason
     if not _of_one_training(index, state, verify):
         raise BundleError(
-            f"model and index of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+            f"model and index of {str(root)!r} do not belong to one training.",
+            hint="save the bundle again from the model",
         )
     return index, manifest.reason
 
@@ -419,7 +420,7 @@ def _replay(
     """BundleError unless the stored requests get the stored answers."""
     state, rows = loaded._state, [golden.query for golden in manifest.golden]
     if not all(-1 <= row < len(state.queries) for row in rows):
-        raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
+        raise BundleError(f"the bundle {str(path)!r} has stored requests of unknown queries.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, rows)
     now = None if stands_in else recorded(loaded, rows, vectors)

@@ -75,8 +75,8 @@ class Parts:
         self.k = check_k(task.k)
         if state.query_vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to ask.",
-                hint="ask recommend() with those columns",
+                "the query tower reads columns that only a request has, so there are no stored queries to use.",
+                hint="call recommend() with those columns",
             )
         self._vectors = state.query_vectors
         self._allow = allowed(state, None, task.where)
@@ -211,18 +211,18 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
             before = None
         if before != json.loads(json.dumps(plan)):
             raise BundleError(
-                f"{str(folder)!r} holds lists of another bundle, or made with other options.",
+                f"{str(folder)!r} has lists of another bundle, or made with other options.",
                 hint="choose another folder, or remove that one",
             )
         return
     if folder.exists() and any(folder.iterdir()):
-        raise BundleError(f"{str(folder)!r} is not empty and holds no lists.", hint="choose another folder")
+        raise BundleError(f"{str(folder)!r} is not empty and has no lists.", hint="choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BundleError(
             f"cannot write to {str(folder)!r}: {error.strerror}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
     _put(file, json.dumps(plan))
 
@@ -236,7 +236,7 @@ def _put(file: Path, text: str) -> None:
     except OSError as error:
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 
@@ -248,5 +248,5 @@ def _write(table: pl.DataFrame, file: Path) -> None:
             sync(beside)
     except OSError as error:
         raise BundleError(
-            f"cannot write {str(file)!r}: {error.strerror or error}.", hint="parts that are there stay; run it again"
+            f"cannot write {str(file)!r}: {error.strerror or error}.", hint="finished parts are kept; run it again"
         ) from error

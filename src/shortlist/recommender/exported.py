@@ -63,7 +63,7 @@ class ExportedTower:
         for name, feature in self.features.items():
             if feature.column not in table.columns:
                 raise DataError(
-                    f"the {self.side} tower reads column {feature.column!r}, which did not come.",
+                    f"the {self.side} tower reads column {feature.column!r}, which is missing.",
                     hint=did_you_mean(feature.column, table.columns),
                 )
             encoded[name] = feature.encode(table[feature.column])

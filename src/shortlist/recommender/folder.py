@@ -52,7 +52,7 @@ def write_folder(
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise BundleError(
-            f"the bundle could not be written to {str(path)!r}: {error}.", hint="what was there before is still there"
+            f"the bundle could not be written to {str(path)!r}: {error}.", hint="the previous bundle is unchanged"
         ) from error
 
 
@@ -83,7 +83,7 @@ def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
             sync(path)
     except OSError as error:
         raise BundleError(
-            f"the manifest of {str(path)!r} could not be written: {error}.", hint="the bundle is as it was before"
+            f"the manifest of {str(path)!r} could not be written: {error}.", hint="the bundle is unchanged"
         ) from error
 
 
@@ -108,7 +108,7 @@ def verified(
     for name in manifest.files:
         if PurePosixPath(name).is_absolute() or "\\" in name or ".." in name.split("/"):
             raise BundleError(
-                f"the manifest of {str(path)!r} names {name!r}, which leaves the folder.", hint=SAVE_AGAIN
+                f"the manifest of {str(path)!r} names {name!r}, which is outside the folder.", hint=SAVE_AGAIN
             )
         if name not in found:
             raise BundleError(f"{name!r} is missing from {str(path)!r}.", hint=SAVE_AGAIN)
@@ -159,10 +159,10 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise BundleError(f"{str(path)!r} is there already.", hint="choose another path, or overwrite=True")
+        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True")
     if path.is_symlink() or not is_bundle(path / MANIFEST):
         raise BundleError(
-            f"{str(path)!r} is there and is no bundle; it will not be replaced.", hint="choose another path"
+            f"{str(path)!r} exists and is not a bundle; refusing to overwrite it.", hint="choose another path"
         )
 
 
@@ -239,6 +239,8 @@ def _files(folder: Path) -> list[Path]:
     files: list[Path] = []
     for entry in sorted(folder.iterdir()):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-            raise BundleError(f"{str(entry)!r} is a link or a special file; a bundle has none.", hint=SAVE_AGAIN)
+            raise BundleError(
+                f"{str(entry)!r} is a link or a special file; a bundle must not have any.", hint=SAVE_AGAIN
+            )
         files += [entry] if entry.is_file() else _files(entry)
     return files

@@ -125,7 +125,7 @@ def decoded(path: Path) -> Manifest:
     """
     bundle = str(path.parent)
     if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{bundle!r} has no {MANIFEST}: it is no bundle, or a torn one.", hint=SAVE_AGAIN)
+        raise BundleError(f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=SAVE_AGAIN)
     size = path.stat().st_size
     if size > LIMIT:
         raise BundleError(f"{MANIFEST} of {bundle!r} has {size:,} bytes; at most {LIMIT:,} are read.", hint=SAVE_AGAIN)

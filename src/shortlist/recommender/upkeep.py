@@ -133,8 +133,8 @@ def _sample(recommender: Recommender, count: int) -> Floats:
     state = recommender._state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has; there are no queries to measure on.",
-            hint="rebuild its index at a quiet hour instead: recommender.index.rebuild()",
+            "the query tower reads columns that only a request has, so there are no queries to measure on.",
+            hint="rebuild its index when there is little load instead: recommender.index.rebuild()",
         )
     rows = np.flatnonzero(state.known)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]

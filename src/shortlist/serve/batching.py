@@ -57,9 +57,9 @@ class Batcher:
         if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
-                "the server has more to do than it can.",
+                "the server is overloaded.",
                 retry_after=max(1, round(wait)),
-                hint="wait as Retry-After says",
+                hint="wait for the seconds in Retry-After",
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Recommendation]] = loop.create_future()

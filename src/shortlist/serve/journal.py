@@ -39,8 +39,8 @@ class Journal:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"the log of changes {str(self.path)!r} cannot be had: {error.strerror}.",
-                hint="start one server for each --state folder, with the right to write there",
+                f"cannot open the change log {str(self.path)!r}: {error.strerror}.",
+                hint="start one server for each --state folder, that it may write to",
             ) from None
         try:
             self._hold()
@@ -58,7 +58,7 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigError(
-                    f"another server writes to {str(self.path)!r}.", hint="give each server a --state folder of its own"
+                    f"another server writes to {str(self.path)!r}.", hint="give each server its own --state folder"
                 ) from None
 
     def _read(self) -> None:
@@ -73,8 +73,8 @@ class Journal:
         rest = content[self._size :]
         if b"\n" in rest:
             raise BundleError(
-                f"the log of changes {str(self.path)!r} was altered at byte {self._size:,}.",
-                hint="bring back a copy; or move it away, and the changes in it are lost",
+                f"the change log {str(self.path)!r} was altered at byte {self._size:,}.",
+                hint="restore a copy, or move the file away, which loses its changes",
             )
         if rest:
             os.ftruncate(self._file, self._size)

@@ -50,7 +50,7 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
     """Raises Problem where a request is beyond the limits, or names what the bundle lacks."""
     count = len(request.queries)
     if not 1 <= count <= limits.queries:
-        raise Problem(422, f"{count} queries came; 1 to {limits.queries} were expected.", "$.queries")
+        raise Problem(422, f"{count} queries were given; 1 to {limits.queries} were expected.", "$.queries")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     for name in ("allow", "deny"):
@@ -71,7 +71,7 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
     if values is None:
         return
     if len(values) > most:
-        raise Problem(422, f"{len(values)} ids came; at most {most} were expected.", field)
+        raise Problem(422, f"{len(values)} ids were given; at most {most} were expected.", field)
     kind = str if strings else int
     for number, value in enumerate(values):
         if type(value) is not kind:
@@ -94,7 +94,7 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     for name in query.features:
         if name not in loaded.readable:
             known = f"features: {', '.join(sorted(loaded.readable)) or 'none'}"
-            raise Problem(422, "the model does not read such a feature.", f"{field}.features", hint=known)
+            raise Problem(422, "the model has no such feature.", f"{field}.features", hint=known)
     check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", 10_000)
     check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
     features, exclude = dict(query.features), list(query.exclude)
@@ -134,14 +134,12 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
     if isinstance(error, UnknownQueryError):
         return Problem(
             404,
-            "training had no interaction of a query, and this bundle refuses such.",
+            "a query is unknown, and this bundle refuses unknown queries.",
             "$.queries",
-            hint="leave such queries out, or serve a bundle with another cold_start",
+            hint="omit such queries, or serve a bundle with another cold_start",
         )
     if isinstance(error, MissingExtraError):
-        return Problem(
-            501, "this bundle cannot embed features here.", "$.queries", hint="write it with `shortlist export`"
-        )
+        return Problem(501, "this bundle cannot embed features here.", "$.queries", hint="run `shortlist export` on it")
     if not isinstance(error, DataError):
         return Problem(422, "the request does not fit the model.", "$", hint="GET /openapi.json describes the bodies")
     for number, ask in enumerate(asks):
@@ -151,7 +149,7 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
                 hint = "send it as in training" if kept is None else f"of type {kept}, as in training"
                 return Problem(
                     422,
-                    "the feature is of another type than in training.",
+                    "the feature has another type than in training.",
                     f"$.queries[{number}].features.{name}",
                     hint,
                 )
@@ -176,7 +174,7 @@ def _other_id(strings: bool, field: str) -> Problem:
     wanted, came = ("a string", "an integer") if strings else ("an integer", "a string")
     return Problem(
         422,
-        f"{came} came; ids of this model are {wanted[2:]}s, and are never converted.",
+        f"{came} was given; ids of this model are {wanted[2:]}s, and are never converted.",
         field,
-        hint="numbers stand without quotes, strings with them",
+        hint="write numbers without quotes, strings with quotes",
     )

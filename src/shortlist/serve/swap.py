@@ -79,8 +79,8 @@ class Swapper:
         old = self._service.loaded
         if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
             raise ShortlistError(
-                "the bundle's ids are of another type than those served until now.",
-                hint="train on ids of the same type, or start a new server for the new ones",
+                "the bundle's ids have another type than the ids served until now.",
+                hint="train on ids of the same type, or start another server",
             )
         self._service.warm(loaded, pace.rest)
         return loaded

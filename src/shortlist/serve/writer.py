@@ -70,7 +70,7 @@ class Writer:
         except ShortlistError as error:
             raise BundleError(
                 f"the logged changes do not fit the bundle: {type(error).__name__}.",
-                hint="give this bundle a --state of its own, or serve the one that the log was written for",
+                hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
             ) from None
 
     async def change(self, record: dict[str, Any]) -> Any:
@@ -153,9 +153,9 @@ class Writer:
             if records and not self._logged(records):
                 full = Problem(
                     503,
-                    "the change could not be brought to the disk, and was not made.",
+                    "the change could not be written to disk and was not made.",
                     retry_after=5,
-                    hint="send it again once the disk has room",
+                    hint="send it again when the disk has space",
                 )
                 for number in kept:
                     outcomes[number] = full
@@ -221,7 +221,9 @@ def _misfit(recommender: Recommender, record: dict[str, Any], error: ShortlistEr
     from shortlist.errors import MissingExtraError
 
     if isinstance(error, MissingExtraError):
-        return Problem(501, "this bundle cannot embed candidates here.", "$.upsert", hint="`shortlist export` it first")
+        return Problem(
+            501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
+        )
     schema = recommender._state.candidates.schema
     for number, row in enumerate(record["upsert"]):
         for name in row:
@@ -239,5 +241,5 @@ def _misfit(recommender: Recommender, record: dict[str, Any], error: ShortlistEr
         422,
         "the change does not fit the catalogue.",
         "$",
-        hint="send each value as the catalogue has it: GET /v1/candidates shows some",
+        hint="send values of the catalogue's types: GET /v1/candidates shows some",
     )

@@ -47,7 +47,7 @@ class Mixture:
         catalogue = self.towers.catalogue
         if len(self.neighbours) != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
             raise ConfigError(
-                f"the neighbours are of {len(self.neighbours):,} candidates and {len(self.histories):,} histories; the "
+                f"the neighbours have {len(self.neighbours):,} candidates and {len(self.histories):,} histories; the "
                 f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
                 hint="fit both on the same Dataset",
             )

@@ -70,7 +70,7 @@ class Transitions:
         check_data("Transitions", train)
         if train.timestamp is None:
             raise DataError(
-                "Transitions count what was chosen after what, and this Dataset names no timestamp.",
+                "Transitions need timestamps, and this Dataset has none.",
                 hint="Dataset(…, timestamp=…), or Cooccurrence()",
             )
         from scipy.sparse import diags

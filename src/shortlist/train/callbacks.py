@@ -126,7 +126,7 @@ class MLflow:
             given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
             self._client.log_batch(self.run_id, params=given)
         except MlflowException as refusal:
-            there = "" if run_id is None else "; it must be where the run was logged that this training goes on in"
+            there = "" if run_id is None else "; it must be the server of the MLflow run to continue"
             raise ShortlistError(
                 f"MLflow refused: {refusal}", hint=f"set MLFLOW_TRACKING_URI, or give uri={there}"
             ) from refusal

@@ -78,7 +78,7 @@ def newest(folder: Path) -> Saved | None:
             continue
         if reasons:
             warnings.warn(
-                f"in {str(folder)!r} {'; '.join(reasons)}. Training goes on from the one before, of step {step}.",
+                f"in {str(folder)!r} {'; '.join(reasons)}. Training resumes from the one before, of step {step}.",
                 ShortlistWarning,
                 stacklevel=4,
             )
@@ -86,7 +86,7 @@ def newest(folder: Path) -> Saved | None:
     if reasons:
         raise TrainingError(
             f"none of the checkpoints in {str(folder)!r} can be read: {'; '.join(reasons)}.",
-            hint="start anew in an empty folder, or put back a copy",
+            hint="start again in an empty folder, or restore a copy",
         )
     return None
 
@@ -111,7 +111,7 @@ def _read(folder: Path, step: int) -> Saved:
     if checksum != _checksum(header) or not isinstance(name, str) or not _DATA.match(name):
         raise ValueError("its .json is altered")
     if header["format"] != FORMAT:
-        raise ValueError(f"it is of format {header['format']}, and this version reads {FORMAT}")
+        raise ValueError(f"it has format {header['format']}, and this version reads {FORMAT}")
     data = folder / name
     if not data.is_file() or data.stat().st_size != size or digest_of(data) != digest:
         raise ValueError(f"{name} is missing, torn or altered")

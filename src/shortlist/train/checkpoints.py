@@ -68,7 +68,7 @@ class Checkpoints:
         if Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise ConfigError(
                 f"Checkpoints got folder={str(self.folder)!r}, which is a file.",
-                hint="name a folder; it is made where there is none",
+                hint="give a folder; it is created if it does not exist",
             )
 
 
@@ -160,8 +160,8 @@ class Keeper:
         if not self.settings.resume:
             if self.ranks.of_first(lambda: bool(steps_of(self.folder))):
                 raise ConfigError(
-                    f"{str(self.folder)!r} holds the checkpoints of a run.",
-                    hint="resume=True (--resume) goes on with it; a new run needs another folder",
+                    f"{str(self.folder)!r} has the checkpoints of a run.",
+                    hint="resume=True (--resume) continues it; a new run needs another folder",
                 )
             return
         saved = newest(self.folder)
@@ -170,15 +170,15 @@ class Keeper:
         before, now = saved.header["facts"], _plain(self.facts)
         if before.get("warm_start") != now.get("warm_start"):
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of a training that began {_beginning(before)}; this one begins "
+                f"the checkpoint in {str(self.folder)!r} belongs to a training that started {_beginning(before)}; this one starts "
                 f"{_beginning(now)}.",
-                hint="begin as it did (warm_start=, --warm-start), or train into another folder",
+                hint="start in the same way (warm_start=, --warm-start), or use another folder",
             )
         differing = _differing(before, now)
         if differing:
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of another run: {'; '.join(differing[:4])}.",
-                hint="train with the same data and settings, or into another folder",
+                f"the checkpoint in {str(self.folder)!r} belongs to another run: {'; '.join(differing[:4])}.",
+                hint="train with the same data and settings, or use another folder",
             )
         if saved.header["progress"]["epoch"] > epochs:
             raise ConfigError(
@@ -308,8 +308,8 @@ def last_good(settings: Checkpoints) -> str:
     steps = steps_of(Path(settings.folder))
     if not steps:
         return "There is no checkpoint yet."
-    where = f"{str(settings.folder)!r}; resume=True (--resume) goes on from it"
-    return f"The last good checkpoint is of step {steps[-1]}, in {where}."
+    where = f"{str(settings.folder)!r}; resume=True (--resume) continues from it"
+    return f"The last good checkpoint is step {steps[-1]}, in {where}."
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _check_data(train: Dataset | Shards) -> None:
     check_dataset(train, "fit()", shards=True)
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
         raise DataError(
-            f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
-            hint="leave weight out, or check the column",
+            f"every weight in column {train.weight!r} is 0, so nothing can be learned.",
+            hint="omit weight, or check the column",
         )
 
 
@@ -202,8 +202,8 @@ def _check_options(
             raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
     if patience is not None and validation is None:
         raise ConfigError(
-            "fit() got patience= without validation=; early stopping has nothing to watch.",
-            hint="hold some rows back: train, validation = split_random(train)",
+            "fit() got patience= without validation=; early stopping needs validation figures.",
+            hint="hold out some rows: train, validation = split_random(train)",
         )
     if monitor not in {f"top_{k}" for k in ks}:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
@@ -218,8 +218,8 @@ def _check_als(precision: str, **given: object) -> None:
         without.append("several processes")
     if without:
         raise ConfigError(
-            f"ALS solves for its vectors; it takes no {', no '.join(without)}.",
-            hint="leave it out, or use task=Retrieval()",
+            f"ALS does not support {', '.join(without)}.",
+            hint="omit it, or use task=Retrieval()",
         )
 
 

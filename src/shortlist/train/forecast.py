@@ -126,7 +126,7 @@ def forecast(
     if recipe.als is not None or recipe.joined:
         what = "[als]" if recipe.als is not None else "[[joined]]"
         raise ConfigError(
-            f"a forecast tries one model that learns from batches; the recipe has {what}.",
+            f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs all interactions in memory",
         )
     drawn = sample_of(source, sample)

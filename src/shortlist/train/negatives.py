@@ -271,13 +271,12 @@ def check_from_disk(task: Retrieval) -> None:
     """ConfigError for negatives that cannot be had while the interactions stay on disk."""
     if task.negative_column is not None:
         raise ConfigError(
-            f"negative_column is {task.negative_column!r}; shards keep ids, weights, times and context, and no lists.",
+            f"negative_column is {task.negative_column!r}; shards have ids, weights, times and context, but no lists.",
             hint="give the negatives as impressions=, one row each; or train in memory (Dataset)",
         )
     if task.mined:
         raise ConfigError(
-            "mined negatives search the catalogue for every query after each epoch, with all that each query chose in "
-            "memory; shards are for data that does not fit.",
+            "mined negatives need all choices of each query in memory; shards are for data that does not fit.",
             hint='negatives="catalogue" or "mixed" with mask_known=True; or train in memory (Dataset)',
         )
 
@@ -311,7 +310,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
         raise ConfigError(
             f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
             f"those of the training data are {train.query!r} and {train.candidate!r}.",
-            hint="name the impressions' columns as those of the training data",
+            hint="use the column names of the training data in the impressions",
         )
     sides = (
         (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
@@ -329,7 +328,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
 def _warn_unknown(unknown: int, total: int, what: str) -> None:
     if unknown:
         warnings.warn(
-            f"{unknown:,} of {total:,} {what} have an id that the training data's tables lack; they are left out.",
+            f"{unknown:,} of {total:,} {what} have an id that is not in the training data's tables; they are left out.",
             ShortlistWarning,
             stacklevel=6,
         )

@@ -351,7 +351,7 @@ class Recipe(_Model, frozen=True):
         if options.get("warm_start") is not None or joined().size > 1:
             what = "warm start" if options.get("warm_start") is not None else "several processes"
             raise ConfigError(
-                f"this recipe joins {len(weights)} models; that takes no {what}.",
+                f"this recipe joins {len(weights)} models; joined models do not support {what}.",
                 hint="train without it, or without [[joined]]",
             )
         model, history = super().train(data, **options)
@@ -461,7 +461,7 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"recipe {str(recipe)!r} is not valid TOML: {error}.",
-            hint="text stands in quotes, a section's name in square brackets",
+            hint="write text in quotes, section names in square brackets",
         ) from error
 
 

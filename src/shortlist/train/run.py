@@ -95,7 +95,7 @@ class Run:
         mean, seconds = float(at.total / at.weight), at.elapsed
         if not np.isfinite(mean):
             raise TrainingError(
-                f"the loss became {mean} in epoch {at.epoch}; training cannot go on.",
+                f"the loss became {mean} in epoch {at.epoch}; training cannot continue.",
                 hint=f"lower the learning rate (now {self.optimizer.learning_rate}), or raise the temperature",
             )
         examples = len(self.interactions)

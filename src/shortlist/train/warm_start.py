@@ -106,7 +106,7 @@ class Start:
         kind = type(updater.optimizer).__name__
         if state is None or state.kind != kind:
             was = "nothing of its optimizer was kept" if state is None else f"its optimizer was {state.kind}"
-            warnings.warn(f"the earlier training: {was}; {kind} begins anew.", ShortlistWarning, stacklevel=4)
+            warnings.warn(f"the earlier training: {was}; {kind} starts from zero.", ShortlistWarning, stacklevel=4)
             return
         for name, slot, table in updater.slots():
             old = state.slots[name].to(slot.device)
@@ -149,17 +149,17 @@ def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTowe
     What a row of today says stands; where it is null, what was known. ConfigError for what needs all interactions.
     """
     if isinstance(train, Shards):
-        raise ConfigError("only_new= is for data in memory.", hint="give shards of the whole window, without only_new")
+        raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
     if model.query.histories:
         raise ConfigError(
-            "the query tower reads histories, and only_new= data holds their ends alone.",
-            hint="give the whole window, without only_new",
+            "the query tower reads histories, and only_new= data has only their ends.",
+            hint="give the whole window without only_new",
         )
     if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
         raise DataError(
             f"the data's ids are {train.query!r} and {train.candidate!r}; the earlier model was trained on "
             f"{catalogue.query!r} and {catalogue.candidate!r}.",
-            hint="name the data's columns as those of the earlier training",
+            hint="use the column names of the earlier training",
         )
     return Dataset._again(
         train.interactions,

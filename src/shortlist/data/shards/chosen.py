@@ -67,6 +67,6 @@ def _mapped(folder: Path, length: int) -> NDArray[np.int32]:
             return np.memmap(file, np.int32, "r+", shape=(length,)).view(np.ndarray)
     except OSError as error:
         raise DataError(
-            f"what each query chose takes {4 * length:,} bytes beside the shards in {str(folder)!r}: {error}.",
-            hint="make room there; or do without mask_known and impressions",
+            f"the choices of all queries take {4 * length:,} bytes next to the shards in {str(folder)!r}: {error}.",
+            hint="free some space, or do not use mask_known and impressions",
         ) from error

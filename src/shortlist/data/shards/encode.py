@@ -109,7 +109,7 @@ def encode(
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
-        raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
+        raise ConfigError(f"{str(folder)!r} is inside the source.", hint="encode into a folder outside the source")
     events, reading = events or Events(), reading or Reading()
     ids = [str(columns["query"]), str(columns["candidate"])]
     times = [columns["timestamp"]] if columns["timestamp"] is not None else []
@@ -139,7 +139,7 @@ def encode(
             raise
         raise DataError(
             f"the shards could not be written to {str(folder)!r}: {error}.",
-            hint="make room and run the same again: it goes on with the first piece that is missing",
+            hint="free some space and run it again: it resumes with the first missing piece",
         ) from error
 
 
@@ -245,8 +245,8 @@ def _settings(
             raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 was expected.")
     if piece_rows % block_rows:
         raise ConfigError(
-            f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
-            hint="give a piece a whole number of blocks",
+            f"piece_rows={piece_rows} is not a multiple of block_rows={block_rows}.",
+            hint="piece_rows must be a whole number of blocks",
         )
     return {**columns, "block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
 
@@ -299,13 +299,14 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
         if before.source != header.source:
             raise _changed(before.source, header.source)
         raise DataError(
-            f"{str(folder)!r} holds shards of the same source encoded otherwise.",
+            f"{str(folder)!r} has shards of the same source, encoded with other options.",
             hint="choose another folder, or overwrite=True",
         )
     others = [entry.name for entry in folder.iterdir() if entry.name != ROOM]
     if others and not begun.is_file():
         raise DataError(
-            f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
+            f"{str(folder)!r} holds {others[0]!r} and is not a folder of shards; refusing to write to it.",
+            hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
     for entry in folder.iterdir():
@@ -328,8 +329,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
         if names
     ]
     return DataError(
-        f"the source is not what was encoded: {', '.join(told)}.",
-        hint="encode it anew with overwrite=True, or into another folder",
+        f"the source differs from the encoded one: {', '.join(told)}.",
+        hint="encode it again with overwrite=True, or into another folder",
     )
 
 
@@ -401,7 +402,7 @@ def _left_out(work: _Work) -> list[str]:
     for _, scan in work.source.scans([work.header.query]):
         kept += int(scan.select(pl.len()).collect(engine="streaming").item())
     if total and not kept:
-        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+        raise DataError(f"no rows are left: all {total:,} were left out {work.plan.label}.", hint="check the values")
     return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
 
 
@@ -464,7 +465,9 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
         return done
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
-        raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+        raise DataError(
+            f"{file.name!r} has changed while it was read.", hint="run it again when the files no longer change"
+        )
     frame = work.plan.lazily(frame.lazy()).collect()
     rows = frame.height
     entries = {}

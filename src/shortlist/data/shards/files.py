@@ -128,7 +128,7 @@ def read_record(path: Path, kind: type[R]) -> R:
             raise ValueError("its checksum differs")
         return msgspec.json.decode(body, type=kind)
     except ValueError as error:  # msgspec's are ValueErrors
-        raise DataError(f"{str(path)!r} was altered or is of another version: {error}.", hint=AGAIN) from error
+        raise DataError(f"{str(path)!r} was altered or has another version: {error}.", hint=AGAIN) from error
 
 
 def check_entry(path: Path, entry: FileEntry, thorough: bool = True) -> None:

@@ -134,7 +134,7 @@ class Shards:
             begun = (folder / files.HEADER).is_file()
             raise DataError(
                 f"{str(folder)!r} holds {'an encoding that was not finished' if begun else 'no shards'}.",
-                hint="run Shards.encode again: it goes on where it was"
+                hint="run Shards.encode again: it resumes where it stopped"
                 if begun
                 else "Shards.encode(source, folder, …)",
             )
@@ -284,12 +284,15 @@ class Shards:
                 f"test is {test!r}; a fraction between 0 and 1 was expected.", hint="for example test=0.1"
             )
         if self.held_out is not None:
-            raise ConfigError("these shards have a part held out already.", hint="split what Shards.load returns")
+            raise ConfigError(
+                "these shards already have a held-out part.", hint="split the shards that Shards.load returns"
+            )
         train = replace(self, held_out=self._part(test, by, seed), _counts={})
         held = self.manifest.rows - len(train)
         if not held or not len(train):
             raise DataError(
-                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.", hint="another share, or by="
+                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
+                hint="choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")

@@ -107,8 +107,8 @@ class Trial:
     def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> Trial:
         if min(queries.shape[0], sample) < _LEAST:
             raise SearchError(
-                f"{min(queries.shape[0], sample)} queries came; at least {_LEAST} were expected.",
-                hint="a recall is promised on queries like those that will be asked: give a sample of them.",
+                f"{min(queries.shape[0], sample)} queries were given; at least {_LEAST} were expected.",
+                hint="give a larger sample of real queries.",
             )
         order = np.random.default_rng(seed).permutation(queries.shape[0])[:sample]
         half = order.size // 2
@@ -326,8 +326,8 @@ def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
     """A built index, its settings at search left open; SearchError where it holds other vectors."""
     if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
         raise SearchError(
-            "the index to tune was built over other vectors or ids than those given.",
-            hint="build it over these, or pass its own vectors and ids",
+            "the index was built with other vectors or ids than the given ones.",
+            hint="build it with these, or pass its own vectors and ids",
         )
     return built.with_settings(**dict.fromkeys(built.at_search), recall=None)
 
