@@ -47,7 +47,7 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def in_one_step(path: Path) -> Iterator[Path]:
-    """A free name beside ``path``; what is made there, a file or a link, takes ``path``'s place when the block ends.
+    """A free name next to ``path``; what is made there, a file or a link, takes ``path``'s place when the block ends.
 
     Whatever goes wrong leaves ``path`` as it was and nothing beside it; what a killed process left there goes with the
     next one. For one writer at a time. A file is to be synced within the block, the folder after it.

@@ -1,4 +1,4 @@
-"""The best share of neighbours beside a model's towers, on held-out rows."""
+"""The best share of neighbours next to a model's towers, on held-out rows."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def choose(
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
-    DataError for what is no Dataset or has fewer than 20 interactions.
+    DataError for anything but a Dataset or has fewer than 20 interactions.
 
         choice = sl.choose(data)
         print(choice)
@@ -383,7 +383,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
 
 
 def _quietly(work: Callable[[], T]) -> T:
-    """The work's result; what it warns of is no news while contenders are tried."""
+    """The work's result; its warnings are not shown while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)
         return work()

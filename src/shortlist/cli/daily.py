@@ -122,7 +122,7 @@ class Daily:
 
     @cached_property
     def yesterday(self) -> Recommender | None:
-        """The bundle to go on from."""
+        """The bundle to start from."""
         if self.bundle is None:
             return None
         import shortlist as sl

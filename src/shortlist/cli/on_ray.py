@@ -1,7 +1,7 @@
 """Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
 
 What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
-of the cluster: tables, bundles and folders lie where every node reads them.
+of the cluster: tables, bundles and folders are where every node can read them.
 """
 
 from __future__ import annotations

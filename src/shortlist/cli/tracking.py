@@ -1,4 +1,4 @@
-"""``--tensorboard`` and ``--mlflow``: live curves, which go on where they were when a run is resumed."""
+"""``--tensorboard`` and ``--mlflow``: live curves, which continue when a run is resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def curves(
 ) -> list[TensorBoard | MLflow]:
     """The loggers asked for, opened; of several processes only the first one should ask.
 
-    The run of MLflow is noted in the folder of checkpoints, and a resumed training goes on in it. TensorBoard reads all that
+    The run of MLflow is noted in the folder of checkpoints, and a resumed training continues it. TensorBoard reads all that
     lies in one folder as one run. ConfigError where the note cannot be read.
     """
     import shortlist as sl
@@ -44,7 +44,7 @@ def curves(
 
 
 def _noted(folder: Path, experiment: str) -> str | None:
-    """The MLflow run that a training with checkpoints in ``folder`` logged to; None where it is of another experiment."""
+    """The MLflow run that a training with checkpoints in ``folder`` logged to; None if it belongs to another experiment."""
     path = folder / TRACKING
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))["mlflow"]

@@ -1,4 +1,4 @@
-"""A folder of small Parquet files per dataset: written beside and renamed into place, verified on every read."""
+"""A folder of small Parquet files per dataset: written next to it and renamed into place, verified on every read."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _replace(new: Path, folder: Path) -> None:
-    """Renames ``new`` to ``folder``; one that is there already is moved out of the way first.
+    """Renames ``new`` to ``folder``; an existing one is moved out of the way first.
 
     A try is lost only to another process that put its own there meanwhile, so that together they always get on.
     """

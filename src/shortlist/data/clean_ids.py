@@ -69,7 +69,7 @@ class CleanIds:
 
 
 def _whole(values: pl.Expr, column: str) -> pl.Expr:
-    """Floats as integers. DataError, when it is computed, for one that is no whole number."""
+    """Floats as integers. DataError, when it is computed, for one that is not a whole number."""
 
     def checked(numbers: pl.Series) -> pl.Series:
         known = numbers.drop_nulls().drop_nans()

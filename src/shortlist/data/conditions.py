@@ -104,7 +104,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
         of: what the rows are, in errors.
 
     Raises:
-        DataError: for what is no condition, columns that the table lacks, and values that do not fit a column.
+        DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
 
     >>> table = pl.DataFrame({"stock": [0, 4, None]})
     >>> condition("stock > 0", table.schema).mask(table).to_list()
@@ -141,7 +141,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
 
 
 def columns_named(where: str) -> tuple[str, ...]:
-    """The columns that a condition names, whatever else is wrong with it; none where it is no text of a condition."""
+    """The columns that a condition names, whatever else is wrong with it; none if it is not the text of a condition."""
     try:
         tokens = _tokens(where, "where", "rows")
     except (DataError, TypeError):
@@ -151,7 +151,7 @@ def columns_named(where: str) -> tuple[str, ...]:
 
 
 def check_text(where: object, option: str) -> None:
-    """DataError for a condition that is no text."""
+    """DataError for a condition that is not text."""
     if not isinstance(where, str):
         raise DataError(f"{option} is a {type(where).__name__}; SQL in a string was expected.", hint=_EXAMPLE)
 
@@ -248,7 +248,7 @@ def _member(kind: pl.DataType) -> pl.DataType:
 
 
 def _class(kind: pl.DataType) -> str:
-    """What a type, or its members, can be compared within: moments, times of day, durations; empty for what is no time."""
+    """What a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
     kind = _member(kind)
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         return "moment"

@@ -134,7 +134,7 @@ class EventPlan:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it reads beside the ids."""
+        """The columns that it reads besides the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
 

@@ -47,7 +47,7 @@ def download(url: str, into: Path, md5: str | None = None) -> Path:
 
 
 def fetch_text(url: str) -> str:
-    """The text at ``url``, at most 64 kB of it. Raises DownloadError when it cannot be had."""
+    """The text at ``url``, at most 64 kB of it. Raises DownloadError if it is not available."""
     try:
         with _open(url) as answer:
             return str(answer.read(1 << 16).decode("utf-8", "replace"))

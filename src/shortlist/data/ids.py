@@ -90,7 +90,7 @@ def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
 
 
 class RowLookup:
-    """Positions in ``ids``, asked for again and again: integers that lie close together through an array, else a join."""
+    """Positions in ``ids``, asked for again and again: integers that are close together through an array, else a join."""
 
     def __init__(self, ids: pl.Series) -> None:
         self._first, self._dense = 0, None

@@ -1,4 +1,4 @@
-"""MovieLens, from wherever it can be had."""
+"""MovieLens, from any place that has it."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def line_of(content: Content, place: int) -> int:
 
 
 def check_utf8(content: Content) -> None:
-    """TextError where a text is no UTF-8, with the line, and the encoding that it seems to be in."""
+    """TextError if a text is not UTF-8, with the line, and the encoding that it seems to be in."""
     raw = bytes(buffer_of(content))
     try:
         raw.decode("utf-8")
@@ -100,7 +100,7 @@ def check_utf8(content: Content) -> None:
 
 
 def _check_head(content: Content) -> None:
-    """TextError for UTF-16 and for what is no text, which would be read as letters with zeros between."""
+    """TextError for UTF-16 and for anything but text, which would be read as letters with zeros between."""
     head = head_of(content)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TextError(

@@ -59,7 +59,7 @@ def read_table(
     others: more columns that are named. keep: those to read beside, or None for all there are. A column that has no one type in all files is left out with a
     ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is no table.
+    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
     """
     if isinstance(source, (str, Path)):
         return _read_path(source, name, ids, times, others, reading, keep)

@@ -115,7 +115,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
 
     Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
     neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
-    timestamps, where the size of the test part comes nearest to the one asked for (the smaller of two as near).
+    timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
 
     Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
     that leaves either part empty.

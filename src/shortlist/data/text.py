@@ -126,7 +126,7 @@ class Text:
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
     def _names(self, content: Content, separator: str, quote: str | None) -> tuple[list[str], bool]:
-        """The columns' names, and whether they stand in the first line."""
+        """The columns' names, and whether they are in the first line."""
         first = next(_records(content, separator, quote), (1, []))[1]
         given = self.reading.columns
         if given is None or list(given) == first:

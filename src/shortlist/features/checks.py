@@ -1,4 +1,4 @@
-"""What every feature refuses, in one wording: what came, what was expected, what to do."""
+"""What every feature refuses, in one wording: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 

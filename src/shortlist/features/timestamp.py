@@ -28,7 +28,7 @@ class Timestamp:
         [sin 2πd, cos 2πd, sin 2πw, cos 2πw, sin 2πy, cos 2πy, (seconds − mean) / deviation]
 
     d, w and y, in [0, 1), are the share of the day, of the week (from Monday) and of the calendar year that has
-    passed, in UTC; naive datetimes and dates are read as they stand. Mean and deviation come from the training rows.
+    passed, in UTC; naive datetimes and dates are read as they are. Mean and deviation come from the training rows.
     The column holds Datetime, Date or integers (Unix time in seconds); others are a DataError. Null becomes zeros.
 
     of_target: the column is the time of the very interaction to predict. ``fit`` refuses such a column in the query tower

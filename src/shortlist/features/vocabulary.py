@@ -45,7 +45,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, values: pl.Series) -> Vocabulary:
-        """The distinct non-null values, most frequent first (ties by value), so that hot rows lie together."""
+        """The distinct non-null values, most frequent first (ties by value), so that frequent rows are together."""
         counts = values.rename("id").drop_nulls().to_frame().group_by("id").len()
         return cls(counts.sort(["len", "id"], descending=[True, False])["id"])
 

@@ -157,7 +157,7 @@ class LiveIndex(ABC):
             self._missed.append(change)
 
     def rebuild(self) -> None:
-        """Builds afresh from the candidates there are; searches and changes go on meanwhile.
+        """Builds again from the current candidates; searches and changes continue meanwhile.
 
         Changes that come in the meantime are made again on what was built, before it takes the place of the old.
         """
@@ -267,7 +267,7 @@ class LiveIndex(ABC):
     def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
         """The index that a reader has checked.
 
-        strict: look at every number too. rebuild: train the native index anew, and read no file of it.
+        strict: look at every number too. rebuild: train the native index again, and read none of its files.
         """
         header = reader.header
         if header.get("kind") != cls.kind:

@@ -67,7 +67,7 @@ class _Native:
 
 
 class Milvus(ApproximateIndex):
-    """A Milvus collection with an HNSW graph; the vectors are kept beside, for exact scores, filters and live changes.
+    """A Milvus collection with an HNSW graph; the vectors are kept too, for exact scores, filters and live changes.
 
     Args:
         uri: a file that ends in ``.db`` (embedded, through milvus-lite), or ``http://host:19530`` of a cluster. The

@@ -1,4 +1,4 @@
-"""Candidates in a Milvus collection under their own ids, for whoever searches there: versions, and an alias that switches."""
+"""Candidates in a Milvus collection under their own ids, for clients that search there: versions, and an alias that switches."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     """How much of the true top k an index finds of the candidates there are now.
 
     Args:
-        index: any; its searches and changes go on.
+        index: any; its searches and changes continue.
         queries: float32 ``[queries, dim]``, some hundred real ones.
         k, recall: what was promised: a mean recall over the top k.
     """

@@ -63,7 +63,7 @@ class SoftmaxOptions(NamedTuple):
 
     correct_positive: subtract log Q from the positive's logit too. negatives_only: the positive in no denominator (BSL).
     exponent: the power of Z. hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs
-    aside. block_elements: scores that stand in memory at a time.
+    aside. block_elements: scores in memory at a time.
     """
 
     temperature: float = 1.0

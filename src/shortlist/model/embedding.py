@@ -17,7 +17,7 @@ __all__ = ["EmbeddingTable", "Remote", "TouchedRows"]
 class TouchedRows(NamedTuple):
     """Rows of a table that a forward pass read: distinct ``codes`` [touched] and their ``rows`` [touched, dim].
 
-    route: of a table whose rows are in several processes, the way that the rows came.
+    route: of a table whose rows are in several processes, the way that the rows were sent.
     """
 
     codes: Tensor

@@ -24,7 +24,7 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 class ModelState(NamedTuple):
     """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name.
 
-    optimizer: what it knew in the end, for a training that goes on from there; None where nobody kept it.
+    optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
     """
 
     config: dict[str, Any]

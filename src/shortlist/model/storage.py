@@ -49,7 +49,7 @@ class TableStorage:
         return table
 
     def repeated(self, row: Tensor, rows: int) -> Tensor:
-        """Numbers beside a table, one ``row`` ``[1, ...]`` for each of its rows, as float32 on the row's device."""
+        """Numbers kept for a table, one ``row`` ``[1, ...]`` for each of its rows, as float32 on the row's device."""
         if self.folder is None or row.device.type != "cpu":
             numbers = torch.zeros((rows, *row.shape[1:]), dtype=row.dtype, device=row.device)
         else:
@@ -81,7 +81,7 @@ class TableStorage:
 def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """float32 ``values`` as bfloat16, each one of its two neighbours, so likely that the mean is the value itself.
 
-    1. The lower 16 bits of a float32 say how far it lies from the bfloat16 towards zero to the next one.
+    1. The lower 16 bits of a float32 say how far it is from the bfloat16 towards zero to the next one.
     2. A random number of 16 bits is added, and the lower 16 bits are dropped: the sum carries over with just that chance.
 
     Source: Gupta et al. 2015, "Deep learning with limited numerical precision".

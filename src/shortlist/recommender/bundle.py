@@ -103,7 +103,7 @@ def save(
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for what is no bundle, or where the disk refuses; ConfigError for what JSON
+    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
     cannot hold.
     """
     plain = _plain(more)

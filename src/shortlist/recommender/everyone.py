@@ -1,7 +1,7 @@
-"""Every query's list and every candidate's vector, as Parquet files: in parts, so that a run cut short goes on.
+"""Every query's list and every candidate's vector, as Parquet files: in parts, so that an interrupted run resumes.
 
 The parts of one run can be written by several processes (``shortlist recommend-all --on``): each is whole or not there,
-and the manifest comes when all of them are.
+and the manifest is written last.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def recommend_all(
     ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
     called with how many queries are done, and of how many. ``manifest.json`` comes last.
 
-    A run that was cut short goes on where it was: parts are written beside and renamed, and those that are there are
+    An interrupted run resumes where it stopped: parts are written to another name and renamed, and those that are there are
     kept. Memory is that of the recommender and of one part. Raises BundleError where the folder holds the lists of
     another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
     bad k.

@@ -75,7 +75,7 @@ class ExportedTower:
 def exported(model: TwoTower) -> dict[str, bytes]:
     """Both towers of a trained model as ONNX, by side.
 
-    Each is run beside torch on rows of the training tables and on a row of which nothing is known. Raises
+    Each is compared with torch on rows of the training tables and on a row of which nothing is known. Raises
     MissingExtraError without onnx, onnxscript or onnxruntime; ConfigError for a tower that cannot be exported, or whose
     vectors differ from torch's by more than 1e-5 of their length.
     """

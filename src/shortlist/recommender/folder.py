@@ -1,4 +1,4 @@
-"""A bundle as a folder of verified files: written beside, synced, renamed into place; the manifest comes last."""
+"""A bundle as a folder of verified files: written to another name, synced, renamed into place; the manifest comes last."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def write_folder(
     fill: Callable[[Path], tuple[Manifest, Tensors]],
     check: Callable[[Path], None],
 ) -> None:
-    """Let ``fill`` write a new folder beside ``path``, ``check`` it, and rename it into place.
+    """Let ``fill`` write a new folder next to ``path``, ``check`` it, and rename it into place.
 
-    Whatever goes wrong before the rename leaves ``path`` as it was and nothing beside it; what a killed process left
+    Whatever goes wrong before the rename leaves ``path`` as it was and nothing next to it; what a killed process left
     beside it goes with the next save. ``fill`` returns the manifest, and what it says of tensors by file.
 
-    Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no bundle, or the disk refuses.
+    Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or where the disk refuses.
     """
     path = path.absolute()
     try:
@@ -68,7 +68,7 @@ def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Put another manifest in the place of the bundle's own, in one step; no other file is touched.
 
     It is written next to the bundle and renamed into it, so a process that is killed leaves the bundle as it was.
-    Raises BundleError for what is no bundle, or where the disk refuses.
+    Raises BundleError for anything but a bundle, or where the disk refuses.
     """
     scratch = path.parent / f".{path.name}.manifest"
     try:
@@ -235,7 +235,7 @@ def _asides(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Every file below ``folder``; BundleError for a link or anything else that is no plain file or folder."""
+    """Every file below ``folder``; BundleError for a link or anything else that is not a plain file or folder."""
     files: list[Path] = []
     for entry in sorted(folder.iterdir()):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):

@@ -1,6 +1,6 @@
 """What a catalogue that grows is kept in, so that one more candidate does not cost a copy of all that are there.
 
-States are snapshots: an older one goes on being read while a newer one is made. Rows are only ever added behind the last,
+States are snapshots: an older one can still be read while a newer one is made. Rows are only ever added behind the last,
 so the states of one line share their arrays, and each sees as many rows as it has.
 """
 
@@ -89,7 +89,7 @@ class Patched:
         return cls(below, rows[order], values[order])
 
     def over(self, below: NDArray[np.float32]) -> Patched:
-        """The same over an array that goes on where this one ends."""
+        """The same over an array that continues where this one ends."""
         return Patched(below, self.rows, self.values)
 
     @property

@@ -51,7 +51,7 @@ def changed(recommender: Recommender, upserted: pl.DataFrame | None, deleted: Se
 
 
 def folded(recommender: Recommender) -> Recommender:
-    """``recommender`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    """``recommender`` as if it had been made of the candidates that it has by now: new rows, without the deleted ones."""
     state = recommender._state
     if not state.live:
         return recommender

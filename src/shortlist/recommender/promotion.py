@@ -1,6 +1,6 @@
 """Which of several bundles is served: a link, turned in one step, and a record of what it pointed at before.
 
-Beside the link ``current`` lies ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
+Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
 record is written before it is turned forwards and after it is turned back, so that whatever a killed process leaves, the
 bundle before the one that is linked can be told.
 """

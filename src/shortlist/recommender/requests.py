@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Request:
-    """The ids asked for, and the columns beside them that the query tower reads.
+    """The ids asked for, and the other columns that the query tower reads.
 
     ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
     request had, which rows did.

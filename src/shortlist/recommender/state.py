@@ -110,7 +110,7 @@ class State:
     ``[queries, dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
     ``[dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
     buried: raw ids of candidates that were deleted since, and their rows, which stay theirs.
-    live: whether candidates came, changed or went since training. room: where more of them can be put.
+    live: whether candidates were added, changed or deleted since training. room: where more of them can be put.
     near: the neighbours behind the towers, where the model has some.
     """
 

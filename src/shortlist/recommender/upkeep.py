@@ -26,7 +26,7 @@ Swap: TypeAlias = "Callable[[Callable[[Recommender], Recommender]], object]"
 
 @dataclass(frozen=True)
 class Renewal:
-    """An index built afresh of what a recommender had, to take the place of what it has by now."""
+    """An index rebuilt from a recommender's candidates, to take the place of what it has by now."""
 
     before: Index
     fresh: Index
@@ -39,7 +39,7 @@ class Renewal:
 
 
 def renewal(recommender: Recommender) -> Renewal:
-    """The recommender's index built afresh: as slow as a build; the recommender's searches and changes go on."""
+    """The recommender's index rebuilt: as slow as a build; the recommender's searches and changes continue."""
     before = copied(recommender.index)
     return Renewal(before, rebuilt(before))
 
@@ -49,7 +49,7 @@ class Upkeep:
 
     Each time that another ``churn`` of the candidates has changed, a thread of its own measures the recall on the
     recommender's own queries. Where it is below the promise, or where so many candidates stand beside the index that
-    searching them exactly is slow, the index is built afresh and takes its place.
+    searching them exactly is slow, the index is rebuilt and replaced.
 
     Args:
         current: gives the recommender as it is now.

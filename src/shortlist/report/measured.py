@@ -51,7 +51,7 @@ def measure(
     at most a quarter of a billion, and a thousand at least.
 
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
-    the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
+    the model's candidates; an approximate one is measured next to the exact model. Raises as ``evaluate`` does.
     """
     return measured_with_table(model, test, seen=seen, training=training, baselines=baselines, index=index)[0]
 

@@ -32,7 +32,7 @@ class Batcher:
 
     Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
     ``limits.batch`` queries). A request that alone would take longer than ``INLINE``, by the pace of the last ones, goes to
-    a thread with what can join it, so that the loop goes on reading. Requests that are quick are answered on the loop, all
+    a thread with what can join it, so that the loop continues to read. Requests that are quick are answered on the loop, all
     that wait in one batch: parts of it would hold up the loop for as long, and each part costs what a batch costs. Where the
     queue would take longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
     """

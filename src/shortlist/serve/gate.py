@@ -73,11 +73,11 @@ class Gate:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now would wait for too long."""
+        """Whether a new request would wait too long."""
         return self.inside >= self.slots and len(self.waiting) >= self.most
 
     def enter(self, entry: Entry, now: float) -> None:
-        """Let a request in, at once or when its turn comes."""
+        """Let a request in, now or when its turn comes."""
         if self.inside < self.slots and not self.waiting:
             self._begin(entry)
             return

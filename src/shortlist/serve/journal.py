@@ -1,4 +1,4 @@
-"""The log of changes: a line for each, checksummed as a chain, on the disk before anybody is told."""
+"""The log of changes: a line for each, checksummed as a chain, on the disk before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Journal:
     before's, so that a line altered, lost or moved is found. A last line that was cut off by a crash was never
     acknowledged, and is taken away.
 
-    Raises ConfigError where another process holds it or the folder cannot be had, BundleError for a log that was altered.
+    Raises ConfigError where another process holds it or the folder cannot be opened, BundleError for a log that was altered.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class Journal:
             os.fsync(self._file)
 
     def _decoded(self, line: bytes) -> dict[str, Any] | None:
-        """The line's record; None where it is no whole line after the one before."""
+        """The line's record; None if it is not a whole line after the one before."""
         if line[:9] != b"%08x " % zlib.crc32(line[9:], self._chain):
             return None
         try:

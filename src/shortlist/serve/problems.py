@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: they name the field, and never repeat what came."""
+"""Errors as RFC 9457 problems: they name the field, and never repeat the value."""
 
 from __future__ import annotations
 

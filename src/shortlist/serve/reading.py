@@ -85,7 +85,7 @@ def check_id(value: Any, strings: bool, field: str) -> None:
 
 
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
-    """One query, with the events that came for it. Raises Problem."""
+    """One query, with its live events. Raises Problem."""
     if query.id is not None:
         check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):

@@ -1,4 +1,4 @@
-"""What a server may be told, and its limits."""
+"""A server's settings and limits."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Writer:
                     task.future.set_result(outcome)
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the index be looked after: where it no longer finds enough, it is built afresh, in a thread of its own."""
+        """Let the index be looked after: where it no longer finds enough, it is rebuilt, in its own thread."""
         recommender = loaded.recommender
         if recommender.index.exact or recommender._state.query_vectors is None or not recommender._state.live:
             return

@@ -64,7 +64,7 @@ class Transitions:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.
 
-        Raises DataError for what is no Dataset or has no timestamp, MissingExtraError without scipy.
+        Raises DataError for anything but a Dataset or has no timestamp, MissingExtraError without scipy.
         """
         require_scipy("Transitions")
         check_data("Transitions", train)

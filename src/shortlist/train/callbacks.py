@@ -87,7 +87,7 @@ class MLflow:
     experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
     names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
     (``MLFLOW_TRACKING_URI``). every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in
-    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: go on in this run, as a training
+    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: continue this run, as a training
     that is resumed does, under its own name and parameters; what it logs again replaces what was there.
 
     Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.

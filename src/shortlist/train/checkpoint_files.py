@@ -1,4 +1,4 @@
-"""Checkpoints on disk: a file of tensors and a small one beside it, which is renamed into place last.
+"""Checkpoints on disk: a file of tensors and a small one next to it, which is renamed into place last.
 
 ``checkpoint-000000500.json`` holds what ``-000000500-<digest>.safetensors`` does not, the size and sha256 of that file,
 and a checksum of itself. Whoever is killed at any moment leaves every finished checkpoint as it was.

@@ -1,8 +1,8 @@
-"""Going on after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
+"""Resuming after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
 
 A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
 them, so that another number can go on from it. What is of one process alone (the state of its random numbers, its part of
-the epoch's sums) is stored for each; where their number changes, dropout draws anew from (seed, rank, step).
+the epoch's sums) is stored for each; where their number changes, dropout draws again from (seed, rank, step).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["Best", "Checkpoints", "Keeper", "Progress", "facts_of", "told_when_i
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, and how often, so that a killed run goes on as if nothing had been.
+    """Where a run keeps its state, and how often, so that a killed run ends as it would have.
 
     folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
-    given. keep: the newest so many stay. resume: go on from the newest whole checkpoint of the folder, or begin where
+    given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
     there is none; without it, a folder with checkpoints is refused.
 
     A run that goes on sees exactly the examples that were left, and on the same machine ends bit for bit where the
@@ -279,7 +279,7 @@ class Keeper:
         return whole if table is None else self.ranks.own(whole)
 
     def _restore_own(self, values: Mapping[str, Tensor], processes: int, progress: Progress) -> None:
-        """What is of one process alone."""
+        """The state of one process alone."""
         rank, same = self.ranks.rank, processes == self.ranks.size
         sums = values["sums"].view(processes, 2)
         mine = sums[rank] if same else sums.sum(0) * (rank == 0)
@@ -294,7 +294,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def told_when_interrupted(settings: Checkpoints | None) -> Iterator[None]:
-    """Says with a ShortlistWarning where to go on from, when Ctrl-C ends what is within."""
+    """Says with a ShortlistWarning where to resume from, when Ctrl-C ends what is within."""
     try:
         yield
     except KeyboardInterrupt:

@@ -75,7 +75,7 @@ def fit(
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
-    checkpoints: where and how often the run writes what it needs to go on after a stop, and whether it goes on now.
+    checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
 
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,

@@ -36,7 +36,7 @@ CODES = 12  # bytes of a row's code as int32 and int64
 
 @dataclass(frozen=True)
 class TableForecast:
-    """An embedding table: whose, its rows and width, and bytes of itself and of what the optimizer keeps beside it."""
+    """An embedding table: whose, its rows and width, and bytes of itself and of its optimizer state."""
 
     name: str
     rows: int

@@ -170,7 +170,7 @@ class Negatives:
             self.mined = Ragged(state["mined_offsets"], state["mined_values"]).to(self.device)
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
-        """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
+        """Takes new hard negatives from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
         if self.plain or not self.task.mined:
             return
         assert self.known is not None
@@ -268,7 +268,7 @@ def _known(train: Dataset | Shards, ranks: Ranks) -> Ragged:
 
 
 def check_from_disk(task: Retrieval) -> None:
-    """ConfigError for negatives that cannot be had while the interactions stay on disk."""
+    """ConfigError for negatives that are not possible while the interactions stay on disk."""
     if task.negative_column is not None:
         raise ConfigError(
             f"negative_column is {task.negative_column!r}; shards have ids, weights, times and context, but no lists.",

@@ -56,7 +56,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TowerSection(_Section, frozen=True):
-    """Features beside the id, each ``{kind = "Category", column = "gender", …}``; and whether the id is one of them.
+    """Features in addition to the id, each ``{kind = "Category", column = "gender", …}``; and whether the id is one of them.
 
     min_count: interactions that an id needs for a row of its own. evict_after: with warm starts, trainings without the id
     until its row goes.
@@ -230,7 +230,7 @@ class _Model(_Section, frozen=True):
         return Retrieval(**msgspec.structs.asdict(self.loss))
 
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         if self.history is not None:
             raise no_histories()
         task = self.task()
@@ -293,7 +293,7 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``.
+    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
     """
@@ -314,7 +314,7 @@ class Recipe(_Model, frozen=True):
     neighbours: NeighboursSection | None = None
 
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
         if self.neighbours is not None:
             raise neighbours_in_memory()

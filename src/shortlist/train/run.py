@@ -103,6 +103,6 @@ class Run:
         return Epoch(at.epoch, mean, at.chance / examples, seconds, examples, temperature=temperature)
 
     def mine(self) -> None:
-        """Takes hard negatives anew, from the vectors as they are."""
+        """Takes new hard negatives, from the current vectors."""
         query, candidate = self.model.query, self.model.candidate
         self.negatives.mine(vectors_of(query, self.query_inputs), vectors_of(candidate, self.candidate_inputs))

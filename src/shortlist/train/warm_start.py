@@ -33,7 +33,7 @@ class WarmStart:
        them. A lookup's ``min_count`` and ``evict_after`` say what comes and what goes.
     2. New ids start from what their features tell of them, as far as that is anything, else from the mean of the known
        rows (``model/ridge.py``); the optimizer knows nothing of them yet.
-    3. Bins, means and dense layers stay as they were learned, and training goes on from there.
+    3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
     before: a trained model of the same towers. only_new: the training data holds what came since alone: the tables, counts
     and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
@@ -191,7 +191,7 @@ def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:
-    """The catalogue with what was counted before; its rows stand first in both tables."""
+    """The catalogue with what was counted before; its rows are first in both tables."""
     counts = now.counts.copy()
     counts[: len(before.counts)] += np.ceil(before.counts * 0.5 ** (1 / half_life)).astype(counts.dtype)
     known = now.known.copy()

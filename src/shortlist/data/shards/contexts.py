@@ -1,4 +1,4 @@
-"""Columns of the interactions beside ids, weight and time: a table of the distinct ones, and a row number per interaction."""
+"""Columns of the interactions other than ids, weight and time: a table of the distinct ones, and a row number per interaction."""
 
 from __future__ import annotations
 

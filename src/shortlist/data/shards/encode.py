@@ -4,7 +4,7 @@ Text files are first copied to Parquet, one after another, beside what is encode
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
-   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs lie by user or by time.
+   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs are sorted by user or by time.
 
 Every array is renamed into place when it is whole, and each piece leaves a record of it, so that a run that was cut off
 goes on with the first piece that has none. The manifest, which makes the folder a set of shards, comes last.
@@ -145,7 +145,7 @@ def encode(
 
 @dataclass(frozen=True)
 class _Prepared(Source):
-    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces keep their order."""
 
     plan: EventPlan | None = None
 
@@ -394,7 +394,7 @@ def _tables(work: _Work) -> Tables:
 
 
 def _left_out(work: _Work) -> list[str]:
-    """How many rows are no interactions, as a note. DataError where none is left."""
+    """How many rows are not interactions, as a note. DataError where none is left."""
     if not work.plan.leaves_out:
         return []
     total = sum(work.source.rows(file) for file in work.source.files)

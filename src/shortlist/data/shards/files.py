@@ -99,7 +99,7 @@ R = TypeVar("R", bound=_Record)
 
 
 def write_file(path: Path, fill: Callable[[IO[bytes]], Any]) -> FileEntry:
-    """Write a file beside, sync it, rename it into place. OSError where the disk refuses; then nothing is left."""
+    """Write a file next to it, sync it, rename it into place. OSError where the disk refuses; then nothing is left."""
     with in_one_step(path) as beside:
         with beside.open("wb") as file:
             fill(file)

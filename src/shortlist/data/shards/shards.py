@@ -50,7 +50,7 @@ class Shards:
     cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
-    folder: where it lies; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
+    folder: where it is; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
     what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with
     the columns there are. contexts: the distinct rows of the context columns.
     fingerprint: sha256 over everything that was encoded.
