@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.docs.words import error_texts, faults, help_texts, page_texts, source_texts
+from tests.docs.words import error_texts, faults, help_texts, page_texts, reference_texts, source_texts
 
 
 def _found(texts: Iterable[tuple[str, str]]) -> list[str]:
@@ -22,6 +22,10 @@ def test_pages_use_plain_words() -> None:
 
 def test_errors_use_plain_words() -> None:
     assert _found(error_texts()) == []
+
+
+def test_the_reference_uses_plain_words() -> None:
+    assert _found(reference_texts()) == []
 
 
 def test_other_texts_use_plain_words() -> None:

@@ -1,6 +1,7 @@
 """Every text that a user reads, and the words that do not belong in it.
 
-Texts: the command line's help, errors and their hints, lines on the terminal and in logs, README, and the pages.
+Texts: the command line's help, errors and their hints, lines on the terminal and in logs, README, the pages, and the
+docstrings of public names, which make the API reference.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 from docs.errors import SOURCE, messages
 
+from shortlist._public import ROOMS
 from shortlist.cli.main import COMMANDS, FRONT, PURPOSE
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,18 @@ def source_texts() -> Iterator[tuple[str, str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and id(node) not in docstrings and " " in str(node.value):
                 yield f"{path.relative_to(SOURCE)}:{node.lineno}", str(node.value)
+
+
+def reference_texts() -> Iterator[tuple[str, str]]:
+    """The docstring of each public name and of its public methods, with the place in the source."""
+    public = {(place.split(".")[0], name) for name, place in ROOMS.items()}
+    for path in sorted(SOURCE.rglob("*.py")):
+        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and (room, node.name) in public:
+                members = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"]
+                for one in [node, *(members if isinstance(node, ast.ClassDef) else ())]:
+                    yield f"{path.relative_to(SOURCE)}:{one.lineno}", ast.get_docstring(one) or ""
 
 
 def page_texts() -> Iterator[tuple[str, str]]:

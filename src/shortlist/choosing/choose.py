@@ -81,7 +81,7 @@ class Choice:
         return table_text(self)
 
     def verdict(self) -> list[str]:
-        """What won and by how much, and what to know of the table, in plain sentences."""
+        """The winner, its lead, and notes on the table, in plain sentences."""
         return verdict_lines(self)
 
     def to_dict(self) -> dict[str, Any]:

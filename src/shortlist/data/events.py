@@ -73,7 +73,7 @@ class Events:
 
     @property
     def clean(self) -> CleanIds:
-        """What is done to ids."""
+        """How ids are cleaned."""
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
     def mentioned(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class Events:
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
     def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
-        """What the columns of weights and of what counts as seen are called, in a table with other columns."""
+        """Names of the columns of weights and of seen interactions, in a table with other columns."""
         return {
             "weight": weight if self.weight_by is None else free_name("weight", taken),
             "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
@@ -96,7 +96,7 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """What to do with a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
+        """The steps for a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.

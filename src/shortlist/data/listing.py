@@ -42,7 +42,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of one format in the order of their names. store: the fsspec file system that they lie in, or None.
+    """Files of one format in the order of their names. store: the fsspec file system that has them, or None.
 
     lake: "delta" or "iceberg" for a folder that is such a table; then there are no files. notes: what was left out.
     """

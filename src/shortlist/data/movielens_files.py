@@ -45,7 +45,7 @@ class MovieTables:
 
 @dataclass(frozen=True)
 class Variant:
-    """One archive: its name at GroupLens, its published md5 (None: published beside it, or not at all), its files."""
+    """One archive: its name at GroupLens, its published md5 (None: published in a file next to it, or not at all), its files."""
 
     name: str
     archive: str

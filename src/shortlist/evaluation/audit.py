@@ -32,10 +32,10 @@ MOST_OFFSET = 14 * 3600 * 1e6  # microseconds by which a time without a zone may
 
 
 def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tuple[Finding, ...]:
-    """What ``train`` knows of ``test`` that it should not, in the order of ``LEAKS``; nothing for a clean split.
+    """Leaks from ``test`` into ``train``, in the order of ``LEAKS``; nothing for a clean split.
 
-    future_in_training: training interactions at or after the first test interaction. Figures are then of filling gaps,
-        not of foretelling, which is easier (Ji, Sun, Zhang, Li 2023, "A critical study on data leakage in recommender
+    future_in_training: training interactions at or after the first test interaction. Figures then measure filling gaps,
+        not predicting, which is harder (Ji, Sun, Zhang, Li 2023, "A critical study on data leakage in recommender
         system offline evaluation"). Only ``split_by_time`` is free of it: the last choice of one query is earlier than
         the first of another.
     duplicates: interactions (query, candidate and, where both parts have it, time) that are in both parts.

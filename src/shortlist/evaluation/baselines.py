@@ -145,7 +145,7 @@ def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Linear(ByRow):
-    """A dense matrix from items to items, asked by what a query chose; what it scores 0 comes as it is."""
+    """A dense matrix from items to items, asked by what a query chose; a score of 0 is unchanged."""
 
     weights: Tensor
     histories: Lists
@@ -184,7 +184,7 @@ BASELINES: dict[str, Callable[[Training], Scorer]] = {
 
 
 def left_out(seen: Dataset | None) -> dict[str, str]:
-    """The baselines that would need more than seconds for a catalogue and training data of this size, or cannot be had,
+    """The baselines that would need more than seconds for a catalogue and training data of this size, or are not possible,
     each with the reason."""
     others = [name for name in BASELINES if name != "popularity"]
     if seen is None:

@@ -65,7 +65,7 @@ class Finding:
 def diagnose(
     model: TwoTower | Mixture, test: Dataset | None = None, *, training: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[Finding, ...]:
-    """What is wrong with a trained model, in the order of ``FINDINGS``; nothing for a healthy one.
+    """Problems of a trained model, in the order of ``FINDINGS``; nothing for a healthy one.
 
     collapsed: the same list for most queries. Of up to 512 queries, evenly spread, the top k is taken (k is 10, or a
         tenth of a smaller catalogue); found where two of these lists share more than 80% of their candidates on

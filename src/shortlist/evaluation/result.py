@@ -39,11 +39,11 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Figures of a model and of what it must beat, on the same test pairs.
+    """Figures of a model and of its baselines, on the same test pairs.
 
     figures: ``figures["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best of
-    the whole catalogue for its query; ``seen_out`` leaves out what the query chose in training. Beside "model" stand
-    "index" (the same model through an approximate index) and the baselines by their names.
+    the whole catalogue for its query; ``seen_out`` leaves out the query's choices in training. Other keys are
+    "index" (the same model through an approximate index) and the names of the baselines.
     intervals: 95% confidence intervals in the same shape, where asked for. segments: groups of the pairs, likewise.
     index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
     skipped: baselines that could not be measured, and why. pairs, queries, candidates: how many were measured.
@@ -70,7 +70,7 @@ class Evaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before the figures are read."""
+        """Notes that help to read the figures."""
         return () if self.repeats is None else self.repeats.notes
 
     def __getitem__(self, scorer: str) -> Mapping[str, Figures]:

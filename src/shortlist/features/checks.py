@@ -52,7 +52,7 @@ def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
 
 
 def as_text(values: pl.Series) -> pl.Series:
-    """Categories as the strings they stand for; anything else as it came."""
+    """Categories as the strings they stand for; anything else unchanged."""
     return values.cast(pl.String) if isinstance(values.dtype, (pl.Categorical, pl.Enum)) else values
 
 

@@ -34,8 +34,8 @@ class BruteForce(LiveIndex):
 
     Args:
         storage: what a search reads: ``"float32"``, the vectors themselves; ``"bfloat16"`` or ``"int8"``, a copy of a
-            half or a quarter of their size in addition. The copy only sieves: with it comes a bound on its error, and
-            what could be among the best within that bound is scored from the vectors, so results are the same to the
+            half or a quarter of their size in addition. The copy only preselects: its error is bounded, and
+            every candidate that could be among the best is scored from the vectors, so results are the same to the
             last bit. It pays where the vectors do not fit into memory: loaded with ``mmap``, they stay on disk but
             for the few that are scored. While all fit, float32 is faster for single queries.
 

@@ -1,7 +1,7 @@
 """An index's folder: content-named files, and ``index.json`` replaced last; a killed save changes nothing.
 
 ``index.json`` holds size and sha256 of every file and a checksum of itself. Files carry the start of their own
-sha256 in their names: a save writes new names beside the old ones, renames ``index.json`` over the old one, and
+sha256 in their names: a save writes new names next to the old ones, renames ``index.json`` over the old one, and
 only then removes what nothing refers to. No path is stored, only names within the folder.
 """
 
@@ -193,7 +193,7 @@ class Reader:
         return [role[len(prefix) + 1 :] for role in self.header["files"] if role.startswith(f"{prefix}/")]
 
     def path(self, role: str) -> Path:
-        """Where the file for ``role`` lies."""
+        """The path of the file for ``role``."""
         return self.folder / str(self.header["files"][role]["name"])
 
     def array(self, role: str, dtype: npt.DTypeLike, shape: tuple[int, ...], mmap: bool = False) -> npt.NDArray[Any]:

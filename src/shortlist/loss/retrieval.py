@@ -42,7 +42,7 @@ class Retrieval:
         corrects nothing. correct_positive: the positive's logit too (as Yi et al. do), or not.
     label_smoothing: a share of the softmax's target, spread evenly over what competes.
     mined: so many hard negatives of each query in a batch, from the highest scores among all candidates that the query
-        did not choose, searched anew after each epoch. negative_column: a column of the interactions that holds the id
+        did not choose, searched again after each epoch. negative_column: a column of the interactions that holds the id
         of a negative, or a list of them. impressions: so many at most, for each query of a batch, of what was shown to
         it and not chosen (``fit(impressions=...)``). All three compete with their own query alone.
 

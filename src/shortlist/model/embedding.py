@@ -33,7 +33,7 @@ class Remote(Protocol):
         """Rows of the whole table."""
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Rows ``[codes, dim]``, and the way that they came; ``weight`` is the part of this process."""
+        """Rows ``[codes, dim]``, and the way that they were sent; ``weight`` is the part of this process."""
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
         """Distinct rows of the part of this process and their gradients; reads: way, gradient and rows of each."""

@@ -139,7 +139,7 @@ def _text(name: str, one: str | bytes) -> str:
 
 
 def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side]) -> None:
-    """DataError where the scores that came with the vectors are not theirs; a warning where none came."""
+    """DataError where the scores that came with the vectors are not theirs; a warning where none were given."""
     there = [name for name in SCORES if name in given]
     if not there:
         warnings.warn(

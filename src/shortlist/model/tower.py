@@ -49,7 +49,7 @@ class Tower(nn.Module):
         score is that of the best of them (Cen et al. 2020, "ComiRec").
     init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
     table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
-    table_folder: keep tables, and what the optimizer keeps beside them, in files of this folder, mapped into memory; for
+    table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for
         tables that outgrow it.
     module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
         ``[rows, dim]``.

@@ -122,7 +122,7 @@ class TwoTower(nn.Module):
 
     @property
     def catalogue(self) -> Catalogue:
-        """What the model was trained on; ConfigError before ``fit``."""
+        """The tables that the model was trained on; ConfigError before ``fit``."""
         if self.trained_on is None:
             raise ConfigError("this model has not been trained.", hint="call fit(model, train) first")
         return self.trained_on

@@ -272,7 +272,7 @@ class Recommender:
 
         Each is the likeliest vector of a query like the trained ones that chose these candidates among all, in a
         softmax over the catalogue: a few Newton steps on a concave function, so every model with stored queries has
-        it, one of ids alone too. What an empty list gets is the mean of the trained queries.
+        it, one of ids alone too. An empty list gets the mean of the trained queries.
 
         Ids that the catalogue does not have are passed over. Raises DataError for ids of another type than training's,
         ConfigError where the query tower reads columns that only a request has.
@@ -374,7 +374,7 @@ class Recommender:
             optimizer knows, from which a later training can start (``fit(warm_start=…)``); about as large as the weights.
 
         The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
-        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
+        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
         plain = self.metadata if metadata is None else metadata

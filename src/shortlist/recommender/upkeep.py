@@ -1,4 +1,4 @@
-"""A recommender's index while candidates come and go: looked at after every tenth that changed, built afresh in between."""
+"""A recommender's index while candidates come and go: looked at after every tenth that changed, rebuilt in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says of today's model beside yesterday's, as HTML."""
+"""The report's section on today's model and yesterday's, as HTML."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Reply(NamedTuple):
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key stands twice."""
+    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key occurs twice."""
     fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
         found, twice = decoder.decode(body), doubled(body.decode(), NAMES.union(fields))

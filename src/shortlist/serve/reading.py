@@ -18,7 +18,7 @@ __all__ = ["Ask", "Group", "check_columns", "check_id", "check_ids", "check_requ
 
 
 class Ask(NamedTuple):
-    """One query: its id, features that stand in place of stored ones, candidates left out, and candidates chosen beside
+    """One query: its id, features that replace stored ones, candidates left out, and candidates chosen beside
     what training knows of it."""
 
     id: Any
@@ -128,7 +128,7 @@ def stored_history(loaded: Loaded, query: Any) -> list[Any]:
 
 
 def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: str | None) -> Problem:
-    """The problem behind an error of the recommender; its message may hold what came, and is not repeated."""
+    """The problem behind an error of the recommender; its message may contain the value, and is not repeated."""
     from shortlist.errors import DataError, MissingExtraError, UnknownQueryError
 
     if isinstance(error, UnknownQueryError):

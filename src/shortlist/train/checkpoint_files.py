@@ -1,7 +1,7 @@
 """Checkpoints on disk: a file of tensors and a small one next to it, which is renamed into place last.
 
 ``checkpoint-000000500.json`` holds what ``-000000500-<digest>.safetensors`` does not, the size and sha256 of that file,
-and a checksum of itself. Whoever is killed at any moment leaves every finished checkpoint as it was.
+and a checksum of itself. A process killed at any moment leaves every finished checkpoint as it was.
 """
 
 from __future__ import annotations

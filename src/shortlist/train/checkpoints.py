@@ -1,7 +1,7 @@
 """Resuming after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
 
 A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
-them, so that another number can go on from it. What is of one process alone (the state of its random numbers, its part of
+them, so that another number can resume from it. The state of one process alone (the state of its random numbers, its part of
 the epoch's sums) is stored for each; where their number changes, dropout draws again from (seed, rank, step).
 """
 
@@ -42,8 +42,8 @@ class Checkpoints:
     given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
     there is none; without it, a folder with checkpoints is refused.
 
-    A run that goes on sees exactly the examples that were left, and on the same machine ends bit for bit where the
-    uninterrupted run would have. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
+    A resumed run sees exactly the remaining examples, and on the same machine gives the result of an uninterrupted run,
+    bit for bit. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
     precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
 
     >>> Checkpoints("runs/today", every=500)

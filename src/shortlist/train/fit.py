@@ -82,7 +82,7 @@ def fit(
     which has the whole model in the end.
 
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
-    the loss is no longer finite (the model's weights are of no use then).
+    the loss is no longer finite (the model's weights are useless then).
     """
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"

@@ -80,7 +80,7 @@ class Forecast:
 
     @property
     def optimizer(self) -> int:
-        """Bytes of what the optimizer keeps beside the tables."""
+        """Bytes of the optimizer's state."""
         return sum(table.optimizer for table in self.tables)
 
     @property

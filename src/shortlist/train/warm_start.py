@@ -27,19 +27,19 @@ NOW = "\0now"  # with which no column ends
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """Begin where ``before`` stopped, for ``fit(warm_start=…)``.
+    """Start from the trained model ``before``, for ``fit(warm_start=…)``.
 
-    1. Vocabularies grow: known ids keep their rows and what the optimizer knows of them, bit for bit until a batch touches
-       them. A lookup's ``min_count`` and ``evict_after`` say what comes and what goes.
-    2. New ids start from what their features tell of them, as far as that is anything, else from the mean of the known
-       rows (``model/ridge.py``); the optimizer knows nothing of them yet.
+    1. Vocabularies grow: known ids keep their rows and optimizer state, bit for bit until a batch touches
+       them. A lookup's ``min_count`` and ``evict_after`` say which ids are added and dropped.
+    2. New ids start from a prediction by their features if those predict anything, otherwise from the mean of the known
+       rows (``model/ridge.py``), without optimizer state.
     3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
-    before: a trained model of the same towers. only_new: the training data holds what came since alone: the tables, counts
+    before: a trained model of the same towers. only_new: the training data has only the rows since then: the tables, counts
     and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
     trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
-    fingerprint: what tells ``before`` from other models, such as its bundle's; by default a checksum of its weights. A run
-    goes on from a checkpoint only where it began from the same.
+    fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes from a
+    checkpoint only if it started from the same model.
     """
 
     before: TwoTower  # or a Mixture, of which the towers are taken

@@ -266,7 +266,7 @@ def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str
 
 
 def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
-    """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
+    """The header of a run that was cut off, where only new files were added since: it reads what was listed at its start."""
     begun = folder / files.HEADER
     if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
         return header
@@ -407,7 +407,7 @@ def _left_out(work: _Work) -> list[str]:
 
 
 def _doubts(work: _Work) -> Iterator[str]:
-    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     head, whole = glance(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)

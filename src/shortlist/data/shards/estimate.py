@@ -76,7 +76,7 @@ def sample_of(source: Source, rows: int) -> Sample:
 def distinct(sample: Sample, column: str) -> Estimate:
     """How many distinct values the whole column has: their number where the sample is all of it, else as follows.
 
-    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values lie in one piece, in
+    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values are in one piece, in
        two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may be of one value.
     2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values are together), 0 < a < 1 Heaps'
        law (ever more rare values), a < 0 saturates, the more abruptly the more alike values are in frequency.

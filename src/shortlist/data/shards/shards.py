@@ -94,7 +94,7 @@ class Shards:
 
         source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
             table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
-            listed at the start. Text files are copied to Parquet first, beside what is encoded.
+            listed at the start. Text files are copied to Parquet first, next to the shards.
         The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
             that are kept, for a query tower that reads them; their distinct rows must fit in memory.
         block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
@@ -176,17 +176,17 @@ class Shards:
 
     @cached_property
     def account(self) -> Account:
-        """What was read, in one pass over it."""
+        """An account of the data, made in one pass."""
         return Account.of_shards(self)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What looked wrong when it was encoded."""
+        """Warnings of the encoding."""
         return tuple(self.manifest.tables.warnings)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was merged or added on the way in."""
+        """Notes on merged or added rows."""
         return tuple(self.manifest.tables.notes)
 
     @property
@@ -196,7 +196,7 @@ class Shards:
 
     @property
     def source(self) -> dict[str, str]:
-        """What every source file looked like, by name."""
+        """Size and time of change (or etag) of every source file, by name."""
         return dict(self.manifest.header.source)
 
     def __len__(self) -> int:

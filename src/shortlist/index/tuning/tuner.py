@@ -63,14 +63,14 @@ def tune(
         k: of the promise; all candidates where there are fewer.
         backends: "exact", "scann", "faiss" (or of it "ivfpq", "hnsw"); by default all that can run here.
         template: settings that stay as they are wherever they are given; its backend alone is tuned. Of an index that
-            is built over ``vectors`` only the settings at search are tuned, afresh.
+            is built over ``vectors`` only the settings at search are tuned again.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
         sample: at most so many of the queries are used.
         seconds: no build is begun after so long, or where one as long as the longest so far would end after it.
         seed: of the sample.
         say: called with a line of progress now and then.
 
-    Exact search stands in where nothing else keeps the promise: ``chosen.backend`` and ``reason`` say so.
+    Exact search is used where nothing else keeps the promise: ``chosen.backend`` and ``reason`` say so.
 
     Raises:
         ConfigError: a promise or a backend that is none. SearchError: vectors or queries that an index cannot take, too
