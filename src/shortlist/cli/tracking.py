@@ -25,7 +25,7 @@ def curves(
     """The loggers asked for, opened; of several processes only the first one should ask.
 
     The run of MLflow is noted in the folder of checkpoints, and a resumed training continues it. TensorBoard reads all that
-    lies in one folder as one run. ConfigError where the note cannot be read.
+    is in one folder as one run. ConfigError where the note cannot be read.
     """
     import shortlist as sl
 

@@ -1,6 +1,6 @@
 """Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
 
-Nothing here is done unless it is asked for; what could be done is said with counts (``remarks``).
+Nothing here is done unless it is asked for; ``remarks`` says with counts what could be done.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ SCRIPTS = (  # encodings that are met, letters by which they are known, and the 
 
 
 class TextError(ValueError):
-    """What is wrong with a text file, and what to do; whoever knows the table's name makes a DataError of it."""
+    """What is wrong with a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)

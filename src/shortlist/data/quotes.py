@@ -29,7 +29,7 @@ class Quotes:
 
 
 def quotes_of(content: Bytes, separator: str) -> Quotes:
-    """How the quotes of ``content`` stand.
+    """How quotes are used in ``content``.
 
     With all quotes CSV's own, every first one of a pair begins a field (or follows a quote, as in "a ""b"" c") and every
     second one ends it (or comes before a quote).

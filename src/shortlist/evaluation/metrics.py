@@ -197,7 +197,7 @@ def measured(ranked: Ranked, metrics: Sequence[str], ks: Sequence[int]) -> Mappi
 def _first_of_several(
     place: NDArray[np.float64], size: NDArray[np.float64], tied: NDArray[np.int64], k: int
 ) -> NDArray[np.float64]:
-    """The mean of 1 / p over where the first of ``tied`` truths stands among ``size`` places from ``place`` on, 0 beyond k.
+    """The mean of 1 / p over where the first of ``tied`` truths is among ``size`` places from ``place`` on, 0 beyond k.
 
     If the first j places hold none of the m truths, the next of the t − j holds one with chance m / (t − j).
     """

@@ -34,7 +34,7 @@ class LiveIndex(ABC):
     """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
 
     A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
-    the native index is dear to build, ``_write_native`` and ``_read_native``.
+    the native index is slow to build, ``_write_native`` and ``_read_native``.
     """
 
     kind: ClassVar[str]

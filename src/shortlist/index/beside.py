@@ -57,7 +57,7 @@ def _went(old: Snapshot, new: Snapshot) -> Ints:
 
 
 def _came(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
-    """What ``new`` holds beside its index that ``old`` did not hold so."""
+    """What ``new`` holds in addition to its index that ``old`` did not."""
     ids, vectors = new.extra.living[::-1]
     at = old.extra.lookup.positions(ids)
     same = at >= 0

@@ -28,7 +28,7 @@ class Checkup:
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
-        beside: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
+        beside: candidates added since, which every search scores one by one; 0 for an exact index, which has all
             in one.
     """
 
@@ -44,7 +44,7 @@ class Checkup:
 
     @property
     def due(self) -> bool:
-        """Whether a rebuild is: the promise is broken, or what came since takes longer to search than the index."""
+        """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
         return not self.kept or self.beside > _BESIDE
 
     def __str__(self) -> str:
@@ -78,11 +78,11 @@ class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes go on, and
+    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes continue, and
     measured again.
 
     Args:
-        index: built, and changed by whoever holds it.
+        index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
         k, recall: the promise: a mean recall over the top k.
         churn: the part of the candidates after whose change to look.

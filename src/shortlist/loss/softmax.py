@@ -7,7 +7,7 @@ and is visited in blocks of rows, forward and gradient in one pass; no block is 
 
 In a block, with ``P_ij = exp(q_i·c_j / T)`` and ``μ_j = m_j / Q_j`` (Q: sampling probability, 1 without correction):
 
-1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row beside the pair (i, j), never made by subtraction (``places``). With
+1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row without the pair (i, j), never made by subtraction (``places``). With
    ``h = 1`` where accidental hits are removed (its own candidate counts once), else ``h = m_j``,
    ``Z = R + h μ_j P_ij / m_j``, and the loss of the pair of weight w is
    ``w (log Z − log(μ_j P_ij / m_j)) = w (log h + log(1 + R m_j / (h μ_j P_ij)))``, exact for a loss near 0 too.

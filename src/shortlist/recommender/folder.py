@@ -57,7 +57,7 @@ def write_folder(
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """BundleError where a bundle could not be put at ``path``: what stands there is none, or its folder does not exist."""
+    """BundleError where a bundle could not be put at ``path``: something else is there, or its folder does not exist."""
     path = path.absolute()
     if not path.parent.is_dir():
         raise BundleError(f"the folder {str(path.parent)!r} does not exist.", hint="create it first")
@@ -216,7 +216,7 @@ def _alone(parent: Path) -> Iterator[None]:
 
 
 def _tidy(path: Path) -> None:
-    """Remove what killed saves left; put back a bundle that had stepped aside for one that never came."""
+    """Remove what killed saves left; put back a bundle that had been moved aside for one that was never finished."""
     asides = _asides(path)
     if asides and not os.path.lexists(path):
         os.rename(asides[0], path)

@@ -44,7 +44,7 @@ class Room:
         self._lock = threading.Lock()
 
     def added(self, before: int, vectors: NDArray[np.float32], ids: list[Id]) -> bool:
-        """Put rows behind the first ``before``; False where others stand there already, or there is no room."""
+        """Put rows behind the first ``before``; False where others are there, or there is no room."""
         with self._lock:
             after = before + len(ids)
             if before != self.used or after > len(self._vectors):

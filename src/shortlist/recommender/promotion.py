@@ -26,7 +26,7 @@ SAY = "shortlist promote BUNDLE LINK"
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bundle that was linked. bundle: its path, from the link's folder on where it lies below or beside that; checksum:
+    """A bundle that was linked. bundle: its path, relative to the link's folder if it is below or next to that; checksum:
     of its manifest; at: when."""
 
     bundle: str

@@ -48,7 +48,7 @@ class Upkeep:
     """Looks after the index of a recommender that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, a thread of its own measures the recall on the
-    recommender's own queries. Where it is below the promise, or where so many candidates stand beside the index that
+    recommender's own queries. Where it is below the promise, or where so many candidates were added to the index that
     searching them exactly is slow, the index is rebuilt and replaced.
 
     Args:

@@ -37,7 +37,7 @@ def since(
     ks: Iterable[int] = (),
     churn_ks: Iterable[int] = (),
 ) -> dict[str, Any]:
-    """Everything a report says of ``after`` beside ``before``, as JSON values.
+    """Everything a report says of ``after`` compared with ``before``, as JSON values.
 
     before: fingerprint and origin of the earlier bundle. comparison: see ``compared``, None without a test. drift, churn:
     see there; churn_at: only how much changed, at each of ``churn_ks``. new_candidates, new_queries: how many ids the earlier one did not know.

@@ -1,7 +1,7 @@
 """Who comes in: a few requests at a time, a queue no longer than can be answered in time, and a word to all others.
 
 Refusing has to cost next to nothing, or a flood of requests is answered by refusals alone. So a request is refused before
-anything is made of it, and whoever was refused is not heard again before the server can afford that: what they send stays
+anything is made of it, and a refused connection is not read again before the server can afford that: what they send stays
 with the kernel. Nobody who waits as long as ``Retry-After`` says will notice.
 """
 

@@ -21,7 +21,7 @@ class Pace:
     says that the loop comes first. So the work is in steps of a millisecond or two, and after each ``rest`` sleeps so long that
     the thread takes no more than ``SHARE`` of a processor.
 
-    asked: when the last request came, by ``time.perf_counter``; nobody rests while none come. hurry: set when there is no
+    asked: when the last request arrived, by ``time.perf_counter``; no pauses without requests. hurry: set when there is no
     more time for pauses. Made and used in the thread that works.
     """
 

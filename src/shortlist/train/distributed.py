@@ -259,7 +259,7 @@ class Together:
         return "another process of this run is gone"
 
     def _reason_is(self, text: str) -> str:
-        """Writes the reason down unless there is one; returns the one that stands."""
+        """Writes the reason down unless there is one; returns the first one."""
         try:
             return str(self._store.compare_set(REASON, "", text).decode())
         except RuntimeError:

@@ -146,7 +146,7 @@ def _checksum(model: TwoTower) -> str:
 def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
     """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
 
-    What a row of today says stands; where it is null, what was known. ConfigError for what needs all interactions.
+    Values of today's row are kept; where one is null, the earlier value. ConfigError for what needs all interactions.
     """
     if isinstance(train, Shards):
         raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
