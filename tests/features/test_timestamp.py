@@ -101,7 +101,9 @@ def test_the_targets_own_time_is_refused(feature: sl.features.Feature) -> None:
 
 
 def test_the_targets_own_time_is_read_and_named_when_asked_for() -> None:
-    with pytest.warns(sl.ShortlistWarning, match=r"Timestamp\('at', of_target=True\).*only on a split by time") as warned:
+    with pytest.warns(
+        sl.ShortlistWarning, match=r"Timestamp\('at', of_target=True\).*only on a split by time"
+    ) as warned:
         fitted(Timestamp("at", of_target=True), log())
     assert any(one.filename == __file__ for one in warned)
     asked = Timestamp("at", of_target=True)
