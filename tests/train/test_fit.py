@@ -62,6 +62,33 @@ def test_early_stopping_restores_the_best_epoch() -> None:
     assert sl.evaluate(model, data, ks=(1,))["model"]["seen_in"]["top_1"] == max(values)
 
 
+def test_a_function_measures_in_place_of_a_test_set() -> None:
+    data, model, seen = camps(), towers(), []
+
+    def measure(trained: sl.TwoTower) -> dict[str, float]:
+        assert trained is model
+        seen.append(len(seen))
+        return {"worth": [1.0, 3.0, 2.0, 2.5][len(seen) - 1]}
+
+    history = sl.fit(model, data, validation=measure, monitor="worth", patience=2, epochs=20, batch_size=16)
+    assert [epoch.metrics["worth"] for epoch in history] == [1.0, 3.0, 2.0, 2.5]  # two in a row no better than 3
+    assert (history.best, history.stopped_early) == (2, True)
+
+
+def test_a_function_must_return_what_is_watched() -> None:
+    with pytest.raises(sl.ConfigError, match="monitor='worth', and validation= returned other"):
+        sl.fit(towers(), camps(), validation=lambda model: {"other": 1.0}, monitor="worth", epochs=1)
+    with pytest.raises(sl.ConfigError, match="measured on a Dataset"):
+        sl.fit(towers(), camps(), task=sl.ALS(), validation=lambda model: {"other": 1.0}, epochs=1)
+
+
+def test_a_hook_ends_the_training() -> None:
+    history = sl.fit(towers(), camps(), epochs=20, batch_size=16, on_epoch=lambda epoch: epoch.number == 3)
+    assert (len(history.epochs), history.stopped_early) == (3, True)
+    history = sl.fit(towers(), camps(), epochs=4, batch_size=16, on_epoch=lambda epoch: None)
+    assert (len(history.epochs), history.stopped_early) == (4, False)
+
+
 def test_divergence_stops_with_the_reason() -> None:
     with pytest.raises(sl.TrainingError, match="lower the learning rate"):
         sl.fit(towers(), camps(), optimizer=sl.SGD(1e30), epochs=5, batch_size=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -68,25 +69,37 @@ def best_blend(
     mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
     asked = _Asked.of(mixture, trial)
     blends = [Blend(share, temperatures[0]) for share in shares]
+    found = [asked.recall(blend, trial.k) for blend in blends]
     if len(temperatures) > 1:
-        first = [asked.recall(blend, trial.k) for blend in blends]
-        best = blends[int(np.argmax([round(float(one.mean()), 9) for one in first]))]
+        best = blends[int(np.argmax([round(float(one.mean()), 9) for one in found]))]
         near = [share for share in shares if abs(share - best.share) < 0.15]
-        blends += [Blend(share, temperature) for temperature in temperatures[1:] for share in near]
-    recall = np.array([asked.recall(blend, trial.k) for blend in blends])
-    deep = np.array([asked.recall(blend, 10 * trial.k) for blend in blends])
+        more = [Blend(share, temperature) for temperature in temperatures[1:] for share in near]
+        blends += more
+        found += [asked.recall(blend, trial.k) for blend in more]
+    recall = np.array(found)
+    deep: dict[int, NDArray[np.float64]] = {}
+
+    def chosen(half: NDArray[np.int64]) -> Mixture:
+        level = _level(recall[:, half])
+        for number in level:
+            if len(level) > 1 and number not in deep:
+                deep[number] = asked.recall(blends[number], 10 * trial.k)
+        if len(level) > 1:
+            level = [max(level, key=lambda number: (round(float(deep[number][half].mean()), 9), -number))]
+        return mixture.with_blend(blends[level[0]])
+
     every = np.arange(recall.shape[1])
     halves = (every, every[::2], every[1::2] if len(every) > 1 else every)
-    whole, even, odd = (mixture.with_blend(blends[_chosen(recall[:, half], deep[:, half])]) for half in halves)
+    whole, even, odd = (chosen(half) for half in halves)
     return Blended(whole, even, odd, asked)
 
 
-def _chosen(recall: NDArray[np.float64], deep: NDArray[np.float64]) -> int:
-    """The blend of highest recall ``[blends, queries]``; of those level with it the one that is best further down."""
+def _level(recall: NDArray[np.float64]) -> list[int]:
+    """The blends whose recall ``[blends, queries]`` is level with the highest, by one standard error of the difference."""
     best = int(np.argmax(np.round(recall.mean(1), 9)))
     gain = recall[best] - recall
-    level = gain.mean(1) <= gain.std(1) / max(recall.shape[1], 1) ** 0.5
-    return int(np.argmax(np.where(level, np.round(deep.mean(1), 9), -1.0)))
+    level: list[int] = np.flatnonzero(gain.mean(1) <= gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
+    return level
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,22 +154,39 @@ class _Asked:
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
         """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
-        best, largest = self.towers.amax(1, keepdim=True), self.near.amax(1, keepdim=True).clamp(min=1e-30)
-        total = _added(self.towers, self.near, best, largest, blend)
+        towers, own_towers = self._towers_at(blend.temperature)
+        near, own_near = self._near
+        total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)
+        own = torch.add((1 - blend.share) * own_towers, own_near, alpha=blend.share)
         after = total.new_full((len(total),), -torch.inf)  # the best of those that are no longer among the first k
         if k < total.shape[1]:
-            after = torch.topk(total, k + 1, dim=1).values[:, -1]
-        own = _added(self.own_towers, self.own_near, best[self.query, 0], largest[self.query, 0], blend)
+            after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
         hits = np.bincount(self.query.numpy(), among, len(self.truths))
         found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
         return found
 
+    def _towers_at(self, temperature: float) -> tuple[Tensor, Tensor]:
+        """The towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""
+        if temperature not in self._parts:
+            best = self.towers.amax(1, keepdim=True)
+            towers = torch.exp((self.towers - best) / temperature).masked_fill_(torch.isneginf(self.towers), -torch.inf)
+            own = torch.exp((self.own_towers - best[self.query, 0]) / temperature)
+            own.masked_fill_(torch.isneginf(self.own_towers), -torch.inf)
+            self._parts[temperature] = towers, own
+        return self._parts[temperature]
 
-def _added(towers: Tensor, near: Tensor, best: Tensor, largest: Tensor, blend: Blend) -> Tensor:
-    total = (1 - blend.share) * torch.exp((towers - best) / blend.temperature) + blend.share * near / largest
-    return total.masked_fill(torch.isneginf(towers), -torch.inf)
+    @cached_property
+    def _parts(self) -> dict[float, tuple[Tensor, Tensor]]:
+        """By temperature."""
+        return {}
+
+    @cached_property
+    def _near(self) -> tuple[Tensor, Tensor]:
+        """The neighbours' part of all candidates and of each pair, at full weight."""
+        largest = self.near.amax(1, keepdim=True).clamp(min=1e-30)
+        return self.near / largest, self.own_near / largest[self.query, 0]
 
 
 def _union(towers: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.contenders import Contender, contenders_of
 from shortlist.choosing.text import table_text, verdict_lines
 from shortlist.choosing.trial import Figure, Trial, starts_anew
+from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
@@ -26,7 +27,7 @@ __all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
-PATIENCE = 3  # measurements without a better one, after which a training ends
+PATIENCE = 3  # measurements without a better one, after which a training ends in any case
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 RESERVE = 2.0  # seconds kept for what comes after
@@ -329,13 +330,22 @@ class _Field:
             return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
         options: dict[str, Any] = {"epochs": epochs, "device": self.device}
         if recipe.als is None:
-            every = max(1, epochs // MEASURED)
-            options |= {"validation": trial.test, "ks": (trial.k,), "exclude_seen": trial.exclude_seen}
-            options |= {"validate_every": every, "patience": PATIENCE}
+            watch = Watch(trial, self._best_figure(), self.budget.left - RESERVE, self.refits)
+            options |= {
+                "validation": watch.measure,
+                "monitor": Watch.NAME,
+                "validate_every": max(1, epochs // MEASURED),
+            }
+            options |= {"patience": PATIENCE, "on_epoch": watch.ends, "on_batch": watch.on_batch}
         model, history = recipe.train_towers(self.train, **options)
         best = history.best if recipe.als is None else epochs
         found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
         return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
+
+    def _best_figure(self) -> Figure | None:
+        """The best figure so far."""
+        found = [one.figure for one in self.tried.values() if one.figure is not None]
+        return max(found, key=lambda one: one.value, default=None)
 
     def _blend(self, one: Tried, table: Tried, rank: int) -> None:
         """One mixture, measured."""

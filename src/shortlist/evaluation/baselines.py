@@ -108,7 +108,7 @@ def ease(training: Training, strength: float | None = None) -> Scorer:
             f"the baseline 'ease' holds a matrix of all candidates; {size:,} are more than {int(EASE_WEIGHTS**0.5):,}.",
             hint="use 'cooccurrence' or 'ials'",
         )
-    weights = ease_columns(training.train, strength)(0, size)
+    weights = ease_columns(training.train, strength)(0, size).contiguous()
     return _Linear(weights, training.histories(), training.place)
 
 
@@ -160,14 +160,16 @@ class _Linear(ByRow):
         return len(self.histories)
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
+        from scipy.sparse import csr_matrix
+
         offsets = self.histories.offsets[first : last + 1]
+        items = self.histories.values[offsets[0] : offsets[-1]]
         rows = np.repeat(np.arange(last - first), np.diff(offsets))
-        chosen = torch.zeros(last - first, len(self.weights))
-        chosen[torch.from_numpy(rows), torch.from_numpy(self.histories.values[offsets[0] : offsets[-1]])] = 1
-        found = torch.cat(
-            [chosen @ self.weights, chosen.new_zeros(last - first, 1)], 1
-        )  # the last column: not in the table
-        scores = found[:, torch.from_numpy(self.place)]
+        size = len(self.weights)
+        chosen = csr_matrix((np.ones(len(items), np.float32), (rows, items)), shape=(last - first, size))
+        found = np.zeros((last - first, size + 1), np.float32)  # the last column: not in the table
+        found[:, :size] = chosen @ self.weights.numpy()
+        scores = torch.from_numpy(found[:, self.place])
         if hidden is not None:
             scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
         return scores

@@ -109,15 +109,20 @@ class Chosen(NamedTuple):
 
 
 def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
-    """The best vectors of the rows ``[rows, dim]`` while those of the columns, ``other [columns, dim]``, stand still.
+    """The best vectors of the rows ``[rows, dim]`` while those of the columns, ``other [columns, dim]``, stay as they are.
 
     A row with the vectors v of what it chose is ``(Σ w v vᵀ + unobserved · OᵀO + decay)⁻¹ Σ w v``; without any it is 0.
+
+    1. In the basis of the eigenvectors of ``unobserved · OᵀO``, that matrix and ``decay`` are one diagonal D for each row.
+    2. With U the rows ``√w v``, ``(UᵀU + D)⁻¹ Uᵀ = D⁻¹ Uᵀ (U D⁻¹ Uᵀ + 1)⁻¹`` (Woodbury): a row of fewer choices than dimensions
+       solves a system of as many unknowns as it has choices.
     """
     dim, unobserved = other.shape[1], task.weight(chosen)
-    shared = unobserved * other.T @ other  # [dim, dim]
+    spectrum, basis = torch.linalg.eigh((unobserved * other.T @ other).double())  # [dim], [dim, dim]
+    spectrum, basis = spectrum.clamp(min=0).to(other.dtype), basis.to(other.dtype)
+    turned = other @ basis
     lengths = chosen.offsets.diff()
     solved = other.new_zeros(len(lengths), dim)
-    identity = torch.eye(dim, device=other.device)
     order = torch.argsort(lengths)
     for rows in order[lengths[order] > 0].split(ROWS):  # of about the same length, padded to the longest
         length = int(lengths[rows].max())
@@ -125,13 +130,23 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
         for part in rows.split(max(1, ELEMENTS // (max(length, dim) * dim))):
             inside = within < lengths[part].unsqueeze(1)  # [part, length]
             places = (chosen.offsets[part].unsqueeze(1) + within).clamp(max=len(chosen.columns) - 1)
-            vectors = other[chosen.columns[places]]  # [part, length, dim]
-            weighted = vectors * (chosen.weights[places] * inside).unsqueeze(2)
-            total = (chosen.weights[places] * inside).sum(1)  # [part]
-            decay = task.regularization * (total + unobserved * chosen.width) ** task.exponent
-            left = weighted.transpose(1, 2) @ vectors + shared + decay[:, None, None] * identity
-            solved[part] = torch.cholesky_solve(weighted.sum(1).unsqueeze(2), torch.linalg.cholesky(left)).squeeze(2)
-    return solved
+            weights = chosen.weights[places] * inside
+            decay = task.regularization * (weights.sum(1) + unobserved * chosen.width) ** task.exponent  # [part]
+            root = weights.sqrt().unsqueeze(2)
+            scaled = turned[chosen.columns[places]] * root  # U, [part, length, dim]
+            solved[part] = _solved(scaled, root, spectrum + decay.unsqueeze(1))
+    return solved @ basis.T
+
+
+def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
+    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``; scaled: U ``[rows, length, dim]``, root: √w, diagonal: D ``[rows, dim]``."""
+    if scaled.shape[1] >= scaled.shape[2]:
+        left = scaled.transpose(1, 2) @ scaled + torch.diag_embed(diagonal)
+        return torch.cholesky_solve(scaled.transpose(1, 2) @ root, torch.linalg.cholesky(left)).squeeze(2)
+    divided = scaled / diagonal.unsqueeze(1)
+    left = divided @ scaled.transpose(1, 2)
+    left.diagonal(dim1=1, dim2=2).add_(1)
+    return (divided.transpose(1, 2) @ torch.cholesky_solve(root, torch.linalg.cholesky(left))).squeeze(2)
 
 
 def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, task: ALS) -> float:

@@ -21,6 +21,9 @@ __all__ = ["EASE", "ease_columns", "ease_products", "side_of"]
 TILE = 1 << 24  # weights made at a time
 STRENGTH = 22.0
 MOST = 30_000  # rows of the matrix to invert
+CONDITION = (
+    1e5  # up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[n
     if candidates <= queries:
         together = torch.from_numpy(np.asarray((matrix.T @ matrix).todense(), np.float64))
         together.diagonal().add_(strength)
+        if float(together.sum(1).max()) < CONDITION * strength:  # no eigenvalue is larger than the largest sum of a row
+            together = together.float()
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(together))
         scale = -1 / inverse.diagonal()
 

@@ -73,18 +73,23 @@ def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, 
 
 
 def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Offsets, columns and weights of the ``most`` heaviest entries above 0 of each row of a CSR matrix."""
+    """Offsets, columns and weights of the ``most`` heaviest entries above 0 of each row of a CSR matrix.
+
+    Heaviest first; of equal weights the lower column.
+    """
     matrix = matrix.tocsr()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    matrix.sort_indices()
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.uint64), np.diff(matrix.indptr))
     values, columns = matrix.data.astype(np.float32), matrix.indices
     kept = values > 0
     rows, values, columns = rows[kept], values[kept], columns[kept]
-    order = np.lexsort((columns, -values, rows))
-    rows = rows[order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    order = order[place < most]
-    counts = np.bincount(rows[place < most], minlength=matrix.shape[0])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    # one key of row and falling weight: the bits of floats above 0 rise as they do
+    key = (rows << np.uint64(32)) | (np.uint64(0xFFFFFFFF) - values.view(np.uint32).astype(np.uint64))
+    order = np.argsort(key, kind="stable")
+    counts = np.bincount(rows.astype(np.int64), minlength=matrix.shape[0])
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    order = order[np.arange(len(order)) - np.repeat(starts[:-1], counts) < most]
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, most))]).astype(np.int64)
     return offsets, columns[order].astype(np.int32), values[order]
 
 

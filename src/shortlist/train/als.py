@@ -41,7 +41,7 @@ def solved(
     seed: int,
     place: torch.device,
     measured: Measured,
-    on_epoch: Callable[[Epoch], None] | None,
+    on_epoch: Callable[[Epoch], object] | None,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[Validator | None, list[Epoch]]:
     """Solve for both towers' tables, ``epochs`` times, with a record of each; arguments as those of ``fit``.

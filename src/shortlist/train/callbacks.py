@@ -24,16 +24,16 @@ def scalars(epoch: Epoch) -> dict[str, float]:
     }
 
 
-def together(*hooks: Callable[..., None] | None) -> Callable[..., None]:
-    """One hook that calls each of ``hooks`` in turn; None among them is passed over.
+def together(*hooks: Callable[..., object] | None) -> Callable[..., bool]:
+    """One hook that calls each of ``hooks`` in turn; None among them is passed over. True where one of them returned True.
 
     sl.fit(model, train, on_epoch=together(print, board.on_epoch))
     """
     called = [hook for hook in hooks if hook is not None]
 
-    def call(*arguments: Any) -> None:
-        for hook in called:
-            hook(*arguments)
+    def call(*arguments: Any) -> bool:
+        answers = [hook(*arguments) for hook in called]  # every one is called
+        return any(answer is True for answer in answers)
 
     return call
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -34,7 +35,7 @@ def fit(
     model: TwoTower,
     train: Dataset | Shards,
     *,
-    validation: Dataset | None = None,
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None = None,
     task: Retrieval | ALS | None = None,
     optimizer: Optimizer | None = None,
     epochs: int = 5,
@@ -48,7 +49,7 @@ def fit(
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
     warm_start: WarmStart | TwoTower | Mixture | None = None,
     checkpoints: Checkpoints | None = None,
@@ -58,7 +59,8 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete.
+        with ``exclude_seen`` each query's training candidates do not compete. Or a function of the model that returns figures
+        by name, in one process; ``monitor`` is then the name of one of them.
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
         exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
@@ -71,7 +73,8 @@ def fit(
         negatives of their query, ``task.impressions`` at most in a batch. Ids as in ``train``.
     patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
         k), and give the model the weights of the best epoch.
-    on_epoch: called with each epoch's record as soon as it is there. on_batch: called after each batch with how many
+    on_epoch: called with each epoch's record as soon as it is there; where it returns True, the training ends as it does by
+        ``patience``. on_batch: called after each batch with how many
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
@@ -87,11 +90,14 @@ def fit(
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
     _check_data(train)
-    check_dataset(validation, "fit(validation=)", optional=True)
+    held_out, measure_by = _parted(validation, task)
     check_dataset(impressions, "fit(impressions=)", optional=True)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
-    _check_options(epochs, batch_size, validate_every, patience, monitor, ks, validation, precision)
+    names = None if measure_by is not None else [f"top_{k}" for k in ks]
+    _check_options(epochs, batch_size, validate_every, patience, validation is None, precision)
+    if names is not None and monitor not in names:
+        raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
     if isinstance(task, ALS):
         _check_als(
             precision,
@@ -101,8 +107,8 @@ def fit(
             warm_start=warm_start,
             checkpoints=checkpoints,
         )
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        measured = Measured(validation, tuple(ks), seen, validate_every)
+        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
+        measured = Measured(held_out, tuple(ks), seen, validate_every)
         validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
@@ -122,8 +128,9 @@ def fit(
         ranks.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
         untrained = unknown_rows(model) if ranks.first else {}
-        seen = _seen(train, validation) if exclude_seen and validation is not None else None
-        validator = None if validation is None else Validator(model, validation, ks, seen)
+        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
+        validator = None if held_out is None else Validator(model, held_out, ks, seen)
+        measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
@@ -144,12 +151,11 @@ def fit(
                     keeper.after_batch(at)
             epoch = run.epoch(at)
             model.eval()
-            if validator is not None and (number % validate_every == 0 or number == epochs):
-                epoch = replace(epoch, metrics=validator.top_k())
+            if measure is not None and (number % validate_every == 0 or number == epochs):
+                epoch = replace(epoch, metrics=measure())
             at.next_epoch(epoch)
-            if on_epoch is not None and ranks.first:
-                on_epoch(epoch)
-            if epoch.metrics and best.stop_after(number, epoch.metrics):
+            ended = ranks.of_first(partial(_ends, on_epoch, epoch))
+            if (epoch.metrics and best.stop_after(number, epoch.metrics)) or ended:
                 break
             if task.mined and number < epochs:
                 run.mine()
@@ -161,6 +167,46 @@ def fit(
             fill_untrained(model, untrained)
             _warn(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
+
+
+def _parted(
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None, task: Retrieval | ALS
+) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
+    """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
+    if isinstance(validation, Dataset) or not callable(validation):
+        check_dataset(validation, "fit(validation=)", optional=True)
+        return validation, None
+    if isinstance(task, ALS) or joined().size > 1:
+        what = "ALS" if isinstance(task, ALS) else "a training in several processes"
+        raise ConfigError(f"{what} is measured on a Dataset; fit(validation=) got a function.", hint="validation=test")
+    return None, validation
+
+
+def _measure(
+    validator: Validator | None,
+    measure_by: Callable[[TwoTower], Mapping[str, float]] | None,
+    model: TwoTower,
+    monitor: str,
+) -> Callable[[], dict[str, float]] | None:
+    """What measures the model as it is, or None."""
+    if measure_by is None:
+        return None if validator is None else validator.top_k
+
+    def own() -> dict[str, float]:
+        figures = {name: float(value) for name, value in measure_by(model).items()}
+        if monitor not in figures:
+            raise ConfigError(
+                f"fit() got monitor={monitor!r}, and validation= returned {', '.join(figures) or 'nothing'}.",
+                hint="monitor= one of those",
+            )
+        return figures
+
+    return own
+
+
+def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
+    """Call the hook; whether it asks for the end."""
+    return on_epoch is not None and on_epoch(epoch) is True
 
 
 def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
@@ -184,9 +230,7 @@ def _check_options(
     batch_size: int,
     validate_every: int,
     patience: int | None,
-    monitor: str,
-    ks: Sequence[int],
-    validation: Dataset | None,
+    unmeasured: bool,
     precision: str,
 ) -> None:
     if precision not in ("float32", "bfloat16"):
@@ -200,13 +244,11 @@ def _check_options(
     for name, value in whole.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
-    if patience is not None and validation is None:
+    if patience is not None and unmeasured:
         raise ConfigError(
             "fit() got patience= without validation=; early stopping needs validation figures.",
             hint="hold out some rows: train, validation = split_random(train)",
         )
-    if monitor not in {f"top_{k}" for k in ks}:
-        raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(f'top_{k}' for k in ks)}.")
 
 
 def _check_als(precision: str, **given: object) -> None:
