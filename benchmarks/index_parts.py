@@ -327,7 +327,7 @@ INDEX_PARTS = {
         runs=3,
         quick={**SMALL, "queries": 1_000},
         caveats=(
-            'Recommender.load(verify="native"): tables are read and compared, plain arrays stay on disk, a sample of the '
+            'Recommender.load(mmap=True): tables are read and compared, plain arrays stay on disk, a sample of the '
             "vectors and the stored requests are looked at. Files are in the page cache; imports are not timed.",
             "Candidates have an id and a training count, no other columns.",
         ),

@@ -16,7 +16,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "data/readers.py": {"ValueError"},
     "data/shards/files.py": {"ValueError"},
     "features/lookup.py": {"NotImplementedError"},
-    "index/guard.py": {"ValueError"},
+    "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/grown.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},

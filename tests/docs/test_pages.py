@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.index.tuning.conftest import worked_out
+from tests.tuning.conftest import worked_out
 
 import shortlist as sl
-from shortlist.index.tuning import tuner
+from shortlist.tuning import tuner
 
 DOCS = Path(__file__).parents[2] / "docs"
 TRANSLATED = ("index.md", "tutorial.md", "guides/your-data.md", "guides/evaluation.md", "serving.md")

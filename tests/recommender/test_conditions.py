@@ -79,7 +79,7 @@ def test_what_a_condition_means(where: str, rows: list[int]) -> None:
         ("Stock > 0", "no column 'Stock'.*did you mean 'stock'"),
         ('country = "KR"', "no column 'KR'.*single quotes: 'KR'"),
         ("sold out", "nothing 'between sold and out'.*double quotes"),
-        ("country = 'KR", r"\"'KR\" at character 11.*quote is open"),
+        ("country = 'KR", r"\"'KR\" at character 11.*quote is not closed"),
         ("`country` = 'KR'", "at character 1.*double quotes"),
         ("stock > 0; drop table x", "'; drop tab' at character 10"),
         ("stock > 0 -- all", "'-- all' at character 11"),

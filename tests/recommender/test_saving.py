@@ -59,7 +59,7 @@ def test_what_is_no_bundle_is_never_replaced(recommender: sl.Recommender, bundle
     (tmp_path / "folder" / "manifest.json").write_text('{"name": "an extension"}')
     (tmp_path / "link").symlink_to(bundle)
     for name in ("file", "folder", "link"):
-        with pytest.raises(BundleError, match="no bundle"):
+        with pytest.raises(BundleError, match="not a bundle"):
             recommender.save(tmp_path / name, overwrite=True)
     with pytest.raises(BundleError, match="does not exist"):
         recommender.save(tmp_path / "no" / "such")

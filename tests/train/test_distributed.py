@@ -23,7 +23,7 @@ from tests.train import processes
 
 import shortlist as sl
 from shortlist.train.batches import Interactions
-from shortlist.train.ranks import Alone, check_divisible
+from shortlist.train.processes import Alone, check_divisible
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 PORTS = itertools.cycle(range(100))

@@ -137,6 +137,7 @@ def test_rows_that_are_absent_stay_bit_identical() -> None:
         assert sorted(vocabulary.ids[code - 1] for code in moved[1:]) == [0, 1]
 
 
+@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")
 def test_odd_ids_come_back_as_they_came() -> None:
     odd = ["", "ü→日本", "x" * 5000, "1", " 1", "ann"]
     big = [2**53 + 1, 2**53 + 2, 1, -5, 2**62, 0]

@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
+from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.text import table_text, verdict_lines
 from shortlist.choosing.trial import Figure, Trial, starts_anew
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
-from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 from shortlist.train.recipes import NeighboursSection, Recipe
 
-__all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
+__all__ = ["choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
@@ -31,82 +30,6 @@ PATIENCE = 3  # measurements without a better one, after which a training ends i
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 RESERVE = 2.0  # seconds kept for what comes after
-NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
-
-    recipe: with the epochs, share and temperature that were found.
-    """
-
-    name: str
-    kind: str
-    rank: int
-    recipe: Recipe
-    figure: Figure | None = None
-    seconds: float = 0.0
-    reason: str | None = None
-    model: TwoTower | Mixture | None = field(default=None, repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
-        if self.figure is None:
-            return {**plain, "figure": None, "reason": self.reason}
-        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The outcome of ``choose``.
-
-    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
-    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
-    """
-
-    model: TwoTower | Mixture
-    recipe: Recipe
-    chosen: Tried
-    tried: tuple[Tried, ...]
-    trial: Trial
-    split: str
-    budget: float
-    seconds: float
-    refitted: bool
-
-    def table(self) -> str:
-        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
-        return table_text(self)
-
-    def verdict(self) -> list[str]:
-        """The winner, its lead, and notes on the table, in plain sentences."""
-        return verdict_lines(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON and for a bundle's metadata."""
-        trial = self.trial
-        return {
-            "chosen": self.chosen.name,
-            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
-            "by": trial.name,
-            "seen_items_excluded": trial.exclude_seen,
-            "held_out": len(trial.held_out),
-            "held_out_how": NAMES[self.split],
-            "measured_pairs": len(trial.test),
-            "chosen_before": trial.again,
-            "new_queries": trial.new,
-            "budget": self.budget,
-            "seconds": self.seconds,
-            "refitted": self.refitted,
-            "contenders": [one.to_dict() for one in self.tried],
-            "verdict": self.verdict(),
-        }
-
-    def __str__(self) -> str:
-        return "\n".join([self.table(), "", *self.verdict()])
 
 
 def choose(
@@ -117,6 +40,7 @@ def choose(
     test: float = 0.1,
     seed: int = 42,
     refit: bool = True,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
@@ -133,7 +57,7 @@ def choose(
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
@@ -147,7 +71,17 @@ def choose(
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
-        train, held_out, train, data if refit else None, how, by=by, budget=budgeted, seed=seed, device=device, say=say
+        train,
+        held_out,
+        train,
+        data if refit else None,
+        how,
+        by=by,
+        budget=budgeted,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
 
 
@@ -180,12 +114,13 @@ def choose_on(
     by: str | None = None,
     budget: Budget,
     seed: int = 42,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
     """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
     trained on in the end, or None."""
-    trial = Trial.of(train, seen, held_out, by, seed)
+    trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]

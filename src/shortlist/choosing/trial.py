@@ -18,7 +18,7 @@ from shortlist.evaluation.metrics import AT_K
 from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.scorers import Vectors
-from shortlist.evaluation.validator import Validator
+from shortlist.evaluation.validator import Validator, checked_weights
 from shortlist.features import Vocabulary
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
@@ -71,6 +71,7 @@ class Trial:
     train: what contenders learn from. test: the held-out rows of the queries that are asked, at most so many that queries ×
     candidates stays within ``SCORES``. held_out: all of them. metric, k: the figure. exclude_seen: whether what a query chose
     in ``train`` competes. again: share of held-out pairs that are in ``train``. new: share of those of new queries.
+    weighted: whether pairs count by their weight.
     """
 
     train: Any
@@ -82,10 +83,14 @@ class Trial:
     exclude_seen: bool
     again: float
     new: float
+    weighted: bool = False
 
     @classmethod
-    def of(cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int) -> Trial:
+    def of(
+        cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int, weighted: bool = False
+    ) -> Trial:
         """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
+        checked_weights(held_out, weighted)
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
         met = Vocabulary(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
@@ -101,6 +106,7 @@ class Trial:
             again <= AGAIN,
             again,
             float((~known[held_out.query_rows]).mean()),
+            weighted,
         )
 
     @property
@@ -115,7 +121,8 @@ class Trial:
         vectors = Vectors(*validator.vectors())
         scorer, _ = scorer_of(model, vectors, validator, self.seen, "auto")
         candidates = vectors.candidate.cpu().numpy()
-        bench = Bench(validator, (self.k,), (self.metric,), "worst", PairColumns(None, None), None, candidates)
+        columns = PairColumns(checked_weights(self.test, self.weighted), None)
+        bench = Bench(validator, (self.k,), (self.metric,), "worst", columns, None, candidates)
         measured = bench.measure(scorer, validator.hidden if self.exclude_seen else None)
         name = f"{self.metric}_{self.k}"
         return Figure(measured.figures[name], measured.sums[name], time.perf_counter() - started)

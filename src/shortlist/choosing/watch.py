@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from shortlist.errors import TrainingError
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 if TYPE_CHECKING:
     from shortlist.choosing.trial import Figure, Trial

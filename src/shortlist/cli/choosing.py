@@ -44,7 +44,13 @@ def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_rec
 
 
 def chosen_outcome(
-    given: TrainingData, by: str | None, budget: Budget, refit: bool, device: str, seed: int = 42
+    given: TrainingData,
+    by: str | None,
+    budget: Budget,
+    refit: bool,
+    device: str,
+    seed: int = 42,
+    weighted: bool = False,
 ) -> Outcome:
     """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
     from shortlist.choosing import choose_on
@@ -62,7 +68,17 @@ def chosen_outcome(
     whole = given.whole if refit else None
     say(f"choosing a model within {budget.seconds:g} s")
     choice = choose_on(
-        given.train, given.held_out, seen, whole, given.how, by=by, budget=budget, seed=seed, device=device, say=say
+        given.train,
+        given.held_out,
+        seen,
+        whole,
+        given.how,
+        by=by,
+        budget=budget,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
     data = given.train if whole is None else whole
     assert choice.chosen.model is not None

@@ -82,6 +82,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
         queries=catalogue.queries,
         candidates=catalogue.candidates,
         events=events,
+        keep=_kept(recommender, options),
         reading=reading,
     )
     data = read(test, weight=options["weight"])
@@ -101,6 +102,13 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
     click.echo(str(evaluation))
     if verdicts := _verdicts(evaluation):
         click.echo("\n" + "\n".join(one["says"] for one in verdicts))
+
+
+def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
+    """The other columns of the interactions that something reads."""
+    segments = [] if options["segments"] == AUTO else _names(options["segments"])
+    graded = [] if options["grade"] is None else [options["grade"]]
+    return [*graded, *segments, *recommender.towers.query.columns]
 
 
 def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, options: dict[str, Any]) -> Evaluation:

@@ -9,7 +9,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @event_options
 @reading_options
+@sql_options("seen", option="--seen", required=False)
 def command(
     arrays: Path,
     query: str,
@@ -55,7 +56,7 @@ def command(
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
-    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, reading=reading)
+    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, keep=[], reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
     recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})

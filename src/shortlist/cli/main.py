@@ -15,6 +15,8 @@ from typing import Any, TextIO
 import rich_click as click
 
 from shortlist._public import __version__
+from shortlist.cli.console import INTERRUPTED
+from shortlist.cli.wording import for_command_line, wrapped
 from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
 
 __all__ = ["cli", "main"]
@@ -59,6 +61,14 @@ For example:
 
 class _Lazy(click.RichGroup):
     """Lists its commands without importing them, so that ``--help`` is immediate; a module is read when it is run."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an interrupt, whenever it comes, ends it with one line and the code of one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -111,9 +121,10 @@ def _complain(label: str, message: str, hint: str | None) -> None:
     colour = (
         {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
     )
-    click.echo(f"{click.style(label, fg=colour, bold=True) if colour else label}: {message}", err=True)
-    if hint:
-        click.echo(f"{click.style('hint', fg='cyan') if colour else 'hint'}: {hint}", err=True)
+    for name, text, style in ((label, message, {"fg": colour, "bold": True}), ("hint", hint, {"fg": "cyan"})):
+        if text and (said := for_command_line(text)):
+            _, _, rest = wrapped(f"{name}: {said}").partition(":")
+            click.echo(f"{click.style(name, **style) if colour else name}:{rest}", err=True)
 
 
 def _show_warning(

@@ -122,8 +122,13 @@ def _check_reachable(address: str) -> None:
         raise ShortlistError(f"nothing answers at {address!r}: {error}.", hint=SERVES) from error
 
 
-def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
-    """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``."""
+def train_on(
+    work: Callable[[dict[str, Any]], None], address: str, workers: int | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``.
+
+    work: what every worker does with the options, in the process group that Ray Train has made.
+    """
     if options["promote_if"]:
         raise ConfigError(
             "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
@@ -134,7 +139,7 @@ def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)
         say(f"training on Ray with {count} {'worker' if count == 1 else 'workers'}")
-        return _done(ray, _drive_training, given, count, cpus, gpu)
+        return _done(ray, _drive_training, work, given, count, cpus, gpu)
 
 
 def recommend_all_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +187,9 @@ def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
     return count, max(1, smallest // -(-count // len(nodes))), gpus >= count
 
 
-def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool) -> dict[str, Any]:
+def _drive_training(
+    work: Callable[[dict[str, Any]], None], options: dict[str, Any], workers: int, cpus: int, gpu: bool
+) -> dict[str, Any]:
     """Trains by Ray Train, and returns what the bundle says of it."""
     import tempfile
 
@@ -194,7 +201,7 @@ def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            _work,
+            work,
             train_loop_config=options,
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus}),
             torch_config=TorchConfig(backend=backend),
@@ -209,19 +216,6 @@ def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool)
     if "measured" in told:
         result["findings"] = told["measured"]["findings"]
     return {**result, "bundle": str(options["out"]), "workers": workers}
-
-
-def _work(options: dict[str, Any]) -> None:
-    """What every worker does: the command itself, in the process group that Ray Train has made."""
-    from shortlist.cli.train import command
-
-    assert command.callback is not None
-    try:
-        command.callback(**options)
-    except SystemExit as left:
-        raise TrainingError(
-            "another worker stopped with the same error.", hint="see the error of that worker"
-        ) from left
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:
@@ -250,7 +244,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
         ray.data.DataContext.get_current().enable_progress_bars = False
         numbers = ray.data.from_items([{"part": number} for number in missing], override_num_blocks=len(missing))
         written = numbers.map_batches(
-            _Writer,
+            _PartWriter,
             fn_constructor_args=(bundle, folder, task),
             batch_size=1,
             num_cpus=cpus,
@@ -260,7 +254,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
     return parts.finish(len(parts.names) - len(missing)).to_dict()
 
 
-class _Writer:
+class _PartWriter:
     """An actor of Ray Data: loads the bundle once, and writes part after part."""
 
     def __init__(self, bundle: Path, folder: Path, task: Any) -> None:

@@ -92,8 +92,11 @@ def _has_learned(outcome: Outcome) -> bool:
     return False
 
 
-def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) -> dict[str, Any]:
-    """Everything that a report says of the model on the held-out rows; says the table of figures."""
+def figures_of(
+    outcome: Outcome, given: TrainingData, recommender: Recommender, weighted: bool = False
+) -> dict[str, Any]:
+    """Everything that a report says of the model on the held-out rows, which count by their weights where ``weighted``;
+    says the table of figures."""
     from shortlist.report.measured import measured_with_table
 
     assert given.held_out is not None
@@ -105,6 +108,7 @@ def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) 
         seen=given.seen,
         training=outcome.training,
         index=index,
+        weighted=weighted,
         judged_by="seen_in" if outcome.choice is not None and not outcome.choice.trial.exclude_seen else None,
     )
     say(f"\n{table}\n")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import print_json, say, say_account
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ LIKELY = {
 
 
 @click.command("plan")
-@click.argument("interactions")
+@click.argument("interactions", required=False)
 @click.argument("recipe", default="factorization")
 @click.option("--query", help="Column of query ids (default: a column with a usual name, such as user_id).")
 @click.option("--candidate", help="Column of candidate ids (default: a column with a usual name, such as item_id).")
@@ -45,6 +47,7 @@ LIKELY = {
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
+@sql_options("interactions", follows="recipe")
 def command(
     interactions: str,
     recipe: str,
@@ -84,13 +87,35 @@ def command(
     times = [] if timestamp is None else [timestamp]
     given: dict[str, Any] = {**tables, "reading": reading.of_features()}
     with tempfile.TemporaryDirectory() as room:  # for plain copies of text files
-        source = find(interactions, reading=reading, ids=[query, candidate], times=times, room=Path(room))
-        source, columns["weight"] = interactions_of(source, columns, events)
+        files = find(
+            interactions,
+            reading=reading,
+            ids=[query, candidate],
+            times=times,
+            columns=_read(head, [*columns.values(), *events.mentioned(), *plan.interaction_columns]),
+            room=Path(room),
+        )
+        source, columns["weight"] = interactions_of(files, columns, events)
         found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)
+        notes = _left_out(files, found.rows)
+    found = replace(found, account=replace(found.account, files=found.files, notes=(*found.account.notes, *notes)))
     if as_json:
         print_json(found.to_dict())
         return
+    say_account(found.account, "looked at")
     click.echo("\n".join(lines(found)))
+
+
+def _read(head: Source, named: Sequence[str | None]) -> list[str]:
+    """Those of these columns that there are."""
+    there = head.names()
+    return [column for column in dict.fromkeys(named) if column is not None and column in there]
+
+
+def _left_out(files: Source, kept: int) -> list[str]:
+    """How many rows are not interactions, as a note."""
+    rows = sum(files.rows(file) for file in files.files)
+    return [f"left out {rows - kept:,} of {rows:,} rows that are not interactions"] if kept < rows else []
 
 
 def _guessed(source: Source, role: str) -> str:
@@ -109,7 +134,7 @@ def _guessed(source: Source, role: str) -> str:
 def lines(found: Forecast) -> list[str]:
     """A forecast as a person reads it."""
     rows: list[tuple[str, str]] = [
-        ("interactions", f"{found.rows:,} in {found.files:,} files, {found.sampled:,} looked at"),
+        ("interactions", f"{found.rows:,}{_files(found.files)}, {found.sampled:,} looked at"),
         ("queries", str(found.queries)),
         ("candidates", str(found.candidates)),
         ("", ""),
@@ -139,6 +164,10 @@ def lines(found: Forecast) -> list[str]:
     ]
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+
+
+def _files(count: int | None) -> str:
+    return "" if count is None else f" in {count:,} {'file' if count == 1 else 'files'}"
 
 
 def _advice(found: Forecast) -> str:

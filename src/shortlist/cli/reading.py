@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
 
 from shortlist.errors import ConfigError
 
@@ -60,20 +62,30 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return collected
 
 
-def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its argument ``table``."""
+def sql_options(
+    table: str, *, option: str | None = None, required: bool = True, follows: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its table.
+
+    table: the name of the parameter. option: how it is written where it is an option. required: whether there must be
+    one. follows: an argument that comes behind it, and that a lone argument is where ``--sql`` is given.
+    """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def collected(sql: str | None, connect: str | None, **others: Any) -> None:
-            name = table.upper()
+            name = option or table.upper()
             if sql is None and connect is not None:
                 raise ConfigError("--connect was given without --sql.", hint='--sql "select …"')
-            if sql is None and others[table] is None:
-                raise click.UsageError(f"Missing argument '{name}'.")
             if sql is None:
+                if others[table] is None and required:
+                    raise click.UsageError(f"Missing argument '{name}'.")
                 command(**others)
                 return
+            if follows is not None and others[table] is not None:
+                source = get_current_context().get_parameter_source(follows)
+                if source == ParameterSource.DEFAULT:
+                    others = {**others, follows: others[table], table: None}
             if others[table] is not None:
                 raise ConfigError(f"--sql was given with {name} ({others[table]!r}).", hint="leave one of them out")
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -88,8 +100,8 @@ def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 save_sql(sql, connect, path)
                 command(**{**others, table: str(path)})
 
-        for option in reversed(SQL):
-            collected = option(collected)
+        for one in reversed(SQL):
+            collected = one(collected)
         return collected
 
     return decorated

@@ -10,7 +10,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -33,15 +33,18 @@ __all__ = ["command"]
     "--map", "method", default="pca", show_default=True, help="Projection of the map: pca or pacmap (an extra)."
 )
 @click.option("--baselines", help="Baselines, comma-separated (default: all that take seconds).")
+@click.option("--weight", help="Column of TEST with the weight of each pair; see also --weight-by.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @event_options
 @reading_options
+@sql_options("test", required=False)
 def command(
     bundle: Path,
     test: str | None,
     out: Path,
     method: str,
     baselines: str | None,
+    weight: str | None,
     as_json: bool,
     events: Events,
     reading: Reading,
@@ -67,9 +70,11 @@ def command(
             test,
             catalogue.query,
             catalogue.candidate,
+            weight=weight,
             queries=catalogue.queries,
             candidates=catalogue.candidates,
             events=events,
+            keep=recommender.towers.query.columns,
             reading=reading,
         )
     facts = gathered(
@@ -78,6 +83,7 @@ def command(
         name=bundle.resolve().name,
         method=method,
         baselines=None if baselines is None else [one.strip() for one in baselines.split(",") if one.strip()],
+        weighted=data is not None and data.weight is not None,
         about={"Made": f"{manifest.created} by shortlist {manifest.library}"},
     )
     size = saved(facts, out)

@@ -58,8 +58,11 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
 )
 @click.option(
-    "--guard", is_flag=True, help="Let another process read the bundle's index first; for bundles you do not trust."
+    "--untrusted",
+    is_flag=True,
+    help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
 )
+@click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
     type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
@@ -79,6 +82,7 @@ def command(
     state: Path | None,
     seen_days: float | None,
     watch: bool,
+    untrusted: bool,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -99,6 +103,9 @@ def command(
     from shortlist.serve.settings import Limits
     from shortlist.serve.swap import Swapper, signature
 
+    if guard:
+        say("--guard is now --untrusted: the index is built from its vectors")
+    trusted = not (untrusted or guard)
     limits = Limits(
         k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
     )
@@ -108,12 +115,12 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
-        guard=guard,
+        trusted=trusted,
         cold_start=cold_start,
         limits=limits,
     )
     before = signature(bundle)
-    loaded = Loaded.read(bundle, guard, cold_start=cold_start)
+    loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

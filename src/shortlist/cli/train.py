@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import rich_click as click
 
 from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
-from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
@@ -21,7 +22,7 @@ from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_ver
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -30,8 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-INTERRUPTED = 130
 LEAST = 20  # interactions to choose by
+
+
+def work(options: dict[str, Any]) -> None:
+    """What every worker of a Ray cluster does: this command, in the process group that Ray Train has made."""
+    assert command.callback is not None
+    try:
+        command.callback(**options)
+    except SystemExit as left:
+        raise TrainingError(
+            "another worker stopped with the same error.", hint="see the error of that worker"
+        ) from left
 
 
 @click.command("train")
@@ -87,6 +98,11 @@ LEAST = 20  # interactions to choose by
     show_default=True,
     help="Answer for unknown queries. auto: popularity if the model reads only ids.",
 )
+@click.option(
+    "--weighted-metrics",
+    is_flag=True,
+    help="Count held-out interactions by their weights, in every figure and in the choice.",
+)
 @click.option("--force", is_flag=True, help="Save even if the model learned nothing or the index misses too much.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
@@ -107,7 +123,7 @@ LEAST = 20  # interactions to choose by
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in --checkpoint-dir, if there is one.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@or_on_ray(train_on)
+@or_on_ray(partial(train_on, work))
 @daily_options
 @event_options
 @reading_options
@@ -132,6 +148,7 @@ def command(
     refit: bool,
     write_recipe: Path | None,
     cold_start: str,
+    weighted_metrics: bool,
     force: bool,
     changes: tuple[str, ...],
     index_name: str,
@@ -171,6 +188,11 @@ def command(
     if by is not None:
         parsed_metric(by)
     chosen_device(device)
+    if weighted_metrics and weight is None and events.weight_by is None:
+        raise ConfigError(
+            "--weighted-metrics was given, and no weights were.",
+            hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
+        )
     if out.exists() and not overwrite:
         raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     check_place(out, overwrite)
@@ -194,9 +216,14 @@ def command(
         say(f"{len(given.train):,} interactions are too few to choose a model: everyone gets the most popular")
         plan = sl.recipes.load({"towers": "popularity"})
     if plan is None:
-        outcome = chosen_outcome(given, by, clock, refit, device, seed)
+        outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)
     else:
-        options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
+        options = {
+            "weighted": weighted_metrics,
+            "device": device,
+            "checkpoints": checkpoints,
+            "warm_start": daily.warm_start(),
+        }
         outcome = _by_recipe(plan, given, tensorboard, mlflow, options)
     if not joined().first:
         return  # the first of several processes has the model
@@ -211,7 +238,7 @@ def command(
     measured = None
     held_out = given.held_out if test else None
     if daily.conditions and held_out is not None:  # they decide whether the bundle is kept
-        measured = figures_of(outcome, given, recommender)
+        measured = figures_of(outcome, given, recommender, weighted_metrics)
     since = daily.since(recommender, held_out, given.seen)
     judged = daily.judged(since, None if measured is None else measured["evaluation"])
     passed = all(one.passed for one in judged)
@@ -220,14 +247,15 @@ def command(
     if passed or not out.exists():
         recommender.save(out, overwrite=overwrite, metadata=metadata)
         result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
-        say(f"saved {out} after {result['seconds']:.1f} s: {recommender!r}")
+        say(f"saved {out} after {result['seconds']:.1f} s")
+        say(f"  {recommender!r}")
     if write_recipe is not None:
         save_recipe(outcome, write_recipe)
     if outcome.choice is not None:  # before the measuring, which takes longer on a large catalogue
         say(f"\n{outcome.choice}\n")
     try:
         if measured is None and held_out is not None:
-            measured = figures_of(outcome, given, recommender)
+            measured = figures_of(outcome, given, recommender, weighted_metrics)
         if measured is not None:
             result |= {"evaluation": measured["evaluation"], "findings": measured["findings"]}
         verdict = spoken_verdict(outcome, measured, given)

@@ -11,7 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
+@sql_options("test", option="--test", required=False)
 def command(
     bundle: Path,
     recall: float,
@@ -64,7 +65,7 @@ def command(
     bundle is replaced in one step. The recall–latency curve is written next to it.
     """
     import shortlist as sl
-    from shortlist.index.tuning.picture import curve_svg
+    from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
     stem = curve or place.with_name(f"{place.name}.tuning")
@@ -109,12 +110,13 @@ def _test(path: str, recommender: Recommender, events: Events, reading: Reading)
     import shortlist as sl
 
     state = recommender._state
-    return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
+    keep = recommender.towers.query.columns
+    return sl.Dataset(path, state.query, state.candidate, events=events, keep=keep, reading=reading)
 
 
 def _show(measured: Mapping[str, Any]) -> None:
     """The result as text."""
-    from shortlist.index.tuning.spaces import TITLES
+    from shortlist.tuning.spaces import TITLES
 
     chosen = measured["chosen"]
     click.echo(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")

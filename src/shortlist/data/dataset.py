@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows, glance
+from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.ids import counted, few, frame_of, require_column, row_numbers, settle_ids, unpatterned
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.times import TimeForm, read_times, settled_form, told_form
@@ -85,6 +87,7 @@ class Dataset:
     seen_column: str | None
     _warned: tuple[str, ...]
     _times: str | None
+    _files: int | None
 
     def __init__(
         self,
@@ -129,6 +132,8 @@ class Dataset:
                 f"query and candidate are both {query!r}; expected two different columns.",
                 hint="query is the column of who chose, candidate the column of what was chosen",
             )
+        if isinstance(keep, str):
+            raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
         settings = Events() if events is None else events
         main = read_table(
             interactions,
@@ -141,7 +146,8 @@ class Dataset:
         )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        plan = settings.plan(main.frame.schema, query, candidate, weight)
+        plan = settings.plan(main.frame.schema, query, candidate, weight).placed(main.places)
+        main = replace(main, places=replace(main.places, plan=None if plan.idle else plan))
         warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
         frame, notes = plan.applied(main.frame)
         for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
@@ -171,6 +177,7 @@ class Dataset:
             seen_column=plan.seen,
             _warned=tuple(warned),
             _times=None if timestamp is None else str(main.frame.schema[timestamp]),
+            _files=None if main.source is None else main.source.file_count,
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -213,6 +220,7 @@ class Dataset:
             seen_column=self.seen_column,
             _warned=(),
             _times=self._times,
+            _files=self._files,
             **cached,
         )
         return other
@@ -246,7 +254,7 @@ class Dataset:
         known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
         fields: dict[str, Any] = {"seen_column": None, **columns}
         frame = frame_of([*ids, *others])
-        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None)
+        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None, _files=None)
         return dataset
 
     def _noted(self, *notes: str) -> Dataset:
@@ -397,53 +405,98 @@ def _checked_context(
         require_column(table, timestamp, "timestamp")
         values, form = frame[timestamp], None
         if values.dtype == pl.String:
-            form = settled_form([values], timestamp, reading)
+            form = settled_form([values], timestamp, reading, table.places)
             notes += told_form(values, form)
-        frame = frame.with_columns(checked_timestamp(values, form))
+        frame = frame.with_columns(checked_timestamp(values, form, table.places))
     if weight is not None:
         require_column(table, weight, "weight")
-        check_weight(frame[weight])
+        check_weight(frame[weight], places=table.places)
     return replace(table, frame=frame), notes
 
 
-def checked_timestamp(values: pl.Series, form: TimeForm | None = None) -> pl.Series:
+def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: Places = NOWHERE) -> pl.Series:
     """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
-    if values.dtype == pl.String and form is not None:
-        values = read_times(values, form)
+
+    def read(raw: pl.Series) -> pl.Series:
+        return read_times(raw, form) if raw.dtype == pl.String and form is not None else raw
+
+    def bad(raw: pl.Series) -> pl.Series:
+        times = unpatterned(read(raw))
+        if times.dtype.is_float():
+            return times.is_null() | ~times.is_finite()
+        missing = times.is_null()
+        return missing | ~times.dt.year().is_between(1, 9999) if _is_beyond(times) else missing
+
+    column, values = values.name, read(values)
     dtype = values.dtype
     if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
         raise DataError(
-            f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",
+            f"the timestamp column {column!r} is of type {dtype}; expected numbers, dates or datetimes.",
             hint="cast it, or name another column as the timestamp",
         )
-    bad = values.null_count() + (int((~values.is_finite()).sum()) if dtype.is_float() else 0)
-    if bad:
+    if number := int(bad(values).fill_null(True).sum()):
         raise DataError(
-            f"the timestamp column {values.name!r} has {counted(bad, 'bad value')} (null, NaN or infinite); "
-            "every interaction needs a time.",
-            hint="drop those rows, or leave timestamp out",
+            f"the timestamp column {column!r} has {counted(number, 'bad value')} (null, NaN, infinite, or in no year from 1 "
+            f"to 9999){places.first(column, bad)}; every interaction needs a time.",
+            hint=f"leave those rows out, Events(where='{quoted(column)} is not null'), --where; or leave timestamp out",
         )
     return values
 
 
-def check_weight(values: pl.Series, *, whole: bool = True) -> None:
+def _is_beyond(times: pl.Series) -> bool:
+    """Whether some date is in a year that Python has no date for."""
+    try:
+        times.min(), times.max()
+    except (ValueError, OverflowError):
+        return True
+    return False
+
+
+def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWHERE) -> None:
     """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
+    column = values.name
+    if values.dtype == pl.String:
+        raise _text_as_weight(values, places)
     if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype.is_decimal()):
         raise DataError(
-            f"the weight column {values.name!r} is of type {values.dtype}; expected numbers.",
+            f"the weight column {column!r} is of type {values.dtype}; expected numbers.",
             hint="cast it, or name another column as the weight",
         )
-    numbers = values.cast(pl.Float32)
-    good = numbers.is_finite() & (numbers >= 0)
-    bad = len(values) - int(good.sum())
-    if bad:
+
+    def bad(weights: pl.Series) -> pl.Series:
+        numbers = unpatterned(weights).cast(pl.Float32)
+        good: pl.Series = (numbers.is_finite() & (numbers >= 0)).fill_null(False)
+        return ~good
+
+    if number := int(bad(values).sum()):
         raise DataError(
-            f"the weight column {values.name!r} has {counted(bad, 'bad value')} (null, negative, or not finite in "
-            "float32); expected finite numbers ≥ 0.",
-            hint=f"fill those values, or leave the rows out: Events(where='{values.name} >= 0'), or --where",
+            f"the weight column {column!r} has {counted(number, 'bad value')} (null, negative, or not finite in "
+            f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
+            hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
         )
-    if whole and not bool((numbers > 0).any()):
+    if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
         raise DataError(
-            f"the weight column {values.name!r} is zero in every row; expected some weight above 0.",
+            f"the weight column {column!r} is zero in every row; expected some weight above 0.",
             hint="leave weight out to count every interaction once",
         )
+
+
+def _text_as_weight(values: pl.Series, places: Places) -> DataError:
+    """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
+
+    def bad(weights: pl.Series) -> pl.Series:
+        numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)
+        return weights.is_not_null() & numbers.is_null()
+
+    first = values.filter(bad(values)).head(1).to_list()
+    place = places.first(values.name, bad)
+    such = f", such as {first[0]!r}{place}" if first else place.replace("the first", "the first that is not a number")
+    decimal = bool(first) and re.fullmatch(r"-?\d*,\d+", first[0].strip()) is not None
+    return DataError(
+        f"the weight column {values.name!r} is text{such}; expected numbers.",
+        hint='a decimal comma: Reading(decimal=","), --decimal ,'
+        if decimal
+        else "mend those values, or name another column as the weight"
+        if such
+        else f"frame.with_columns(pl.col({values.name!r}).cast(pl.Float64))",
+    )

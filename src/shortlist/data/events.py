@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ import polars.selectors as cs
 from shortlist.data.clean_ids import CleanIds
 from shortlist.data.conditions import Condition, columns_named, condition
 from shortlist.data.ids import free_name, integer_id
+from shortlist.data.places import Places
 from shortlist.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["EventPlan", "Events"]
@@ -131,6 +132,11 @@ class EventPlan:
     seen: str | None
     clean: CleanIds
     _ids: tuple[str, str]
+
+    def placed(self, places: Places) -> EventPlan:
+        """The same, whose errors about ids say where in the table they are."""
+        rows = replace(self, _weights=None, _seen=None, weight=None, seen=None, clean=CleanIds())
+        return replace(self, clean=CleanIds(self.clean.strip, self.clean.drop_null, replace(places, plan=rows)))
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -108,5 +108,5 @@ def _core(sides: tuple[tuple[NDArray[np.int32], int], ...]) -> NDArray[np.bool_]
 def _rebuilt(dataset: Dataset, interactions: pl.DataFrame, tables: dict[str, Any]) -> Dataset:
     columns = {"timestamp": dataset.timestamp, "weight": dataset.weight}
     rebuilt = Dataset._again(interactions, dataset.query, dataset.candidate, **columns, **tables)
-    rebuilt._fill(seen_column=dataset.seen_column, _times=dataset._times)
+    rebuilt._fill(seen_column=dataset.seen_column, _times=dataset._times, _files=dataset._files)
     return rebuilt

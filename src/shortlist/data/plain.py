@@ -102,6 +102,11 @@ def check_utf8(content: Content) -> None:
 def _check_head(content: Content) -> None:
     """TextError for UTF-16 and for anything but text, which would be read as letters with zeros between."""
     head = head_of(content)
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise TextError(
+            "line 1 is not UTF-8; it begins as UTF-32 does",
+            'name the encoding: Reading(encoding="utf-32"), --encoding utf-32',
+        )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TextError(
             "line 1 is not UTF-8; it begins as UTF-16 does",

@@ -25,7 +25,7 @@ from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.segments import grouped
-from shortlist.evaluation.validator import DEFAULT_KS, Validator
+from shortlist.evaluation.validator import DEFAULT_KS, Validator, checked_weights
 from shortlist.index import Index, search_heads
 from shortlist.index import Lists as IdLists
 from shortlist.model import TwoTower
@@ -294,16 +294,21 @@ class Bench:
 
 
 def _test_columns(validator: Validator, test: Dataset, weighted: bool, grade: str | None) -> PairColumns:
-    if weighted and test.weights is None:
-        raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
+    weights = checked_weights(test, weighted)
     grades = None
     if grade is not None:
         if grade not in test.interactions.columns or not test.interactions.schema[grade].is_numeric():
             raise DataError(f"grade is {grade!r}; a column of numbers in the test interactions was expected.")
         grades = test.interactions[grade].cast(pl.Float64).to_numpy()
-        if not (np.isfinite(grades) & (grades >= 0)).all():
-            raise DataError(f"the grades in {grade!r} must be finite numbers of at least 0, none of them null.")
-    return PairColumns(test.weights.astype(np.float64) if weighted and test.weights is not None else None, grades)
+        if not (good := np.isfinite(grades) & (grades >= 0)).all():
+            row = int(good.argmin())
+            first = ", ".join(f"{test.interactions[one][row]!r}" for one in (test.query, test.candidate))
+            raise DataError(
+                f"the grades in {grade!r} must be finite numbers of at least 0, none of them null; the first that is not "
+                f"is of ({first}).",
+                hint="leave those rows out, or fill them",
+            )
+    return PairColumns(weights, grades)
 
 
 def _check_released(metrics: Sequence[str], index: Index | None) -> None:

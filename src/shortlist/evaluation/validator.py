@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
@@ -18,7 +19,7 @@ from shortlist.evaluation.pairs import TestPairs
 from shortlist.evaluation.ranks import Hidden, found_ranks, ranks
 from shortlist.model import TowerInputs, TwoTower, vectors_of
 
-__all__ = ["DEFAULT_KS", "Validator"]
+__all__ = ["DEFAULT_KS", "Validator", "checked_weights"]
 
 DEFAULT_KS = (1, 5, 10, 50, 100)
 
@@ -27,9 +28,15 @@ class Validator:
     """A test set encoded once, to be measured as often as the model changes."""
 
     def __init__(
-        self, model: TwoTower, test: Dataset, ks: Sequence[int] = DEFAULT_KS, seen: Dataset | None = None
+        self,
+        model: TwoTower,
+        test: Dataset,
+        ks: Sequence[int] = DEFAULT_KS,
+        seen: Dataset | None = None,
+        weighted: bool = False,
     ) -> None:
         check_ks(ks)
+        self.weights = checked_weights(test, weighted)
         self.model = model
         self.ks = tuple(ks)
         self.pairs = TestPairs.of(model, test, seen)
@@ -65,8 +72,11 @@ class Validator:
         return torch.ones(len(self.pairs.queries), 1, device=device), torch.from_numpy(padded).to(device)
 
     def accuracies(self, query: Tensor, candidate: Tensor, hidden: Hidden | None = None) -> dict[str, float]:
-        """Share of pairs with rank at most k, for each k."""
+        """Share of pairs with rank at most k, for each k; each by its weight, where ``weighted`` was asked for."""
         rank = found_ranks(ranks(query, candidate, self.pair_query, self.pair_candidate, hidden), len(candidate))
+        if self.weights is not None:
+            weight = torch.from_numpy(self.weights).to(rank.device)
+            return {f"top_{k}": float(weight[rank <= k].sum() / weight.sum()) for k in self.ks}
         return {f"top_{k}": int((rank <= k).sum()) / len(rank) for k in self.ks}
 
     def top_k(self) -> dict[str, float]:
@@ -76,6 +86,15 @@ class Validator:
     def warn(self, training: Iterable[Mapping[str, Any]] = ()) -> None:
         """A ShortlistWarning for each thing that is wrong with the model as it is now; ``training`` as in ``diagnose``."""
         warn_of(findings(self.model, self.pairs, self.inputs[1], training), stacklevel=4)
+
+
+def checked_weights(test: Dataset, weighted: bool) -> NDArray[np.float64] | None:
+    """The weight of each test pair, or None where each counts once. ConfigError where there are none to weigh by."""
+    if not weighted:
+        return None
+    if test.weights is None:
+        raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
+    return test.weights.astype(np.float64)
 
 
 def check_ks(ks: Sequence[int]) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
-from shortlist.index.exact import Found
+from shortlist.index.block import Filters, SearchRequest
+from shortlist.index.exact import Matches
 from shortlist.index.rough import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
-from shortlist.index.segment import Filters, Request
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats
 
@@ -57,7 +57,7 @@ class BruteForce(LiveIndex):
     def _train(self, vectors: Floats) -> Bfloat16 | Int8 | None:
         return packed(vectors, self._settings.storage)
 
-    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+    def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         return snapshot.base.search(request, filters, snapshot.native)
 
     def _settle(self, snapshot: Snapshot) -> Snapshot:

@@ -11,12 +11,12 @@ from shortlist.errors import ConfigError
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.checks import check_k, check_vectors
-from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
+from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
-_BESIDE = 20_000  # candidates beside an index, from which on they are most of a search
+_MOST_ADDED = 20_000  # candidates beside an index, from which on they are most of a search
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Checkup:
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
-        beside: candidates added since, which every search scores one by one; 0 for an exact index, which has all
+        added: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
             in one.
     """
 
     churn: float
     recall: Recall | None
     promised: float
-    beside: int = 0
+    added: int = 0
 
     @property
     def kept(self) -> bool:
@@ -45,7 +45,7 @@ class Checkup:
     @property
     def due(self) -> bool:
         """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
-        return not self.kept or self.beside > _BESIDE
+        return not self.kept or self.added > _MOST_ADDED
 
     def __str__(self) -> str:
         if self.recall is None:
@@ -68,10 +68,10 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
-    beside = still._now().extra.alive
+    added = still._now().extra.alive
     truth = BruteForce().build(still.vectors, still.ids).search(asked, number)
     found = recall_of(query_recalls(still, asked, true_scores(truth, number), number), number)
-    return Checkup(still.churn, found, recall, beside)
+    return Checkup(still.churn, found, recall, added)
 
 
 class Upkeep:

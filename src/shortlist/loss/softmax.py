@@ -131,7 +131,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    copies = count.to(of_pairs)
+    some_row_is_empty = weight is not None or mu is None  # of weight, or of mass that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -146,7 +146,8 @@ def loss_and_gradients(
         exponent, rest = _exponentials(block, pairs, log_mu, mu)
         mass = exponent.exp()  # [pairs], μ P
         others = without_own(pairs, mass, rest)  # [pairs], R
-        m = copies.index_select(0, pairs.candidate)  # [pairs]
+        m = count.index_select(0, pairs.candidate)  # [pairs], whole numbers
+        m = m if mu is not None and remove_accidental_hits else m.to(of_pairs)
         own = mass / m if remove_accidental_hits else mass  # [pairs], h μ P / m
         if mu is not None:
             each = (others / own).log1p_()
@@ -162,7 +163,9 @@ def loss_and_gradients(
         of_row = a.index_select(0, pairs.row)
         d_own = (of_row - share) * mass - share * others
         divisor = of_row if mu is None else of_row * mu.index_select(0, pairs.candidate)
-        d_own = torch.where(divisor == 0, 0, d_own / divisor)  # 0: no weight, or too little for this precision
+        d_own /= divisor
+        if some_row_is_empty:
+            d_own = torch.where(divisor == 0, 0, d_own)
         block.view(-1).scatter_(0, pairs.at, d_own.to(block.dtype))
         a = a.to(block.dtype).unsqueeze(1)
         _product(block, weighted, d_query[start:stop], lower)

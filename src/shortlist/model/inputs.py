@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
-from shortlist.model.history import PaddedTensor, SequenceTensor
+from shortlist.model.history_encoder import PaddedTensor, SequenceTensor
 
 __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 

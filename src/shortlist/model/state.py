@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import BundleError, ConfigError
 from shortlist.features import Encoded, features_from_state
-from shortlist.model.joined_tower import JoinedTower, part_name
-from shortlist.model.joining import joined_at
+from shortlist.model.joined import JoinedTower, joined_at, part_name
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower

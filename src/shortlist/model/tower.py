@@ -16,7 +16,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.history import HistoryEncoder, PaddedTensor, SequenceTensor
+from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 from shortlist.model.storage import TableStorage, TableType

@@ -17,7 +17,13 @@ from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated, Vocabulary
-from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
+from shortlist.model.history_inputs import (
+    check_towers,
+    joined_histories,
+    lend_tables,
+    training_histories,
+    with_histories,
+)
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower

@@ -113,29 +113,40 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     )
 
 
+def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
+    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    if verify not in (None, True, "native"):
+        raise ConfigError(
+            f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
+        )
+    if verify is not None or guard is not None:
+        warnings.warn(
+            'Recommender.load(verify="native") is now mmap=True, and guard=True is trusted=False.',
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return mmap or verify == "native", trusted and not guard
+
+
 def load(
     target: Recommender,
     path: Path,
     modules: Mapping[str, Any] | None,
     verify: Verify = True,
-    guard: bool = False,
+    trusted: bool = True,
     rest: Callable[[], None] | None = None,
 ) -> None:
     """Fill ``target`` from the bundle at ``path``; see ``Recommender.load``.
 
     rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
     """
-    if verify is not True and verify != "native":
-        raise ConfigError(
-            f"load got verify={verify!r}.", hint='True compares every file, "native" all but plain arrays'
-        )
     root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
         state, vectors = _read_state(manifest, root, verify, rest)
         rest()
-        index, reason = _read_index(manifest, root, state, verify, guard)
+        index, reason = _read_index(manifest, root, state, verify, trusted)
     except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
@@ -147,7 +158,7 @@ def load(
     )
     target.origin = {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library}
     rest()
-    _replay(target, manifest, vectors, path, reason != manifest.reason, rest)
+    _replay(target, manifest, vectors, path, reason != manifest.reason or not trusted, rest)
 
 
 def _on() -> None:
@@ -393,10 +404,10 @@ def _held(file: Path) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, guard: bool) -> tuple[Index, str]:
+def _read_index(manifest: Manifest, root: Path, state: State, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
     try:
-        index = load_index(root / INDEX, verify=False if verify is True else verify, guard=guard)
+        index = load_index(root / INDEX, verify=False if verify is True else verify, trusted=trusted)
     except (MissingExtraError, SearchError) as missing:
         reason = f"exact search is used instead of {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)

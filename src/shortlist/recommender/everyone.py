@@ -124,7 +124,7 @@ class Parts:
         files = {}
         for name in self.names:
             file = self.folder / name
-            rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+            rows = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
             files[name] = {"rows": rows, "bytes": file.stat().st_size}
         rows = sum(files[name]["rows"] for name in self.names[: self._lists])
         told = {"queries": len(self.rows), "rows": rows, "files": files}

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_frame
+from shortlist.data import Dataset, TableLike
+from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify, choose_index
 from shortlist.index.checks import check_k, check_vectors
@@ -27,6 +27,7 @@ from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     candidate_lists,
+    candidate_table,
     read_request,
 )
 from shortlist.recommender.state import Id, State, fingerprint, known_queries, state_from_model
@@ -307,16 +308,16 @@ class Recommender:
         """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
         return recommend_all(self, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part)
 
-    def upsert(self, candidates: pl.DataFrame) -> None:
+    def upsert(self, candidates: TableLike) -> None:
         """Add candidates by their raw ids and features, or replace those that are there; searches continue meanwhile.
 
-        candidates: the id's column and any other of the catalogue's; what does not come is as stored, or null. The
-        candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
+        candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what does not
+        come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
-        check_frame(candidates, "upsert()")
-        self._change(lambda now: changed(now, candidates))
+        table = candidate_table(candidates, self._state.candidate)
+        self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
@@ -386,25 +387,29 @@ class Recommender:
         path: str | Path,
         modules: Mapping[str, Any] | None = None,
         *,
-        verify: Verify = True,
-        guard: bool = False,
+        mmap: bool = False,
+        trusted: bool = True,
+        verify: Verify | None = None,
+        guard: bool | None = None,
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
         modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
             needs ``model`` needs them.
-        verify: True compares every file with its checksum, and that vectors, weights and index belong to one training.
-            "native" leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their
-            sizes, a sample of the vectors, and everything that a native library parses: tens of millions of candidates
-            open at once, and an altered bit can at worst alter a result. Both replay the stored requests.
-        guard: for a bundle from someone else: a process of its own reads the index's native files first; where it dies,
-            the index is built from the vectors, with a ShortlistWarning.
+        mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one training.
+            True leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their sizes,
+            a sample of the vectors, and every file that a native library parses: tens of millions of candidates open at
+            once, and an altered bit can at worst alter a result. Both replay the stored requests.
+        trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
+            library is read.
+        verify, guard: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
 
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
         """
+        mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         loaded = object.__new__(cls)
-        bundle.load(loaded, Path(path), modules, verify, guard)
+        bundle.load(loaded, Path(path), modules, "native" if mmap else True, trusted)
         return loaded
 
     def _golden(self, rows: Sequence[int], vectors: NDArray[np.float32], k: int) -> Answers:

@@ -100,10 +100,12 @@ def _figures(measured: Mapping[str, Any]) -> str:
     ]
     left_out = ", earlier choices of the query excluded" if seen == "seen_out" else ""
     best = f" For comparison: {', '.join(others)}." if others else ""
+    known = low is not None and low == low
+    interval = f"95% interval {low:.1%} to {high:.1%}" if known else "no interval: one query was asked"
     places = f"among the first {k}" if k > 1 else "in the first place"
     return (
         f"Of the held-out choices, {figure:.1%} are {places} of {measured['evaluation']['candidates']:,} "
-        f"candidates{left_out} (95% interval {low:.1%} to {high:.1%}).{best}"
+        f"candidates{left_out} ({interval}).{best}"
     )
 
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shortlist.serve.gate import Gate
+from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.routes import Route, routes_of
@@ -29,11 +29,11 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.gate = Gate(service.settings.limits)
+        self.admission = Admission(service.settings.limits)
         self.draining = False
         self._routes = routes_of(service)
         self._under_way = 0
-        service.metrics.under_way.set_function(lambda: self._under_way + len(self.gate.waiting))
+        service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -58,7 +58,7 @@ class App:
     def finish(self) -> None:
         """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
         self.draining = True
-        self.gate.finish()
+        self.admission.finish()
         self.service.batcher.finish()
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -99,8 +99,8 @@ class App:
         service.log.request(request_id, label, reply.status, seconds, bundle)
 
     def count_refused(self) -> None:
-        """Bring what the gate refused into the metrics."""
-        count, self.gate.refused = self.gate.refused, 0
+        """Bring what the admission queue refused into the metrics."""
+        count, self.admission.refused = self.admission.refused, 0
         if count:
             self.service.metrics.replied("none", 503, count)
 

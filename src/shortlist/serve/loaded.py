@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
-from shortlist.index import exact_beside
+from shortlist.index import exact_copy
 from shortlist.recommender import Recommender, bundle
 
 __all__ = ["Loaded"]
@@ -42,15 +42,15 @@ class Loaded:
 
     @classmethod
     def read(
-        cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None, cold_start: str | None = None
+        cls, path: Path, trusted: bool = True, rest: Callable[[], None] | None = None, cold_start: str | None = None
     ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
-        guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
+        trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
         cold_start: in place of the bundle's own.
         """
         recommender = object.__new__(Recommender)
-        bundle.load(recommender, path, None, guard=guard, rest=rest)
+        bundle.load(recommender, path, None, trusted=trusted, rest=rest)
         if cold_start is not None:
             recommender.cold_start = cold_start
         if rest is not None:
@@ -70,7 +70,7 @@ class Loaded:
         if self.recommender.index.exact:
             return self.recommender
         beside = copy.copy(self.recommender)
-        beside.index = exact_beside(self.recommender.index)
+        beside.index = exact_copy(self.recommender.index)
         return beside
 
     @property

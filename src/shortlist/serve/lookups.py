@@ -12,6 +12,7 @@ from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
+from shortlist.serve.reading import check_id
 from shortlist.serve.service import Service
 
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
@@ -123,6 +124,7 @@ distances between far groups mean little."
 
 def _typed(text: str, strings: bool) -> Any:
     if strings:
+        check_id(text, strings, "?query")
         return text
     number = integer_id(text)
     if number is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shortlist.errors import ShortlistError
 from shortlist.serve.problems import Problem
+from shortlist.serve.schema import LONGEST_ID
 
 if TYPE_CHECKING:
     from shortlist.serve.events import Events
@@ -74,14 +75,18 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
         raise Problem(422, f"{len(values)} ids were given; at most {most} were expected.", field)
     kind = str if strings else int
     for number, value in enumerate(values):
-        if type(value) is not kind:
-            raise _other_id(strings, f"{field}[{number}]")
+        if type(value) is not kind or (isinstance(value, str) and len(value) > LONGEST_ID):
+            check_id(value, strings, f"{field}[{number}]")
 
 
 def check_id(value: Any, strings: bool, field: str) -> None:
-    """Raises Problem where an id is not of the bundle's type."""
+    """Raises Problem where an id is not of the bundle's type, or longer than an id may be."""
     if type(value) is not (str if strings else int):
         raise _other_id(strings, field)
+    if isinstance(value, str) and len(value) > LONGEST_ID:
+        raise Problem(
+            422, f"an id of {len(value):,} characters was given; at most {LONGEST_ID:,} were expected.", field
+        )
 
 
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:

@@ -41,7 +41,7 @@ class Settings:
     none: nobody may. state: the folder of the log of changes; needed to write. seen_seconds: how long an event keeps its
     candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
     sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
-    guard: whether a process of its own reads a bundle's index first, since a file that was made to harm can end a process.
+    trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     cold_start: how queries that training never saw are answered, in place of what the bundle says.
     """
 
@@ -51,7 +51,7 @@ class Settings:
     seen_seconds: float | None = None
     page: bool = True
     sample: float = 0.01
-    guard: bool = False
+    trusted: bool = True
     cold_start: str | None = None
     limits: Limits = field(default_factory=Limits)
 

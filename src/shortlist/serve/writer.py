@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender import Recommender
 from shortlist.recommender.live import changed
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.changes import Changes, frames_of
+from shortlist.serve.events import Events
 from shortlist.serve.journal import Journal
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.logs import Log
+from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 
-if TYPE_CHECKING:
-    from shortlist.serve.service import Service
-
-__all__ = ["Writer"]
+__all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
 
@@ -36,10 +36,22 @@ class _Task(NamedTuple):
     of: str = ""
 
 
-class Writer:
+class Answering(Protocol):
+    """What a writer needs of the service whose bundle it changes."""
+
+    log: Log
+    metrics: Metrics
+    events: Events
+    loaded: Loaded
+
+    def put(self, loaded: Loaded) -> None:
+        """Lets ``loaded`` answer from now on."""
+
+
+class ChangeWriter:
     """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
 
-    def __init__(self, service: Service, folder: Path | None) -> None:
+    def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
         self._journal = None if folder is None else Journal(folder)
         self.changes = Changes(service.events)
@@ -56,7 +68,7 @@ class Writer:
             return self._bare
         records = self._journal.records
         for record in records:
-            self.changes.fold(record)
+            self.changes.apply(record)
         self.changes.expired(time.time())
         short = self.changes.records(time.time())
         if len(records) > 100 + 2 * len(short):
@@ -162,7 +174,7 @@ class Writer:
                 recommender = self._expire(loaded.recommender)
                 records = []
             for record in records:
-                self.changes.fold(record)
+                self.changes.apply(record)
             if recommender is not loaded.recommender:
                 loaded = loaded.changed(recommender)
             last = batch[-1].loaded if batch else None

@@ -18,18 +18,20 @@ from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, objective, solve
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["Measured", "not_from_disk", "solved"]
 
 
 class Measured(NamedTuple):
-    """What a sweep is measured on: held-out interactions, cut-offs, what does not compete, and after how many sweeps."""
+    """What a sweep is measured on: held-out interactions, cut-offs, what does not compete, after how many sweeps, and
+    whether pairs count by their weight."""
 
     validation: Dataset | None
     ks: tuple[int, ...]
     seen: Dataset | None
     every: int
+    weighted: bool = False
 
 
 @torch.no_grad()
@@ -63,7 +65,7 @@ def solved(
     candidate = torch.randn(chosen.width, tables[1].dim, generator=generator).to(place) * (0.1 / tables[1].dim ** 0.5)
     validator = None
     if measured.validation is not None:
-        validator = Validator(model, measured.validation, measured.ks, measured.seen)
+        validator = Validator(model, measured.validation, measured.ks, measured.seen, measured.weighted)
     records = []
     for number in range(1, epochs + 1):
         started = time.perf_counter()

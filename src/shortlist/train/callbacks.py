@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["MLflow", "TensorBoard", "scalars", "together"]
 

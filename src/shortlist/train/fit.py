@@ -15,16 +15,18 @@ from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import DEFAULT_KS, Validator
 from shortlist.evaluation.diagnostics import loss_findings, warn_of
+from shortlist.evaluation.validator import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
 from shortlist.train.als import Measured, solved
-from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
+from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
-from shortlist.train.history import Epoch, TrainingHistory
+from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
-from shortlist.train.ranks import check_divisible
+from shortlist.train.processes import check_divisible
+from shortlist.train.progress import Progress
 from shortlist.train.run import Run
 from shortlist.train.warm_start import Start, WarmStart, kept_state
 
@@ -46,6 +48,7 @@ def fit(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    weighted: bool = False,
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
@@ -59,8 +62,9 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete. Or a function of the model that returns figures
-        by name, in one process; ``monitor`` is then the name of one of them.
+        with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
+        validation's weight column, which it does not otherwise read. Or a function of the model that returns figures by name,
+        in one process; ``monitor`` is then the name of one of them.
     task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
         exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
@@ -92,6 +96,8 @@ def fit(
     _check_data(train)
     held_out, measure_by = _parted(validation, task)
     check_dataset(impressions, "fit(impressions=)", optional=True)
+    if held_out is not None:
+        checked_weights(held_out, weighted)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     names = None if measure_by is not None else [f"top_{k}" for k in ks]
@@ -108,28 +114,28 @@ def fit(
             checkpoints=checkpoints,
         )
         seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        measured = Measured(held_out, tuple(ks), seen, validate_every)
+        measured = Measured(held_out, tuple(ks), seen, validate_every, weighted)
         validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
         _warn(validator, records)
         return TrainingHistory(tuple(records), epochs)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
-    ranks = joined()
-    if ranks.size > 1:
+    processes = joined()
+    if processes.size > 1:
         check_divisible(task, model, impressions)
 
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
-        ranks,
-        told_when_interrupted(checkpoints),
+        processes,
+        reported_interruption(checkpoints),
     ):
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
-        ranks.agree({**facts, "epochs": epochs})
-        run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
-        untrained = unknown_rows(model) if ranks.first else {}
+        processes.agree({**facts, "epochs": epochs})
+        run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
+        untrained = unknown_rows(model) if processes.first else {}
         seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        validator = None if held_out is None else Validator(model, held_out, ks, seen)
+        validator = None if held_out is None else Validator(model, held_out, ks, seen, weighted)
         measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
@@ -145,7 +151,7 @@ def fit(
             model.train()
             for chosen in islice(run.interactions.batches(seed, number, batch_size), at.batch, None):
                 run.step(chosen, at)
-                if on_batch is not None and ranks.first:
+                if on_batch is not None and processes.first:
                     on_batch(at.done, epochs * len(run.interactions))
                 if keeper is not None:
                     keeper.after_batch(at)
@@ -154,16 +160,16 @@ def fit(
             if measure is not None and (number % validate_every == 0 or number == epochs):
                 epoch = replace(epoch, metrics=measure())
             at.next_epoch(epoch)
-            ended = ranks.of_first(partial(_ends, on_epoch, epoch))
+            ended = processes.of_first(partial(_ends, on_epoch, epoch))
             if (epoch.metrics and best.stop_after(number, epoch.metrics)) or ended:
                 break
             if task.mined and number < epochs:
                 run.mine()
 
         best.restore()
-        model.optimizer_state = kept_state(run.updater, ranks)
-        ranks.unite(model)
-        if ranks.first:
+        model.optimizer_state = kept_state(run.updater, processes)
+        processes.unite(model)
+        if processes.first:
             fill_untrained(model, untrained)
             _warn(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)

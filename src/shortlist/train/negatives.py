@@ -19,8 +19,8 @@ from shortlist.index import BruteForce, Lists, search_heads
 from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
+from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged
-from shortlist.train.ranks import Alone, Ranks
 from shortlist.train.streaming import contexts_of
 
 __all__ = ["Negatives", "check_from_disk"]
@@ -44,9 +44,9 @@ class Negatives:
         impressions: Dataset | None,
         seed: int,
         device: torch.device,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self._ranks = Alone() if ranks is None else ranks
+        self._processes = Alone() if processes is None else processes
         self.task, self.seed, self.device = task, seed, device
         self.candidates = len(train.candidates)
         self._chance: float | None = None
@@ -63,7 +63,7 @@ class Negatives:
         self._contexts = contexts_of(encoded)
         self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
-        self.known = _known(train, self._ranks).to(device) if needs_known else None
+        self.known = _known(train, self._processes).to(device) if needs_known else None
         self.draws = Draws(counts, task.sample_power, seed) if task.negatives in ("sampled", "mixed") else None
         self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
         self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
@@ -127,7 +127,7 @@ class Negatives:
     def _mean(self, total: float, weight: float) -> float:
         """The mean over the pairs of all processes."""
         both = torch.tensor([total, weight], dtype=torch.float64, device=self.device)
-        self._ranks.add(both)
+        self._processes.add(both)
         return float(both[0] / both[1].clamp(min=1e-300))
 
     def _alike(self, batch: Batch, log_q: Tensor | None) -> tuple[float, float]:
@@ -259,10 +259,10 @@ def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
     return torch.from_numpy(owner)
 
 
-def _known(train: Dataset | Shards, ranks: Ranks) -> Ragged:
+def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
     """What each query chose, ascending; of shards, in a file, and of several processes the queries of this one alone."""
     if isinstance(train, Shards):
-        offsets, values = chosen_by_query(train, ranks.rank, ranks.size)
+        offsets, values = chosen_by_query(train, processes.rank, processes.size)
         return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
     return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
 

@@ -23,8 +23,8 @@ from shortlist.model import Tower, TwoTower, join, no_histories, popularity
 from shortlist.sources import EASE, Cooccurrence, Mixture, OwnHistory, Transitions
 from shortlist.train.als import not_from_disk
 from shortlist.train.distributed import joined
+from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.history import TrainingHistory
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
@@ -312,6 +312,13 @@ class Recipe(_Model, frozen=True):
     joined: list[JoinedSection] = []
     towers: Literal["trained", "popularity", "recent"] = "trained"
     neighbours: NeighboursSection | None = None
+
+    @property
+    def interaction_columns(self) -> list[str]:
+        """The columns beside ids, time and weight that it may read from the interactions."""
+        models = [self, *self.joined]
+        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+        return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
         """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""

@@ -14,7 +14,7 @@ from shortlist.data import Shards
 from shortlist.data.shards import Rows
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, Interactions, distinct, part_of_batch
-from shortlist.train.ranks import Alone, Ranks
+from shortlist.train.processes import Alone, Processes
 
 __all__ = ["StreamedInteractions", "interactions_of"]
 
@@ -31,13 +31,13 @@ class StreamedInteractions:
     reads all of it, and keeps of a batch the pairs of its own queries.
     """
 
-    def __init__(self, shards: Shards, device: torch.device, ranks: Ranks, contexts: int = 1) -> None:
+    def __init__(self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1) -> None:
         self.contexts = contexts
         self.queries = len(shards.queries) * contexts  # rows that the query tower reads
         self.candidates = len(shards.candidates)
         self.shards = shards
         self.device = device
-        self._ranks = ranks
+        self._processes = processes
         self._buffer = _Buffer.of([])
 
     def __len__(self) -> int:
@@ -46,8 +46,8 @@ class StreamedInteractions:
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` gave them last."""
         buffer = self._buffer
-        if self._ranks.size > 1:
-            return self._part(chosen[buffer.query[chosen] % self._ranks.size == self._ranks.rank])
+        if self._processes.size > 1:
+            return self._part(chosen[buffer.query[chosen] % self._processes.size == self._processes.rank])
         query_rows, pair_query = distinct(self._rows(chosen), self.queries)
         candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
         weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
@@ -58,7 +58,7 @@ class StreamedInteractions:
         buffer = self._buffer
         rows = (self._rows(here), buffer.candidate[here].long().to(self.device))
         weight = None if buffer.weight is None else buffer.weight[here].to(self.device)
-        return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
+        return part_of_batch(*rows, weight, self.queries, self.candidates, self._processes)
 
     def _rows(self, chosen: Tensor) -> Tensor:
         """The rows that the query tower reads for these places of the buffer."""
@@ -151,13 +151,13 @@ def contexts_of(encoded: EncodedDataset) -> int:
 def interactions_of(
     encoded: EncodedDataset,
     device: torch.device,
-    ranks: Ranks | None = None,
+    processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
 ) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk; ranks, owner: as in ``Interactions``."""
+    """The interactions of a training run, from memory or from disk; processes, owner: as in ``Interactions``."""
     if encoded.shards is None:
-        return Interactions(encoded, device, ranks, owner)
-    return StreamedInteractions(encoded.shards, device, ranks or Alone(), contexts_of(encoded))
+        return Interactions(encoded, device, processes, owner)
+    return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))
 
 
 def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:

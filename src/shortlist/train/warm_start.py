@@ -18,7 +18,7 @@ from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
 from shortlist.sources import Mixture
 from shortlist.train.optimizers import Updater
-from shortlist.train.ranks import Ranks
+from shortlist.train.processes import Processes
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
 
@@ -98,7 +98,7 @@ class Start:
         return replace(encoded, candidate_counts=model.trained_on.counts)
 
     @torch.no_grad()
-    def restore(self, updater: Updater, ranks: Ranks) -> None:
+    def restore(self, updater: Updater, processes: Processes) -> None:
         """Give the optimizer what it knew of each row and layer."""
         if self._warm is None:
             return
@@ -115,23 +115,23 @@ class Start:
                 continue
             origin = self._origins.get(name.rpartition(".weight.")[0])
             if origin is None:
-                slot.copy_(ranks.own(old))
+                slot.copy_(processes.own(old))
                 continue
             whole = slot[:1].expand(len(origin), *slot.shape[1:]).clone()  # as new rows begin
             kept = torch.from_numpy(np.flatnonzero(origin >= 0))
             whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long()]
-            slot.copy_(ranks.own(whole))
+            slot.copy_(processes.own(whole))
 
 
-def kept_state(updater: Updater, ranks: Ranks) -> OptimizerState | None:
+def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:
     """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
     slots: dict[str, Tensor] = {}
     for name, slot, table in updater.slots():
         rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table
-        whole = slot if table is None else ranks.united(slot, rows)
-        if whole is not None and ranks.first:
+        whole = slot if table is None else processes.united(slot, rows)
+        if whole is not None and processes.first:
             slots[name] = whole
-    return OptimizerState(type(updater.optimizer).__name__, slots) if ranks.first else None
+    return OptimizerState(type(updater.optimizer).__name__, slots) if processes.first else None
 
 
 def _checksum(model: TwoTower) -> str:

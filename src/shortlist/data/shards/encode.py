@@ -30,6 +30,7 @@ from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_time
 from shortlist.data.doubts import doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.ids import RowLookup, counted, require_column, unpatterned
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
@@ -40,7 +41,7 @@ from shortlist.data.times import TimeForm, settled_form, told_form
 from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of", "places_of"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
@@ -83,8 +84,17 @@ class _Work:
         column = self.header.timestamp
         if column is None or self.source.schema()[column] != pl.String:
             return None
-        parts = (self.source.read(file, start, rows, [column])[column] for _, file, start, rows in _plan(self))
-        return settled_form(parts, column, self.reading)
+        wanted = [column] if self.plan.idle else self.plan.sources([column])
+        read = (self.source.read(file, start, rows, wanted) for _, file, start, rows in _plan(self))
+        parts = (
+            frame[column] if self.plan.idle else self.plan.lazily(frame.lazy()).collect()[column] for frame in read
+        )
+        return settled_form(parts, column, self.reading, Places(_as(Source, self.source)))
+
+    @property
+    def places(self) -> Places:
+        """Where the values of interactions are."""
+        return Places(_as(Source, self.source), plan=None if self.plan.idle else self.plan)
 
     @cached_property
     def contexts(self) -> pl.DataFrame:
@@ -131,6 +141,7 @@ def encode(
                 room.mkdir(exist_ok=True)
                 _check_columns(found, columns, context)
                 plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
+                plan = plan.placed(Places(found))
                 _encode(_Work(_as(_Prepared, found, plan), folder, header, given, on_piece, plan, reading))
             finally:
                 shutil.rmtree(room, ignore_errors=True)
@@ -196,6 +207,12 @@ def interactions_of(source: Source, columns: Mapping[str, str | None], events: E
         require_column(there, columns[role] or "", role)
     plan = events.plan(there.frame.schema, columns["query"] or "", columns["candidate"] or "", columns["weight"])
     return _as(_Interactions, source, plan), plan.weight or columns["weight"]
+
+
+def places_of(source: Source) -> Places:
+    """Where the values of a source are, as ``interactions_of`` gives it too."""
+    plan = source.plan if isinstance(source, _Interactions) else None
+    return Places(_as(Source, source), plan=plan)
 
 
 S = TypeVar("S", bound=Source)
@@ -359,9 +376,9 @@ def _tables(work: _Work) -> Tables:
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        ids, often = id_counts(work.source, column, side)
+        ids, often = id_counts(work.source, column, side, work.places)
         main, table, said, doubts = side_table(
-            Table(ids.to_frame(), "interactions", work.source.untyped),
+            Table(ids.to_frame(), "interactions", work.source.untyped, places=work.places),
             work.given[PLURAL[side]],
             column,
             side,
@@ -413,7 +430,7 @@ def _doubts(work: _Work) -> Iterator[str]:
     yield from doubtful_rows(head, known, whole=whole)
 
 
-def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Series]:
+def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
     """Each distinct id, and how often it occurs, in no order."""
     found, often = source.counts([column])
     ids = found[column]
@@ -422,7 +439,7 @@ def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Ser
     if ids.null_count():
         nulls = int(often.filter(ids.is_null()).sum())
         raise DataError(
-            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){places.first(column, pl.Series.is_null)}; "
             "every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
@@ -434,7 +451,7 @@ def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
     head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
     if "timestamp" in work.columns:
-        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form))
+        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form, work.places))
     return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()
 
 
@@ -498,9 +515,9 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
     if role == "seen":
         return np.asarray(values, dtype=np.bool_)
     if role == "weight":
-        check_weight(values, whole=False)
+        check_weight(values, whole=False, places=work.places)
         return np.asarray(values.cast(pl.Float32))
-    times = checked_timestamp(values, work.form)
+    times = checked_timestamp(values, work.form, work.places)
     return np.asarray(times.cast(pl.Float64) if times.dtype.is_float() else times.to_physical().cast(pl.Int64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +54,16 @@ class Sample:
         return pl.concat(self.pieces)
 
 
-def sample_of(source: Source, rows: int) -> Sample:
-    """About ``rows`` rows in up to 64 pieces, evenly spread; everything where there are no more. ConfigError below 1."""
+def sample_of(source: Source, rows: int, columns: Sequence[str] | None = None) -> Sample:
+    """About ``rows`` rows of these columns (None: of all) in up to 64 pieces, evenly spread; everything where there are no more.
+
+    ConfigError below 1.
+    """
     if rows < 1:
         raise ConfigError(f"a sample of {rows} rows; at least 1 was expected.")
     counts = [source.rows(file) for file in source.files]
-    total, columns = sum(counts), source.schema().names()
+    total = sum(counts)
+    columns = source.schema().names() if columns is None else columns
     if total <= rows:
         parts = [source.read(file, 0, count, columns) for file, count in zip(source.files, counts, strict=True)]
         return Sample(tuple(part for part in parts if len(part)), total)

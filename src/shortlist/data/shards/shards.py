@@ -146,7 +146,9 @@ class Shards:
             pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
             for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
+        contexts = None
+        if manifest.header.context:
+            contexts = pl.read_parquet(folder / CONTEXTS, glob=False, hive_partitioning=False)
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
@@ -292,7 +294,7 @@ class Shards:
         if not held or not len(train):
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
-                hint="choose another share, or by=",
+                hint="choose choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")
