@@ -206,5 +206,5 @@ def test_objects_and_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "objects.npz", **arrays(query_ids=np.array(["ann", 1, None], dtype=object)))
     (tmp_path / "text.npz").write_text("hello")
     for name in ("objects.npz", "text.npz", "missing.npz"):
-        with pytest.raises(DataError, match=r"no \.npz file of plain arrays"):
+        with pytest.raises(DataError, match=r"not an \.npz file of plain arrays"):
             sl.from_tfrs(tmp_path / name, "user", "film")
