@@ -28,7 +28,8 @@ import numpy as np
 
 from shortlist.errors import BundleError, ShortlistError
 from shortlist.index import BruteForce, Faiss, Index, Lists, ScaNN, load_index
-from shortlist.index.storage import Reader, _checksum
+from shortlist.index.storage import Reader
+from shortlist.store import checksum
 
 BACKENDS = {
     "brute_force": BruteForce,
@@ -138,7 +139,7 @@ def _seal(folder: Path) -> None:
             file = folder / entry["name"]
             if file.is_file():
                 entry["bytes"], entry["sha256"] = file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()
-        path.write_text(json.dumps({**content, "checksum": _checksum(content)}))
+        path.write_text(json.dumps({**content, "checksum": checksum(content)}))
 
 
 def _altered(folder: Path, asked: list, before: list) -> str:

@@ -13,7 +13,13 @@ from pathlib import Path
 from shortlist import errors
 
 SOURCE = Path(errors.__file__).parent
+DAMAGE = {"DamageError", "TooNewError"}  # of store; the room whose file it is raises it as its own, with a hint
+DAMAGED = "copy it again, or write it again; the error says how"
 KINDS = {name for name in errors.__all__ if isinstance(getattr(errors, name), type) and name.endswith("Error")}
+ABOUT = {
+    "DamageError": "Files that are not as they were written: a `BundleError`, a `DataError` or a `TrainingError` says so.",
+    "Problem": "The server's replies.",
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ def _in(path: Path) -> Iterator[Message]:
             package, extra, purpose = map(_text, node.args)
             hint = f'pip install "shortlist[{extra}]"'
             yield Message(kind, place.parts[0], f"{place}:{node.lineno}", f"{purpose} needs {package}.", hint)
+        elif kind in DAMAGE and node.args:
+            yield Message("DamageError", place.parts[0], f"{place}:{node.lineno}", _text(node.args[0]), DAMAGED)
         elif kind in KINDS or kind == "Problem":
             skip, second = (1, 3) if kind == "Problem" else (0, 1)
             if len(node.args) <= skip:
@@ -84,10 +92,10 @@ def page() -> str:
         "expected, its hint what to do. In Python all of them are `sl.ShortlistError`, with `message` and `hint`. On the\n"
         "command line the exit code is 1. The server answers with the status and a problem document.\n"
     )
-    for kind in [*sorted(KINDS), "Problem"]:
+    for kind in [*sorted(KINDS), "DamageError", "Problem"]:
         rows = sorted({(one.text, one.hint or "") for one in found if one.kind == kind})
         if rows:
-            about = (getattr(errors, kind).__doc__ or "").splitlines()[0] if kind in KINDS else "The server's replies."
+            about = ABOUT.get(kind) or (getattr(errors, kind).__doc__ or "").splitlines()[0]
             lines = "\n".join(f"| {_cell(said)} | {_cell(hint)} |" for said, hint in rows)
             text += f"\n## {kind}\n\n{about}\n\n| says | to do |\n|---|---|\n{lines}\n"
     return text

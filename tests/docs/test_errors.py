@@ -14,13 +14,14 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "__init__.py": {"AttributeError"},
     "cli/demo.py": {"RuntimeError"},
     "data/readers.py": {"ValueError"},
-    "data/shards/files.py": {"ValueError"},
+    "data/shards/files.py": {"OSError"},
     "features/lookup.py": {"NotImplementedError"},
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/grown.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
-    "train/checkpoint_files.py": {"ValueError"},
+    "store/folder.py": {"NotADirectoryError"},
+    "train/checkpoint_files.py": {"OSError"},
 }
 
 

@@ -15,7 +15,7 @@ from benchmarks.index_mutations import OUTCOMES, _seal
 from shortlist.errors import BundleError
 from shortlist.index import BruteForce, Faiss, load_index
 from shortlist.index.scann import scann_trouble
-from shortlist.index.storage import _checksum
+from shortlist.store import checksum
 
 VECTORS = np.random.default_rng(1).standard_normal((1200, 6)).astype(np.float32)
 QUERIES = VECTORS[:5]
@@ -89,7 +89,7 @@ def test_a_description_that_is_none_is_refused(change: dict, tmp_path: Path) -> 
     content = json.loads(path.read_text())
     content.pop("checksum")
     content |= change
-    path.write_text(json.dumps({**content, "checksum": _checksum(content)}))
+    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
     with pytest.raises(BundleError):
         load_index(tmp_path, verify=False)
 

@@ -15,7 +15,7 @@ from tests.recommender.test_bundle import ASK, files_of, trust
 
 import shortlist as sl
 from shortlist.errors import BundleError, ConfigError
-from shortlist.index.storage import _checksum
+from shortlist.store import checksum
 
 has_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
 PLAIN = {"model/weights.safetensors", "seen.safetensors", "vectors.safetensors"}
@@ -84,7 +84,7 @@ def test_a_crafted_native_file_is_never_read(id_model: Any, tmp_path: Path) -> N
     native.write_bytes(native.read_bytes()[:-500])
     described.pop("checksum")
     entry |= {"bytes": native.stat().st_size, "sha256": hashlib.sha256(native.read_bytes()).hexdigest()}
-    (folder / "index.json").write_text(json.dumps({**described, "checksum": _checksum(described)}))
+    (folder / "index.json").write_text(json.dumps({**described, "checksum": checksum(described)}))
     trust(tmp_path / "b")
     with pytest.raises(BundleError, match="Faiss cannot load"):
         sl.Recommender.load(tmp_path / "b")

@@ -1,8 +1,7 @@
-"""A save happens whole or not at all."""
+"""A save happens whole or not at all; see also tests/congruence/test_checked_folders.py."""
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
+from shortlist import store
 from shortlist.errors import BundleError, ConfigError
 from shortlist.recommender import folder as room
 
@@ -45,7 +45,7 @@ def test_a_loaded_recommender_can_replace_its_own_bundle(
     bundle: Path, recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch, exchange: bool
 ) -> None:
     if not exchange:
-        monkeypatch.setattr(room, "_exchanged", lambda *_: False)
+        monkeypatch.setattr(store.folder, "_swapped", lambda *_: False)
     loaded = sl.Recommender.load(bundle)
     loaded.save(bundle, overwrite=True, metadata={"again": 1})
     assert loaded.recommend(ASK) == recommender.recommend(ASK)
@@ -66,55 +66,17 @@ def test_what_is_no_bundle_is_never_replaced(recommender: sl.Recommender, bundle
     assert names(tmp_path) == ["file", "folder", "link", "tiny.shortlist"]
 
 
-@pytest.mark.parametrize("place", ["write_tensors", "sync", "_write_parquet", "_put", "index", "digests"])
-def test_a_full_disk_leaves_the_old_bundle(
-    bundle: Path, other: sl.Recommender, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    before = sl.Recommender.load(bundle).recommend(ASK)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    if place == "index":
-        monkeypatch.setattr(other.index, "save", full)
-    else:
-        owner = room if hasattr(room, place) else sl.recommender.bundle  # type: ignore[attr-defined]
-        monkeypatch.setattr(owner, place, full)
-    with pytest.raises(BundleError, match="No space left"):
-        other.save(bundle, overwrite=True)
-    with pytest.raises(BundleError, match="No space left"):
-        other.save(bundle.parent / "new")
-    monkeypatch.undo()
-    assert names(bundle.parent) == ["tiny.shortlist"]
-    assert sl.Recommender.load(bundle).recommend(ASK) == before
-
-
-def test_a_file_that_the_system_cuts_off_leaves_nothing(bundle: Path) -> None:
-    code = (
-        "import sys, resource, shortlist as sl\n"
-        "from shortlist.errors import BundleError\n"
-        "loaded = sl.Recommender.load(sys.argv[1])\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
-        "try: loaded.save(sys.argv[1] + '2')\n"
-        "except BundleError as error: sys.exit(0 if 'large' in str(error).lower() else str(error))\n"
-        "sys.exit('saved')"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert names(bundle.parent) == ["tiny.shortlist"]
-
-
 def test_a_bundle_that_answers_differently_is_not_kept(
     recommender: sl.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = room._seal
+    sealed = room.sealed
 
-    def spoil(folder: Path, manifest: Any, tensors: Any) -> None:
+    def spoil(manifest: Any) -> bytes:
         for answer in manifest.golden:
             answer.rows.reverse()
-        put(folder, manifest, tensors)
+        return sealed(manifest)
 
-    monkeypatch.setattr(room, "_seal", spoil)
+    monkeypatch.setattr(room, "sealed", spoil)
     with pytest.raises(BundleError):
         recommender.save(tmp_path / "b")
     assert names(tmp_path) == []
@@ -135,72 +97,17 @@ def test_a_changed_index_is_not_saved(recommender: sl.Recommender, tmp_path: Pat
         recommender.save(tmp_path / "b")
 
 
-KILLED = """
-import os, signal, sys
-import shortlist as sl
-import shortlist.recommender
-from shortlist.recommender import folder as room
-path, exchange = sys.argv[1], sys.argv[2] == "exchange"
-if not exchange:
-    room._exchanged = lambda *_: False
-
-def forked(task):  # this process itself never uses Polars, whose threads do not survive a fork
-    child = os.fork()
-    if child == 0:
-        try:
-            task()
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-def save():
-    loaded = sl.Recommender.load(path)
-    left = point
-    def counting(function):
-        def counted(*arguments, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return counted
-    for name in ("fsync", "rename", "rmdir", "mkdir", "unlink"):
-        setattr(os, name, counting(getattr(os, name)))
-    loaded.save(path, overwrite=True, metadata={"point": point})
-
-def load():
-    if os.path.exists(path):
-        sl.Recommender.load(path).recommend(["ann"])
-        return
-    assert not exchange, point
-    try:
-        sl.Recommender.load(path)
-    except sl.BundleError as error:
-        assert "a save was cut off; the bundle that was there is" in str(error), error
-        os.rename(str(error).rsplit("'", 2)[1], path)
-        sl.Recommender.load(path).recommend(["ann"])
-    else:
-        raise AssertionError(point)
-
-point = 0
-while (status := forked(save)) != 0:
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
-    assert forked(load) == 0, point
-    point += 1
-print(point)
-"""
-
-
-@pytest.mark.parametrize("way", ["exchange", "aside"])
-def test_a_killed_save_never_leaves_its_user_without_a_bundle(bundle: Path, way: str) -> None:
-    command = [sys.executable, "-c", KILLED, str(bundle), way]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20  # points at which it was killed
-    assert names(bundle.parent) == ["tiny.shortlist"]  # the last save removed what the killed ones left
-    assert sl.Recommender.load(bundle).metadata == {"point": int(done.stdout)}
+def test_a_bundle_that_a_killed_save_had_set_aside_is_named_and_put_back(
+    bundle: Path, recommender: sl.Recommender
+) -> None:
+    aside = bundle.rename(bundle.parent / ".tiny.shortlist.old-0123456789ab")
+    with pytest.raises(BundleError, match="a save was cut off; the bundle that was there is") as refused:
+        sl.Recommender.load(bundle)
+    assert repr(str(aside)) in str(refused.value)
+    with pytest.raises(BundleError, match="already exists"):
+        recommender.save(bundle)
+    assert sl.Recommender.load(bundle).recommend(ASK) == recommender.recommend(ASK)
+    assert names(bundle.parent) == ["tiny.shortlist"]
 
 
 def test_a_save_killed_at_any_moment_leaves_the_old_bundle(bundle: Path, recommender: sl.Recommender) -> None:
@@ -221,25 +128,6 @@ def test_a_save_killed_at_any_moment_leaves_the_old_bundle(bundle: Path, recomme
         assert sl.Recommender.load(bundle).recommend(ASK) == recommender.recommend(ASK)
     recommender.save(bundle, overwrite=True)
     assert names(bundle.parent) == ["tiny.shortlist"]
-
-
-def test_saves_into_one_place_wait_for_each_other(recommender: sl.Recommender, tmp_path: Path) -> None:
-    failures: list[BaseException] = []
-
-    def save() -> None:
-        try:
-            recommender.save(tmp_path / "b", overwrite=True)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=save) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert names(tmp_path) == ["b"]
-    assert sl.Recommender.load(tmp_path / "b").recommend(ASK) == recommender.recommend(ASK)
 
 
 def test_names_with_signs_of_patterns(recommender: sl.Recommender, tmp_path: Path) -> None:

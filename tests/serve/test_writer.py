@@ -154,7 +154,7 @@ def test_an_index_that_finds_too_little_is_built_afresh(
     import asyncio
 
     client = clients(
-        Settings(write_keys=(WRITE,), state=tmp_path, guard=True), Loaded.read(approximate, True).recommender
+        Settings(write_keys=(WRITE,), state=tmp_path, trusted=False), Loaded.read(approximate, False).recommender
     )
     service = client.app.service
 

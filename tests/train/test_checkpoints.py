@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shortlist as sl
+from shortlist.store import checksum
 from shortlist.train import checkpoint_files
 
 EPOCHS, SIZE, ROWS = 3, 64, 500  # 8 batches an epoch, the last of them short
@@ -275,8 +276,8 @@ def test_a_checkpoint_of_a_later_format_is_refused_by_its_number(tmp_path: Path)
     header = json.loads(path.read_text())
     del header["checksum"]
     header["format"] = 99
-    path.write_text(json.dumps({**header, "checksum": checkpoint_files._checksum(header)}))
-    with pytest.raises(sl.TrainingError, match="format 99, and this version reads 1"):
+    path.write_text(json.dumps({**header, "checksum": checksum(header)}))
+    with pytest.raises(sl.TrainingError, match="format 99; this version of shortlist reads up to 1"):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, resume=True))
 
 
@@ -285,7 +286,7 @@ def test_a_full_disk_leaves_the_last_good_one_and_training_goes_on(
     at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    spot = checkpoint_files.os if at == "os.replace" else checkpoint_files
+    spot = os if at == "os.replace" else checkpoint_files
     real = getattr(spot, at.removeprefix("os."))
 
     def full(*arguments):

@@ -21,17 +21,17 @@ def towers(*layers: torch.nn.Module) -> sl.TwoTower:
 
 def test_alone_everything_is_ones_own() -> None:
     values = torch.tensor([1.0, 2.0])
-    with ALONE as ranks:
-        assert (ranks.rank, ranks.size, ranks.first) == (0, 1, True)
-        ranks.agree({"seed": 1})
-        assert ranks.of_first(lambda: True)
-        assert ranks.first_then_others(lambda: "done") == "done"
-        assert ranks.concatenated(values) is values
-        assert ranks.united(values, 2) is values
-        assert ranks.own(values) is values
-        ranks.add(values)
+    with ALONE as processes:
+        assert (processes.rank, processes.size, processes.first) == (0, 1, True)
+        processes.agree({"seed": 1})
+        assert processes.of_first(lambda: True)
+        assert processes.first_then_others(lambda: "done") == "done"
+        assert processes.concatenated(values) is values
+        assert processes.united(values, 2) is values
+        assert processes.own(values) is values
+        processes.add(values)
         assert values.tolist() == [1.0, 2.0]
-        assert not ranks.said_elsewhere(sl.TrainingError("stopped"))
+        assert not processes.raised_elsewhere(sl.TrainingError("stopped"))
 
 
 def test_alone_vectors_are_the_towers() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shortlist import disk
 from shortlist.cli.console import say
 from shortlist.errors import ConfigError
+from shortlist.store import write_file
 
 if TYPE_CHECKING:
     from shortlist.train import Checkpoints, MLflow, TensorBoard
@@ -61,6 +61,4 @@ def _noted(folder: Path, experiment: str) -> str | None:
 
 def _note(folder: Path, content: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with disk.in_one_step(folder / TRACKING) as beside:
-        beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        disk.sync(beside)
+    write_file(folder / TRACKING, (json.dumps(content) + "\n").encode())

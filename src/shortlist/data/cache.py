@@ -1,24 +1,23 @@
-"""A folder of small Parquet files per dataset: written next to it and renamed into place, verified on every read."""
+"""A folder of small Parquet files per dataset: put in its place in one step, verified on every read."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
+from shortlist.store import new_folder, read_file
+
 __all__ = ["default_cache", "load", "store"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+LIMIT = 1 << 40  # bytes of a table
 
 
 def default_cache() -> Path:
@@ -32,62 +31,29 @@ def default_cache() -> Path:
 def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Writes ``tables`` as ``folder``, replacing it as a whole. Raises OSError when that place cannot be written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
-    beside.mkdir()
-    try:
+    with new_folder(folder) as scratch:
         digests = {}
         for name, frame in tables.items():
             buffer = io.BytesIO()
             frame.write_parquet(buffer, compression="zstd")
             content = buffer.getvalue()
             digests[name] = hashlib.sha256(content).hexdigest()
-            _write(beside / f"{name}.parquet", content)
-        _write(beside / MANIFEST, json.dumps({"format": FORMAT, "sha256": digests}, indent=2).encode())
-        _replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            (scratch / f"{name}.parquet").write_bytes(content)
+        (scratch / MANIFEST).write_text(json.dumps({"format": FORMAT, "sha256": digests}, indent=2), encoding="utf-8")
 
 
 def load(folder: Path) -> dict[str, pl.DataFrame] | None:
     """The tables stored as ``folder``, or None when there are none, or not exactly those that were written."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(read_file(folder / MANIFEST))
         if manifest["format"] != FORMAT:
             return None
         tables = {}
         for name, digest in manifest["sha256"].items():
-            content = (folder / f"{name}.parquet").read_bytes()
+            content = read_file(folder / f"{name}.parquet", LIMIT)
             if hashlib.sha256(content).hexdigest() != digest:
                 return None
             tables[name] = pl.read_parquet(content)
         return tables
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, pl.exceptions.PolarsError):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(new: Path, folder: Path) -> None:
-    """Renames ``new`` to ``folder``; an existing one is moved out of the way first.
-
-    A try is lost only to another process that put its own there meanwhile, so that together they always get on.
-    """
-    while True:
-        try:
-            new.rename(folder)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        try:
-            folder.rename(old / folder.name)
-        except FileNotFoundError:
-            pass  # another process was faster
-        finally:
-            shutil.rmtree(old, ignore_errors=True)

@@ -16,12 +16,12 @@ import numpy as np
 import polars as pl
 
 from shortlist.data.ids import frame_of, free_name
-from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import Asked, searched
 from shortlist.recommender.eligible import allowed
+from shortlist.store import in_one_step, is_scratch, write_file
 
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
@@ -215,7 +215,7 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
                 hint="choose another folder, or remove that one",
             )
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not all(map(is_scratch, folder.iterdir())):
         raise BundleError(f"{str(folder)!r} is not empty and has no lists.", hint="choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,9 +230,7 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
 def _put(file: Path, text: str) -> None:
     """The whole text, or nothing."""
     try:
-        with in_one_step(file) as beside:
-            beside.write_text(text, encoding="utf-8")
-            sync(beside)
+        write_file(file, text.encode())
     except OSError as error:
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror}.",
@@ -243,10 +241,9 @@ def _put(file: Path, text: str) -> None:
 def _write(table: pl.DataFrame, file: Path) -> None:
     """The whole table, or nothing."""
     try:
-        with in_one_step(file) as beside:
-            table.write_parquet(beside)
-            sync(beside)
-    except OSError as error:
+        with in_one_step(file) as new:
+            table.write_parquet(new)
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise BundleError(
-            f"cannot write {str(file)!r}: {error.strerror or error}.", hint="finished parts are kept; run it again"
+            f"cannot write {str(file)!r}: {error}.", hint="finished parts are kept; run it again"
         ) from error

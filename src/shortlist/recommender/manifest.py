@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import msgspec
 
 from shortlist.errors import BundleError
 from shortlist.recommender.tensors import TensorEntry
+from shortlist.store import DamageError, Entry, open_zeros, read_file, seal_zeros
 
 __all__ = [
     "FORMAT",
@@ -22,23 +24,21 @@ __all__ = [
     "TableEntry",
     "decoded",
     "is_bundle",
+    "refused",
     "sealed",
 ]
 
 FORMAT = 2  # 1 had no neighbours and no cold_start "auto"
 MANIFEST = "manifest.json"
-LIMIT = 16 << 20
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
-_UNSEALED = "0" * 64
+_UNSEALED = "0" * 64  # the place of the checksum while it is worked out
 
 
-class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FileEntry(Entry, frozen=True, kw_only=True):
     """Size and sha256 of a file; of tensors also dtype and shape."""
 
-    bytes: int
-    sha256: str
     tensors: dict[str, TensorEntry] | None = None
 
 
@@ -102,19 +102,25 @@ class _Head(msgspec.Struct, frozen=True):
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as a file, with its checksum."""
     unsealed = msgspec.structs.replace(manifest, checksum=_UNSEALED)
-    text = msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n"
-    return text.replace(_UNSEALED.encode(), hashlib.sha256(text).hexdigest().encode(), 1)
+    return seal_zeros(msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n")
 
 
 def is_bundle(path: Path) -> bool:
     """Whether the file ``path`` is the manifest of a bundle, of whatever format."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LIMIT:
-            return False
-        msgspec.json.decode(path.read_bytes(), type=_Head)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        msgspec.json.decode(read_file(path), type=_Head)
+    except (OSError, ValueError, RecursionError):  # DamageError and msgspec's errors are ValueErrors
         return False
     return True
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """DamageError as a BundleError."""
+    try:
+        yield
+    except DamageError as damage:
+        raise BundleError(str(damage), hint=SAVE_AGAIN) from damage
 
 
 def decoded(path: Path) -> Manifest:
@@ -124,12 +130,13 @@ def decoded(path: Path) -> Manifest:
     wrong types.
     """
     bundle = str(path.parent)
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=SAVE_AGAIN)
-    size = path.stat().st_size
-    if size > LIMIT:
-        raise BundleError(f"{MANIFEST} of {bundle!r} has {size:,} bytes; at most {LIMIT:,} are read.", hint=SAVE_AGAIN)
-    text = path.read_bytes()
+    try:
+        with refused():
+            text = read_file(path)
+    except FileNotFoundError:
+        raise BundleError(
+            f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=SAVE_AGAIN
+        ) from None
     try:
         head = msgspec.json.decode(text, type=_Head)
         if head.format > FORMAT:
@@ -140,7 +147,6 @@ def decoded(path: Path) -> Manifest:
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} of {bundle!r} cannot be read: {error}.", hint=SAVE_AGAIN) from None
-    unsealed = text.replace(manifest.checksum.encode(), _UNSEALED.encode(), 1) if manifest.checksum else text
-    if hashlib.sha256(unsealed).hexdigest() != manifest.checksum:
-        raise BundleError(f"{MANIFEST} of {bundle!r} was altered: its checksum differs.", hint=SAVE_AGAIN)
+    with refused():
+        open_zeros(text, manifest.checksum, path)
     return manifest

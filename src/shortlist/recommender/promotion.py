@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from shortlist.disk import in_one_step, sync
 from shortlist.errors import BundleError
-from shortlist.recommender.folder import verified
+from shortlist.recommender.folder import require_folder, verified
+from shortlist.store import in_one_step, locked, read_file, write_file
 
 __all__ = ["Promotion", "promote", "promotions", "rollback"]
 
@@ -117,9 +117,8 @@ def _checksum(path: Path) -> str:
 
 def _turn(link: Path, target: str) -> None:
     try:
-        with in_one_step(link) as beside:
-            os.symlink(target, beside)
-        sync(link.parent)
+        with in_one_step(link) as new:
+            os.symlink(target, new)
     except OSError as error:
         raise BundleError(
             f"the link {str(link)!r} could not be changed: {error}.",
@@ -134,10 +133,10 @@ def _record(link: Path) -> Path:
 def _read(link: Path) -> list[Promotion]:
     path = _record(link)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Promotion])
+        return msgspec.json.decode(read_file(path), type=list[Promotion])
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
             f"the record of promotions {str(path)!r} cannot be read: {error}.", hint="remove it; the link is kept"
         ) from None
@@ -146,10 +145,7 @@ def _read(link: Path) -> list[Promotion]:
 def _write(link: Path, record: list[Promotion]) -> None:
     path = _record(link)
     try:
-        with in_one_step(path) as beside:
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-            sync(beside)
-        sync(path.parent)
+        write_file(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     except OSError as error:
         raise BundleError(
             f"the record {str(path)!r} could not be written: {error}.",
@@ -160,14 +156,6 @@ def _write(link: Path, record: list[Promotion]) -> None:
 @contextmanager
 def _alone(link: Path) -> Iterator[None]:
     """Hold off other promotions of links in that folder."""
-    if not link.parent.is_dir():
-        raise BundleError(f"the folder {str(link.parent)!r} does not exist.", hint="create it first")
-    handle = os.open(link.parent, os.O_RDONLY)
-    try:
-        with suppress(ImportError, OSError):  # file systems without locks
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    require_folder(link.parent)
+    with locked(link.parent):
         yield
-    finally:
-        os.close(handle)

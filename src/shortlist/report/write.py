@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
+from shortlist.store import write_file
 
 __all__ = ["render", "saved", "write"]
 
@@ -58,15 +57,7 @@ def saved(facts: Facts, path: Path) -> int:
     """The page of ``facts`` in the file ``path``, which is there whole or not at all; returns its size in bytes."""
     content = page(facts).encode()
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_file(path, content)
     except OSError as error:
         raise ConfigError(
             f"the report could not be written to {str(path)!r}: {error.strerror or error}.",

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from shortlist.disk import sync
 from shortlist.errors import BundleError, ConfigError
+from shortlist.store import sync
 
 __all__ = ["Journal"]
 

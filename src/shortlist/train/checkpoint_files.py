@@ -1,36 +1,31 @@
-"""Checkpoints on disk: a file of tensors and a small one next to it, which is renamed into place last.
+"""Checkpoints on disk: a file of tensors and a small one that names it, which is renamed into place last.
 
 ``checkpoint-000000500.json`` holds what ``-000000500-<digest>.safetensors`` does not, the size and sha256 of that file,
-and a checksum of itself. A process killed at any moment leaves every finished checkpoint as it was.
+and a checksum of itself. A process that is killed at any moment leaves every finished checkpoint as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import re
-import secrets
-import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from shortlist.disk import digest as digest_of
-from shortlist.disk import sync
 from shortlist.errors import ShortlistWarning, TrainingError
+from shortlist.store import Additions, NamedEntry, check, read_json
 
 __all__ = ["FORMAT", "Saved", "newest", "steps_of", "write"]
 
 FORMAT = 1
 _NAME = re.compile(r"^checkpoint-(\d{9,})\.json$")
-_DATA = re.compile(r"^checkpoint-(\d{9,})-[0-9a-f]{12}\.safetensors$")
-_SCRATCH = ".writing-"
+_OURS = re.compile(r"^checkpoint-\d{9,}(-[0-9a-f]{12}\.safetensors|\.json)$")
 
 
 class Saved(NamedTuple):
@@ -42,26 +37,20 @@ class Saved(NamedTuple):
 
 
 def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor], keep: int) -> None:
-    """Writes the checkpoint of ``step``, then removes all but the ``keep`` newest. OSError leaves the others as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f"{_SCRATCH}{secrets.token_hex(6)}"
-    scratch.mkdir()
-    try:
-        data, text = scratch / "tensors", scratch / "header"
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(data))
-        sync(data)
-        digest = digest_of(data)
-        name = f"checkpoint-{step:09d}-{digest[:12]}.safetensors"
-        content = {"format": FORMAT, "step": step, **header}
-        content["file"] = {"name": name, "bytes": data.stat().st_size, "sha256": digest}
-        text.write_text(json.dumps({**content, "checksum": _checksum(content)}) + "\n", encoding="utf-8")
-        sync(text)
-        os.replace(data, folder / name)
-        os.replace(text, folder / f"checkpoint-{step:09d}.json")
-        sync(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    _sweep(folder, keep)
+    """Writes the checkpoint of ``step``, then removes all but the ``keep`` newest up to it.
+
+    Those of later steps are of a run that was given up: they could not be read when this one resumed. OSError leaves the
+    others as they are.
+    """
+    with Additions(folder) as new:
+        data = new.scratch / "tensors"
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(data))
+        except SafetensorError as error:  # a disk that refuses
+            raise OSError(str(error)) from error
+        entry = new.add(data, f"checkpoint-{step:09d}", ".safetensors")
+        new.publish(_record(step), {"format": FORMAT, "step": step, **header, "file": entry.to_dict()})
+        new.remove(_OURS, [name for names in _whole(folder, step)[-keep:] for name in names])
 
 
 def newest(folder: Path) -> Saved | None:
@@ -99,37 +88,28 @@ def steps_of(folder: Path) -> list[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
+def _record(step: int) -> str:
+    return f"checkpoint-{step:09d}.json"
+
+
+def _described(folder: Path, step: int) -> tuple[dict[str, Any], NamedEntry]:
+    """A checkpoint's header, and the entry of its tensors. ValueError where it is damaged."""
+    header = read_json(folder / _record(step), FORMAT)
+    return header, msgspec.convert(header.get("file"), NamedEntry)
+
+
+def _whole(folder: Path, last: int) -> list[tuple[str, str]]:
+    """Both files of each checkpoint up to the step ``last``, but for those whose header is damaged."""
+    found = []
+    for step in steps_of(folder):
+        with contextlib.suppress(OSError, ValueError):
+            if step <= last:
+                found.append((_record(step), _described(folder, step)[1].name))
+    return found
+
+
 def _read(folder: Path, step: int) -> Saved:
-    """ValueError says what is torn or altered."""
-    try:
-        header = json.loads((folder / f"checkpoint-{step:09d}.json").read_text(encoding="utf-8"))
-        checksum = header.pop("checksum")
-        file = header["file"]
-        name, size, digest = file["name"], file["bytes"], file["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError("its .json is torn") from None
-    if checksum != _checksum(header) or not isinstance(name, str) or not _DATA.match(name):
-        raise ValueError("its .json is altered")
-    if header["format"] != FORMAT:
-        raise ValueError(f"it has format {header['format']}, and this version reads {FORMAT}")
-    data = folder / name
-    if not data.is_file() or data.stat().st_size != size or digest_of(data) != digest:
-        raise ValueError(f"{name} is missing, torn or altered")
-    return Saved(step, header, load_file(str(data)))
-
-
-def _sweep(folder: Path, keep: int) -> None:
-    """Removes checkpoints beyond the ``keep`` newest, and what a killed save left."""
-    kept = set(steps_of(folder)[-keep:])
-    names = {json.loads((folder / f"checkpoint-{step:09d}.json").read_text())["file"]["name"] for step in kept}
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):
-            header = _NAME.match(path.name)
-            if (header and int(header.group(1)) not in kept) or (_DATA.match(path.name) and path.name not in names):
-                path.unlink()
-            elif path.name.startswith(_SCRATCH):
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """ValueError says what is damaged."""
+    header, entry = _described(folder, step)
+    check(folder, {entry.name: entry})
+    return Saved(step, header, load_file(str(folder / entry.name)))

@@ -35,11 +35,11 @@ from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
-from shortlist.data.shards.files import FileEntry, Header, Manifest, Piece, Tables
+from shortlist.data.shards.files import Header, Manifest, Piece, Tables
 from shortlist.data.source import AT_ONCE, Source, SourceFile, find
 from shortlist.data.times import TimeForm, settled_form, told_form
-from shortlist.disk import sync
 from shortlist.errors import ConfigError, DataError
+from shortlist.store import Entry, is_scratch, locked
 
 __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of", "places_of"]
 
@@ -131,7 +131,7 @@ def encode(
     header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with files.alone(folder):
+        with locked(folder, wait=False):
             header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
             room = folder / ROOM
             found = found.as_listed(header.source, room)
@@ -145,6 +145,10 @@ def encode(
                 _encode(_Work(_as(_Prepared, found, plan), folder, header, given, on_piece, plan, reading))
             finally:
                 shutil.rmtree(room, ignore_errors=True)
+    except BlockingIOError as error:
+        raise DataError(
+            f"another process is encoding into {str(folder)!r}.", hint="wait for it, or choose another folder"
+        ) from error
     except OSError as error:
         if isinstance(error, DataError):
             raise
@@ -245,11 +249,8 @@ def _encode(work: _Work) -> None:
         sealed.update(entry.sha256.encode())
     rows = sum(piece.rows for piece in pieces)
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
-    sync(work.folder)
     files.write_record(work.folder / files.MANIFEST, manifest)
-    sync(work.folder)
-    for piece in pieces:
-        _record(work.folder, piece.number).unlink(missing_ok=True)
+    _remove_records(work.folder)
 
 
 def _settings(
@@ -312,6 +313,9 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
     if begun.is_file() and not overwrite:
         before = files.read_record(begun, Header)
         if before == header:
+            if done.is_file():  # a run that was killed after that may have left something
+                _remove_records(folder)
+                shutil.rmtree(folder / ROOM, ignore_errors=True)
             return not done.is_file()
         if before.source != header.source:
             raise _changed(before.source, header.source)
@@ -319,15 +323,15 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             f"{str(folder)!r} has shards of the same source, encoded with other options.",
             hint="choose another folder, or overwrite=True",
         )
-    others = [entry.name for entry in folder.iterdir() if entry.name != ROOM]
+    others = [entry.name for entry in folder.iterdir() if entry.name != ROOM and not is_scratch(entry)]
     if others and not begun.is_file():
         raise DataError(
             f"{str(folder)!r} holds {others[0]!r} and is not a folder of shards; refusing to write to it.",
             hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
-    for entry in folder.iterdir():
-        if entry.suffix in (".npy", ".json", ".parquet", ".writing"):
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before what they name
+        if entry != begun and entry.suffix in (".npy", ".json", ".parquet", ".writing"):
             entry.unlink()
     files.write_record(begun, header)
     return True
@@ -359,10 +363,9 @@ def _tables(work: _Work) -> Tables:
     path = work.folder / files.TABLES
     if path.is_file():
         tables = files.read_record(path, Tables)
-        for name, entry in tables.files.items():
-            files.check_entry(work.folder / name, entry)
+        files.check_files(work.folder, tables.files)
         return tables
-    entries: dict[str, FileEntry] = {}
+    entries: dict[str, Entry] = {}
     plain = _as(Source, work.source)
     notes = [*work.source.notes, *_left_out(work)]
     warned = list(_doubts(work))
@@ -390,9 +393,7 @@ def _tables(work: _Work) -> Tables:
         asked = pl.DataFrame({"id": table[column]})
         counts = pl.DataFrame({"id": main.frame[column], "count": often})
         each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
-        entries[f"{PLURAL[side]}.parquet"] = files.write_file(
-            work.folder / f"{PLURAL[side]}.parquet", table.write_parquet
-        )
+        entries[f"{PLURAL[side]}.parquet"] = files.write(work.folder / f"{PLURAL[side]}.parquet", table.write_parquet)
         entries[f"{side}_counts.npy"] = files.write_array(
             work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
         )
@@ -401,10 +402,10 @@ def _tables(work: _Work) -> Tables:
         warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
     if work.header.context:
         contexts, frequency = context_table(work.source, work.header.context)
-        entries[CONTEXTS] = files.write_file(work.folder / CONTEXTS, contexts.write_parquet)
+        entries[CONTEXTS] = files.write(work.folder / CONTEXTS, contexts.write_parquet)
         entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
     empty = _empty(work, types)
-    entries["interactions.parquet"] = files.write_file(work.folder / "interactions.parquet", empty.write_parquet)
+    entries["interactions.parquet"] = files.write(work.folder / "interactions.parquet", empty.write_parquet)
     tables = Tables(files=entries, notes=notes, warnings=warned)
     files.write_record(path, tables)
     return tables
@@ -472,13 +473,18 @@ def _record(folder: Path, number: int) -> Path:
     return folder / f"{number:05}.json"
 
 
+def _remove_records(folder: Path) -> None:
+    """The manifest has what they say."""
+    for record in folder.glob("[0-9]*.json"):
+        record.unlink()
+
+
 def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) -> Piece:
     """A piece as files; one that an earlier run finished is only checked."""
     record = _record(work.folder, number)
     if record.is_file():
         done = files.read_record(record, Piece)
-        for name, entry in done.files.items():
-            files.check_entry(work.folder / name, entry)
+        files.check_files(work.folder, done.files)
         return done
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.disk import digest, in_one_step
 from shortlist.errors import DataError
+from shortlist.store import (
+    DamageError,
+    Entry,
+    check,
+    in_one_step,
+    open_first_line,
+    read_file,
+    seal_first_line,
+    write_file,
+)
 
 __all__ = [
-    "FileEntry",
     "Header",
     "Manifest",
     "Piece",
     "Tables",
-    "alone",
-    "check_entry",
+    "check_files",
     "read_record",
+    "write",
     "write_array",
-    "write_file",
     "write_record",
 ]
 
@@ -34,18 +39,12 @@ FORMAT = 1
 HEADER = "source.json"
 TABLES = "tables.json"
 MANIFEST = "manifest.json"
+LIMIT = 1 << 30  # bytes of a record
 AGAIN = "encode the source again with overwrite=True"
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
-
-
-class FileEntry(_Record, frozen=True, kw_only=True):
-    """Size and sha256 of a file."""
-
-    bytes: int
-    sha256: str
 
 
 class Header(_Record, frozen=True, kw_only=True):
@@ -70,7 +69,7 @@ class Header(_Record, frozen=True, kw_only=True):
 class Tables(_Record, frozen=True, kw_only=True):
     """The files of both tables, of the counts of their rows and of an empty table of interactions; what to say of them."""
 
-    files: dict[str, FileEntry]
+    files: dict[str, Entry]
     notes: list[str]
     warnings: list[str] = []
 
@@ -82,7 +81,7 @@ class Piece(_Record, frozen=True, kw_only=True):
     file: str
     start: int
     rows: int
-    files: dict[str, FileEntry]
+    files: dict[str, Entry]
 
 
 class Manifest(_Record, frozen=True, kw_only=True):
@@ -98,65 +97,40 @@ class Manifest(_Record, frozen=True, kw_only=True):
 R = TypeVar("R", bound=_Record)
 
 
-def write_file(path: Path, fill: Callable[[IO[bytes]], Any]) -> FileEntry:
-    """Write a file next to it, sync it, rename it into place. OSError where the disk refuses; then nothing is left."""
-    with in_one_step(path) as beside:
-        with beside.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        return FileEntry(bytes=beside.stat().st_size, sha256=digest(beside))
+def write(path: Path, fill: Callable[[IO[bytes]], Any]) -> Entry:
+    """A file that ``fill`` writes, whole or not at all. OSError where the disk refuses."""
+    with in_one_step(path) as new:
+        with new.open("wb") as file:
+            try:
+                fill(file)
+            except pl.exceptions.PolarsError as error:  # a disk that refuses
+                raise OSError(str(error)) from error
+        return Entry.of(new)
 
 
-def write_array(path: Path, values: NDArray[Any]) -> FileEntry:
+def write_array(path: Path, values: NDArray[Any]) -> Entry:
     """An array as ``.npy``."""
-    return write_file(path, lambda file: np.lib.format.write_array(file, values, allow_pickle=False))
+    return write(path, lambda file: np.lib.format.write_array(file, values, allow_pickle=False))
 
 
 def write_record(path: Path, record: _Record) -> None:
     """A record as JSON, its own sha256 in the first line."""
-    body = msgspec.json.format(msgspec.json.encode(record))
-    content = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-    write_file(path, lambda file: file.write(content))
+    write_file(path, seal_first_line(msgspec.json.format(msgspec.json.encode(record))))
 
 
 def read_record(path: Path, kind: type[R]) -> R:
     """A record as it was written. DataError where it was altered, FileNotFoundError where it is missing."""
-    seal, _, body = path.read_bytes().partition(b"\n")
     try:
-        if hashlib.sha256(body).hexdigest().encode() != seal:
-            raise ValueError("its checksum differs")
-        return msgspec.json.decode(body, type=kind)
-    except ValueError as error:  # msgspec's are ValueErrors
+        return msgspec.json.decode(open_first_line(read_file(path, LIMIT), path), type=kind)
+    except DamageError as damage:
+        raise DataError(str(damage), hint=AGAIN) from damage
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise DataError(f"{str(path)!r} was altered or has another version: {error}.", hint=AGAIN) from error
 
 
-def check_entry(path: Path, entry: FileEntry, thorough: bool = True) -> None:
+def check_files(folder: Path, entries: Mapping[str, Entry], thorough: bool = True) -> None:
     """DataError where a file is missing, has another size, or (``thorough``) another sha256."""
-    if not path.is_file():
-        raise DataError(f"{str(path)!r} is missing.", hint=AGAIN)
-    size = path.stat().st_size
-    if size != entry.bytes:
-        raise DataError(f"{str(path)!r} has {size:,} bytes; {entry.bytes:,} were written.", hint=AGAIN)
-    if thorough and digest(path) != entry.sha256:
-        raise DataError(f"{str(path)!r} was altered: its sha256 differs.", hint=AGAIN)
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Refuse a folder that another process is encoding; the lock goes with the process, however it ends."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"another process is encoding into {str(folder)!r}.", hint="wait for it, or choose another folder"
-            ) from error
-        except (ImportError, OSError):  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
+        check(folder, entries, lambda name: thorough)
+    except DamageError as damage:
+        raise DataError(str(damage), hint=AGAIN) from damage

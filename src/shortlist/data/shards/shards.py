@@ -140,8 +140,7 @@ class Shards:
             )
         manifest = files.read_record(folder / files.MANIFEST, Manifest)
         for entries in (manifest.tables.files, *(piece.files for piece in manifest.pieces)):
-            for name, entry in entries.items():
-                files.check_entry(folder / name, entry, verify)
+            files.check_files(folder, entries, verify)
         queries, candidates, interactions = (
             pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
             for name in ("queries", "candidates", "interactions")
@@ -294,7 +293,7 @@ class Shards:
         if not held or not len(train):
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
-                hint="choose choose another share, or by=",
+                hint="choose choose choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shortlist import disk
+from shortlist.store import disk
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -54,3 +54,18 @@ def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     with disk.in_one_step(tmp_path / "link") as beside:
         os.symlink("second", beside)
     assert [(one.name, os.readlink(one)) for one in tmp_path.iterdir()] == [("link", "second")]
+
+
+def test_what_describes_others_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(FileNotFoundError):
+        disk.read_file(path)
+    path.write_bytes(b"four")
+    assert disk.read_file(path, limit=4) == b"four"
+    with pytest.raises(disk.DamageError, match="has 4 bytes; at most 3 are read"):
+        disk.read_file(path, limit=3)
+    (tmp_path / "link").symlink_to(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "."):
+        with pytest.raises(disk.DamageError, match="plain file was expected"):
+            disk.read_file(tmp_path / name)

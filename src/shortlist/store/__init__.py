@@ -1,0 +1,42 @@
+"""What is on disk for certain: files and folders that are complete and unaltered, or that are reported as damaged.
+
+Bundles, indexes, shards, checkpoints, the cache of downloads and promotions are written and checked here; what they hold
+is the business of their own rooms. A process that is killed at any moment leaves what was there before.
+"""
+
+from shortlist.store.disk import DamageError, Entry, NamedEntry, in_one_step, is_scratch, read_file, sync, write_file
+from shortlist.store.folder import Additions, check, check_names, entries_of, locked, new_folder, set_aside
+from shortlist.store.seals import (
+    TooNewError,
+    checksum,
+    open_first_line,
+    open_zeros,
+    read_json,
+    seal_first_line,
+    seal_zeros,
+)
+
+__all__ = [
+    "Additions",
+    "DamageError",
+    "Entry",
+    "NamedEntry",
+    "TooNewError",
+    "check",
+    "check_names",
+    "checksum",
+    "entries_of",
+    "in_one_step",
+    "is_scratch",
+    "locked",
+    "new_folder",
+    "open_first_line",
+    "open_zeros",
+    "read_file",
+    "read_json",
+    "seal_first_line",
+    "seal_zeros",
+    "set_aside",
+    "sync",
+    "write_file",
+]

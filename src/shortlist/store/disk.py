@@ -1,0 +1,142 @@
+"""One file: its size and digest, and how it is read, written and replaced in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+__all__ = [
+    "DamageError",
+    "Entry",
+    "NamedEntry",
+    "digest",
+    "digests",
+    "in_one_step",
+    "is_plain",
+    "is_scratch",
+    "read_file",
+    "sync",
+    "write_file",
+]
+
+CHUNK = 1 << 24
+LIMIT = 16 << 20  # bytes of a file that describes others
+
+
+class DamageError(ValueError):
+    """A file that is missing, cut off, altered, or no plain file. Rooms raise it as an error of their own, with a hint."""
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a manifest says of a file: its size and its sha256."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Entry:
+        """The entry of a file as it is now."""
+        return cls(bytes=path.stat().st_size, sha256=digest(path))
+
+
+class NamedEntry(Entry, frozen=True, kw_only=True):
+    """An entry with the name of its file."""
+
+    name: str
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Name, bytes and sha256, in this order."""
+        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        buffer = memoryview(bytearray(min(CHUNK, path.stat().st_size + 1)))
+        while count := file.readinto(buffer):
+            found.update(buffer[:count])
+    return found.hexdigest()
+
+
+def digests(paths: Sequence[Path]) -> list[str]:
+    """The sha256 of each file; several are read at a time, the longest first."""
+    order = sorted(range(len(paths)), key=lambda number: -paths[number].stat().st_size)
+    found = [""] * len(paths)
+    if len(paths) < 2 or paths[order[0]].stat().st_size < CHUNK:
+        return [digest(path) for path in paths]
+    with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
+        for number, one in zip(order, pool.map(lambda number: digest(paths[number]), order), strict=True):
+            found[number] = one
+    return found
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def in_one_step(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """Yield a free name; the file or link that the block makes there replaces ``path`` when the block ends.
+
+    An error leaves ``path`` as it was and no scratch file; what a killed process left is removed by the next call. After
+    the block the file and its name are on the disk. One writer at a time.
+
+    scratch: the free name, in the same file system; by default next to ``path``.
+    """
+    scratch = scratch or path.with_name(f".{path.name}.writing")
+    scratch.unlink(missing_ok=True)
+    try:
+        yield scratch
+        if not scratch.is_symlink():
+            sync(scratch)
+        os.replace(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    sync(path.parent)
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a killed process left ``path`` in ``in_one_step``."""
+    return path.name.startswith(".") and path.name.endswith(".writing")
+
+
+def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
+    """Write a file in one step (see ``in_one_step``)."""
+    with in_one_step(path, scratch) as new:
+        new.write_bytes(content)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether ``path`` is a file; a link, a pipe or a device is none, nor is a missing one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def read_file(path: Path, limit: int = LIMIT) -> bytes:
+    """The content of a file that describes others.
+
+    Raises FileNotFoundError; DamageError for a link, a special file, or one of more than ``limit`` bytes.
+    """
+    size = os.lstat(path).st_size
+    if not is_plain(path):
+        raise DamageError(f"{str(path)!r} is a link or a special file; a plain file was expected.")
+    if size > limit:
+        raise DamageError(f"{str(path)!r} has {size:,} bytes; at most {limit:,} are read.")
+    return path.read_bytes()
