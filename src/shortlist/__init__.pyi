@@ -47,7 +47,15 @@ from shortlist.index import BruteForce as BruteForce
 from shortlist.index import Faiss as Faiss
 from shortlist.index import Milvus as Milvus
 from shortlist.index import ScaNN as ScaNN
+from shortlist.loss import BPR as BPR
+from shortlist.loss import BSL as BSL
+from shortlist.loss import CCL as CCL
+from shortlist.loss import InBatch as InBatch
+from shortlist.loss import Mixed as Mixed
 from shortlist.loss import Retrieval as Retrieval
+from shortlist.loss import Sampled as Sampled
+from shortlist.loss import Softmax as Softmax
+from shortlist.loss import WholeCatalogue as WholeCatalogue
 from shortlist.model import Tower as Tower
 from shortlist.model import TwoTower as TwoTower
 from shortlist.model import from_tfrs as from_tfrs
@@ -72,6 +80,7 @@ from shortlist.train import RowwiseAdagrad as RowwiseAdagrad
 from shortlist.train import TensorBoard as TensorBoard
 from shortlist.train import TrainingHistory as TrainingHistory
 from shortlist.train import WarmStart as WarmStart
+from shortlist.train import als as als
 from shortlist.train import fit as fit
 from shortlist.train import recipes as recipes
 from shortlist.tuning import TunedRecommender as TunedRecommender

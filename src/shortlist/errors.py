@@ -17,10 +17,13 @@ which is the same for every error of a class.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 __all__ = [
+    "REMOVED_IN",
     "BundleError",
     "ConfigError",
     "DataError",
@@ -31,8 +34,12 @@ __all__ = [
     "ShortlistWarning",
     "TrainingError",
     "UnknownQueryError",
+    "deprecated",
     "did_you_mean",
 ]
+
+REMOVED_IN = "0.3"
+"""The version that no longer takes the old names."""
 
 
 class ShortlistError(Exception):
@@ -115,3 +122,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def deprecated(old: str, new: str) -> None:
+    """A DeprecationWarning for an old name that still works, at the line outside this package that used it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{old} is deprecated and will be removed in {REMOVED_IN}; use {new}.", DeprecationWarning, stacklevel=level
+    )

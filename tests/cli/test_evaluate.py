@@ -22,7 +22,7 @@ def test_evaluate_beside_baselines_in_segments_with_intervals(bundle: Path, fold
     missing = [{"reader": r, "book": f"b{10 * (r % 2) + r % 7}", "at": 1000, "shop": "ab"[r % 2]} for r in range(40)]
     pl.DataFrame(missing).write_csv(folder / "missing.csv")
     options = ("missing.csv", "--k", "1,5", "--metrics", "top,ndcg,auc", "--baselines", "popularity,recent,ease")
-    timed = ("--train", "choices.csv", "--timestamp", "at", "--segments", "shop,warm_cold")
+    timed = ("--train", "choices.csv", "--time", "at", "--segments", "shop,warm_cold")
     done = shortlist("evaluate", bundle, *options, *timed, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -44,11 +44,18 @@ def test_evaluate_beside_baselines_in_segments_with_intervals(bundle: Path, fold
 
 def test_evaluate_says_what_a_split_leaks_and_refuses_what_is_no_test(bundle: Path, folder: Path) -> None:
     pl.DataFrame({"reader": [0, 1], "book": ["b0", "b11"], "at": [5, 1000]}).write_csv(folder / "early.csv")
-    timed = ("--train", "choices.csv", "--timestamp", "at", "--baselines", "none", "--json")
+    timed = ("--train", "choices.csv", "--time", "at", "--baselines", "none", "--json")
     done = shortlist("evaluate", bundle, "early.csv", *timed, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "future_in_training" in [one["name"] for one in json.loads(done.stdout)["findings"]]
     assert "warning: future in training" in done.stderr
+    old = ("--train", "choices.csv", "--timestamp", "at", "--baselines", "none", "--json")
+    as_before = shortlist("evaluate", bundle, "early.csv", *old, cwd=folder)
+    assert json.loads(as_before.stdout) == json.loads(done.stdout)
+    assert "--timestamp is deprecated" in as_before.stderr
+    both = shortlist("evaluate", bundle, "early.csv", *timed, "--timestamp", "at", cwd=folder)
+    assert (both.returncode, both.stdout) == (1, "")
+    assert "--timestamp and --time were both given" in both.stderr
     refused = shortlist("evaluate", bundle, "choices.csv", *timed, cwd=folder)
     assert refused.returncode == 1
     assert "this would measure memory" in refused.stderr

@@ -37,7 +37,7 @@ def test_an_error_that_does_not_help_would_be_seen() -> None:
 def test_the_page_lists_them() -> None:
     text = page()
     assert len(messages()) > 400
-    assert "| Retrieval got temperature=…; it must be a positive number. |" in text
+    assert "| Retrieval got a temperature with loss=CCL(), which takes cosines as they are. |" in text
     assert (
         "| the body is longer than … bytes. | send less at a time, or start the server with a larger --max-body |"
         in text

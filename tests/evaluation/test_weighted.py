@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 import shortlist as sl
@@ -28,18 +31,16 @@ def test_every_way_to_measure(weighted: bool, expected: float) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("task", [sl.ALS(), sl.Retrieval()])
-def test_validation_in_fit(task: sl.ALS | sl.Retrieval, weighted: bool) -> None:
+@pytest.mark.parametrize("train", [sl.als, partial(sl.fit, batch_size=4)])
+def test_validation_while_training(train: Callable[..., sl.TrainingHistory], weighted: bool) -> None:
     towers = [sl.Tower(sl.StringLookup(column), dim=2) for column in ("u", "i")]
     seen: list[dict[str, float]] = []
-    sl.fit(
+    train(
         sl.TwoTower(*towers),
         TRAIN,
-        task=task,
         validation=TEST,
         ks=(1, 2),
         epochs=1,
-        batch_size=4,
         weighted=weighted,
         on_epoch=lambda epoch: seen.append(dict(epoch.metrics)),
     )
@@ -54,6 +55,7 @@ def test_weights_are_needed() -> None:
         lambda: sl.evaluate(model, bare, weighted=True),
         lambda: report.measure(model, bare, weighted=True),
         lambda: sl.fit(model, TRAIN, validation=bare, weighted=True),
+        lambda: sl.als(model, TRAIN, validation=bare, weighted=True),
         lambda: sl.choose(sl.Dataset({"u": list("ab") * 20, "i": list("xyyx") * 10}, "u", "i"), weighted=True),
     ):
         with pytest.raises(ConfigError, match="weighted=True needs a weight column"):

@@ -46,7 +46,7 @@ def test_a_batch_of_occurring_rows_needs_no_search_for_repeats(monkeypatch: pyte
     calls: list[int] = []
     unique = torch.unique
     monkeypatch.setattr(torch, "unique", lambda *args, **kwargs: calls.append(1) or unique(*args, **kwargs))
-    for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives="catalogue"), True)):
+    for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives=sl.WholeCatalogue()), True)):
         train = sl.Dataset(table, "who", "what", candidates=candidates)
         model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
         calls.clear()

@@ -18,13 +18,23 @@ __all__ = [
 
 def loss(kind: str = "softmax", negatives: str = "batch", count: int = 0, mined: int = 0, **options: Any) -> Any:
     """The retrieval task: a loss by name with its own options, where its negatives come from, and how many."""
-    drawn = {"sampled": count} if count else {}
-    return sl.Retrieval(loss=kind, negatives=negatives, mined=mined, **drawn, **options)  # type: ignore[arg-type]
+    losses: dict[str, Any] = {"softmax": sl.Softmax, "bsl": sl.BSL, "bpr": sl.BPR, "ccl": sl.CCL}
+    kinds: dict[str, Any] = {
+        "batch": sl.InBatch,
+        "sampled": sl.Sampled,
+        "mixed": sl.Mixed,
+        "catalogue": sl.WholeCatalogue,
+    }
+    drawn: dict[str, Any] = {"number": count} if count else {}
+    if "sample_power" in options:
+        drawn["power"] = options.pop("sample_power")
+    own = {name: options.pop(name) for name in losses[kind].__dataclass_fields__ if name in options}
+    return sl.Retrieval(loss=losses[kind](**own), negatives=kinds[negatives](**drawn), mined=mined, **options)
 
 
 def als(model: sl.TwoTower, train: sl.Dataset, *, epochs: int, seed: int, **options: Any) -> sl.TrainingHistory:
     """Vectors solved for, not trained."""
-    return sl.fit(model, train, task=sl.ALS(**options), epochs=epochs, seed=seed)
+    return sl.als(model, train, epochs=epochs, seed=seed, **options)
 
 
 def recommend_by_history(recommender: sl.Recommender, histories: list[list[str]], k: int) -> sl.Recommendations:

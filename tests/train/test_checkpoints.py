@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.store import checksum
-from shortlist.train import checkpoint_files
+from shortlist.train import checkpoint_files, checkpoints
 
 EPOCHS, SIZE, ROWS = 3, 64, 500  # 8 batches an epoch, the last of them short
 
@@ -62,7 +62,7 @@ RUNS = {
     "weights": (model, {}, {"weight": "weight"}),
     "histories": (sequences, {"optimizer": sl.AdamW(0.01)}, {"timestamp": "time"}),
     "streaming log Q": (model, {"task": sl.Retrieval(log_q="streaming")}, {}),
-    "sampled": (model, {"task": sl.Retrieval(negatives="mixed", sampled=8, log_q="counts")}, {}),
+    "sampled": (model, {"task": sl.Retrieval(negatives=sl.Mixed(8), log_q="counts")}, {}),
     "mined": (model, {"task": sl.Retrieval(mined=2)}, {}),
     "learned temperature": (model, {"task": sl.Retrieval(learn_temperature=True)}, {}),
 }
@@ -188,6 +188,28 @@ def test_more_epochs_may_be_asked_for(tmp_path: Path) -> None:
     history = sl.fit(longer, data(), epochs=5, batch_size=SIZE, optimizer=sl.Adam(0.01), checkpoints=keeping)
     wanted = model()
     assert_same((wanted, sl.fit(wanted, data(), epochs=5, batch_size=SIZE, optimizer=sl.Adam(0.01))), (longer, history))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That wrote the loss and the negatives as words, and all their options loose."""
+    of_now = checkpoints._plain
+
+    def of_then(value):
+        plain = of_now(value)
+        if isinstance(value, dict) and "task" in value:
+            loose = {"exponent": 1.0, "margin": 0.8, "negative_weight": 1.0, "correct_positive": True}
+            loose |= {"label_smoothing": 0.0, "sampled": 8, "sample_power": 0.0}
+            plain["task"] |= {"loss": "softmax", "negatives": "mixed", **loose}
+        return plain
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(checkpoints, "_plain", of_then)
+        stopped("sampled", after=11, folder=tmp_path, every=3, seed=3)
+    resumed = trained("sampled", checkpoints=sl.Checkpoints(tmp_path, every=3, resume=True), seed=3)
+    assert_same(trained("sampled", seed=3), resumed)
+    other = {"task": sl.Retrieval(negatives=sl.Mixed(9), log_q="counts"), "seed": 3}
+    with pytest.raises(sl.ConfigError, match=r"task\.negatives\.number was 8 and is 9"):
+        trained("sampled", checkpoints=sl.Checkpoints(tmp_path, every=3, resume=True), **other)
 
 
 def test_fewer_epochs_than_were_done_are_refused(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_what_cannot_be_divided_is_refused() -> None:
     batch_norm = sl.Tower(sl.IntegerLookup("reader"), dim=6, module=torch.nn.BatchNorm1d(6))
     with pytest.raises(sl.ConfigError, match="BatchNorm1d needs the whole batch"):
         check_divisible(sl.Retrieval(), sl.TwoTower(batch_norm, sl.Tower(sl.IntegerLookup("book"), dim=6)), None)
-    check_divisible(sl.Retrieval(negatives="mixed", mask_known=True), model, None)
+    check_divisible(sl.Retrieval(negatives=sl.Mixed(), mask_known=True), model, None)
 
 
 def test_one_module_alone_talks_to_other_processes() -> None:

@@ -79,7 +79,7 @@ def test_a_function_must_return_what_is_watched() -> None:
     with pytest.raises(sl.ConfigError, match="monitor='worth', and validation= returned other"):
         sl.fit(towers(), camps(), validation=lambda model: {"other": 1.0}, monitor="worth", epochs=1)
     with pytest.raises(sl.ConfigError, match="measured on a Dataset"):
-        sl.fit(towers(), camps(), task=sl.ALS(), validation=lambda model: {"other": 1.0}, epochs=1)
+        sl.als(towers(), camps(), validation=lambda model: {"other": 1.0}, epochs=1)
 
 
 def test_a_hook_ends_the_training() -> None:

@@ -20,7 +20,8 @@ from shortlist.data import Dataset, Shards, split_by_time, split_last, split_ran
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
-from shortlist.train.recipes import NeighboursSection, Recipe
+from shortlist.train.recipes import Recipe
+from shortlist.train.sections import NeighboursSection
 
 __all__ = ["choose", "choose_on", "hold_out"]
 

@@ -92,7 +92,7 @@ def side_of(queries: int, candidates: int) -> int:
         raise ConfigError(
             f"EASE inverts a matrix of all candidates, or of all queries; {candidates:,} and {queries:,} are both more "
             f"than {MOST:,}.",
-            hint="use Cooccurrence() or ALS()",
+            hint="use Cooccurrence() or als()",
         )
     return side
 

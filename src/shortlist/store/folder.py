@@ -12,10 +12,13 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shortlist.store.disk import DamageError, Entry, NamedEntry, digest, digests, in_one_step, is_plain, sync
 from shortlist.store.seals import checksum
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_folder", "set_aside"]
 
@@ -212,7 +215,7 @@ class Additions:
         self.folder = folder
         self.scratch = folder / f".writing-{secrets.token_hex(6)}"
 
-    def __enter__(self) -> Additions:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(self.folder))

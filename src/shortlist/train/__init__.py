@@ -2,6 +2,7 @@
 
 from shortlist.loss import ALS
 from shortlist.train import recipes
+from shortlist.train.als import als
 from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.checkpoints import Checkpoints
 from shortlist.train.epochs import Epoch, TrainingHistory
@@ -23,6 +24,7 @@ __all__ = [
     "TensorBoard",
     "TrainingHistory",
     "WarmStart",
+    "als",
     "fit",
     "recipes",
 ]

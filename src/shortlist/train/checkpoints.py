@@ -24,6 +24,8 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.loss.kinds import PARTS, from_table
+from shortlist.loss.old_names import in_tables
 from shortlist.model import EmbeddingTable, TwoTower
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
 from shortlist.train.epochs import Epoch
@@ -133,7 +135,7 @@ class Keeper:
         saved = newest(self.folder)
         if saved is None:
             return
-        before, now = saved.header["facts"], _plain(self.facts)
+        before, now = _with_tables(saved.header["facts"]), _plain(self.facts)
         if before.get("warm_start") != now.get("warm_start"):
             raise ConfigError(
                 f"the checkpoint in {str(self.folder)!r} belongs to a training that started {_beginning(before)}; this one starts "
@@ -290,6 +292,15 @@ def facts_of(train: Dataset | Shards) -> dict[str, Any]:
         if column is not None:
             digest = zlib.crc32(np.ascontiguousarray(column).tobytes(), digest)
     return facts | {"digest": f"{digest:08x}"}
+
+
+def _with_tables(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts with the loss and the negatives of the task as values, which an earlier version wrote as loose options."""
+    task = facts["task"]
+    if not isinstance(task["loss"], str):
+        return dict(facts)
+    tables = in_tables(task)
+    return {**facts, "task": _plain(tables | {part: from_table(part, tables[part]) for part in PARTS})}
 
 
 def _beginning(facts: Mapping[str, Any]) -> str:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_seed
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, Validator
-from shortlist.evaluation.diagnostics import loss_findings, warn_of
 from shortlist.evaluation.validator import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
-from shortlist.train.als import Measured, solved
+from shortlist.train.als import als, als_options
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
+from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
@@ -65,8 +65,8 @@ def fit(
         with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
         validation's weight column, which it does not otherwise read. Or a function of the model that returns figures by name,
         in one process; ``monitor`` is then the name of one of them.
-    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
-        exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
+    task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
+    optimizer: ``Adagrad(0.1)`` by default.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
@@ -91,33 +91,22 @@ def fit(
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are useless then).
     """
+    if isinstance(task, ALS):
+        return _by_als(**locals())
     task = task or Retrieval()
     monitor = monitor or f"top_{max(ks)}"
-    _check_data(train)
-    held_out, measure_by = _parted(validation, task)
+    check_data(train, "fit")
+    held_out, measure_by = _parted(validation)
     check_dataset(impressions, "fit(impressions=)", optional=True)
     if held_out is not None:
         checked_weights(held_out, weighted)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     names = None if measure_by is not None else [f"top_{k}" for k in ks]
-    _check_options(epochs, batch_size, validate_every, patience, validation is None, precision)
+    check_numbers("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every, patience=patience)
+    _check_options(patience, validation is None, precision)
     if names is not None and monitor not in names:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
-    if isinstance(task, ALS):
-        _check_als(
-            precision,
-            optimizer=optimizer,
-            impressions=impressions,
-            patience=patience,
-            warm_start=warm_start,
-            checkpoints=checkpoints,
-        )
-        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        measured = Measured(held_out, tuple(ks), seen, validate_every, weighted)
-        validator, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
-        _warn(validator, records)
-        return TrainingHistory(tuple(records), epochs)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
@@ -134,7 +123,7 @@ def fit(
         processes.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
         untrained = unknown_rows(model) if processes.first else {}
-        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
+        seen = seen_of(train, held_out, exclude_seen)
         validator = None if held_out is None else Validator(model, held_out, ks, seen, weighted)
         measure = _measure(validator, measure_by, model, monitor)
         best = Best(model, monitor, patience)
@@ -171,20 +160,22 @@ def fit(
         processes.unite(model)
         if processes.first:
             fill_untrained(model, untrained)
-            _warn(validator, at.records)
+            warn_of_run(validator, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
 def _parted(
-    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None, task: Retrieval | ALS
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
 ) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
     """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
     if isinstance(validation, Dataset) or not callable(validation):
         check_dataset(validation, "fit(validation=)", optional=True)
         return validation, None
-    if isinstance(task, ALS) or joined().size > 1:
-        what = "ALS" if isinstance(task, ALS) else "a training in several processes"
-        raise ConfigError(f"{what} is measured on a Dataset; fit(validation=) got a function.", hint="validation=test")
+    if joined().size > 1:
+        raise ConfigError(
+            "a training in several processes is measured on a Dataset; fit(validation=) got a function.",
+            hint="validation=test",
+        )
     return None, validation
 
 
@@ -215,66 +206,21 @@ def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
     return on_epoch is not None and on_epoch(epoch) is True
 
 
-def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
-    """What is not to compete in a validation; of shards, what the queries that are asked chose."""
-    if isinstance(train, Dataset):
-        return train
-    return train.of_queries(validation.interactions[validation.query])
-
-
-def _check_data(train: Dataset | Shards) -> None:
-    check_dataset(train, "fit()", shards=True)
-    if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
-        raise DataError(
-            f"every weight in column {train.weight!r} is 0, so nothing can be learned.",
-            hint="omit weight, or check the column",
-        )
+def _by_als(model: TwoTower, train: Dataset | Shards, task: ALS, **options: Any) -> TrainingHistory:
+    """``fit(task=ALS())``, the old way to call ``als``."""
+    deprecated("fit(task=ALS())", "als(model, train)")
+    return als(model, train, **asdict(task), **als_options(options))
 
 
 def _check_options(
-    epochs: int,
-    batch_size: int,
-    validate_every: int,
     patience: int | None,
     unmeasured: bool,
     precision: str,
 ) -> None:
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
-    whole = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "validate_every": validate_every,
-        "patience": patience,
-    }
-    for name, value in whole.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
     if patience is not None and unmeasured:
         raise ConfigError(
             "fit() got patience= without validation=; early stopping needs validation figures.",
             hint="hold out some rows: train, validation = split_random(train)",
         )
-
-
-def _check_als(precision: str, **given: object) -> None:
-    """ConfigError for what has no meaning where vectors are solved for."""
-    without = [f"{name}=" for name, value in given.items() if value is not None]
-    if precision != "float32":
-        without.append(f"precision={precision!r}")
-    if joined().size > 1:
-        without.append("several processes")
-    if without:
-        raise ConfigError(
-            f"ALS does not support {', '.join(without)}.",
-            hint="omit it, or use task=Retrieval()",
-        )
-
-
-def _warn(validator: Validator | None, records: Sequence[Epoch]) -> None:
-    """A ShortlistWarning for each thing that ``diagnose`` finds; without a validation set only the loss is looked at."""
-    losses = [{"loss": epoch.loss, "chance": epoch.chance} for epoch in records]
-    if validator is not None:
-        validator.warn(losses)
-    else:
-        warn_of(loss_findings(losses), stacklevel=4)
