@@ -49,14 +49,14 @@ AUTO = "auto"
     default="",
     help="Segments, comma-separated: names or columns; without a value, by history, popularity, head and tail, warm and cold.",
 )
-@click.option("--train", help="The training table, in place of the bundle's seen items.")
+@click.option("--train", help="Training table, instead of the bundle's seen items.")
 @click.option(
-    "--time", "timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit."
+    "--time", "timestamp", help="Column of times in TEST and --train, for 'recent', --released and the audit."
 )
 @old_option("--timestamp", "--time", "timestamp")
-@click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
-@click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
-@click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")
+@click.option("--released", help="Column of the candidates: when each was released; it competes only from then on.")
+@click.option("--grade", help="Column of TEST with the grade of a choice, for ndcg.")
+@click.option("--weight", help="Column of TEST with the weight of each pair; see also --weight-by.")
 @click.option(
     "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
 )

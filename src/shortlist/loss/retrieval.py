@@ -96,7 +96,7 @@ class Retrieval:
     def _check_combinations(self) -> None:
         if isinstance(self.negatives, WholeCatalogue) and self.log_q is not None:
             raise ConfigError(
-                "Retrieval got log_q with negatives=WholeCatalogue(); every candidate is there once: leave log_q out."
+                "Retrieval got log_q with negatives=WholeCatalogue(); leave log_q out, since every candidate occurs once."
             )
         if self._smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")
@@ -207,7 +207,7 @@ class Retrieval:
     ) -> Tensor:
         pairs = (query, candidate, pair_query, pair_candidate)
         if query.ndim == 3 and self._smoothing:
-            raise ConfigError("label_smoothing is for queries of one vector.", hint="leave it out, or heads")
+            raise ConfigError("label_smoothing does not support heads.", hint="omit one of them")
         options = SoftmaxOptions(
             temperature,
             self.remove_accidental_hits,

@@ -156,7 +156,7 @@ class State:
         """Vectors of queries from what they chose. ConfigError where no queries' vectors are stored."""
         if self.query_vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has, so so so there are no stored queries to fold in from.",
+                "the query tower reads columns that only a request has, so so so so there are no stored queries to fold in from.",
                 hint="give those columns in the request instead",
             )
         known, dim = np.flatnonzero(self.known), self.vectors.shape[1]

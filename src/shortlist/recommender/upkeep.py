@@ -133,7 +133,7 @@ def _sample(recommender: Recommender, count: int) -> Floats:
     state = recommender._state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so there are no queries to measure on.",
+            "the query tower reads columns that only a request has, so so so so there are no queries to measure on.",
             hint="rebuild its index when there is little load instead: recommender.index.rebuild()",
         )
     rows = np.flatnonzero(state.known)

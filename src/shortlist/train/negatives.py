@@ -292,8 +292,7 @@ def check_from_disk(task: Retrieval) -> None:
         )
     if task.mined:
         raise ConfigError(
-            "mined negatives search the catalogue for every query after each epoch, with all that each query chose in "
-            "memory; shards are for data that does not fit.",
+            "mined negatives need all choices of each query in memory; shards are for data that does not fit.",
             hint="negatives=WholeCatalogue() or Mixed() with mask_known=True; or train in memory (Dataset)",
         )
 
