@@ -31,7 +31,7 @@ def test_message_and_hint_are_one_text_and_survive_pickling(kind: type[Shortlist
 
 def test_without_a_hint_the_kinds_remedy_stands_in() -> None:
     assert str(ShortlistError("no.")) == "no."
-    assert "save it anew" in str(BundleError("torn."))
+    assert "save it again" in str(BundleError("torn."))
     assert "data_dir=" in str(DownloadError("gone."))
     assert str(UnknownQueryError("who?")) == "who?"  # not in quotes, as a KeyError's text is
 

@@ -4,13 +4,13 @@
     ├── ConfigError          an option or a combination of options that cannot work
     ├── DataError            a table that cannot be trained on, evaluated or encoded
     ├── DownloadError        a dataset that could not be fetched or failed its checksum
-    ├── TrainingError        a training run that cannot go on (NaN, collapse)
+    ├── TrainingError        a training run that cannot continue (NaN, collapse)
     ├── SearchError          vectors, ids or k that an index cannot take
     ├── BundleError          a bundle that is torn, altered, foreign or too new
     ├── UnknownQueryError    a query id the model never saw, under the policy "refuse"
     └── MissingExtraError    an optional package that is not installed
 
-Every message says what came and what was expected; ``hint`` says what to do, and where none is given ``remedy`` does,
+Every message says what was given and what was expected; ``hint`` says what to do, and where none is given ``remedy`` does,
 which is the same for every error of a class.
 """
 
@@ -76,14 +76,14 @@ class DataError(ShortlistError, ValueError):
 class DownloadError(ShortlistError, OSError):
     """A dataset that could not be fetched, or whose checksum is wrong."""
 
-    remedy = "try again, or fetch it elsewhere and pass data_dir= (--data-dir), the folder it lies in"
+    remedy = "try again, or fetch it elsewhere and pass its folder as data_dir= (--data-dir)"
 
     def __str__(self) -> str:
         return ShortlistError.__str__(self)
 
 
 class TrainingError(ShortlistError, RuntimeError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class SearchError(ShortlistError, ValueError):
@@ -93,7 +93,7 @@ class SearchError(ShortlistError, ValueError):
 class BundleError(ShortlistError, ValueError):
     """A bundle that is torn, altered, foreign or of a newer format."""
 
-    remedy = "copy it again from where it was saved, or save it anew"
+    remedy = "copy it again from where it was saved, or save it again"
 
 
 class UnknownQueryError(ShortlistError, KeyError):

@@ -150,7 +150,7 @@ def check_complaints(out: Path, tmp_path: Path, address: str) -> None:
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     done = CliRunner().invoke(cli, ["recommend-all", str(out), "-o", str(tmp_path / "mine"), "--on", address])
     assert isinstance(done.exception, sl.BundleError)
-    assert "is not empty and holds no lists" in done.exception.message
+    assert "is not empty and has no lists" in done.exception.message
     assert done.exception.hint == "choose another folder"
 
 

@@ -84,7 +84,7 @@ def test_what_cannot_be_is_refused_by_name(shop: Path) -> None:
     words = ["evaluate", str(shop / "m"), str(shop / "log.csv")]
     for more, says in [
         ([], r"looks like cp949\.\n.*--encoding cp949"),
-        (["--encoding", "cp94"], "encoding is 'cp94', which is no encoding that Python knows"),
+        (["--encoding", "cp94"], "encoding is 'cp94', which is not an encoding that Python knows"),
         (["--separator", "--"], "separator is '--'; one ASCII character was expected"),
         (["--columns", "a,a"], "a different name for each column was expected"),
         (["--time-format", "today"], "a format such as '%d/%m/%Y %H:%M' was expected"),
@@ -190,7 +190,7 @@ def test_a_plan_says_what_was_read(small: Path, capsys: pytest.CaptureFixture[st
     cli.main([*words, "--json"], standalone_mode=False)
     account = json.loads(capsys.readouterr().out)["account"]
     assert (account["rows"], account["queries"], account["candidates"], account["files"]) == (120, 48, 5, 1)
-    assert account["notes"] == ["left out 120 of 240 rows that are no interactions"]
+    assert account["notes"] == ["left out 120 of 240 rows that are not interactions"]
     cli.main(words, standalone_mode=False)
     assert "looked at 120 interactions from 1 file, 48 queries, 5 candidates" in capsys.readouterr().err
 

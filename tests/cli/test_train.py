@@ -23,11 +23,11 @@ def test_train_solves_and_joins(bundle: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "epoch 4/4" in done.stderr
     assert "(chance 1.0000)" in done.stderr
-    assert "steps of training" not in done.stderr
+    assert "training steps" not in done.stderr
     (folder / "both.toml").write_text(BOTH, encoding="utf-8")
     done = shortlist(*asked, "--recipe", "both.toml", "--out", "both.shortlist", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "2 models, one after another, to be joined; the lines are of the first" in done.stderr
+    assert "2 models are trained one after another and joined; these lines belong to the first" in done.stderr
     assert done.stderr.count("epoch 3/3") == 1
     for name in ("als", "both"):
         done = shortlist("recommend", f"{name}.shortlist", 0, "--k", 1, "--json", cwd=folder)

@@ -64,7 +64,7 @@ def test_a_folder_trains_from_disk_and_answers(log: Path) -> None:
     times = {file.name: file.stat().st_mtime_ns for file in (place / "shards").iterdir()}
     again = shortlist(*train, "--set", "fit.epochs=1", "--shards", "shards", "--overwrite", "--time", "at", cwd=place)
     assert again.returncode == 1  # times were not encoded
-    assert "encoded otherwise" in again.stderr
+    assert "encoded with other options" in again.stderr
     assert times == {file.name: file.stat().st_mtime_ns for file in (place / "shards").iterdir()}
 
 
@@ -101,8 +101,7 @@ def test_what_fits_in_memory_is_trained_from_there(log: Path, monkeypatch: pytes
 def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     training_data.say_where_steps_are_few(rows=1025, epochs=5, batch_size=1024)  # two batches an epoch
     assert capsys.readouterr().err == (
-        "hint: 10 steps of training are few; a small table may learn more from "
-        "--set fit.batch_size=64 --set fit.epochs=20\n"
+        "hint: 10 training steps are few; for a small table try --set fit.batch_size=64 --set fit.epochs=20\n"
     )
     training_data.say_where_steps_are_few(rows=100_000, epochs=5, batch_size=1024)
     training_data.say_where_steps_are_few(rows=100, epochs=5, batch_size=64)
@@ -114,7 +113,7 @@ def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> 
     [
         (("--recipe", "history"), "the query tower reads histories"),
         (("--recipe", "als"), "ALS reads all interactions in every sweep"),
-        (("--set", "loss.mined=4"), "mined negatives search the catalogue"),
+        (("--set", "loss.mined=4"), "mined negatives need all choices"),
         (("--set", "loss.negative_column=never"), "negative_column is 'never'"),
     ],
 )

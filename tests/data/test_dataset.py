@@ -157,7 +157,7 @@ def test_with_interactions_refuses_other_columns(frame: pl.DataFrame, says: str)
 
 def test_an_unknown_id_is_found_when_rows_are_asked_for() -> None:
     other = Dataset({"u": ["a"], "c": [1]}, "u", "c").with_interactions(pl.DataFrame({"u": ["a", "z"], "c": [1, 1]}))
-    with pytest.raises(DataError, match="1 interaction with a 'u' that its table lacks, such as 'z'"):
+    with pytest.raises(DataError, match="1 interaction with a 'u' that is not in its table, such as 'z'"):
         other.query_rows  # noqa: B018
 
 
@@ -173,14 +173,14 @@ def test_a_dataset_is_frozen_and_survives_pickling() -> None:
 @pytest.mark.parametrize(
     ("rows", "options", "came", "hint"),
     [
-        ({"user": [1], "c": [1]}, {"query": "usr"}, "no column 'usr', which was named as the query", "'user'"),
+        ({"user": [1], "c": [1]}, {"query": "usr"}, "no column 'usr', which was given as the query", "'user'"),
         (
             {"u": [1], "c": [1]},
             {"timestamp": "time"},
-            "no column 'time', which was named as the timestamp",
+            "no column 'time', which was given as the timestamp",
             "known: c, u",
         ),
-        ({"u": [1], "c": [1]}, {"weight": "w"}, "no column 'w', which was named as the weight", "known"),
+        ({"u": [1], "c": [1]}, {"weight": "w"}, "no column 'w', which was given as the weight", "known"),
         (
             {"u": ["a", None, None], "c": [1, 2, 3]},
             {},

@@ -47,7 +47,8 @@ def test_the_page_lists_them() -> None:
 
 def test_an_error_without_a_hint_of_its_own_has_that_of_its_class() -> None:
     assert (
-        str(BundleError("'a' is torn.")) == "'a' is torn.\nhint: copy it again from where it was saved, or save it anew"
+        str(BundleError("'a' is torn."))
+        == "'a' is torn.\nhint: copy it again from where it was saved, or save it again"
     )
     assert str(BundleError("'a' is torn.", "wait")) == "'a' is torn.\nhint: wait"
     assert "data_dir=" in str(DownloadError("it ended early."))

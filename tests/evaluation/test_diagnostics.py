@@ -61,7 +61,7 @@ def test_the_same_list_for_everyone_is_a_collapse() -> None:
     (finding,) = sl.diagnose(model_of(query, candidate, data), data, training=TRAINING)
     assert finding.name == "collapsed"
     assert finding.figures == {"shared": 1.0, "same_list": 1.0, "queries": 30, "k": 4}
-    assert "100% of 30 queries get the very same ones" in finding.message
+    assert "100% of 30 queries get exactly the same ones" in finding.message
 
 
 def test_scores_that_are_all_alike_are_a_collapse() -> None:

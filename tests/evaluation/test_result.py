@@ -57,7 +57,7 @@ def test_one_line_says_how_much_was_measured() -> None:
 def test_a_difference_is_real_below_five_in_a_hundred(p_value: float, real: bool, chance: str) -> None:
     one = Comparison("top_10", 0.25, 0.375, 0.125, Interval(0.0625, 0.1875), p_value, 1200)
     assert one.real is real
-    verdict = "a real difference" if real else "no difference that chance could not bring"
+    verdict = "a real difference" if real else "no difference beyond chance"
     assert str(one) == (
         f"top_10: 0.2500 → 0.3750 (+0.1250, 95% +0.0625 to +0.1875, {chance}, 1,200 queries): {verdict}"
     )

@@ -15,7 +15,7 @@ PRICE = sl.Normalization("price")
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, None, "3", MAX_ROWS + 1])
 def test_counts_are_whole_numbers(value: object) -> None:
-    with pytest.raises(sl.ConfigError, match=r"Normalization\('price'\) got size=.*a whole number from 1 on"):
+    with pytest.raises(sl.ConfigError, match=r"Normalization\('price'\) got size=.*a whole number of at least 1"):
         check_count(PRICE, "size", value)  # type: ignore[arg-type]
 
 
@@ -54,7 +54,7 @@ def test_errors_name_the_feature_and_its_column() -> None:
     error = wrong_type(PRICE, pl.Series([b"x"]), "numbers", "cast it")
     assert error.message == "Normalization('price') got a column of type Binary; it takes numbers."
     assert error.hint == "cast it"
-    assert "got 1,200 training rows without a single value" in nothing_to_learn(PRICE, pl.Series([None] * 1200)).message
+    assert "got 1,200 training rows without any value" in nothing_to_learn(PRICE, pl.Series([None] * 1200)).message
 
 
 def test_categories_are_the_strings_they_stand_for() -> None:

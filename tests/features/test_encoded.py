@@ -49,5 +49,5 @@ def test_what_an_exported_tower_reads() -> None:
 
 
 def test_columns_of_training_interactions_are_read_by_no_exported_tower() -> None:
-    with pytest.raises(sl.ConfigError, match="'device' is of training interactions"):
+    with pytest.raises(sl.ConfigError, match="'device' is a column of the interactions"):
         onnx_inputs({"device": Repeated(CODES, np.array([0]))})

@@ -46,7 +46,7 @@ def test_ids_count_from_zero_where_none_are_given() -> None:
 @pytest.mark.parametrize(
     ("ids", "says"),
     [
-        ([1, 2], "2 ids came with 3 vectors"),
+        ([1, 2], "2 ids were given for 3 vectors"),
         ([4, 9, 4], r"id 4 occurs at ids\[0\] and ids\[2\]"),
         ([1.5, 2, 3], "ids"),
         (["a", "b", "c"], "ids"),

@@ -101,7 +101,7 @@ def test_positions_that_are_none_are_refused(tmp_path: Path) -> None:
     path = files(tmp_path)["dead"]
     path.write_bytes(path.read_bytes()[:-8] + np.int64(5000).tobytes())
     _seal(tmp_path)
-    with pytest.raises(BundleError, match="positions that are none"):
+    with pytest.raises(BundleError, match="invalid positions"):
         load_index(tmp_path)
 
 

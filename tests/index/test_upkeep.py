@@ -181,7 +181,7 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
 
 
 def test_a_checkup_needs_queries_that_fit() -> None:
-    with pytest.raises(ConfigError, match="none came"):
+    with pytest.raises(ConfigError, match="none were given"):
         checkup(BruteForce().build(VECTORS), QUERIES[:0])
     with pytest.raises(SearchError, match="dim 3"):
         checkup(BruteForce().build(VECTORS), QUERIES[:, :3])

@@ -174,5 +174,5 @@ def test_what_cannot_be_says_so() -> None:
     with pytest.raises(sl.ConfigError, match=r"dim=3.*have 4"):
         sl.fit(model_of(sl.History(dim=3)), data, epochs=1)
     users = pl.DataFrame({"user": ["ann", "bob", "cay"], "history": [1, 2, 3]})
-    with pytest.raises(sl.DataError, match="called so too"):
+    with pytest.raises(sl.DataError, match="also the name of"):
         sl.fit(model_of(sl.History()), sl.Dataset(data.interactions, "user", "film", "time", queries=users), epochs=1)

@@ -130,7 +130,7 @@ def test_things_that_training_never_saw_are_found_by_their_features(joined: sl.T
 
 def test_fit_refuses_what_is_joined_and_leaves_it_as_it_was(joined: sl.TwoTower, data: sl.Dataset) -> None:
     before = joined.catalogue
-    with pytest.raises(sl.ConfigError, match="not trained as one") as raised:
+    with pytest.raises(sl.ConfigError, match="cannot be trained") as raised:
         sl.fit(joined, data, epochs=1)
     assert "join" in raised.value.hint
     assert joined.catalogue is before
@@ -238,5 +238,5 @@ def test_a_recipe_that_cannot_join(text: str, told: str, data: sl.Dataset, tmp_p
 def test_a_joined_recipe_takes_no_warm_start(data: sl.Dataset, tmp_path: Path, models: list[sl.TwoTower]) -> None:
     path = tmp_path / "both.toml"
     path.write_text(RECIPE)
-    with pytest.raises(sl.ConfigError, match="joins 2 models; that takes no warm start"):
+    with pytest.raises(sl.ConfigError, match="joins 2 models; joined models do not support warm start"):
         sl.recipes.load(path).train(data, warm_start=models[0])

@@ -38,7 +38,7 @@ def test_features_are_named_by_their_part() -> None:
 
 
 def test_it_is_not_trained() -> None:
-    with pytest.raises(sl.ConfigError, match="a joined model is not trained as one"):
+    with pytest.raises(sl.ConfigError, match="a joined model cannot be trained"):
         JoinedTower([part(2)], [1]).check_trainable()
 
 

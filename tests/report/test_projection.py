@@ -26,7 +26,7 @@ def test_projection_of_next_to_nothing(rows: int) -> None:
 
 
 def test_projection_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(sl.ConfigError, match="no map by 'tsne'"):
+    with pytest.raises(sl.ConfigError, match="no projection 'tsne'"):
         projected(np.ones((3, 2), np.float32), "tsne")
     monkeypatch.setitem(__import__("sys").modules, "pacmap", None)
     with pytest.raises(sl.MissingExtraError, match="pacmap"):

@@ -33,7 +33,7 @@ def measured(**comparisons: tuple[float, bool]) -> dict[str, object]:
         ({"popularity": (0.1, True), "ease": (-0.1, False)}, "mixed", "Ahead of popularity, level with EASE"),
         ({"popularity": (0.1, False)}, "mixed", "No better than popularity"),
         ({"popularity": (-0.1, True), "ease": (0.1, True)}, "bad", "Behind plain popularity"),
-        ({}, "unknown", "Compared with nothing"),
+        ({}, "unknown", "No comparison"),
     ],
 )
 def test_verdicts(comparisons: dict[str, tuple[float, bool]], level: str, headline: str) -> None:

@@ -21,7 +21,7 @@ import pytest
 def test_a_key_that_comes_twice_is_refused(client: Any, path: str, body: bytes, field: str) -> None:
     reply = client.ask("POST", path, content=body)
     assert reply.status_code == 422, reply.text
-    assert reply.json()["detail"] == "a key came twice in one object."
+    assert reply.json()["detail"] == "duplicate key in a JSON object."
     assert reply.json()["field"] == field
     assert "canary" not in reply.text
 

@@ -245,7 +245,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
 def test_a_folder_with_checkpoints_is_not_taken_over_silently(tmp_path: Path) -> None:
     stopped("plain", after=4, folder=tmp_path, every=2)
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(sl.ConfigError, match="holds the checkpoints of a run"):
+    with pytest.raises(sl.ConfigError, match="has the checkpoints of a run"):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -404,9 +404,9 @@ def test_a_run_that_began_from_another_model_is_refused(tmp_path: Path) -> None:
     stopped("plain", 3, tmp_path, 2, warm_start=beginning)
     going_on = sl.Checkpoints(tmp_path, every=2, resume=True)
     for warm, told in (
-        (tuesday, "began from the model 'weights [0-9a-f]{8}'; this one begins from the model 'weights"),
-        (None, "this one begins from nothing"),
-        (sl.WarmStart(monday, fingerprint="0123456789abcdef0123"), "begins from the model '0123456789abcdef'"),
+        (tuesday, "started from the model 'weights [0-9a-f]{8}'; this one starts from the model 'weights"),
+        (None, "this one starts from nothing"),
+        (sl.WarmStart(monday, fingerprint="0123456789abcdef0123"), "starts from the model '0123456789abcdef'"),
         (sl.WarmStart(monday, only_new=True), "with only_new and half_life=7"),
     ):
         with pytest.raises(sl.ConfigError, match=told):

@@ -75,7 +75,7 @@ def test_tables_in_files_train_bit_for_bit_as_in_memory(tmp_path: Path, dtype: s
     mapped = Path("/proc/self/maps")
     if mapped.exists():
         assert f"{tmp_path}/.table-" in mapped.read_text()
-    with pytest.raises(sl.ConfigError, match="no folder"):
+    with pytest.raises(sl.ConfigError, match="not a folder"):
         towers(table_folder=str(tmp_path / "nowhere"))
 
 

@@ -152,7 +152,7 @@ def test_what_shards_cannot_give_is_refused(tmp_path: Path) -> None:
     tower = sl.Tower(*items, dim=4)
     with pytest.raises(sl.ConfigError, match="reads histories"):
         sl.fit(sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), sl.History(), dim=4), tower), shards)
-    with pytest.raises(sl.ConfigError, match="mined negatives search the catalogue"):
+    with pytest.raises(sl.ConfigError, match="mined negatives need all choices"):
         sl.fit(model(), shards, task=sl.Retrieval(mined=2))
     with pytest.raises(sl.ConfigError, match="negative_column is 'never'"):
         sl.fit(model(), shards, task=sl.Retrieval(negative_column="never"))
@@ -251,5 +251,5 @@ def test_context_that_cannot_be_is_refused(tmp_path: Path) -> None:
     again = sl.TwoTower(
         sl.Tower(sl.IntegerLookup("user"), sl.Category("hour"), dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4)
     )
-    with pytest.raises(sl.ConfigError, match="cannot go on from another model"):
+    with pytest.raises(sl.ConfigError, match="cannot start from another model"):
         sl.fit(again, shards, warm_start=before)

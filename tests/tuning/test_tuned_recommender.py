@@ -63,7 +63,7 @@ def test_a_recommender_built_with_a_promise(parts) -> None:
 def test_pairs_that_cannot_be_found_are_refused(parts) -> None:
     model, train, _ = parts
     recommender = sl.Recommender(model, index=sl.BruteForce(), seen=train)
-    with pytest.raises(DataError, match="no test pair is left"):
+    with pytest.raises(DataError, match="no test pairs are left"):
         sl.tune(recommender, backends=["exact"], test=train)
     other = sl.Dataset({"who": ["r1"], "book": ["b1"]}, "who", "book")
     with pytest.raises(DataError, match="'who'"):

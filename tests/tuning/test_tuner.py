@@ -166,7 +166,7 @@ def test_exact_search_is_left_only_for_what_is_really_faster() -> None:
         ({"recall": True}, ConfigError, "recall is True"),
         ({"k": 0}, SearchError, "k is 0"),
         ({"backends": ["scan"]}, ConfigError, "did you mean 'scann'"),
-        ({"sample": 30}, SearchError, "30 queries came; at least 40"),
+        ({"sample": 30}, SearchError, "30 queries were given; at least 40"),
     ],
 )
 def test_what_is_refused(options, error, says) -> None:
@@ -177,9 +177,9 @@ def test_what_is_refused(options, error, says) -> None:
 def test_queries_must_fit() -> None:
     with pytest.raises(SearchError, match="queries has dim 7"):
         tune_index(VECTORS, QUERIES[:, :7].copy())
-    with pytest.raises(SearchError, match="39 queries came"):
+    with pytest.raises(SearchError, match="39 queries were given"):
         tune_index(VECTORS, QUERIES[:39])
-    with pytest.raises(SearchError, match="real queries; none came"):
+    with pytest.raises(SearchError, match="needs queries to keep its promise; none were given"):
         ScaNN(recall=0.9).build(VECTORS)
 
 

@@ -67,7 +67,7 @@ class Choice:
         return _table(self)
 
     def verdict(self) -> list[str]:
-        """What won and by how much, and what to know of the table, in plain sentences."""
+        """The winner, its lead, and notes on the table, in plain sentences."""
         return _verdict(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,14 +127,14 @@ def _verdict(choice: Choice) -> list[str]:
     lines = [f"chosen: {chosen.name} ({trial.name} {chosen.figure.value:.4f})"]
     lines += _against(choice)
     lines.append(
-        "it was trained again on all rows after that; the figures are from before"
+        "the model was then trained again on all rows; the figures are from before that"
         if choice.refitted
-        else "it was trained without the held-out rows"
+        else "the model was trained without the held-out rows"
     )
     if trial.again > CEILING and trial.exclude_seen:
         lines.append(
             f"repeats: {trial.again:.1%} of the held-out pairs were chosen before by the same query; with seen items excluded "
-            f"nothing can find these, so {1 - trial.again:.1%} is the most that can be reached"
+            f"no model can find these, so {1 - trial.again:.1%} is the maximum"
         )
     elif trial.again > CEILING:
         lines.append(
@@ -164,7 +164,7 @@ def _against(choice: Choice) -> list[str]:
         elif lead >= 0:
             lines.append(f"level with {one.name} {figures}")
         else:
-            lines.append(f"simpler than {one.name}, and behind it by no more than chance brings {figures}")
+            lines.append(f"simpler than {one.name}, and behind it by no more than chance {figures}")
     return lines
 
 
@@ -174,16 +174,16 @@ def _advice(choice: Choice) -> str:
     queries = int((chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     unmeasured = [one for one in choice.tried if one.figure is None and one.reason and "were left" in one.reason]
     if queries < SMALL:
-        return f"only {queries} queries were measured; gather more interactions before you trust the order above"
+        return f"only {queries} queries were measured; collect more interactions before you trust the order above"
     if unmeasured:
         return f"a longer --budget would also try {', '.join(one.name for one in unmeasured[:3])}"
     if chosen.kind == "popularity":
-        return "nothing here is better than popularity: more interactions per query, or tables of features, would help"
+        return "no model here is better than popularity: more interactions per query, or tables of features, would help"
     if trial.train.timestamp is None:
-        return "if the table has a column of times, name it with --time: transitions and histories are tried then"
+        return "if the table has a column of times, name it with --time; transitions and histories are then tried too"
     if trial.new > 0.2:
         return "many queries are new; a table of their features (--queries) would help them"
-    return "shortlist report shows where it is good and where not; shortlist serve answers over HTTP"
+    return "shortlist report shows where the model is good and where it is not; shortlist serve answers over HTTP"
 
 
 def _plain(error: float) -> str:

@@ -62,7 +62,7 @@ def choose(
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
-    DataError for what is no Dataset or has fewer than 20 interactions.
+    DataError for anything but a Dataset or has fewer than 20 interactions.
 
         choice = sl.choose(data)
         print(choice)
@@ -92,8 +92,8 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
         raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
-            f"{len(data)} interactions are too few to choose a model by; at least {LEAST} were expected.",
-            hint="gather more, or name a recipe",
+            f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
+            hint="collect more, or name a recipe",
         )
     if starts_anew(data):
         train, held_out = split_last(data)
@@ -329,7 +329,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
 
 
 def _quietly(work: Callable[[], T]) -> T:
-    """The work's result; what it warns of is no news while contenders are tried."""
+    """The work's result; its warnings are not shown while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)
         return work()

@@ -31,7 +31,7 @@ def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_rec
     if recipe == AUTO and (given or warm_start is not None):
         names = ", ".join(given or ["--warm-start"])
         raise ConfigError(
-            f"--recipe auto tries several models, and {names} concerns the training of one.",
+            f"--recipe auto tries several models, but {names} concerns the training of one.",
             hint="leave it out, or name a recipe: --recipe factorization",
         )
     if recipe == AUTO:
@@ -57,7 +57,9 @@ def chosen_outcome(
     from shortlist.data import Dataset
 
     if given.held_out is None:
-        raise DataError("there is nothing held out to choose by.", hint="more interactions, or --recipe NAME")
+        raise DataError(
+            "no rows are held out, so no model can be chosen.", hint="give more interactions, or --recipe NAME"
+        )
     seen = (
         given.train
         if isinstance(given.train, Dataset)

@@ -22,21 +22,21 @@ from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
 __all__ = ["cli", "main"]
 
 COMMANDS = {
-    "demo": "The whole job on MovieLens: data, training, evaluation, index, bundle.",
+    "demo": "Run everything on MovieLens: data, training, evaluation, index, bundle.",
     "train": "Train on a table of interactions and write a bundle.",
     "plan": "Forecast memory and time of training on a large table, from a sample.",
-    "evaluate": "Measure a bundle on test interactions, beside popularity.",
-    "report": "Write what is known of a bundle to one page of HTML.",
+    "evaluate": "Measure a bundle on test interactions, next to popularity.",
+    "report": "Write an HTML report for a bundle.",
     "recommend": "Print the top k for query ids.",
-    "serve": "Answer requests over HTTP, and show the model on a page.",
-    "promote": "Let a link, such as current, point at a bundle.",
-    "rollback": "Let that link point at the bundle before.",
+    "serve": "Serve a bundle over HTTP, with a web page.",
+    "promote": "Point a link, such as current, at a bundle.",
+    "rollback": "Point that link at the bundle before.",
     "recommend-all": "Write the top k for every query, as Parquet.",
-    "index": "Put a bundle's candidates into Milvus, and switch an alias to them.",
-    "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
+    "index": "Copy a bundle's candidates into Milvus and switch an alias to them.",
+    "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
-    "tune": "Give a bundle the fastest index that keeps a promised recall.",
+    "tune": "Give a bundle the fastest index that reaches a recall.",
 }
 
 PURPOSE = "Turn a table of who chose what into the top k for everyone."
@@ -46,7 +46,7 @@ shortlist turns a table of who chose what into the top k for everyone.
 
   shortlist demo                                  the whole job on MovieLens
   shortlist train ratings.parquet …               train on your own table
-  shortlist evaluate my.shortlist test.parquet    accuracy beside popularity
+  shortlist evaluate my.shortlist test.parquet    accuracy, next to popularity
   shortlist report my.shortlist -o report.html    verdict, charts, examples: one page
   shortlist recommend my.shortlist 42 --k 10      raw ids in, raw ids out
   shortlist serve my.shortlist                    over HTTP, with a page

@@ -1,7 +1,7 @@
 """Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
 
 What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
-of the cluster: tables, bundles and folders lie where every node reads them.
+of the cluster: tables, bundles and folders are where every node can read them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ SERVES = (
 )
 
 _on = click.option(
-    "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local for one on this machine."
+    "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local to start one here."
 )
-_workers = click.option("--workers", type=int, help="With --on: processes; by default one a GPU, or one a node.")
+_workers = click.option(
+    "--workers", type=int, help="With --on: number of processes (default: one per GPU, or one per node)."
+)
 
 
 def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -28,7 +28,7 @@ LEARNED = 1.5  # times what chance would find
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A trained model and how it came about.
+    """A trained model and how it was made.
 
     model: what is saved. measured: the model that held-out rows are measured with: the same, or the one from before the refit.
     recipe: what repeats it. data: what ``model`` was trained on. seen: what is left out of lists. training: a mapping per epoch.
@@ -52,7 +52,7 @@ class Outcome:
 def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
     """TrainingError for a model at chance, lists that are alike for everyone, or an index that misses what it should find.
 
-    force: say it and go on.
+    force: warn and continue.
     """
     import shortlist as sl
 
@@ -74,7 +74,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
         return
     if force:
         for message, _ in troubles:
-            say(f"warning: {message}; saved all the same (--force)")
+            say(f"warning: {message}; saved anyway (--force)")
         return
     message, hint = troubles[0]
     raise TrainingError(
@@ -118,7 +118,7 @@ def figures_of(
 
 
 def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
-    """The last lines of a training: of a choice its own, else how the model stands against what is cheaper."""
+    """The last lines of a training: of a choice its own, otherwise how the model compares with simple baselines."""
     if outcome.choice is not None:
         return outcome.choice.verdict()
     from shortlist.data import Dataset
@@ -126,7 +126,7 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     from shortlist.report.verdict import judged
 
     if measured is None:
-        return ["nothing was held out, so nothing can be said of its quality; --test 0.1 holds a tenth out"]
+        return ["no rows were held out, so its quality is unknown; --test 0.1 holds a tenth out"]
     verdict = judged(measured, measured["findings"])
     lines = [f"{verdict.headline}. {verdict.reason}"]
     held_out = given.held_out

@@ -31,8 +31,8 @@ LIKELY = {
 @click.command("plan")
 @click.argument("interactions", required=False)
 @click.argument("recipe", default="factorization")
-@click.option("--query", help="Column of query ids; by default one that is called like it (user_id, …).")
-@click.option("--candidate", help="Column of candidate ids; by default one that is called like it (item_id, …).")
+@click.option("--query", help="Column of query ids (default: a column with a usual name, such as user_id).")
+@click.option("--candidate", help="Column of candidate ids (default: a column with a usual name, such as item_id).")
 @click.option("--time", "timestamp", help="Column of timestamps.")
 @click.option("--weight", help="Column of example weights.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
@@ -40,8 +40,8 @@ LIKELY = {
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
-@click.option("--sample", default=2_000_000, show_default=True, help="Rows to look at.")
-@click.option("--count", is_flag=True, help="Count distinct ids over all rows: reads both columns once.")
+@click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
+@click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -65,9 +65,9 @@ def command(
     reading: Reading,
     **tables: Path | None,
 ) -> None:
-    """Forecast what training RECIPE on INTERACTIONS (a file, a folder, s3://…) will take.
+    """Forecast the memory and time of training RECIPE on INTERACTIONS (a file, a folder, s3://…).
 
-    Rows, ids, memory of tables, optimizer, index and serving, time per epoch on this machine; nothing is written.
+    Prints rows, ids, memory of tables, optimizer, index and serving, and time per epoch on this machine. Writes nothing.
 
         shortlist plan log/ recipe.toml --query user_id --candidate item_id
     """
@@ -113,9 +113,9 @@ def _read(head: Source, named: Sequence[str | None]) -> list[str]:
 
 
 def _left_out(files: Source, kept: int) -> list[str]:
-    """How many rows are no interactions, as a note."""
+    """How many rows are not interactions, as a note."""
     rows = sum(files.rows(file) for file in files.files)
-    return [f"left out {rows - kept:,} of {rows:,} rows that are no interactions"] if kept < rows else []
+    return [f"left out {rows - kept:,} of {rows:,} rows that are not interactions"] if kept < rows else []
 
 
 def _guessed(source: Source, role: str) -> str:
@@ -124,7 +124,7 @@ def _guessed(source: Source, role: str) -> str:
     found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
     if len(found) != 1:
         raise ConfigError(
-            f"which column holds the {role} ids is not clear: there are {', '.join(map(repr, names))}.",
+            f"it is not clear which column has the {role} ids: there are {', '.join(map(repr, names))}.",
             hint=f"name it: --{role} COLUMN",
         )
     say(f"taking {found[0]!r} for the {role} ids")

@@ -18,25 +18,21 @@ from shortlist.errors import ConfigError
 __all__ = ["reading_options", "sql_options"]
 
 OPTIONS = (
-    click.option(
-        "--columns", "names", metavar="A,B,C", help="Names of the columns of a CSV that has no header line, in order."
-    ),
+    click.option("--columns", "names", metavar="A,B,C", help="Column names, in order, of a CSV without a header line."),
     click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp949, latin-1, utf-16."),
-    click.option("--separator", metavar="CHAR", help="What parts the columns of text files; by default found out."),
-    click.option(
-        "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of numbers in text files."
-    ),
-    click.option("--time-format", metavar="FORMAT", help="How times are written in text: '%d/%m/%Y %H:%M'."),
+    click.option("--separator", metavar="CHAR", help="Column separator of text files (default: detected)."),
+    click.option("--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark in text files."),
+    click.option("--time-format", metavar="FORMAT", help="Format of times in text: '%d/%m/%Y %H:%M'."),
     click.option(
         "--dates",
         type=click.Choice(["day-first", "month-first"]),
-        help="How to read dates in text such as 05/01/2024, where the column does not tell.",
+        help="Order of dates such as 05/01/2024, if the column does not decide it.",
     ),
 )
 SQL = (
-    click.option("--sql", metavar="SELECT", help="A query whose rows are taken in place of a file (extra sql)."),
+    click.option("--sql", metavar="SELECT", help="Read the rows of this query instead of a file (extra sql)."),
     click.option(
-        "--connect", metavar="WHERE", help="Its database: a DuckDB file, sqlite:FILE, postgres://…, mysql://…"
+        "--connect", metavar="WHERE", help="Database for --sql: a DuckDB file, sqlite:FILE, postgres://…, mysql://…"
     ),
 )
 TAB = ("\\t", "tab")
@@ -94,7 +90,7 @@ def sql_options(
                 raise ConfigError(f"--sql was given with {name} ({others[table]!r}).", hint="leave one of them out")
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise ConfigError(
-                    "--sql is for one process: each would get the rows in an order of its own.",
+                    "--sql does not support several processes: each would get the rows in another order.",
                     hint="write the rows to Parquet first",
                 )
             from shortlist.data.sql import save_sql

@@ -22,14 +22,19 @@ __all__ = ["command"]
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("test", required=False)
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="File to write.",
 )
 @click.option(
-    "--map", "method", default="pca", show_default=True, help="How to draw the map: pca or pacmap (an extra)."
+    "--map", "method", default="pca", show_default=True, help="Projection of the map: pca or pacmap (an extra)."
 )
-@click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
-@click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
+@click.option("--baselines", help="Baselines, comma-separated (default: all that take seconds).")
+@click.option("--weight", help="Column of TEST with the weight of each pair; see also --weight-by.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @event_options
 @reading_options
 @sql_options("test", required=False)
@@ -44,10 +49,10 @@ def command(
     events: Events,
     reading: Reading,
 ) -> None:
-    """Write what is known of BUNDLE to one page of HTML that opens offline.
+    """Write an HTML report for BUNDLE, one page that opens offline.
 
-    With TEST, a table of interactions, everything is measured on it. Without, the page tells what was measured when the
-    bundle was trained.
+    With TEST, a table of interactions, every figure is measured on it. Without it, the page shows the figures measured
+    when the bundle was trained.
     """
     import shortlist as sl
     from shortlist.recommender.manifest import MANIFEST, decoded

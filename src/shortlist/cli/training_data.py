@@ -70,7 +70,7 @@ class TrainingData:
             return data
         if len(data) <= SEEN_ROWS:
             return data.to_dataset()
-        say(f"{len(data):,} interactions are too many to keep what each query has seen; a request can say so")
+        say(f"{len(data):,} interactions are too many to keep the seen items of each query; a request can contain them")
         return None
 
 
@@ -125,7 +125,7 @@ def should_stream(interactions: str) -> bool:
         return False  # the reader of tables says what is wrong
     if needs <= available_memory() / 2:
         return False
-    say(f"in memory the interactions would take about {needs / 1e9:.1f} GB, so they are trained on from disk")
+    say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
     return True
 
 
@@ -156,7 +156,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
 
     if folder is None:
         folder = _cache(interactions, columns)
-    say(f"shards: {folder} (encoded once; the next run finds them there)")
+    say(f"shards: {folder} (encoded once; the next run reuses them)")
     with progress("encoding") as bar:
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
@@ -179,7 +179,7 @@ def _say_where_one_side_is_alone(account: Account, columns: dict[str, Any]) -> N
         if number == 1:
             alike = "no list can differ from another's" if side == "query" else "every list is the same"
             say(
-                f"warning: all interactions are of one {side}, so {alike}; is {columns[side]!r} the column of "
+                f"warning: all interactions have one {side}, so {alike}; is {columns[side]!r} the column of "
                 f"{side} ids (--{side})?"
             )
 
@@ -215,6 +215,6 @@ def say_where_steps_are_few(rows: int, epochs: int, batch_size: int) -> None:
     steps = epochs * -(-rows // batch_size)
     if steps < FEW_STEPS and batch_size > SMALL:
         say(
-            f"hint: {steps} steps of training are few; a small table may learn more from "
+            f"hint: {steps} training steps are few; for a small table try "
             f"--set fit.batch_size={SMALL} --set fit.epochs=20"
         )

@@ -1,6 +1,6 @@
 """Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
 
-Nothing here is done unless it is asked for; what could be done is said with counts (``remarks``).
+Nothing here is done unless it is asked for; ``remarks`` says with counts what could be done.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class CleanIds:
 
 
 def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
-    """Floats as integers. DataError, when it is computed, for one that is no whole number."""
+    """Floats as integers. DataError, when it is computed, for one that is not a whole number."""
 
     def bad(numbers: pl.Series) -> pl.Series:
         return numbers.is_not_nan() & ((numbers != numbers.floor()) | (numbers.abs() > 2**53))
@@ -80,7 +80,7 @@ def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
         wrong = numbers.filter(bad(numbers))
         if len(wrong):
             raise DataError(
-                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are no whole numbers below 2^53, "
+                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are not whole numbers below 2^53, "
                 f"such as {wrong[0]!r}{places.first(column, bad)}.",
                 hint="ids are strings or integers: name another column, or write the ids as text",
             )

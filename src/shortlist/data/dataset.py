@@ -42,14 +42,14 @@ class Dataset:
     pattern, a folder of files of one format, a Delta or Iceberg table, a URL such as ``s3://bucket/log/``), a Polars or
     pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
 
-    1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
+    1. Ids are strings or integers, never null, and keep their value and type. (Categories become strings; a
        CSV column becomes integers only when every value reads back exactly, so "007" stays.)
     2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
        with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
     3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
     4. Other columns of the interactions are kept (those named in ``keep``, where it is given). A timestamp given as text is
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
-    5. Of a folder, files under a name that begins with _ or . are no data. Hive partitions (day=2024-05-01) are columns.
+    5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
     Args:
         interactions: one row per interaction.
@@ -60,10 +60,10 @@ class Dataset:
         queries, candidates: tables of features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
         keep: the other columns of the interactions that are read; None for all of them.
-        reading: how text files are written, where they do not say so themselves.
+        reading: how to read text files, if it cannot be detected.
 
-    Attributes beside the columns' names: ``notes`` says what was merged or left out, ``account`` what was read (``Account``).
-    What looks wrong (ids that differ only by blanks, events that take a choice back, a crawler) is a ShortlistWarning.
+    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
+    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
 
     Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
     ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
@@ -108,7 +108,7 @@ class Dataset:
 
     @classmethod
     def _again(cls, interactions: TableLike, query: str, candidate: str, **others: Any) -> Dataset:
-        """A Dataset of what was a Dataset before: what looked wrong was said then."""
+        """A Dataset of an earlier Dataset's rows, without warning again."""
         dataset = object.__new__(cls)
         names = ("timestamp", "weight", "queries", "candidates", "events", "keep", "reading")
         dataset._read(interactions, query, candidate, **(dict.fromkeys(names) | others))
@@ -130,7 +130,7 @@ class Dataset:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
-                hint="name the column of who chose as query, and of what was chosen as candidate",
+                hint="query is the column of who chose, candidate the column of what was chosen",
             )
         if isinstance(keep, str):
             raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
@@ -234,7 +234,7 @@ class Dataset:
 
     @cached_property
     def account(self) -> Account:
-        """What was read."""
+        """An account of the data."""
         return Account.of(self)
 
     @classmethod
@@ -245,7 +245,7 @@ class Dataset:
         rows: Mapping[str, NDArray[np.int32]],
         others: Sequence[pl.Series] = (),
     ) -> Dataset:
-        """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
+        """Interactions given as row numbers of ``tables`` (queries, candidates), by side, next to other columns."""
         ids = [
             tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
@@ -295,7 +295,7 @@ class Dataset:
     def times(self) -> pl.Series:
         """The time of each interaction. DataError without a timestamp column."""
         if self.timestamp is None:
-            raise DataError("the data have no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
+            raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])
 
     @cached_property
@@ -364,7 +364,7 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
 
 
 def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
-    """What looks wrong with the rows as they came; columns that were not kept are looked at in the first rows of files."""
+    """What looks wrong with the given rows; columns that were not kept are looked at in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
@@ -490,7 +490,7 @@ def _text_as_weight(values: pl.Series, places: Places) -> DataError:
 
     first = values.filter(bad(values)).head(1).to_list()
     place = places.first(values.name, bad)
-    such = f", such as {first[0]!r}{place}" if first else place.replace("the first", "the first that is no number")
+    such = f", such as {first[0]!r}{place}" if first else place.replace("the first", "the first that is not a number")
     decimal = bool(first) and re.fullmatch(r"-?\d*,\d+", first[0].strip()) is not None
     return DataError(
         f"the weight column {values.name!r} is text{such}; expected numbers.",

@@ -32,7 +32,7 @@ _QUANTITY = re.compile(
 
 
 def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
-    """What says that some rows are no choices, as sentences.
+    """Signs that some rows are not choices, as sentences.
 
     known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
     some of them.

@@ -74,7 +74,7 @@ class Events:
 
     @property
     def clean(self) -> CleanIds:
-        """What is done to ids."""
+        """How ids are cleaned."""
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
     def mentioned(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Events:
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
     def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
-        """What the columns of weights and of what counts as seen are called, in a table with other columns."""
+        """Names of the columns of weights and of seen interactions, in a table with other columns."""
         return {
             "weight": weight if self.weight_by is None else free_name("weight", taken),
             "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
@@ -97,7 +97,7 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """What to do with a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
+        """The steps for a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.
@@ -140,7 +140,7 @@ class EventPlan:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it reads beside the ids."""
+        """The columns that it reads besides the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
 
@@ -183,7 +183,7 @@ class EventPlan:
                 notes.append(f"left out {left:,} of {before.height:,} rows {label}")
             if before.height and not frame.height:
                 raise DataError(
-                    f"no row is left: all {before.height:,} were left out {label}.", hint="check the values"
+                    f"no rows are left: all {before.height:,} were left out {label}.", hint="check the values"
                 )
         return frame, notes
 
@@ -253,7 +253,7 @@ def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict
             own = integer_id(value) if isinstance(value, str) else value if isinstance(value, int) else None
         else:
             raise DataError(
-                f"weight_by is by {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
+                f"weight_by uses {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
             )
         if own is None:
             raise DataError(

@@ -1,4 +1,4 @@
-"""What a function expects as data, checked in one place: a Dataset is no table, and a table is no Dataset."""
+"""What a function expects as data, checked in one place: a Dataset is not a table, and a table is not a Dataset."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def require_column(table: Table, column: str, role: str) -> None:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
         raise DataError(
-            f"the {table.name} table has no column {column!r}, which was named as the {role}; "
+            f"the {table.name} table has no column {column!r}, which was given as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
             hint=NO_HEADER
             if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
@@ -90,7 +90,7 @@ def row_numbers(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
 
 
 class RowLookup:
-    """Positions in ``ids``, asked for again and again: integers that lie close together through an array, else a join."""
+    """Positions in ``ids``, asked for again and again: integers that are close together through an array, else a join."""
 
     def __init__(self, ids: pl.Series) -> None:
         self._first, self._dense = 0, None
@@ -111,7 +111,7 @@ class RowLookup:
             if (lacking := found < 0).any():
                 missing = part.filter(pl.Series(lacking))
                 raise DataError(
-                    f"{counted(len(missing), 'interaction')} with a {values.name!r} that its table lacks, "
+                    f"{counted(len(missing), 'interaction')} with a {values.name!r} that is not in its table, "
                     f"such as {few(missing)}.",
                     hint="build a new Dataset from these interactions",
                 )

@@ -45,7 +45,7 @@ class MovieTables:
 
 @dataclass(frozen=True)
 class Variant:
-    """One archive: its name at GroupLens, its published md5 (None: published beside it, or not at all), its files."""
+    """One archive: its name at GroupLens, its published md5 (None: published in a file next to it, or not at all), its files."""
 
     name: str
     archive: str
@@ -68,7 +68,7 @@ def read_folder(variant: Variant, folder: Path) -> MovieTables:
     for name, frame in (("ratings", tables.ratings), ("movies", tables.movies)):
         if frame.is_empty() or frame.select(pl.exclude("release_date", "year")).null_count().sum_horizontal()[0]:
             raise DataError(
-                f"the {name} of MovieLens {variant.name!r} in {str(folder)!r} are empty or lack values.",
+                f"the {name} of MovieLens {variant.name!r} in {str(folder)!r} are empty or have missing values.",
                 hint=f"extract {variant.archive} again",
             )
     return tables

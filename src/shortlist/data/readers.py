@@ -58,10 +58,10 @@ def read_table(
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    others: more columns that are named. keep: those to read beside, or None for all there are. A column that has no one type in all files is left out with a
+    others: more columns that are named. keep: other columns to read, or None for all there are. A column that has no one type in all files is left out with a
     ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is no table.
+    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
     """
     if isinstance(source, Table):
         return source

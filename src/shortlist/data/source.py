@@ -113,7 +113,7 @@ class Source:
             if (told := self.conflicts.get(column)) is not None:
                 raise DataError(
                     f"the column {column!r} of the {self.table} table {told}; one type in all files was expected.",
-                    hint="write it with one type, or name the files that go together with a pattern",
+                    hint="write it with one type, or select files of one type with a pattern",
                 )
 
     def rows(self, file: SourceFile) -> int:
@@ -382,7 +382,7 @@ def find(
         ) from error
     if reading.columns is not None and (found.kind.family != "delimited" or found.lake is not None):
         raise ConfigError(
-            f"columns names the columns of a CSV without a header, and {str(source)!r} is none.",
+            f"columns gives names to a CSV without a header line, but {str(source)!r} is not a CSV.",
             hint="leave columns= (--columns) out",
         )
     return Source(

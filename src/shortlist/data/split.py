@@ -73,7 +73,7 @@ class Split:
 
     @property
     def seen(self) -> Dataset:
-        """What is known before the test: ``train``, and what is ``given`` of held-out queries."""
+        """The interactions known before the test: ``train``, and the ``given`` part of held-out queries."""
         if self.given is None:
             return self.train
         return self.train.with_interactions(pl.concat([self.train.interactions, self.given.interactions]))

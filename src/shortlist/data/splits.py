@@ -45,7 +45,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
 
     Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
     neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
-    timestamps, where the size of the test part comes nearest to the one asked for (the smaller of two as near).
+    timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
 
     Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
     that leaves either part empty.
@@ -66,7 +66,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     mask = (times >= _moment(at, times)).to_numpy()
     if mask.all() or not mask.any():
         raise ConfigError(
-            f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps lie between "
+            f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps are between "
             f"{times.min()!s} and {times.max()!s}.",
             hint="choose a moment after the first of them, and not after the last",
         )
@@ -143,7 +143,7 @@ def split_queries(
     able = np.flatnonzero(counts > 1)
     if not len(able):
         raise DataError(
-            "no query has two interactions, so that none can be held out with a part of them given.",
+            "no query has two interactions, so no part of them can be given while the rest is held out.",
             hint="split_random, or k_core(data, 2) first",
         )
     draws = _draws(seed, len(able) + len(rows))
@@ -204,7 +204,7 @@ def _test_count(test: float | int, rows: int, name: str = "test", noun: str = "r
     whole = isinstance(test, (int, np.integer))
     if not whole and not 0 < test < 1:
         raise ConfigError(
-            f"{name} is {test!r}; a fraction lies between 0 and 1.",
+            f"{name} is {test!r}; expected a fraction between 0 and 1.",
             hint=f"a number of {noun} is given as an integer",
         )
     count = int(test) if whole else round(float(test) * rows)
@@ -219,7 +219,7 @@ def _test_count(test: float | int, rows: int, name: str = "test", noun: str = "r
 def _timestamps(dataset: Dataset, what: str) -> pl.Series:
     if dataset.timestamp is None:
         raise DataError(
-            f"{what} needs a timestamp column, and this Dataset names none; its interactions have "
+            f"{what} needs a timestamp column, but this Dataset has none; its interactions have "
             f"{', '.join(map(repr, dataset.interactions.columns))}.",
             hint="Dataset(…, timestamp=…)",
         )
@@ -235,7 +235,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
     fits = [size for size in (small, large) if 0 < size < len(times)]
     if not fits:
         raise DataError(
-            f"all {len(times):,} interactions share the timestamp {border}; there is no moment to cut at.",
+            f"all {len(times):,} interactions share the timestamp {border}; they cannot be split by time.",
             hint="use split_random",
         )
     size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near
@@ -273,6 +273,6 @@ def _like(at: date, times: pl.Series) -> Any:
         return pl.Series([moment]).dt.replace_time_zone(zone)[0]
     if zone is None and moment.tzinfo is not None:
         raise ConfigError(
-            f"at={at!r} has a time zone and the timestamps have none.", hint="give at without a time zone"
+            f"at={at!r} has a time zone but the timestamps have none.", hint="give at without a time zone"
         )
     return moment

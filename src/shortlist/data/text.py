@@ -127,7 +127,7 @@ class Text:
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
     def _names(self, content: Content, separator: str, quote: str | None) -> tuple[list[str], bool]:
-        """The columns' names, and whether they stand in the first line."""
+        """The columns' names, and whether they are in the first line."""
         first = next(_records(content, separator, quote), (1, []))[1]
         given = self.reading.columns
         if given is None or list(given) == first:
@@ -280,7 +280,7 @@ def _bad_json(content: Content) -> tuple[int, str]:
 
 
 def _no_constant(name: str) -> None:
-    raise TextError(f"{name} is no value in JSON; null is", "write null where a value is missing")
+    raise TextError(f"{name} is not a JSON value; null is", "write null where a value is missing")
 
 
 def _lines(content: Content) -> Iterator[tuple[int, bytes]]:

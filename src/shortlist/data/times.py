@@ -149,7 +149,7 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
 
 
 def told_form(values: pl.Series, form: TimeForm) -> list[str]:
-    """How times were read, for a person, where that is no matter of course."""
+    """How times were read, for a person, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]

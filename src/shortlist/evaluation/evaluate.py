@@ -1,4 +1,4 @@
-"""Metrics on test pairs: by exact ranks over the whole catalogue, beside what is cheaper, seen items in and out."""
+"""Metrics on test pairs: by exact ranks over the whole catalogue, next to simple baselines, seen items in and out."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def evaluate(
     metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources are in
         ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
     baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
-    index: an index over the model's candidates (ids are their rows), measured beside the exact ranks.
+    index: an index over the model's candidates (ids are their rows), measured next to the exact ranks.
     segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
     intervals: 95% intervals by the bootstrap over queries.
     weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
-        good a choice was, for ndcg; a pair of grade 0 is no choice and counts in no metric, as if the test did not have
+        good a choice was, for ndcg; a pair of grade 0 is not a choice and counts in no metric, as if the test did not have
         it. released: a column of the candidates' table with the time since when each exists, in
-        the unit of the test's timestamps; a candidate competes only for pairs that came later. Only metrics of ranks can
+        the unit of the test's timestamps; a candidate competes only for later pairs. Only metrics of ranks can
         be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
 
     cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query tower reads its
@@ -162,7 +162,7 @@ def scorer_of(
 
 
 def _baselines(names: Sequence[str], seen: Dataset | None, validator: Validator, model: TwoTower) -> dict[str, Scorer]:
-    """What stands beside the model; all but popularity learn from ``seen``."""
+    """The baselines; all but popularity learn from ``seen``."""
     scorers: dict[str, Scorer] = {}
     training = None
     for name in names:
@@ -316,7 +316,7 @@ def _check_released(metrics: Sequence[str], index: Index | None) -> None:
     others += [] if index is None else ["an index"]
     if others:
         raise ConfigError(
-            f"{', '.join(others)} cannot be measured with released=: they know one catalogue for all pairs.",
+            f"{', '.join(others)} cannot be measured with released=: they use one catalogue for all pairs.",
             hint="measure them in another call, without released=",
         )
 
@@ -329,10 +329,10 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
     if released not in table.columns:
         raise DataError(
             f"released is {released!r}; the candidates' table has no such column.",
-            hint="name the column that says since when a candidate is there, or leave released out",
+            hint="name the column with each candidate's release time, or omit released",
         )
     if test.timestamp is None:
-        raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
+        raise DataError("released= needs the time of each test pair.", hint="Dataset(…, timestamp=…)")
     since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
@@ -341,7 +341,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
             "expected numbers in both, dates and times without a time zone in both, or with a time zone in both.",
             hint="give the one without a time zone the zone that it was written in: .dt.replace_time_zone('Asia/Seoul')"
             if kinds == {"naive", "zoned"}
-            else f"convert one of them, so that {released!r} says from when on a candidate can be chosen",
+            else f"convert one of them, so that {released!r} is the time from which a candidate can be chosen",
         )
     if since.dtype.is_temporal():
         since, moment = since.cast(pl.Datetime("us")), moment.cast(pl.Datetime("us"))
@@ -351,7 +351,7 @@ def _release(validator: Validator, test: Dataset, released: str | None) -> Relea
 
 
 def _kind_of_time(dtype: pl.DataType) -> str | None:
-    """Which times a column can be compared with; None for what is no moment. A zoned moment is no naive one."""
+    """Which times a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
     if isinstance(dtype, pl.Datetime):
         return "naive" if dtype.time_zone is None else "zoned"
     return "naive" if dtype == pl.Date else "number" if dtype.is_numeric() else None

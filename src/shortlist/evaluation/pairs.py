@@ -47,7 +47,7 @@ class TestPairs:
             raise DataError(
                 f"the test data's ids are {test.query!r} and {test.candidate!r}; "
                 f"the model was trained on {catalogue.query!r} and {catalogue.candidate!r}.",
-                hint="name the test's columns as those of the training data",
+                hint="use the column names of the training data in the test",
             )
         table, rows = query_table(model.query, test)
         asked, pair_query = np.unique(rows, return_inverse=True)

@@ -38,7 +38,7 @@ class Ranked:
     candidates it ties with. competing: int64 ``[queries]``, how many candidates compete for each query. best: float64
     ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations over a random order of
     tied candidates. None: ties count against the pair. weight: float64 ``[pairs]``, or None to count each once. grade:
-    float64 ``[pairs]``, how good a choice it was, or None for all alike; a pair of grade 0 is no choice, so it counts in
+    float64 ``[pairs]``, how good a choice it was, or None for all alike; a pair of grade 0 is not a choice, so it counts in
     no metric. propensity: float64 ``[pairs]``, how likely the pair was to be observed, or None.
     """
 

@@ -40,12 +40,12 @@ class Vocabulary:
         if ids.null_count():
             raise DataError(f"a vocabulary got {ids.null_count():,} nulls; every id must have a value.")
         if ids.n_unique() != len(ids):
-            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; each may stand once.")
+            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
         self.ids = ids.rename("id")
 
     @classmethod
     def of(cls, values: pl.Series) -> Vocabulary:
-        """The distinct non-null values, most frequent first (ties by value), so that hot rows lie together."""
+        """The distinct non-null values, most frequent first (ties by value), so that frequent rows are together."""
         counts = values.rename("id").drop_nulls().to_frame().group_by("id").len()
         return cls(counts.sort(["len", "id"], descending=[True, False])["id"])
 

@@ -4,7 +4,7 @@
 2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
    are rough and left aside: what passes the filters is ranked by its vectors, first in float32, then, where that could
    be off, as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
-3. Seen items are often the very best, and what comes after them lies further out. A query that lost many of its
+3. Seen items are often the very best, and the next ones are further out. A query that lost many of its
    results to its own exclusions is asked again as wide as that takes; one left with fewer than ``min(k, eligible)``
    wider still, and at last exactly.
 """

@@ -33,7 +33,7 @@ class LiveIndex(ABC):
     """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
 
     A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
-    the native index is dear to build, ``_write_native`` and ``_read_native``.
+    the native index is slow to build, ``_write_native`` and ``_read_native``.
     """
 
     kind: ClassVar[str]
@@ -92,7 +92,7 @@ class LiveIndex(ABC):
         if self._snapshot is None:
             name = type(self).__name__
             raise SearchError(
-                f"this {name} holds settings only; it has not been built.",
+                f"this {name} has settings only; it has not been built.",
                 hint=f"index = {name}(…).build(vectors, ids)",
             )
         return self._snapshot
@@ -156,7 +156,7 @@ class LiveIndex(ABC):
             self._missed.append(change)
 
     def rebuild(self) -> None:
-        """Builds afresh from the candidates there are; searches and changes go on meanwhile.
+        """Builds again from the current candidates; searches and changes continue meanwhile.
 
         Changes that come in the meantime are made again on what was built, before it takes the place of the old.
         """
@@ -270,13 +270,13 @@ class LiveIndex(ABC):
     def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
         """The index that a reader has checked.
 
-        strict: look at every number too. rebuild: train the native index anew, and read no file of it.
+        strict: look at every number too. rebuild: train the native index again, and read none of its files.
         """
         header = reader.header
         if header.get("kind") != cls.kind:
             raise BundleError(
                 f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",
-                hint="load_index(folder) loads whatever kind is there.",
+                hint="load_index(folder) loads any kind.",
             )
         try:
             options = {name: value for name, value in header["settings"].items() if name != "kind"}
@@ -301,7 +301,7 @@ class LiveIndex(ABC):
         ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
-            raise BundleError(f"{reader.path('dead')} holds positions that are none.")
+            raise BundleError(f"{reader.path('dead')} has invalid positions.")
         longest = [float(length) for length in header["longest"]]
         extra = empty(dim)
         if more:

@@ -44,7 +44,7 @@ class SearchRequest:
         if exclude is not None and not isinstance(exclude, Lists):
             raise SearchError(
                 f"exclude is a {type(exclude).__name__}; Lists, one per query, were expected.",
-                hint="Lists.of([[3, 5], []]); for ids that nobody may have use deny=.",
+                hint="Lists.of([[3, 5], []]); for ids that no query may have use deny=.",
             )
         for name, given in (("exclude", exclude), ("allow", allow)):
             if isinstance(given, Lists) and len(given) != rows:

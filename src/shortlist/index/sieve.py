@@ -1,6 +1,6 @@
 """A block of queries against every candidate: cheap products sieve, and keep what may be among the best.
 
-Each candidate's true score lies within an interval around its float32 product: rounding, and what a smaller copy of
+Each candidate's true score is within an interval around its float32 product: rounding, and what a smaller copy of
 the vectors misses. Where at least k candidates of a query have lower ends of ``floor`` or more, one whose upper end is
 below cannot be among its k best. So only candidates whose interval reaches the floor are kept, and the floor rises.
 

@@ -44,7 +44,7 @@ class Checkup:
 
     @property
     def due(self) -> bool:
-        """Whether a rebuild is: the promise is broken, or what came since takes longer to search than the index."""
+        """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
         return not self.kept or self.added > _MOST_ADDED
 
     def __str__(self) -> str:
@@ -58,13 +58,13 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     """How much of the true top k an index finds of the candidates there are now.
 
     Args:
-        index: any; its searches and changes go on.
+        index: any; its searches and changes continue.
         queries: float32 ``[queries, dim]``, some hundred real ones.
         k, recall: what was promised: a mean recall over the top k.
     """
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
-        raise ConfigError("a checkup needs queries; none came.")
+        raise ConfigError("a checkup needs queries; none were given.")
     number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
@@ -78,11 +78,11 @@ class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes go on, and
+    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes continue, and
     measured again.
 
     Args:
-        index: built, and changed by whoever holds it.
+        index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
         k, recall: the promise: a mean recall over the top k.
         churn: the part of the candidates after whose change to look.

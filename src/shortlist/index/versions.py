@@ -1,4 +1,4 @@
-"""Indexes over the candidates of another one: shared, or built afresh while the other goes on."""
+"""Indexes over the candidates of another one: shared, or rebuilt while the other is in use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact_copy(index: Index) -> Index:
 
 
 def rebuilt(index: Index) -> Index:
-    """An index of the same settings built afresh from the candidates that there are; the one given stays as it is."""
+    """An index of the same settings rebuilt from the candidates that there are; the one given stays as it is."""
     live = cast(LiveIndex, index)
     return live._like(live._renewed(live._now()))
 
@@ -38,7 +38,7 @@ def rebuilt(index: Index) -> Index:
 def caught_up(fresh: Index, before: Index, now: Index) -> Index:
     """``fresh``, which was built of what ``before`` held, with the changes that led from there to ``now``.
 
-    A copy of ``now`` where that was itself built afresh in between. None of the three changes.
+    A copy of ``now`` where that was itself rebuilt in between. None of the three changes.
     """
     old, new = cast(LiveIndex, before)._now(), cast(LiveIndex, now)._now()
     if new.base.vectors is not old.base.vectors:
@@ -57,7 +57,7 @@ def _removed(old: Snapshot, new: Snapshot) -> Ints:
 
 
 def _added(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
-    """What ``new`` holds beside its index that ``old`` did not hold so."""
+    """What ``new`` holds in addition to its index that ``old`` did not."""
     ids, vectors = new.extra.living[::-1]
     at = old.extra.lookup.positions(ids)
     same = at >= 0

@@ -1,4 +1,4 @@
-"""Matrix factorisation by alternating least squares: one side's vectors in closed form while the other's stand still."""
+"""Matrix factorisation by alternating least squares: one side's vectors in closed form while the other's are fixed."""
 
 from __future__ import annotations
 

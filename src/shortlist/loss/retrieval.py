@@ -56,7 +56,7 @@ class Retrieval:
         ``WholeCatalogue()``.
     hardest: only so many of the highest logits are each query's negatives (its own pairs never are).
     mined: so many hard negatives of each query in a batch, from the highest scores among all candidates that the query
-        did not choose, searched anew after each epoch. negative_column: a column of the interactions that holds the id
+        did not choose, searched again after each epoch. negative_column: a column of the interactions that holds the id
         of a negative, or a list of them. impressions: so many at most, for each query of a batch, of what was shown to
         it and not chosen (``fit(impressions=...)``). All three compete with their own query alone.
 
@@ -96,7 +96,7 @@ class Retrieval:
     def _check_combinations(self) -> None:
         if isinstance(self.negatives, WholeCatalogue) and self.log_q is not None:
             raise ConfigError(
-                "Retrieval got log_q with negatives=WholeCatalogue(); every candidate is there once: leave log_q out."
+                "Retrieval got log_q with negatives=WholeCatalogue(); leave log_q out, since every candidate occurs once."
             )
         if self._smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")
@@ -207,7 +207,7 @@ class Retrieval:
     ) -> Tensor:
         pairs = (query, candidate, pair_query, pair_candidate)
         if query.ndim == 3 and self._smoothing:
-            raise ConfigError("label_smoothing is for queries of one vector.", hint="leave it out, or heads")
+            raise ConfigError("label_smoothing does not support heads.", hint="omit one of them")
         options = SoftmaxOptions(
             temperature,
             self.remove_accidental_hits,

@@ -7,15 +7,15 @@ and is visited in blocks of rows, forward and gradient in one pass; no block is 
 
 In a block, with ``P_ij = exp(q_i·c_j / T)`` and ``μ_j = m_j / Q_j`` (Q: sampling probability, 1 without correction):
 
-1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row beside the pair (i, j), never made by subtraction (``places``). With
+1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row without the pair (i, j), never made by subtraction (``places``). With
    ``h = 1`` where accidental hits are removed (its own candidate counts once), else ``h = m_j``,
    ``Z = R + h μ_j P_ij / m_j``, and the loss of the pair of weight w is
    ``w (log Z − log(μ_j P_ij / m_j)) = w (log h + log(1 + R m_j / (h μ_j P_ij)))``, exact for a loss near 0 too.
 2. The gradient with respect to S at (i, k) is ``a_i μ_k P_ik``, where ``a_i = Σ w / Z`` over the pairs of row i; at a pair's
    own place it is ``(a_i − w / Z) μ_j P_ij − w R / Z``. The latter is written into P (divided by ``a_i μ_j``), so that
-3. ``dq = a ∘ (P (μ ∘ c)) / T`` and ``dc = μ ∘ (Pᵀ (a ∘ q)) / T`` are two matrix products over what is there already.
+3. ``dq = a ∘ (P (μ ∘ c)) / T`` and ``dc = μ ∘ (Pᵀ (a ∘ q)) / T`` are two matrix products over existing blocks.
 
-Pairs at one place count as one with the sum of their weights. What is of pairs is float64, what is of the matrix float32.
+Pairs at one place count as one with the sum of their weights. Values per pair are float64, values of the matrix float32.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def in_batch_softmax(
     remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
     counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
 
-    Under ``torch.autocast`` the three matrix products are of its lower precision; exponentials and sums stay float32.
+    Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None

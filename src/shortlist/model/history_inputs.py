@@ -1,4 +1,4 @@
-"""Histories from interactions: windows for training, lists for whoever asks after it, and the table that is lent."""
+"""Histories from interactions: windows for training, lists for later requests, and the table that is lent."""
 
 from __future__ import annotations
 

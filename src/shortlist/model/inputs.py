@@ -71,7 +71,7 @@ class RepeatedTensor:
 class CrossedTensor:
     """Entries of one of two tables, where a row stands for a row of each: ``first · size + second``.
 
-    size: rows of the second table. second: whether the column is of that one.
+    size: rows of the second table. second: whether the column belongs to that one.
     """
 
     column: CodeTensor | BagTensor | FloatTensor

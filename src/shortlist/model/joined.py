@@ -55,7 +55,7 @@ class JoinedTower(Tower):
     def check_trainable(self) -> None:
         """ConfigError: what is joined is trained already."""
         raise ConfigError(
-            "a joined model is not trained as one.",
+            "a joined model cannot be trained.",
             hint="train its parts with fit(), then join them: shortlist.join([…])",
         )
 
@@ -124,7 +124,7 @@ def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
         if not isinstance(model, TwoTower):
             raise ConfigError(
                 f"join got {type(model).__name__} as model {number}; a TwoTower was expected.",
-                hint="of a bundle: sl.Recommender.load(…).model",
+                hint="from a bundle: sl.Recommender.load(…).model",
             )
         if any(model is other for other in models[:number]):
             raise ConfigError(

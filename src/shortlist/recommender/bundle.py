@@ -78,8 +78,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         again = load(folder, verify="native")  # what was just written is compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
-                "the bundle just written does not answer as this recommender does; it was not kept.",
-                hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
+                "the bundle just written gives other answers than this recommender; it was deleted.",
+                hint="this is a bug of shortlist: please report it with the output of `shortlist doctor`",
             )
 
     write_folder(path, overwrite, fill, check)
@@ -88,7 +88,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for what is no bundle, or where the disk refuses; ConfigError for what JSON
+    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
     cannot hold.
     """
     plain = _plain(more)
@@ -166,10 +166,10 @@ def _plain_arrays(name: str) -> bool:
 
 def _check_unchanged(served: Served) -> None:
     if not np.array_equal(served.index.ids, np.arange(served.state.size, dtype=np.int64)):
-        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
+        raise ConfigError("the index was changed after this recommender was made.", hint="make a new Recommender")
     if fingerprint(served.state, served.vectors) != served.fingerprint:
         raise ConfigError(
-            "the model was trained further since this recommender was made of it.", hint="make a new Recommender"
+            "the model was trained further after this recommender was made.", hint="make a new Recommender"
         )
 
 
@@ -206,7 +206,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
         plain = msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=_number))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"metadata holds something that JSON cannot: {error}.",
+            f"metadata has a value that JSON does not support: {error}.",
             hint="use text, numbers, booleans, None, lists and dicts with text as keys",
         ) from error
     return plain  # type: ignore[no-any-return]
@@ -241,7 +241,7 @@ def _check_one_training(
         fits = fits and (verify is not True or fingerprint(state, candidates) == manifest.fingerprint)
     if not fits:
         raise BundleError(
-            f"the parts of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+            f"the parts of {str(root)!r} do not belong to one training.", hint="save the bundle again from the model"
         )
 
 
@@ -251,7 +251,7 @@ def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -
     try:
         return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:
-        reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
+        reason = f"exact search is used instead of {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
         return exact_from(root / INDEX, verify=compared), reason
 
@@ -267,7 +267,7 @@ def _replay(
     """BundleError unless the stored requests get the stored answers."""
     state, rows = served.state, [golden.query for golden in manifest.golden]
     if not all(-1 <= row < len(state.queries) for row in rows):
-        raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
+        raise BundleError(f"the bundle {str(path)!r} has stored requests of unknown queries.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, rows)
     now = None if stands_in else recorded(served, rows, vectors)

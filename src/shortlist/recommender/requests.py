@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Request:
-    """The ids asked for, and the columns beside them that the query tower reads.
+    """The ids asked for, and the other columns that the query tower reads.
 
     ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
     request had, which rows did.
@@ -113,7 +113,7 @@ def candidate_lists(values: Any, queries: int | None, ids: Ids, what: str) -> li
             f"{what} has {len(lists)} lists for {queries} queries; one per query was expected.",
             hint="for ids that no query may have use deny="
             if what == "exclude"
-            else "an empty list for a query of none",
+            else "an empty list for a query without any",
         )
     return [candidate_rows(one, ids, what) for one in lists]
 
@@ -190,7 +190,7 @@ def _series(name: str, values: Any, rows: int) -> pl.Series:
     try:
         series = values if isinstance(values, pl.Series) else pl.Series(name, list(_plain(values)))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"column {name!r} is no column: {error}", hint="give a list of values of one type") from error
+        raise DataError(f"column {name!r} cannot be read: {error}", hint="give a list of values of one type") from error
     if len(series) != rows:
         raise DataError(f"column {name!r} has {len(series):,} values for {rows:,} queries; one each was expected.")
     return series

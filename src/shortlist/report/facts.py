@@ -48,7 +48,7 @@ class Map:
 class Facts:
     """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
 
-    since: as ``report.since`` gives it, of a model that went on from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    since: as ``report.since`` gives it, of a model that started from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
     """
 
     name: str

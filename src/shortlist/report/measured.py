@@ -52,7 +52,7 @@ def measure(
     at most a quarter of a billion, and a thousand at least.
 
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
-    the model's candidates; an approximate one is measured beside the exact model. weighted: count each pair by
+    the model's candidates; an approximate one is measured next to the exact model. weighted: count each pair by
     the test's weight column. Raises as ``evaluate`` does.
     """
     return measured_with_table(

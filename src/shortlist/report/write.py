@@ -61,6 +61,6 @@ def saved(facts: Facts, path: Path) -> int:
     except OSError as error:
         raise ConfigError(
             f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
-            hint="choose a folder that is there and can be written to: -o report.html",
+            hint="choose a folder that exists and can be written to: -o report.html",
         ) from error
     return len(content)

@@ -73,11 +73,11 @@ class Admission:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now would wait for too long."""
+        """Whether a new request would wait too long."""
         return self.inside >= self.slots and len(self.waiting) >= self.most
 
     def enter(self, entry: Entry, now: float) -> None:
-        """Let a request in, at once or when its turn comes."""
+        """Let a request in, now or when its turn comes."""
         if self.inside < self.slots and not self.waiting:
             self._begin(entry)
             return
@@ -150,7 +150,7 @@ _BUSY: dict[int, bytes] = {}
 def busy(seconds: int) -> bytes:
     """The whole reply to who shall come back in so many seconds."""
     if seconds not in _BUSY:
-        body = Problem(503, "the server has more to do than it can.", hint="wait as Retry-After says").body(None)
+        body = Problem(503, "the server is overloaded.", hint="wait for the seconds in Retry-After").body(None)
         head = (
             f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {TYPE}\r\ncontent-length: {len(body)}\r\n"
             f"retry-after: {seconds}\r\nx-content-type-options: nosniff\r\n\r\n"

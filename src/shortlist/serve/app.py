@@ -85,8 +85,8 @@ class App:
             reply = _problem(
                 Problem(
                     500,
-                    "something in the server went wrong; it was logged.",
-                    hint="the log has it under this request_id",
+                    "internal server error; it was logged.",
+                    hint="find it in the log by this request_id",
                 ),
                 request_id,
             )
@@ -108,16 +108,16 @@ class App:
         """503 at once: without reading the body, and counted but not logged one by one."""
         request_id = f"{self._born}-{next(self._numbers)}"
         self.service.metrics.replied("none", 503)
-        busy = Problem(503, "the server has more to do than it can.", retry_after=1, hint="wait as Retry-After says")
+        busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
         await _send(send, _problem(busy, request_id), request_id, self.draining)
 
     def _route(self, method: str, path: str) -> Route:
         methods = self._routes.get(path)
         if methods is None:
-            raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists what there is")
+            raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists the paths")
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            raise Problem(405, "this path does not take this method.", hint=f"methods: {', '.join(sorted(methods))}")
+            raise Problem(405, "this path does not support this method.", hint=f"methods: {', '.join(sorted(methods))}")
         return route
 
     def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
@@ -135,7 +135,7 @@ class App:
         if not given and scheme.lower() == b"bearer":
             given = token.strip()
         if not any([hmac.compare_digest(given, key.encode()) for key in keys]):  # noqa: C419 - all, in constant time
-            raise Problem(401, "an API key is needed, and none or another came.", hint="Authorization: Bearer KEY")
+            raise Problem(401, "a valid API key is required.", hint="Authorization: Bearer KEY")
 
     def _log_bug(self, error: Exception, request_id: str, label: str) -> None:
         where = [

@@ -21,7 +21,7 @@ SHOWN = 200  # items of a history
 
 
 async def card(service: Service, incoming: Incoming) -> Reply:
-    """What the bundle is."""
+    """A description of the bundle."""
     parameters(incoming)
     return _reply(await service.run(lambda loaded: loaded.card, service.loaded))
 
@@ -62,7 +62,10 @@ async def mapped(service: Service, incoming: Incoming) -> Reply:
     loaded = service.loaded
     if column is not None and column not in loaded.colour_columns:
         raise Problem(
-            422, "the map cannot be coloured by this.", "?column", hint=f"columns: {', '.join(loaded.colour_columns)}"
+            422,
+            "the map cannot be coloured by this column.",
+            "?column",
+            hint=f"columns: {', '.join(loaded.colour_columns)}",
         )
     return Reply(await service.run(_map, loaded, column))
 

@@ -1,4 +1,4 @@
-"""What a server may be told, and its limits."""
+"""A server's settings and limits."""
 
 from __future__ import annotations
 
@@ -63,13 +63,9 @@ class Settings:
                     hint="python -c 'import secrets; print(secrets.token_urlsafe())' makes one",
                 )
         if set(self.keys) & set(self.write_keys):
-            raise ConfigError(
-                "a key is among the reading and the writing keys.", hint="give writers a key of their own"
-            )
+            raise ConfigError("a key is both a read key and a write key.", hint="use different keys for writing")
         if self.write_keys and self.state is None:
-            raise ConfigError(
-                "changes need a folder for their log, so that they outlive the process.", hint="--state DIR"
-            )
+            raise ConfigError("changes need a folder for their log.", hint="--state DIR")
 
     @property
     def writable(self) -> bool:

@@ -82,7 +82,7 @@ class ChangeWriter:
         except ShortlistError as error:
             raise BundleError(
                 f"the logged changes do not fit the bundle: {type(error).__name__}.",
-                hint="give this bundle a --state of its own, or serve the one that the log was written for",
+                hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
             ) from None
 
     async def change(self, record: dict[str, Any]) -> Any:
@@ -119,7 +119,7 @@ class ChangeWriter:
                     task.future.set_result(outcome)
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the index be looked after: where it no longer finds enough, it is built afresh, in a thread of its own."""
+        """Let the index be looked after: where it no longer finds enough, it is rebuilt, in its own thread."""
         state = loaded.state
         if loaded.served.index.exact or state.query_vectors is None or not state.live:
             return
@@ -165,9 +165,9 @@ class ChangeWriter:
             if records and not self._logged(records):
                 full = Problem(
                     503,
-                    "the change could not be brought to the disk, and was not made.",
+                    "the change could not be written to disk and was not made.",
                     retry_after=5,
-                    hint="send it again once the disk has room",
+                    hint="send it again when the disk has space",
                 )
                 for number in kept:
                     outcomes[number] = full
@@ -233,7 +233,9 @@ def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Pr
     from shortlist.errors import MissingExtraError
 
     if isinstance(error, MissingExtraError):
-        return Problem(501, "this bundle cannot embed candidates here.", "$.upsert", hint="`shortlist export` it first")
+        return Problem(
+            501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
+        )
     schema = served.state.candidates.schema
     for number, row in enumerate(record["upsert"]):
         for name in row:
@@ -251,5 +253,5 @@ def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Pr
         422,
         "the change does not fit the catalogue.",
         "$",
-        hint="send each value as the catalogue has it: GET /v1/candidates shows some",
+        hint="send values of the catalogue's types: GET /v1/candidates shows some",
     )

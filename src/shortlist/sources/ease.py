@@ -57,7 +57,7 @@ class EASE:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
 
-        Raises DataError for what is no Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
+        Raises DataError for anything but a Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
         and candidates are more than 30,000.
         """
         require_scipy("EASE")

@@ -33,7 +33,7 @@ class OwnHistory:
         check_whole("OwnHistory", length=self.length)
 
     def fit(self, train: Dataset) -> Neighbours:
-        """The table for the candidates of ``train``. Raises DataError for what is no Dataset."""
+        """The table for the candidates of ``train``. Raises DataError for anything but a Dataset."""
         check_data("OwnHistory", train)
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)

@@ -138,5 +138,5 @@ def check_whole(owner: str, **values: int) -> None:
 
 
 def check_data(owner: str, data: object) -> None:
-    """DataError for what is no Dataset."""
+    """DataError for anything but a Dataset."""
     check_dataset(data, f"{owner}.fit(train)")

@@ -27,7 +27,7 @@ __all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_fol
 
 
 def plain_files(folder: Path) -> list[Path]:
-    """Every file below ``folder``, in order. DamageError for a link or anything else that is no plain file or folder."""
+    """Every file below ``folder``, in order. DamageError for a link or anything else that is not a plain file or folder."""
     files: list[Path] = []
     for path in sorted(folder.iterdir()):
         if is_plain(path):
@@ -75,7 +75,7 @@ def check(
     for name, entry in entries.items():
         path = folder / name
         if "\\" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
-            raise DamageError(f"the manifest of {str(folder)!r} names {name!r}, which leaves the folder.")
+            raise DamageError(f"the manifest of {str(folder)!r} names {name!r}, which is outside the folder.")
         if not os.path.lexists(path):
             raise DamageError(f"{str(path)!r} is missing.")
         if not is_plain(path):
@@ -178,7 +178,7 @@ def _put(scratch: Path, path: Path) -> None:
         sync(path.parent)
         return
     if path.is_symlink() or not path.is_dir():
-        raise NotADirectoryError(f"{str(path)!r} exists and is no folder")
+        raise NotADirectoryError(f"{str(path)!r} exists and is not a folder")
     if _swapped(scratch, path):
         sync(path.parent)
         return  # ``scratch`` is now the old folder, which the caller removes

@@ -140,7 +140,7 @@ def not_from_disk() -> ConfigError:
     """Why ALS does not train from shards."""
     return ConfigError(
         "ALS reads all interactions in every sweep; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory), or with another recipe",
+        hint="train in memory (Dataset, --in-memory), or use another recipe",
     )
 
 
@@ -178,6 +178,6 @@ def _check(side: str, tower: Tower) -> None:
     if len(features) == 1 and features[0].kind in IDS and features[0].dim in (None, tower.dim) and plain:
         return
     raise ConfigError(
-        f"ALS solves for one vector per id; the {side} tower is more than that: {tower.extra_repr()}.",
+        f"ALS solves for one vector per id; the {side} tower has more: {tower.extra_repr()}.",
         hint='a tower of one id feature, without layers, bias, heads or normalize: Tower(StringLookup("user_id"), dim=32)',
     )

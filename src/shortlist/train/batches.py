@@ -128,9 +128,9 @@ def shuffled(seed: int, epoch: int, count: int) -> Tensor:
 
 
 def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """The distinct values of ``rows``, ascending, and where each of ``rows`` stands among them.
+    """The distinct values of ``rows``, ascending, and the place of each of ``rows`` among them.
 
-    ``total`` bounds the values. When it is small beside the batch a mark per value is cheaper than sorting.
+    ``total`` bounds the values. When it is small compared with the batch a mark per value is cheaper than sorting.
     """
     if total <= 4 * len(rows):
         marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)

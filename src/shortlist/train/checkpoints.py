@@ -1,8 +1,8 @@
-"""Going on after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
+"""Resuming after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
 
 A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
-them, so that another number can go on from it. What is of one process alone (the state of its random numbers, its part of
-the epoch's sums) is stored for each; where their number changes, dropout draws anew from (seed, rank, step).
+them, so that another number can resume from it. The state of one process alone (the state of its random numbers, its part of
+the epoch's sums) is stored for each; where their number changes, dropout draws again from (seed, rank, step).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "reported_interruption"]
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, and how often, so that a killed run goes on as if nothing had been.
+    """Where a run keeps its state, and how often, so that a killed run ends as it would have.
 
     folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
-    given. keep: the newest so many stay. resume: go on from the newest whole checkpoint of the folder, or begin where
+    given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
     there is none; without it, a folder with checkpoints is refused.
 
-    A run that goes on sees exactly the examples that were left, and on the same machine ends bit for bit where the
-    uninterrupted run would have. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
+    A resumed run sees exactly the remaining examples, and on the same machine gives the result of an uninterrupted run,
+    bit for bit. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
     precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
 
     >>> Checkpoints("runs/today", every=500)
@@ -69,7 +69,7 @@ class Checkpoints:
         if Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise ConfigError(
                 f"Checkpoints got folder={str(self.folder)!r}, which is a file.",
-                hint="name a folder; it is made where there is none",
+                hint="give a folder; it is created if it does not exist",
             )
 
 
@@ -128,8 +128,8 @@ class Keeper:
         if not self.settings.resume:
             if self.processes.of_first(lambda: bool(steps_of(self.folder))):
                 raise ConfigError(
-                    f"{str(self.folder)!r} holds the checkpoints of a run.",
-                    hint="resume=True (--resume) goes on with it; a new run needs another folder",
+                    f"{str(self.folder)!r} has the checkpoints of a run.",
+                    hint="resume=True (--resume) continues it; a new run needs another folder",
                 )
             return
         saved = newest(self.folder)
@@ -138,15 +138,15 @@ class Keeper:
         before, now = _with_tables(saved.header["facts"]), _plain(self.facts)
         if before.get("warm_start") != now.get("warm_start"):
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of a training that began {_beginning(before)}; this one begins "
+                f"the checkpoint in {str(self.folder)!r} belongs to a training that started {_beginning(before)}; this one starts "
                 f"{_beginning(now)}.",
-                hint="begin as it did (warm_start=, --warm-start), or train into another folder",
+                hint="start in the same way (warm_start=, --warm-start), or use another folder",
             )
         differing = _differing(before, now)
         if differing:
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of another run: {'; '.join(differing[:4])}.",
-                hint="train with the same data and settings, or into another folder",
+                f"the checkpoint in {str(self.folder)!r} belongs to another run: {'; '.join(differing[:4])}.",
+                hint="train with the same data and settings, or use another folder",
             )
         if saved.header["progress"]["epoch"] > epochs:
             raise ConfigError(
@@ -247,7 +247,7 @@ class Keeper:
         return whole if table is None else self.processes.own(whole)
 
     def _restore_own(self, values: Mapping[str, Tensor], processes: int, progress: Progress) -> None:
-        """What is of one process alone."""
+        """The state of one process alone."""
         rank, same = self.processes.rank, processes == self.processes.size
         sums = values["sums"].view(processes, 2)
         mine = sums[rank] if same else sums.sum(0) * (rank == 0)
@@ -262,7 +262,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def reported_interruption(settings: Checkpoints | None) -> Iterator[None]:
-    """Says with a ShortlistWarning where to go on from, when Ctrl-C ends what is within."""
+    """Says with a ShortlistWarning where to resume from, when Ctrl-C ends what is within."""
     try:
         yield
     except KeyboardInterrupt:
@@ -276,8 +276,8 @@ def last_good(settings: Checkpoints) -> str:
     steps = steps_of(Path(settings.folder))
     if not steps:
         return "There is no checkpoint yet."
-    where = f"{str(settings.folder)!r}; resume=True (--resume) goes on from it"
-    return f"The last good checkpoint is of step {steps[-1]}, in {where}."
+    where = f"{str(settings.folder)!r}; resume=True (--resume) continues from it"
+    return f"The last good checkpoint is step {steps[-1]}, in {where}."
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:

@@ -19,8 +19,8 @@ def check_data(train: Dataset | Shards, caller: str) -> None:
     check_dataset(train, f"{caller}()", shards=True)
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
         raise DataError(
-            f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
-            hint="leave weight out, or check the column",
+            f"every weight in column {train.weight!r} is 0, so nothing can be learned.",
+            hint="omit weight, or check the column",
         )
 
 

@@ -61,7 +61,7 @@ def joined() -> Processes:
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not reach the others: {error}",
-                hint="start every process with torchrun, and let them reach MASTER_ADDR and MASTER_PORT",
+                hint="start every process with torchrun, and check that MASTER_ADDR and MASTER_PORT can be reached",
             ) from error
         atexit.register(_leave)
     return Together() if dist.get_world_size() > 1 else Alone()
@@ -98,8 +98,8 @@ class Together:
             others = [rank for rank, value in enumerate(values) if value != values[0]]
             if others:
                 raise TrainingError(
-                    f"the processes differ in {name}: rank {others[0]} has another one than rank 0.",
-                    hint="every process reads the same data with the same options",
+                    f"the processes differ in {name}: rank {others[0]} differs from rank 0.",
+                    hint="give every process the same data and options",
                 )
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
@@ -240,7 +240,7 @@ class Together:
     def _stop(self) -> TrainingError:
         return TrainingError(
             f"{self._why()}; rank {self.rank} of {self.size} stops too.",
-            hint="start the run again; from its last checkpoint where it writes them",
+            hint="start the run again, with --resume if it writes checkpoints",
         )
 
     def _why(self) -> str:
@@ -259,7 +259,7 @@ class Together:
         return "another process of this run is gone"
 
     def _reason_is(self, text: str) -> str:
-        """Writes the reason down unless there is one; returns the one that stands."""
+        """Writes the reason down unless there is one; returns the first one."""
         try:
             return str(self._store.compare_set(REASON, "", text).decode())
         except RuntimeError:

@@ -82,14 +82,14 @@ def fit(
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
-    checkpoints: where and how often the run writes what it needs to go on after a stop, and whether it goes on now.
+    checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
 
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
     which has the whole model in the end.
 
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
-    the loss is no longer finite (the model's weights are of no use then).
+    the loss is no longer finite (the model's weights are useless then).
     """
     if isinstance(task, ALS):
         return _by_als(**locals())
@@ -221,6 +221,6 @@ def _check_options(
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
     if patience is not None and unmeasured:
         raise ConfigError(
-            "fit() got patience= without validation=; early stopping has nothing to watch.",
-            hint="hold some rows back: train, validation = split_random(train)",
+            "fit() got patience= without validation=; early stopping needs validation figures.",
+            hint="hold out some rows: train, validation = split_random(train)",
         )

@@ -37,7 +37,7 @@ CODES = 12  # bytes of a row's code as int32 and int64
 
 @dataclass(frozen=True)
 class TableForecast:
-    """An embedding table: whose, its rows and width, and bytes of itself and of what the optimizer keeps beside it."""
+    """An embedding table: whose, its rows and width, and bytes of itself and of its optimizer state."""
 
     name: str
     rows: int
@@ -83,7 +83,7 @@ class Forecast:
 
     @property
     def optimizer(self) -> int:
-        """Bytes of what the optimizer keeps beside the tables."""
+        """Bytes of the optimizer's state."""
         return sum(table.optimizer for table in self.tables)
 
     @property
@@ -130,7 +130,7 @@ def forecast(
     if recipe.als is not None or recipe.joined:
         what = "[als]" if recipe.als is not None else "[[joined]]"
         raise ConfigError(
-            f"a forecast tries one model that learns from batches; the recipe has {what}.",
+            f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs all interactions in memory",
         )
     schema = _read_schema(source, recipe, columns)

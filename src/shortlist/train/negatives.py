@@ -185,7 +185,7 @@ class Negatives:
             self.mined = Ragged(state["mined_offsets"], state["mined_values"]).to(self.device)
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
-        """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
+        """Takes new hard negatives from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
         if self.plain or not self.task.mined:
             return
         assert self.known is not None
@@ -284,16 +284,15 @@ def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
 
 
 def check_from_disk(task: Retrieval) -> None:
-    """ConfigError for negatives that cannot be had while the interactions stay on disk."""
+    """ConfigError for negatives that are not possible while the interactions stay on disk."""
     if task.negative_column is not None:
         raise ConfigError(
-            f"negative_column is {task.negative_column!r}; shards keep ids, weights, times and context, and no lists.",
+            f"negative_column is {task.negative_column!r}; shards have ids, weights, times and context, but no lists.",
             hint="give the negatives as impressions=, one row each; or train in memory (Dataset)",
         )
     if task.mined:
         raise ConfigError(
-            "mined negatives search the catalogue for every query after each epoch, with all that each query chose in "
-            "memory; shards are for data that does not fit.",
+            "mined negatives need all choices of each query in memory; shards are for data that does not fit.",
             hint="negatives=WholeCatalogue() or Mixed() with mask_known=True; or train in memory (Dataset)",
         )
 
@@ -327,7 +326,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
         raise ConfigError(
             f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
             f"those of the training data are {train.query!r} and {train.candidate!r}.",
-            hint="name the impressions' columns as those of the training data",
+            hint="use the column names of the training data in the impressions",
         )
     sides = (
         (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
@@ -345,7 +344,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
 def _warn_unknown(unknown: int, total: int, what: str) -> None:
     if unknown:
         warnings.warn(
-            f"{unknown:,} of {total:,} {what} have an id that the training data's tables lack; they are left out.",
+            f"{unknown:,} of {total:,} {what} have an id that is not in the training data's tables; they are left out.",
             ShortlistWarning,
             stacklevel=6,
         )

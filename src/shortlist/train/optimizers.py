@@ -63,7 +63,7 @@ class Adagrad:
 class RowwiseAdagrad(Adagrad):
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
-    A table of dim 32 takes 1/32 of the memory beside it that Adagrad takes. The step of a row is one for all its numbers.
+    For a table of dim 32 it needs 1/32 of the memory that Adagrad needs. The step of a row is one for all its numbers.
     initial_accumulator: where ``a`` begins.
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
     """

@@ -142,12 +142,12 @@ def check_divisible(task: Retrieval, model: TwoTower, impressions: object) -> No
     for name, given in of_one_query.items():
         if given:
             raise ConfigError(
-                f"{name}= cannot be used with several processes: negatives of single queries stay in one.",
-                hint="train in one process, or take negatives=Mixed() or WholeCatalogue()",
+                f"{name}= cannot be used with several processes: it needs negatives of single queries.",
+                hint="train in one process, or use negatives=Mixed() or WholeCatalogue()",
             )
     for part in model.modules():
         if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
             raise ConfigError(
-                f"{type(part).__name__} looks at a whole batch, of which each of several processes has a part.",
-                hint="LayerNorm looks at one row at a time",
+                f"{type(part).__name__} needs the whole batch, but each process has only a part.",
+                hint="use LayerNorm, which needs one row at a time",
             )

@@ -117,7 +117,7 @@ class _Model(Section, frozen=True):
         return self.loss.task()
 
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         if self.history is not None:
             raise no_histories()
         task = self.task()
@@ -171,7 +171,7 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``.
+    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
     """
@@ -199,7 +199,7 @@ class Recipe(_Model, frozen=True):
         return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
         if self.neighbours is not None:
             raise neighbours_in_memory()
@@ -236,7 +236,7 @@ class Recipe(_Model, frozen=True):
         if options.get("warm_start") is not None or joined().size > 1:
             what = "warm start" if options.get("warm_start") is not None else "several processes"
             raise ConfigError(
-                f"this recipe joins {len(weights)} models; that takes no {what}.",
+                f"this recipe joins {len(weights)} models; joined models do not support {what}.",
                 hint="train without it, or without [[joined]]",
             )
         model, history = super().train(data, **options)
@@ -334,7 +334,7 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"recipe {str(recipe)!r} is not valid TOML: {error}.",
-            hint="text stands in quotes, a section's name in square brackets",
+            hint="write text in quotes, section names in square brackets",
         ) from error
 
 

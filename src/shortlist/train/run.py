@@ -97,7 +97,7 @@ class Run:
         mean, seconds = float(at.total / at.weight), at.elapsed
         if not np.isfinite(mean):
             raise TrainingError(
-                f"the loss became {mean} in epoch {at.epoch}; training cannot go on.",
+                f"the loss became {mean} in epoch {at.epoch}; training cannot continue.",
                 hint=f"lower the learning rate (now {self.optimizer.learning_rate}), or raise the temperature",
             )
         examples = len(self.interactions)
@@ -105,6 +105,6 @@ class Run:
         return Epoch(at.epoch, mean, at.chance / examples, seconds, examples, temperature=temperature)
 
     def mine(self) -> None:
-        """Takes hard negatives anew, from the vectors as they are."""
+        """Takes new hard negatives, from the current vectors."""
         query, candidate = self.model.query, self.model.candidate
         self.negatives.mine(vectors_of(query, self.query_inputs), vectors_of(candidate, self.candidate_inputs))

@@ -23,7 +23,7 @@ class StreamedInteractions:
     """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
 
     1. The blocks come in an order that is a function of (seed, epoch).
-    2. As many of them as fill the buffer are read, in the order in which they lie on the disk.
+    2. As many of them as fill the buffer are read, in the order on the disk.
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
     contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
@@ -54,7 +54,7 @@ class StreamedInteractions:
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
 
     def _part(self, here: Tensor) -> Batch:
-        """The pairs of a batch that are of this process's queries."""
+        """The pairs of a batch that belong to this process's queries."""
         buffer = self._buffer
         rows = (self._rows(here), buffer.candidate[here].long().to(self.device))
         weight = None if buffer.weight is None else buffer.weight[here].to(self.device)

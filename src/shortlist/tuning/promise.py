@@ -25,15 +25,15 @@ def keep_promise(settings: ApproximateIndex, vectors: Floats, ids: Ints | None, 
     name = type(settings).__name__
     if queries is None:
         raise SearchError(
-            f"{name}(recall={promise['recall']:g}) keeps its promise on real queries; none came.",
-            hint="index = settings.build(vectors, ids, queries=a_sample_of_what_will_be_asked)",
+            f"{name}(recall={promise['recall']:g}) needs queries to keep its promise; none were given.",
+            hint="index = settings.build(vectors, ids, queries=a_sample_of_real_queries)",
         )
     settings.require()
     tuning = tune_index(vectors, queries, recall=promise["recall"], k=promise["k"], template=plain, ids=ids)
     if tuning.chosen.backend == "exact":
         warnings.warn(
             f"{name} cannot keep recall@{tuning.k} ≥ {tuning.recall:g} on these vectors; exact search is used, at "
-            f"{tuning.chosen.milliseconds:.3g} ms a query.\nhint: a lower recall, or settings of your own",
+            f"{tuning.chosen.milliseconds:.3g} ms a query.\nhint: ask for a lower recall, or give the settings",
             ShortlistWarning,
             stacklevel=4,
         )

@@ -112,7 +112,7 @@ def known_queries(state: State) -> NDArray[np.float32]:
     """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has; there are no stored queries to tune on.",
+            "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
         )
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
@@ -134,7 +134,7 @@ def _accuracy(served: Served, tuning: Tuning, test: Dataset) -> Accuracy:
     keys = keys[~np.isin(keys, seen)]
     if not keys.size:
         raise DataError(
-            "no test pair is left: none is of a known query and candidate that the query has not seen already.",
+            "no test pairs are left: none has a known query and a candidate that the query has not seen.",
             hint="give interactions that the bundle was not trained on",
         )
     ks = sorted({min(k, size) for k in (10, 100, tuning.k)})

@@ -63,14 +63,14 @@ def tune_index(
         k: of the promise; all candidates where there are fewer.
         backends: "exact", "scann", "faiss" (or of it "ivfpq", "hnsw"); by default all that can run here.
         template: settings that stay as they are wherever they are given; its backend alone is tuned. Of an index that
-            is built over ``vectors`` only the settings at search are tuned, afresh.
+            is built over ``vectors`` only the settings at search are tuned again.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
         sample: at most so many of the queries are used.
         seconds: no build is begun after so long, or where one as long as the longest so far would end after it.
         seed: of the sample.
         say: called with a line of progress now and then.
 
-    Exact search stands in where nothing else keeps the promise: ``chosen.backend`` and ``reason`` say so.
+    Exact search is used where nothing else keeps the promise: ``chosen.backend`` and ``reason`` say so.
 
     Raises:
         ConfigError: a promise or a backend that is none. SearchError: vectors or queries that an index cannot take, too
@@ -107,8 +107,8 @@ class QueryHalves:
     def of(exact: LiveIndex, queries: Floats, recall: float, k: int, sample: int, seed: int) -> QueryHalves:
         if min(queries.shape[0], sample) < _LEAST:
             raise SearchError(
-                f"{min(queries.shape[0], sample)} queries came; at least {_LEAST} were expected.",
-                hint="a recall is promised on queries like those that will be asked: give a sample of them.",
+                f"{min(queries.shape[0], sample)} queries were given; at least {_LEAST} were expected.",
+                hint="give a larger sample of real queries.",
             )
         order = np.random.default_rng(seed).permutation(queries.shape[0])[:sample]
         half = order.size // 2
@@ -326,8 +326,8 @@ def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
     """A built index, its settings at search left open; SearchError where it holds other vectors."""
     if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
         raise SearchError(
-            "the index to tune was built over other vectors or ids than those given.",
-            hint="build it over these, or pass its own vectors and ids",
+            "the index was built with other vectors or ids than the given ones.",
+            hint="build it with these, or pass its own vectors and ids",
         )
     return built.with_settings(**dict.fromkeys(built.at_search), recall=None)
 

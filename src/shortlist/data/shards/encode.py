@@ -4,7 +4,7 @@ Text files are first copied to Parquet, one after another, beside what is encode
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
-   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs lie by user or by time.
+   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs are sorted by user or by time.
 
 Every array is renamed into place when it is whole, and each piece leaves a record of it, so that a run that was cut off
 goes on with the first piece that has none. The manifest, which makes the folder a set of shards, comes last.
@@ -119,7 +119,7 @@ def encode(
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
-        raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
+        raise ConfigError(f"{str(folder)!r} is inside the source.", hint="encode into a folder outside the source")
     events, reading = events or Events(), reading or Reading()
     ids = [str(columns["query"]), str(columns["candidate"])]
     times = [columns["timestamp"]] if columns["timestamp"] is not None else []
@@ -154,13 +154,13 @@ def encode(
             raise
         raise DataError(
             f"the shards could not be written to {str(folder)!r}: {error}.",
-            hint="make room and run the same again: it goes on with the first piece that is missing",
+            hint="free some space and run it again: it resumes with the first missing piece",
         ) from error
 
 
 @dataclass(frozen=True)
 class _Prepared(Source):
-    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces keep their order."""
 
     plan: EventPlan | None = None
 
@@ -263,8 +263,8 @@ def _settings(
             raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 was expected.")
     if piece_rows % block_rows:
         raise ConfigError(
-            f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
-            hint="give a piece a whole number of blocks",
+            f"piece_rows={piece_rows} is not a multiple of block_rows={block_rows}.",
+            hint="piece_rows must be a whole number of blocks",
         )
     return {**columns, "block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
 
@@ -284,7 +284,7 @@ def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str
 
 
 def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
-    """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
+    """The header of a run that was cut off, where only new files were added since: it reads what was listed at its start."""
     begun = folder / files.HEADER
     if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
         return header
@@ -320,13 +320,14 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
         if before.source != header.source:
             raise _changed(before.source, header.source)
         raise DataError(
-            f"{str(folder)!r} holds shards of the same source encoded otherwise.",
+            f"{str(folder)!r} has shards of the same source, encoded with other options.",
             hint="choose another folder, or overwrite=True",
         )
     others = [entry.name for entry in folder.iterdir() if entry.name != ROOM and not is_scratch(entry)]
     if others and not begun.is_file():
         raise DataError(
-            f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
+            f"{str(folder)!r} holds {others[0]!r} and is not a folder of shards; refusing to write to it.",
+            hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before what they name
@@ -349,8 +350,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
         if names
     ]
     return DataError(
-        f"the source is not what was encoded: {', '.join(told)}.",
-        hint="encode it anew with overwrite=True, or into another folder",
+        f"the source differs from the encoded one: {', '.join(told)}.",
+        hint="encode it again with overwrite=True, or into another folder",
     )
 
 
@@ -411,7 +412,7 @@ def _tables(work: _Work) -> Tables:
 
 
 def _left_out(work: _Work) -> list[str]:
-    """How many rows are no interactions, as a note. DataError where none is left."""
+    """How many rows are not interactions, as a note. DataError where none is left."""
     if not work.plan.leaves_out:
         return []
     total = sum(work.source.rows(file) for file in work.source.files)
@@ -419,12 +420,12 @@ def _left_out(work: _Work) -> list[str]:
     for _, scan in work.source.scans([work.header.query]):
         kept += int(scan.select(pl.len()).collect(engine="streaming").item())
     if total and not kept:
-        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+        raise DataError(f"no rows are left: all {total:,} were left out {work.plan.label}.", hint="check the values")
     return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
 
 
 def _doubts(work: _Work) -> Iterator[str]:
-    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     head, whole = glance(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)
@@ -487,7 +488,9 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
         return done
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
-        raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+        raise DataError(
+            f"{file.name!r} has changed while it was read.", hint="run it again when the files no longer change"
+        )
     frame = work.plan.lazily(frame.lazy()).collect()
     rows = frame.height
     entries = {}

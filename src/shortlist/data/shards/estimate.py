@@ -21,7 +21,7 @@ PIECES = 64
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and between which two it lies; all three are the same where it was counted."""
+    """A number, and two numbers that it is between; all three are the same where it was counted."""
 
     value: int
     low: int
@@ -81,9 +81,9 @@ def sample_of(source: Source, rows: int, columns: Sequence[str] | None = None) -
 def distinct(sample: Sample, column: str) -> Estimate:
     """How many distinct values the whole column has: their number where the sample is all of it, else as follows.
 
-    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values lie in one piece, in
+    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values are in one piece, in
        two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may be of one value.
-    2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values lie together), 0 < a < 1 Heaps'
+    2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values are together), 0 < a < 1 Heaps'
        law (ever more rare values), a < 0 saturates, the more abruptly the more alike values are in frequency.
     3. ``value`` is where the best of them ends at all pieces there are, ``low`` and ``high`` where those end that fit
        nearly as well: to twice the error of the best, and at least 0.5% or one over the root of what was found.

@@ -125,7 +125,7 @@ def read_record(path: Path, kind: type[R]) -> R:
     except DamageError as damage:
         raise DataError(str(damage), hint=AGAIN) from damage
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
-        raise DataError(f"{str(path)!r} was altered or is of another version: {error}.", hint=AGAIN) from error
+        raise DataError(f"{str(path)!r} was altered or has another version: {error}.", hint=AGAIN) from error
 
 
 def check_files(folder: Path, entries: Mapping[str, Entry], thorough: bool = True) -> None:
