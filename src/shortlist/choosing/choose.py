@@ -53,7 +53,7 @@ def choose(
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
-    4. The best by the figure wins; one that is simpler and behind by no more than half a standard error of the difference (two
+    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference (two
        for popularity) wins over it.
     5. The winner is trained again on all rows (``refit``).
 
@@ -311,13 +311,16 @@ class _Field:
 
 
 def _is_level(best: Tried, other: Tried) -> bool:
-    """Whether the best is ahead by no more than half a standard error of the difference; of popularity by no more than two."""
+    """Whether the best is ahead by no more than one standard error of the difference; of popularity by no more than two.
+
+    The rule of one standard error: Breiman, Friedman, Olshen, Stone 1984, "Classification and regression trees".
+    """
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= (2 if other.kind == "popularity" else 0.5) * error
+    return lead <= (2 if other.kind == "popularity" else 1) * error
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
