@@ -44,7 +44,7 @@ def test_where_nothing_beats_popularity_it_is_what_is_shipped() -> None:
     data = bestsellers()
     choice = choose(data, budget=60)
     assert choice.chosen.kind == "popularity"
-    assert "nothing here is better than popularity" in choice.verdict()[-1]
+    assert "no model here is better than popularity" in choice.verdict()[-1]
     recommender = sl.Recommender(choice.model, seen=data)
     counts = np.bincount(data.candidate_rows)
     best = data.candidates["what"][int(counts.argmax())]
