@@ -7,6 +7,7 @@ than those of the clock. `--quick` takes a hundredth of the candidates and keeps
 """
 
 import argparse
+import inspect
 import json
 import os
 import statistics
@@ -62,7 +63,10 @@ def measured(candidates: int) -> dict:
         loaded = timed("load", lambda: sl.Recommender.load(path))
         assert loaded.recommend(["query 5"], 10) == recommender.recommend(["query 5"], 10)
         del loaded
-        timed("load native", lambda: sl.Recommender.load(path, verify="native"))
+        mapped: dict = (
+            {"mmap": True} if "mmap" in inspect.signature(sl.Recommender.load).parameters else {"verify": "native"}
+        )
+        timed("load mapped", lambda: sl.Recommender.load(path, **mapped))
     recommender.embed_candidates(pl.DataFrame({"item": ["warm"]}))
     for name in ("first upsert", "second upsert"):
         before, new = _own_bytes(), pl.DataFrame({"item": [name]})

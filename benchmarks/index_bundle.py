@@ -13,9 +13,9 @@ from benchmarks.index.data import DATA
 LOAD = """
 import json, sys, time
 import shortlist as sl
-load, (path, verify) = sl.Recommender.load, sys.argv[1:]
+load, (path, mmap) = sl.Recommender.load, sys.argv[1:]
 started = time.perf_counter()
-recommender = load(path, verify=eval(verify))
+recommender = load(path, mmap=eval(mmap))
 opened = time.perf_counter() - started
 found = recommender.recommend(["query 5"], k=100)[0].ids
 assert len(set(found)) == 100
@@ -40,8 +40,8 @@ def ours(_: Path, parameters: dict):
 
     def run() -> dict:
         measures = {}
-        for name, verify in (("native", '"native"'), ("all", "True")):
-            command = [sys.executable, "-c", LOAD, str(path), verify]
+        for name, mmap in (("native", "True"), ("all", "False")):
+            command = [sys.executable, "-c", LOAD, str(path), mmap]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             measures |= {f"{name}: {key}": value for key, value in json.loads(done.stdout).items()}
         return measures

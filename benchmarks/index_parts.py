@@ -243,7 +243,7 @@ INDEX_PARTS = {
         parameters={**MILLION, "k": 10, "batch": 1_000, "times": 40},
         sides={"ours": _side("exact"), "a plain sum": _side("plain_sum"), "faiss flat": _side("faiss_flat")},
         rows=(
-            Row("exact: a query, beside numpy's sum of the array", "single", "ms", 0.7, peers=("a plain sum",)),
+            Row("exact: a query, and numpy's sum of the array", "single", "ms", 0.7, peers=("a plain sum",)),
             Row("exact: 1,000 queries", "batch", "s", 3, peers=("faiss flat",)),
             Row("exact: a query", "single", "ms", None, peers=("faiss flat",)),
             *(Row(f"exact, {one}: a query", f"{one}: single", "ms", None) for one in STORAGES[1:]),
@@ -327,7 +327,7 @@ INDEX_PARTS = {
         runs=3,
         quick={**SMALL, "queries": 1_000},
         caveats=(
-            'Recommender.load(verify="native"): tables are read and compared, plain arrays stay on disk, a sample of the '
+            'Recommender.load(mmap=True): tables are read and compared, plain arrays stay on disk, a sample of the '
             "vectors and the stored requests are looked at. Files are in the page cache; imports are not timed.",
             "Candidates have an id and a training count, no other columns.",
         ),

@@ -1,4 +1,4 @@
-"""Every message that a user can meet, collected from the source: what it says, and what it says to do.
+"""Every message that a user can get, collected from the source, with its hint.
 
 Run as a program it writes ``docs/errors.md``.
 """
@@ -88,9 +88,9 @@ def page() -> str:
     found = messages()
     text = (
         "# Every error, and what to do\n\n"
-        "Collected from the source. `…` stands for what a run fills in; an error's text says what came and what was\n"
-        "expected, its hint what to do. In Python all of them are `sl.ShortlistError`, with `message` and `hint`; on the\n"
-        "command line they end with exit code 1; the server answers with the status and a problem document.\n"
+        "Collected from the source. `…` stands for a value. An error's text says what was given and what was\n"
+        "expected, its hint what to do. In Python all of them are `sl.ShortlistError`, with `message` and `hint`. On the\n"
+        "command line the exit code is 1. The server answers with the status and a problem document.\n"
     )
     for kind in [*sorted(KINDS), "DamageError", "Problem"]:
         rows = sorted({(one.text, one.hint or "") for one in found if one.kind == kind})

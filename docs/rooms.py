@@ -21,7 +21,11 @@ SOURCE = ROOT / "src" / "shortlist"
 PICTURE = Path(__file__).with_name("rooms.svg")
 WIDTH, ROW, BOX, TALL, TOP = 760, 92, 150, 44, 16
 ASIDE = {
-    "evaluation": 0.62,
+    "serve": 0.115,
+    "choosing": 0.375,
+    "tuning": 0.625,
+    "report": 0.885,
+    "evaluation": 0.5,
     "sources": 0.85,
     "recommender": 0.38,
     "features": 0.36,

@@ -71,6 +71,7 @@ def _commands(group: click.Group) -> list[str]:
         words = [
             parameter.make_metavar(context) if isinstance(parameter, click.Argument) else "/".join(parameter.opts)
             for parameter in command.params
+            if not getattr(parameter, "hidden", False)
         ]
         lines.append(" ".join(["shortlist", name, *words]))
     return lines

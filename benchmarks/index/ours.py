@@ -11,8 +11,8 @@ from benchmarks.index import data
 from benchmarks.ours import describe as describe_product
 from benchmarks.worker import peak_rss_bytes
 from shortlist.index import BruteForce, ScaNN
-from shortlist.index.tuning.recall import query_recalls, recall_of
-from shortlist.index.tuning.tuner import Run, Trial
+from shortlist.index.recall import query_recalls, recall_of
+from shortlist.tuning.tuner import QueryHalves, Tuner
 
 SIZES = {1_000_000: {"dim": 64, "k": 10}, 10_000_000: {"dim": 32, "k": 100}}
 RECALL = 0.95
@@ -65,7 +65,7 @@ def tune(place: Path, k: int, say=print) -> dict:
     """Returns the saved index's settings at search that keep the promise on the tuning half, the curve, and the time."""
     index, _ = loaded(place, k)
     started = time.perf_counter()
-    run = Run(_trial(place, k), index, index.with_settings(leaves_to_search=None, reorder=None), 0.0, None, say, {})
+    run = Tuner(_trial(place, k), index, index.with_settings(leaves_to_search=None, reorder=None), 0.0, None, say, {})
     run.tune("scann")
     if run.winner is None:
         raise RuntimeError(f"no setting at search keeps recall@{k} >= {RECALL}")
@@ -80,9 +80,9 @@ def tune(place: Path, k: int, say=print) -> dict:
     }
 
 
-def _trial(place: Path, k: int) -> Trial:
+def _trial(place: Path, k: int) -> QueryHalves:
     halves, kth = data.halves(place), data.truth(place, k)
-    return Trial(RECALL, k, *halves, *kth)
+    return QueryHalves(RECALL, k, *halves, *kth)
 
 
 def scann(_: Path, parameters: dict):

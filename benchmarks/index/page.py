@@ -5,7 +5,7 @@ from statistics import median
 
 from benchmarks.report import DOCS, RESULTS, SIZES, load, machine
 from benchmarks.table import bar_text, figure
-from shortlist.index.tuning.picture import curve_svg
+from shortlist.tuning.picture import curve_svg
 
 TEMPLATE = Path(__file__).parent / "page_template.md"
 PARTS = ("index_filters", "index_congruence", "index_load", "index_bundle", "index_mutations")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import shortlist as sl
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.problems import Problem
-from shortlist.model.histories import with_histories
+from shortlist.model.history_inputs import with_histories
 
 RECIPES = Path(__file__).parent / "recipes"
 

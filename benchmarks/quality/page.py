@@ -18,7 +18,7 @@ NOTES = Path(__file__).parent / "notes.toml"
 
 HEAD = """# Quality
 
-What shortlist reaches on public protocols, beside what any model has to be ahead of and the best figures known. This page
+The results of shortlist on public protocols, compared with simple baselines and the best known figures. This page
 is made by `python -m benchmarks.quality --docs` from `benchmarks/results/quality/*.json`; no figure is typed.
 
 - Each of our figures is the mean over seeds, ± the standard deviation between them. A baseline that depends on no seed is
@@ -28,7 +28,7 @@ is made by `python -m benchmarks.quality --docs` from `benchmarks/results/qualit
 - Popularity, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
   Sports, since it solves for a matrix of items × items (13 and 3 GB there). *recency* asks EASE's weights with the history weighted by
   age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code.
-- A bar is the best known dot-product model; the aim lies beyond it. `{recipe}` is a recipe of ours:
+- A bar is the best known dot-product model; the aim is higher. `{recipe}` is a recipe of ours:
   `shortlist train --recipe`, or a file of `benchmarks/quality/recipes/`.
 """
 
@@ -62,7 +62,7 @@ def _choice(path: Path) -> str | None:
     lines = [
         "## Without a recipe {#choose}\n",
         f"`shortlist train` with nothing but the columns' names and `--budget {found['budget']}`, typed as a process of its own by "
-        f"`{found['command']}`. Each figure is of the saved bundle on a test part that the command never saw, seen items "
+        f"`{found['command']}`. Each figure was measured with the saved bundle on a test part that the command never saw, seen items "
         "excluded; mean ± standard deviation over seeds, which draw what is held out, weights and shuffling. The best cheap "
         "model is the best of popularity, transitions, co-occurrence, EASE and ALS fitted on the same training part, ± its "
         "standard error over queries. Seconds are from typing to the saved bundle.\n",

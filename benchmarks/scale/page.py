@@ -103,8 +103,8 @@ def ratio(one: dict) -> str:
     """Returns the speeds from disk and from memory, in a sentence."""
     found = one["ratios"]
     return (
-        f"**From disk beside from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
-        f"{median(one['disk']):,.0f} beside {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
+        f"**From disk and from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
+        f"{median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
         f"({min(found):.0%} to {max(found):.0%})."
     )
 
@@ -168,13 +168,13 @@ def resume(found: dict) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found["by_kind"].items())
     otherwise = found["ended_otherwise"]
     ended = (
-        "Every run ended bit for bit as the one that nobody killed"
+        "Every run ended bit for bit like the undisturbed one"
         if not otherwise
-        else f"**{otherwise} of the runs ended otherwise than the one that nobody killed**"
+        else f"**{otherwise} of the runs ended differently from the undisturbed one**"
     )
     return (
         f"`python -m benchmarks.resume` killed a training of {found['steps']} steps, with a checkpoint every 20, "
-        f"{found['kills']} times (SIGKILL: {kinds}) and went on with `--resume`. {sum(runs.values())} runs were trained so, one "
+        f"{found['kills']} times (SIGKILL: {kinds}) and resumed it with `--resume`. {sum(runs.values())} runs were trained like this, one "
         f"of them killed {max(map(int, runs))} times; {found['killed_before_a_checkpoint']} kills came before the first "
         f"checkpoint. {ended}: the fingerprint of vectors and weights, the optimizer's state, and each epoch's loss and metrics."
     )
@@ -261,8 +261,8 @@ def estimate(found: dict) -> str:
         ),
         ("encoding: time", f"{pace / 1e6:.1f} million rows a second", f"{ROWS / pace / 60:.0f} min"),
         ("tables, float32", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
-        ("beside them, Adagrad", "as much again", gb(table)),
-        ("beside them, RowwiseAdagrad", "4 bytes an id", gb(4 * ids)),
+        ("optimizer state, Adagrad", "as much again", gb(table)),
+        ("optimizer state, RowwiseAdagrad", "4 bytes an id", gb(4 * ids)),
         ("ids, vocabularies, codes", f"{per_id(found):.0f} bytes an id", gb(own)),
         (
             "**training, float32 and Adagrad**",
@@ -297,8 +297,8 @@ def notes(found: dict) -> str:
     fits = "fits" if full < 128e9 else "does not fit"
     here = "fits" if small < 24e9 else "does not fit, unless `table_folder` or `min_count` takes some of it away"
     return (
-        f"So on 128 GB training {fits} in float32 with Adagrad; on 24 GB bfloat16 with RowwiseAdagrad {here}. What was not "
-        "measured: dim 32 at this vocabulary, the speed of more cores, and the disk of either machine; an epoch at dim 32 costs "
+        f"So on 128 GB training {fits} in float32 with Adagrad; on 24 GB bfloat16 with RowwiseAdagrad {here}. Not "
+        "measured: dim 32 at this vocabulary, the speed of more cores, and the disk of either machine. An epoch at dim 32 costs "
         "more than at dim 16, and more threads take less of the clock."
     )
 

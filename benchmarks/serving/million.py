@@ -85,7 +85,7 @@ def _recall(bundle: Path) -> dict:
     """What the bundle's index was tuned for, by its manifest, and what of the exact top K it finds here for some queries."""
     import shortlist as sl
 
-    recommender = sl.Recommender.load(bundle, verify="native")
+    recommender = sl.Recommender.load(bundle, mmap=True)
     wanted = recommender.index.settings()
     return {"promised": wanted["recall"], "k": wanted["k"], "found": recommender.ann_overlap(K, sample=500)}
 

@@ -35,7 +35,7 @@ def figures() -> str:
     return (
         "\n".join(lines)
         + f"\n\n{where.get('processor')}, {where.get('usable_cores')} cores shared with the load, Python "
-        f"{where.get('python')}. Load average of the machine as each began, beside other work: {loads}.\n"
+        f"{where.get('python')}. Load average of the machine at the start of each, from other work: {loads}.\n"
     )
 
 
@@ -59,13 +59,13 @@ def _overload(result: dict) -> list[tuple[str, str, str]]:
         return f"{result[f'{kind}_refusal_p50_ms']:.0f} and {result[f'{kind}_refusal_p99_ms']:.0f} ms"
 
     return [
-        ("capacity beside which overload is measured: 64 connections of the same clients, good answers per second; `wrk`",
+        ("capacity, with 64 connections of the same clients: good answers per second; the same with `wrk`",
          f"{result['heeding_capacity_per_second']:,.0f}; {result['heedless_capacity_per_second']:,.0f}", ""),
-        ("2,000 clients that want ten times that, and wait when told to: good answers, share of capacity by the clock; by "
+        ("2,000 clients that ask for ten times that and respect Retry-After: good answers, share of capacity by the clock; by "
          "the server's processor time", share("heeding"), "90%"),
         ("their refusals, median and 99th percentile", took("heeding"), "50 ms"),
-        ("2,000 clients that ask again at once (`wrk`): the same shares", share("heedless"), "90%"),
-        ("refusals of 40 others meanwhile that wait when told to, median and 99th percentile", took("probe"), "50 ms"),
+        ("2,000 clients that retry at once (`wrk`): the same shares", share("heedless"), "90%"),
+        ("refusals of 40 other clients meanwhile that respect Retry-After, median and 99th percentile", took("probe"), "50 ms"),
         ("replies lost or wrong", str(result["wrong"]), "0"),
         ("memory after that", f"{result['memory_after_mb']:.0f} MB", ""),
     ]  # fmt: skip
@@ -77,12 +77,12 @@ def _swaps(result: dict) -> list[tuple[str, str, str]]:
     rows = [
         (f"{result['swaps']} swaps at {result['rate']:,.0f} requests/s{share}: requests lost or wrong",
          f"{swapping['wrong']} of {swapping['requests']:,}", "0"),
-        ("p99 while swapping, beside without", f"{result['p99_ratio']:.2f} times", "1.5 times"),
+        ("p99 while swapping, compared with before", f"{result['p99_ratio']:.2f} times", "1.5 times"),
         (f"{result['broken']} broken bundles: requests lost or wrong",
          f"{refusing['wrong']} of {refusing['requests']:,}", "0"),
     ]  # fmt: skip
     if share:
-        rows.insert(2, ("that is", f"{swapping['p99_ms']:.1f} ms beside {result['quiet']['p99_ms']:.1f} ms", ""))
+        rows.insert(2, ("that is", f"{swapping['p99_ms']:.1f} ms, before {result['quiet']['p99_ms']:.1f} ms", ""))
     return rows
 
 
@@ -97,7 +97,7 @@ def _million(result: dict) -> list[tuple[str, str, str]]:
     rows = [
         (f"{result['candidates']:,} candidates in ScaNN{tuned}, 16 connections, requests per second",
          f"{rate['good_per_second']:,.0f}", ""),
-        ("beside the MovieLens bundle in the same run", f"{result['share']:.0%}", "50%"),
+        ("compared with the MovieLens bundle in the same run", f"{result['share']:.0%}", "50%"),
         ("its p99, and memory", f"{rate['p99_ms']:.1f} ms, {rate['memory_mb']:,.0f} MB", ""),
         ("one live change there, median: a new candidate, a changed one, a deletion",
          f"{changes['new_p50_ms']:.0f}, {changes['there_p50_ms']:.0f} and {changes['delete_p50_ms']:.0f} ms", ""),
@@ -125,7 +125,7 @@ def _soak(result: dict) -> list[tuple[str, str, str]]:
     return [
         (f"{result['seconds'] / 60:.0f} minutes with {result['swaps']} swaps, {result['changes']:,} changes: replies wrong",
          f"{replies['wrong']} of {replies['requests']:,}", "0"),
-        ("memory at the end, beside after warm-up", f"{rise:+.1f} MB", "16 MB"),
+        ("memory at the end, compared with after warm-up", f"{rise:+.1f} MB", "16 MB"),
         (f"{sum(result['bad_requests'].values()):,} bad requests: 5xx", str(server_errors), "0"),
     ]  # fmt: skip
 

@@ -1,158 +1,18 @@
 """The retrieval stage of a recommender: train a two-tower model, measure it, index and serve the top k.
 
-Public names load their room on first use: importing ``shortlist`` imports nothing else.
+Public names, of which ``__init__.pyi`` has the list, load their room on first use: importing ``shortlist`` imports nothing
+else.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shortlist._above import provide
 from shortlist._public import ROOMS, __version__
 
-if TYPE_CHECKING:
-    from shortlist.choosing import Choice, choose
-    from shortlist.data import (
-        Dataset,
-        Events,
-        Reading,
-        Shards,
-        Split,
-        datasets,
-        k_core,
-        keep_at_least,
-        read_sql,
-        split_by_time,
-        split_last,
-        split_queries,
-        split_random,
-    )
-    from shortlist.errors import (
-        BundleError,
-        ConfigError,
-        DataError,
-        DownloadError,
-        MissingExtraError,
-        SearchError,
-        ShortlistError,
-        ShortlistWarning,
-        TrainingError,
-        UnknownQueryError,
-    )
-    from shortlist.evaluation import Comparison, Evaluation, Finding, audit, compare, diagnose, evaluate
-    from shortlist.features import (
-        Category,
-        Discretization,
-        Hashing,
-        History,
-        IntegerLookup,
-        MultiCategory,
-        Normalization,
-        StringLookup,
-        Text,
-        Timestamp,
-        Vector,
-    )
-    from shortlist.index import BruteForce, Faiss, Milvus, ScaNN
-    from shortlist.loss import Retrieval
-    from shortlist.model import Tower, TwoTower, from_tfrs, join, popularity
-    from shortlist.recommender import Recommendations, Recommender, TunedRecommender, tune
-    from shortlist.sources import EASE, Blend, Cooccurrence, Mixture, Neighbours, Transitions
-    from shortlist.train import (
-        ALS,
-        SGD,
-        Adagrad,
-        Adam,
-        AdamW,
-        Checkpoints,
-        MLflow,
-        RowwiseAdagrad,
-        TensorBoard,
-        TrainingHistory,
-        WarmStart,
-        fit,
-        recipes,
-    )
-
-__all__ = [
-    "ALS",
-    "EASE",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Blend",
-    "BruteForce",
-    "BundleError",
-    "Category",
-    "Checkpoints",
-    "Choice",
-    "Comparison",
-    "ConfigError",
-    "Cooccurrence",
-    "DataError",
-    "Dataset",
-    "Discretization",
-    "DownloadError",
-    "Evaluation",
-    "Events",
-    "Faiss",
-    "Finding",
-    "Hashing",
-    "History",
-    "IntegerLookup",
-    "MLflow",
-    "Milvus",
-    "MissingExtraError",
-    "Mixture",
-    "MultiCategory",
-    "Neighbours",
-    "Normalization",
-    "Reading",
-    "Recommendations",
-    "Recommender",
-    "Retrieval",
-    "RowwiseAdagrad",
-    "ScaNN",
-    "SearchError",
-    "Shards",
-    "ShortlistError",
-    "ShortlistWarning",
-    "Split",
-    "StringLookup",
-    "TensorBoard",
-    "Text",
-    "Timestamp",
-    "Tower",
-    "TrainingError",
-    "TrainingHistory",
-    "Transitions",
-    "TunedRecommender",
-    "TwoTower",
-    "UnknownQueryError",
-    "Vector",
-    "WarmStart",
-    "__version__",
-    "audit",
-    "choose",
-    "compare",
-    "datasets",
-    "diagnose",
-    "evaluate",
-    "fit",
-    "from_tfrs",
-    "join",
-    "k_core",
-    "keep_at_least",
-    "popularity",
-    "read_sql",
-    "recipes",
-    "split_by_time",
-    "split_last",
-    "split_queries",
-    "split_random",
-    "tune",
-]
+__all__ = [*sorted(ROOMS), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -175,3 +35,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+provide("tuning", lambda: importlib.import_module("shortlist.tuning"))

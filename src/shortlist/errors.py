@@ -4,23 +4,26 @@
     ├── ConfigError          an option or a combination of options that cannot work
     ├── DataError            a table that cannot be trained on, evaluated or encoded
     ├── DownloadError        a dataset that could not be fetched or failed its checksum
-    ├── TrainingError        a training run that cannot go on (NaN, collapse)
+    ├── TrainingError        a training run that cannot continue (NaN, collapse)
     ├── SearchError          vectors, ids or k that an index cannot take
     ├── BundleError          a bundle that is torn, altered, foreign or too new
     ├── UnknownQueryError    a query id the model never saw, under the policy "refuse"
     └── MissingExtraError    an optional package that is not installed
 
-Every message says what came and what was expected; ``hint`` says what to do, and where none is given ``remedy`` does,
+Every message says what was given and what was expected; ``hint`` says what to do, and where none is given ``remedy`` does,
 which is the same for every error of a class.
 """
 
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 __all__ = [
+    "REMOVED_IN",
     "BundleError",
     "ConfigError",
     "DataError",
@@ -31,8 +34,12 @@ __all__ = [
     "ShortlistWarning",
     "TrainingError",
     "UnknownQueryError",
+    "deprecated",
     "did_you_mean",
 ]
+
+REMOVED_IN = "0.3"
+"""The version that no longer takes the old names."""
 
 
 class ShortlistError(Exception):
@@ -69,14 +76,14 @@ class DataError(ShortlistError, ValueError):
 class DownloadError(ShortlistError, OSError):
     """A dataset that could not be fetched, or whose checksum is wrong."""
 
-    remedy = "try again, or fetch it elsewhere and pass data_dir= (--data-dir), the folder it lies in"
+    remedy = "try again, or fetch it elsewhere and pass its folder as data_dir= (--data-dir)"
 
     def __str__(self) -> str:
         return ShortlistError.__str__(self)
 
 
 class TrainingError(ShortlistError, RuntimeError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class SearchError(ShortlistError, ValueError):
@@ -86,7 +93,7 @@ class SearchError(ShortlistError, ValueError):
 class BundleError(ShortlistError, ValueError):
     """A bundle that is torn, altered, foreign or of a newer format."""
 
-    remedy = "copy it again from where it was saved, or save it anew"
+    remedy = "copy it again from where it was saved, or save it again"
 
 
 class UnknownQueryError(ShortlistError, KeyError):
@@ -115,3 +122,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def deprecated(old: str, new: str) -> None:
+    """A DeprecationWarning for an old name that still works, at the line outside this package that used it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{old} is deprecated and will be removed in {REMOVED_IN}; use {new}.", DeprecationWarning, stacklevel=level
+    )

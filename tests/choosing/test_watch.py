@@ -9,7 +9,7 @@ import shortlist as sl
 from shortlist.choosing.trial import Figure
 from shortlist.choosing.watch import Watch
 from shortlist.evaluation.ranked import PairSums
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 
 def figure(*found: float) -> Figure:

@@ -60,4 +60,4 @@ def test_train_goes_on(tmp_path: Path) -> None:
     assert first.recommend(users, k=3).to_frame().equals(second.recommend(users, k=3).to_frame())
     refused = run(command, [*asked, "--out", str(tmp_path / "third.shortlist"), *keeping])
     assert isinstance(refused.exception, sl.ConfigError)
-    assert "holds the checkpoints of a run" in str(refused.exception)
+    assert "has the checkpoints of a run" in str(refused.exception)

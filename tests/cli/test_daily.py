@@ -143,7 +143,7 @@ def test_the_report_tells_of_yesterday(folder: Path, tuesday: dict[str, object])
     ("options", "message"),
     [
         (("--promote-if", "top_5 == 3"), "cannot be read"),
-        (("--promote-if", "top_5 >= yesterday"), "there is no --warm-start"),
+        (("--promote-if", "top_5 >= yesterday"), "--warm-start was not given"),
         (("--promote-if", "recall_5 >= 0.1"), "is not measured"),
         (("--promote-if", "top_7 >= 0.1"), "is not measured"),
         (("--promote-if", "top_5 >= 0.1", "--test", "0"), "--test is 0"),

@@ -150,7 +150,7 @@ def check_complaints(out: Path, tmp_path: Path, address: str) -> None:
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     done = CliRunner().invoke(cli, ["recommend-all", str(out), "-o", str(tmp_path / "mine"), "--on", address])
     assert isinstance(done.exception, sl.BundleError)
-    assert "is not empty and holds no lists" in done.exception.message
+    assert "is not empty and has no lists" in done.exception.message
     assert done.exception.hint == "choose another folder"
 
 
@@ -221,12 +221,16 @@ def test_of_a_traceback_from_the_other_side_the_end_is_told() -> None:
     assert _reason(ConnectionError("nobody\n  is there ")) == "nobody is there"
 
 
-def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told() -> None:
+def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from shortlist.cli.on_ray import _first_complaint
+    from shortlist.train.distributed import Together
 
     failed = RuntimeError("worker group")
     reason = sl.DataError("there is no column 'x'", hint="did you mean 'y'?")
-    after = sl.TrainingError("rank 0 stopped: there is no column 'x'; rank 1 of 2 stops too.")
+    other = Together.__new__(Together)  # the second of two processes, which learns of the first one's end
+    other.rank, other.size = 1, 2
+    monkeypatch.setattr(other, "_why", lambda: "rank 0 stopped: there is no column 'x'", raising=False)
+    after = other._stop()
     failed.worker_failures = {1: after, 0: reason}  # type: ignore[attr-defined]
     assert _first_complaint(failed) is reason
     assert "worker group" in _first_complaint(RuntimeError("worker group")).message

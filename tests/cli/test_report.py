@@ -85,6 +85,7 @@ def test_a_mistake_ends_in_a_message_and_a_code(
     assert out == ""
 
 
+@pytest.mark.filterwarnings("ignore:unseen queries")
 def test_a_model_that_reads_histories(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

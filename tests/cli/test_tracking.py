@@ -70,7 +70,7 @@ def test_the_same_run_of_mlflow(
     assert json.loads((tmp_path / "run" / TRACKING).read_text()) == {"mlflow": {"experiment": "films", "run_id": "r1"}}
     done = CliRunner().invoke(command, words)
     assert done.exit_code == 0, done.output
-    assert "going on in the MLflow run r1" in done.output
+    assert "continuing the MLflow run r1" in done.output
     assert ("update", "r1", "RUNNING") in Recorder.told
     assert not [told for told in Recorder.told if told[0] in ("experiment", "run")]
     epochs = [step for told in (first, Recorder.told) for name, step in logged(told) if name == "train/loss"]
@@ -95,7 +95,7 @@ def test_a_note_that_cannot_be_read_is_told(asked: list[str], stand_in: None, tm
     (tmp_path / "run" / TRACKING).write_text("[]")
     done = CliRunner().invoke(command, [*asked, "--mlflow", "films"])
     assert isinstance(done.exception, sl.ConfigError)
-    assert "does not say which MLflow run" in done.exception.message
+    assert "does not name the MLflow run" in done.exception.message
 
 
 def test_the_same_folder_of_tensorboard(asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

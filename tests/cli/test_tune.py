@@ -64,7 +64,7 @@ def test_another_place_leaves_the_bundle_and_the_text_says_what_was_chosen(folde
     assert (folder / "picture.svg").is_file()
     again = tune("my.shortlist", "--out", "other.shortlist", cwd=folder)
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -470,7 +470,7 @@ def test_nbytes_counts_at_least_the_vectors(kind):
         (np.array([[1, 2], [3, np.nan]], np.float32), None, r"vectors\[1, 1\] is nan"),
         (np.array([[np.inf, 2], [3, 4]], np.float32), None, r"vectors\[0, 0\] is inf"),
         (np.array([[1e30, 2], [3, 4]], np.float32), None, r"vectors\[0\] is longer"),
-        (np.eye(3, dtype=np.float32), np.array([4, 5]), "2 ids came with 3 vectors"),
+        (np.eye(3, dtype=np.float32), np.array([4, 5]), "2 ids were given for 3 vectors"),
         (np.eye(3, dtype=np.float32), np.array([4, 5, 4]), r"id 4 occurs at ids\[0\] and ids\[2\]"),
         (np.eye(3, dtype=np.float32), np.array([1.0, 2.0, 3.0]), "float64"),
         (np.eye(3, dtype=np.float32), np.array(["a", "b", "c"]), "<U1"),

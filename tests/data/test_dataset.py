@@ -152,7 +152,7 @@ def test_with_interactions_refuses_other_columns(frame: pl.DataFrame, says: str)
 
 def test_an_unknown_id_is_found_when_rows_are_asked_for() -> None:
     other = Dataset({"u": ["a"], "c": [1]}, "u", "c").with_interactions(pl.DataFrame({"u": ["a", "z"], "c": [1, 1]}))
-    with pytest.raises(DataError, match="1 interaction with a 'u' that its table lacks, such as 'z'"):
+    with pytest.raises(DataError, match="1 interaction with a 'u' that is not in its table, such as 'z'"):
         other.query_rows  # noqa: B018
 
 
@@ -168,22 +168,27 @@ def test_a_dataset_is_frozen_and_survives_pickling() -> None:
 @pytest.mark.parametrize(
     ("rows", "options", "came", "hint"),
     [
-        ({"user": [1], "c": [1]}, {"query": "usr"}, "no column 'usr', which was named as the query", "'user'"),
+        ({"user": [1], "c": [1]}, {"query": "usr"}, "no column 'usr', which was given as the query", "'user'"),
         (
             {"u": [1], "c": [1]},
             {"timestamp": "time"},
-            "no column 'time', which was named as the timestamp",
+            "no column 'time', which was given as the timestamp",
             "known: c, u",
         ),
-        ({"u": [1], "c": [1]}, {"weight": "w"}, "no column 'w', which was named as the weight", "known"),
-        ({"u": ["a", None, None], "c": [1, 2, 3]}, {}, "2 nulls in 'u' (query); every row must", "drop_nulls('u')"),
+        ({"u": [1], "c": [1]}, {"weight": "w"}, "no column 'w', which was given as the weight", "known"),
+        (
+            {"u": ["a", None, None], "c": [1, 2, 3]},
+            {},
+            "2 nulls in 'u' (query), the first in row 1 (counted from 0); every row must",
+            "drop_nulls('u')",
+        ),
         (
             {"u": ["a"], "c": [1.0]},
             {},
             "'c' (candidate) is of type Float64; ids are strings or integers",
             "cast(pl.Int64)",
         ),
-        ({"u": ["a"] * 2, "c": [1.0, float("nan")]}, {}, "1 of them NaN", "drop the missing ids"),
+        ({"u": ["a"] * 2, "c": [1.0, float("nan")]}, {}, "1 of them NaN, the first in row 1", "drop the missing ids"),
         ({"u": [True], "c": [1]}, {}, "'u' (query) is of type Boolean", "cast the column"),
         ({"u": [b"x"], "c": [1]}, {}, "'u' (query) is of type Binary", "cast the column"),
         ({"u": [["x"]], "c": [1]}, {}, "'u' (query) is of type List(String)", "cast the column"),
@@ -209,11 +214,15 @@ def test_bad_ids_and_tables(rows: Any, options: dict[str, Any], came: str, hint:
 @pytest.mark.parametrize(
     ("values", "came"),
     [
-        ([-1.0, 1.0], "has 1 bad value (null, negative, or not finite in float32); expected finite"),
+        (
+            [-1.0, 1.0],
+            "has 1 bad value (null, negative, or not finite in float32), the first in row 0 (counted from 0); expected",
+        ),
         ([None, float("inf")], "has 2 bad values"),
         ([float("nan"), 1e300], "has 2 bad values"),
         ([0, 0], "is zero in every row"),
-        (["1", "2"], "is of type String; expected numbers"),
+        (["1", "2"], "is text; expected numbers"),
+        (["1", "two"], "is text, such as 'two', the first in row 1 (counted from 0); expected numbers"),
         ([True, False], "is of type Boolean; expected numbers"),
     ],
 )
@@ -224,7 +233,7 @@ def test_bad_weights(values: list[Any], came: str) -> None:
 @pytest.mark.parametrize(
     ("values", "came"),
     [
-        ([1, None], "has 1 bad value (null, NaN or infinite)"),
+        ([1, None], "has 1 bad value (null, NaN, infinite, or in no year from 1 to 9999), the first in row 1"),
         ([float("nan"), float("inf")], "has 2 bad values"),
         (["yesterday", "today"], "is text that could not be read as dates and times"),
         ([True, False], "is of type Boolean; expected numbers, dates or datetimes"),

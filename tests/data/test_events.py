@@ -110,13 +110,13 @@ def test_only_what_counts_as_seen_is_left_out_of_lists_and_of_measuring() -> Non
 @pytest.mark.parametrize(
     ("events", "says"),
     [
-        (lambda: Events(where="event = 'bought'"), "no row is left: all 8"),
+        (lambda: Events(where="event = 'bought'"), "no rows are left: all 8"),
         (lambda: Events(where="evnt = 'buy'"), "the interactions have no column 'evnt'.*did you mean 'event'"),
         (lambda: Events(where="at > date '2020-01-01'"), "where=.*is compared with"),
-        (lambda: Events(seen_where="event ="), "seen_where=.*is no condition"),
+        (lambda: Events(seen_where="event ="), "seen_where=.*is not a condition"),
         (lambda: Events(weight_by={"evnt": {"buy": 1}}), "no column 'evnt'.*did you mean 'event'"),
         (lambda: Events(weight_by={"at": {"one": 1}}), "weight_by lists 'one'; 'at' is of type Int64"),
-        (lambda: Events(weight_by={"event": {"sold": 1}}), "no row is left"),
+        (lambda: Events(weight_by={"event": {"sold": 1}}), "no rows are left"),
     ],
 )
 @pytest.mark.parametrize("read", [in_memory, from_disk])
@@ -237,7 +237,7 @@ def test_ids_from_float_columns(tmp_path: Path, suffix: str) -> None:
             file, tmp_path / "shards", query="who", candidate="what", events=Events(strip_ids=True, drop_null_ids=True)
         )
         assert shards.queries["who"].to_list() == [12346, 12347]
-        with pytest.raises(DataError, match=r"1 are no whole numbers.*1\.5"):
+        with pytest.raises(DataError, match=r"1 are not whole numbers.*1\.5"):
             sl.Dataset({"who": [1.5, 2.0], "what": [1, 2]}, "who", "what", events=Events(strip_ids=True))
 
 
@@ -272,7 +272,7 @@ def test_memory_and_disk_agree(tmp_path_factory: pytest.TempPathFactory, rows_: 
     for number, read in enumerate((in_memory, from_disk)):
         place = tmp_path_factory.mktemp(f"agree{number}")
         if not expected:
-            with pytest.raises(DataError, match="no row is left"):
+            with pytest.raises(DataError, match="no rows are left"):
                 read(log, place, events)
         else:
             assert sorted(rows(read(log, place, events))) == expected

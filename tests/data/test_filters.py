@@ -38,7 +38,7 @@ def test_a_core_agrees_with_taking_out_one_row_at_a_time(rows: list[tuple[int, i
     users, items = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
     expected = plain_core(rows, users, items)
     if not expected:
-        with pytest.raises(DataError, match="no interaction is left"):
+        with pytest.raises(DataError, match="no interactions are left"):
             k_core(pairs(rows), queries=users, candidates=items)
         return
     core = k_core(pairs(rows), queries=users, candidates=items)

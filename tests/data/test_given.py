@@ -105,13 +105,52 @@ def test_none_is_refused_where_data_is_needed(model, call: str) -> None:
         CALLS[call](model, None)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OTHERS if kind != "a Polars DataFrame"])
-def test_upsert_takes_a_polars_frame_alone(model, kind: str) -> None:
+NEW = {"film": [10, 11]}
+TABLES = {
+    "polars": pl.DataFrame(NEW),
+    "lazy": pl.LazyFrame(NEW),
+    "pandas": pd.DataFrame(NEW),
+    "arrow": pa.table(NEW),
+    "a dict of columns": NEW,
+    "a list of dicts": [{"film": 10}, {"film": 11}],
+    "a path": "new.parquet",
+    "a path of text": "new.csv",
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_upsert_takes_every_table_that_a_dataset_takes(model, tmp_path: Path, monkeypatch, kind: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame(NEW).write_parquet("new.parquet")
+    pl.DataFrame(NEW).write_csv("new.csv")
     recommender = sl.Recommender(model)
-    with pytest.raises(DataError, match=rf"upsert\(\) got {kind}; a Polars DataFrame") as caught:
-        recommender.upsert(OTHERS[kind])
-    assert ("from_pandas" in str(caught.value.hint)) == (kind == "a pandas DataFrame")
+    recommender.upsert(TABLES[kind])
+    assert recommender.index.size == 5
+    assert recommender.delete([10, 11]) == 2
+
+
+@pytest.mark.parametrize("given", [3, None, "no such file.parquet", [1, 2], {"film": ["a", 1]}, np.zeros(3)])
+def test_upsert_refuses_what_is_no_table(model, given: object) -> None:
+    recommender = sl.Recommender(model)
+    with pytest.raises(DataError, match="candidates"):
+        recommender.upsert(given)
     assert recommender.index.size == 3
+
+
+@pytest.mark.parametrize("kind", ["polars", "lazy", "pandas", "arrow", "a dict of columns"])
+def test_lists_of_ids_may_be_a_column_of_a_table(model, kind: str) -> None:
+    ids = {
+        "polars": pl.DataFrame,
+        "lazy": pl.LazyFrame,
+        "pandas": pd.DataFrame,
+        "arrow": pa.table,
+        "a dict of columns": dict,
+    }[kind]
+    recommender = sl.Recommender(model)
+    for option, left in (("allow", {7, 8}), ("deny", {9})):
+        found = recommender.recommend([1], 5, exclude_seen=False, **{option: ids({"film": [7, 8]})})
+        assert {item.id for item in found[0]} == left
+    assert recommender.delete(ids({"film": [9]})) == 1
 
 
 SEEDS = [-(2**63) - 1, 2**64, 2**70, 1.5, True, None, "42"]

@@ -188,8 +188,8 @@ def test_datetimes_are_cut_by_fraction_too() -> None:
         ([1, 2], DAYS[0], "expected a number"),
         (DAYS, 5, "expected a date, a datetime or ISO text"),
         (DAYS, "soon", "expected a date, a datetime or ISO text"),
-        (DAYS, ZONED[0], "has a time zone and the timestamps have none"),
-        ([1, 2], 1, "leaves the train part empty: the timestamps lie between 1 and 2"),
+        (DAYS, ZONED[0], "has a time zone but the timestamps have none"),
+        ([1, 2], 1, "leaves the train part empty: the timestamps are between 1 and 2"),
         ([1, 2], 3, "leaves the test part empty"),
     ],
 )
@@ -323,7 +323,7 @@ def test_seen_is_train_where_nothing_is_given() -> None:
 
 @pytest.mark.parametrize("wrong", [{"given": 1.0}, {"given": 0}, {"queries": 2}, {"queries": 0.0}, {"seed": -1}])
 def test_impossible_held_out_queries(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"expected|lies between"):
+    with pytest.raises(ConfigError, match=r"expected"):
         split_queries(log(list(range(4)), [1, 1, 2, 2]), **{"queries": 1, **wrong})
 
 

@@ -71,5 +71,5 @@ def test_a_query_takes_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(Exception, match="Missing argument 'INTERACTIONS'"):
         cli.main(words, standalone_mode=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(sl.ConfigError, match="--sql is for one process"):
+    with pytest.raises(sl.ConfigError, match="--sql does not support several processes"):
         cli.main([*words, "--sql", "select 1"], standalone_mode=False)

@@ -267,7 +267,7 @@ def test_ids_of_several_text_files_settle_on_one_type(way: str, tmp_path: Path) 
 
 def test_names_for_a_table_that_has_them_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"u": [1], "i": [1]}).write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(sl.ConfigError, match="columns of a CSV without a header"):
+    with pytest.raises(sl.ConfigError, match="names to a CSV without a header"):
         sl.Dataset(tmp_path / "t.parquet", "u", "i", reading=sl.Reading(columns=["u", "i"]))
 
 

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.index.tuning.conftest import worked_out
+from tests.tuning.conftest import worked_out
 
 import shortlist as sl
-from shortlist.index.tuning import tuner
+from shortlist.tuning import tuner
 
 DOCS = Path(__file__).parents[2] / "docs"
 TRANSLATED = ("index.md", "tutorial.md", "guides/your-data.md", "guides/evaluation.md", "serving.md")
@@ -65,7 +65,8 @@ def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
     for text in found:
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
         recipe = sl.recipes.load(str(tmp_path / "mine.toml"))
-        declared = {"[[joined]]": recipe.joined, "[neighbours]": recipe.neighbours}
+        changed = recipe.loss != sl.recipes.Recipe().loss
+        declared = {"[[joined]]": recipe.joined, "[neighbours]": recipe.neighbours, "[loss]": changed}
         assert all(declared[section] for section in declared if section in text)
         assert recipe.query.features or any(section in text for section in declared)
 

@@ -18,9 +18,9 @@ TRAINING = [{"loss": 4.0, "chance": 4.16}, {"loss": 3.1, "chance": 4.16}]
 
 
 def choices() -> sl.Dataset:
-    """Reader r chose books r, r + 1 and r + 2; books 0 to 3 were chosen by reader 0 over and over."""
+    """Reader r chose books r, r + 1 and r + 2; books 0 to 3 were chosen by readers 0 to 3 over and over."""
     pairs = [(f"r{r}", f"b{(r + step) % BOOKS}") for r in range(READERS) for step in range(3)]
-    pairs += [("r0", f"b{book}") for book in range(4) for _ in range(20)]
+    pairs += [(f"r{book}", f"b{book}") for book in range(4) for _ in range(20)]
     frame = pl.DataFrame(pairs, schema=["reader", "book"], orient="row")
     return sl.Dataset(frame, "reader", "book", candidates={"book": [f"b{book}" for book in range(BOOKS)]})
 
@@ -61,7 +61,7 @@ def test_the_same_list_for_everyone_is_a_collapse() -> None:
     (finding,) = sl.diagnose(model_of(query, candidate, data), data, training=TRAINING)
     assert finding.name == "collapsed"
     assert finding.figures == {"shared": 1.0, "same_list": 1.0, "queries": 30, "k": 4}
-    assert "100% of 30 queries get the very same ones" in finding.message
+    assert "100% of 30 queries get exactly the same ones" in finding.message
 
 
 def test_scores_that_are_all_alike_are_a_collapse() -> None:

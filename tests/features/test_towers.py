@@ -73,7 +73,9 @@ def train(model: sl.TwoTower, data: sl.Dataset) -> list[float]:
 
 
 def test_no_kind_is_left_out():
-    assert {*EVERY_KIND, "History"} == set(FEATURE_KINDS)  # histories have no column: see tests/model/test_history.py
+    assert {*EVERY_KIND, "History"} == set(
+        FEATURE_KINDS
+    )  # histories have no column: see tests/model/test_history_encoder.py
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)

@@ -22,7 +22,7 @@ VECTORS = np.random.default_rng(0).standard_normal((600, 6)).astype(np.float32)
         ({"uri": 3}, "ends in .db"),
         ({"uri": "a.db", "collection": "my movies"}, "letters, digits"),
         ({"uri": "a.db", "links": 0}, "links is 0"),
-        ({"uri": "a.db", "recall": 0.9}, "does not promise"),
+        ({"uri": "a.db", "recall": 0.9}, "does not support recall="),
     ],
 )
 def test_settings_that_cannot_be(options, says) -> None:

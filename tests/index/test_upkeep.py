@@ -10,7 +10,7 @@ import pytest
 
 from shortlist.errors import ConfigError, SearchError
 from shortlist.index import BruteForce, Upkeep, checkup
-from shortlist.index.exact import Found, best
+from shortlist.index.exact import Matches, best
 
 N, DIM = 200, 4
 VECTORS = np.random.default_rng(1).standard_normal((N, DIM)).astype(np.float32)
@@ -41,7 +41,7 @@ class Forgetful(Blocked):
     def _search_base(self, snapshot, request, filters):
         found = super()._search_base(snapshot, replace(request, k=N), filters)
         keep = found.positions % (2 if Blocked.trainings < 2 else 1) == 0
-        kept = Found(found.rows[keep], found.positions[keep], found.scores[keep])
+        kept = Matches(found.rows[keep], found.positions[keep], found.scores[keep])
         return best(kept, len(request.queries), request.k)
 
 
@@ -181,7 +181,7 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
 
 
 def test_a_checkup_needs_queries_that_fit() -> None:
-    with pytest.raises(ConfigError, match="none came"):
+    with pytest.raises(ConfigError, match="none were given"):
         checkup(BruteForce().build(VECTORS), QUERIES[:0])
     with pytest.raises(SearchError, match="dim 3"):
         checkup(BruteForce().build(VECTORS), QUERIES[:, :3])

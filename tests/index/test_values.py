@@ -1,16 +1,12 @@
-"""Lists, Hits, lookups, the choice and the registry."""
+"""Lists and Hits."""
 
 from __future__ import annotations
-
-import sys
 
 import numpy as np
 import pytest
 
-from shortlist.errors import ConfigError, MissingExtraError, SearchError
-from shortlist.index import BruteForce, Faiss, Index, Lists, ScaNN, choose, choose_index, index_from_settings
-from shortlist.index import faiss as faiss_module
-from shortlist.index import scann as scann_module
+from shortlist.errors import SearchError
+from shortlist.index import BruteForce, Lists
 
 
 def test_lists_hold_one_row_per_query():
@@ -36,82 +32,3 @@ def test_hits_read_row_by_row():
     )
     assert [(ids.tolist(), scores.tolist()) for ids, scores in hits] == [([1, 2], [3.0, 2.0]), ([0, 2], [-1.0, -2.0])]
     assert repr(hits) == "Hits(2 queries, 4 hits)"
-
-
-def test_every_index_keeps_the_contract_to_the_type():
-    for index in (BruteForce(), ScaNN(), Faiss()):
-        assert {name for name in dir(Index) if not name.startswith("_")} <= set(dir(type(index)))
-
-
-def test_choice_is_exact_for_few_candidates():
-    index, reason = choose_index(9_999, 32)
-    assert (type(index), reason) == (BruteForce, "exact search: 9,999 candidates are few enough to score every one.")
-
-
-def test_choice_is_scann_where_it_runs(monkeypatch):
-    monkeypatch.setattr(choose, "scann_trouble", lambda: None)
-    index, reason = choose_index(20_000, 32)
-    assert type(index) is ScaNN
-    assert reason.startswith("ScaNN: 20,000 candidates")
-    assert type(choose_index(12_000, 16)[0]) is BruteForce  # a twentieth of a millisecond a query
-
-
-@pytest.mark.parametrize(
-    ("n", "platform", "faiss", "expected"),
-    [
-        (199_999, "linux", None, BruteForce),
-        (200_000, "linux", None, Faiss),
-        (200_000, "darwin", None, BruteForce),
-        (200_000, "linux", "the package 'faiss-cpu' is not installed", BruteForce),
-    ],
-)
-def test_choice_without_scann(monkeypatch, n, platform, faiss, expected):
-    monkeypatch.setattr(choose, "scann_trouble", lambda: "this processor lacks avx2, which ScaNN needs")
-    monkeypatch.setattr(choose, "faiss_trouble", lambda: faiss)
-    monkeypatch.setattr(sys, "platform", platform)
-    index, reason = choose_index(n, 32)
-    assert type(index) is expected
-    assert "this processor lacks avx2" in reason
-    assert faiss is None or faiss in reason
-
-
-def test_asking_for_what_cannot_run(monkeypatch):
-    vectors = np.eye(4, dtype=np.float32)
-    monkeypatch.setattr(scann_module, "scann_trouble", lambda: "this processor lacks avx2, which ScaNN needs")
-    with pytest.raises(SearchError, match="this processor lacks avx2"):
-        ScaNN().build(vectors)
-    monkeypatch.setattr(scann_module, "scann_trouble", lambda: "the package 'scann' is not installed")
-    with pytest.raises(MissingExtraError, match="scann"):
-        ScaNN().build(vectors)
-    monkeypatch.setattr(faiss_module, "faiss_trouble", lambda: "the package 'faiss-cpu' is not installed")
-    with pytest.raises(MissingExtraError, match=r"shortlist\[faiss\]"):
-        Faiss().build(vectors)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"leaves": 0}, {"reorder": 2.5}, {"leaves_to_search": True}, {"leaves": 10, "leaves_to_search": 11}, {"seed": -1}],
-)
-def test_scann_options_out_of_range(options):
-    with pytest.raises(ConfigError):
-        ScaNN(**options)
-
-
-def test_faiss_options_out_of_range():
-    with pytest.raises(ConfigError, match="did you mean 'hnsw'"):
-        Faiss("hnws")
-    with pytest.raises(ConfigError, match="links"):
-        Faiss(links=0)
-
-
-def test_settings_that_are_not_known():
-    with pytest.raises(ConfigError, match="did you mean 'scann'"):
-        index_from_settings({"kind": "scan"})
-    with pytest.raises(ConfigError, match="did you mean 'leaves'"):
-        index_from_settings({"kind": "scann", "leavs": 3})
-    with pytest.raises(ConfigError, match="known: storage"):
-        index_from_settings({"kind": "brute_force", "leaves": 3})
-    with pytest.raises(ConfigError, match="did you mean 'int8'"):
-        BruteForce(storage="int9")
-    with pytest.raises(ConfigError, match="kind None"):
-        index_from_settings({})

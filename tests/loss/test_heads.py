@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shortlist as sl
-from shortlist.loss import Columns, Retrieval, pairwise_loss
+from shortlist.loss import Columns, Retrieval, Softmax, pairwise_loss
 
 from . import plain
 from .plain import best_head_softmax, softmax_over
@@ -78,4 +78,4 @@ def test_a_batch_without_columns_is_its_own_negatives() -> None:
 def test_label_smoothing_is_refused() -> None:
     pairs = (torch.zeros(2, 2, 3), torch.ones(2, 3), torch.tensor([0, 1]), torch.tensor([0, 1]))
     with pytest.raises(sl.ConfigError, match="one vector"):
-        Retrieval(label_smoothing=0.1)(*pairs)
+        Retrieval(loss=Softmax(label_smoothing=0.1))(*pairs)

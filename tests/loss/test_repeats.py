@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shortlist.loss import Columns, Retrieval, in_batch_softmax
+from shortlist.loss import BPR, CCL, Columns, Retrieval, Softmax, in_batch_softmax
 
 ALLOWED = 1e-4
 
@@ -167,11 +167,11 @@ KERNELS = {
     "fast, in blocks": (fast(block=1 << 16), softmax),
     "columns": (by_columns(), softmax),
     "columns, hits kept": (by_columns(remove_accidental_hits=False), KEPT),
-    "smoothing": (by_columns(label_smoothing=0.1), partial(softmax, smoothing=0.1)),
+    "smoothing": (by_columns(loss=Softmax(label_smoothing=0.1)), partial(softmax, smoothing=0.1)),
     "heads": (by_columns(heads=True), softmax),
     "heads, hits kept": (by_columns(heads=True, remove_accidental_hits=False), KEPT),
-    "bpr": (by_columns(loss="bpr"), partial(pairwise, kind="bpr")),
-    "ccl": (by_columns(loss="ccl"), partial(pairwise, kind="ccl")),
+    "bpr": (by_columns(loss=BPR()), partial(pairwise, kind="bpr")),
+    "ccl": (by_columns(loss=CCL()), partial(pairwise, kind="ccl")),
 }
 
 

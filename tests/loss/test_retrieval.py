@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.loss import Retrieval, in_batch_softmax
+from shortlist.loss import BPR, BSL, CCL, Mixed, Retrieval, Softmax, WholeCatalogue, in_batch_softmax
 
 
 def test_defaults():
@@ -91,19 +91,19 @@ def test_is_frozen():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"loss": "hinge"}, "softmax, bsl, bpr, ccl"),
-        ({"negatives": "all"}, "batch, sampled, mixed, catalogue"),
-        ({"sampled": 0}, "sampled=0"),
+        ({"loss": 3}, "loss=3; one of Softmax(), BSL(), BPR(), CCL() was expected"),
+        ({"loss": None}, "loss=None"),
+        ({"negatives": BSL()}, "one of InBatch(), Sampled(), Mixed(), WholeCatalogue() was expected"),
+        ({"temperature": 0}, "temperature=0; a positive number"),
+        ({"temperature": "hot"}, "temperature='hot'"),
+        ({"mask_known": "yes"}, "mask_known='yes'; True or False"),
         ({"hardest": 1.5}, "hardest=1.5"),
         ({"mined": True}, "mined=True"),
-        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
-        ({"sample_power": -1.0}, "sample_power=-1.0"),
-        ({"exponent": math.nan}, "exponent=nan"),
-        ({"negatives": "catalogue", "log_q": "counts"}, "leave log_q out"),
-        ({"loss": "bpr", "label_smoothing": 0.1}, "label_smoothing"),
-        ({"hardest": 3, "label_smoothing": 0.1}, "one of them"),
-        ({"loss": "ccl", "temperature": 0.5}, "cosines"),
-        ({"loss": "bpr", "remove_accidental_hits": False}, "always removes"),
+        ({"negatives": WholeCatalogue(), "log_q": "counts"}, "leave log_q out"),
+        ({"hardest": 3, "loss": Softmax(label_smoothing=0.1)}, "one of them"),
+        ({"loss": CCL(), "temperature": 0.5}, "cosines"),
+        ({"loss": CCL(), "learn_temperature": True}, "cosines"),
+        ({"loss": BPR(), "remove_accidental_hits": False}, "BPR() always removes"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, says):
@@ -115,5 +115,12 @@ def test_options_that_cannot_be_are_refused(options, says):
 def test_what_is_plain_and_what_is_not():
     assert Retrieval().plain
     assert Retrieval(log_q="counts", temperature=0.1, remove_accidental_hits=False).plain
-    for options in ({"negatives": "mixed"}, {"mask_known": True}, {"hardest": 2}, {"loss": "bsl"}, {"mined": 1}):
+    for options in (
+        {"negatives": Mixed()},
+        {"mask_known": True},
+        {"hardest": 2},
+        {"loss": BSL()},
+        {"loss": Softmax(correct_positive=False)},
+        {"mined": 1},
+    ):
         assert not Retrieval(**options).plain

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.features import Codes
+from shortlist.features import Bags, Codes, Floats
 from shortlist.model import TowerInputs
 from shortlist.model.inputs import CodeTensor
 
@@ -46,9 +46,23 @@ def test_a_batch_of_occurring_rows_needs_no_search_for_repeats(monkeypatch: pyte
     calls: list[int] = []
     unique = torch.unique
     monkeypatch.setattr(torch, "unique", lambda *args, **kwargs: calls.append(1) or unique(*args, **kwargs))
-    for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives="catalogue"), True)):
+    for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives=sl.WholeCatalogue()), True)):
         train = sl.Dataset(table, "who", "what", candidates=candidates)
         model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
         calls.clear()
         sl.fit(model, train, task=task, epochs=1, batch_size=3)
         assert bool(calls) == searched
+
+
+def test_rows_are_taken_from_codes_bags_and_floats() -> None:
+    inputs = TowerInputs.of(
+        {
+            "code": Codes(np.array([1, 2, 3], np.int32), 4),
+            "bag": Bags(np.array([0, 2, 2, 3]), np.array([5, 6, 7], np.int32), 8),
+            "number": Floats(np.array([[0.5], [1.5], [2.5]], np.float32)),
+        }
+    ).take(torch.tensor([2, 0, 1]))
+    assert inputs.columns["code"].codes.tolist() == [3, 1, 2]
+    assert inputs.columns["bag"].offsets.tolist() == [0, 1, 3, 3]
+    assert inputs.columns["bag"].codes.tolist() == [7, 5, 6]
+    assert inputs.columns["number"].values.tolist() == [[2.5], [0.5], [1.5]]

@@ -187,10 +187,10 @@ def test_id_dropout_is_for_training_alone():
         (lambda: tower("film", cross=-1), "cross=-1"),
         (lambda: tower("film", cross=True), "cross=True"),
         (lambda: tower("film", id_dropout=1.0), r"id_dropout=1.0; it must be in \[0, 1\)"),
-        (lambda: sl.Tower(sl.Category("parity"), bias=True), "bias=True and has no id"),
-        (lambda: sl.Tower(sl.Category("parity"), id_dropout=0.5), "id_dropout=0.5 and has no id"),
+        (lambda: sl.Tower(sl.Category("parity"), bias=True), "bias=True but has no id"),
+        (lambda: sl.Tower(sl.Category("parity"), id_dropout=0.5), "id_dropout=0.5 but has no id"),
         (lambda: sl.Tower(sl.StringLookup("a"), cross=1, module=torch.nn.Identity()), "give one of them"),
-        (lambda: both(query={"bias": True}), "changes no order"),
+        (lambda: both(query={"bias": True}), "does not change their order"),
     ],
 )
 def test_what_cannot_be(build, says):

@@ -128,7 +128,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path) -> None
 
 def test_als_gives_new_queries_the_mean() -> None:
     model = model_of({})
-    sl.fit(model, data(), task=sl.ALS(), epochs=3)
+    sl.als(model, data(), epochs=3)
     table = model.query.tables["who:IntegerLookup"]
     np.testing.assert_allclose(table.weight[0].numpy(), mean_of(table), atol=1e-6)
 

@@ -95,7 +95,7 @@ def test_a_dimension_that_all_queries_share_stays() -> None:
 def test_queries_without_any_spread_stay_where_they_are() -> None:
     fold = folded([[1.0, 0.0], [0.0, 1.0]], [[0.5, 2.0]])
     assert fold.vectors_of([rows(0)]).tolist() == [[0.5, 2.0]]
-    with pytest.raises(ConfigError, match="no trained query"):
+    with pytest.raises(ConfigError, match="needs trained queries"):
         fold_in_of(np.ones((2, 1), F32), np.ones((0, 1), F32), np.ones(2, np.int64))
 
 

@@ -31,7 +31,7 @@ def trained(normalize: bool = False, bias: bool = False, **query) -> sl.TwoTower
         sl.Tower(sl.IntegerLookup("reader"), heads=3, **options, **query),
         sl.Tower(sl.IntegerLookup("book"), bias=bias, **options),
     )
-    task = sl.Retrieval(negatives="catalogue", mask_known=True, temperature=0.2 if normalize else 1.0)
+    task = sl.Retrieval(negatives=sl.WholeCatalogue(), mask_known=True, temperature=0.2 if normalize else 1.0)
     sl.fit(model, two_tastes(), task=task, optimizer=sl.Adam(0.05), epochs=40, batch_size=32)
     return model
 

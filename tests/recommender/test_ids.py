@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import shortlist as sl
 from shortlist.errors import DataError
 
+pytestmark = pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")  # ids that look wrong are meant
+
 Make = Callable[[Sequence[Any], Sequence[Any]], tuple[sl.TwoTower, sl.Dataset]]
 
 STRINGS = ["", " ", "1", "01", "ü", "u\u0308", "日本", "🎬", "a\nb", "a\x00b", "x" * 5000, "None", "null", "-1"]

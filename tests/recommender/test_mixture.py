@@ -121,8 +121,8 @@ def test_lists_hold_what_is_eligible_and_are_never_short(recommender: sl.Recomme
 def test_a_bundle_answers_bit_for_bit(recommender: sl.Recommender, tmp_path: Path) -> None:
     before = answers(recommender)
     recommender.save(tmp_path / "a.shortlist")
-    for verify in (True, "native"):
-        loaded = sl.Recommender.load(tmp_path / "a.shortlist", verify=verify)
+    for mmap in (False, True):
+        loaded = sl.Recommender.load(tmp_path / "a.shortlist", mmap=mmap)
         assert answers(loaded) == before
         assert (
             loaded.recommend(["new"], k=5, chosen=[[3]]).to_dicts()

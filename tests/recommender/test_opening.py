@@ -14,7 +14,7 @@ import pytest
 from tests.recommender.test_bundle import ASK, files_of, trust
 
 import shortlist as sl
-from shortlist.errors import BundleError, ConfigError, ShortlistWarning
+from shortlist.errors import BundleError, ConfigError
 from shortlist.store import checksum
 
 has_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
@@ -35,7 +35,7 @@ def flip(file: Path, at: int) -> None:
 
 
 def test_it_answers_as_before(bundle: Path, recommender: sl.Recommender) -> None:
-    opened = sl.Recommender.load(bundle, verify="native")
+    opened = sl.Recommender.load(bundle, mmap=True)
     assert opened.recommend(ASK) == recommender.recommend(ASK)
     assert opened.fingerprint == recommender.fingerprint
     assert opened.model.catalogue.query == "who"
@@ -49,13 +49,13 @@ def test_plain_arrays_are_left_unread_and_everything_else_is_compared(bundle: Pa
         with pytest.raises(BundleError):
             sl.Recommender.load(copy)
         if name == "model/weights.safetensors":
-            assert sl.Recommender.load(copy, verify="native").recommend(ASK)
+            assert sl.Recommender.load(copy, mmap=True).recommend(ASK)
         elif name not in PLAIN and not name.startswith("index/vectors"):
             with pytest.raises(BundleError, match=Path(name).name):
-                sl.Recommender.load(copy, verify="native")
+                sl.Recommender.load(copy, mmap=True)
         (copy / name).write_bytes((bundle / name).read_bytes()[:-1])
         with pytest.raises(BundleError, match=Path(name).name):
-            sl.Recommender.load(copy, verify="native")
+            sl.Recommender.load(copy, mmap=True)
         shutil.rmtree(copy)
 
 
@@ -64,17 +64,23 @@ def test_vectors_of_another_training_are_noticed(bundle: Path) -> None:
     name = next(name for name in files_of(bundle) if name.startswith("index/vectors"))
     flip(bundle / name, -2)
     with pytest.raises(BundleError, match="one training"):
-        sl.Recommender.load(bundle, verify="native")
+        sl.Recommender.load(bundle, mmap=True)
 
 
-@pytest.mark.parametrize("verify", [False, None, "all"])
+@pytest.mark.parametrize("verify", [False, "all"])
 def test_another_word_is_refused(bundle: Path, verify: Any) -> None:
     with pytest.raises(ConfigError, match="verify"):
         sl.Recommender.load(bundle, verify=verify)
 
 
+def test_the_old_words_work_and_name_the_new_ones(bundle: Path, recommender: sl.Recommender) -> None:
+    for old in ({"verify": "native"}, {"verify": True}, {"guard": True}, {"guard": False}):
+        with pytest.warns(DeprecationWarning, match="mmap=True.*trusted=False"):
+            assert sl.Recommender.load(bundle, **old).recommend(ASK) == recommender.recommend(ASK)
+
+
 @has_faiss
-def test_a_crafted_native_file_is_left_to_another_process(id_model: Any, tmp_path: Path) -> None:
+def test_a_crafted_native_file_is_never_read(id_model: Any, tmp_path: Path) -> None:
     model, train = id_model(list(range(20)), list(range(1_100)))
     recommender = sl.Recommender(model, index=sl.Faiss("hnsw"), seen=train)
     recommender.save(tmp_path / "b")
@@ -89,8 +95,7 @@ def test_a_crafted_native_file_is_left_to_another_process(id_model: Any, tmp_pat
     trust(tmp_path / "b")
     with pytest.raises(BundleError, match="Faiss cannot load"):
         sl.Recommender.load(tmp_path / "b")
-    with pytest.warns(ShortlistWarning, match="built anew from its vectors"):
-        loaded = sl.Recommender.load(tmp_path / "b", guard=True)
+    loaded = sl.Recommender.load(tmp_path / "b", trusted=False)
     assert type(loaded.index).__name__ == "Faiss"
     queries = list(range(20))
     assert (

@@ -115,7 +115,7 @@ def test_refusals(days: list[Path], tmp_path: Path) -> None:
         rollback(link)
     with pytest.raises(sl.BundleError, match="no bundle"):
         promote(tmp_path / "sunday", link)
-    with pytest.raises(sl.BundleError, match="is there and is no link"):
+    with pytest.raises(sl.BundleError, match="exists and is not a link"):
         promote(days[0], days[1])
     with pytest.raises(sl.BundleError, match="does not exist"):
         promote(days[0], tmp_path / "nowhere" / "current")

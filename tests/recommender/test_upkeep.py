@@ -46,7 +46,7 @@ def upsert(recommender: sl.Recommender, **prices: float) -> None:
 
 @pytest.fixture
 def waiting(priced: sl.Recommender, monkeypatch: pytest.MonkeyPatch) -> sl.Recommender:
-    monkeypatch.setattr(upkeep, "_BESIDE", 0)  # whatever came since is too much
+    monkeypatch.setattr(upkeep, "_MOST_ADDED", 0)  # whatever came since is too much
     index = Waiting()
     index.word.set()
     priced.index = index.build(priced.served.vectors)

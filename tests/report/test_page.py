@@ -128,11 +128,6 @@ def test_findings_are_told_first(recommender: sl.Recommender) -> None:
     assert "What to do: train longer" in page
 
 
-def test_a_disk_that_refuses(recommender: sl.Recommender, tmp_path: Path) -> None:
-    with pytest.raises(sl.ConfigError, match="could not be written"):
-        write(recommender, tmp_path / "no" / "r.html")
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_browser_draws_it(browser: Any, text: str, tmp_path: Path, width: int, scheme: str) -> None:  # noqa: F811
     (tmp_path / "r.html").write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 import pytest
 import torch
+from tests.serve.running import Running
 
 import shortlist as sl
 from shortlist.serve import App, Service, Settings
@@ -127,3 +128,29 @@ def clients(bundles: Path) -> Iterator[Callable[..., Client]]:
 @pytest.fixture
 def client(clients: Callable[..., Client]) -> Client:
     return clients()
+
+
+@pytest.fixture
+def writable(clients: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Makes a writable client over the same log; the one before is closed first."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        if made and made[-1] is not None:
+            made[-1].app.service.writer.close()
+        made.append(clients(Settings(write_keys=(WRITE,), state=tmp_path / "state", **options)))
+        made[-1].app.service.close = lambda: None
+        return made[-1]
+
+    yield make
+    if made:
+        made[-1].app.service.writer.close()
+
+
+@pytest.fixture(scope="module")
+def server(bundles: Path) -> Iterator[Running]:
+    running = Running(bundles / "one", "--receive-seconds", "1")
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.wait()

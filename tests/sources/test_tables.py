@@ -1,14 +1,79 @@
-"""What every source of neighbours refuses, one by one over all of their settings."""
+"""What neighbour sources count from, worked by hand: choices in order, histories by raw ids, the heaviest entries, blocks of
+rows; and what every source refuses, one by one over all of their settings."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 
+import numpy as np
+import polars as pl
 import pytest
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
+from shortlist.sources import tables
 from shortlist.sources.own_history import OwnHistory
+
+LOG = pl.DataFrame(
+    {
+        "who": ["b", "a", "a", "b", "a"],
+        "what": ["x", "y", "x", "x", "y"],
+        "at": [3, 9, 1, 2, 4],
+        "stars": [1.0, 1.0, 0.0, 1.0, 1.0],
+    }
+)
+
+
+def _named(data: sl.Dataset, chosen: tables.Chosen) -> list[tuple[str, str]]:
+    who, what = data.queries["who"].to_list(), data.candidates["what"].to_list()
+    return [(who[query], what[candidate]) for query, candidate in zip(*map(np.ndarray.tolist, chosen), strict=True)]
+
+
+def test_choices_are_by_query_and_in_order_of_time() -> None:
+    data = sl.Dataset(LOG, "who", "what", timestamp="at")
+    by_query: dict[str, list[str]] = {"a": [], "b": []}
+    for who, what in _named(data, tables.choices_of(data)):
+        by_query[who].append(what)
+    assert by_query == {"a": ["x", "y", "y"], "b": ["x", "x"]}
+
+
+def test_choices_without_weight_are_none() -> None:
+    data = sl.Dataset(LOG, "who", "what", timestamp="at", weight="stars")
+    assert sorted(_named(data, tables.choices_of(data))) == [("a", "y"), ("a", "y"), ("b", "x"), ("b", "x")]
+
+
+def test_distinct_keeps_the_latest_place_and_the_latest_few() -> None:
+    query, candidate = np.array([0, 0, 0, 0, 1]), np.array([5, 6, 5, 7, 5])
+    whole = tables.Chosen(query, candidate).distinct(10)
+    assert sorted(zip(whole.query.tolist(), whole.candidate.tolist(), strict=True)) == [(0, 5), (0, 6), (0, 7), (1, 5)]
+    few = tables.Chosen(query, candidate).distinct(2)
+    assert sorted(zip(few.query.tolist(), few.candidate.tolist(), strict=True)) == [(0, 5), (0, 7), (1, 5)]
+
+
+def test_histories_are_oldest_first_and_pass_over_what_is_not_there() -> None:
+    data = sl.Dataset(LOG, "who", "what", timestamp="at")
+    found = tables.histories_of(data, pl.Series(["nobody", "b", "a"]), pl.Series(["y", "x"]), 10)
+    assert [found.row(number).tolist() for number in range(3)] == [[], [1], [1, 0]]
+    without_x = tables.histories_of(data, pl.Series(["a", "b"]), pl.Series(["y"]), 10)
+    assert [without_x.row(number).tolist() for number in range(2)] == [[0], []]
+
+
+def test_the_heaviest_of_each_row() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_matrix(np.array([[1.0, 3.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0], [-1.0, 0.5, 0.0, 0.0]]))
+    offsets, columns, weights = tables.heaviest(matrix, 3)
+    assert offsets.tolist() == [0, 3, 3, 4]
+    assert columns.tolist() == [1, 3, 2, 1]  # of equal weights the first column
+    assert weights.tolist() == [3.0, 3.0, 2.0, 0.5]
+
+
+def test_a_block_ends_where_the_next_ten_products_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all 4, 8 | 12 | 37, 37, 38 | 47: a row of many has a block of its own, with what costs nothing after it."""
+    monkeypatch.setattr(tables, "BLOCK", 10)
+    parts = tables.in_blocks(np.array([4, 4, 4, 25, 0, 1, 9]))
+    assert [(part.start, part.stop) for part in parts] == [(0, 2), (2, 3), (3, 6), (6, 7)]
+
 
 SOURCES = (sl.Transitions, sl.Cooccurrence, sl.EASE, OwnHistory)
 RANGES = {  # ends included
@@ -44,3 +109,11 @@ def test_the_ends_of_what_can_be_are_taken(source, name) -> None:
 def test_only_a_dataset_is_learned_from(source) -> None:
     with pytest.raises(DataError, match=rf"{source.__name__}\.fit\(train\) got a.*; a Dataset was expected"):
         source().fit([1, 2])
+
+
+@pytest.mark.parametrize("source", [one for one in SOURCES if one is not OwnHistory])
+def test_without_scipy_the_extra_is_named(source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(sl.MissingExtraError, match=rf"{source.__name__} needs the package 'scipy'") as error:
+        source().fit(sl.Dataset(LOG, "who", "what", timestamp="at"))
+    assert "shortlist[train]" in str(error.value.hint)

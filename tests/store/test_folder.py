@@ -136,10 +136,10 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
         ({"other": Entry(bytes=3, sha256=ABC)}, r"other' is missing"),
         ({"link": Entry(bytes=3, sha256=ABC)}, r"link' is a link or a special file; a plain file was expected"),
         ({"inner": Entry(bytes=3, sha256=ABC)}, r"inner' is a link or a special file"),
-        ({"../abc": Entry(bytes=3, sha256=ABC)}, "names '../abc', which leaves the folder"),
-        ({"/etc/hostname": Entry(bytes=3, sha256=ABC)}, "leaves the folder"),
-        ({"inner\\abc": Entry(bytes=3, sha256=ABC)}, "leaves the folder"),
-        ({"": Entry(bytes=3, sha256=ABC)}, "leaves the folder"),
+        ({"../abc": Entry(bytes=3, sha256=ABC)}, "names '../abc', which is outside the folder"),
+        ({"/etc/hostname": Entry(bytes=3, sha256=ABC)}, "is outside the folder"),
+        ({"inner\\abc": Entry(bytes=3, sha256=ABC)}, "is outside the folder"),
+        ({"": Entry(bytes=3, sha256=ABC)}, "is outside the folder"),
     ],
 )
 def test_each_file_is_compared(entry: dict[str, Entry], says: str | None, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _write_shards(place: Path, version: int) -> None:
     try:
         encode(overwrite=False)
     except sl.DataError as refused:
-        if "encoded otherwise" not in str(refused):
+        if "encoded with other options" not in str(refused):
             raise
         encode(overwrite=True)
 

@@ -109,13 +109,14 @@ def test_long_and_short_rows_in_parts_are_solved_as_one_by_one(monkeypatch: pyte
 def test_every_sweep_is_better_than_the_last_and_camps_are_learned() -> None:
     data, model = camps(), towers(dim=4)
     seen, done = [], []
-    history = sl.fit(
+    history = sl.als(
         model,
         data,
+        unobserved=0.1,
+        regularization=0.01,
         validation=data,
         ks=(1,),
         validate_every=3,
-        task=sl.ALS(0.1, 0.01),
         epochs=7,
         on_epoch=seen.append,
         on_batch=lambda *counts: done.append(counts),
@@ -134,7 +135,7 @@ def test_a_run_repeats_bit_for_bit_and_another_seed_differs() -> None:
     found = []
     for seed in (1, 1, 2):
         model = towers(dim=2)
-        sl.fit(model, camps(), task=sl.ALS(), epochs=2, seed=seed)
+        sl.als(model, camps(), epochs=2, seed=seed)
         found.append(model.candidate_vectors(model.catalogue.candidates))
     assert np.array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
@@ -147,7 +148,7 @@ def test_a_repeat_weighs_like_a_weight_and_no_weight_is_no_choice() -> None:
     found = []
     for data in (weighted, repeated):
         model = towers(dim=2)
-        sl.fit(model, data, task=sl.ALS(), epochs=3)
+        sl.als(model, data, epochs=3)
         found.append(model.query_vectors(pl.DataFrame({"reader": [0, 1, 2]})))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
@@ -156,7 +157,7 @@ def test_unknown_queries_are_the_mean_of_all_and_unchosen_candidates_score_nothi
     books = pl.DataFrame({"book": [0, 1, 2, 3, 99]})
     data = sl.Dataset(camps().interactions, "reader", "book", candidates=books)
     model = towers(dim=4)
-    sl.fit(model, data, task=sl.ALS(), epochs=3)
+    sl.als(model, data, epochs=3)
     known = model.query_vectors(pl.DataFrame({"reader": range(20)}))
     np.testing.assert_allclose(model.query_vectors(pl.DataFrame({"reader": [1234]}))[0], known.mean(0), atol=1e-6)
     assert not model.candidate_vectors(books)[4].any()
@@ -193,17 +194,50 @@ def test_options_that_cannot_be(options: dict[str, float], told: str) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"optimizer": sl.Adam(0.1)}, "no optimizer="),
-        ({"patience": 2, "validation": camps()}, "no patience="),
-        ({"precision": "bfloat16"}, "no precision='bfloat16'"),
-        ({"impressions": camps()}, "no impressions="),
+        ({"optimizer": sl.Adam(0.1)}, "not support optimizer="),
+        ({"patience": 2, "validation": camps()}, "not support patience="),
+        ({"precision": "bfloat16"}, "not support precision='bfloat16'"),
+        ({"impressions": camps()}, "not support impressions="),
     ],
 )
 def test_what_has_no_meaning_without_descent_is_refused(options: dict[str, object], told: str) -> None:
-    model = towers()
+    recipe = sl.recipes.load("als", ["model.dim=4"])
     with pytest.raises(sl.ConfigError, match=told) as raised:
-        sl.fit(model, camps(), task=sl.ALS(), **options)
+        recipe.train(camps(), **options)
     assert "task=Retrieval()" in raised.value.hint
+
+
+def test_as_a_task_of_fit_it_works_as_before_and_warns() -> None:
+    """Until it is removed, with the same vectors, history and refusals."""
+    one, other = towers(dim=4), towers(dim=4)
+    wanted = sl.als(one, camps(), unobserved=0.3, regularization=0.02, exponent=1.0, epochs=2, seed=7)
+    with pytest.warns(
+        DeprecationWarning, match=r"fit\(task=ALS\(\)\) is deprecated .* use als\(model, train\)"
+    ) as said:
+        found = sl.fit(other, camps(), task=sl.ALS(0.3, 0.02, 1.0), epochs=2, seed=7)
+    assert said[0].filename == __file__
+    assert [epoch.loss for epoch in found] == [epoch.loss for epoch in wanted]
+    for model in (one, other):
+        assert np.array_equal(model.candidate_vectors(ids := model.catalogue.candidates), one.candidate_vectors(ids))
+    untouched = towers()
+    with pytest.warns(DeprecationWarning, match="als"), pytest.raises(sl.ConfigError, match="not support optimizer="):
+        sl.fit(untouched, camps(), task=sl.ALS(), optimizer=sl.Adam())
+    assert untouched.trained_on is None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"epochs": 0}, r"als\(\) got epochs=0"),
+        ({"regularization": 0}, "ALS got regularization=0"),
+        ({"device": "abacus"}, "abacus"),
+        ({"seed": "x"}, "seed"),
+    ],
+)
+def test_options_of_a_run_that_cannot_be(options: dict[str, object], told: str) -> None:
+    model = towers()
+    with pytest.raises(sl.ConfigError, match=told):
+        sl.als(model, camps(), **options)
     assert model.trained_on is None
 
 
@@ -212,7 +246,7 @@ def test_towers_that_are_more_than_a_table_are_refused(more: dict[str, object]) 
     candidate = sl.Tower(sl.IntegerLookup("book"), dim=8, **more)
     model = sl.TwoTower(sl.Tower(sl.IntegerLookup("reader"), dim=8), candidate)
     with pytest.raises(sl.ConfigError, match="the candidate tower is more than that") as raised:
-        sl.fit(model, camps(), task=sl.ALS())
+        sl.als(model, camps())
     assert "one id feature" in raised.value.hint
     assert model.trained_on is None
 
@@ -222,7 +256,7 @@ def test_shards_are_refused_before_and_after_they_are_encoded(tmp_path: pytest.T
     camps().interactions.write_parquet(log)
     shards = sl.Shards.encode(log, tmp_path / "shards", query="reader", candidate="book")
     with pytest.raises(sl.ConfigError, match="all interactions in every sweep") as raised:
-        sl.fit(towers(), shards, task=sl.ALS())
+        sl.als(towers(), shards)
     assert "--in-memory" in raised.value.hint
     with pytest.raises(sl.ConfigError, match="all interactions in every sweep"):
         sl.recipes.load("als").check_from_disk()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.store import checksum
-from shortlist.train import checkpoint_files
+from shortlist.train import checkpoint_files, checkpoints
 
 EPOCHS, SIZE, ROWS = 3, 64, 500  # 8 batches an epoch, the last of them short
 
@@ -62,7 +62,7 @@ RUNS = {
     "weights": (model, {}, {"weight": "weight"}),
     "histories": (sequences, {"optimizer": sl.AdamW(0.01)}, {"timestamp": "time"}),
     "streaming log Q": (model, {"task": sl.Retrieval(log_q="streaming")}, {}),
-    "sampled": (model, {"task": sl.Retrieval(negatives="mixed", sampled=8, log_q="counts")}, {}),
+    "sampled": (model, {"task": sl.Retrieval(negatives=sl.Mixed(8), log_q="counts")}, {}),
     "mined": (model, {"task": sl.Retrieval(mined=2)}, {}),
     "learned temperature": (model, {"task": sl.Retrieval(learn_temperature=True)}, {}),
 }
@@ -190,6 +190,28 @@ def test_more_epochs_may_be_asked_for(tmp_path: Path) -> None:
     assert_same((wanted, sl.fit(wanted, data(), epochs=5, batch_size=SIZE, optimizer=sl.Adam(0.01))), (longer, history))
 
 
+def test_a_checkpoint_of_an_earlier_version_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That wrote the loss and the negatives as words, and all their options loose."""
+    of_now = checkpoints._plain
+
+    def of_then(value):
+        plain = of_now(value)
+        if isinstance(value, dict) and "task" in value:
+            loose = {"exponent": 1.0, "margin": 0.8, "negative_weight": 1.0, "correct_positive": True}
+            loose |= {"label_smoothing": 0.0, "sampled": 8, "sample_power": 0.0}
+            plain["task"] |= {"loss": "softmax", "negatives": "mixed", **loose}
+        return plain
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(checkpoints, "_plain", of_then)
+        stopped("sampled", after=11, folder=tmp_path, every=3, seed=3)
+    resumed = trained("sampled", checkpoints=sl.Checkpoints(tmp_path, every=3, resume=True), seed=3)
+    assert_same(trained("sampled", seed=3), resumed)
+    other = {"task": sl.Retrieval(negatives=sl.Mixed(9), log_q="counts"), "seed": 3}
+    with pytest.raises(sl.ConfigError, match=r"task\.negatives\.number was 8 and is 9"):
+        trained("sampled", checkpoints=sl.Checkpoints(tmp_path, every=3, resume=True), **other)
+
+
 def test_fewer_epochs_than_were_done_are_refused(tmp_path: Path) -> None:
     trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=1))
     with pytest.raises(sl.ConfigError, match=r"is in epoch 3; this run has\s+epochs=2"):
@@ -223,7 +245,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
 def test_a_folder_with_checkpoints_is_not_taken_over_silently(tmp_path: Path) -> None:
     stopped("plain", after=4, folder=tmp_path, every=2)
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(sl.ConfigError, match="holds the checkpoints of a run"):
+    with pytest.raises(sl.ConfigError, match="has the checkpoints of a run"):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -382,9 +404,9 @@ def test_a_run_that_began_from_another_model_is_refused(tmp_path: Path) -> None:
     stopped("plain", 3, tmp_path, 2, warm_start=beginning)
     going_on = sl.Checkpoints(tmp_path, every=2, resume=True)
     for warm, told in (
-        (tuesday, "began from the model 'weights [0-9a-f]{8}'; this one begins from the model 'weights"),
-        (None, "this one begins from nothing"),
-        (sl.WarmStart(monday, fingerprint="0123456789abcdef0123"), "begins from the model '0123456789abcdef'"),
+        (tuesday, "started from the model 'weights [0-9a-f]{8}'; this one starts from the model 'weights"),
+        (None, "this one starts from nothing"),
+        (sl.WarmStart(monday, fingerprint="0123456789abcdef0123"), "starts from the model '0123456789abcdef'"),
         (sl.WarmStart(monday, only_new=True), "with only_new and half_life=7"),
     ):
         with pytest.raises(sl.ConfigError, match=told):

@@ -23,7 +23,7 @@ from tests.train import processes
 
 import shortlist as sl
 from shortlist.train.batches import Interactions
-from shortlist.train.ranks import Alone, check_divisible
+from shortlist.train.processes import Alone, check_divisible
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 PORTS = itertools.cycle(range(100))
@@ -166,7 +166,7 @@ def test_a_process_that_fails_stops_the_others_with_its_reason(tmp_path: Path) -
 
 def test_processes_with_other_options_are_refused(trained: dict[int, Path]) -> None:
     said = json.loads((trained[2] / "rank 1.json").read_text())
-    assert said["other seed"] == "the processes differ in seed: rank 1 has another one than rank 0."
+    assert said["other seed"] == "the processes differ in seed: rank 1 differs from rank 0."
 
 
 def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
     ]  # from the last batch of epoch 2
 
     again = start(2, "-m", "shortlist", "train", *arguments, *options)
-    assert "".join(errors_of(again)).count("is there already") == 1
+    assert "".join(errors_of(again)).count("already exists") == 1
     assert [process.returncode for process in again] == [1, 1]
 
 
@@ -209,9 +209,9 @@ def test_what_cannot_be_divided_is_refused() -> None:
     with pytest.raises(sl.ConfigError, match="impressions= cannot be used with several processes"):
         check_divisible(sl.Retrieval(), model, processes.choices())
     batch_norm = sl.Tower(sl.IntegerLookup("reader"), dim=6, module=torch.nn.BatchNorm1d(6))
-    with pytest.raises(sl.ConfigError, match="BatchNorm1d looks at a whole batch"):
+    with pytest.raises(sl.ConfigError, match="BatchNorm1d needs the whole batch"):
         check_divisible(sl.Retrieval(), sl.TwoTower(batch_norm, sl.Tower(sl.IntegerLookup("book"), dim=6)), None)
-    check_divisible(sl.Retrieval(negatives="mixed", mask_known=True), model, None)
+    check_divisible(sl.Retrieval(negatives=sl.Mixed(), mask_known=True), model, None)
 
 
 def test_one_module_alone_talks_to_other_processes() -> None:

@@ -119,6 +119,7 @@ def test_a_stranger_with_features_of_the_request(recommender: sl.Recommender) ->
     assert child.ids != elder.ids
 
 
+@pytest.mark.filterwarnings("ignore:collapsed")
 def test_the_command_trains_by_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a part of the data, from files; and without the tables the error says what is missing and what to do."""
     data = sl.datasets.movielens("100k")

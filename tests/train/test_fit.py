@@ -79,7 +79,7 @@ def test_a_function_must_return_what_is_watched() -> None:
     with pytest.raises(sl.ConfigError, match="monitor='worth', and validation= returned other"):
         sl.fit(towers(), camps(), validation=lambda model: {"other": 1.0}, monitor="worth", epochs=1)
     with pytest.raises(sl.ConfigError, match="measured on a Dataset"):
-        sl.fit(towers(), camps(), task=sl.ALS(), validation=lambda model: {"other": 1.0}, epochs=1)
+        sl.als(towers(), camps(), validation=lambda model: {"other": 1.0}, epochs=1)
 
 
 def test_a_hook_ends_the_training() -> None:
@@ -139,6 +139,7 @@ def test_rows_that_are_absent_stay_bit_identical() -> None:
         assert sorted(vocabulary.ids[code - 1] for code in moved[1:]) == [0, 1]
 
 
+@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")
 def test_odd_ids_come_back_as_they_came() -> None:
     odd = ["", "ü→日本", "x" * 5000, "1", " 1", "ann"]
     big = [2**53 + 1, 2**53 + 2, 1, -5, 2**62, 0]

@@ -53,19 +53,21 @@ def test_the_default_is_the_batch_alone() -> None:
     assert batch.candidate_rows.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("negatives", ["batch", "sampled", "mixed", "catalogue"])
-def test_pairs_keep_their_candidates_wherever_the_columns_are(negatives) -> None:
-    _, of = made(sl.Retrieval(negatives=negatives, sampled=3, mask_known=True))
+@pytest.mark.parametrize(
+    ("negatives", "total", "own"),
+    [(sl.InBatch(), 3, True), (sl.Sampled(3), 3, False), (sl.Mixed(3), 6, True), (sl.WholeCatalogue(), 5, False)],
+)
+def test_pairs_keep_their_candidates_wherever_the_columns_are(negatives, total, own) -> None:
+    _, of = made(sl.Retrieval(negatives=negatives, mask_known=True))
     batch, columns, _ = of([5, 1, 4])
     assert batch.candidate_rows[batch.pair_candidate].tolist() == [0, 1, 3]
     assert batch.query_rows[batch.pair_query].tolist() == [2, 0, 2]
-    total = {"batch": 3, "sampled": 3, "mixed": 6, "catalogue": 5}[negatives]
     assert columns.drawn.sum() == total
-    assert columns.own_counted == (negatives in ("batch", "mixed"))
+    assert columns.own_counted == own
 
 
 def test_known_positives_are_hidden_also_where_the_batch_does_not_hold_the_pair() -> None:
-    _, of = made(sl.Retrieval(negatives="catalogue", mask_known=True))
+    _, of = made(sl.Retrieval(negatives=sl.WholeCatalogue(), mask_known=True))
     assert places(of([0, 4]), "hidden") == {(0, 0), (0, 1), (2, 3), (2, 0)}
     _, of = made(sl.Retrieval(mask_known=True))
     assert places(of([0, 4]), "hidden") == {(0, 0), (2, 3), (2, 0)}  # candidate 1 is not in this batch
@@ -75,12 +77,15 @@ def test_known_positives_are_hidden_also_where_the_batch_does_not_hold_the_pair(
     ("options", "wanted"),
     [
         ({}, [3 / 6, 1 / 6]),  # a batch alone
-        ({"negatives": "sampled", "sampled": 4}, [1 / 5, 1 / 5]),
-        ({"negatives": "sampled", "sampled": 4, "sample_power": 1.0}, [3 / 6, 1 / 6]),
+        ({"negatives": sl.Sampled(4)}, [1 / 5, 1 / 5]),
+        ({"negatives": sl.Sampled(4, power=1.0)}, [3 / 6, 1 / 6]),
         # of 2 + 4 draws candidate 0 expects 2 · 3/6 + 4 · 1/5 = 9/5
-        ({"negatives": "mixed", "sampled": 4}, [9 / 30, (1 / 3 + 4 / 5) / 6]),
-        ({"negatives": "mixed", "sampled": 4, "sample_power": 1.0}, [3 / 6, 1 / 6]),
-        ({"negatives": "mixed", "sampled": 4, "correct_positive": False}, [9 / 5, 1 / 3 + 4 / 5]),  # numbers of draws
+        ({"negatives": sl.Mixed(4)}, [9 / 30, (1 / 3 + 4 / 5) / 6]),
+        ({"negatives": sl.Mixed(4, power=1.0)}, [3 / 6, 1 / 6]),
+        (
+            {"negatives": sl.Mixed(4), "loss": sl.Softmax(correct_positive=False)},
+            [9 / 5, 1 / 3 + 4 / 5],
+        ),  # numbers of draws
     ],
 )
 def test_log_q_is_that_of_the_mixture(options, wanted) -> None:
@@ -90,14 +95,15 @@ def test_log_q_is_that_of_the_mixture(options, wanted) -> None:
     assert columns.log_q.exp()[[rows.index(0), rows.index(2)]].tolist() == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("negatives", ["batch", "sampled", "mixed"])
+@pytest.mark.parametrize("kind", [None, sl.Sampled, sl.Mixed])
 @pytest.mark.parametrize("power", [0.0, 0.6, 1.0])
-def test_corrected_draws_add_up_to_the_catalogue(negatives, power) -> None:
+def test_corrected_draws_add_up_to_the_catalogue(kind, power) -> None:
     """Σ n_k / Q_k · x_k over a batch's columns, divided by its draws, has the mean Σ x_k over the catalogue."""
-    task = sl.Retrieval(negatives=negatives, sampled=8, sample_power=power, log_q="counts", mask_known=True)
+    negatives = sl.InBatch() if kind is None else kind(8, power)
+    task = sl.Retrieval(negatives=negatives, log_q="counts", mask_known=True)
     _, of = made(task)
     values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
-    if power or negatives == "batch":
+    if power or kind is None:
         values[4] = 0  # never chosen, so never drawn
     generator = np.random.default_rng(0)
     sums = []
@@ -186,7 +192,7 @@ def test_mined_negatives_are_the_best_that_the_query_did_not_choose() -> None:
 
 
 def test_every_draw_is_a_function_of_seed_and_step() -> None:
-    task = sl.Retrieval(negatives="mixed", sampled=3)
+    task = sl.Retrieval(negatives=sl.Mixed(3))
     one, two, other = (made(task, seed=seed)[1] for seed in (1, 1, 2))
     rows = [of([0, 3], 5).batch.candidate_rows.tolist() for of in (one, two, other)]
     assert rows[0] == rows[1]
@@ -203,17 +209,17 @@ def camps() -> sl.Dataset:
 @pytest.mark.parametrize(
     "options",
     [
-        {"negatives": "sampled", "sampled": 8},
-        {"negatives": "sampled", "sampled": 8, "sample_power": 1.0, "log_q": "counts"},
-        {"negatives": "mixed", "sampled": 4, "log_q": "counts"},
-        {"negatives": "catalogue", "mask_known": True},
+        {"negatives": sl.Sampled(8)},
+        {"negatives": sl.Sampled(8, power=1.0), "log_q": "counts"},
+        {"negatives": sl.Mixed(4), "log_q": "counts"},
+        {"negatives": sl.WholeCatalogue(), "mask_known": True},
         {"log_q": "streaming"},
-        {"log_q": "counts", "correct_positive": False},
-        {"label_smoothing": 0.1},
+        {"log_q": "counts", "loss": sl.Softmax(correct_positive=False)},
+        {"loss": sl.Softmax(label_smoothing=0.1)},
         {"learn_temperature": True},
-        {"loss": "bsl", "negatives": "catalogue", "exponent": 1.2},
-        {"loss": "bpr", "negatives": "sampled", "sampled": 8},
-        {"loss": "ccl", "negatives": "catalogue", "margin": 0.2, "negative_weight": 3.0},
+        {"loss": sl.BSL(exponent=1.2), "negatives": sl.WholeCatalogue()},
+        {"loss": sl.BPR(), "negatives": sl.Sampled(8)},
+        {"loss": sl.CCL(margin=0.2, negative_weight=3.0), "negatives": sl.WholeCatalogue()},
         {"hardest": 2},
         {"mined": 2},
         {"negative_column": "wrong"},
@@ -229,7 +235,7 @@ def test_it_trains(options) -> None:
         shown = train.with_interactions(train.interactions.with_columns(book=pl.col("wrong")))
     weights = []
     for _ in range(2):
-        normalize = options.get("loss") == "ccl"
+        normalize = isinstance(options.get("loss"), sl.CCL)
         model = sl.TwoTower(
             *(sl.Tower(sl.IntegerLookup(name), dim=8, normalize=normalize) for name in ("reader", "book"))
         )
@@ -244,7 +250,7 @@ def test_it_trains(options) -> None:
         )
         weights.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
     assert history[-1].loss < history[0].loss
-    assert history[-1].loss < 0.999 * history[-1].chance or options.get("loss") == "bsl"
+    assert history[-1].loss < 0.999 * history[-1].chance or isinstance(options.get("loss"), sl.BSL)
     assert torch.equal(*weights)
     assert sl.evaluate(model, train, ks=(1,))["model"]["seen_in"]["top_1"] == 1
     if "learn_temperature" in options:
@@ -253,16 +259,16 @@ def test_it_trains(options) -> None:
 
 
 def test_options_of_a_recipe() -> None:
-    changes = {"loss.negatives": "mixed", "loss.sampled": 64, "loss.loss": "bsl", "loss.exponent": 1.2}
+    changes = ["loss.negatives=mixed", "loss.negatives.number=64", "loss.loss=bsl", "loss.loss.exponent=1.2"]
     task = sl.recipes.load("factorization", changes).task()
-    assert (task.negatives, task.sampled, task.loss, task.exponent, task.log_q) == ("mixed", 64, "bsl", 1.2, "counts")
-    with pytest.raises(sl.ConfigError, match="sampled"):
-        sl.recipes.load("factorization", ["loss.sample=3"])
+    assert (task.negatives, task.loss, task.log_q) == (sl.Mixed(64), sl.BSL(exponent=1.2), "counts")
+    with pytest.raises(sl.ConfigError, match="number"):
+        sl.recipes.load("factorization", ["loss.negatives=mixed", "loss.negatives.numbers=3"])
 
 
 @pytest.mark.filterwarnings("ignore:loss at chance")
-@pytest.mark.parametrize("negatives", ["batch", "sampled", "mixed"])
-@pytest.mark.parametrize("options", [{}, {"mask_known": True}, {"loss": "bsl"}, {"hardest": 3}])
+@pytest.mark.parametrize("negatives", [sl.InBatch(), sl.Sampled(6, power=1.0), sl.Mixed(6, power=1.0)])
+@pytest.mark.parametrize("options", [{}, {"mask_known": True}, {"loss": sl.BSL()}, {"hardest": 3}])
 @pytest.mark.parametrize("form", [np.array, list, pl.Series])
 def test_log_q_as_an_array_trains_as_counts_do_where_it_holds_the_same(negatives, options, form) -> None:
     generator = np.random.default_rng(0)
@@ -271,9 +277,9 @@ def test_log_q_as_an_array_trains_as_counts_do_where_it_holds_the_same(negatives
     losses = []
     for log_q in ("counts", form(np.log(counts / counts.sum()).tolist())):
         model = sl.TwoTower(sl.Tower(sl.IntegerLookup("u"), dim=3), sl.Tower(sl.IntegerLookup("c"), dim=3))
-        task = sl.Retrieval(log_q=log_q, negatives=negatives, sampled=6, sample_power=1.0, **options)
+        task = sl.Retrieval(log_q=log_q, negatives=negatives, **options)
         losses.append(sl.fit(model, data, task=task, epochs=2, batch_size=16)[-1].loss)
-    if negatives == "batch":
+    if negatives == sl.InBatch():
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     assert np.isfinite(losses).all()
 

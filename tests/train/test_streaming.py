@@ -105,10 +105,10 @@ def test_with_all_in_the_buffer_shards_train_as_memory_does_up_to_order(tmp_path
 
 IMPRESSIONS = pl.DataFrame({"user": np.arange(400) % 50, "item": np.arange(400) % 30})
 ASKED = {
-    "the whole catalogue": {"task": sl.Retrieval(negatives="catalogue")},
-    "the catalogue without what is known": {"task": sl.Retrieval(negatives="catalogue", mask_known=True)},
-    "samples": {"task": sl.Retrieval(negatives="sampled", sampled=16, log_q="counts", mask_known=True)},
-    "samples and the batch": {"task": sl.Retrieval(negatives="mixed", sampled=16, log_q="counts")},
+    "the whole catalogue": {"task": sl.Retrieval(negatives=sl.WholeCatalogue())},
+    "the catalogue without what is known": {"task": sl.Retrieval(negatives=sl.WholeCatalogue(), mask_known=True)},
+    "samples": {"task": sl.Retrieval(negatives=sl.Sampled(16), log_q="counts", mask_known=True)},
+    "samples and the batch": {"task": sl.Retrieval(negatives=sl.Mixed(16), log_q="counts")},
     "the batch without what is known": {"task": sl.Retrieval(mask_known=True)},
     "frequencies on the way": {"task": sl.Retrieval(log_q="streaming")},
     "impressions": {
@@ -152,7 +152,7 @@ def test_what_shards_cannot_give_is_refused(tmp_path: Path) -> None:
     tower = sl.Tower(*items, dim=4)
     with pytest.raises(sl.ConfigError, match="reads histories"):
         sl.fit(sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), sl.History(), dim=4), tower), shards)
-    with pytest.raises(sl.ConfigError, match="mined negatives search the catalogue"):
+    with pytest.raises(sl.ConfigError, match="mined negatives need all choices"):
         sl.fit(model(), shards, task=sl.Retrieval(mined=2))
     with pytest.raises(sl.ConfigError, match="negative_column is 'never'"):
         sl.fit(model(), shards, task=sl.Retrieval(negative_column="never"))
@@ -206,7 +206,7 @@ def with_context() -> sl.TwoTower:
     return sl.TwoTower(sl.Tower(*features, dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4))
 
 
-@pytest.mark.parametrize("task", [sl.Retrieval(), sl.Retrieval(negatives="catalogue", mask_known=True)])
+@pytest.mark.parametrize("task", [sl.Retrieval(), sl.Retrieval(negatives=sl.WholeCatalogue(), mask_known=True)])
 def test_context_is_read_as_in_memory(task: sl.Retrieval, tmp_path: Path) -> None:
     """Hours and devices of the interactions, some of them unknown; one batch an epoch, a part held out."""
     hours = pl.int_range(pl.len()) * 7 % 24
@@ -251,5 +251,5 @@ def test_context_that_cannot_be_is_refused(tmp_path: Path) -> None:
     again = sl.TwoTower(
         sl.Tower(sl.IntegerLookup("user"), sl.Category("hour"), dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4)
     )
-    with pytest.raises(sl.ConfigError, match="cannot go on from another model"):
+    with pytest.raises(sl.ConfigError, match="cannot start from another model"):
         sl.fit(again, shards, warm_start=before)

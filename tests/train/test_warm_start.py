@@ -97,7 +97,7 @@ def test_a_run_cut_in_two_is_one_run() -> None:
 
 def test_without_what_the_optimizer_knew_a_warning(before: sl.TwoTower) -> None:
     model = declared()
-    with pytest.warns(sl.ShortlistWarning, match=r"its optimizer was Adagrad; Adam begins anew"):
+    with pytest.warns(sl.ShortlistWarning, match=r"its optimizer was Adagrad; Adam starts from zero"):
         sl.fit(model, data(range(30), range(12)), epochs=1, optimizer=sl.Adam(0.01), warm_start=before)
     kept, before.optimizer_state = before.optimizer_state, None
     try:

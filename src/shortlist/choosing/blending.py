@@ -1,4 +1,4 @@
-"""The best share of neighbours beside a model's towers, on held-out rows."""
+"""The best share of neighbours next to a model's towers, on held-out rows."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def best_blend(
 
     All shares are tried at the first temperature, then the other temperatures with the shares near the best; on at most 4,000 of
     the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with the highest
-    recall at ten times k is taken: a list that is good at its top alone is of less use to what ranks it afterwards.
+    recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
     """
     mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
     asked = _Asked.of(mixture, trial)
@@ -189,7 +189,7 @@ class _Asked:
 
 
 def _union(towers: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-    """Both scores of the ``BEST`` candidates by either source, ``[queries, 2 · BEST]``; one that both have stands once."""
+    """Both scores of the ``BEST`` candidates by either source, ``[queries, 2 · BEST]``; one that both have occurs once."""
     most = min(BEST, towers.shape[1])
     by_towers, first = torch.topk(towers, most, dim=1)
     second = torch.topk(near, most, dim=1).indices

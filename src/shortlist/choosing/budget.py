@@ -80,7 +80,8 @@ class Speed:
         if recipe.towers != "trained":
             return found
         if recipe.als is not None:
-            dim, rows = recipe.model.dim, len(data.queries) + len(data.candidates)
+            dim: int = recipe.model.dim
+            rows = len(data.queries) + len(data.candidates)
             sweep = (4 * len(data) * dim**2 + rows * dim**3) / self.products * 4
             return found + epochs * sweep
         return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY

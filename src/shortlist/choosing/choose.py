@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
+from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.text import table_text, verdict_lines
 from shortlist.choosing.trial import Figure, Trial, starts_anew
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
-from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
-from shortlist.train.recipes import NeighboursSection, Recipe
+from shortlist.train.recipes import Recipe
+from shortlist.train.sections import NeighboursSection
 
-__all__ = ["Choice", "Tried", "choose", "choose_on", "hold_out"]
+__all__ = ["choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
@@ -31,82 +31,6 @@ PATIENCE = 3  # measurements without a better one, after which a training ends i
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 RESERVE = 2.0  # seconds kept for what comes after
-NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
-
-    recipe: with the epochs, share and temperature that were found.
-    """
-
-    name: str
-    kind: str
-    rank: int
-    recipe: Recipe
-    figure: Figure | None = None
-    seconds: float = 0.0
-    reason: str | None = None
-    model: TwoTower | Mixture | None = field(default=None, repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
-        if self.figure is None:
-            return {**plain, "figure": None, "reason": self.reason}
-        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The outcome of ``choose``.
-
-    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
-    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
-    """
-
-    model: TwoTower | Mixture
-    recipe: Recipe
-    chosen: Tried
-    tried: tuple[Tried, ...]
-    trial: Trial
-    split: str
-    budget: float
-    seconds: float
-    refitted: bool
-
-    def table(self) -> str:
-        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
-        return table_text(self)
-
-    def verdict(self) -> list[str]:
-        """What won and by how much, and what to know of the table, in plain sentences."""
-        return verdict_lines(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON and for a bundle's metadata."""
-        trial = self.trial
-        return {
-            "chosen": self.chosen.name,
-            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
-            "by": trial.name,
-            "seen_items_excluded": trial.exclude_seen,
-            "held_out": len(trial.held_out),
-            "held_out_how": NAMES[self.split],
-            "measured_pairs": len(trial.test),
-            "chosen_before": trial.again,
-            "new_queries": trial.new,
-            "budget": self.budget,
-            "seconds": self.seconds,
-            "refitted": self.refitted,
-            "contenders": [one.to_dict() for one in self.tried],
-            "verdict": self.verdict(),
-        }
-
-    def __str__(self) -> str:
-        return "\n".join([self.table(), "", *self.verdict()])
 
 
 def choose(
@@ -117,6 +41,7 @@ def choose(
     test: float = 0.1,
     seed: int = 42,
     refit: bool = True,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
@@ -128,16 +53,16 @@ def choose(
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
-    4. The best by the figure wins; one that is simpler and behind by no more than half a standard error of the difference (two
+    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference (two
        for popularity) wins over it.
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
         device: as in ``fit``.
 
     Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
-    DataError for what is no Dataset or has fewer than 20 interactions.
+    DataError for anything but a Dataset or has fewer than 20 interactions.
 
         choice = sl.choose(data)
         print(choice)
@@ -147,7 +72,17 @@ def choose(
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
-        train, held_out, train, data if refit else None, how, by=by, budget=budgeted, seed=seed, device=device, say=say
+        train,
+        held_out,
+        train,
+        data if refit else None,
+        how,
+        by=by,
+        budget=budgeted,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
 
 
@@ -157,8 +92,8 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
         raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
-            f"{len(data)} interactions are too few to choose a model by; at least {LEAST} were expected.",
-            hint="gather more, or name a recipe",
+            f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
+            hint="collect more, or name a recipe",
         )
     if starts_anew(data):
         train, held_out = split_last(data)
@@ -180,12 +115,13 @@ def choose_on(
     by: str | None = None,
     budget: Budget,
     seed: int = 42,
+    weighted: bool = False,
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
     """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
     trained on in the end, or None."""
-    trial = Trial.of(train, seen, held_out, by, seed)
+    trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]
@@ -375,13 +311,16 @@ class _Field:
 
 
 def _is_level(best: Tried, other: Tried) -> bool:
-    """Whether the best is ahead by no more than half a standard error of the difference; of popularity by no more than two."""
+    """Whether the best is ahead by no more than one standard error of the difference; of popularity by no more than two.
+
+    The rule of one standard error: Breiman, Friedman, Olshen, Stone 1984, "Classification and regression trees".
+    """
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= (2 if other.kind == "popularity" else 0.5) * error
+    return lead <= (2 if other.kind == "popularity" else 1) * error
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
@@ -393,7 +332,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
 
 
 def _quietly(work: Callable[[], T]) -> T:
-    """The work's result; what it warns of is no news while contenders are tried."""
+    """The work's result; its warnings are not shown while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)
         return work()

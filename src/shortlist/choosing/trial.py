@@ -20,6 +20,7 @@ from shortlist.evaluation.measures import Measures
 from shortlist.evaluation.metrics import AT_K
 from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
+from shortlist.evaluation.testset import TestSet, checked_weights
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -71,6 +72,7 @@ class Trial:
     train: what contenders learn from. test: the held-out rows of the queries that are asked, at most so many that queries ×
     candidates stays within ``SCORES``. held_out: all of them. metric, k: the figure. exclude_seen: whether what a query chose
     in ``train`` competes. again: share of held-out pairs that are in ``train``. new: share of those of new queries.
+    weighted: whether pairs count by their weight.
     """
 
     train: Any
@@ -82,10 +84,14 @@ class Trial:
     exclude_seen: bool
     again: float
     new: float
+    weighted: bool = False
 
     @classmethod
-    def of(cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int) -> Trial:
+    def of(
+        cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int, weighted: bool = False
+    ) -> Trial:
         """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
+        checked_weights(held_out, weighted)
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
         met = IdMap(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
@@ -101,6 +107,7 @@ class Trial:
             again <= AGAIN,
             again,
             float((~known[held_out.query_rows]).mean()),
+            weighted,
         )
 
     @property
@@ -111,7 +118,7 @@ class Trial:
     def measure(self, model: TwoTower | Mixture) -> Figure:
         """A model's figure, by exact ranks over the whole catalogue; new queries are answered as a recommender does."""
         started = time.perf_counter()
-        test = TestSet.of(towers_of(model), self.test, self.seen)
+        test = TestSet.of(towers_of(model), self.test, self.seen, weighted=self.weighted)
         scorer, _ = scorer_of(model, test.vectors(), test, self.seen, "auto")
         measured = Measures((self.metric,), (self.k,)).of(scorer, test if self.exclude_seen else test.with_all)
         name = f"{self.metric}_{self.k}"

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from shortlist.errors import TrainingError
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 if TYPE_CHECKING:
     from shortlist.choosing.trial import Figure, Trial
@@ -53,7 +53,10 @@ class Watch:
     def on_batch(self, done: int, total: int) -> None:
         """TrainingError where all the time is over before anything was measured: the estimate was wrong."""
         if not self.figures and time.perf_counter() > self.last_moment:
-            raise TrainingError(f"took longer than was left of the budget ({done / max(total, 1):.0%} done)")
+            raise TrainingError(
+                f"took longer than was left of the budget ({done / max(total, 1):.0%} done)",
+                hint="give a longer budget: budget=, --budget",
+            )
 
     @property
     def converged(self) -> bool:

@@ -31,7 +31,7 @@ def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_rec
     if recipe == AUTO and (given or warm_start is not None):
         names = ", ".join(given or ["--warm-start"])
         raise ConfigError(
-            f"--recipe auto tries several models, and {names} concerns the training of one.",
+            f"--recipe auto tries several models, but {names} concerns the training of one.",
             hint="leave it out, or name a recipe: --recipe factorization",
         )
     if recipe == AUTO:
@@ -44,14 +44,22 @@ def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_rec
 
 
 def chosen_outcome(
-    given: TrainingData, by: str | None, budget: Budget, refit: bool, device: str, seed: int = 42
+    given: TrainingData,
+    by: str | None,
+    budget: Budget,
+    refit: bool,
+    device: str,
+    seed: int = 42,
+    weighted: bool = False,
 ) -> Outcome:
     """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
     from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 
     if given.held_out is None:
-        raise DataError("there is nothing held out to choose by.", hint="more interactions, or --recipe NAME")
+        raise DataError(
+            "no rows are held out, so no model can be chosen.", hint="give more interactions, or --recipe NAME"
+        )
     seen = (
         given.train
         if isinstance(given.train, Dataset)
@@ -60,7 +68,17 @@ def chosen_outcome(
     whole = given.whole if refit else None
     say(f"choosing a model within {budget.seconds:g} s")
     choice = choose_on(
-        given.train, given.held_out, seen, whole, given.how, by=by, budget=budget, seed=seed, device=device, say=say
+        given.train,
+        given.held_out,
+        seen,
+        whole,
+        given.how,
+        by=by,
+        budget=budget,
+        seed=seed,
+        weighted=weighted,
+        device=device,
+        say=say,
     )
     data = given.train if whole is None else whole
     assert choice.chosen.model is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning
 
 if TYPE_CHECKING:
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
     from shortlist.data import Account
     from shortlist.train import Epoch
 
-__all__ = ["accuracy_table", "as_columns", "as_one", "epoch_printer", "print_json", "progress", "say", "say_account"]
+__all__ = [
+    "INTERRUPTED",
+    "accuracy_table",
+    "as_columns",
+    "as_one",
+    "epoch_printer",
+    "print_json",
+    "progress",
+    "say",
+    "say_account",
+]
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
 
 _quiet = False
 SCORERS = {"model": "model", "popularity": "popularity"}
@@ -31,13 +45,13 @@ SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
     if not _quiet:
-        click.echo(message, err=True)
+        click.echo(wrapped(message), err=True)
 
 
-def say_account(account: Account) -> None:
+def say_account(account: Account, how: str = "read") -> None:
     """What was read, on stderr."""
     first, *others = account.lines()
-    say(f"read {first}")
+    say(f"{how} {first}")
     for line in others:
         say(f"  {line}")
 
@@ -50,15 +64,15 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
         global _quiet
         from shortlist.train.distributed import joined
 
-        ranks = joined()
-        _quiet = not ranks.first
+        processes = joined()
+        _quiet = not processes.first
         try:
-            with warnings.catch_warnings(), ranks:
+            with warnings.catch_warnings(), processes:
                 if _quiet:
                     warnings.simplefilter("ignore", ShortlistWarning)
                 command(**options)
         except ShortlistError as error:
-            if ranks.said_elsewhere(error):
+            if processes.raised_elsewhere(error):
                 sys.exit(1)
             raise
         finally:
@@ -101,7 +115,7 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr for ``(done, total)`` calls; nothing where stderr is no terminal."""
+    """A bar on stderr for ``(done, total)`` calls; nothing if stderr is not a terminal."""
     if _quiet or not sys.stderr.isatty():
         yield None
         return

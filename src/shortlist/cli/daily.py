@@ -31,23 +31,29 @@ REFUSED = 3
 
 OPTIONS = (
     click.option(
-        "--warm-start", type=click.Path(path_type=Path), metavar="BUNDLE", help="Go on from yesterday's bundle."
+        "--warm-start",
+        type=click.Path(path_type=Path),
+        metavar="BUNDLE",
+        help="Start from the weights of an earlier bundle.",
     ),
-    click.option("--only-new", is_flag=True, help="INTERACTIONS holds only what came since yesterday; counts age."),
+    click.option("--only-new", is_flag=True, help="INTERACTIONS has only the rows since that bundle; old counts age."),
     click.option(
-        "--half-life", default=7.0, show_default=True, help="With --only-new: trainings until old counts weigh half."
+        "--half-life",
+        default=7.0,
+        show_default=True,
+        help="With --only-new: number of trainings after which old counts weigh half.",
     ),
     click.option(
         "--promote-if",
         multiple=True,
         metavar="CONDITION",
-        help='Such as "top_100 >= yesterday - 0.002"; exit code 3 where it does not hold. Several must all hold.',
+        help='Condition such as "top_100 >= yesterday - 0.002"; exit code 3 if it fails. If given several times, all must hold.',
     ),
     click.option(
         "--promote",
         type=click.Path(path_type=Path),
         metavar="LINK",
-        help="Let LINK, such as current, point at the new bundle (if every --promote-if holds).",
+        help="Point LINK, such as current, at the new bundle if every --promote-if holds.",
     ),
 )
 
@@ -88,14 +94,14 @@ class Daily:
                 raise ConfigError("--only-new was given without --warm-start.", hint="--warm-start yesterday.shortlist")
             if any(gate.bound is None for gate in self._gates):
                 raise ConfigError(
-                    "--promote-if is about yesterday, and there is no --warm-start.",
+                    "--promote-if refers to yesterday, but --warm-start was not given.",
                     hint="--warm-start yesterday.shortlist",
                 )
         if self._gates and not test:
-            raise ConfigError("--promote-if needs something to measure with, and --test is 0.", hint="--test 0.1")
+            raise ConfigError("--promote-if needs held-out rows, but --test is 0.", hint="--test 0.1")
         if self.bundle is not None and test and timestamp is None and not self.only_new:
             raise ConfigError(
-                "with --warm-start a part held out at random would hold rows that yesterday's model has learned from.",
+                "with --warm-start, rows held out at random would include rows that yesterday's model was trained on.",
                 hint="name the column of times: --time COLUMN; or --test 0; or --only-new",
             )
         for gate in self._gates:
@@ -116,7 +122,7 @@ class Daily:
 
     @cached_property
     def yesterday(self) -> Recommender | None:
-        """The bundle to go on from."""
+        """The bundle to start from."""
         if self.bundle is None:
             return None
         import shortlist as sl
@@ -133,8 +139,8 @@ class Daily:
             plan = sl.recipes.load(name or DEFAULT, changes)
         if self.only_new and (plan.neighbours is not None or plan.towers != "trained"):
             raise ConfigError(
-                "--only-new gives a model only what is new, and this recipe counts choices: it would forget all others.",
-                hint="give all interactions and leave --only-new out, or --recipe factorization",
+                "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
+                hint="give all interactions and omit --only-new, or use --recipe factorization",
             )
         return plan
 
@@ -184,7 +190,7 @@ class Daily:
             from shortlist.recommender.promotion import promote
 
             done = promote(bundle, self.promote)
-            say(f"promoted: {self.promote} → {done.bundle}; back again: shortlist rollback {self.promote}")
+            say(f"promoted: {self.promote} → {done.bundle}; to undo: shortlist rollback {self.promote}")
 
 
 def judged_of(bundle: Path, conditions: tuple[str, ...]) -> list[Judged]:
@@ -218,8 +224,8 @@ def _measured(gate: Gate) -> tuple[str, int]:
     known = [*METRICS] if gate.bound is None else [*METRICS, "churn"]
     if metric not in known or not k.isdigit() or int(k) < 1:
         raise ConfigError(
-            f"--promote-if {gate.text!r} is about {gate.figure!r}.",
-            hint=f"it can be about {', '.join(known)}, at a k: top_100",
+            f"--promote-if {gate.text!r} refers to {gate.figure!r}.",
+            hint=f"possible figures: {', '.join(known)}, at a k: top_100",
         )
     return metric, int(k)
 

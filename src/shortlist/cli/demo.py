@@ -39,12 +39,16 @@ AUTO, BUDGET = "auto", 12
     "--recipe",
     default="auto",
     show_default=True,
-    help="auto chooses among several models; or a recipe's name, or a .toml file.",
+    help="auto tries several models; or the name of a recipe, or a .toml file.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write every figure to this file.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="A copy of MovieLens-100k that you have already.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of an existing copy of MovieLens-100k.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("movielens.shortlist"), show_default=True, help="The bundle."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("movielens.shortlist"),
+    show_default=True,
+    help="The bundle to write.",
 )
 def command(recipe: str, json_file: Path | None, data_dir: Path | None, out: Path) -> None:
     """The whole job on MovieLens-100k: data, split, training, evaluation, index, bundle."""

@@ -11,6 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say, say_account
 from shortlist.cli.events import event_options
+from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
@@ -27,27 +28,35 @@ AUTO = "auto"
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("test", required=False)
-@click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, separated by commas.")
-@click.option("--metrics", default="top", show_default=True, help="Such as top,recall,ndcg,mrr,auc,coverage; or all.")
+@click.option("--k", "ks", default="1,5,10,50,100", show_default=True, help="Cut-offs, comma-separated.")
+@click.option(
+    "--metrics",
+    default="top",
+    show_default=True,
+    help="Metrics, comma-separated: top,recall,ndcg,mrr,auc,coverage, …; or all.",
+)
 @click.option(
     "--baselines",
     is_flag=False,
     flag_value=AUTO,
     default="popularity",
-    help="What to compare with: alone, what takes seconds; or popularity,recent,transitions,cooccurrence,ease,ials; or none.",
+    help="Baselines, comma-separated: popularity,recent,transitions,cooccurrence,ease,ials; none; without a value, all that take seconds.",
 )
 @click.option(
     "--segments",
     is_flag=False,
     flag_value=AUTO,
     default="",
-    help="Groups of the test: alone, by history, popularity, head and tail, warm and cold; or such names and columns.",
+    help="Segments, comma-separated: names or columns; without a value, by history, popularity, head and tail, warm and cold.",
 )
-@click.option("--train", help="The training table, in place of the bundle's seen items.")
-@click.option("--timestamp", help="The time column of TEST and of --train: for 'recent', --released and the audit.")
-@click.option("--released", help="A column of the candidates: since when each exists; it competes only from then on.")
-@click.option("--grade", help="A column of TEST that says how good a choice was, for ndcg.")
-@click.option("--weight", help="A column of TEST to count each pair by; --weight-by does so too.")
+@click.option("--train", help="Training table, instead of the bundle's seen items.")
+@click.option(
+    "--time", "timestamp", help="Column of times in TEST and --train, for 'recent', --released and the audit."
+)
+@old_option("--timestamp", "--time", "timestamp")
+@click.option("--released", help="Column of the candidates: when each was released; it competes only from then on.")
+@click.option("--grade", help="Column of TEST with the grade of a choice, for ndcg.")
+@click.option("--weight", help="Column of TEST with the weight of each pair; see also --weight-by.")
 @click.option(
     "--ties", type=click.Choice(["worst", "expected"]), default="worst", show_default=True, help="How ties count."
 )
@@ -56,11 +65,11 @@ AUTO = "auto"
 @reading_options
 @sql_options("test")
 def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Reading, **options: Any) -> None:
-    """Measure BUNDLE on the interactions in TEST, over its whole catalogue, beside what is cheaper.
+    """Measure BUNDLE on the interactions in TEST, over its whole catalogue, next to simple baselines.
 
-    The table needs the id columns that the bundle was trained on. What a query chose in training is left out of its
-    competition in the rows "seen items excluded". An approximate index is measured beside the exact ranks. What is
-    wrong with the model, or leaks from the test into --train, is said on stderr.
+    TEST needs the id columns that the bundle was trained on. In the rows "seen items excluded", the items that a query
+    chose in training do not compete. An approximate index is measured next to exact ranks. Warnings about the model,
+    and about leaks from TEST into --train, go to stderr.
 
         shortlist evaluate my.shortlist test.parquet --baselines --metrics top,ndcg --segments country
     """
@@ -77,6 +86,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
         queries=catalogue.queries,
         candidates=catalogue.candidates,
         events=events,
+        keep=_kept(recommender, options),
         reading=reading,
     )
     data = read(test, weight=options["weight"])
@@ -96,6 +106,13 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
     click.echo(str(evaluation))
     if verdicts := _verdicts(evaluation):
         click.echo("\n" + "\n".join(one["says"] for one in verdicts))
+
+
+def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
+    """The other columns of the interactions that something reads."""
+    segments = [] if options["segments"] == AUTO else _names(options["segments"])
+    graded = [] if options["grade"] is None else [options["grade"]]
+    return [*graded, *segments, *recommender.towers.query.columns]
 
 
 def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, options: dict[str, Any]) -> Evaluation:

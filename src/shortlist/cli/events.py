@@ -20,16 +20,16 @@ OPTIONS = (
     click.option(
         "--where",
         metavar="CONDITION",
-        help="Only interactions that meet a condition, in SQL: \"event_type = 'purchase'\".",
+        help="Use only interactions that meet a condition, in SQL: \"event_type = 'purchase'\".",
     ),
     click.option("--weight-by", metavar="COLUMN:VALUE=WEIGHT,…", help=f"Weight interactions by a column: {WEIGHTS}."),
     click.option(
         "--seen-where",
         metavar="CONDITION",
-        help="Which interactions count as seen, and are left out of lists; by default all.",
+        help="Which interactions count as seen and are excluded from lists (default: all).",
     ),
-    click.option("--strip-ids", is_flag=True, help="Take blanks off both ends of ids, and .0 off whole numbers."),
-    click.option("--drop-null-ids", is_flag=True, help="Leave out rows whose id is missing, empty, NaN, None or null."),
+    click.option("--strip-ids", is_flag=True, help="Strip blanks from both ends of ids, and .0 from whole numbers."),
+    click.option("--drop-null-ids", is_flag=True, help="Drop rows whose id is missing, empty, NaN, None or null."),
 )
 
 
@@ -67,7 +67,7 @@ def _weights(text: str) -> dict[str, dict[str, float]]:
             number = -1.0
         if not column or not value or not number >= 0:
             raise ConfigError(
-                f"--weight-by is {text!r}; a column and the weight of each of its values was expected, and {one!r} is none.",
+                f"--weight-by is {text!r}; expected a column and the weight of each of its values, but got {one!r}.",
                 hint=f"--weight-by {WEIGHTS}",
             )
         if value in weights:

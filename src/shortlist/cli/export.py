@@ -13,13 +13,13 @@ __all__ = ["command"]
 
 @click.command("export")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write another bundle; by default BUNDLE is replaced.")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is at --out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Bundle to write (default: replace BUNDLE).")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle at --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(bundle: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Add the towers of BUNDLE to it as ONNX, checked against torch to 1e-5.
+    """Add the towers of BUNDLE as ONNX, checked against torch to 1e-5.
 
-    A server then answers requests that bring features or a history, and takes new candidates, without torch.
+    A server can then answer requests with features or a history, and take new candidates, without torch.
     """
     import shortlist as sl
 

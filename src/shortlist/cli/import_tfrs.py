@@ -9,7 +9,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
@@ -20,15 +20,16 @@ __all__ = ["command"]
 
 @click.command("import-tfrs")
 @click.argument("arrays", type=click.Path(path_type=Path))
-@click.option("--query", required=True, help="What to call the column of query ids.")
-@click.option("--candidate", required=True, help="What to call the column of candidate ids.")
+@click.option("--query", required=True, help="Name of the column of query ids.")
+@click.option("--candidate", required=True, help="Name of the column of candidate ids.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
-@click.option("--seen", help="Table of the interactions it was trained on.")
+@click.option("--seen", help="Table of the interactions that the model was trained on.")
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @event_options
 @reading_options
+@sql_options("seen", option="--seen", required=False)
 def command(
     arrays: Path,
     query: str,
@@ -44,18 +45,18 @@ def command(
     """Turn ARRAYS, an .npz file with ids and tower outputs of a TensorFlow Recommenders model, into a bundle with the same
     scores.
 
-    The file holds query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is what
-    the tower puts out for an unknown id. Scores of the model itself (score_query_ids, score_candidate_ids, scores) are
-    checked; see docs/migration.md for how to export all of it. With --seen people's own choices are left out of their
-    lists, and counts are known.
+    The file has query_ids, query_embeddings, candidate_ids and candidate_embeddings; row 0 of the embeddings is the
+    tower's output for an unknown id. If it has scores of the model (score_query_ids, score_candidate_ids, scores), they
+    are checked; docs/migration.md shows how to export all of it. With --seen, the choices of each query are excluded
+    from its lists and popularity is known.
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
 
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     index = index_named(index_name)
-    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, reading=reading)
+    data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, keep=[], reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)
     recommender = sl.Recommender(model, index=index, seen=data, cold_start="unknown")  # as the model itself answers
     recommender.save(out, overwrite=overwrite, metadata={"imported": "TensorFlow Recommenders"})

@@ -15,26 +15,28 @@ from typing import Any, TextIO
 import rich_click as click
 
 from shortlist._public import __version__
+from shortlist.cli.console import INTERRUPTED
+from shortlist.cli.wording import for_command_line, wrapped
 from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
 
 __all__ = ["cli", "main"]
 
 COMMANDS = {
-    "demo": "The whole job on MovieLens: data, training, evaluation, index, bundle.",
+    "demo": "Run everything on MovieLens: data, training, evaluation, index, bundle.",
     "train": "Train on a table of interactions and write a bundle.",
     "plan": "Forecast memory and time of training on a large table, from a sample.",
-    "evaluate": "Measure a bundle on test interactions, beside popularity.",
-    "report": "Write what is known of a bundle to one page of HTML.",
+    "evaluate": "Measure a bundle on test interactions, next to popularity.",
+    "report": "Write an HTML report for a bundle.",
     "recommend": "Print the top k for query ids.",
-    "serve": "Answer requests over HTTP, and show the model on a page.",
-    "promote": "Let a link, such as current, point at a bundle.",
-    "rollback": "Let that link point at the bundle before.",
+    "serve": "Serve a bundle over HTTP, with a web page.",
+    "promote": "Point a link, such as current, at a bundle.",
+    "rollback": "Point that link at the bundle before.",
     "recommend-all": "Write the top k for every query, as Parquet.",
-    "index": "Put a bundle's candidates into Milvus, and switch an alias to them.",
-    "export": "Add a bundle's towers to it as ONNX, to serve without torch.",
+    "index": "Copy a bundle's candidates into Milvus and switch an alias to them.",
+    "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
-    "tune": "Give a bundle the fastest index that keeps a promised recall.",
+    "tune": "Give a bundle the fastest index that reaches a recall.",
 }
 
 PURPOSE = "Turn a table of who chose what into the top k for everyone."
@@ -44,7 +46,7 @@ shortlist turns a table of who chose what into the top k for everyone.
 
   shortlist demo                                  the whole job on MovieLens
   shortlist train ratings.parquet …               train on your own table
-  shortlist evaluate my.shortlist test.parquet    accuracy beside popularity
+  shortlist evaluate my.shortlist test.parquet    accuracy, next to popularity
   shortlist report my.shortlist -o report.html    verdict, charts, examples: one page
   shortlist recommend my.shortlist 42 --k 10      raw ids in, raw ids out
   shortlist serve my.shortlist                    over HTTP, with a page
@@ -59,6 +61,14 @@ For example:
 
 class _Lazy(click.RichGroup):
     """Lists its commands without importing them, so that ``--help`` is immediate; a module is read when it is run."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an interrupt, whenever it comes, ends it with one line and the code of one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -111,9 +121,10 @@ def _complain(label: str, message: str, hint: str | None) -> None:
     colour = (
         {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
     )
-    click.echo(f"{click.style(label, fg=colour, bold=True) if colour else label}: {message}", err=True)
-    if hint:
-        click.echo(f"{click.style('hint', fg='cyan') if colour else 'hint'}: {hint}", err=True)
+    for name, text, style in ((label, message, {"fg": colour, "bold": True}), ("hint", hint, {"fg": "cyan"})):
+        if text and (said := for_command_line(text)):
+            _, _, rest = wrapped(f"{name}: {said}").partition(":")
+            click.echo(f"{click.style(name, **style) if colour else name}:{rest}", err=True)
 
 
 def _show_warning(

@@ -1,7 +1,7 @@
 """Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
 
 What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
-of the cluster: tables, bundles and folders lie where every node reads them.
+of the cluster: tables, bundles and folders are where every node can read them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ SERVES = (
 )
 
 _on = click.option(
-    "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local for one on this machine."
+    "--on", metavar="ADDRESS", help="Run on a Ray cluster: ray://host:10001, auto, or local to start one here."
 )
-_workers = click.option("--workers", type=int, help="With --on: processes; by default one a GPU, or one a node.")
+_workers = click.option(
+    "--workers", type=int, help="With --on: number of processes (default: one per GPU, or one per node)."
+)
 
 
 def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -120,8 +122,13 @@ def _check_reachable(address: str) -> None:
         raise ShortlistError(f"nothing answers at {address!r}: {error}.", hint=SERVES) from error
 
 
-def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
-    """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``."""
+def train_on(
+    work: Callable[[dict[str, Any]], None], address: str, workers: int | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``.
+
+    work: what every worker does with the options, in the process group that Ray Train has made.
+    """
     if options["promote_if"]:
         raise ConfigError(
             "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
@@ -132,7 +139,7 @@ def train_on(address: str, workers: int | None, options: dict[str, Any]) -> dict
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)
         say(f"training on Ray with {count} {'worker' if count == 1 else 'workers'}")
-        return _done(ray, _drive_training, given, count, cpus, gpu)
+        return _done(ray, _drive_training, work, given, count, cpus, gpu)
 
 
 def recommend_all_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +187,9 @@ def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
     return count, max(1, smallest // -(-count // len(nodes))), gpus >= count
 
 
-def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool) -> dict[str, Any]:
+def _drive_training(
+    work: Callable[[dict[str, Any]], None], options: dict[str, Any], workers: int, cpus: int, gpu: bool
+) -> dict[str, Any]:
     """Trains by Ray Train, and returns what the bundle says of it."""
     import tempfile
 
@@ -192,7 +201,7 @@ def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            _work,
+            work,
             train_loop_config=options,
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus}),
             torch_config=TorchConfig(backend=backend),
@@ -207,17 +216,6 @@ def _drive_training(options: dict[str, Any], workers: int, cpus: int, gpu: bool)
     if "measured" in told:
         result["findings"] = told["measured"]["findings"]
     return {**result, "bundle": str(options["out"]), "workers": workers}
-
-
-def _work(options: dict[str, Any]) -> None:
-    """What every worker does: the command itself, in the process group that Ray Train has made."""
-    from shortlist.cli.train import command
-
-    assert command.callback is not None
-    try:
-        command.callback(**options)
-    except SystemExit as left:
-        raise TrainingError("another worker stopped with the same complaint.", hint="see that one") from left
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:
@@ -246,7 +244,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
         ray.data.DataContext.get_current().enable_progress_bars = False
         numbers = ray.data.from_items([{"part": number} for number in missing], override_num_blocks=len(missing))
         written = numbers.map_batches(
-            _Writer,
+            _PartWriter,
             fn_constructor_args=(bundle, folder, task),
             batch_size=1,
             num_cpus=cpus,
@@ -256,7 +254,7 @@ def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int)
     return parts.finish(len(parts.names) - len(missing)).to_dict()
 
 
-class _Writer:
+class _PartWriter:
     """An actor of Ray Data: loads the bundle once, and writes part after part."""
 
     def __init__(self, bundle: Path, folder: Path, task: Any) -> None:

@@ -28,7 +28,7 @@ LEARNED = 1.5  # times what chance would find
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A trained model and how it came about.
+    """A trained model and how it was made.
 
     model: what is saved. measured: the model that held-out rows are measured with: the same, or the one from before the refit.
     recipe: what repeats it. data: what ``model`` was trained on. seen: what is left out of lists. training: a mapping per epoch.
@@ -52,7 +52,7 @@ class Outcome:
 def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
     """TrainingError for a model at chance, lists that are alike for everyone, or an index that misses what it should find.
 
-    force: say it and go on.
+    force: warn and continue.
     """
     import shortlist as sl
 
@@ -74,7 +74,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
         return
     if force:
         for message, _ in troubles:
-            say(f"warning: {message}; saved all the same (--force)")
+            say(f"warning: {message}; saved anyway (--force)")
         return
     message, hint = troubles[0]
     raise TrainingError(
@@ -92,8 +92,11 @@ def _has_learned(outcome: Outcome) -> bool:
     return False
 
 
-def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) -> dict[str, Any]:
-    """Everything that a report says of the model on the held-out rows; says the table of figures."""
+def figures_of(
+    outcome: Outcome, given: TrainingData, recommender: Recommender, weighted: bool = False
+) -> dict[str, Any]:
+    """Everything that a report says of the model on the held-out rows, which count by their weights where ``weighted``;
+    says the table of figures."""
     from shortlist.report.measured import measured_with_table
 
     assert given.held_out is not None
@@ -105,6 +108,7 @@ def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) 
         seen=given.seen,
         training=outcome.training,
         index=index,
+        weighted=weighted,
         judged_by="seen_in" if outcome.choice is not None and not outcome.choice.trial.exclude_seen else None,
     )
     say(f"\n{table}\n")
@@ -114,7 +118,7 @@ def figures_of(outcome: Outcome, given: TrainingData, recommender: Recommender) 
 
 
 def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
-    """The last lines of a training: of a choice its own, else how the model stands against what is cheaper."""
+    """The last lines of a training: of a choice its own, otherwise how the model compares with simple baselines."""
     if outcome.choice is not None:
         return outcome.choice.verdict()
     from shortlist.data import Dataset
@@ -122,7 +126,7 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     from shortlist.report.verdict import judged
 
     if measured is None:
-        return ["nothing was held out, so nothing can be said of its quality; --test 0.1 holds a tenth out"]
+        return ["no rows were held out, so its quality is unknown; --test 0.1 holds a tenth out"]
     verdict = judged(measured, measured["findings"])
     lines = [f"{verdict.headline}. {verdict.reason}"]
     held_out = given.held_out

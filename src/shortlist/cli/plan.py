@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import print_json, say, say_account
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ LIKELY = {
 
 
 @click.command("plan")
-@click.argument("interactions")
+@click.argument("interactions", required=False)
 @click.argument("recipe", default="factorization")
-@click.option("--query", help="Column of query ids; by default one that is called like it (user_id, …).")
-@click.option("--candidate", help="Column of candidate ids; by default one that is called like it (item_id, …).")
+@click.option("--query", help="Column of query ids (default: a column with a usual name, such as user_id).")
+@click.option("--candidate", help="Column of candidate ids (default: a column with a usual name, such as item_id).")
 @click.option("--time", "timestamp", help="Column of timestamps.")
 @click.option("--weight", help="Column of example weights.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
@@ -38,13 +40,14 @@ LIKELY = {
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
-@click.option("--sample", default=2_000_000, show_default=True, help="Rows to look at.")
-@click.option("--count", is_flag=True, help="Count distinct ids over all rows: reads both columns once.")
+@click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
+@click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
 @click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
+@sql_options("interactions", follows="recipe")
 def command(
     interactions: str,
     recipe: str,
@@ -62,9 +65,9 @@ def command(
     reading: Reading,
     **tables: Path | None,
 ) -> None:
-    """Forecast what training RECIPE on INTERACTIONS (a file, a folder, s3://…) will take.
+    """Forecast the memory and time of training RECIPE on INTERACTIONS (a file, a folder, s3://…).
 
-    Rows, ids, memory of tables, optimizer, index and serving, time per epoch on this machine; nothing is written.
+    Prints rows, ids, memory of tables, optimizer, index and serving, and time per epoch on this machine. Writes nothing.
 
         shortlist plan log/ recipe.toml --query user_id --candidate item_id
     """
@@ -84,13 +87,35 @@ def command(
     times = [] if timestamp is None else [timestamp]
     given: dict[str, Any] = {**tables, "reading": reading.of_features()}
     with tempfile.TemporaryDirectory() as room:  # for plain copies of text files
-        source = find(interactions, reading=reading, ids=[query, candidate], times=times, room=Path(room))
-        source, columns["weight"] = interactions_of(source, columns, events)
+        files = find(
+            interactions,
+            reading=reading,
+            ids=[query, candidate],
+            times=times,
+            columns=_read(head, [*columns.values(), *events.mentioned(), *plan.interaction_columns]),
+            room=Path(room),
+        )
+        source, columns["weight"] = interactions_of(files, columns, events)
         found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)
+        notes = _left_out(files, found.rows)
+    found = replace(found, account=replace(found.account, files=found.files, notes=(*found.account.notes, *notes)))
     if as_json:
         print_json(found.to_dict())
         return
+    say_account(found.account, "looked at")
     click.echo("\n".join(lines(found)))
+
+
+def _read(head: Source, named: Sequence[str | None]) -> list[str]:
+    """Those of these columns that there are."""
+    there = head.names()
+    return [column for column in dict.fromkeys(named) if column is not None and column in there]
+
+
+def _left_out(files: Source, kept: int) -> list[str]:
+    """How many rows are not interactions, as a note."""
+    rows = sum(files.rows(file) for file in files.files)
+    return [f"left out {rows - kept:,} of {rows:,} rows that are not interactions"] if kept < rows else []
 
 
 def _guessed(source: Source, role: str) -> str:
@@ -99,7 +124,7 @@ def _guessed(source: Source, role: str) -> str:
     found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
     if len(found) != 1:
         raise ConfigError(
-            f"which column holds the {role} ids is not clear: there are {', '.join(map(repr, names))}.",
+            f"it is not clear which column has the {role} ids: there are {', '.join(map(repr, names))}.",
             hint=f"name it: --{role} COLUMN",
         )
     say(f"taking {found[0]!r} for the {role} ids")
@@ -109,7 +134,7 @@ def _guessed(source: Source, role: str) -> str:
 def lines(found: Forecast) -> list[str]:
     """A forecast as a person reads it."""
     rows: list[tuple[str, str]] = [
-        ("interactions", f"{found.rows:,} in {found.files:,} files, {found.sampled:,} looked at"),
+        ("interactions", f"{found.rows:,}{_files(found.files)}, {found.sampled:,} looked at"),
         ("queries", str(found.queries)),
         ("candidates", str(found.candidates)),
         ("", ""),
@@ -139,6 +164,10 @@ def lines(found: Forecast) -> list[str]:
     ]
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+
+
+def _files(count: int | None) -> str:
+    return "" if count is None else f" in {count:,} {'file' if count == 1 else 'files'}"
 
 
 def _advice(found: Forecast) -> str:

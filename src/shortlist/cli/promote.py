@@ -21,22 +21,22 @@ __all__ = ["command"]
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help='Such as "top_100 >= yesterday - 0.002", by what the bundle says of itself; exit code 3 where it does not hold.',
+    help='Condition such as "top_100 >= yesterday - 0.002" on the figures in the bundle; exit code 3 if it fails.',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(bundle: Path, link: Path, conditions: tuple[str, ...], as_json: bool) -> None:
-    """Verify BUNDLE and let LINK, such as current, point at it.
+    """Verify BUNDLE and point LINK, such as current, at it.
 
-    A server that was started with LINK takes it over between two requests. `shortlist rollback LINK` goes back.
+    A server started with LINK switches to it between two requests. `shortlist rollback LINK` undoes it.
     """
     import msgspec
 
     from shortlist.recommender.promotion import promote
 
     if not all(one.passed for one in judged_of(bundle, conditions)):
-        say(f"not promoted: {link} points where it did")
+        say(f"not promoted: {link} is unchanged")
         sys.exit(REFUSED)
     done = promote(bundle, link)
-    say(f"{link} → {done.bundle}; back again: shortlist rollback {link}")
+    say(f"{link} → {done.bundle}; to undo: shortlist rollback {link}")
     if as_json:
         print_json(msgspec.to_builtins(done))

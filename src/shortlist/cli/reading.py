@@ -10,31 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
 
 from shortlist.errors import ConfigError
 
 __all__ = ["reading_options", "sql_options"]
 
 OPTIONS = (
-    click.option(
-        "--columns", "names", metavar="A,B,C", help="Names of the columns of a CSV that has no header line, in order."
-    ),
+    click.option("--columns", "names", metavar="A,B,C", help="Column names, in order, of a CSV without a header line."),
     click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp949, latin-1, utf-16."),
-    click.option("--separator", metavar="CHAR", help="What parts the columns of text files; by default found out."),
-    click.option(
-        "--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark of numbers in text files."
-    ),
-    click.option("--time-format", metavar="FORMAT", help="How times are written in text: '%d/%m/%Y %H:%M'."),
+    click.option("--separator", metavar="CHAR", help="Column separator of text files (default: detected)."),
+    click.option("--decimal", type=click.Choice([".", ","]), default=".", help="Decimal mark in text files."),
+    click.option("--time-format", metavar="FORMAT", help="Format of times in text: '%d/%m/%Y %H:%M'."),
     click.option(
         "--dates",
         type=click.Choice(["day-first", "month-first"]),
-        help="How to read dates in text such as 05/01/2024, where the column does not tell.",
+        help="Order of dates such as 05/01/2024, if the column does not decide it.",
     ),
 )
 SQL = (
-    click.option("--sql", metavar="SELECT", help="A query whose rows are taken in place of a file (extra sql)."),
+    click.option("--sql", metavar="SELECT", help="Read the rows of this query instead of a file (extra sql)."),
     click.option(
-        "--connect", metavar="WHERE", help="Its database: a DuckDB file, sqlite:FILE, postgres://…, mysql://…"
+        "--connect", metavar="WHERE", help="Database for --sql: a DuckDB file, sqlite:FILE, postgres://…, mysql://…"
     ),
 )
 TAB = ("\\t", "tab")
@@ -64,25 +62,35 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return collected
 
 
-def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its argument ``table``."""
+def sql_options(
+    table: str, *, option: str | None = None, required: bool = True, follows: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its table.
+
+    table: the name of the parameter. option: how it is written where it is an option. required: whether there must be
+    one. follows: an argument that comes behind it, and that a lone argument is where ``--sql`` is given.
+    """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def collected(sql: str | None, connect: str | None, **others: Any) -> None:
-            name = table.upper()
+            name = option or table.upper()
             if sql is None and connect is not None:
                 raise ConfigError("--connect was given without --sql.", hint='--sql "select …"')
-            if sql is None and others[table] is None:
-                raise click.UsageError(f"Missing argument '{name}'.")
             if sql is None:
+                if others[table] is None and required:
+                    raise click.UsageError(f"Missing argument '{name}'.")
                 command(**others)
                 return
+            if follows is not None and others[table] is not None:
+                source = get_current_context().get_parameter_source(follows)
+                if source == ParameterSource.DEFAULT:
+                    others = {**others, follows: others[table], table: None}
             if others[table] is not None:
                 raise ConfigError(f"--sql was given with {name} ({others[table]!r}).", hint="leave one of them out")
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise ConfigError(
-                    "--sql is for one process: each would get the rows in an order of its own.",
+                    "--sql does not support several processes: each would get the rows in another order.",
                     hint="write the rows to Parquet first",
                 )
             from shortlist.data.sql import save_sql
@@ -92,8 +100,8 @@ def sql_options(table: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 save_sql(sql, connect, path)
                 command(**{**others, table: str(path)})
 
-        for option in reversed(SQL):
-            collected = option(collected)
+        for one in reversed(SQL):
+            collected = one(collected)
         return collected
 
     return decorated

@@ -34,14 +34,16 @@ class _OfIds(click.RichCommand):
 @click.command("recommend", cls=_OfIds)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1, required=True)
-@click.option("--k", default=10, show_default=True, help="How many for each id.")
-@click.option("--include-seen", is_flag=True, help="Keep what the query has chosen already.")
+@click.option("--k", default=10, show_default=True, help="Length of each list.")
+@click.option("--include-seen", is_flag=True, help="Include items that the query has already chosen.")
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only candidates that meet a condition on their table's columns, in SQL: \"country = 'KR' and stock > 0\".",
+    help="Return only candidates that meet a condition on their table's columns, in SQL: \"country = 'KR' and stock > 0\".",
 )
-@click.option("--chosen", multiple=True, metavar="CANDIDATE", help="What every ID chose; give it once for each.")
+@click.option(
+    "--chosen", multiple=True, metavar="CANDIDATE", help="A candidate that every ID has chosen; can be repeated."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
     bundle: Path,
@@ -54,8 +56,8 @@ def command(
 ) -> None:
     """Print the top k of BUNDLE for query IDS, best first.
 
-    Ids are read as the type they had in training. An id the model never saw is answered and marked; with --chosen it is
-    answered from what it chose.
+    Ids are read as the type they had in training. An unknown id gets an answer too and is reported as unknown; with
+    --chosen the answer follows from its choices.
     """
     import shortlist as sl
 

@@ -16,18 +16,20 @@ __all__ = ["command"]
 @click.command("recommend-all")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder of Parquet files to write.")
-@click.option("--k", default=100, show_default=True, help="How many for each query.")
-@click.option("--include-seen", is_flag=True, help="Keep what the query has chosen already.")
-@click.option("--where", help="Only candidates that meet a condition, in SQL: \"year > 1990 and genre = 'Drama'\".")
+@click.option("--k", default=100, show_default=True, help="Length of each list.")
+@click.option("--include-seen", is_flag=True, help="Include items that the query has already chosen.")
+@click.option(
+    "--where", help="Return only candidates that meet a condition, in SQL: \"year > 1990 and genre = 'Drama'\"."
+)
 @click.option("--vectors", is_flag=True, help="Write each candidate's vector too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(recommend_all_on)
 def command(
     bundle: Path, out: Path, k: int, include_seen: bool, where: str | None, vectors: bool, as_json: bool
 ) -> None:
-    """Write the top k of BUNDLE for every query that training knew.
+    """Write the top k of BUNDLE for every query in its training data.
 
-    A run that was cut short goes on where it was when it is started again; manifest.json says that all is there.
+    An interrupted run resumes where it stopped. manifest.json is written last.
     """
     import shortlist as sl
 

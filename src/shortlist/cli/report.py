@@ -10,7 +10,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -22,29 +22,37 @@ __all__ = ["command"]
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("test", required=False)
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="File to write.",
 )
 @click.option(
-    "--map", "method", default="pca", show_default=True, help="How to draw the map: pca or pacmap (an extra)."
+    "--map", "method", default="pca", show_default=True, help="Projection of the map: pca or pacmap (an extra)."
 )
-@click.option("--baselines", help="What to compare with, separated by commas; by default what takes seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the page says first as JSON.")
+@click.option("--baselines", help="Baselines, comma-separated (default: all that take seconds).")
+@click.option("--weight", help="Column of TEST with the weight of each pair; see also --weight-by.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @event_options
 @reading_options
+@sql_options("test", required=False)
 def command(
     bundle: Path,
     test: str | None,
     out: Path,
     method: str,
     baselines: str | None,
+    weight: str | None,
     as_json: bool,
     events: Events,
     reading: Reading,
 ) -> None:
-    """Write what is known of BUNDLE to one page of HTML that opens offline.
+    """Write an HTML report for BUNDLE, one page that opens offline.
 
-    With TEST, a table of interactions, everything is measured on it. Without, the page tells what was measured when the
-    bundle was trained.
+    With TEST, a table of interactions, every figure is measured on it. Without it, the page shows the figures measured
+    when the bundle was trained.
     """
     import shortlist as sl
     from shortlist.recommender.manifest import MANIFEST, decoded
@@ -62,9 +70,11 @@ def command(
             test,
             catalogue.query,
             catalogue.candidate,
+            weight=weight,
             queries=catalogue.queries,
             candidates=catalogue.candidates,
             events=events,
+            keep=recommender.towers.query.columns,
             reading=reading,
         )
     facts = gathered(
@@ -73,6 +83,7 @@ def command(
         name=bundle.resolve().name,
         method=method,
         baselines=None if baselines is None else [one.strip() for one in baselines.split(",") if one.strip()],
+        weighted=data is not None and data.weight is not None,
         about={"Made": f"{manifest.created} by shortlist {manifest.library}"},
     )
     size = saved(facts, out)

@@ -13,12 +13,12 @@ __all__ = ["command"]
 
 @click.command("rollback")
 @click.argument("link", type=click.Path(path_type=Path))
-@click.option("--list", "only_list", is_flag=True, help="Only say what was promoted, the newest last.")
+@click.option("--list", "only_list", is_flag=True, help="Only list what was promoted, newest last.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(link: Path, only_list: bool, as_json: bool) -> None:
-    """Let LINK point at the bundle that was promoted before the one it points at, which is verified first.
+    """Point LINK at the bundle that was promoted before the current one, after verifying it.
 
-    A server that was started with LINK takes it over between two requests.
+    A server started with LINK switches to it between two requests.
     """
     import msgspec
 

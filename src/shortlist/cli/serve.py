@@ -19,26 +19,54 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 @click.command("serve")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 for any free one.")
-@click.option("--no-page", is_flag=True, help="Only the API: no page, no look-ups of people and histories.")
-@click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="A JSON line for each request.")
-@click.option("--max-k", default=1000, show_default=True, type=click.IntRange(1), help="Longest list in one reply.")
-@click.option("--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Bytes of a body.")
-@click.option("--max-under-way", default=4096, show_default=True, type=click.IntRange(1), help="Requests at once.")
 @click.option(
-    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; else 503."
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 for any free one.",
+)
+@click.option("--no-page", is_flag=True, help="Serve only the API: no page, no look-ups of people and histories.")
+@click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="Log a JSON line per request.")
+@click.option("--max-k", default=1000, show_default=True, type=click.IntRange(1), help="Maximum length of a list.")
+@click.option(
+    "--max-body", default=1 << 20, show_default=True, type=click.IntRange(1), help="Maximum bytes of a request body."
 )
 @click.option(
-    "--receive-seconds", default=10.0, show_default=True, help="Longest time from a request's first byte to its last."
+    "--max-under-way",
+    default=4096,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum number of requests at once.",
 )
-@click.option("--state", type=click.Path(path_type=Path), help="Folder of the log of live changes; needed to write.")
-@click.option("--seen-days", type=float, help="How long an event keeps its candidate out of lists; always by default.")
-@click.option("--watch/--no-watch", default=True, show_default=True, help="Take over another bundle put at BUNDLE.")
-@click.option("--guard", is_flag=True, help="Another process reads a bundle's index first: for bundles of strangers.")
+@click.option(
+    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; after that 503."
+)
+@click.option(
+    "--receive-seconds",
+    default=10.0,
+    show_default=True,
+    help="Maximum seconds from the first byte of a request to its last.",
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
+)
+@click.option(
+    "--seen-days", type=float, help="Days that an event excludes its candidate from lists (default: for ever)."
+)
+@click.option(
+    "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
+)
+@click.option(
+    "--untrusted",
+    is_flag=True,
+    help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
+)
+@click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
     type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
-    help="For people whom training never saw; by default as the bundle says.",
+    help="Answer for unknown queries (default: as saved in the bundle).",
 )
 def command(
     bundle: Path,
@@ -54,13 +82,14 @@ def command(
     state: Path | None,
     seen_days: float | None,
     watch: bool,
+    untrusted: bool,
     guard: bool,
     cold_start: str | None,
 ) -> None:
-    """Answer requests for recommendations from BUNDLE, and show it on a page.
+    """Serve recommendations from BUNDLE over HTTP, with a web page.
 
-    API keys come from the environment, separated by commas: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
-    candidates and record events, which nobody can without one and --state.
+    API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
+    candidates and record events. Changes need a write key and --state.
     """
     import shortlist.index  # noqa: F401 - while nothing else runs
 
@@ -74,6 +103,9 @@ def command(
     from shortlist.serve.settings import Limits
     from shortlist.serve.swap import Swapper, signature
 
+    if guard:
+        say("--guard is now --untrusted: the index is built from its vectors")
+    trusted = not (untrusted or guard)
     limits = Limits(
         k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
     )
@@ -83,12 +115,12 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
-        guard=guard,
+        trusted=trusted,
         cold_start=cold_start,
         limits=limits,
     )
     before = signature(bundle)
-    loaded = Loaded.read(bundle, guard, cold_start=cold_start)
+    loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

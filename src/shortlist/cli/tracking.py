@@ -1,4 +1,4 @@
-"""``--tensorboard`` and ``--mlflow``: live curves, which go on where they were when a run is resumed."""
+"""``--tensorboard`` and ``--mlflow``: live curves, which continue when a run is resumed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def curves(
 ) -> list[TensorBoard | MLflow]:
     """The loggers asked for, opened; of several processes only the first one should ask.
 
-    The run of MLflow is noted in the folder of checkpoints, and a resumed training goes on in it. TensorBoard reads all that
-    lies in one folder as one run. ConfigError where the note cannot be read.
+    The run of MLflow is noted in the folder of checkpoints, and a resumed training continues it. TensorBoard reads all that
+    is in one folder as one run. ConfigError where the note cannot be read.
     """
     import shortlist as sl
 
@@ -36,7 +36,7 @@ def curves(
         before = None if checkpoints is None or not checkpoints.resume else _noted(Path(checkpoints.folder), mlflow)
         log = sl.MLflow(mlflow, parameters=parameters, run_id=before)
         if before is not None:
-            say(f"going on in the MLflow run {before}")
+            say(f"continuing the MLflow run {before}")
         elif checkpoints is not None:
             _note(Path(checkpoints.folder), {"mlflow": {"experiment": mlflow, "run_id": log.run_id}})
         logs.append(log)
@@ -44,7 +44,7 @@ def curves(
 
 
 def _noted(folder: Path, experiment: str) -> str | None:
-    """The MLflow run that a training with checkpoints in ``folder`` logged to; None where it is of another experiment."""
+    """The MLflow run that a training with checkpoints in ``folder`` logged to; None if it belongs to another experiment."""
     path = folder / TRACKING
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))["mlflow"]
@@ -53,8 +53,8 @@ def _noted(folder: Path, experiment: str) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{str(path)!r} does not say which MLflow run to go on in: {error!r}.",
-            hint="remove that file, and the training goes on in a new MLflow run",
+            f"{str(path)!r} does not name the MLflow run to continue: {error!r}.",
+            hint="remove that file to continue in a new MLflow run",
         ) from error
     return None if run_id is None else str(run_id)
 

@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import rich_click as click
 
 from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
-from shortlist.cli.console import as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
@@ -21,7 +22,7 @@ from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_ver
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import say_where_steps_are_few, training_data
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -30,8 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-INTERRUPTED = 130
 LEAST = 20  # interactions to choose by
+
+
+def work(options: dict[str, Any]) -> None:
+    """What every worker of a Ray cluster does: this command, in the process group that Ray Train has made."""
+    assert command.callback is not None
+    try:
+        command.callback(**options)
+    except SystemExit as left:
+        raise TrainingError(
+            "another worker stopped with the same error.", hint="see the error of that worker"
+        ) from left
 
 
 @click.command("train")
@@ -41,49 +52,58 @@ LEAST = 20  # interactions to choose by
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The bundle to write, for example my.shortlist."
 )
-@click.option("--time", "timestamp", help="Column of timestamps; the held-out part is then the latest.")
+@click.option("--time", "timestamp", help="Column of timestamps; the latest rows are then held out.")
 @click.option("--weight", help="Column of example weights.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Table of query features.")
-@click.option("--candidates", type=click.Path(path_type=Path), help="Table of candidate features; also the catalogue.")
-@click.option("--test", default=0.1, show_default=True, help="Share held out and measured; 0 trains on everything.")
+@click.option(
+    "--candidates", type=click.Path(path_type=Path), help="Table of candidate features; its ids are the catalogue."
+)
+@click.option(
+    "--test", default=0.1, show_default=True, help="Share of rows held out for measuring; 0 trains on everything."
+)
 @click.option(
     "--stream/--in-memory",
     "stream",
     default=None,
-    help="Train from disk or from memory; by default from disk what is in an object store or would fill half the memory.",
+    help="Train from disk or from memory. Default: from disk if the data is in an object store or larger than half of memory.",
 )
 @click.option(
-    "--shards", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to encode to; implies --stream."
+    "--shards", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder for the encoded data; implies --stream."
 )
 @click.option(
     "--recipe",
     default=None,
     metavar="NAME|FILE",
-    help="auto (the default) tries several models and takes the best; or als, factorization, features, history, sequence, "
-    "tutorial, or a .toml file. With --warm-start by default yesterday's.",
+    help="auto (the default) tries several models and keeps the best. Or als, factorization, features, history, sequence, "
+    "tutorial, or a .toml file. Default with --warm-start: yesterday's recipe.",
 )
 @click.option(
-    "--budget", default="2min", show_default=True, help="Time to choose and train in, without a recipe: 90s, 10min."
+    "--budget", default="2min", show_default=True, help="Time for choosing and training without a recipe: 90s, 10min."
 )
-@click.option("--seed", default=42, show_default=True, help="Of a choice: of what is held out, weights and shuffling.")
-@click.option("--by", metavar="METRIC", help="What to choose by, such as recall@10 (the default) or ndcg@20.")
+@click.option("--seed", default=42, show_default=True, help="Seed of the choice: held-out rows, weights, shuffling.")
+@click.option("--by", metavar="METRIC", help="Metric to choose by: recall@10 (the default), ndcg@20, …")
 @click.option(
     "--refit/--no-refit",
     default=True,
     show_default=True,
-    help="After the choice, train again on all rows, held-out ones too.",
+    help="After the choice, train again on all rows, including held-out ones.",
 )
 @click.option(
-    "--write-recipe", type=click.Path(path_type=Path), metavar="FILE", help="Write what was chosen as a recipe."
+    "--write-recipe", type=click.Path(path_type=Path), metavar="FILE", help="Write the chosen model as a recipe."
 )
 @click.option(
     "--cold-start",
     type=click.Choice(["auto", "unknown", "popularity", "refuse"]),
     default="auto",
     show_default=True,
-    help="For people whom training never saw: popularity where the model reads ids alone (auto).",
+    help="Answer for unknown queries. auto: popularity if the model reads only ids.",
 )
-@click.option("--force", is_flag=True, help="Save a model that has learned nothing, or an index that misses too much.")
+@click.option(
+    "--weighted-metrics",
+    is_flag=True,
+    help="Count held-out interactions by their weights, in every figure and in the choice.",
+)
+@click.option("--force", is_flag=True, help="Save even if the model learned nothing or the index misses too much.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
@@ -95,13 +115,15 @@ LEAST = 20  # interactions to choose by
     "--checkpoint-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Keep what is needed to go on after a stop.",
+    help="Write checkpoints to FOLDER.",
 )
-@click.option("--checkpoint-every", metavar="N", help="How often: 500steps, 30s, 5min (the default), 1h.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of --checkpoint-dir, if there is one.")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option(
+    "--checkpoint-every", metavar="N", help="Time or steps between checkpoints: 500steps, 30s, 5min (the default), 1h."
+)
+@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint in --checkpoint-dir, if there is one.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@or_on_ray(train_on)
+@or_on_ray(partial(train_on, work))
 @daily_options
 @event_options
 @reading_options
@@ -126,6 +148,7 @@ def command(
     refit: bool,
     write_recipe: Path | None,
     cold_start: str,
+    weighted_metrics: bool,
     force: bool,
     changes: tuple[str, ...],
     index_name: str,
@@ -143,10 +166,10 @@ def command(
 ) -> None:
     """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 
-    Without --recipe several models are tried within --budget, on a part of the interactions that is held out; the best
-    is trained again on all of them. The bundle is saved before the report's figures are measured.
+    Without --recipe, several models are tried within --budget and compared on held-out interactions. The best is
+    trained again on all interactions. The bundle is saved before the report's figures are measured.
 
-    Several processes train one recipe: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
+    To train one recipe with several processes: torchrun --nproc-per-node 4 -m shortlist train …, or --on a Ray
     cluster (see docs/guides/cluster.md).
     """
     import shortlist as sl
@@ -165,8 +188,13 @@ def command(
     if by is not None:
         parsed_metric(by)
     chosen_device(device)
+    if weighted_metrics and weight is None and events.weight_by is None:
+        raise ConfigError(
+            "--weighted-metrics was given, and no weights were.",
+            hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
+        )
     if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} is there already.", hint="choose another --out, or add --overwrite")
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     check_place(out, overwrite)
     if write_recipe is not None and not write_recipe.absolute().parent.is_dir():
         raise ConfigError(
@@ -185,12 +213,17 @@ def command(
     share = test or SHARE if choosing else test
     given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed))
     if plan is None and len(given.train) < LEAST:
-        say(f"{len(given.train):,} interactions are too few to choose a model by: everyone gets the most popular")
+        say(f"{len(given.train):,} interactions are too few to choose a model: everyone gets the most popular")
         plan = sl.recipes.load({"towers": "popularity"})
     if plan is None:
-        outcome = chosen_outcome(given, by, clock, refit, device, seed)
+        outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)
     else:
-        options = {"device": device, "checkpoints": checkpoints, "warm_start": daily.warm_start()}
+        options = {
+            "weighted": weighted_metrics,
+            "device": device,
+            "checkpoints": checkpoints,
+            "warm_start": daily.warm_start(),
+        }
         outcome = _by_recipe(plan, given, tensorboard, mlflow, options)
     if not joined().first:
         return  # the first of several processes has the model
@@ -205,7 +238,7 @@ def command(
     measured = None
     held_out = given.held_out if test else None
     if daily.conditions and held_out is not None:  # they decide whether the bundle is kept
-        measured = figures_of(outcome, given, recommender)
+        measured = figures_of(outcome, given, recommender, weighted_metrics)
     since = daily.since(recommender, held_out, given.seen)
     judged = daily.judged(since, None if measured is None else measured["evaluation"])
     passed = all(one.passed for one in judged)
@@ -214,14 +247,15 @@ def command(
     if passed or not out.exists():
         recommender.save(out, overwrite=overwrite, metadata=metadata)
         result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
-        say(f"saved {out} after {result['seconds']:.1f} s: {recommender!r}")
+        say(f"saved {out} after {result['seconds']:.1f} s")
+        say(f"  {recommender!r}")
     if write_recipe is not None:
         save_recipe(outcome, write_recipe)
     if outcome.choice is not None:  # before the measuring, which takes longer on a large catalogue
         say(f"\n{outcome.choice}\n")
     try:
         if measured is None and held_out is not None:
-            measured = figures_of(outcome, given, recommender)
+            measured = figures_of(outcome, given, recommender, weighted_metrics)
         if measured is not None:
             result |= {"evaluation": measured["evaluation"], "findings": measured["findings"]}
         verdict = spoken_verdict(outcome, measured, given)
@@ -230,12 +264,12 @@ def command(
             kept = {} if measured is None else {"measured": measured, "evaluation": measured["evaluation"]}
             add_metadata(out, {**kept, "verdict": verdict})
     except KeyboardInterrupt:
-        say(f"\nstopped while measuring; {out} is whole, without the report's figures")
+        say(f"\nstopped while measuring; {out} is complete, but without the report's figures")
         sys.exit(INTERRUPTED)
     for line in [] if outcome.choice is not None else verdict:
         say(line)
     if result["bundle"] is not None:
-        say(f"to look at it: shortlist report {out} -o report.html")
+        say(f"to see the report: shortlist report {out} -o report.html")
     daily.finish(out, passed, result["bundle"] is not None)
     if as_json:
         print_json(result)
@@ -255,7 +289,7 @@ def _by_recipe(
     if plan.als is None and plan.towers == "trained":  # others take no steps
         say_where_steps_are_few(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
-        say(f"{1 + len(plan.joined)} models, one after another, to be joined; the lines are of the first")
+        say(f"{1 + len(plan.joined)} models are trained one after another and joined; these lines belong to the first")
     with ExitStack() as stack:
         logs = curves(tensorboard, mlflow, plan.to_dict(), options["checkpoints"]) if joined().first else []
         for log in logs:

@@ -14,7 +14,7 @@ from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
-    from shortlist.train.ranks import Ranks
+    from shortlist.train.processes import Processes
     from shortlist.train.recipes import Recipe
 
 __all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
@@ -70,7 +70,7 @@ class TrainingData:
             return data
         if len(data) <= SEEN_ROWS:
             return data.to_dataset()
-        say(f"{len(data):,} interactions are too many to keep what each query has seen; a request can say so")
+        say(f"{len(data):,} interactions are too many to keep the seen items of each query; a request can contain them")
         return None
 
 
@@ -101,22 +101,15 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         return _streamed(interactions, {**columns, "context": context}, test, folder)
-    keep = [] if like_use else None if plan is None else _kept(plan)
+    keep = [] if like_use else None if plan is None else plan.interaction_columns
     return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 
 
-def joined() -> Ranks:
+def joined() -> Processes:
     """The processes that train together."""
     from shortlist.train import distributed
 
     return distributed.joined()
-
-
-def _kept(plan: Recipe) -> list[str]:
-    """The other columns of the interactions that a recipe can read."""
-    models = [plan, *plan.joined]
-    read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
-    return list(dict.fromkeys(read))
 
 
 def should_stream(interactions: str) -> bool:
@@ -132,7 +125,7 @@ def should_stream(interactions: str) -> bool:
         return False  # the reader of tables says what is wrong
     if needs <= available_memory() / 2:
         return False
-    say(f"in memory the interactions would take about {needs / 1e9:.1f} GB, so they are trained on from disk")
+    say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
     return True
 
 
@@ -142,12 +135,15 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
 
     data = sl.Dataset(interactions, **columns)
     say_account(data.account)
+    _say_where_one_side_is_alone(data.account, columns)
     if not test:
         return TrainingData(data, None, account=data.account, whole=data)
     if like_use and len(data) < LEAST:
         return TrainingData(data, None, account=data.account, whole=data)
     if like_use:
         train, held_out, how = hold_out(data, test, seed)
+        if how == "last":
+            say("the times only number each query's rows: the last of each is held out, whatever --test says")
     else:
         how = "time" if columns["timestamp"] is not None else "random"
         train, held_out = (sl.split_by_time if how == "time" else sl.split_random)(data, test=test)
@@ -160,11 +156,12 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
 
     if folder is None:
         folder = _cache(interactions, columns)
-    say(f"shards: {folder} (encoded once; the next run finds them there)")
+    say(f"shards: {folder} (encoded once; the next run reuses them)")
     with progress("encoding") as bar:
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
     say_account(shards.account)
+    _say_where_one_side_is_alone(shards.account, columns)
     if not test:
         return TrainingData(shards, None, account=shards.account, whole=shards)
     how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
@@ -174,6 +171,17 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
     say(f"held out {held:,} interactions ({HOW[how]}{some}), {len(train):,} to train on")
     return TrainingData(train, held_out, account=shards.account, whole=shards, how=how)
+
+
+def _say_where_one_side_is_alone(account: Account, columns: dict[str, Any]) -> None:
+    """Says so where there is nobody to tell apart, or nothing to choose from."""
+    for side, number in (("query", account.queries), ("candidate", account.candidates)):
+        if number == 1:
+            alike = "no list can differ from another's" if side == "query" else "every list is the same"
+            say(
+                f"warning: all interactions have one {side}, so {alike}; is {columns[side]!r} the column of "
+                f"{side} ids (--{side})?"
+            )
 
 
 def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) -> list[str]:
@@ -207,6 +215,6 @@ def say_where_steps_are_few(rows: int, epochs: int, batch_size: int) -> None:
     steps = epochs * -(-rows // batch_size)
     if steps < FEW_STEPS and batch_size > SMALL:
         say(
-            f"hint: {steps} steps of training are few; a small table may learn more from "
+            f"hint: {steps} training steps are few; for a small table try "
             f"--set fit.batch_size={SMALL} --set fit.epochs=20"
         )

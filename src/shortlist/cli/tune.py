@@ -11,7 +11,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options
+from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -23,19 +23,27 @@ __all__ = ["command"]
 
 @click.command("tune")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--recall", default=0.95, show_default=True, help="The part of the true top k to be found, 0 to 1.")
-@click.option("--k", default=100, show_default=True, help="The k of that promise.")
-@click.option("--backend", "backends", help="Of exact, scann, faiss (or hnsw, ivfpq), by commas; by default all.")
-@click.option("--test", help="Test interactions: what approximation costs in accuracy.")
-@click.option("--out", type=click.Path(path_type=Path), help="The tuned bundle; by default BUNDLE itself is replaced.")
 @click.option(
-    "--curve", type=click.Path(path_type=Path), help="Curve as NAME.json and NAME.svg; by default OUT.tuning."
+    "--recall",
+    default=0.95,
+    show_default=True,
+    help="Recall to reach, 0 to 1: the share of the true top k that is found.",
 )
-@click.option("--minutes", type=float, help="Begin no further build after so long.")
-@click.option("--seed", default=0, show_default=True, help="Of the sample of queries.")
+@click.option("--k", default=100, show_default=True, help="The k of --recall.")
+@click.option(
+    "--backend", "backends", help="Backends to try, comma-separated: exact, scann, faiss, hnsw, ivfpq (default: all)."
+)
+@click.option("--test", help="Table of test interactions, to measure what the index costs in accuracy.")
+@click.option("--out", type=click.Path(path_type=Path), help="Bundle to write (default: replace BUNDLE).")
+@click.option(
+    "--curve", type=click.Path(path_type=Path), help="Write the curve to NAME.json and NAME.svg (default: OUT.tuning)."
+)
+@click.option("--minutes", type=float, help="Start no further build after this many minutes.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the sample of queries.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
+@sql_options("test", option="--test", required=False)
 def command(
     bundle: Path,
     recall: float,
@@ -50,23 +58,21 @@ def command(
     events: Events,
     reading: Reading,
 ) -> None:
-    """Give BUNDLE the fastest index that finds the promised part of the true top k of its own queries.
+    """Give BUNDLE the fastest index that reaches a recall of the true top k on its own queries.
 
     Settings are chosen on half of a sample of the bundle's queries and checked on the other half, allowing for
-    sampling error. Where nothing keeps the promise, or exact search is no slower, the bundle gets exact search. It is
-    replaced in one step; the recall–latency curve is written beside it.
+    sampling error. If no setting reaches the recall, or exact search is no slower, the bundle gets exact search. The
+    bundle is replaced in one step. The recall–latency curve is written next to it.
     """
     import shortlist as sl
-    from shortlist.index.tuning.picture import curve_svg
+    from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
     stem = curve or place.with_name(f"{place.name}.tuning")
     if minutes is not None and not minutes >= 0:
         raise ConfigError(f"--minutes is {minutes}; a number of at least 0 was expected.")
     if out is not None and out.exists():
-        raise BundleError(
-            f"{str(out)!r} is there already.", hint="choose another --out, or leave it out to replace BUNDLE"
-        )
+        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or omit --out to replace BUNDLE")
     if not stem.parent.is_dir():
         raise ConfigError(
             f"the folder {str(stem.parent)!r} does not exist.", hint="create it first, or choose another --curve"
@@ -104,12 +110,13 @@ def _test(path: str, recommender: Recommender, events: Events, reading: Reading)
     import shortlist as sl
 
     state = recommender.served.state
-    return sl.Dataset(path, state.query, state.candidate, events=events, reading=reading)
+    keep = recommender.towers.query.columns
+    return sl.Dataset(path, state.query, state.candidate, events=events, keep=keep, reading=reading)
 
 
 def _show(measured: Mapping[str, Any]) -> None:
     """The result as text."""
-    from shortlist.index.tuning.spaces import TITLES
+    from shortlist.tuning.spaces import TITLES
 
     chosen = measured["chosen"]
     click.echo(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")

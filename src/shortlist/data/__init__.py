@@ -9,7 +9,8 @@ from shortlist.data.events import Events
 from shortlist.data.filters import k_core, keep_at_least
 from shortlist.data.reading import Reading
 from shortlist.data.shards import Shards
-from shortlist.data.splits import Split, SplitReport, split_by_time, split_last, split_queries, split_random
+from shortlist.data.split import Split, SplitReport
+from shortlist.data.splits import split_by_time, split_last, split_queries, split_random
 from shortlist.data.sql import read_sql
 
 __all__ = [

@@ -2,21 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from shortlist.data.dataset import Dataset
-    from shortlist.data.shards import Shards
+from shortlist.data.source import counted_stamps
 
 __all__ = ["Account", "share_again"]
 
 LOOKED_AT = 20_000_000
+
+
+class _Counted(Sized, Protocol):
+    """What a Dataset and Shards have in common: see there."""
+
+    @property
+    def query(self) -> str: ...
+    @property
+    def queries(self) -> pl.DataFrame: ...
+    @property
+    def candidates(self) -> pl.DataFrame: ...
+    @property
+    def query_counts(self) -> NDArray[np.int64]: ...
+    @property
+    def timestamp(self) -> str | None: ...
+    @property
+    def seen_column(self) -> str | None: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+class _InMemory(_Counted, Protocol):
+    """What an account reads of a Dataset."""
+
+    @property
+    def _files(self) -> int | None: ...
+    @property
+    def _times(self) -> str | None: ...
+    @property
+    def _warned(self) -> tuple[str, ...]: ...
+    @property
+    def interactions(self) -> pl.DataFrame: ...
+    @property
+    def query_rows(self) -> NDArray[np.int32]: ...
+    @property
+    def candidate_rows(self) -> NDArray[np.int32]: ...
+    @property
+    def times(self) -> pl.Series: ...
+    @property
+    def weights(self) -> NDArray[np.float32] | None: ...
+
+
+class _OnDisk(_Counted, Protocol):
+    """What an account reads of Shards."""
+
+    @property
+    def interactions(self) -> pl.DataFrame: ...
+    @property
+    def source(self) -> Mapping[str, str]: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    def chunks(self, *, times: bool = False) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -50,13 +100,14 @@ class Account:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, data: Dataset) -> Account:
+    def of(cls, data: _InMemory) -> Account:
         """The account of interactions in memory."""
         times = None if data.timestamp is None else data.times
         return cls(
             again=share_again(data.query_rows, data.candidate_rows, len(data.candidates)),
             since=None if times is None else str(times.min()),
             until=None if times is None else str(times.max()),
+            files=data._files,
             times=data._times,
             weights=None if data.weights is None else _spread([_sums(data.weights)]),
             seen=None if data.seen_column is None else int(data.interactions[data.seen_column].sum()),
@@ -66,7 +117,7 @@ class Account:
         )
 
     @classmethod
-    def of_shards(cls, data: Shards) -> Account:
+    def of_shards(cls, data: _OnDisk) -> Account:
         """The account of interactions on disk, in one pass over them. Of more than 20 million, ``again`` is that of the
         interactions of some queries, drawn at random."""
         share = min(1.0, LOOKED_AT / max(len(data), 1))
@@ -85,7 +136,7 @@ class Account:
         keys = np.concatenate(pairs) if pairs else np.zeros(0, np.int64)
         return cls(
             again=_repeated(keys),
-            files=len(data.source),
+            files=counted_stamps(data.source),
             since=_moment(least, data),
             until=_moment(most, data),
             times=None if data.timestamp is None else str(data.interactions.schema[data.timestamp]),
@@ -115,8 +166,9 @@ class Account:
 
     def lines(self) -> list[str]:
         """The account as a person reads it; warnings are not among them, since they were given."""
-        of = "" if self.files is None else f" from {self.files:,} {'file' if self.files == 1 else 'files'}"
-        said = [f"{self.rows:,} interactions{of}, {self.queries:,} queries, {self.candidates:,} candidates"]
+        of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
+        sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
+        said = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
         if self.since is not None:
             said.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
         said.append(
@@ -132,6 +184,10 @@ class Account:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def share_again(query: NDArray[Any], candidate: NDArray[Any], candidates: int) -> float:
@@ -150,7 +206,7 @@ def _repeated(keys: NDArray[np.int64]) -> float:
     return float((ordered[1:] == ordered[:-1]).sum()) / len(keys)
 
 
-def _counts(data: Dataset | Shards, each: NDArray[np.int64]) -> dict[str, Any]:
+def _counts(data: _Counted, each: NDArray[np.int64]) -> dict[str, Any]:
     place = int(each.argmax())
     return {
         "rows": len(data),
@@ -171,7 +227,7 @@ def _spread(parts: Sequence[tuple[float, float, float, int]]) -> tuple[float, fl
     return min(least), sum(total) / sum(rows), max(most)
 
 
-def _moment(value: Any, data: Shards) -> str | None:
+def _moment(value: Any, data: _OnDisk) -> str | None:
     """A stored time as text, of the column's own type."""
     if value is None or data.timestamp is None:
         return None

@@ -1,6 +1,6 @@
 """Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
 
-Nothing here is done unless it is asked for; what could be done is said with counts (``remarks``).
+Nothing here is done unless it is asked for; ``remarks`` says with counts what could be done.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import polars.selectors as cs
 
+from shortlist.data.places import NOWHERE, Places
 from shortlist.errors import DataError
 
 __all__ = ["CleanIds", "remarks"]
@@ -29,10 +30,11 @@ class CleanIds:
 
     strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes integers).
     drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
+    places: where the ids are, for errors.
     """
 
-    def __init__(self, strip: bool = False, drop_null: bool = False) -> None:
-        self.strip, self.drop_null = strip, drop_null
+    def __init__(self, strip: bool = False, drop_null: bool = False, places: Places = NOWHERE) -> None:
+        self.strip, self.drop_null, self.places = strip, drop_null, places
 
     def __bool__(self) -> bool:
         return self.strip or self.drop_null
@@ -55,7 +57,7 @@ class CleanIds:
             stripped = values.str.replace_all(ENDS, "").str.replace(WHOLE, "$1")
             yield "", lambda scan: scan.with_columns(stripped.alias(column))
         elif self.strip and kind.is_float():
-            yield "", lambda scan: scan.with_columns(_whole(values, column))
+            yield "", lambda scan: scan.with_columns(_whole(values, column, self.places))
 
     def applied(self, frame: pl.DataFrame, column: str) -> tuple[pl.DataFrame, list[str]]:
         """The frame with the column cleaned, and what was left out."""
@@ -68,16 +70,18 @@ class CleanIds:
         return frame, notes
 
 
-def _whole(values: pl.Expr, column: str) -> pl.Expr:
-    """Floats as integers. DataError, when it is computed, for one that is no whole number."""
+def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
+    """Floats as integers. DataError, when it is computed, for one that is not a whole number."""
+
+    def bad(numbers: pl.Series) -> pl.Series:
+        return numbers.is_not_nan() & ((numbers != numbers.floor()) | (numbers.abs() > 2**53))
 
     def checked(numbers: pl.Series) -> pl.Series:
-        known = numbers.drop_nulls().drop_nans()
-        wrong = known.filter((known != known.floor()) | (known.abs() > 2**53))
+        wrong = numbers.filter(bad(numbers))
         if len(wrong):
             raise DataError(
-                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are no whole numbers below 2^53, "
-                f"such as {wrong[0]!r}.",
+                f"the ids {column!r} are of type {numbers.dtype}, and {len(wrong):,} are not whole numbers below 2^53, "
+                f"such as {wrong[0]!r}{places.first(column, bad)}.",
                 hint="ids are strings or integers: name another column, or write the ids as text",
             )
         whole: pl.Series = numbers.fill_nan(None).cast(pl.Int64)

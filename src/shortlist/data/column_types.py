@@ -51,7 +51,7 @@ def partition_type(values: Sequence[str | None]) -> pl.DataType:
 def common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
     """The smallest type that holds the values of both; None where a value would become something else.
 
-    Integers take the wider type, times the finer unit, categories become strings, integers beside floats become Float64.
+    Integers take the wider type, times the finer unit, categories become strings, integers together with floats become Float64.
 
     >>> common_type(pl.Int32(), pl.UInt32()), common_type(pl.Int64(), pl.String())
     (Int64, None)

@@ -44,7 +44,7 @@ _TOKEN = re.compile(
 )
 _LONGEST = 1 << 20  # characters of a condition
 _OPERATORS = 200  # operators in it; Polars takes much longer for many
-_BETWEEN = "a comparison, and, or were expected there; a name of several words stands in double quotes"
+_BETWEEN = "expected a comparison, and, or; a name of several words needs double quotes"
 _EXAMPLE = "for example: country = 'KR' and stock > 0"
 
 
@@ -104,7 +104,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
         of: what the rows are, in errors.
 
     Raises:
-        DataError: for what is no condition, columns that the table lacks, and values that do not fit a column.
+        DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
 
     >>> table = pl.DataFrame({"stock": [0, 4, None]})
     >>> condition("stock > 0", table.schema).mask(table).to_list()
@@ -121,11 +121,11 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     try:
         expression = pl.sql_expr(_renamed(where, tokens, moved))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{option}={_shown(where)} is no condition: {_first_line(error)}", hint=_EXAMPLE) from None
+        raise DataError(f"{option}={_shown(where)} is not a condition: {_first_line(error)}", hint=_EXAMPLE) from None
     for name in expression.meta.root_names():
         if name not in schema and name not in moved.values():  # a word of SQL where a column should stand
             raise DataError(
-                f"{option}={_shown(where)} is no condition: {name!r} stands in the wrong place.", hint=_EXAMPLE
+                f"{option}={_shown(where)} is not a condition: {name!r} is in the wrong place.", hint=_EXAMPLE
             )
     helpers = tuple(_readable(schema, name).alias(other) for name, other in moved.items())
     found = Condition(where, columns, expression, helpers, option, hint)
@@ -141,7 +141,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
 
 
 def columns_named(where: str) -> tuple[str, ...]:
-    """The columns that a condition names, whatever else is wrong with it; none where it is no text of a condition."""
+    """The columns that a condition names, whatever else is wrong with it; none if it is not the text of a condition."""
     try:
         tokens = _tokens(where, "where", "rows")
     except (DataError, TypeError):
@@ -151,7 +151,7 @@ def columns_named(where: str) -> tuple[str, ...]:
 
 
 def check_text(where: object, option: str) -> None:
-    """DataError for a condition that is no text."""
+    """DataError for a condition that is not text."""
     if not isinstance(where, str):
         raise DataError(f"{option} is a {type(where).__name__}; SQL in a string was expected.", hint=_EXAMPLE)
 
@@ -225,7 +225,7 @@ def _check_times(
             raise DataError(f"{said} cannot be computed: {one} is compared with {other}.", hint=hint)
         own = [{zones.get(name, schema[name]) for name in part.meta.root_names()} for part in (first, second)]
         if _class(one) == "moment" and all(own) and len({_zone(kind) for kind in own[0] | own[1]}) > 1:
-            raise DataError(f"{said} compares times of two zones.", hint="bring both columns to one zone first")
+            raise DataError(f"{said} compares times of two zones.", hint="convert both columns to one zone first")
 
 
 def _nodes(expression: pl.Expr) -> Iterator[pl.Expr]:
@@ -248,7 +248,7 @@ def _member(kind: pl.DataType) -> pl.DataType:
 
 
 def _class(kind: pl.DataType) -> str:
-    """What a type, or its members, can be compared within: moments, times of day, durations; empty for what is no time."""
+    """What a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
     kind = _member(kind)
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         return "moment"
@@ -280,9 +280,9 @@ def _tokens(where: str, option: str, of: str) -> list[_Token]:
 
 def _odd(character: str) -> str:
     if character in "'\"":
-        return "a quote is open; within a text a quote is written twice: 'it''s'"
+        return "a quote is not closed; inside a text write a quote twice: 'it''s'"
     if character == "`":
-        return 'put names that are no plain words in "double quotes"'
+        return 'put names with other characters in "double quotes"'
     return "a condition has columns, numbers, 'texts', comparisons, and, or, not, in, between, like, is null, + - * / %"
 
 
@@ -299,9 +299,9 @@ def _check_words(tokens: list[_Token], option: str) -> None:
     for token, after in _neighbours(tokens):
         word = token.word
         if word in _REFUSED:
-            raise DataError(f"{option} has {token.text!r}, which no condition has.", hint=_REFUSED[word])
+            raise DataError(f"{option} has {token.text!r}, which conditions do not support.", hint=_REFUSED[word])
         if word == "is" and after.word not in ("null", "not"):
-            raise DataError(f"{option} has 'is {after.text}'.", hint="is null and is not null are there; else use =")
+            raise DataError(f"{option} has 'is {after.text}'.", hint="use is null, is not null, or =")
         if word in _WORDS or not word:
             continue
         if after.text == "(" and word not in FUNCTIONS:
@@ -337,7 +337,7 @@ def _checked_columns(tokens: list[_Token], schema: pl.Schema, of: str) -> tuple[
         if name not in schema:
             hint = did_you_mean(name, schema)
             if token.kind == "quoted" and not hint.startswith("did"):
-                hint = f"texts stand in single quotes: '{name}'. Columns {hint}"
+                hint = f"texts need single quotes: '{name}'. Columns {hint}"
             raise DataError(f"the {of} have no column {name!r}.", hint=hint)
         names.append(name)
     return tuple(dict.fromkeys(names))

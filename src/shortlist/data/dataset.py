@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows, glance
+from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, few, frame_of, require_column, settle_ids, unpatterned
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.times import TimeForm, read_times, settled_form, told_form
@@ -41,14 +43,14 @@ class Dataset:
     pattern, a folder of files of one format, a Delta or Iceberg table, a URL such as ``s3://bucket/log/``), a Polars or
     pandas DataFrame, an Arrow table, a dict of columns, or a list of dicts.
 
-    1. Ids are strings or integers, never null, and stay as they came, in value and type. (Categories become strings; a
+    1. Ids are strings or integers, never null, and keep their value and type. (Categories become strings; a
        CSV column becomes integers only when every value reads back exactly, so "007" stays.)
     2. ``queries`` and ``candidates`` hold one row per distinct id: of a given table in order of first appearance, rows
        with the same id merged (the first is kept, ``notes`` says how many); else the sorted ids of the interactions.
     3. Interacted ids that a given table lacks are appended to it, sorted, with null features and a ShortlistWarning.
     4. Other columns of the interactions are kept (those named in ``keep``, where it is given). A timestamp given as text is
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
-    5. Of a folder, files under a name that begins with _ or . are no data. Hive partitions (day=2024-05-01) are columns.
+    5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
     Args:
         interactions: one row per interaction.
@@ -59,10 +61,10 @@ class Dataset:
         queries, candidates: tables of features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
         keep: the other columns of the interactions that are read; None for all of them.
-        reading: how text files are written, where they do not say so themselves.
+        reading: how to read text files, if it cannot be detected.
 
-    Attributes beside the columns' names: ``notes`` says what was merged or left out, ``account`` what was read (``Account``).
-    What looks wrong (ids that differ only by blanks, events that take a choice back, a crawler) is a ShortlistWarning.
+    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
+    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
 
     Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
     ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
@@ -86,6 +88,7 @@ class Dataset:
     seen_column: str | None
     _warned: tuple[str, ...]
     _times: str | None
+    _files: int | None
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class Dataset:
 
     @classmethod
     def _again(cls, interactions: TableLike, query: str, candidate: str, **others: Any) -> Dataset:
-        """A Dataset of what was a Dataset before: what looked wrong was said then."""
+        """A Dataset of an earlier Dataset's rows, without warning again."""
         dataset = object.__new__(cls)
         names = ("timestamp", "weight", "queries", "candidates", "events", "keep", "reading")
         dataset._read(interactions, query, candidate, **(dict.fromkeys(names) | others))
@@ -128,8 +131,10 @@ class Dataset:
         if query == candidate:
             raise ConfigError(
                 f"query and candidate are both {query!r}; expected two different columns.",
-                hint="name the column of who chose as query, and of what was chosen as candidate",
+                hint="query is the column of who chose, candidate the column of what was chosen",
             )
+        if isinstance(keep, str):
+            raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
         settings = Events() if events is None else events
         main = read_table(
             interactions,
@@ -142,7 +147,8 @@ class Dataset:
         )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        plan = settings.plan(main.frame.schema, query, candidate, weight)
+        plan = settings.plan(main.frame.schema, query, candidate, weight).placed(main.places)
+        main = replace(main, places=replace(main.places, plan=None if plan.idle else plan))
         warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
         frame, notes = plan.applied(main.frame)
         for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
@@ -172,6 +178,7 @@ class Dataset:
             seen_column=plan.seen,
             _warned=tuple(warned),
             _times=None if timestamp is None else str(main.frame.schema[timestamp]),
+            _files=None if main.source is None else main.source.file_count,
         )
 
     def _fill(self, **fields: Any) -> None:
@@ -214,6 +221,7 @@ class Dataset:
             seen_column=self.seen_column,
             _warned=(),
             _times=self._times,
+            _files=self._files,
             **cached,
         )
         return other
@@ -227,7 +235,7 @@ class Dataset:
 
     @cached_property
     def account(self) -> Account:
-        """What was read."""
+        """An account of the data."""
         return Account.of(self)
 
     @classmethod
@@ -238,7 +246,7 @@ class Dataset:
         rows: Mapping[str, NDArray[np.int32]],
         others: Sequence[pl.Series] = (),
     ) -> Dataset:
-        """Interactions given as row numbers of ``tables`` (queries, candidates), by side, with other columns beside."""
+        """Interactions given as row numbers of ``tables`` (queries, candidates), by side, next to other columns."""
         ids = [
             tables[side][columns[name]].alias("id").gather(rows[name]).alias(str(columns[name]))  # type: ignore[index]
             for side, name in (("queries", "query"), ("candidates", "candidate"))
@@ -247,7 +255,7 @@ class Dataset:
         known = {"query_rows": rows["query"], "candidate_rows": rows["candidate"]}
         fields: dict[str, Any] = {"seen_column": None, **columns}
         frame = frame_of([*ids, *others])
-        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None)
+        dataset._fill(interactions=frame, **tables, **fields, **known, notes=(), _warned=(), _times=None, _files=None)
         return dataset
 
     def _noted(self, *notes: str) -> Dataset:
@@ -288,7 +296,7 @@ class Dataset:
     def times(self) -> pl.Series:
         """The time of each interaction. DataError without a timestamp column."""
         if self.timestamp is None:
-            raise DataError("the data have no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
+            raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])
 
     @cached_property
@@ -357,7 +365,7 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
 
 
 def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
-    """What looks wrong with the rows as they came; columns that were not kept are looked at in the first rows of files."""
+    """What looks wrong with the given rows; columns that were not kept are looked at in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
@@ -398,53 +406,98 @@ def _checked_context(
         require_column(table, timestamp, "timestamp")
         values, form = frame[timestamp], None
         if values.dtype == pl.String:
-            form = settled_form([values], timestamp, reading)
+            form = settled_form([values], timestamp, reading, table.places)
             notes += told_form(values, form)
-        frame = frame.with_columns(checked_timestamp(values, form))
+        frame = frame.with_columns(checked_timestamp(values, form, table.places))
     if weight is not None:
         require_column(table, weight, "weight")
-        check_weight(frame[weight])
+        check_weight(frame[weight], places=table.places)
     return replace(table, frame=frame), notes
 
 
-def checked_timestamp(values: pl.Series, form: TimeForm | None = None) -> pl.Series:
+def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: Places = NOWHERE) -> pl.Series:
     """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
-    if values.dtype == pl.String and form is not None:
-        values = read_times(values, form)
+
+    def read(raw: pl.Series) -> pl.Series:
+        return read_times(raw, form) if raw.dtype == pl.String and form is not None else raw
+
+    def bad(raw: pl.Series) -> pl.Series:
+        times = unpatterned(read(raw))
+        if times.dtype.is_float():
+            return times.is_null() | ~times.is_finite()
+        missing = times.is_null()
+        return missing | ~times.dt.year().is_between(1, 9999) if _is_beyond(times) else missing
+
+    column, values = values.name, read(values)
     dtype = values.dtype
     if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
         raise DataError(
-            f"the timestamp column {values.name!r} is of type {dtype}; expected numbers, dates or datetimes.",
+            f"the timestamp column {column!r} is of type {dtype}; expected numbers, dates or datetimes.",
             hint="cast it, or name another column as the timestamp",
         )
-    bad = values.null_count() + (int((~values.is_finite()).sum()) if dtype.is_float() else 0)
-    if bad:
+    if number := int(bad(values).fill_null(True).sum()):
         raise DataError(
-            f"the timestamp column {values.name!r} has {counted(bad, 'bad value')} (null, NaN or infinite); "
-            "every interaction needs a time.",
-            hint="drop those rows, or leave timestamp out",
+            f"the timestamp column {column!r} has {counted(number, 'bad value')} (null, NaN, infinite, or in no year from 1 "
+            f"to 9999){places.first(column, bad)}; every interaction needs a time.",
+            hint=f"leave those rows out, Events(where='{quoted(column)} is not null'), --where; or leave timestamp out",
         )
     return values
 
 
-def check_weight(values: pl.Series, *, whole: bool = True) -> None:
+def _is_beyond(times: pl.Series) -> bool:
+    """Whether some date is in a year that Python has no date for."""
+    try:
+        times.min(), times.max()
+    except (ValueError, OverflowError):
+        return True
+    return False
+
+
+def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWHERE) -> None:
     """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
+    column = values.name
+    if values.dtype == pl.String:
+        raise _text_as_weight(values, places)
     if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype.is_decimal()):
         raise DataError(
-            f"the weight column {values.name!r} is of type {values.dtype}; expected numbers.",
+            f"the weight column {column!r} is of type {values.dtype}; expected numbers.",
             hint="cast it, or name another column as the weight",
         )
-    numbers = values.cast(pl.Float32)
-    good = numbers.is_finite() & (numbers >= 0)
-    bad = len(values) - int(good.sum())
-    if bad:
+
+    def bad(weights: pl.Series) -> pl.Series:
+        numbers = unpatterned(weights).cast(pl.Float32)
+        good: pl.Series = (numbers.is_finite() & (numbers >= 0)).fill_null(False)
+        return ~good
+
+    if number := int(bad(values).sum()):
         raise DataError(
-            f"the weight column {values.name!r} has {counted(bad, 'bad value')} (null, negative, or not finite in "
-            "float32); expected finite numbers ≥ 0.",
-            hint=f"fill those values, or leave the rows out: Events(where='{values.name} >= 0'), or --where",
+            f"the weight column {column!r} has {counted(number, 'bad value')} (null, negative, or not finite in "
+            f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
+            hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
         )
-    if whole and not bool((numbers > 0).any()):
+    if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
         raise DataError(
-            f"the weight column {values.name!r} is zero in every row; expected some weight above 0.",
+            f"the weight column {column!r} is zero in every row; expected some weight above 0.",
             hint="leave weight out to count every interaction once",
         )
+
+
+def _text_as_weight(values: pl.Series, places: Places) -> DataError:
+    """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
+
+    def bad(weights: pl.Series) -> pl.Series:
+        numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)
+        return weights.is_not_null() & numbers.is_null()
+
+    first = values.filter(bad(values)).head(1).to_list()
+    place = places.first(values.name, bad)
+    such = f", such as {first[0]!r}{place}" if first else place.replace("the first", "the first that is not a number")
+    decimal = bool(first) and re.fullmatch(r"-?\d*,\d+", first[0].strip()) is not None
+    return DataError(
+        f"the weight column {values.name!r} is text{such}; expected numbers.",
+        hint='a decimal comma: Reading(decimal=","), --decimal ,'
+        if decimal
+        else "mend those values, or name another column as the weight"
+        if such
+        else f"frame.with_columns(pl.col({values.name!r}).cast(pl.Float64))",
+    )

@@ -13,7 +13,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "glance"]
+__all__ = ["crawler", "doubtful_rows", "glance", "quoted"]
 
 ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # of a glance, and at most so many bytes of a text file
 
@@ -32,7 +32,7 @@ _QUANTITY = re.compile(
 
 
 def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
-    """What says that some rows are no choices, as sentences.
+    """Signs that some rows are not choices, as sentences.
 
     known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
     some of them.
@@ -48,17 +48,17 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
             back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
             if back:
                 rows = int(values.is_in(back).sum())
-                quoted = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
+                texts = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
                 yield (
-                    f"{rows:,} rows have {quoted} as {name!r}{some}, which sounds like taking a choice back; they are "
-                    f'taken for choices (to leave them out: --where "{_quoted(name)} not in ({quoted})", Events(where=…))'
+                    f"{rows:,} rows have {texts} as {name!r}{some}, which sounds like taking a choice back; they are "
+                    f'taken for choices (to leave them out: --where "{quoted(name)} not in ({texts})", Events(where=…))'
                 )
         elif kind.is_numeric() and _QUANTITY.search(name):
             rows = int((unpatterned(frame[name]) < 0).sum())
             if rows:
                 yield (
                     f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
-                    f'(to leave them out: --where "{_quoted(name)} > 0", Events(where=…))'
+                    f'(to leave them out: --where "{quoted(name)} > 0", Events(where=…))'
                 )
 
 
@@ -107,10 +107,10 @@ def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     value = "'{}'".format(str(heaviest)[:40].replace("'", "''")) if isinstance(heaviest, str) else str(heaviest)
     yield (
         f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
-        f'the model learns its choices more than anyone\'s (to leave it out: --where "{_quoted(column)} <> {value}")'
+        f'the model learns its choices more than anyone\'s (to leave it out: --where "{quoted(column)} <> {value}")'
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """A column as a condition names it."""
     return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ import polars.selectors as cs
 from shortlist.data.clean_ids import CleanIds
 from shortlist.data.conditions import Condition, columns_named, condition
 from shortlist.data.ids import free_name, integer_id
+from shortlist.data.places import Places
 from shortlist.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["EventPlan", "Events"]
@@ -73,7 +74,7 @@ class Events:
 
     @property
     def clean(self) -> CleanIds:
-        """What is done to ids."""
+        """How ids are cleaned."""
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
     def mentioned(self) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class Events:
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
     def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
-        """What the columns of weights and of what counts as seen are called, in a table with other columns."""
+        """Names of the columns of weights and of seen interactions, in a table with other columns."""
         return {
             "weight": weight if self.weight_by is None else free_name("weight", taken),
             "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
@@ -96,7 +97,7 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """What to do with a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
+        """The steps for a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.
@@ -132,9 +133,14 @@ class EventPlan:
     clean: CleanIds
     _ids: tuple[str, str]
 
+    def placed(self, places: Places) -> EventPlan:
+        """The same, whose errors about ids say where in the table they are."""
+        rows = replace(self, _weights=None, _seen=None, weight=None, seen=None, clean=CleanIds())
+        return replace(self, clean=CleanIds(self.clean.strip, self.clean.drop_null, replace(places, plan=rows)))
+
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it reads beside the ids."""
+        """The columns that it reads besides the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
 
@@ -177,7 +183,7 @@ class EventPlan:
                 notes.append(f"left out {left:,} of {before.height:,} rows {label}")
             if before.height and not frame.height:
                 raise DataError(
-                    f"no row is left: all {before.height:,} were left out {label}.", hint="check the values"
+                    f"no rows are left: all {before.height:,} were left out {label}.", hint="check the values"
                 )
         return frame, notes
 
@@ -247,7 +253,7 @@ def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict
             own = integer_id(value) if isinstance(value, str) else value if isinstance(value, int) else None
         else:
             raise DataError(
-                f"weight_by is by {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
+                f"weight_by uses {column!r} of type {kind}; text, integers or booleans were expected.", hint=_HINT
             )
         if own is None:
             raise DataError(

@@ -47,7 +47,7 @@ def download(url: str, into: Path, md5: str | None = None) -> Path:
 
 
 def fetch_text(url: str) -> str:
-    """The text at ``url``, at most 64 kB of it. Raises DownloadError when it cannot be had."""
+    """The text at ``url``, at most 64 kB of it. Raises DownloadError if it is not available."""
     try:
         with _open(url) as answer:
             return str(answer.read(1 << 16).decode("utf-8", "replace"))
@@ -120,7 +120,7 @@ def _members(content: zipfile.ZipFile, archive: Path, names: Sequence[str]) -> d
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
             raise DownloadError(
-                f"{archive.name} has a member {member.filename!r}, whose path leads out of the archive; it is not trusted.",
+                f"{archive.name} has a member {member.filename!r}, whose path is outside the archive; refusing to extract it.",
                 hint="fetch the archive from its publisher",
             )
         if path.name in names and len(path.parts) <= 2 and not member.is_dir():

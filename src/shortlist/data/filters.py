@@ -20,11 +20,11 @@ __all__ = ["k_core", "keep_at_least"]
 def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
     """The interactions of ``dataset`` with ``column`` ≥ ``value``: "a rating of 4 or more is a choice".
 
-    Both tables stay as they are, so that what nobody liked still competes; ``k_core(…, 1)`` takes it out. Rows where
+    Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` takes it out. Rows where
     the column is null or NaN go. ``notes`` says how many were kept.
 
     Raises DataError for a column that is not there or holds no numbers, and where nothing is left; ConfigError for a
-    value that is no finite number.
+    value that is not a finite number.
 
     >>> ratings = {"user": list("aab"), "film": [1, 2, 1], "stars": [5, 3, 4]}
     >>> kept = keep_at_least(Dataset(ratings, query="user", candidate="film"), "stars", 4)
@@ -82,7 +82,7 @@ def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidat
     kept = _core(sides)
     wanted = f"queries with at least {least['queries']}, candidates with at least {least['candidates']}"
     if not kept.any():
-        raise DataError(f"no interaction is left in the core of {wanted}.", hint="choose a smaller k")
+        raise DataError(f"no interactions are left in the core of {wanted}.", hint="choose a smaller k")
     tables: dict[str, pl.DataFrame] = {}
     for name, rows in (("queries", dataset.query_rows), ("candidates", dataset.candidate_rows)):
         tables[name] = getattr(dataset, name)[np.unique(rows[kept])]
@@ -108,5 +108,5 @@ def _core(sides: tuple[tuple[NDArray[np.int32], int], ...]) -> NDArray[np.bool_]
 def _rebuilt(dataset: Dataset, interactions: pl.DataFrame, tables: dict[str, Any]) -> Dataset:
     columns = {"timestamp": dataset.timestamp, "weight": dataset.weight}
     rebuilt = Dataset._again(interactions, dataset.query, dataset.candidate, **columns, **tables)
-    rebuilt._fill(seen_column=dataset.seen_column, _times=dataset._times)
+    rebuilt._fill(seen_column=dataset.seen_column, _times=dataset._times, _files=dataset._files)
     return rebuilt

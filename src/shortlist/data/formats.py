@@ -58,6 +58,12 @@ def format_of(name: str) -> Format | None:
     return None
 
 
+JUNK = ("$recycle.bin", "system volume information", "lost+found", "@eadir")  # of Windows, Linux, a NAS
+
+
 def is_hidden(part: str) -> bool:
-    """Whether a part of a path is never data: hidden, or staging of Spark and Hive. A partition such as _day=1 is data."""
+    """Whether a part of a path is never data: hidden, a folder that systems make, or staging of Spark and Hive. A partition
+    such as _day=1 is data."""
+    if part.lower() in JUNK or part.startswith("~$"):
+        return True
     return part.startswith(".") or (part.startswith("_") and "=" not in part) or part.endswith("._COPYING_")

@@ -1,4 +1,4 @@
-"""What a function expects as data, checked in one place: a Dataset is no table, and a table is no Dataset."""
+"""What a function expects as data, checked in one place: a Dataset is not a table, and a table is not a Dataset."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["check_dataset", "check_frame", "check_seed", "kind_of"]
+__all__ = ["check_dataset", "check_seed", "kind_of"]
 
 
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
@@ -25,18 +24,6 @@ def check_dataset(value: object, where: str, *, optional: bool = False, shards: 
         return
     expected = "a Dataset or Shards" if shards else "a Dataset"
     raise DataError(f"{where} got {kind_of(value)}; {expected} was expected.", hint=_dataset_hint(value))
-
-
-def check_frame(value: object, where: str) -> None:
-    """DataError unless ``value`` is a Polars DataFrame."""
-    if isinstance(value, pl.DataFrame):
-        return
-    hint = "pl.DataFrame({…}), a column for each name"
-    if _is_pandas(value):
-        hint = "pl.from_pandas(frame); ids that are the index become a column by frame.reset_index()"
-    elif isinstance(value, pl.LazyFrame):
-        hint = "frame.collect()"
-    raise DataError(f"{where} got {kind_of(value)}; a Polars DataFrame was expected.", hint=hint)
 
 
 def check_seed(seed: object, where: str, *, least: int = 0) -> int:
@@ -65,7 +52,7 @@ def kind_of(value: object) -> str:
 
 def _dataset_hint(value: Any) -> str:
     from shortlist.data.shards import Shards
-    from shortlist.data.splits import Split
+    from shortlist.data.split import Split
 
     if isinstance(value, Split):
         return "a split holds two: train, test = split"

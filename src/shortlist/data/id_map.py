@@ -70,12 +70,12 @@ class IdMap:
         """The map of ids that may repeat. Raises DataError where one does."""
         made = cls(ids)
         if ids.n_unique() != len(ids):
-            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; each may stand once.")
+            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
         return made
 
     @classmethod
     def of_values(cls, values: pl.Series) -> IdMap:
-        """The distinct non-null values, most frequent first (ties by value), so that hot rows lie together."""
+        """The distinct non-null values, most frequent first (ties by value), so that frequent rows are together."""
         counts = values.rename("id").drop_nulls().to_frame().group_by("id").len()
         return cls(counts.sort(["len", "id"], descending=[True, False])["id"])
 
@@ -115,7 +115,7 @@ class IdMap:
         if len(rows) and rows.min() < 0:
             missing = values.filter(pl.Series(rows < 0))
             raise DataError(
-                f"{counted(len(missing), 'interaction')} with a {values.name!r} that its table lacks, "
+                f"{counted(len(missing), 'interaction')} with a {values.name!r} that is not in its table, "
                 f"such as {few(missing)}.",
                 hint="build a new Dataset from these interactions",
             )
@@ -124,9 +124,9 @@ class IdMap:
     def rows(self, ids: Sequence[Id | None]) -> list[int]:
         """The row of each id; −1 for one that is not there."""
         rows = self._fixed.rows(ids)
-        if not self._more and not self._gone:
-            return rows
         more, gone = self._more, self._gone
+        if not more and not gone:
+            return rows
         return [
             more.get(one, -1 if one in gone else row)  # type: ignore[arg-type]  # None is never there
             for one, row in zip(ids, rows, strict=True)

@@ -33,7 +33,7 @@ def require_column(table: Table, column: str, role: str) -> None:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
         raise DataError(
-            f"the {table.name} table has no column {column!r}, which was named as the {role}; "
+            f"the {table.name} table has no column {column!r}, which was given as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
             hint=NO_HEADER
             if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
@@ -86,7 +86,7 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
     if values.null_count():
         raise DataError(
             f"the {table.name} table has {counted(values.null_count(), 'null')} in {column!r} ({role})"
-            f"{'' if table.source is None else table.source.where_null(column)}; every row must have an id.",
+            f"{table.places.first(column, pl.Series.is_null)}; every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
@@ -104,7 +104,8 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
 def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
     if values.dtype.is_float():
         nans = int(values.is_nan().sum())
-        missing = f" ({nans:,} of them NaN, which a missing id turns a column of integers into)" if nans else ""
+        first = table.places.first(values.name, pl.Series.is_nan) if nans else ""
+        missing = f" ({nans:,} of them NaN{first}; a missing id turns a column of integers into that)" if nans else ""
         hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64)), Events(strip_ids=True), or --strip-ids"
         if nans:
             hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"

@@ -42,7 +42,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of one format in the order of their names. store: the fsspec file system that they lie in, or None.
+    """Files of one format in the order of their names. store: the fsspec file system that has them, or None.
 
     lake: "delta" or "iceberg" for a folder that is such a table; then there are no files. notes: what was left out.
     """
@@ -119,7 +119,7 @@ def _lake(names: set[str], path: Path) -> str | None:
     if ".hoodie" in names:
         raise DataError(
             f"{str(path)!r} is a Hudi table; Delta and Iceberg tables are read.",
-            hint="write what it holds now to Parquet; or name its files with a pattern",
+            hint="write its current rows to Parquet, or name its files with a pattern",
         )
     if "_delta_log" in names and (path / "_delta_log").is_dir():
         return "delta"
@@ -188,7 +188,7 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
     if not paths and found.hidden:
         raise DataError(
             f"the {table} table {where!r} holds no files but hidden or staging ones, such as {found.hidden[0]!r}.",
-            hint="names that begin with _ or . are no data; name such a file itself to read it",
+            hint="names that begin with _ or . are skipped; give the file itself to read it",
         )
     kind = _one_format(paths, where, table)
     _refuse_packed_twice(paths, where, table)
@@ -251,7 +251,8 @@ def _local(name: str, file: Path) -> SourceFile:
         status = file.stat()
     except OSError as error:
         raise DataError(
-            f"{str(file)!r} cannot be opened: {error.strerror}.", hint="a link to nothing, or no right to read it"
+            f"{str(file)!r} cannot be opened: {error.strerror}.",
+            hint="check that it is not a broken link, and that you may read it",
         ) from error
     stamp = f"{status.st_size} bytes, changed {status.st_mtime_ns}"
     return SourceFile(name, str(file), status.st_size, stamp, _partitions(name))
@@ -281,7 +282,9 @@ def _remote(url: str, table: str) -> Listing:
             {name: store.info(name) for name in store.glob(path)} if "*" in path else store.find(path, detail=True)
         )
     except ImportError as error:
-        raise DataError(f"{url!r} cannot be listed: {first_line(error)}", hint="pip install what it names") from error
+        raise DataError(
+            f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"
+        ) from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             f"{url!r} cannot be listed: {first_line(error)}", hint="check the address and the credentials"

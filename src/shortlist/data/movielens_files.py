@@ -45,7 +45,7 @@ class MovieTables:
 
 @dataclass(frozen=True)
 class Variant:
-    """One archive: its name at GroupLens, its published md5 (None: published beside it, or not at all), its files."""
+    """One archive: its name at GroupLens, its published md5 (None: published in a file next to it, or not at all), its files."""
 
     name: str
     archive: str
@@ -68,7 +68,7 @@ def read_folder(variant: Variant, folder: Path) -> MovieTables:
     for name, frame in (("ratings", tables.ratings), ("movies", tables.movies)):
         if frame.is_empty() or frame.select(pl.exclude("release_date", "year")).null_count().sum_horizontal()[0]:
             raise DataError(
-                f"the {name} of MovieLens {variant.name!r} in {str(folder)!r} are empty or lack values.",
+                f"the {name} of MovieLens {variant.name!r} in {str(folder)!r} are empty or have missing values.",
                 hint=f"extract {variant.archive} again",
             )
     return tables
@@ -95,7 +95,11 @@ def from_wheel_tables(data: pl.DataFrame, items: pl.DataFrame, users: pl.DataFra
 
 def _read_100k(folder: Path) -> MovieTables:
     data = pl.read_csv(
-        folder / "u.data", separator="\t", has_header=False, schema=RATINGS | {"user_rating": pl.Float32}
+        folder / "u.data",
+        separator="\t",
+        has_header=False,
+        schema=RATINGS | {"user_rating": pl.Float32},
+        glob=False,
     )
     columns = ["movie_id", "movie_title", "release_date", "video_release_date", "imdb_url", *GENRES_100K]
     items = _pipes(folder / "u.item", columns).with_columns(pl.col(GENRES_100K).cast(pl.Int8))
@@ -137,6 +141,7 @@ def _double_colon_ratings(path: Path) -> pl.DataFrame:
         quote_char=None,
         has_header=False,
         schema={name: RATINGS.get(name, pl.String) for name in names},
+        glob=False,
     ).select(*RATINGS)
 
 
@@ -172,8 +177,9 @@ def _read_csv(folder: Path) -> MovieTables:
             "rating": pl.Float32,
             "timestamp": pl.Int64,
         },
+        glob=False,
     ).rename({"userId": "user_id", "movieId": "movie_id", "rating": "user_rating"})
-    movies = pl.read_csv(folder / "movies.csv", infer_schema=False)
+    movies = pl.read_csv(folder / "movies.csv", infer_schema=False, glob=False)
     return MovieTables(
         ratings=_typed_ratings(ratings),
         movies=_movies(movies.rename({"movieId": "movie_id", "title": "movie_title"})),

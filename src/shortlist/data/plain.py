@@ -35,7 +35,7 @@ SCRIPTS = (  # encodings that are met, letters by which they are known, and the 
 
 
 class TextError(ValueError):
-    """What is wrong with a text file, and what to do; whoever knows the table's name makes a DataError of it."""
+    """What is wrong with a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ def line_of(content: Content, place: int) -> int:
 
 
 def check_utf8(content: Content) -> None:
-    """TextError where a text is no UTF-8, with the line, and the encoding that it seems to be in."""
+    """TextError if a text is not UTF-8, with the line, and the encoding that it seems to be in."""
     raw = bytes(buffer_of(content))
     try:
         raw.decode("utf-8")
@@ -100,8 +100,13 @@ def check_utf8(content: Content) -> None:
 
 
 def _check_head(content: Content) -> None:
-    """TextError for UTF-16 and for what is no text, which would be read as letters with zeros between."""
+    """TextError for UTF-16 and for anything but text, which would be read as letters with zeros between."""
     head = head_of(content)
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise TextError(
+            "line 1 is not UTF-8; it begins as UTF-32 does",
+            'name the encoding: Reading(encoding="utf-32"), --encoding utf-32',
+        )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TextError(
             "line 1 is not UTF-8; it begins as UTF-16 does",

@@ -1,6 +1,6 @@
 """Quotes in delimited text: whether each of them opens or closes a field, and what to do where one does not.
 
-A product called 6" pipe is written as it stands by many programs. A quote is only one of CSV's own where it begins a
+A product called 6" pipe is written without escaping by many programs. A quote is only one of CSV's own where it begins a
 field; Polars counts every quote, and would read the rows between two of them as one.
 """
 
@@ -29,7 +29,7 @@ class Quotes:
 
 
 def quotes_of(content: Bytes, separator: str) -> Quotes:
-    """How the quotes of ``content`` stand.
+    """How quotes are used in ``content``.
 
     With all quotes CSV's own, every first one of a pair begins a field (or follows a quote, as in "a ""b"" c") and every
     second one ends it (or comes before a quote).

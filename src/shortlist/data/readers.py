@@ -17,6 +17,7 @@ import polars as pl
 
 from shortlist.data.formats import EXTENSIONS
 from shortlist.data.listing import first_line
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.data.source import UNREADABLE, Source, find
 from shortlist.errors import DataError, ShortlistWarning
@@ -34,7 +35,7 @@ ACCEPTED = (
 class Table:
     """A frame, what to call it in messages, and whether its ids came from text, where 1 and "1" look alike.
 
-    notes: what was left out when it was read. source: the files that it was read from.
+    notes: what was left out when it was read. source: the files that it was read from. places: where its values are.
     """
 
     frame: pl.DataFrame
@@ -42,6 +43,7 @@ class Table:
     untyped: bool = False
     notes: tuple[str, ...] = ()
     source: Source | None = None
+    places: Places = NOWHERE
 
 
 def read_table(
@@ -56,11 +58,13 @@ def read_table(
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    others: more columns that are named. keep: those to read beside, or None for all there are. A column that has no one type in all files is left out with a
+    others: more columns that are named. keep: other columns to read, or None for all there are. A column that has no one type in all files is left out with a
     ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is no table.
+    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
     """
+    if isinstance(source, Table):
+        return source
     if isinstance(source, (str, Path)):
         return _read_path(source, name, ids, times, others, reading, keep)
     try:
@@ -76,7 +80,7 @@ def read_table(
         frame = frame.select(
             frame[column] for column in dict.fromkeys([*ids, *times, *others, *keep]) if column in frame.columns
         )
-    return Table(frame, name)
+    return Table(frame, name, places=Places(frame=frame))
 
 
 def is_frame(value: object) -> bool:
@@ -181,7 +185,7 @@ def _read_path(
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
     frame = source.frame(columns if all(column in schema for column in named) else None)
-    return Table(frame, name, source.untyped, tuple(notes), source)
+    return Table(frame, name, source.untyped, tuple(notes), source, Places(source))
 
 
 def _type_name(value: object) -> str:

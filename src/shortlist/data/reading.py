@@ -90,6 +90,6 @@ def _check_encoding(encoding: object) -> None:
         found = None
     if found is None or not getattr(found, "_is_text_encoding", True):
         raise ConfigError(
-            f"encoding is {encoding!r}, which is no encoding that Python knows.",
+            f"encoding is {encoding!r}, which is not an encoding that Python knows.",
             hint="for example utf-8, utf-16, cp949, latin-1, cp1252, shift_jis",
         )

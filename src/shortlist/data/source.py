@@ -25,7 +25,7 @@ from shortlist.data.reading import Reading
 from shortlist.data.text import Text
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["UNREADABLE", "Source", "SourceFile", "counted_files", "find"]
+__all__ = ["UNREADABLE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
 
 AT_ONCE = 1 << 25
 UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
@@ -59,6 +59,11 @@ class Source:
     def stamps(self) -> dict[str, str]:
         """What every file looked like, by name."""
         return {file.name: file.stamp for file in self.files}
+
+    @property
+    def file_count(self) -> int | None:
+        """How many files hold rows; None for a Delta or Iceberg table, of which the files are not listed."""
+        return None if self.lake is not None else sum(file.bytes > 0 for file in self.files)
 
     @property
     def untyped(self) -> bool:
@@ -108,7 +113,7 @@ class Source:
             if (told := self.conflicts.get(column)) is not None:
                 raise DataError(
                     f"the column {column!r} of the {self.table} table {told}; one type in all files was expected.",
-                    hint="write it with one type, or name the files that go together with a pattern",
+                    hint="write it with one type, or select files of one type with a pattern",
                 )
 
     def rows(self, file: SourceFile) -> int:
@@ -188,20 +193,14 @@ class Source:
             with self._naming(self.where):
                 raise error
 
-    def where_null(self, column: str) -> str:
-        """The file, and in it the line or row, of the first null in a column, for a message; nothing where there is none."""
-        for file in self.files:
-            values = self.scan(file, [column]).collect()[column]
-            if values.null_count():
-                row = int(values.is_null().arg_true()[0])
-                place = f"row {row + 1}"
-                if (
-                    self.kind.family in ("delimited", "json")
-                    and (line := self._text(file).line_of_row(row)) is not None
-                ):
-                    place = f"line {line}"
-                return f", the first in {place} of {file.name!r}"
-        return ""
+    def place(self, file: SourceFile, row: int) -> str:
+        """Where a row of a file is, for a message: its line where the file is text; rows are counted from 0 here, from 1
+        in the message."""
+        if self.lake is None and (format_of(file.name) or self.kind).family in ("delimited", "json"):
+            line = self._text(file).line_of_row(row)
+            if line is not None:
+                return f"line {line} of {file.name!r}"
+        return f"row {row + 1} of {file.name!r}"
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -372,10 +371,18 @@ def find(
     missing.
     """
     reading = reading or Reading()
-    found = listed(source, table)
+    try:
+        found = listed(source, table)
+    except OSError as error:
+        if isinstance(error, DataError):
+            raise
+        shown = str(source) if len(str(source)) <= 200 else f"{str(source)[:200]}…"
+        raise DataError(
+            f"the {table} table {shown!r} cannot be opened: {error.strerror or error}.", hint="check the path"
+        ) from error
     if reading.columns is not None and (found.kind.family != "delimited" or found.lake is not None):
         raise ConfigError(
-            f"columns names the columns of a CSV without a header, and {str(source)!r} is none.",
+            f"columns gives names to a CSV without a header line, but {str(source)!r} is not a CSV.",
             hint="leave columns= (--columns) out",
         )
     return Source(
@@ -397,6 +404,13 @@ def find(
 def counted_files(files: Sequence[object]) -> str:
     """As in "1 file" and "12 files"."""
     return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def counted_stamps(stamps: Mapping[str, str]) -> int | None:
+    """How many files of such stamps hold rows; None for a Delta or Iceberg table."""
+    if any(stamp.startswith(("version ", "snapshot ")) for stamp in stamps.values()):
+        return None
+    return sum(not stamp.startswith("0 bytes") for stamp in stamps.values())
 
 
 def _lake_file(where: str, lake: str, table: str) -> SourceFile:

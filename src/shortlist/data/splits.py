@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -13,78 +11,10 @@ from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset
 from shortlist.data.given import check_dataset
+from shortlist.data.split import Split, SplitReport
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["Split", "SplitReport", "split_by_time", "split_last", "split_queries", "split_random"]
-
-
-@dataclass(frozen=True)
-class SplitReport:
-    """What a split did.
-
-    Attributes:
-        method: "random", "by time", "last" or "held-out queries".
-        train_rows, test_rows: interactions in each part.
-        unseen_queries: test rows whose query has no interaction in train.
-        unseen_candidates: test rows whose candidate has no interaction in train.
-        cut: by time: the earliest timestamp of the test part.
-        tied: by time: rows that share the timestamp nearest to the wanted cut, and so stayed together (0 if it has but
-            one); last: queries where a tie of timestamps was resolved by row order.
-        whole: last, held-out queries: queries with too few interactions, which stayed whole in train.
-        held_out, given_rows: held-out queries: how many, and how many of their interactions are given.
-    """
-
-    method: str
-    train_rows: int
-    test_rows: int
-    unseen_queries: int
-    unseen_candidates: int
-    cut: Any = None
-    tied: int | None = None
-    whole: int | None = None
-    held_out: int | None = None
-    given_rows: int | None = None
-
-    def __str__(self) -> str:
-        parts = [
-            f"split {self.method}: {self.train_rows:,} train, {self.test_rows:,} test",
-            f"test rows with an unseen query {self.unseen_queries:,}, an unseen candidate {self.unseen_candidates:,}",
-        ]
-        if self.cut is not None:
-            parts.append(f"cut at {self.cut}")
-        if self.tied is not None:
-            parts.append(f"{self.tied:,} {'rows' if self.method == 'by time' else 'queries'} tied at the cut")
-        if self.held_out is not None:
-            parts.append(f"{self.held_out:,} queries held out, {self.given_rows:,} of their interactions given")
-        if self.whole is not None:
-            parts.append(f"{self.whole:,} queries whole in train")
-        return " · ".join(parts)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Split:
-    """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened.
-
-    given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
-    """
-
-    train: Dataset
-    test: Dataset
-    report: SplitReport
-    given: Dataset | None = None
-
-    def __iter__(self) -> Iterator[Dataset]:
-        return iter((self.train, self.test))
-
-    @property
-    def seen(self) -> Dataset:
-        """What is known before the test: ``train``, and what is ``given`` of held-out queries."""
-        if self.given is None:
-            return self.train
-        return self.train.with_interactions(pl.concat([self.train.interactions, self.given.interactions]))
-
-    def __repr__(self) -> str:
-        return f"Split({self.report})"
+__all__ = ["split_by_time", "split_last", "split_queries", "split_random"]
 
 
 def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> Split:
@@ -115,7 +45,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
 
     Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
     neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
-    timestamps, where the size of the test part comes nearest to the one asked for (the smaller of two as near).
+    timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
 
     Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
     that leaves either part empty.
@@ -136,7 +66,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     mask = (times >= _moment(at, times)).to_numpy()
     if mask.all() or not mask.any():
         raise ConfigError(
-            f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps lie between "
+            f"at={at!r} leaves the {'train' if mask.all() else 'test'} part empty: the timestamps are between "
             f"{times.min()!s} and {times.max()!s}.",
             hint="choose a moment after the first of them, and not after the last",
         )
@@ -213,7 +143,7 @@ def split_queries(
     able = np.flatnonzero(counts > 1)
     if not len(able):
         raise DataError(
-            "no query has two interactions, so that none can be held out with a part of them given.",
+            "no query has two interactions, so no part of them can be given while the rest is held out.",
             hint="split_random, or k_core(data, 2) first",
         )
     draws = _draws(seed, len(able) + len(rows))
@@ -274,7 +204,7 @@ def _test_count(test: float | int, rows: int, name: str = "test", noun: str = "r
     whole = isinstance(test, (int, np.integer))
     if not whole and not 0 < test < 1:
         raise ConfigError(
-            f"{name} is {test!r}; a fraction lies between 0 and 1.",
+            f"{name} is {test!r}; expected a fraction between 0 and 1.",
             hint=f"a number of {noun} is given as an integer",
         )
     count = int(test) if whole else round(float(test) * rows)
@@ -289,7 +219,7 @@ def _test_count(test: float | int, rows: int, name: str = "test", noun: str = "r
 def _timestamps(dataset: Dataset, what: str) -> pl.Series:
     if dataset.timestamp is None:
         raise DataError(
-            f"{what} needs a timestamp column, and this Dataset names none; its interactions have "
+            f"{what} needs a timestamp column, but this Dataset has none; its interactions have "
             f"{', '.join(map(repr, dataset.interactions.columns))}.",
             hint="Dataset(…, timestamp=…)",
         )
@@ -305,7 +235,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
     fits = [size for size in (small, large) if 0 < size < len(times)]
     if not fits:
         raise DataError(
-            f"all {len(times):,} interactions share the timestamp {border}; there is no moment to cut at.",
+            f"all {len(times):,} interactions share the timestamp {border}; they cannot be split by time.",
             hint="use split_random",
         )
     size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near
@@ -343,6 +273,6 @@ def _like(at: date, times: pl.Series) -> Any:
         return pl.Series([moment]).dt.replace_time_zone(zone)[0]
     if zone is None and moment.tzinfo is not None:
         raise ConfigError(
-            f"at={at!r} has a time zone and the timestamps have none.", hint="give at without a time zone"
+            f"at={at!r} has a time zone but the timestamps have none.", hint="give at without a time zone"
         )
     return moment

@@ -42,7 +42,7 @@ def save_sql(query: str, connect: str | Path | None, path: Path) -> None:
     try:
         import duckdb
     except ImportError as error:
-        raise MissingExtraError("duckdb", "sql", "a query in SQL") from error
+        raise MissingExtraError("duckdb", "sql", "an SQL query") from error
     text = query.strip().rstrip(";")
     try:
         with _connected(duckdb, connect) as database:
@@ -51,7 +51,7 @@ def save_sql(query: str, connect: str | Path | None, path: Path) -> None:
     except duckdb.Error as error:
         raise DataError(
             f"the query could not be run: {first_line(error)}.",
-            hint="try it in DuckDB itself; connect (--connect) says where its tables are",
+            hint="try it in DuckDB; connect (--connect) names the database of its tables",
         ) from error
 
 

@@ -23,6 +23,7 @@ from shortlist.data.reading import Reading
 __all__ = ["Text"]
 
 SNIFFED = 10_000  # rows whose values settle the types, where the rest agrees
+EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 
 
@@ -126,7 +127,7 @@ class Text:
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
     def _names(self, content: Content, separator: str, quote: str | None) -> tuple[list[str], bool]:
-        """The columns' names, and whether they stand in the first line."""
+        """The columns' names, and whether they are in the first line."""
         first = next(_records(content, separator, quote), (1, []))[1]
         given = self.reading.columns
         if given is None or list(given) == first:
@@ -149,6 +150,8 @@ class Text:
             raise EmptyFileError("empty: it holds nothing")
         if head.lstrip().startswith(b"["):
             whole = bytes(buffer_of(content))
+            if EMPTY_LIST.fullmatch(whole):
+                raise EmptyFileError("empty: a list of nothing")
             listed = pl.read_json(whole, infer_schema_length=None, schema_overrides=overrides)
             for column in self.ids:
                 if listed.schema.get(column) == pl.String and _mixed_at(whole, column) is not None:
@@ -269,11 +272,15 @@ def _suspect(column: str) -> re.Pattern[bytes]:
 def _bad_json(content: Content) -> tuple[int, str]:
     for number, line in _lines(content):
         try:
-            if line.strip() and not isinstance(json.loads(line), dict):
+            if line.strip() and not isinstance(json.loads(line, parse_constant=_no_constant), dict):
                 return number, "something else"
         except ValueError as error:
             return number, str(error)
     return 1, "unknown"
+
+
+def _no_constant(name: str) -> None:
+    raise TextError(f"{name} is not a JSON value; null is", "write null where a value is missing")
 
 
 def _lines(content: Content) -> Iterator[tuple[int, bytes]]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.ids import counted
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
@@ -99,7 +101,7 @@ FORMS = (
 )
 
 
-def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading) -> TimeForm:
+def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, places: Places = NOWHERE) -> TimeForm:
     """The form of a column of text, which comes in parts. DataError where no form or more than one reads all of it."""
     forms: Sequence[TimeForm] = FORMS if reading.time_format is None else (TimeForm(reading.time_format),)
     if reading.dates is not None:
@@ -112,14 +114,14 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading) -> T
         forms = list(read)
         left = [form for form in forms if not read[form].null_count()]
         if not left:
-            raise _unreadable(column, given, forms, read, reading)
+            raise _unreadable(column, given, forms, read, reading, places)
         both = [form for form in left if form.name in AMBIGUOUS]
         if differ is None and len(both) == 2:
             apart = (read[both[0]] != read[both[1]]).arg_true()
             differ = given[int(apart[0])] if len(apart) else None
         forms = left
     if sum(form.name in AMBIGUOUS for form in forms) == 2 and differ is not None:
-        raise _both_ways(column, differ, forms)
+        raise _both_ways(column, differ, forms, places)
     return forms[0]
 
 
@@ -147,7 +149,7 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
 
 
 def told_form(values: pl.Series, form: TimeForm) -> list[str]:
-    """How times were read, for a person, where that is no matter of course."""
+    """How times were read, for a person, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]
@@ -198,34 +200,44 @@ OPTION = "say how they are written: Reading(time_format=…), --time-format, suc
 
 
 def _unreadable(
-    column: str, given: pl.Series, forms: Sequence[TimeForm], read: dict[TimeForm, pl.Series], reading: Reading
+    column: str,
+    given: pl.Series,
+    forms: Sequence[TimeForm],
+    read: dict[TimeForm, pl.Series],
+    reading: Reading,
+    places: Places,
 ) -> DataError:
     best = min(forms, key=lambda form: read[form].null_count())
     bad = given.filter(read[best].is_null())
+    place = _place(column, bad[0], places)
     if reading.time_format is not None:
-        return _not_so(column, best, bad)
+        return _not_so(column, best, bad, place)
     zones = [form for form in forms if form.zoned != best.zoned and form.name == best.name]
     if zones and not (read[best].is_null() & read[zones[0]].is_null()).any():
         return DataError(
-            f"the timestamp column {column!r} has times with a zone and times without, such as {_shown(bad, 1)}.",
+            f"the timestamp column {column!r} has times with a zone and times without, such as {_shown(bad, 1)}{place}.",
             hint="write all of them with a zone, or all without",
         )
-    some = f"; {len(given) - len(bad):,} values read {best.name}, but not {_shown(bad)}"
+    some = f"; {counted(len(given) - len(bad), 'value')} read {best.name}, but not {_shown(bad)}"
     return DataError(
-        f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}"
+        f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}{place}"
         f"{some if len(bad) < len(given) else ''}.",
         hint=OPTION,
     )
 
 
-def _not_so(column: str, form: TimeForm, bad: pl.Series) -> DataError:
+def _place(column: str, value: str, places: Places) -> str:
+    return places.first(column, lambda values: values == value)
+
+
+def _not_so(column: str, form: TimeForm, bad: pl.Series, place: str = "") -> DataError:
     return DataError(
-        f"the timestamp column {column!r} has values that are not written as {form.name!r}: {_shown(bad)}.",
-        hint="mend or drop those rows, or give another time_format (--time-format)",
+        f"the timestamp column {column!r} has values that are not written as {form.name!r}: {_shown(bad)}{place}.",
+        hint="mend or drop those rows, or give another time_format= (--time-format)",
     )
 
 
-def _both_ways(column: str, value: str, forms: Sequence[TimeForm]) -> DataError:
+def _both_ways(column: str, value: str, forms: Sequence[TimeForm], places: Places) -> DataError:
     one = pl.Series([value])
     read = [
         f"{moment.day} {moment.strftime('%B %Y')} ({form.name})"
@@ -233,6 +245,7 @@ def _both_ways(column: str, value: str, forms: Sequence[TimeForm]) -> DataError:
         if form.name in AMBIGUOUS and (moment := form.read(one).item()) is not None
     ]
     return DataError(
-        f"the timestamp column {column!r} can be read both ways: {value!r} is {' or '.join(read)}.",
-        hint='say which: Reading(dates="day-first") or "month-first", --dates; or time_format, --time-format',
+        f"the timestamp column {column!r} can be read both ways: {value!r} is {' or '.join(read)}"
+        f"{_place(column, value, places)}.",
+        hint='say which: Reading(dates="day-first"), --dates day-first; "month-first"; or time_format= (--time-format)',
     )

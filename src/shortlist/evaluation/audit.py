@@ -32,10 +32,10 @@ MOST_OFFSET = 14 * 3600 * 1e6  # microseconds by which a time without a zone may
 
 
 def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tuple[Finding, ...]:
-    """What ``train`` knows of ``test`` that it should not, in the order of ``LEAKS``; nothing for a clean split.
+    """Leaks from ``test`` into ``train``, in the order of ``LEAKS``; nothing for a clean split.
 
-    future_in_training: training interactions at or after the first test interaction. Figures are then of filling gaps,
-        not of foretelling, which is easier (Ji, Sun, Zhang, Li 2023, "A critical study on data leakage in recommender
+    future_in_training: training interactions at or after the first test interaction. Figures then measure filling gaps,
+        not predicting, which is harder (Ji, Sun, Zhang, Li 2023, "A critical study on data leakage in recommender
         system offline evaluation"). Only ``split_by_time`` is free of it: the last choice of one query is earlier than
         the first of another.
     duplicates: interactions (query, candidate and, where both parts have it, time) that are in both parts.
@@ -98,13 +98,13 @@ def _refuse(train: Dataset, test: Dataset) -> None:
         first, last = _number(times[0]).min(), _number(times[1]).max()
         if isinstance(first, float) and isinstance(last, float) and first > last:
             raise DataError(
-                f"all training interactions (from {times[0].min()!s}) are later than all of the test (up to "
-                f"{times[1].max()!s}): this can only measure how the past follows from the future.",
-                hint="swap the two parts, or split_by_time",
+                f"all training interactions (from {times[0].min()!s}) are later than all test interactions (up to "
+                f"{times[1].max()!s}): the past cannot be tested with the future.",
+                hint="swap the two parts, or use split_by_time",
             )
     if len(_in_both(train, test, timed=True)) == len(test):
         raise DataError(
-            f"all {len(test):,} test interactions are in the training data too: this measures memory.",
+            f"all {len(test):,} test interactions are also in the training data, so this would measure memory.",
             hint="hold interactions out: split_by_time, split_last, split_queries or split_random",
         )
 
@@ -119,11 +119,11 @@ def _future(train: Dataset, test: Dataset) -> Iterator[Finding]:
     asked = pl.DataFrame({"id": test.interactions[test.query], "own": _number(theirs)})
     own = int((asked.join(latest, on="id", how="left")).select((pl.col("time") > pl.col("own")).sum()).item())
     message = (
-        f"{later:,} of {len(ours):,} training interactions ({later / len(ours):.0%}) are no earlier than the first of "
+        f"{later:,} of {len(ours):,} training interactions ({later / len(ours):.0%}) are not earlier than the first of "
         f"the test ({theirs.min()!s}), and for {own:,} of {len(test):,} test pairs the query's own later choices are "
         "trained on"
     )
-    hint = "for figures as a system that goes live would see them: split_by_time"
+    hint = "for figures as in real use: split_by_time"
     yield Finding("future_in_training", message, hint, {"rows": later, "share": later / len(ours), "own": own})
 
 
@@ -131,12 +131,12 @@ def _shared(train: Dataset, test: Dataset) -> Iterator[Finding]:
     same = len(_in_both(train, test, timed=True))
     pairs = len(_in_both(train, test, timed=False))
     if same:
-        message = f"{same:,} of {len(test):,} test interactions are in the training data too"
+        message = f"{same:,} of {len(test):,} test interactions are also in the training data"
         hint = "drop duplicate rows before the split: frame.unique()"
         yield Finding("duplicates", message, hint, {"rows": same, "share": same / len(test)})
     if pairs > same:
         message = (
-            f"{pairs - same:,} of {len(test):,} test pairs are of a candidate that the query chose in training, at "
+            f"{pairs - same:,} of {len(test):,} test pairs have a candidate that the query chose in training, at "
             "another time"
         )
         hint = "where choices repeat, look at the rows with seen items left in; else keep each pair's first choice only"
@@ -184,7 +184,7 @@ def _later_features(train: Dataset, test: Dataset, read: set[str] | None) -> Ite
                 f"the {owner}' {column!r} is later than the first test interaction ({first!s}) for {later:,} of "
                 f"{len(known):,} {owner} that occur in training"
             )
-            hint = f"take {column!r} as it was before the test, or leave it out of the towers"
+            hint = f"use {column!r} as it was before the test, or remove it from the towers"
             yield Finding("later_features", message, hint, {"rows": later, "share": later / len(known)})
 
 
@@ -228,7 +228,7 @@ def _as_whole(joined: pl.DataFrame, owner: str, column: str) -> Iterator[Finding
         agrees = np.isclose(values, whole, rtol=1e-5)[telling].mean()
         if agrees >= AGREE:
             message = f"the {owner}' {column!r} is the {what} over train and test together"
-            hint = "compute it from the training part alone, after the split"
+            hint = "compute it from the training part only, after the split"
             yield Finding("whole_data_features", message, hint, {"share": float(agrees), "ids": int(telling.sum())})
             return
 
@@ -238,9 +238,9 @@ def _target_context(test: Dataset, model: TwoTower) -> Iterator[Finding]:
     told = [name for name in own if name in test.interactions.columns]
     if told:
         names = ", ".join(map(repr, told))
-        time = "; the time of the choice is among them" if test.timestamp in told else ""
+        time = ", including the time of the choice" if test.timestamp in told else ""
         message = f"the query tower reads {names} of each test interaction{time}"
-        hint = "fair only for what is known when the request comes, before the choice; else leave it out of the tower"
+        hint = "fair only for values known at the time of the request, before the choice; otherwise remove it from the tower"
         yield Finding("target_context", message, hint, {"columns": len(told)})
 
 

@@ -145,7 +145,7 @@ def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Linear(ByRow):
-    """A dense matrix from items to items, asked by what a query chose; what it scores 0 comes as it is."""
+    """A dense matrix from items to items, asked by what a query chose; a score of 0 is unchanged."""
 
     weights: Tensor
     histories: Lists
@@ -186,14 +186,14 @@ BASELINES: dict[str, Callable[[Training], Scorer]] = {
 
 
 def left_out(seen: Dataset | None) -> dict[str, str]:
-    """The baselines that would need more than seconds for a catalogue and training data of this size, or cannot be had,
+    """The baselines that would need more than seconds for a catalogue and training data of this size, or are not possible,
     each with the reason."""
     others = [name for name in BASELINES if name != "popularity"]
     if seen is None:
         return dict.fromkeys(others, "learns from the training data, which are not there")
     reasons: dict[str, str] = {}
     if seen.timestamp is None:
-        reasons |= dict.fromkeys(("recent", "transitions"), "the training data have no timestamp")
+        reasons |= dict.fromkeys(("recent", "transitions"), "the training data has no timestamp")
     if len(seen) > SMALL_TRAINING:
         too_many = f"{len(seen):,} training interactions are more than {SMALL_TRAINING:,}"
         reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}

@@ -65,7 +65,7 @@ class Finding:
 def diagnose(
     model: TwoTower | Mixture, test: Dataset | None = None, *, training: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[Finding, ...]:
-    """What is wrong with a trained model, in the order of ``FINDINGS``; nothing for a healthy one.
+    """Problems of a trained model, in the order of ``FINDINGS``; nothing for a healthy one.
 
     collapsed: the same list for most queries. Of up to 512 queries, evenly spread, the top k is taken (k is 10, or a
         tenth of a smaller catalogue); found where two of these lists share more than 80% of their candidates on
@@ -176,13 +176,13 @@ def _collapsed(lists: _Lists) -> Finding | None:
     elif shared > ALIKE:
         message = (
             f"two queries' top {k} share {shared:.0%} of their candidates on average, and {most:.0%} of "
-            f"{queries:,} queries get the very same ones"
+            f"{queries:,} queries get exactly the same ones"
         )
     else:
         return None
     hint = (
         "train longer or with another learning rate; less weight decay or dropout; check that the query tower reads "
-        "something that tells queries apart, such as their id"
+        "a feature that differs between queries, such as their id"
     )
     return Finding("collapsed", message, hint, {"shared": shared, "same_list": most, "queries": queries, "k": k})
 
@@ -257,8 +257,8 @@ def _unknown_ids(model: TwoTower, test: TestSet) -> Iterator[Finding]:
 def _unknown(column: str, owner: str, unknown: int, values: int) -> Finding:
     message = f"{unknown:,} of {values:,} values of the test {owner}' {column!r} never occurred in training"
     hint = (
-        'check that ids are written the same way in both tables ("007" and "7" are different); where they are really '
-        "new, give the tower features beside the id, or train on later data"
+        'check that ids are written the same way in both tables ("007" and "7" are different); if they are really '
+        "new, give the tower features in addition to the id, or train on later data"
     )
     return Finding("unknown_ids", message, hint, {"unknown": unknown, "values": values, "share": unknown / values})
 
@@ -274,9 +274,9 @@ def _unseen_queries(model: TwoTower, test: TestSet) -> Finding | None:
         f"saw; {shared}"
     )
     hint = (
-        "split so that queries occur in both parts, or give the query tower features beside the id"
+        "split so that queries occur in both parts, or give the query tower features in addition to the id"
         if only_id
-        else "look at warm and cold queries apart before judging the model"
+        else "look at warm and cold queries separately before judging the model"
     )
     return Finding("unseen_queries", message, hint, {"share": share, "pairs": test.new_queries})
 

@@ -1,4 +1,4 @@
-"""Metrics on test pairs: by exact ranks over the whole catalogue, beside what is cheaper, seen items in and out."""
+"""Metrics on test pairs: by exact ranks over the whole catalogue, next to simple baselines, seen items in and out."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def evaluate(
     metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources are in
         ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
     baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
-    index: an index over the model's candidates (ids are their rows), measured beside the exact ranks.
+    index: an index over the model's candidates (ids are their rows), measured next to the exact ranks.
     segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
     intervals: 95% intervals by the bootstrap over queries.
     weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
-        good a choice was, for ndcg; a pair of grade 0 is no choice and counts in no metric, as if the test did not have
+        good a choice was, for ndcg; a pair of grade 0 is not a choice and counts in no metric, as if the test did not have
         it. released: a column of the candidates' table with the time since when each exists, in
-        the unit of the test's timestamps; a candidate competes only for pairs that came later. Only metrics of ranks can
+        the unit of the test's timestamps; a candidate competes only for later pairs. Only metrics of ranks can
         be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
 
     cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query tower reads its
@@ -144,7 +144,7 @@ def scorer_of(
 
 
 def _baselines(names: Sequence[str], seen: Dataset | None, test: TestSet) -> dict[str, Scorer]:
-    """What stands beside the model; all but popularity learn from ``seen``."""
+    """The baselines; all but popularity learn from ``seen``."""
     scorers: dict[str, Scorer] = {}
     training = None
     for name in names:
@@ -170,7 +170,7 @@ def _check_released(metrics: Sequence[str], index: Index | None) -> None:
     others += [] if index is None else ["an index"]
     if others:
         raise ConfigError(
-            f"{', '.join(others)} cannot be measured with released=: they know one catalogue for all pairs.",
+            f"{', '.join(others)} cannot be measured with released=: they use one catalogue for all pairs.",
             hint="measure them in another call, without released=",
         )
 

@@ -74,7 +74,7 @@ class Gate:
         figures = today if self.bound is not None else yesterday
         if self.figure not in today or self.figure not in figures:
             raise ConfigError(
-                f"the condition {self.text!r} is about {self.figure!r}, which was not measured for both.",
+                f"the condition {self.text!r} refers to {self.figure!r}, which was not measured for both.",
                 hint=did_you_mean(self.figure, [name for name in today if name in yesterday or self.bound is not None]),
             )
         against = figures[self.figure] if self.bound is None else self.bound

@@ -79,7 +79,7 @@ def novelty(lists: Lists, k: int) -> float:
 
 
 def diversity(lists: Lists, k: int) -> float:
-    """Intra-list diversity: 1 − the mean cosine of two different listed candidates, by the model's vectors whoever made the lists
+    """Intra-list diversity: 1 − the mean cosine of two different listed candidates, by the model's vectors for every scorer's lists
     (Ziegler et al. 2005; Smyth, McClave 2001). Lists of fewer than two do not count.
 
     Vectors (1, 0), (0, 1): 1.

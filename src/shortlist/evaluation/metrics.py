@@ -2,7 +2,7 @@
 
 For a query with the distinct truths ``T`` at places ``p`` of the list of the whole catalogue, ``hits`` is how many of
 them have ``p ≤ k``. Repeated truths count once, except in ``top``, which is a mean over test rows. A list that ends
-before k has its missing places empty. A pair of grade 0 is no choice: metrics are those of the test without it.
+before k has its missing places empty. A pair of grade 0 is not a choice: metrics are those of the test without it.
 
 Where candidates tie and ties are expected (``RankedPairs.best``), each figure is its mean over all orders of those that tie,
 in closed form: a truth has each of the places of its tie equally often, and m truths among t tied candidates have each
@@ -208,7 +208,7 @@ def measured(ranked: RankedPairs, metrics: Sequence[str], ks: Sequence[int]) -> 
 def _first_of_several(
     place: NDArray[np.float64], size: NDArray[np.float64], tied: NDArray[np.int64], k: int
 ) -> NDArray[np.float64]:
-    """The mean of 1 / p over where the first of ``tied`` truths stands among ``size`` places from ``place`` on, 0 beyond k.
+    """The mean of 1 / p over where the first of ``tied`` truths is among ``size`` places from ``place`` on, 0 beyond k.
 
     If the first j places hold none of the m truths, the next of the t − j holds one with chance m / (t − j).
     """

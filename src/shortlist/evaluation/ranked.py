@@ -37,9 +37,10 @@ class PairSums:
 class RankedPairs:
     """The pairs of a test set with the rank that one scorer gives each.
 
-    rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the candidates it ties
-    with. best: float64 ``[pairs]``, the best place among them: metrics are then expectations over a random order of tied
-    candidates. None: ties count against the pair. A pair of grade 0 is no choice, so it counts in no metric.
+    rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the candidates it
+    ties with. best: float64 ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations
+    over a random order of tied candidates. None: ties count against the pair. A pair of grade 0 is not a choice, so it
+    counts in no metric.
     """
 
     test: TestSet

@@ -4,7 +4,7 @@ No list is sorted. Scores of distinct queries against all candidates are compute
 candidates at or above each pair's own score are counted; ties count against the model unless asked otherwise.
 
 The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
-order of its own. A score that comes as near to a pair's own as rounding can bring it is therefore a tie.
+order of its own. A score that is as near to a pair's own as rounding can bring it is therefore a tie.
 """
 
 from __future__ import annotations

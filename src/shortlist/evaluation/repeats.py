@@ -43,10 +43,10 @@ class Repeats(NamedTuple):
 
 
 def repeats(test: Dataset, seen: Dataset) -> Repeats:
-    """How many pairs of ``test`` are of a candidate that the query chose in ``seen``, of what counts as seen there.
+    """How many pairs of ``test`` have a candidate that the query chose in ``seen``, by what counts as seen there.
 
     Raises:
-        DataError: where the ids of the two are of different types.
+        DataError: where the ids of the two have different types.
 
     >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
     >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share

@@ -39,11 +39,11 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Figures of a model and of what it must beat, on the same test pairs.
+    """Figures of a model and of its baselines, on the same test pairs.
 
     figures: ``figures["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best of
-    the whole catalogue for its query; ``seen_out`` leaves out what the query chose in training. Beside "model" stand
-    "index" (the same model through an approximate index) and the baselines by their names.
+    the whole catalogue for its query; ``seen_out`` leaves out the query's choices in training. Other keys are
+    "index" (the same model through an approximate index) and the names of the baselines.
     intervals: 95% confidence intervals in the same shape, where asked for. segments: groups of the pairs, likewise.
     index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
     skipped: baselines that could not be measured, and why. pairs, queries, candidates: how many were measured.
@@ -70,7 +70,7 @@ class Evaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before the figures are read."""
+        """Notes that help to read the figures."""
         return () if self.repeats is None else self.repeats.notes
 
     def __getitem__(self, scorer: str) -> Mapping[str, Figures]:
@@ -129,7 +129,7 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
-        verdict = "a real difference" if self.real else "no difference that chance could not bring"
+        verdict = "a real difference" if self.real else "no difference beyond chance"
         return (
             f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
             f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {chance}, "
@@ -164,7 +164,7 @@ def compare(
     check_seed(seed, "compare()")
     if first.pairs != second.pairs or not first.query_ids.equals(second.query_ids):
         raise ConfigError(
-            f"the two evaluations are of different tests ({first.pairs:,} and {second.pairs:,} pairs).",
+            f"the two evaluations have different tests ({first.pairs:,} and {second.pairs:,} pairs).",
             hint="evaluate both models on the same test data",
         )
     sums = [_sums(one, scorer, seen, metric) for one, scorer in zip((first, second), scorers, strict=True)]

@@ -30,7 +30,7 @@ def segment_names(test: Dataset) -> list[str]:
 
 
 def _columns(test: Dataset) -> list[str]:
-    """The columns of the test data that are no ids."""
+    """The columns of the test data other than ids."""
     columns = [*test.queries.columns, *test.candidates.columns, *test.interactions.columns]
     return [column for column in dict.fromkeys(columns) if column not in (test.query, test.candidate)]
 

@@ -18,7 +18,7 @@ from shortlist.evaluation.ranks import Hidden, Pairs, Released, found_ranks
 from shortlist.evaluation.scorers import Vectors
 from shortlist.model import Catalogue, TowerInputs, TwoTower, query_table, vectors_of
 
-__all__ = ["TestSet"]
+__all__ = ["TestSet", "checked_weights"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class TestSet:
             raise DataError(
                 f"the test data's ids are {test.query!r} and {test.candidate!r}; "
                 f"the model was trained on {catalogue.query!r} and {catalogue.candidate!r}.",
-                hint="name the test's columns as those of the training data",
+                hint="use the column names of the training data in the test",
             )
         table, rows = query_table(model.query, test)
         asked, query = np.unique(rows, return_inverse=True)
@@ -96,7 +96,7 @@ class TestSet:
             known.astype(np.int64) if seen is None else _interactions_of(query_ids, seen),
             counts,
             model,
-            weight=_weights(test) if weighted else None,
+            weight=checked_weights(test, weighted),
             grade=None if grade is None else _grades(test, grade),
             released=None if released is None else _release(candidates, test, released, model.device),
         )
@@ -201,9 +201,12 @@ class TestSet:
         return Vectors(torch.ones(len(self.queries), 1, device=self.device), counts.to(self.device))
 
     def top_k(self, ks: Sequence[int]) -> dict[str, float]:
-        """The model's top-k accuracies as it is now: the share of pairs with rank at most k, for each k."""
+        """The model's top-k accuracies as it is now: the share of pairs with rank at most k, for each k; by weight, if any."""
         vectors = self.vectors()
         rank = found_ranks(vectors.ranks(self.pairs), vectors.candidates)
+        if self.weight is not None:
+            weight = torch.from_numpy(self.weight).to(rank.device)
+            return {f"top_{k}": float(weight[rank <= k].sum() / weight.sum()) for k in ks}
         return {f"top_{k}": int((rank <= k).sum()) / len(rank) for k in ks}
 
     @property
@@ -243,7 +246,10 @@ def _joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFram
     return pl.concat([own, test.candidates[new]], how="diagonal_relaxed").select(own.columns), rows
 
 
-def _weights(test: Dataset) -> NDArray[np.float64]:
+def checked_weights(test: Dataset, weighted: bool) -> NDArray[np.float64] | None:
+    """The weight of each test pair, or None where each counts once. ConfigError where there are none to weigh by."""
+    if not weighted:
+        return None
     if test.weights is None:
         raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
     return test.weights.astype(np.float64)
@@ -253,8 +259,14 @@ def _grades(test: Dataset, grade: str) -> NDArray[np.float64]:
     if grade not in test.interactions.columns or not test.interactions.schema[grade].is_numeric():
         raise DataError(f"grade is {grade!r}; a column of numbers in the test interactions was expected.")
     grades: NDArray[np.float64] = test.interactions[grade].cast(pl.Float64).to_numpy()
-    if not (np.isfinite(grades) & (grades >= 0)).all():
-        raise DataError(f"the grades in {grade!r} must be finite numbers of at least 0, none of them null.")
+    if not (good := np.isfinite(grades) & (grades >= 0)).all():
+        row = int(good.argmin())
+        first = ", ".join(f"{test.interactions[one][row]!r}" for one in (test.query, test.candidate))
+        raise DataError(
+            f"the grades in {grade!r} must be finite numbers of at least 0, none of them null; the first that is not "
+            f"is of ({first}).",
+            hint="leave those rows out, or fill them",
+        )
     return grades
 
 
@@ -263,10 +275,10 @@ def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.de
     if released not in table.columns:
         raise DataError(
             f"released is {released!r}; the candidates' table has no such column.",
-            hint="name the column that says since when a candidate is there, or leave released out",
+            hint="name the column with each candidate's release time, or omit released",
         )
     if test.timestamp is None:
-        raise DataError("released= needs to know when each test pair happened.", hint="Dataset(…, timestamp=…)")
+        raise DataError("released= needs the time of each test pair.", hint="Dataset(…, timestamp=…)")
     since, moment = table[released], test.times
     kinds = {_kind_of_time(column.dtype) for column in (since, moment)}
     if len(kinds) > 1 or None in kinds:
@@ -275,7 +287,7 @@ def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.de
             "expected numbers in both, dates and times without a time zone in both, or with a time zone in both.",
             hint="give the one without a time zone the zone that it was written in: .dt.replace_time_zone('Asia/Seoul')"
             if kinds == {"naive", "zoned"}
-            else f"convert one of them, so that {released!r} says from when on a candidate can be chosen",
+            else f"convert one of them, so that {released!r} is the time from which a candidate can be chosen",
         )
     if since.dtype.is_temporal():
         since, moment = since.cast(pl.Datetime("us")), moment.cast(pl.Datetime("us"))
@@ -284,7 +296,7 @@ def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.de
 
 
 def _kind_of_time(dtype: pl.DataType) -> str | None:
-    """Which times a column can be compared with; None for what is no moment. A zoned moment is no naive one."""
+    """Which times a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
     if isinstance(dtype, pl.Datetime):
         return "naive" if dtype.time_zone is None else "zoned"
     return "naive" if dtype == pl.Date else "number" if dtype.is_numeric() else None

@@ -118,7 +118,7 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
 
 
 def _shown(segments: Sequence[Segment]) -> list[str]:
-    """The model, and the others as they came, as many as fit."""
+    """The model, and the others in their order, as many as fit."""
     scorers = list(dict.fromkeys(segment.scorer for segment in segments))
     return scorers[: SCORERS_AT_MOST + 1] if len(scorers) <= SCORERS_AT_MOST else [*scorers[:1], *scorers[-2:]]
 

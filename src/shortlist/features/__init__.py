@@ -4,30 +4,13 @@ from shortlist.features.encoded import Bags, Codes, Encoded, Floats, Repeated, S
 from shortlist.features.feature import Feature, State
 from shortlist.features.hashing import Hashing
 from shortlist.features.history import History
+from shortlist.features.kinds import FEATURE_KINDS, features_from_state
 from shortlist.features.lookup import Category, IntegerLookup, StringLookup
 from shortlist.features.multi_category import MultiCategory
 from shortlist.features.numeric import Discretization, Normalization
-from shortlist.features.restore import features_from_state
 from shortlist.features.text import Text
 from shortlist.features.timestamp import Timestamp
 from shortlist.features.vector import Vector
-
-_KINDS: tuple[type[Feature], ...] = (
-    StringLookup,
-    IntegerLookup,
-    Category,
-    MultiCategory,
-    Hashing,
-    Text,
-    Normalization,
-    Discretization,
-    Timestamp,
-    Vector,
-    History,
-)
-
-FEATURE_KINDS: dict[str, type[Feature]] = {kind.kind: kind for kind in _KINDS}
-"""Every kind of feature by the name under which bundles store it."""
 
 __all__ = [
     "FEATURE_KINDS",

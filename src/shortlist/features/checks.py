@@ -1,4 +1,4 @@
-"""What every feature refuses, in one wording: what came, what was expected, what to do."""
+"""What every feature refuses, in one wording: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
     """Raises ConfigError for an option that is not a whole number from ``least`` on."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(
-            f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number from {least} on."
+            f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number of at least {least}."
         )
 
 
@@ -45,14 +45,14 @@ def not_fitted(feature: Feature, lacks: str) -> ConfigError:
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
     """The error of a training column that is null throughout."""
     return DataError(
-        f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without a single value; "
+        f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without any value; "
         "at least one was expected.",
-        hint="leave this feature out, or check how the column was joined to the table",
+        hint="omit this feature, or check how the column was joined to the table",
     )
 
 
 def as_text(values: pl.Series) -> pl.Series:
-    """Categories as the strings they stand for; anything else as it came."""
+    """Categories as the strings they stand for; anything else unchanged."""
     return values.cast(pl.String) if isinstance(values.dtype, (pl.Categorical, pl.Enum)) else values
 
 

@@ -120,7 +120,7 @@ def onnx_inputs(encoded: Mapping[str, Encoded]) -> dict[str, NDArray[Any]]:
     for name, column in encoded.items():
         if isinstance(column, Repeated):
             raise ConfigError(
-                f"{name!r} is of training interactions, which no exported tower reads.",
+                f"{name!r} is a column of the interactions, which exported towers cannot read.",
                 hint="keep torch (load the bundle without exporting), or train without this feature",
             )
         if isinstance(column, Sequences):

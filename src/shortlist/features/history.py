@@ -148,8 +148,8 @@ class History:
         elif self.encoder in ORDERLESS:
             return "others"
         raise ConfigError(
-            f"{self!r} reads what was chosen earlier, and the training data name no timestamp.",
-            hint='name it: Dataset(..., timestamp=...); or History(encoder="mean"), which leaves one out without times',
+            f"{self!r} reads earlier choices, but the training data has no timestamp.",
+            hint='name it: Dataset(..., timestamp=...); or History(encoder="mean"), which needs no times',
         )
 
     def state(self) -> State:
@@ -267,8 +267,8 @@ def history_table(
     the table has the column already."""
     if column in table.columns:
         raise DataError(
-            f"the queries have a column {column!r}, and the model's History is called so too.",
-            hint='a history comes from the interactions; call it otherwise: History("my_history")',
+            f"the queries have a column {column!r}, which is also the name of the model's History.",
+            hint='give the history another name: History("my_history")',
         )
     lists = pl.DataFrame({"row": np.repeat(np.arange(len(ids)), np.diff(offsets)), "items": items})
     lists = lists.group_by("row", maintain_order=True).agg("items")

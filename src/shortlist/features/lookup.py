@@ -145,7 +145,7 @@ class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
     The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row.
-    dim: the width of its rows, by default the tower's; set it for features beside each other ("concat").
+    dim: the width of its rows, by default the tower's; set it for concatenated features ("concat").
     min_count: of so many training interactions at least, else a value shares that row too. evict_after: for training
         again and again, see ``grow``: a value goes that was in none of so many trainings.
     Raises DataError for a column that does not hold strings.

@@ -84,7 +84,7 @@ class MultiCategory:
         return later.origin
 
     def encode(self, values: pl.Series) -> Bags:
-        """One bag per value; its codes stand in the order of the members."""
+        """One bag per value; its codes are in the order of the members."""
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
         members = self._members(values)

@@ -28,13 +28,13 @@ class Timestamp:
         [sin 2πd, cos 2πd, sin 2πw, cos 2πw, sin 2πy, cos 2πy, (seconds − mean) / deviation]
 
     d, w and y, in [0, 1), are the share of the day, of the week (from Monday) and of the calendar year that has
-    passed, in UTC; naive datetimes and dates are read as they stand. Mean and deviation come from the training rows.
+    passed, in UTC; naive datetimes and dates are read as they are. Mean and deviation come from the training rows.
     The column holds Datetime, Date or integers (Unix time in seconds); others are a DataError. Null becomes zeros.
 
-    of_target: the column is the time of the very interaction to predict. ``fit`` refuses such a column in the query tower
-        unless this is True, and then says so in a warning: in a random split the test rows lie between training rows of
-        the same hour, often the same session, so that this time all but names the target, and the measured quality is
-        not what serving will see. Split by time where you ask for it.
+    of_target: the column is the time of the interaction to predict. ``fit`` refuses such a column in the query tower
+        unless this is True, and then says so in a warning: in a random split the test rows are between training rows of
+        the same hour, often the same session, so that this time almost identifies the target, and the measured quality is
+        not what serving will see. Split by time if you use it.
 
     >>> moment = Timestamp("released")
     >>> moment.fit(pl.Series(["1970-01-01", "1970-01-03"]).str.to_date())

@@ -7,7 +7,7 @@
 [1, 2]
 """
 
-from shortlist.index.beside import caught_up, copied, exact_beside, rebuilt
+from shortlist.index import tuning
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
@@ -19,6 +19,7 @@ from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Verify
 from shortlist.index.upkeep import Checkup, Upkeep, checkup
 from shortlist.index.values import Hits, Lists
+from shortlist.index.versions import caught_up, copied, exact_copy, rebuilt
 
 __all__ = [
     "BruteForce",
@@ -35,11 +36,12 @@ __all__ = [
     "checkup",
     "choose_index",
     "copied",
-    "exact_beside",
+    "exact_copy",
     "exact_from",
     "index_from_settings",
     "load_index",
     "rebuilt",
     "score_heads",
     "search_heads",
+    "tuning",
 ]

@@ -4,7 +4,7 @@
 2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
    are rough and left aside: what passes the filters is ranked by its vectors, first in float32, then, where that could
    be off, as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
-3. Seen items are often the very best, and what comes after them lies further out. A query that lost many of its
+3. Seen items are often the very best, and the next ones are further out. A query that lost many of its
    results to its own exclusions is asked again as wide as that takes; one left with fewer than ``min(k, eligible)``
    wider still, and at last exactly.
 """
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._above import room_above
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
-from shortlist.index.exact import Found, Pairs, best, join, pair_scores, tolerance
-from shortlist.index.segment import Filters, Request, member
+from shortlist.index.block import Filters, SearchRequest, member
+from shortlist.index.exact import Matches, Pairs, best, join, pair_scores, tolerance
 from shortlist.index.sieve import threads_here
 from shortlist.index.values import Floats, Ints
 
@@ -67,9 +68,8 @@ class ApproximateIndex(LiveIndex):
         """
         if self._settings.recall is None:
             return super().build(vectors, ids)
-        from shortlist.index.tuning import keep_promise
-
-        return keep_promise(self, vectors, ids, queries)
+        index: LiveIndex = room_above("tuning").keep_promise(self, vectors, ids, queries)
+        return index
 
     def with_search(self, **options: int | None) -> Self:
         """This index under other settings at search; nothing is built or copied.
@@ -103,7 +103,7 @@ class ApproximateIndex(LiveIndex):
     def _rerank(self, n: int, k: int) -> int:
         """Candidates to re-rank among ``n``."""
 
-    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+    def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
         free = filters.free(n)
         few = free < n and (free <= _FEW or free**2 <= _WORTH * min(m, _SHARED) * n * self._rerank(n, request.k))
@@ -118,7 +118,7 @@ class ApproximateIndex(LiveIndex):
                 return found
         return self._widening(snapshot, request, filters, n / free, lost)
 
-    def _alone(self, snapshot: Snapshot, request: Request, excluded: Pairs | None) -> tuple[Found | None, int]:
+    def _alone(self, snapshot: Snapshot, request: SearchRequest, excluded: Pairs | None) -> tuple[Matches | None, int]:
         """A single query with no filters but its own, by the shortest way to the same answer; None where too few are
         found or too many of them were excluded. How many were."""
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
@@ -140,9 +140,11 @@ class ApproximateIndex(LiveIndex):
         rows = np.zeros(positions.size, np.int64)
         exact = pair_scores(request.queries, base.vectors, rows, positions)
         order = np.lexsort((positions, -exact))[:k]
-        return Found(rows[:k], positions[order], exact[order]), lost
+        return Matches(rows[:k], positions[order], exact[order]), lost
 
-    def _widening(self, snapshot: Snapshot, request: Request, filters: Filters, effort: float, lost: int) -> Found:
+    def _widening(
+        self, snapshot: Snapshot, request: SearchRequest, filters: Filters, effort: float, lost: int
+    ) -> Matches:
         """Asks, and asks again those that lack something, wider; at last exactly. lost: how many were excluded of what
         was asked for before, if that was too many."""
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
@@ -176,11 +178,11 @@ class ApproximateIndex(LiveIndex):
     def _candidates(
         self,
         snapshot: Snapshot,
-        request: Request,
+        request: SearchRequest,
         filters: Filters,
         open_: npt.NDArray[np.bool_] | None,
         width: Width,
-    ) -> tuple[Found, Ints, Ints]:
+    ) -> tuple[Matches, Ints, Ints]:
         """The best that the native index offers and the filters let through; per query how many those were, and how
         many were excluded for this query alone."""
         base, k, m = snapshot.base, request.k, request.queries.shape[0]
@@ -193,7 +195,7 @@ class ApproximateIndex(LiveIndex):
         rows, columns = np.divmod(np.flatnonzero(keep), positions.shape[1])
         chosen = positions[rows, columns]
         exact = pair_scores(request.queries, base.vectors, rows, chosen)
-        return best(Found(rows, chosen, exact), m, k), kept, lost
+        return best(Matches(rows, chosen, exact), m, k), kept, lost
 
 
 def _behind(rerank: int, n: int, lost: int, effort: float) -> Width:
@@ -249,14 +251,14 @@ def _near_best(scores: Floats, keep: npt.NDArray[np.bool_], k: int, slack: Float
     return near
 
 
-def _sub(request: Request, filters: Filters, rows: Ints) -> tuple[Request, Filters]:
+def _sub(request: SearchRequest, filters: Filters, rows: Ints) -> tuple[SearchRequest, Filters]:
     if rows.size == request.queries.shape[0]:
         return request, filters
     part = replace(request, queries=request.queries[rows], norms=request.norms[rows])
     return part, filters.take(rows)
 
 
-def _renumber(found: Found, rows: Ints, chosen: npt.NDArray[np.bool_]) -> Found:
-    """Found entries of the chosen rows, under the numbers that the rows have outside."""
+def _renumber(found: Matches, rows: Ints, chosen: npt.NDArray[np.bool_]) -> Matches:
+    """Matches of the chosen rows, under the numbers that the rows have outside."""
     keep = chosen[found.rows]
-    return Found(rows[found.rows[keep]], found.positions[keep], found.scores[keep])
+    return Matches(rows[found.rows[keep]], found.positions[keep], found.scores[keep])

@@ -13,17 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import BundleError, SearchError
+from shortlist.index.block import Block, Filters, SearchRequest
 from shortlist.index.checks import check_ids, check_k, check_vectors
-from shortlist.index.exact import Found, best
-from shortlist.index.segment import Filters, Request, Segment
-from shortlist.index.snapshot import Snapshot, empty, segment
+from shortlist.index.exact import Matches, best
+from shortlist.index.promise import Tuning
+from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import Reader, Verify, Writer
 from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from shortlist.index.tuning.records import Tuning
 
 __all__ = ["LiveIndex", "Snapshot"]
 
@@ -34,7 +33,7 @@ class LiveIndex(ABC):
     """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
 
     A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
-    the native index is dear to build, ``_write_native`` and ``_read_native``.
+    the native index is slow to build, ``_write_native`` and ``_read_native``.
     """
 
     kind: ClassVar[str]
@@ -54,7 +53,7 @@ class LiveIndex(ABC):
         """The native index over ``vectors``, at least one."""
 
     @abstractmethod
-    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+    def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         """The best of ``snapshot.base``; positions count from its start."""
 
     def _settle(self, snapshot: Snapshot) -> Snapshot:
@@ -79,7 +78,7 @@ class LiveIndex(ABC):
         built._snapshot = snapshot
         return built
 
-    def _trained(self, base: Segment, dim: int) -> Snapshot:
+    def _trained(self, base: Block, dim: int) -> Snapshot:
         return Snapshot(base, empty(dim), self._train(base.vectors) if base.ids.size else None)
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
@@ -87,13 +86,13 @@ class LiveIndex(ABC):
         array, norms = check_vectors(vectors, "vectors")
         if array.shape[0] == 0:
             raise SearchError("vectors has no rows; at least one candidate was expected.")
-        return self._like(self._trained(segment(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
+        return self._like(self._trained(block(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
 
     def _now(self) -> Snapshot:
         if self._snapshot is None:
             name = type(self).__name__
             raise SearchError(
-                f"this {name} holds settings only; it has not been built.",
+                f"this {name} has settings only; it has not been built.",
                 hint=f"index = {name}(…).build(vectors, ids)",
             )
         return self._snapshot
@@ -113,13 +112,13 @@ class LiveIndex(ABC):
         snapshot = self._now()
         number = check_k(k)
         array, norms = check_vectors(queries, "queries", snapshot.dim)
-        request = Request.of(array, norms, number, exclude, allow, deny)
+        request = SearchRequest.of(array, norms, number, exclude, allow, deny)
         found = self._search_base(snapshot, request, snapshot.base.filters(request))
         ids = snapshot.base.ids
         if snapshot.extra.ids.size == 0:
             return _hits(found, ids[found.positions], array.shape[0])
         new = snapshot.extra.search(request, snapshot.extra.filters(request))
-        both = Found(
+        both = Matches(
             np.concatenate([found.rows, new.rows]),
             np.concatenate([found.positions, new.positions + ids.size]),
             np.concatenate([found.scores, new.scores]),
@@ -139,7 +138,7 @@ class LiveIndex(ABC):
         numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
         if numbers.size == 0:
             return
-        new = segment(array, numbers, norms)
+        new = block(array, numbers, norms)
         with self._changing:
             self._change(lambda now: now.upserted(new))
 
@@ -157,7 +156,7 @@ class LiveIndex(ABC):
             self._missed.append(change)
 
     def rebuild(self) -> None:
-        """Builds afresh from the candidates there are; searches and changes go on meanwhile.
+        """Builds again from the current candidates; searches and changes continue meanwhile.
 
         Changes that come in the meantime are made again on what was built, before it takes the place of the old.
         """
@@ -175,7 +174,7 @@ class LiveIndex(ABC):
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
-        return self._trained(Segment.of(vectors, ids, max(now.base.max_norm, now.extra.max_norm)), now.dim)
+        return self._trained(Block.of(vectors, ids, max(now.base.max_norm, now.extra.max_norm)), now.dim)
 
     # Looking.
 
@@ -271,13 +270,13 @@ class LiveIndex(ABC):
     def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
         """The index that a reader has checked.
 
-        strict: look at every number too. rebuild: train the native index anew, and read no file of it.
+        strict: look at every number too. rebuild: train the native index again, and read none of its files.
         """
         header = reader.header
         if header.get("kind") != cls.kind:
             raise BundleError(
                 f"{reader.folder} holds an index of kind {header.get('kind')!r}; {cls.kind!r} was expected.",
-                hint="load_index(folder) loads whatever kind is there.",
+                hint="load_index(folder) loads any kind.",
             )
         try:
             options = {name: value for name, value in header["settings"].items() if name != "kind"}
@@ -302,22 +301,22 @@ class LiveIndex(ABC):
         ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
-            raise BundleError(f"{reader.path('dead')} holds positions that are none.")
+            raise BundleError(f"{reader.path('dead')} has invalid positions.")
         longest = [float(length) for length in header["longest"]]
         extra = empty(dim)
         if more:
             added = reader.array("extra_vectors", np.float32, (more, dim))
-            extra = Segment.of(added, reader.array("extra_ids", np.int64, (more,)), longest[1])
+            extra = Block.of(added, reader.array("extra_ids", np.int64, (more,)), longest[1])
         if strict:
             longest = []
             for part, numbers in ((vectors, ids), (extra.vectors, extra.ids)):
                 array, norms = check_vectors(part, "vectors", dim)
-                longest.append(segment(array, check_ids(numbers, array.shape[0]), norms).max_norm)
+                longest.append(block(array, check_ids(numbers, array.shape[0]), norms).max_norm)
             extra = replace(extra, max_norm=longest[1])
-        return Snapshot(Segment.of(vectors, ids, longest[0], dead), extra)
+        return Snapshot(Block.of(vectors, ids, longest[0], dead), extra)
 
 
-def _hits(found: Found, ids: Ints, queries: int) -> Hits:
+def _hits(found: Matches, ids: Ints, queries: int) -> Hits:
     if queries == 1:
         return Hits(np.array([0, ids.size]), ids, found.scores)
     offsets = np.zeros(queries + 1, np.int64)

@@ -9,9 +9,9 @@ import numpy as np
 
 from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
-from shortlist.index.exact import Found
+from shortlist.index.block import Filters, SearchRequest
+from shortlist.index.exact import Matches
 from shortlist.index.rough import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
-from shortlist.index.segment import Filters, Request
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats
 
@@ -34,8 +34,8 @@ class BruteForce(LiveIndex):
 
     Args:
         storage: what a search reads: ``"float32"``, the vectors themselves; ``"bfloat16"`` or ``"int8"``, a copy of a
-            half or a quarter of their size beside them. The copy only sieves: with it comes a bound on its error, and
-            what could be among the best within that bound is scored from the vectors, so results are the same to the
+            half or a quarter of their size in addition. The copy only preselects: its error is bounded, and
+            every candidate that could be among the best is scored from the vectors, so results are the same to the
             last bit. It pays where the vectors do not fit into memory: loaded with ``mmap``, they stay on disk but
             for the few that are scored. While all fit, float32 is faster for single queries.
 
@@ -57,7 +57,7 @@ class BruteForce(LiveIndex):
     def _train(self, vectors: Floats) -> Bfloat16 | Int8 | None:
         return packed(vectors, self._settings.storage)
 
-    def _search_base(self, snapshot: Snapshot, request: Request, filters: Filters) -> Found:
+    def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         return snapshot.base.search(request, filters, snapshot.native)
 
     def _settle(self, snapshot: Snapshot) -> Snapshot:
@@ -76,7 +76,7 @@ class BruteForce(LiveIndex):
             raise BundleError(f"{reader.folder} does not hold the codes of a BruteForce index of storage {storage!r}.")
         errors = reader.array("errors", np.float32, (groups_of(n),))
         if not bool((errors >= 0).all() and np.isfinite(errors).all()):
-            raise BundleError(f"{reader.path('errors')} holds bounds that are none.")
+            raise BundleError(f"{reader.path('errors')} has invalid bounds.")
         if storage == "bfloat16":
             return Bfloat16(reader.array("codes", np.uint16, (n, dim), reader.mmap), errors)
         scales = reader.array("scales", np.float32, (n,), reader.mmap)

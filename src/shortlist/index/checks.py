@@ -54,9 +54,11 @@ def _refuse(vectors: Floats, norms: Floats, name: str) -> None:
     if odd.size:
         raise SearchError(
             f"{name}[{row}, {odd[0]}] is {vectors[row, odd[0]]}; finite numbers were expected.",
-            hint="a model that has diverged gives such vectors: see the loss of its last epochs.",
+            hint="a diverged model has such vectors: see the loss of its last epochs.",
         )
-    raise SearchError(f"{name}[{row}] is longer than {_LARGEST_NORM:g}; its scores would leave float32.")
+    raise SearchError(
+        f"{name}[{row}] is longer than {_LARGEST_NORM:g}; vectors must be shorter, or scores overflow float32."
+    )
 
 
 def check_ids(ids: object, rows: int) -> Ints:
@@ -65,7 +67,7 @@ def check_ids(ids: object, rows: int) -> Ints:
         return np.arange(rows, dtype=np.int64)
     array = as_ids(ids, "ids")
     if array.size != rows:
-        raise SearchError(f"{array.size} ids came with {rows} vectors; one id per vector was expected.")
+        raise SearchError(f"{array.size} ids were given for {rows} vectors; one id per vector was expected.")
     if not bool((array[1:] > array[:-1]).all()):
         order = np.argsort(array, kind="stable")
         same = np.flatnonzero(array[order[1:]] == array[order[:-1]])

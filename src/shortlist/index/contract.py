@@ -98,7 +98,7 @@ class Index(Protocol):
                 Ids that the index does not hold are ignored in all three.
 
         Raises:
-            SearchError: queries that are no float32 matrix of the index's dim, k below 1, filters that do not
+            SearchError: queries that are not a float32 matrix of the index's dim, k below 1, filters that do not
                 fit the queries.
         """
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Found", "Pairs", "best", "join", "pair_scores", "tolerance"]
+__all__ = ["Matches", "Pairs", "best", "join", "pair_scores", "tolerance"]
 
 _PAIRS = 1 << 14  # pairs scored in float64 at a time
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Candidates of several queries: three arrays of one length, sorted by row, then best first."""
 
     rows: Ints
@@ -82,24 +82,24 @@ def pair_scores(queries: Floats, vectors: Floats, rows: Ints, positions: Ints) -
     return scores
 
 
-def best(found: Found, queries: int, k: int) -> Found:
+def best(found: Matches, queries: int, k: int) -> Matches:
     """The k best of each query, sorted; equal scores by rising position."""
     rows, positions, scores = found.rows, found.positions, found.scores
     if queries == 1:
         order = np.lexsort((positions, -scores))[:k]
-        return Found(rows[order], positions[order], scores[order])
+        return Matches(rows[order], positions[order], scores[order])
     order = np.lexsort((positions, -scores, rows))
     counts = np.bincount(rows, minlength=queries)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     order = order[np.arange(order.size) - starts < k]
-    return Found(rows[order], positions[order], scores[order])
+    return Matches(rows[order], positions[order], scores[order])
 
 
-def join(parts: list[Found]) -> Found:
+def join(parts: list[Matches]) -> Matches:
     """The parts end to end, unsorted."""
     if not parts:
-        return Found(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    return Found(
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return Matches(
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.positions for part in parts]),
         np.concatenate([part.scores for part in parts]),

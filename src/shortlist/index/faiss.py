@@ -52,10 +52,10 @@ class _Settings:
 
 
 class Faiss(ApproximateIndex):
-    """Faiss over all candidates, with their exact vectors kept beside for re-ranking, filters and live changes.
+    """Faiss over all candidates, with their exact vectors kept for re-ranking, filters and live changes.
 
     Args:
-        method: ``"hnsw"``, a graph (fast, dear to build), or ``"ivfpq"``, inverted lists of compressed codes.
+        method: ``"hnsw"``, a graph (fast, slow to build), or ``"ivfpq"``, inverted lists of compressed codes.
         links: neighbours of a node of the graph.
         build_effort: candidates looked at for each node when the graph is built.
         search_effort: candidates looked at per query; by default 200, at least 2·k.
@@ -168,7 +168,7 @@ class Faiss(ApproximateIndex):
             raise BundleError(f"Faiss cannot load {reader.path(_FILE)}: {error}") from None
         n, dim = snapshot.base.vectors.shape
         if native.ntotal != n or native.d != dim + self.graph(n):
-            raise BundleError(f"{reader.path(_FILE)} does not belong to the vectors beside it.")
+            raise BundleError(f"{reader.path(_FILE)} does not belong to the vectors next to it.")
         return native
 
     def _native_bytes(self, snapshot: Snapshot) -> int:

@@ -67,7 +67,7 @@ class _Native:
 
 
 class Milvus(ApproximateIndex):
-    """A Milvus collection with an HNSW graph; the vectors are kept beside, for exact scores, filters and live changes.
+    """A Milvus collection with an HNSW graph; the vectors are kept too, for exact scores, filters and live changes.
 
     Args:
         uri: a file that ends in ``.db`` (embedded, through milvus-lite), or ``http://host:19530`` of a cluster. The
@@ -106,7 +106,7 @@ class Milvus(ApproximateIndex):
         if not isinstance(collection, str) or not collection.isidentifier() or not collection.isascii():
             raise ConfigError(f"Milvus's collection is {collection!r}; letters, digits and _ were expected.")
         if recall is not None:
-            raise ConfigError("Milvus does not promise a recall.", hint="ScaNN(recall=0.95) or Faiss(recall=0.95) do")
+            raise ConfigError("Milvus does not support recall=.", hint="use ScaNN(recall=0.95) or Faiss(recall=0.95)")
         check_counts("Milvus", {"links": links, "build_effort": build_effort, "search_effort": search_effort})
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
@@ -171,7 +171,7 @@ def _reported(uri: str) -> Iterator[None]:
     except (MilvusException, OSError, RuntimeError) as error:
         raise SearchError(
             f"Milvus at {uri!r} did not answer: {str(error)[:300]}",
-            hint="check that it runs, and that no other process has the file open; the vectors are kept beside.",
+            hint="check that it runs, and that no other process has the file open; the index keeps its own copy of the vectors.",
         ) from error
 
 

@@ -56,7 +56,7 @@ class Positions:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held beside the ids themselves, so far."""
+        """Bytes held in addition to the ids, so far."""
         built = self.__dict__
         arrays = [built["_table"]] if built.get("_table") is not None else list(built.get("_sorted", ()))
         return sum(int(array.nbytes) for array in arrays)

@@ -1,4 +1,4 @@
-"""Candidates in a Milvus collection under their own ids, for whoever searches there: versions, and an alias that switches."""
+"""Candidates in a Milvus collection under their own ids, for clients that search there: versions, and an alias that switches."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def publish(
         if rows != len(ids):
             raise SearchError(
                 f"the collection {name!r} has {rows:,} rows; {len(ids):,} were written. The alias "
-                f"{settings.collection!r} stays where it was.",
+                f"{settings.collection!r} is unchanged.",
                 hint="ids must be distinct; run it again",
             )
         if before is None:

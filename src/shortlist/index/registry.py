@@ -7,12 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from shortlist.errors import BundleError, ConfigError, ShortlistWarning, did_you_mean
+from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
-from shortlist.index.guard import trouble
 from shortlist.index.milvus import Milvus
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Reader, Verify
@@ -46,30 +45,34 @@ def load_index(
     mmap: bool = True,
     verify: Verify = True,
     *,
-    guard: bool = False,
-    patience: float = 300.0,
+    trusted: bool = True,
+    guard: bool | None = None,
+    patience: float | None = None,
 ) -> Index:
     """The index saved in ``folder``, of whatever kind it is (arguments as for ``Index.load``).
 
     Args:
         folder: where ``save`` wrote. mmap, verify: as for ``Index.load``.
-        guard: for a folder from someone else: a process of its own reads the native library's files and searches with
-            them first. Where that process dies, fails, or takes longer than ``patience`` seconds, the index is built
-            from the vectors, with a ShortlistWarning.
+        trusted: False for a folder from someone else: no file of a native library is read, the index is built from its
+            vectors, and every number is checked. A checksum says that a file is as its writer left it, not that the
+            writer meant well, and a crafted file can end a process that parses it.
+        guard, patience: the old names; ``guard=True`` is ``trusted=False``.
 
     Raises:
         BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.
     """
+    if guard is not None or patience is not None:
+        warnings.warn(
+            "load_index(guard=, patience=) is now load_index(trusted=): trusted=False builds the index from its vectors.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        trusted = trusted and not guard
     reader = Reader(Path(folder), verify, mmap)
     kind = reader.header.get("kind")
     if kind not in _KINDS:
         raise BundleError(f"{folder} holds an index of kind {kind!r}.", hint=f"known: {', '.join(sorted(_KINDS))}")
-    reason = trouble(Path(folder), patience) if guard and reader.native else None
-    index: Index = _KINDS[kind]._from(reader, strict=guard, rebuild=reason is not None)
-    if reason is not None:
-        warnings.warn(
-            f"the index in {folder} was built anew from its vectors: {reason}.", ShortlistWarning, stacklevel=2
-        )
+    index: Index = _KINDS[kind]._from(reader, strict=not trusted, rebuild=not trusted and reader.native)
     return index
 
 

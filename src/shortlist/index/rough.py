@@ -121,7 +121,7 @@ def groups_of(n: int) -> int:
 
 
 def packed(vectors: Floats, storage: Storage) -> Bfloat16 | Int8 | None:
-    """The vectors in a smaller form, with what it misses measured; None for float32, which is no other form."""
+    """The vectors in a smaller form, with what it misses measured; None for float32, which has no other form."""
     if storage == "float32":
         return None
     n, dim = vectors.shape

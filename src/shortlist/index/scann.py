@@ -1,4 +1,4 @@
-"""ScaNN: partitions and anisotropic quantisation (Guo et al., 2020); re-ranked by the vectors beside it."""
+"""ScaNN: partitions and anisotropic quantisation (Guo et al., 2020); re-ranked by the index's vectors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class _Settings:
 
 
 class ScaNN(ApproximateIndex):
-    """ScaNN over all candidates, with their exact vectors kept beside for filters and live changes.
+    """ScaNN over all candidates, with their exact vectors kept for filters and live changes.
 
     Args:
         leaves: partitions; by default 2·√n, and none below 20,000 candidates.

@@ -1,6 +1,6 @@
 """A block of queries against every candidate: cheap products sieve, and keep what may be among the best.
 
-Each candidate's true score lies within an interval around its float32 product: rounding, and what a smaller copy of
+Each candidate's true score is within an interval around its float32 product: rounding, and what a smaller copy of
 the vectors misses. Where at least k candidates of a query have lower ends of ``floor`` or more, one whose upper end is
 below cannot be among its k best. So only candidates whose interval reaches the floor are kept, and the floor rises.
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.index.exact import Found, best, pair_scores
+from shortlist.index.exact import Matches, best, pair_scores
 from shortlist.index.rough import Rough
 from shortlist.index.values import Floats, Ints
 
@@ -261,7 +261,7 @@ class Sieve:
         """The k best of each query by their true scores, where many are too near each other for intervals."""
         m = len(self.queries)
         scores = pair_scores(self.queries, self.vectors, kept.rows, kept.positions)
-        found = best(Found(kept.rows, kept.positions, scores), m, self.k)
+        found = best(Matches(kept.rows, kept.positions, scores), m, self.k)
         return self._raised(Kept(found.rows, found.positions, found.scores, found.scores))
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from shortlist.errors import SearchError
-from shortlist.index.segment import Segment
+from shortlist.index.block import Block
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Snapshot", "empty", "segment"]
+__all__ = ["Snapshot", "block", "empty"]
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything a search reads: candidates built from, their native index, candidates added since."""
 
-    base: Segment
-    extra: Segment
+    base: Block
+    extra: Block
     native: Any = None
 
     @property
@@ -57,16 +57,16 @@ class Snapshot:
         vectors[more >= 0] = self.extra.vectors[more[more >= 0]]
         return vectors
 
-    def upserted(self, new: Segment) -> Snapshot:
+    def upserted(self, new: Block) -> Snapshot:
         """The snapshot with some candidates added, or put in the place of those that have their ids."""
         vectors, ids = self.extra.without(new.ids).living
         both = np.concatenate([vectors, new.vectors]), np.concatenate([ids, new.ids])
-        extra = Segment.of(*both, max(self.extra.max_norm, new.max_norm))
+        extra = Block.of(*both, max(self.extra.max_norm, new.max_norm))
         return replace(self, base=self.base.without(new.ids), extra=extra)
 
     def deleted(self, ids: Ints) -> Snapshot:
         """The snapshot without some candidates."""
-        extra = Segment.of(*self.extra.without(ids).living, self.extra.max_norm)
+        extra = Block.of(*self.extra.without(ids).living, self.extra.max_norm)
         return replace(self, base=self.base.without(ids), extra=extra)
 
     @property
@@ -78,15 +78,18 @@ class Snapshot:
 def _check_found(ids: Ints, positions: Ints) -> None:
     if positions.size and positions.min() < 0:
         missing = ids[positions < 0]
-        raise SearchError(f"the index does not hold id {missing[0]} ({missing.size} of {ids.size} are missing).")
+        raise SearchError(
+            f"the index does not hold id {missing[0]} ({missing.size} of {ids.size} are missing).",
+            hint="ids lists those that it holds; a recommender's candidates are deleted by recommender.delete",
+        )
 
 
-def segment(vectors: Floats, ids: Ints, norms: Floats) -> Segment:
+def block(vectors: Floats, ids: Ints, norms: Floats) -> Block:
     """The segment of vectors ``[n, dim]``, their ids and their squared norms ``[n]``."""
     longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
-    return Segment.of(vectors, ids, longest * (1 + 1e-5))
+    return Block.of(vectors, ids, longest * (1 + 1e-5))
 
 
-def empty(dim: int) -> Segment:
+def empty(dim: int) -> Block:
     """A segment that nothing has come to yet."""
-    return Segment.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)
+    return Block.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)

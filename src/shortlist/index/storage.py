@@ -111,7 +111,7 @@ class Reader:
         return [role[len(prefix) + 1 :] for role in self.files if role.startswith(f"{prefix}/")]
 
     def path(self, role: str) -> Path:
-        """Where the file for ``role`` lies."""
+        """The path of the file for ``role``."""
         return self.folder / self.files[role].name
 
     def array(self, role: str, dtype: npt.DTypeLike, shape: tuple[int, ...], mmap: bool = False) -> npt.NDArray[Any]:

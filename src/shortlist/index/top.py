@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.index.exact import Found, Pairs, best, join, pair_scores
+from shortlist.index.exact import Matches, Pairs, best, join, pair_scores
 from shortlist.index.rough import Plain, Rough
 from shortlist.index.sieve import Masks, Sieve
 from shortlist.index.values import Floats, Ints
@@ -30,7 +30,7 @@ def top(
     allowed: Ints | None = None,
     excluded: Pairs | None = None,
     rough: Rough | None = None,
-) -> Found:
+) -> Matches:
     """The k best candidates of every query, exactly.
 
     Args:
@@ -65,7 +65,7 @@ def top(
         positions = _few(queries[0], chosen, k, float(margins[0]), closed if blocked is None else blocked, barred)
         positions = positions if allowed is None else allowed[positions]
         rows = np.zeros(positions.size, np.int64)
-        return best(Found(rows, positions, pair_scores(queries, vectors, rows, positions)), 1, k)
+        return best(Matches(rows, positions, pair_scores(queries, vectors, rows, positions)), 1, k)
     step = max(1, min(_ROWS, _PAIRS // max(1, min(k, n))))
     parts = []
     for low in range(0, len(queries), step):
@@ -77,8 +77,8 @@ def top(
         )  # fmt: skip
         kept = sieve.run()
         scores = pair_scores(queries[part], vectors, kept.rows, kept.positions)
-        found = best(Found(kept.rows, kept.positions, scores), len(queries[part]), k)
-        parts.append(Found(found.rows + low, found.positions, found.scores) if low else found)
+        found = best(Matches(kept.rows, kept.positions, scores), len(queries[part]), k)
+        parts.append(Matches(found.rows + low, found.positions, found.scores) if low else found)
     return parts[0] if len(parts) == 1 else join(parts)
 
 

@@ -11,12 +11,12 @@ from shortlist.errors import ConfigError
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.checks import check_k, check_vectors
-from shortlist.index.tuning.recall import Recall, query_recalls, recall_of, true_scores
+from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
-_BESIDE = 20_000  # candidates beside an index, from which on they are most of a search
+_MOST_ADDED = 20_000  # candidates beside an index, from which on they are most of a search
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Checkup:
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
-        beside: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
+        added: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
             in one.
     """
 
     churn: float
     recall: Recall | None
     promised: float
-    beside: int = 0
+    added: int = 0
 
     @property
     def kept(self) -> bool:
@@ -44,8 +44,8 @@ class Checkup:
 
     @property
     def due(self) -> bool:
-        """Whether a rebuild is: the promise is broken, or what came since takes longer to search than the index."""
-        return not self.kept or self.beside > _BESIDE
+        """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
+        return not self.kept or self.added > _MOST_ADDED
 
     def __str__(self) -> str:
         if self.recall is None:
@@ -58,31 +58,31 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     """How much of the true top k an index finds of the candidates there are now.
 
     Args:
-        index: any; its searches and changes go on.
+        index: any; its searches and changes continue.
         queries: float32 ``[queries, dim]``, some hundred real ones.
         k, recall: what was promised: a mean recall over the top k.
     """
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
-        raise ConfigError("a checkup needs queries; none came.")
+        raise ConfigError("a checkup needs queries; none were given.")
     number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
-    beside = still._now().extra.alive
+    added = still._now().extra.alive
     truth = BruteForce().build(still.vectors, still.ids).search(asked, number)
     found = recall_of(query_recalls(still, asked, true_scores(truth, number), number), number)
-    return Checkup(still.churn, found, recall, beside)
+    return Checkup(still.churn, found, recall, added)
 
 
 class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes go on, and
+    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes continue, and
     measured again.
 
     Args:
-        index: built, and changed by whoever holds it.
+        index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
         k, recall: the promise: a mean recall over the top k.
         churn: the part of the candidates after whose change to look.

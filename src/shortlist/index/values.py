@@ -29,7 +29,7 @@ def as_ids(values: object, name: str) -> Ints:
     if array.dtype.kind not in "iu" or array.dtype == np.uint64:
         raise SearchError(
             f"{name} has dtype {array.dtype}; int64 was expected.",
-            hint="an index knows candidates by int64 numbers; map raw ids to numbers first.",
+            hint="an index identifies candidates by int64 numbers; map raw ids to numbers first.",
         )
     return array.astype(np.int64)
 

@@ -3,6 +3,7 @@
 from shortlist.loss.als import ALS, Chosen, objective, solve
 from shortlist.loss.columns import Columns, Places, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
+from shortlist.loss.kinds import BPR, BSL, CCL, InBatch, Loss, Mixed, Negatives, Sampled, Softmax, WholeCatalogue
 from shortlist.loss.pairwise import pairwise_loss
 from shortlist.loss.retrieval import Retrieval
 from shortlist.loss.sampling import Draws, StreamingFrequency
@@ -10,13 +11,23 @@ from shortlist.loss.softmax import in_batch_softmax
 
 __all__ = [
     "ALS",
+    "BPR",
+    "BSL",
+    "CCL",
     "Chosen",
     "Columns",
     "Draws",
+    "InBatch",
+    "Loss",
+    "Mixed",
+    "Negatives",
     "Places",
     "Retrieval",
+    "Sampled",
+    "Softmax",
     "SoftmaxOptions",
     "StreamingFrequency",
+    "WholeCatalogue",
     "best_head_softmax",
     "in_batch_softmax",
     "objective",

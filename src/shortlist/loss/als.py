@@ -1,4 +1,4 @@
-"""Matrix factorisation by alternating least squares: one side's vectors in closed form while the other's stand still."""
+"""Matrix factorisation by alternating least squares: one side's vectors in closed form while the other's are fixed."""
 
 from __future__ import annotations
 
@@ -135,7 +135,8 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
             root = weights.sqrt().unsqueeze(2)
             scaled = turned[chosen.columns[places]] * root  # U, [part, length, dim]
             solved[part] = _solved(scaled, root, spectrum + decay.unsqueeze(1))
-    return solved @ basis.T
+    found: Tensor = solved @ basis.T
+    return found
 
 
 def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:

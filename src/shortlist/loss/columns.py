@@ -59,11 +59,11 @@ class Columns(NamedTuple):
 
 
 class SoftmaxOptions(NamedTuple):
-    """What a softmax over columns may be told, for queries of one vector or of several.
+    """Options of a softmax over columns, for queries of one vector or of several.
 
     correct_positive: subtract log Q from the positive's logit too. negatives_only: the positive in no denominator (BSL).
     exponent: the power of Z. hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs
-    aside. block_elements: scores that stand in memory at a time.
+    aside. block_elements: scores in memory at a time.
     """
 
     temperature: float = 1.0

@@ -95,7 +95,7 @@ def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
     row, once = pairs.row, pairs.once(mass)
     if mass.device.type == "cpu" and len(mass):
         others = rest.index_add(0, row, once).index_select(0, row).sub_(mass)
-        if not bool((others - LEAST_SHARE * mass).amin() < 0):  # float64 has digits to spare
+        if not torch.sub(others, mass, alpha=LEAST_SHARE).amin().item() < 0:  # float64 has digits to spare
             return others
     largest = torch.zeros_like(rest).scatter_reduce_(0, row, mass, "amax")
     top = largest.index_select(0, row)

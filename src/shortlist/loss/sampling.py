@@ -36,7 +36,7 @@ class Draws:
 
 
 class StreamingFrequency:
-    """How often a candidate comes up, from the number of steps between its appearances.
+    """How often a candidate occurs, from the number of steps between its appearances.
 
     At step t, for each candidate of the batch: ``gap ← (1 − rate) gap + rate (t − last)``, ``last ← t``; the probability of
     being in a batch is ``1 / gap``. At its first appearance the gap is the steps so far. Source: Yi et al. 2019, algorithm 2.

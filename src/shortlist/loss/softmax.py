@@ -7,15 +7,15 @@ and is visited in blocks of rows, forward and gradient in one pass; no block is 
 
 In a block, with ``P_ij = exp(q_i·c_j / T)`` and ``μ_j = m_j / Q_j`` (Q: sampling probability, 1 without correction):
 
-1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row beside the pair (i, j), never made by subtraction (``places``). With
+1. ``R = Σ_{k ≠ j} μ_k P_ik`` is the mass of the row without the pair (i, j), never made by subtraction (``places``). With
    ``h = 1`` where accidental hits are removed (its own candidate counts once), else ``h = m_j``,
    ``Z = R + h μ_j P_ij / m_j``, and the loss of the pair of weight w is
    ``w (log Z − log(μ_j P_ij / m_j)) = w (log h + log(1 + R m_j / (h μ_j P_ij)))``, exact for a loss near 0 too.
 2. The gradient with respect to S at (i, k) is ``a_i μ_k P_ik``, where ``a_i = Σ w / Z`` over the pairs of row i; at a pair's
    own place it is ``(a_i − w / Z) μ_j P_ij − w R / Z``. The latter is written into P (divided by ``a_i μ_j``), so that
-3. ``dq = a ∘ (P (μ ∘ c)) / T`` and ``dc = μ ∘ (Pᵀ (a ∘ q)) / T`` are two matrix products over what is there already.
+3. ``dq = a ∘ (P (μ ∘ c)) / T`` and ``dc = μ ∘ (Pᵀ (a ∘ q)) / T`` are two matrix products over existing blocks.
 
-Pairs at one place count as one with the sum of their weights. What is of pairs is float64, what is of the matrix float32.
+Pairs at one place count as one with the sum of their weights. Values per pair are float64, values of the matrix float32.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def in_batch_softmax(
     remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
     counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
 
-    Under ``torch.autocast`` the three matrix products are of its lower precision; exponentials and sums stay float32.
+    Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -131,7 +131,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    copies = count.to(of_pairs)
+    some_row_is_empty = weight is not None or mu is None  # of weight, or of mass that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -146,7 +146,8 @@ def loss_and_gradients(
         exponent, rest = _exponentials(block, pairs, log_mu, mu)
         mass = exponent.exp()  # [pairs], μ P
         others = without_own(pairs, mass, rest)  # [pairs], R
-        m = copies.index_select(0, pairs.candidate)  # [pairs]
+        m = count.index_select(0, pairs.candidate)  # [pairs], whole numbers
+        m = m if mu is not None and remove_accidental_hits else m.to(of_pairs)
         own = mass / m if remove_accidental_hits else mass  # [pairs], h μ P / m
         if mu is not None:
             each = (others / own).log1p_()
@@ -162,7 +163,9 @@ def loss_and_gradients(
         of_row = a.index_select(0, pairs.row)
         d_own = (of_row - share) * mass - share * others
         divisor = of_row if mu is None else of_row * mu.index_select(0, pairs.candidate)
-        d_own = torch.where(divisor == 0, 0, d_own / divisor)  # 0: no weight, or too little for this precision
+        d_own /= divisor
+        if some_row_is_empty:
+            d_own = torch.where(divisor == 0, 0, d_own)
         block.view(-1).scatter_(0, pairs.at, d_own.to(block.dtype))
         a = a.to(block.dtype).unsqueeze(1)
         _product(block, weighted, d_query[start:stop], lower)

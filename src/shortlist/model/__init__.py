@@ -2,7 +2,7 @@
 
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
-from shortlist.model.joining import join
+from shortlist.model.joined import join
 from shortlist.model.onnx import tower_to_onnx
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.popularity import popularity

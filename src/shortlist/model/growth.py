@@ -33,7 +33,7 @@ def check_alike(model: TwoTower, before: TwoTower) -> None:
     """ConfigError, with what differs, for a model that cannot begin where ``before`` stopped."""
     if model.trained_on is not None:
         raise ConfigError(
-            "warm_start= is for a model that has not been trained yet.",
+            "warm_start= needs a model that has not been trained yet.",
             hint="declare a new TwoTower with the same towers",
         )
     found = []
@@ -42,7 +42,7 @@ def check_alike(model: TwoTower, before: TwoTower) -> None:
         found += [f"the {side} tower's {line}" for line in _differences(_declared(now), _declared(then))]
     if found:
         raise ConfigError(
-            f"this model cannot begin where the other one stopped: {'; '.join(found)}.",
+            f"this model cannot start from the other one: {'; '.join(found)}.",
             hint="declare the same towers, or train without warm_start",
         )
 
@@ -52,8 +52,8 @@ def grow_features(model: TwoTower, before: TwoTower, train: Dataset | Shards) ->
     if isinstance(train, Shards):
         if context := context_of(model.query, train):
             raise ConfigError(
-                f"the query tower reads {', '.join(map(repr, context))} of the interactions; from shards it cannot go on from "
-                "another model.",
+                f"the query tower reads {', '.join(map(repr, context))} of the interactions; from shards it cannot start "
+                "from another model.",
                 hint="train without a warm start, or in memory (Dataset)",
             )
         queries, counts = train.queries, train.query_counts
@@ -94,7 +94,7 @@ def carry_weights(model: TwoTower, before: TwoTower, origins: Origins, train: Da
             if value.shape != rest[name].shape:
                 raise ConfigError(
                     f"{name} has shape {list(value.shape)}; before it had {list(rest[name].shape)}.",
-                    hint="declare the layers as in the earlier model, or train anew",
+                    hint="declare the layers as in the earlier model, or train without a warm start",
                 )
             value.copy_(rest[name])
     for name, table in tables.items():
@@ -175,8 +175,8 @@ def _origin(name: str, table: EmbeddingTable, old: EmbeddingTable, origins: Orig
     if origin is None:
         if len(table.weight) != len(old.weight):
             raise ConfigError(
-                f"the table {name} has {len(table.weight):,} rows and had {len(old.weight):,}.",
-                hint="declare the tower's features with the sizes of the earlier model, or train anew",
+                f"the table {name} has {len(table.weight):,} rows, before it had {len(old.weight):,}.",
+                hint="declare the tower's features with the sizes of the earlier model, or train without a warm start",
             )
         return np.arange(len(table.weight), dtype=np.int32)
     return origin

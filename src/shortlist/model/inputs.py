@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
-from shortlist.model.history import PaddedTensor, SequenceTensor
+from shortlist.model.history_encoder import PaddedTensor, SequenceTensor
 
 __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 
@@ -71,7 +71,7 @@ class RepeatedTensor:
 class CrossedTensor:
     """Entries of one of two tables, where a row stands for a row of each: ``first · size + second``.
 
-    size: rows of the second table. second: whether the column is of that one.
+    size: rows of the second table. second: whether the column belongs to that one.
     """
 
     column: CodeTensor | BagTensor | FloatTensor

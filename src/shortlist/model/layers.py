@@ -1,4 +1,4 @@
-"""What lies between a tower's embedded features and its vector."""
+"""The layers between a tower's embedded features and its vector."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Shape:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing is learned beside the embeddings."""
+        """Whether only the embeddings are learned."""
         return not self.cross and not self.hidden
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.features import Encoded, Sequences, onnx_inputs
-from shortlist.model.history import PaddedTensor
+from shortlist.model.history_encoder import PaddedTensor
 from shortlist.model.inputs import TensorColumn, TowerInputs
 from shortlist.model.tower import Tower
 

@@ -58,7 +58,7 @@ def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:
     """Choices of each candidate in the latest tenth, and a thousandth of one for each before: float64 ``[candidates]``."""
     if not isinstance(train, Dataset) or train.timestamp is None:
         raise DataError(
-            "recent popularity needs timestamps in memory, and there are none.", hint="Dataset(…, timestamp=…)"
+            "recent popularity needs timestamps in memory, but there are none.", hint="Dataset(…, timestamp=…)"
         )
     time = train.times.rank("max").to_numpy() / len(train)
     late = np.bincount(train.candidate_rows[time > 1 - RECENT], minlength=len(train.candidates))

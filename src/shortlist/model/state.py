@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import BundleError, ConfigError
 from shortlist.features import Encoded, features_from_state
-from shortlist.model.joined_tower import JoinedTower, part_name
-from shortlist.model.joining import joined_at
+from shortlist.model.joined import JoinedTower, joined_at, part_name
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
@@ -24,7 +23,7 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 class ModelState(NamedTuple):
     """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name.
 
-    optimizer: what it knew in the end, for a training that goes on from there; None where nobody kept it.
+    optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
     """
 
     config: dict[str, Any]
@@ -123,7 +122,7 @@ def _tower(side: str, state: ModelState, module: nn.Module | None, part: int | N
         config = config["parts"][part]
     if config["custom"] and module is None:
         raise BundleError(
-            f"the {side} tower was built with a torch module of your own, and bundles never store code.",
+            f"the {side} tower was built with your own torch module, and bundles never store code.",
             hint=f'pass it when loading the model: modules={{"{side}": YourModule()}}',
         )
     options = {name: config[name] for name in ("dim", *SHAPE, "normalize", "bias", "id_dropout", "init_scale")}

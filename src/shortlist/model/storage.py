@@ -35,7 +35,9 @@ class TableStorage:
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigError(f'a tower got table_dtype={self.dtype!r}; "float32" or "bfloat16" was expected.')
         if self.folder is not None and not Path(self.folder).is_dir():
-            raise ConfigError(f"a tower got table_folder={self.folder!r}, which is no folder.", hint="create it first")
+            raise ConfigError(
+                f"a tower got table_folder={self.folder!r}, which is not a folder.", hint="create it first"
+            )
 
     def table(self, rows: int, dim: int, scale: float, generator: torch.Generator | None) -> Tensor:
         """A table ``[rows, dim]``, uniform in ``[-scale, scale]``."""
@@ -47,7 +49,7 @@ class TableStorage:
         return table
 
     def repeated(self, row: Tensor, rows: int) -> Tensor:
-        """Numbers beside a table, one ``row`` ``[1, ...]`` for each of its rows, as float32 on the row's device."""
+        """Numbers kept for a table, one ``row`` ``[1, ...]`` for each of its rows, as float32 on the row's device."""
         if self.folder is None or row.device.type != "cpu":
             numbers = torch.zeros((rows, *row.shape[1:]), dtype=row.dtype, device=row.device)
         else:
@@ -71,15 +73,15 @@ class TableStorage:
                 os.unlink(name)
         except OSError as error:
             raise TrainingError(
-                f"a table of {size / 1e9:.2f} GB could not be put into {self.folder!r}: {error}.",
-                hint="choose a folder on a disk with more room, or bfloat16",
+                f"a table of {size / 1e9:.2f} GB could not be written to {self.folder!r}: {error}.",
+                hint="choose a folder with more space, or bfloat16",
             ) from error
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """float32 ``values`` as bfloat16, each one of its two neighbours, so likely that the mean is the value itself.
 
-    1. The lower 16 bits of a float32 say how far it lies from the bfloat16 towards zero to the next one.
+    1. The lower 16 bits of a float32 say how far it is from the bfloat16 towards zero to the next one.
     2. A random number of 16 bits is added, and the lower 16 bits are dropped: the sum carries over with just that chance.
 
     Source: Gupta et al. 2015, "Deep learning with limited numerical precision".

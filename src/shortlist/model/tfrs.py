@@ -45,7 +45,7 @@ def from_tfrs(
     seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
 
     Raises DataError for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
-    scores are not those of the vectors: embedding tables are not what a tower with further layers puts out. Without scores
+    scores differ from those of the vectors: embedding tables are not what a tower with further layers puts out. Without scores
     nothing can be checked, and a ShortlistWarning says so.
 
     In TFRS: ``np.savez("model.npz", query_ids=ids, query_embeddings=model.user_model(tf.constant([b"?unknown?", *ids])), …)``;
@@ -85,7 +85,7 @@ def _read(arrays: str | Path | Mapping[str, NDArray[Any]]) -> Mapping[str, NDArr
                 given = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError) as error:
             raise DataError(
-                f"{str(arrays)!r} is no .npz file of plain arrays: {error}.",
+                f"{str(arrays)!r} is not an .npz file of plain arrays: {error}.",
                 hint="ids as an array of strings or integers, not of objects: np.array(ids, dtype=str)",
             ) from error
     missing = [name for name in NAMES if name not in given]
@@ -140,11 +140,11 @@ def _text(name: str, one: str | bytes) -> str:
 
 
 def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side]) -> None:
-    """DataError where the scores that came with the vectors are not theirs; a warning where none came."""
+    """DataError where the scores that came with the vectors are not theirs; a warning where none were given."""
     there = [name for name in SCORES if name in given]
     if not there:
         warnings.warn(
-            "no scores came with the arrays, so the vectors cannot be checked: the embedding tables of a tower with further "
+            "no scores were given with the arrays, so the vectors cannot be checked: embedding tables of a tower with more "
             f"layers would give wrong scores.\nhint: add {', '.join(SCORES)}, a hundred scores of the model itself "
             "(docs/migration.md)",
             ShortlistWarning,
@@ -169,9 +169,9 @@ def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side])
         worst = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
         here = float((query[worst] * candidate[worst]).sum())
         raise DataError(
-            f"{int(wrong.sum()):,} of {len(scores):,} scores are not those of the vectors: {ids['query'][worst]!r} and "
+            f"{int(wrong.sum()):,} of {len(scores):,} scores differ from those of the vectors: {ids['query'][worst]!r} and "
             f"{ids['candidate'][worst]!r} have {scores[worst]:.6g} in the model and {here:.6g} here.",
-            hint="export what the towers put out for each id, not their embedding tables, with the unknown id first "
+            hint="export the towers' outputs for each id, not their embedding tables, with the unknown id first "
             "(docs/migration.md)",
         )
 

@@ -16,7 +16,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.history import HistoryEncoder, PaddedTensor, SequenceTensor
+from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 from shortlist.model.storage import TableStorage, TableType
@@ -49,7 +49,7 @@ class Tower(nn.Module):
         score is that of the best of them (Cen et al. 2020, "ComiRec").
     init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
     table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
-    table_folder: keep tables, and what the optimizer keeps beside them, in files of this folder, mapped into memory; for
+    table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for
         tables that outgrow it.
     module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
         ``[rows, dim]``.
@@ -303,6 +303,6 @@ def _check_options(
     for option, wanted in (("bias", bias), ("id_dropout", id_dropout)):
         if wanted and not has_ids:
             raise ConfigError(
-                f"a tower got {option}={wanted} and has no id among its features.",
+                f"a tower got {option}={wanted} but has no id among its features.",
                 hint=f"leave {option} out, or add a lookup: StringLookup(…)",
             )

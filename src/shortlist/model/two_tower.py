@@ -18,7 +18,13 @@ from shortlist.data.given import check_dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
-from shortlist.model.histories import check_towers, joined_histories, lend_tables, training_histories, with_histories
+from shortlist.model.history_inputs import (
+    check_towers,
+    joined_histories,
+    lend_tables,
+    training_histories,
+    with_histories,
+)
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.tower import Tower
@@ -92,7 +98,7 @@ class TwoTower(nn.Module):
             )
         if query.bias:
             raise ConfigError(
-                "the query tower got bias=True; what is added to all of a query's scores changes no order.",
+                "the query tower got bias=True; adding the same number to all scores of a query does not change their order.",
                 hint="give bias=True to the candidate tower",
             )
         if candidate.heads != 1:
@@ -123,7 +129,7 @@ class TwoTower(nn.Module):
 
     @property
     def catalogue(self) -> Catalogue:
-        """What the model was trained on; ConfigError before ``fit``."""
+        """The tables that the model was trained on; ConfigError before ``fit``."""
         if self.trained_on is None:
             raise ConfigError("this model has not been trained.", hint="call fit(model, train) first")
         return self.trained_on
@@ -184,11 +190,11 @@ class TwoTower(nn.Module):
         if lacking:
             raise DataError(
                 f"the query tower reads {', '.join(map(repr, lacking))}, which neither the queries' table nor the shards have.",
-                hint=f"if the interactions have it: Shards.encode(…, context={lacking!r})",
+                hint=f"if it is a column of the interactions: Shards.encode(…, context={lacking!r})",
             )
         if context and train.contexts is None:
             raise ConfigError(
-                f"the query tower reads {', '.join(map(repr, context))} of the interaction to predict; of shards it cannot.",
+                f"the query tower reads {', '.join(map(repr, context))} of the interaction to predict; that is not possible with shards.",
                 hint="leave it out, or train in memory (Dataset)",
             )
         self._fit_features(train.queries, train.query_counts, train, context)
@@ -270,7 +276,7 @@ def no_histories() -> ConfigError:
     """Why a query tower that reads histories is not trained from shards."""
     return ConfigError(
         "the query tower reads histories, every query's interactions in order; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory) on the time that fits; or put what each query chose before into the "
+        hint="train in memory (Dataset, --in-memory) on a shorter period; or add each query's earlier choices to the "
         "queries' table, for MultiCategory",
     )
 
@@ -295,13 +301,13 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
             continue
         if not getattr(feature, "of_target", False):
             raise ConfigError(
-                f"{feature!r} of the query tower reads the time of the very interaction to predict, which gives the target "
-                "away where training and test are not split by time.",
-                hint=f"leave it out; or split by time and ask for it: Timestamp({feature.column!r}, of_target=True)",
+                f"{feature!r} of the query tower reads the time of the interaction to predict, which reveals the target "
+                "unless training and test are split by time.",
+                hint=f"omit it; or split by time and write Timestamp({feature.column!r}, of_target=True)",
             )
         warnings.warn(
-            f"{feature!r}: the query tower reads the time of the very interaction to predict, as asked; measure it on a "
-            "split by time alone.",
+            f"{feature!r}: the query tower reads the time of the interaction to predict, as requested; measure it only on "
+            "a split by time.",
             ShortlistWarning,
             stacklevel=6,
         )

@@ -2,6 +2,5 @@
 
 from shortlist.recommender.recommendations import Item, Recommendation, Recommendations
 from shortlist.recommender.recommender import Recommender
-from shortlist.recommender.tuning import TunedRecommender, tune
 
-__all__ = ["Item", "Recommendation", "Recommendations", "Recommender", "TunedRecommender", "tune"]
+__all__ = ["Item", "Recommendation", "Recommendations", "Recommender"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import Hits, Index, Lists, exact_beside, search_heads
+from shortlist.index import Hits, Index, Lists, exact_copy, search_heads
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Filters, search_blend, without
@@ -88,7 +88,7 @@ def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filt
 
 def overlap(index: Index, queries: NDArray[np.float32], k: int) -> float:
     """Share of the exact top k of ``queries`` that ``index`` finds, over all of them together."""
-    exact = _keys(search_heads(exact_beside(index), queries, k))
+    exact = _keys(search_heads(exact_copy(index), queries, k))
     return len(np.intersect1d(exact, _keys(search_heads(index, queries, k)), assume_unique=True)) / len(exact)
 
 

@@ -74,7 +74,7 @@ def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str
     if missing:
         raise DataError(
             f"the catalogue does not have {missing[0]!r} ({len(missing)} of {len(ids)} are missing).",
-            hint="ids are compared exactly, also in type; candidate_ids lists them",
+            hint="ids are compared exactly, including their type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
     filters = Filters(itself, allowed(state, None, where))
@@ -99,8 +99,8 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has; there are no stored queries to ask.",
-            hint="ask recommend() with those columns",
+            "the query tower reads columns that only a request has, so there are no stored queries to use.",
+            hint="call recommend() with those columns",
         )
     rows = np.flatnonzero(state.known)
     if sample is not None and check_k(sample) < len(rows):

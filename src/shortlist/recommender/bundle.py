@@ -78,8 +78,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         again = load(folder, verify="native")  # what was just written is compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
-                "the bundle just written does not answer as this recommender does; it was not kept.",
-                hint="that is a fault of ours: please report it with the output of `shortlist doctor`",
+                "the bundle just written gives other answers than this recommender; it was deleted.",
+                hint="this is a bug of shortlist: please report it with the output of `shortlist doctor`",
             )
 
     write_folder(path, overwrite, fill, check)
@@ -88,7 +88,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for what is no bundle, or where the disk refuses; ConfigError for what JSON
+    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
     cannot hold.
     """
     plain = _plain(more)
@@ -98,28 +98,39 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     )
 
 
+def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
+    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    if verify not in (None, True, "native"):
+        raise ConfigError(
+            f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
+        )
+    if verify is not None or guard is not None:
+        warnings.warn(
+            'Recommender.load(verify="native") is now mmap=True, and guard=True is trusted=False.',
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return mmap or verify == "native", trusted and not guard
+
+
 def load(
     path: Path,
     modules: Mapping[str, Any] | None = None,
     verify: Verify = True,
-    guard: bool = False,
+    trusted: bool = True,
     rest: Callable[[], None] | None = None,
 ) -> Served:
     """What the bundle at ``path`` answers from; see ``Recommender.load``.
 
     rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
     """
-    if verify is not True and verify != "native":
-        raise ConfigError(
-            f"load got verify={verify!r}.", hint='True compares every file, "native" all but plain arrays'
-        )
     root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
         state, vectors = read_state(manifest, root, rest)
         rest()
-        index, reason = _read_index(manifest, root, verify, guard)
+        index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
         whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
         state = replace(state, model=replace(state.model, tensors=whole))
@@ -140,7 +151,7 @@ def load(
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
     )
     rest()
-    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason, rest)
+    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason or not trusted, rest)
     return served
 
 
@@ -155,10 +166,10 @@ def _plain_arrays(name: str) -> bool:
 
 def _check_unchanged(served: Served) -> None:
     if not np.array_equal(served.index.ids, np.arange(served.state.size, dtype=np.int64)):
-        raise ConfigError("the index was changed since this recommender was made.", hint="make a new Recommender")
+        raise ConfigError("the index was changed after this recommender was made.", hint="make a new Recommender")
     if fingerprint(served.state, served.vectors) != served.fingerprint:
         raise ConfigError(
-            "the model was trained further since this recommender was made of it.", hint="make a new Recommender"
+            "the model was trained further after this recommender was made.", hint="make a new Recommender"
         )
 
 
@@ -195,7 +206,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
         plain = msgspec.json.decode(msgspec.json.encode(dict(metadata), enc_hook=_number))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"metadata holds something that JSON cannot: {error}.",
+            f"metadata has a value that JSON does not support: {error}.",
             hint="use text, numbers, booleans, None, lists and dicts with text as keys",
         ) from error
     return plain  # type: ignore[no-any-return]
@@ -230,17 +241,17 @@ def _check_one_training(
         fits = fits and (verify is not True or fingerprint(state, candidates) == manifest.fingerprint)
     if not fits:
         raise BundleError(
-            f"the parts of {str(root)!r} are not of one training.", hint="save the bundle again from the model"
+            f"the parts of {str(root)!r} do not belong to one training.", hint="save the bundle again from the model"
         )
 
 
-def _read_index(manifest: Manifest, root: Path, verify: Verify, guard: bool) -> tuple[Index, str]:
+def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
     compared: Verify = False if verify is True else verify  # every file was compared already
     try:
-        return load_index(root / INDEX, verify=compared, guard=guard), manifest.reason
+        return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:
-        reason = f"exact search stands in for {manifest.index.get('kind', 'the index')!r}: {missing.message}"
+        reason = f"exact search is used instead of {manifest.index.get('kind', 'the index')!r}: {missing.message}"
         warnings.warn(f"{reason}\nhint: {missing.hint}", ShortlistWarning, stacklevel=4)
         return exact_from(root / INDEX, verify=compared), reason
 
@@ -256,7 +267,7 @@ def _replay(
     """BundleError unless the stored requests get the stored answers."""
     state, rows = served.state, [golden.query for golden in manifest.golden]
     if not all(-1 <= row < len(state.queries) for row in rows):
-        raise BundleError(f"the bundle {str(path)!r} has stored requests of queries that it lacks.", hint=SAVE_AGAIN)
+        raise BundleError(f"the bundle {str(path)!r} has stored requests of unknown queries.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, rows)
     now = None if stands_in else recorded(served, rows, vectors)

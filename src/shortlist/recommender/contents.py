@@ -114,7 +114,7 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
     except pl.exceptions.PolarsError as error:
         raise BundleError(
             f"{path.name!r} could not be written: {error}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 
@@ -163,7 +163,7 @@ def read_state(
     rest()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
-        raise BundleError("the seen items are of other queries or candidates than the tables.", hint=SAVE_AGAIN)
+        raise BundleError("the seen items do not belong to the queries and candidates of the tables.", hint=SAVE_AGAIN)
     _matrix(vectors, "golden", (len(manifest.golden), width))
     return state, vectors
 
@@ -180,7 +180,7 @@ def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]]
     chosen = histories.values
     inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
     if not (inside and len(table) == size and len(histories) == len(state.queries)):
-        raise BundleError(f"{NEIGHBOURS!r} is of another catalogue than the tables.", hint=SAVE_AGAIN)
+        raise BundleError(f"{NEIGHBOURS!r} does not belong to the catalogue of the tables.", hint=SAVE_AGAIN)
     return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
 
 
@@ -189,7 +189,7 @@ def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.D
     columns = {name: str(kind) for name, kind in table.schema.items()}
     fits = columns == entry.columns and table.height == entry.rows and entry.id in columns
     if not fits or table.schema.get(entry.added) != added:
-        raise BundleError(f"{path.name!r} is another table than the manifest describes.", hint=SAVE_AGAIN)
+        raise BundleError(f"{path.name!r} differs from the table that the manifest describes.", hint=SAVE_AGAIN)
     if table[entry.id].null_count():
         raise BundleError(f"{path.name!r} has null ids.", hint=SAVE_AGAIN)
     return table.drop(entry.added), table[entry.added].to_numpy()
@@ -198,7 +198,7 @@ def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.D
 def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:
     entry = manifest.files.get(name)
     if entry is None or entry.tensors is None:
-        raise BundleError(f"the manifest does not say what tensors {name!r} holds.", hint=SAVE_AGAIN)
+        raise BundleError(f"the manifest does not list the tensors that {name!r} holds.", hint=SAVE_AGAIN)
     return read_tensors(root / name, entry.tensors)
 
 

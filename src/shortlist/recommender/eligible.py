@@ -52,17 +52,17 @@ def excluded(
 
 
 def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: str) -> None:
-    """UnknownQueryError for queries that are not known where the policy refuses them; DataError for what is no id."""
+    """UnknownQueryError for queries that are not known where the policy refuses them; DataError for anything but an id."""
     unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
     for value in unknown:
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise DataError(
                 f"query id {value} does not fit into 64 bits.",
-                hint="ids that are integers lie between -2^63 and 2^63 - 1; make longer ones strings, in training too",
+                hint="integer ids are between -2^63 and 2^63 - 1; use strings for longer ones, in training too",
             )
     if cold_start == "refuse":
         some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
         raise UnknownQueryError(
             f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
-            hint='cold_start="unknown" or "popularity" would answer them, marked as unknown',
+            hint='cold_start="unknown" or "popularity" answers them, marked as unknown',
         )

@@ -1,7 +1,7 @@
-"""Every query's list and every candidate's vector, as Parquet files: in parts, so that a run cut short goes on.
+"""Every query's list and every candidate's vector, as Parquet files: in parts, so that an interrupted run resumes.
 
 The parts of one run can be written by several processes (``shortlist recommend-all --on``): each is whole or not there,
-and the manifest comes when all of them are.
+and the manifest is written last.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Parts:
         self.k = check_k(task.k)
         if state.query_vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to ask.",
-                hint="ask recommend() with those columns",
+                "the query tower reads columns that only a request has, so there are no stored queries to use.",
+                hint="call recommend() with those columns",
             )
         self._vectors = state.query_vectors
         self._allow = allowed(state, None, task.where)
@@ -123,7 +123,7 @@ class Parts:
         files = {}
         for name in self.names:
             file = self.folder / name
-            rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+            rows = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
             files[name] = {"rows": rows, "bytes": file.stat().st_size}
         rows = sum(files[name]["rows"] for name in self.names[: self._lists])
         told = {"queries": len(self.rows), "rows": rows, "files": files}
@@ -175,7 +175,7 @@ def recommend_all(
     ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
     called with how many queries are done, and of how many. ``manifest.json`` comes last.
 
-    A run that was cut short goes on where it was: parts are written beside and renamed, and those that are there are
+    An interrupted run resumes where it stopped: parts are written to another name and renamed, and those that are there are
     kept. Memory is that of the recommender and of one part. Raises BundleError where the folder holds the lists of
     another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
     bad k.
@@ -209,18 +209,18 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
             before = None
         if before != json.loads(json.dumps(plan)):
             raise BundleError(
-                f"{str(folder)!r} holds lists of another bundle, or made with other options.",
+                f"{str(folder)!r} has lists of another bundle, or made with other options.",
                 hint="choose another folder, or remove that one",
             )
         return
     if folder.exists() and not all(map(is_scratch, folder.iterdir())):
-        raise BundleError(f"{str(folder)!r} is not empty and holds no lists.", hint="choose another folder")
+        raise BundleError(f"{str(folder)!r} is not empty and has no lists.", hint="choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BundleError(
             f"cannot write to {str(folder)!r}: {error.strerror}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
     _put(file, json.dumps(plan))
 
@@ -232,7 +232,7 @@ def _put(file: Path, text: str) -> None:
     except OSError as error:
         raise BundleError(
             f"cannot write {str(file)!r}: {error.strerror}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 
@@ -243,5 +243,5 @@ def _write(table: pl.DataFrame, file: Path) -> None:
             table.write_parquet(new)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BundleError(
-            f"cannot write {str(file)!r}: {error}.", hint="parts that are there stay; run it again"
+            f"cannot write {str(file)!r}: {error}.", hint="finished parts are kept; run it again"
         ) from error

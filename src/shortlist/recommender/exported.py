@@ -63,7 +63,7 @@ class ExportedTower:
         for name, feature in self.features.items():
             if feature.column not in table.columns:
                 raise DataError(
-                    f"the {self.side} tower reads column {feature.column!r}, which did not come.",
+                    f"the {self.side} tower reads column {feature.column!r}, which is missing.",
                     hint=did_you_mean(feature.column, table.columns),
                 )
             encoded[name] = feature.encode(table[feature.column])
@@ -75,7 +75,7 @@ class ExportedTower:
 def exported(model: TwoTower) -> dict[str, bytes]:
     """Both towers of a trained model as ONNX, by side.
 
-    Each is run beside torch on rows of the training tables and on a row of which nothing is known. Raises
+    Each is compared with torch on rows of the training tables and on a row of which nothing is known. Raises
     MissingExtraError without onnx, onnxscript or onnxruntime; ConfigError for a tower that cannot be exported, or whose
     vectors differ from torch's by more than 1e-5 of their length.
     """

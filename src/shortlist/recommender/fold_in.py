@@ -179,8 +179,8 @@ def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.floa
     """
     if not len(queries):
         raise ConfigError(
-            "no trained query is there that new ones could be like.",
-            hint="train the model on more interactions, or ask for popularity",
+            "fold-in needs trained queries, and there are none.",
+            hint="train the model on more interactions, or use popularity",
         )
     mean = queries.mean(0, dtype=np.float64)
     away = queries - mean

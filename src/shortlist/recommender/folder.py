@@ -55,7 +55,7 @@ def write_folder(
     except OSError as error:
         raise BundleError(
             f"the bundle could not be written to {str(path.absolute())!r}: {error}.",
-            hint="what was there before is still there",
+            hint="the previous bundle is unchanged",
         ) from error
 
 
@@ -66,7 +66,7 @@ def require_folder(folder: Path) -> None:
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """BundleError where a bundle could not be put at ``path``: what stands there is none, or its folder does not exist."""
+    """BundleError where a bundle could not be put at ``path``: something else is there, or its folder does not exist."""
     require_folder(path.absolute().parent)
     _check_target(path, overwrite)
 
@@ -84,7 +84,7 @@ def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
             write_file(path / MANIFEST, text, scratch=path.parent / f".{path.name}.manifest")
     except OSError as error:
         raise BundleError(
-            f"the manifest of {str(path)!r} could not be written: {error}.", hint="the bundle is as it was before"
+            f"the manifest of {str(path)!r} could not be written: {error}.", hint="the bundle is unchanged"
         ) from error
 
 
@@ -114,8 +114,8 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise BundleError(f"{str(path)!r} is there already.", hint="choose another path, or overwrite=True")
+        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True")
     if path.is_symlink() or not is_bundle(path / MANIFEST):
         raise BundleError(
-            f"{str(path)!r} is there and is no bundle; it will not be replaced.", hint="choose another path"
+            f"{str(path)!r} exists and is not a bundle; refusing to overwrite it.", hint="choose another path"
         )

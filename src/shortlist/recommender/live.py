@@ -127,12 +127,12 @@ def _ids(table: pl.DataFrame, state: State) -> list[Any]:
     for name in table.columns:
         if name not in state.candidates.columns:
             raise DataError(
-                f"the candidates have a column {name!r}, which the catalogue lacks.",
+                f"the candidates have a column {name!r}, which the catalogue does not have.",
                 hint=did_you_mean(name, state.candidates.columns),
             )
     ids = exact_ids(table[state.candidate], state.candidate_ids, f"column {state.candidate!r}")
     if len(set(ids)) < len(ids):
-        raise DataError(f"column {state.candidate!r} has an id twice; each may stand once.")
+        raise DataError(f"column {state.candidate!r} has an id twice; expected each id once.")
     return ids
 
 

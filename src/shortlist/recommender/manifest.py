@@ -152,7 +152,9 @@ def decoded(path: Path) -> Manifest:
         with refused():
             text = read_file(path)
     except FileNotFoundError:
-        raise BundleError(f"{bundle!r} has no {MANIFEST}: it is no bundle, or a torn one.", hint=SAVE_AGAIN) from None
+        raise BundleError(
+            f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=SAVE_AGAIN
+        ) from None
     try:
         head = msgspec.json.decode(text, type=_Head)
         if head.format > FORMAT:

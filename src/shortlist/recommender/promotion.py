@@ -1,6 +1,6 @@
 """Which of several bundles is served: a link, turned in one step, and a record of what it pointed at before.
 
-Beside the link ``current`` lies ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
+Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
 record is written before it is turned forwards and after it is turned back, so that whatever a killed process leaves, the
 bundle before the one that is linked can be told.
 """
@@ -26,7 +26,7 @@ SAY = "shortlist promote BUNDLE LINK"
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bundle that was linked. bundle: its path, from the link's folder on where it lies below or beside that; checksum:
+    """A bundle that was linked. bundle: its path, relative to the link's folder if it is below or next to that; checksum:
     of its manifest; at: when."""
 
     bundle: str
@@ -38,7 +38,7 @@ def promote(bundle: str | Path, link: str | Path) -> Promotion:
     """Let ``link`` point at ``bundle``, which is verified first; readers see the old one or the new one.
 
     Raises BundleError for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
-    points where it did then.
+    is unchanged then.
     """
     bundle, link = Path(bundle), Path(link)
     manifest = verified(Path(os.path.realpath(bundle)))
@@ -59,7 +59,7 @@ def promote(bundle: str | Path, link: str | Path) -> Promotion:
 def rollback(link: str | Path) -> Promotion:
     """Let ``link`` point at the bundle before the one that it points at; once more, at the one before that.
 
-    Raises BundleError where there is none, or it is no longer whole; the link points where it did then.
+    Raises BundleError where there is none, or it is no longer whole; the link is unchanged then.
     """
     link = Path(link)
     with _alone(link):
@@ -73,7 +73,7 @@ def rollback(link: str | Path) -> Promotion:
         found = verified(Path(os.path.realpath(link.parent / last.bundle))).checksum
         if last.checksum and found != last.checksum:
             raise BundleError(
-                f"{last.bundle!r} is another bundle now than the one that was promoted.", hint=f"promote it anew: {SAY}"
+                f"{last.bundle!r} is no longer the bundle that was promoted.", hint=f"promote it again: {SAY}"
             )
         _turn(link, last.bundle)
         _write(link, before)
@@ -98,7 +98,7 @@ def _target(link: Path) -> str | None:
         return None
     if not link.is_symlink():
         raise BundleError(
-            f"{str(link)!r} is there and is no link.", hint="choose another name for the link, such as current"
+            f"{str(link)!r} exists and is not a link.", hint="choose another name for the link, such as current"
         )
     return os.readlink(link)
 
@@ -121,8 +121,8 @@ def _turn(link: Path, target: str) -> None:
             os.symlink(target, new)
     except OSError as error:
         raise BundleError(
-            f"the link {str(link)!r} could not be turned: {error}.",
-            hint="free some room there, or choose a place that may be written to",
+            f"the link {str(link)!r} could not be changed: {error}.",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 
@@ -138,7 +138,7 @@ def _read(link: Path) -> list[Promotion]:
         return []
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
-            f"the record of promotions {str(path)!r} cannot be read: {error}.", hint="remove it; the link stays"
+            f"the record of promotions {str(path)!r} cannot be read: {error}.", hint="remove it; the link is kept"
         ) from None
 
 
@@ -149,7 +149,7 @@ def _write(link: Path, record: list[Promotion]) -> None:
     except OSError as error:
         raise BundleError(
             f"the record {str(path)!r} could not be written: {error}.",
-            hint="free some room there, or choose a place that may be written to",
+            hint="free some space there, or choose a folder that can be written to",
         ) from error
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_frame
+from shortlist.data import Dataset, TableLike
+from shortlist.data.given import check_dataset
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError
 from shortlist.index import Index, Verify
@@ -23,7 +23,7 @@ from shortlist.recommender.everyone import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
-from shortlist.recommender.requests import candidate_lists
+from shortlist.recommender.requests import candidate_lists, candidate_table
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
 
@@ -73,7 +73,10 @@ class Recommender:
         policy = Policy.of(cold_start, fallback)
         if isinstance(model, Served):
             if index is not None or seen is not None:
-                raise ConfigError("what another recommender serves brings its own index and seen items.")
+                raise ConfigError(
+                    "what another recommender serves brings its own index and seen items.",
+                    hint="leave index= and seen= out, or make a Recommender of the model",
+                )
             self.served = model
         else:
             self.served = served_from_model(model, index, seen, policy)
@@ -169,7 +172,7 @@ class Recommender:
         return Dataset._again(pairs, state.query, state.candidate, queries=state.queries, candidates=state.candidates)
 
     def export(self) -> None:
-        """Keep both towers as ONNX beside the model; ``save`` then writes them into the bundle.
+        """Keep both towers as ONNX with the model; ``save`` then writes them into the bundle.
 
         A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
         onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
@@ -211,11 +214,11 @@ class Recommender:
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
-        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns beside the id are
-            features of the request and stand in place of the stored ones (that needs torch, or an export); without
+        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns other than the id
+            are features of the request and replace the stored ones (that needs torch, or an export); without
             them the stored features of the query are used, and null where there are none. A null id is an unknown query.
         exclude_seen: leave out what each query chose in ``seen``, in its request's own history, and in ``chosen``.
-        chosen: one list of raw candidate ids per query, which it chose beside what training knows of it. Its vector is
+        chosen: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its vector is
             then folded in from them (see ``fold_in``), so that a query that training never saw gets personal results
             at once, whatever the towers read. An empty list changes nothing.
         exclude: one list of raw candidate ids per query.
@@ -245,7 +248,7 @@ class Recommender:
 
         Each is the likeliest vector of a query like the trained ones that chose these candidates among all, in a
         softmax over the catalogue: a few Newton steps on a concave function, so every model with stored queries has
-        it, one of ids alone too. What an empty list gets is the mean of the trained queries.
+        it, one of ids alone too. An empty list gets the mean of the trained queries.
 
         Ids that the catalogue does not have are passed over. Raises DataError for ids of another type than training's,
         ConfigError where the query tower reads columns that only a request has.
@@ -282,16 +285,16 @@ class Recommender:
             self.served, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part
         )
 
-    def upsert(self, candidates: pl.DataFrame) -> None:
-        """Add candidates by their raw ids and features, or replace those that are there; searches go on meanwhile.
+    def upsert(self, candidates: TableLike) -> None:
+        """Add candidates by their raw ids and features, or replace those that are there; searches continue meanwhile.
 
-        candidates: the id's column and any other of the catalogue's; what does not come is as stored, or null. The
-        candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
+        candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what does not
+        come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
 
         Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
         """
-        check_frame(candidates, "upsert()")
-        self._change(lambda now: changed(now, candidates))
+        table = candidate_table(candidates, self.served.state.candidate)
+        self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
@@ -346,10 +349,10 @@ class Recommender:
         """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
 
         metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest. optimizer: keep what the
-            optimizer knows, from which a later training can go on (``fit(warm_start=…)``); about as large as the weights.
+            optimizer knows, from which a later training can start (``fit(warm_start=…)``); about as large as the weights.
 
         The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
-        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is no
+        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
         served = folded(self.served)
@@ -362,21 +365,25 @@ class Recommender:
         path: str | Path,
         modules: Mapping[str, Any] | None = None,
         *,
-        verify: Verify = True,
-        guard: bool = False,
+        mmap: bool = False,
+        trusted: bool = True,
+        verify: Verify | None = None,
+        guard: bool | None = None,
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
         modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
             needs ``model`` needs them.
-        verify: True compares every file with its checksum, and that vectors, weights and index are of one training.
-            "native" leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their
-            sizes, a sample of the vectors, and everything that a native library parses: tens of millions of candidates
-            open at once, and an altered bit can at worst alter a result. Both replay the stored requests.
-        guard: for a bundle from someone else: a process of its own reads the index's native files first; where it dies,
-            the index is built from the vectors, with a ShortlistWarning.
+        mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one training.
+            True leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their sizes,
+            a sample of the vectors, and every file that a native library parses: tens of millions of candidates open at
+            once, and an altered bit can at worst alter a result. Both replay the stored requests.
+        trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
+            library is read.
+        verify, guard: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
 
         Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
-        Without the index's package (ScaNN, Faiss) exact search stands in, with a ShortlistWarning.
+        Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
         """
-        return cls(bundle.load(Path(path), modules, verify, guard))
+        mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
+        return cls(bundle.load(Path(path), modules, "native" if mmap else True, trusted))

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.given import kind_of
 from shortlist.data.id_map import Id, IdMap
-from shortlist.data.ids import frame_of
+from shortlist.data.ids import frame_of, settle_ids
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
 from shortlist.recommender.state import State
@@ -20,6 +21,7 @@ __all__ = [
     "Request",
     "candidate_lists",
     "candidate_rows",
+    "candidate_table",
     "exact_ids",
     "feature_table",
     "own_histories",
@@ -29,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Request:
-    """The ids asked for, and the columns beside them that the query tower reads.
+    """The ids asked for, and the other columns that the query tower reads.
 
     ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
     request had, which rows did.
@@ -79,6 +81,17 @@ def read_request(queries: Any, state: State) -> Request:
     return Request(asked, features, given)
 
 
+def candidate_table(given: Any, column: str) -> pl.DataFrame:
+    """Candidates to add, from any table that ``Dataset`` takes; ids of text files are integers where all read back.
+
+    DataError for what is no table.
+    """
+    table = read_table(given, "candidates", ids=(column,))
+    if table.untyped and column in table.frame.columns:
+        return settle_ids([table], column, "candidate")[0]
+    return table.frame
+
+
 def candidate_rows(values: Any, ids: IdMap, what: str) -> NDArray[np.int64]:
     """Rows of raw candidate ids, those that the catalogue lacks left out. DataError for ids of another type."""
     rows = np.array(ids.rows(exact_ids(values, ids, what)), np.int64)
@@ -100,7 +113,7 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
             f"{what} has {len(lists)} lists for {queries} queries; one per query was expected.",
             hint="for ids that no query may have use deny="
             if what == "exclude"
-            else "an empty list for a query of none",
+            else "an empty list for a query without any",
         )
     return [candidate_rows(one, ids, what) for one in lists]
 
@@ -108,9 +121,9 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
 def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
-    values: ids, or a frame that holds them in the column of the same name as ``ids``.
+    values: ids, or a table that holds them in the column of the same name as ``ids``.
     """
-    if is_frame(values):
+    if is_frame(values) or isinstance(values, Mapping):
         values = _id_column(values, ids.name, what)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise DataError(f"{what} is {_shown(values)}; a list of ids was expected.", hint="for one id: [id]")
@@ -126,7 +139,7 @@ def _id_column(frame: Any, name: str, what: str) -> pl.Series:
     table = read_table(frame, what).frame
     if name not in table.columns:
         raise DataError(
-            f"{what} is {_kind(frame)} without a column {name!r}; it has {', '.join(map(repr, table.columns)) or 'none'}.",
+            f"{what} is {kind_of(frame)} without a column {name!r}; it has {', '.join(map(repr, table.columns)) or 'none'}.",
             hint=f"give the ids as a list: frame[column].to_list(); or call the column {name!r}",
         )
     return table[name]
@@ -177,7 +190,7 @@ def _series(name: str, values: Any, rows: int) -> pl.Series:
     try:
         series = values if isinstance(values, pl.Series) else pl.Series(name, list(_plain(values)))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"column {name!r} is no column: {error}", hint="give a list of values of one type") from error
+        raise DataError(f"column {name!r} cannot be read: {error}", hint="give a list of values of one type") from error
     if len(series) != rows:
         raise DataError(f"column {name!r} has {len(series):,} values for {rows:,} queries; one each was expected.")
     return series
@@ -218,10 +231,6 @@ def _exact(value: Any, kind: type, ids: IdMap, what: str) -> Id:
 
 def _shown(value: Any) -> str:
     if is_frame(value):
-        return _kind(value)
+        return kind_of(value)
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
-
-
-def _kind(frame: Any) -> str:
-    return f"a {type(frame).__module__.partition('.')[0]} {type(frame).__name__}"

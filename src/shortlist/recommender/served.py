@@ -121,8 +121,8 @@ class Served:
         vectors_of = partial(_vectors_of, state, self.index)
         if state.query_vectors is None:
             raise ConfigError(
-                "the query tower reads columns that only a request has; there are no stored queries to fold in from.",
-                hint="give the request those columns instead",
+                "the query tower reads columns that only a request has, so there are no stored queries to fold in from.",
+                hint="give those columns in the request instead",
             )
         return FoldIn(self.prior.get(partial(_prior, state, vectors_of)), vectors_of)
 

@@ -51,7 +51,7 @@ def described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, TensorEntry]:
     for name, array in arrays.items():
         if array.dtype not in _NAMES:
             raise BundleError(
-                f"tensor {name!r} is of type {array.dtype}, which a bundle cannot hold.",
+                f"tensor {name!r} is of type {array.dtype}, which bundles do not support.",
                 hint="keep the weights of a module= in float32",
             )
         entries[name] = TensorEntry(_NAMES[array.dtype], list(array.shape))
@@ -90,14 +90,14 @@ def read_tensors(path: Path, expected: Mapping[str, TensorEntry]) -> dict[str, N
         raise BundleError(f"{path.name!r} is not a safetensors file: {error}.") from None
     found = {name: TensorEntry(placed.dtype, placed.shape) for name, placed in header.items()}
     if found != dict(expected):
-        raise BundleError(f"{path.name!r} holds other tensors than the manifest names.")
+        raise BundleError(f"{path.name!r} has other tensors than the manifest names.")
     end = 0
     for name, placed in sorted(header.items(), key=lambda item: item[1].data_offsets):
         if placed.dtype not in _DTYPES or any(size < 0 for size in placed.shape):
             raise BundleError(f"{path.name!r} holds {name!r} of dtype {placed.dtype!r} and shape {placed.shape}.")
         size = math.prod(placed.shape) * np.dtype(_DTYPES[placed.dtype]).itemsize
         if placed.data_offsets != (end, end + size):
-            raise BundleError(f"{path.name!r} does not place {name!r} where its numbers are.")
+            raise BundleError(f"{path.name!r} has wrong offsets for {name!r}.")
         end += size
     if end != len(content) - 8 - length:
         raise BundleError(f"{path.name!r} is longer or shorter than its tensors.")

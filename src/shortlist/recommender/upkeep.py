@@ -1,4 +1,4 @@
-"""A recommender's index while candidates come and go: looked at after every tenth that changed, built afresh in between."""
+"""A recommender's index while candidates come and go: looked at after every tenth that changed, rebuilt in between."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Upkeep:
     """Looks after the index of a recommender that changes: call ``look`` after changes, as often as you like.
 
     Each time that another ``churn`` of the candidates has changed, a thread of its own measures the recall on the
-    recommender's own queries. Where it is below the promise, or where so many candidates stand beside the index that
-    searching them exactly is slow, the index is built afresh and takes its place.
+    recommender's own queries. Where it is below the promise, or where so many candidates were added to the index that
+    searching them exactly is slow, the index is rebuilt and replaced.
 
     Args:
         current: gives what is served now.
@@ -127,8 +127,8 @@ def _sample(served: Served, count: int) -> Floats:
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has; there are no queries to measure on.",
-            hint="rebuild its index at a quiet hour instead: recommender.index.rebuild()",
+            "the query tower reads columns that only a request has, so so so so there are no queries to measure on.",
+            hint="rebuild its index when there is little load instead: recommender.index.rebuild()",
         )
     rows = np.flatnonzero(state.known)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]

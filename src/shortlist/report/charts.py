@@ -30,7 +30,7 @@ def loss_chart(training: Rows) -> Spec:
         for series, key in (("loss", "loss"), ("chance", "chance"))
     ]
     return _spec(
-        "Training loss beside chance, by epoch",
+        "Training loss and chance, by epoch",
         rows,
         mark={"type": "line", "point": True},
         encoding={

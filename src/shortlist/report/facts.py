@@ -49,7 +49,7 @@ class Map:
 class Facts:
     """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
 
-    since: as ``report.since`` gives it, of a model that went on from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    since: as ``report.since`` gives it, of a model that started from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
     """
 
     name: str
@@ -76,6 +76,7 @@ def gathered(
     method: str = "pca",
     baselines: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
+    weighted: bool = False,
 ) -> Facts:
     """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
     check_dataset(test, "report(test)", optional=True)
@@ -85,9 +86,17 @@ def gathered(
     source = "kept from training"
     if test is not None:
         measured = measure(
-            model, test, seen=recommender.seen, training=training, baselines=baselines, index=recommender.index
+            model,
+            test,
+            seen=recommender.seen,
+            training=training,
+            baselines=baselines,
+            index=recommender.index,
+            weighted=weighted,
         )
-        source = f"measured for this report on {len(test):,} test interactions"
+        source = (
+            f"measured for this report on {len(test):,} test interactions{', by their weights' if weighted else ''}"
+        )
     findings = (
         [one.to_dict() for one in diagnose(model, training=training)] if measured is None else measured["findings"]
     )

@@ -28,7 +28,7 @@ def as_json(value: Any) -> str:
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str = "The figures") -> str:
-    """A table that folds away under ``summary``; the first column is each row's head, numbers stand to the right."""
+    """A table that folds away under ``summary``; the first column is each row's head, numbers are aligned right."""
     listed_rows = list(rows)
     numbers = [False, *map(_numeric, listed_rows[-1][1:])] if listed_rows else [False] * len(heads)
     head = "".join(

@@ -40,6 +40,7 @@ def measure(
     training: Iterable[Mapping[str, Any]] = (),
     baselines: Sequence[str] | None = None,
     index: Index | None = None,
+    weighted: bool = False,
 ) -> dict[str, Any]:
     """Everything a report says of ``model`` on ``test``, as JSON values.
 
@@ -51,9 +52,12 @@ def measure(
     at most a quarter of a billion, and a thousand at least.
 
     baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
-    the model's candidates; an approximate one is measured beside the exact model. Raises as ``evaluate`` does.
+    the model's candidates; an approximate one is measured next to the exact model. weighted: count each pair by
+    the test's weight column. Raises as ``evaluate`` does.
     """
-    return measured_with_table(model, test, seen=seen, training=training, baselines=baselines, index=index)[0]
+    return measured_with_table(
+        model, test, seen=seen, training=training, baselines=baselines, index=index, weighted=weighted
+    )[0]
 
 
 def measured_with_table(
@@ -65,6 +69,7 @@ def measured_with_table(
     baselines: Sequence[str] | None = None,
     index: Index | None = None,
     judged_by: str | None = None,
+    weighted: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there.
 
@@ -86,6 +91,7 @@ def measured_with_table(
         baselines=chosen,
         index=None if isinstance(index, BruteForce) else index,
         intervals=True,
+        weighted=weighted,
     )
     half = judged_by if judged_by is not None else _judged_by(evaluation)
     shown = {
@@ -97,7 +103,7 @@ def measured_with_table(
         "k": k,
         "evaluation": evaluation.to_dict(),
         "judged_by": half,
-        "segments": _segments(model, test, seen, k, _best(evaluation, k, half), half),
+        "segments": _segments(model, test, seen, k, _best(evaluation, k, half), half, weighted),
         "comparisons": _comparisons(evaluation, k, half),
         "findings": [finding.to_dict() for finding in findings],
         "held_out": _held_out(test),
@@ -134,7 +140,7 @@ def _judged_by(evaluation: Evaluation) -> str:
 
 
 def _segments(
-    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None, half: str
+    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None, half: str, weighted: bool
 ) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
     columns = []
@@ -142,7 +148,9 @@ def _segments(
         columns += [name for name in table.columns if name not in (key, *BUILT_IN) and few_groups(table[name])]
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
     baselines = () if best is None else (best,)
-    evaluation = evaluate(model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True)
+    evaluation = evaluate(
+        model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True, weighted=weighted
+    )
     return [segment.to_dict() for segment in evaluation.segments if segment.seen == half]
 
 

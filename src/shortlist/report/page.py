@@ -162,14 +162,14 @@ def _baselines(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section |
         if one["real"]:
             word = "the model is better" if one["difference"] > 0 else "the model is worse"
         else:
-            word = "no difference that chance could not bring"
+            word = "no difference beyond chance"
         own = interval(one["first"], *evaluation["intervals"][one["scorer"]][seen][name])
         difference = f"{100 * one['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})".replace("-", "−")
         rows.append((SCORERS.get(one["scorer"], one["scorer"]), own, difference, _p(one["p_value"]), word))
     skipped = evaluation.get("skipped") or {}
     notes = listed(f"{escaped(SCORERS.get(one, one))} was not measured: {escaped(why)}" for one, why in skipped.items())
     text = (
-        "<p>Each baseline is cheaper to have than a two-tower model. Differences are paired, query by query, with a "
+        "<p>Each baseline is cheaper than a two-tower model. Differences are paired, query by query, with a "
         "randomisation test.</p>"
     )
     found = (evaluation.get("index_recall") or {}).get(seen, {}).get(f"recall_{k}")
@@ -202,8 +202,8 @@ def _segments(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section | 
         for (segment, group), line in lines.items()
     ]
     text = (
-        f"<p>Top-{measured['k']} accuracy within groups of held-out choices, this model beside "
-        f"{escaped(shown[-1])}. A group with few choices has a wide interval: read nothing into its place.</p>"
+        f"<p>Top-{measured['k']} accuracy within groups of held-out choices, this model and "
+        f"{escaped(shown[-1])}. A group with few choices has a wide interval: its place means little.</p>"
     )
     heads = ["Group", "Test pairs", *shown]
     return _Section(

@@ -33,7 +33,7 @@ def projected(vectors: NDArray[np.float32], method: str = "pca", seed: int = 0) 
     Raises ConfigError for another method, MissingExtraError without the package.
     """
     if method not in METHODS:
-        raise ConfigError(f"there is no map by {method!r}.", hint=f"known: {', '.join(METHODS)}")
+        raise ConfigError(f"there is no projection {method!r}.", hint=f"known: {', '.join(METHODS)}")
     if method == "pacmap":
         return Projection(_pacmap(vectors, seed), None, method)
     if not len(vectors):
@@ -55,6 +55,6 @@ def _pacmap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     try:
         import pacmap
     except ModuleNotFoundError as missing:
-        raise MissingExtraError("pacmap", "pacmap", "a map by PaCMAP") from missing
+        raise MissingExtraError("pacmap", "pacmap", "a PaCMAP map") from missing
     places = pacmap.PaCMAP(n_components=2, random_state=seed).fit_transform(vectors)
     return np.asarray(places, np.float32)

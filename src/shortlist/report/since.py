@@ -1,4 +1,4 @@
-"""Today's model beside yesterday's: on the same test, how far vectors moved, how much of the lists changed."""
+"""Today's model compared with yesterday's: on the same test, how far vectors moved, how much of the lists changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def since(
     ks: Iterable[int] = (),
     churn_ks: Iterable[int] = (),
 ) -> dict[str, Any]:
-    """Everything a report says of ``after`` beside ``before``, as JSON values.
+    """Everything a report says of ``after`` compared with ``before``, as JSON values.
 
     before: fingerprint and origin of the earlier bundle. comparison: see ``compared``, None without a test. drift, churn:
     see there; churn_at: only how much changed, at each of ``churn_ks``. new_candidates, new_queries: how many ids the earlier one did not know.
@@ -93,7 +93,7 @@ def drift(before: Recommender, after: Recommender) -> dict[str, Any]:
     cosine: the mean cosine of an id's two vectors. turned: the same after the rotation that brings the earlier vectors
     nearest to the later ones (orthogonal Procrustes; Schönemann 1966): high where the space has turned as a whole. moved: the
     share of ids with a cosine below 0.9. ids: how many were compared. comparable: whether the mean cosine of candidates is at
-    least 0.95, so that vectors kept from before can still be used beside new ones. Vectors of another length have nothing
+    least 0.95, so that vectors kept from before can still be used with new ones. Vectors of another length have nothing
     in common.
     """
     then, now = before.served.state, after.served.state

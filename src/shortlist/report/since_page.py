@@ -1,4 +1,4 @@
-"""What a report says of today's model beside yesterday's, as HTML."""
+"""The report's section on today's model and yesterday's, as HTML."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def _vectors(drift: Mapping[str, Any]) -> str:
     if not sides:
         return "<h3>How far vectors moved</h3><p>The two models' vectors have nothing in common.</p>"
     word = (
-        "Vectors kept from yesterday can be used beside today's."
+        "Vectors kept from yesterday can be used with today's."
         if drift["comparable"]
-        else "Vectors kept from yesterday do not fit today's: make them anew."
+        else "Vectors kept from yesterday do not fit today's: compute them again."
     )
     rows = [
         (
@@ -118,5 +118,5 @@ def _word(one: Mapping[str, Any]) -> str:
 
 def _verdict(one: Mapping[str, Any]) -> str:
     if not one["real"]:
-        return "no difference that chance could not bring"
+        return "no difference beyond chance"
     return "today is better" if one["difference"] > 0 else "today is worse"

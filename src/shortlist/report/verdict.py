@@ -45,13 +45,13 @@ def judged(
             return Verdict("bad", FATAL[finding["name"]], f"{finding['message'].capitalize()}.")
     if measured is None and choice is not None and choice.get("figure") is not None:
         reason = (
-            f"The report's figures are missing, as measuring was stopped or nothing was kept for it. When {choice['chosen']} was "
+            f"The report's figures are missing, because measuring was stopped or no rows were kept for it. When {choice['chosen']} was "
             f"chosen, it reached {choice['by']} {choice['figure']:.4f} on {choice['held_out']:,} held-out interactions. "
-            "shortlist report BUNDLE TEST measures it anew."
+            "shortlist report BUNDLE TEST measures it again."
         )
         return Verdict("unknown", "Not measured in full", reason)
     if measured is None:
-        reason = "No interactions were held out when this model was trained, so nothing can be said of its quality."
+        reason = "No interactions were held out when this model was trained, so its quality is unknown."
         return Verdict("unknown", "Not measured", reason)
     behind: list[str] = []
     ahead: list[str] = []
@@ -73,7 +73,7 @@ def judged(
     if ahead:
         lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
         return Verdict("good", lead, reason)
-    return Verdict("unknown", "Compared with nothing", reason)
+    return Verdict("unknown", "No comparison", reason)
 
 
 def seen_of(measured: Mapping[str, Any]) -> str:
@@ -98,12 +98,14 @@ def _figures(measured: Mapping[str, Any]) -> str:
         for scorer, by_seen in _scorers(measured).items()
         if scorer != "model"
     ]
-    left_out = ", what the query had chosen before left out" if seen == "seen_out" else ""
-    best = f" Beside it: {', '.join(others)}." if others else ""
+    left_out = ", earlier choices of the query excluded" if seen == "seen_out" else ""
+    best = f" For comparison: {', '.join(others)}." if others else ""
+    known = low is not None and low == low
+    interval = f"95% interval {low:.1%} to {high:.1%}" if known else "no interval: one query was asked"
     places = f"among the first {k}" if k > 1 else "in the first place"
     return (
         f"Of the held-out choices, {figure:.1%} are {places} of {measured['evaluation']['candidates']:,} "
-        f"candidates{left_out} (95% interval {low:.1%} to {high:.1%}).{best}"
+        f"candidates{left_out} ({interval}).{best}"
     )
 
 

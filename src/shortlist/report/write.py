@@ -23,16 +23,19 @@ def render(
     method: str = "pca",
     baselines: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
+    weighted: bool = False,
 ) -> str:
     """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, nothing to fetch.
 
     test: interactions to measure on; without them the page tells what was kept when the model was trained. name: what
     to call the model. method: "pca" or "pacmap", for the map of the catalogue. baselines: names from ``BASELINES``; by
-    default those that take seconds. about: more lines for the table about the model.
+    default those that take seconds. about: more lines for the table about the model. weighted: count each test pair by its weight.
 
     Raises as ``evaluate`` does; ConfigError for another method, MissingExtraError where its package is missing.
     """
-    return page(gathered(recommender, test, name=name, method=method, baselines=baselines, about=about))
+    return page(
+        gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)
+    )
 
 
 def write(
@@ -43,9 +46,11 @@ def write(
     name: str = "model",
     method: str = "pca",
     baselines: Sequence[str] | None = None,
+    weighted: bool = False,
 ) -> int:
     """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
-    return saved(gathered(recommender, test, name=name, method=method, baselines=baselines), Path(path))
+    facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
+    return saved(facts, Path(path))
 
 
 def saved(facts: Facts, path: Path) -> int:
@@ -56,6 +61,6 @@ def saved(facts: Facts, path: Path) -> int:
     except OSError as error:
         raise ConfigError(
             f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
-            hint="choose a folder that is there and can be written to: -o report.html",
+            hint="choose a folder that exists and can be written to: -o report.html",
         ) from error
     return len(content)

@@ -56,7 +56,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     request, loaded, limits = decoded(_SIMILAR, incoming.body), service.loaded, service.settings.limits
     if not 1 <= len(request.candidates) <= limits.queries:
         count = len(request.candidates)
-        raise Problem(422, f"{count} candidates came; 1 to {limits.queries} were expected.", "$.candidates")
+        raise Problem(422, f"{count} candidates were given; 1 to {limits.queries} were expected.", "$.candidates")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
@@ -151,7 +151,7 @@ def lists_of(loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[
 def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[Ask]:
     most = service.settings.limits.queries
     if not 1 <= len(queries) <= most:
-        raise Problem(422, f"{len(queries)} queries came; 1 to {most} were expected.", "$.queries")
+        raise Problem(422, f"{len(queries)} queries were given; 1 to {most} were expected.", "$.queries")
     return [read_query(loaded, service.events, query, number, False) for number, query in enumerate(queries)]
 
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from shortlist.serve.gate import Gate
+from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.routes import Route, routes_of
@@ -29,11 +29,11 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.gate = Gate(service.settings.limits)
+        self.admission = Admission(service.settings.limits)
         self.draining = False
         self._routes = routes_of(service)
         self._under_way = 0
-        service.metrics.under_way.set_function(lambda: self._under_way + len(self.gate.waiting))
+        service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -58,7 +58,7 @@ class App:
     def finish(self) -> None:
         """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
         self.draining = True
-        self.gate.finish()
+        self.admission.finish()
         self.service.batcher.finish()
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -85,8 +85,8 @@ class App:
             reply = _problem(
                 Problem(
                     500,
-                    "something in the server went wrong; it was logged.",
-                    hint="the log has it under this request_id",
+                    "internal server error; it was logged.",
+                    hint="find it in the log by this request_id",
                 ),
                 request_id,
             )
@@ -99,8 +99,8 @@ class App:
         service.log.request(request_id, label, reply.status, seconds, bundle)
 
     def count_refused(self) -> None:
-        """Bring what the gate refused into the metrics."""
-        count, self.gate.refused = self.gate.refused, 0
+        """Bring what the admission queue refused into the metrics."""
+        count, self.admission.refused = self.admission.refused, 0
         if count:
             self.service.metrics.replied("none", 503, count)
 
@@ -108,16 +108,16 @@ class App:
         """503 at once: without reading the body, and counted but not logged one by one."""
         request_id = f"{self._born}-{next(self._numbers)}"
         self.service.metrics.replied("none", 503)
-        busy = Problem(503, "the server has more to do than it can.", retry_after=1, hint="wait as Retry-After says")
+        busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
         await _send(send, _problem(busy, request_id), request_id, self.draining)
 
     def _route(self, method: str, path: str) -> Route:
         methods = self._routes.get(path)
         if methods is None:
-            raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists what there is")
+            raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists the paths")
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            raise Problem(405, "this path does not take this method.", hint=f"methods: {', '.join(sorted(methods))}")
+            raise Problem(405, "this path does not support this method.", hint=f"methods: {', '.join(sorted(methods))}")
         return route
 
     def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
@@ -135,7 +135,7 @@ class App:
         if not given and scheme.lower() == b"bearer":
             given = token.strip()
         if not any([hmac.compare_digest(given, key.encode()) for key in keys]):  # noqa: C419 - all, in constant time
-            raise Problem(401, "an API key is needed, and none or another came.", hint="Authorization: Bearer KEY")
+            raise Problem(401, "a valid API key is required.", hint="Authorization: Bearer KEY")
 
     def _log_bug(self, error: Exception, request_id: str, label: str) -> None:
         where = [

@@ -32,7 +32,7 @@ class Batcher:
 
     Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
     ``limits.batch`` queries). A request that alone would take longer than ``INLINE``, by the pace of the last ones, goes to
-    a thread with what can join it, so that the loop goes on reading. Requests that are quick are answered on the loop, all
+    a thread with what can join it, so that the loop continues to read. Requests that are quick are answered on the loop, all
     that wait in one batch: parts of it would hold up the loop for as long, and each part costs what a batch costs. Where the
     queue would take longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
     """
@@ -57,9 +57,9 @@ class Batcher:
         if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
-                "the server has more to do than it can.",
+                "the server is overloaded.",
                 retry_after=max(1, round(wait)),
-                hint="wait as Retry-After says",
+                hint="wait for the seconds in Retry-After",
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Recommendation]] = loop.create_future()

@@ -29,7 +29,7 @@ class Changes:
         self._expiries: dict[Any, float] = {}
         self.id_column = ""
 
-    def fold(self, record: Mapping[str, Any]) -> None:
+    def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
         self.expired(float(record["at"]))
         if record["op"] == "events":

@@ -1,4 +1,4 @@
-"""Keys that stand twice in one JSON object: which of the two counts would be a guess, and readers guess differently."""
+"""Duplicate keys in one JSON object: which of the two counts would be a guess, and readers guess differently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Twice(Exception):  # noqa: N818 - never leaves this module
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object, as it came."""
+    """An object, as it was sent."""
 
 
 def _checked(pairs: list[tuple[str, Any]]) -> None:
@@ -26,7 +26,7 @@ _KEEP = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def doubled(text: str, known: frozenset[str]) -> str | None:
-    """Where a key stands twice, as a path; None where none does.
+    """The path of a duplicate key; None where none does.
 
     text: valid JSON. known: names that the path may hold; others are left out of it, since they came with the request.
     """
@@ -38,7 +38,7 @@ def doubled(text: str, known: frozenset[str]) -> str | None:
 
 
 def _path(value: Any, known: frozenset[str], here: str) -> str | None:
-    """The path to the first key that stands twice at or below ``here``."""
+    """The path of the first duplicate key at or below ``here``."""
     if isinstance(value, _Pairs):
         names: set[str] = set()
         for name, inner in value:

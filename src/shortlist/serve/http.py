@@ -40,14 +40,14 @@ class Reply(NamedTuple):
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key stands twice."""
+    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key occurs twice."""
     fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
         found, twice = decoder.decode(body), doubled(body.decode(), NAMES.union(fields))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise from_decoding(error, ", ".join(fields)) from None
     if twice is not None:
-        raise Problem(422, "a key came twice in one object.", twice, hint="give each key once")
+        raise Problem(422, "duplicate key in a JSON object.", twice, hint="give each key once")
     return found
 
 
@@ -61,7 +61,7 @@ def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
         ) from None
     found = dict(pairs)
     if len(found) < len(pairs) or not set(found) <= set(known):
-        raise Problem(422, "an unknown or repeated parameter came.", "?", hint=f"parameters: {', '.join(known)}")
+        raise Problem(422, "unknown or repeated parameter.", "?", hint=f"parameters: {', '.join(known)}")
     return found
 
 
@@ -92,9 +92,9 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
     if message["type"] == "http.disconnect":
         raise Problem(
             400,
-            "the connection was closed before the body's end.",
+            "the connection was closed before the end of the body.",
             close=True,
-            hint="send as many bytes as content-length says",
+            hint="send the number of bytes in content-length",
         )
     if len(body) > most:
         raise _too_long(most)
@@ -106,7 +106,7 @@ def _decompressed(body: bytes, coding: bytes, most: int) -> bytes:
     if coding.lower() in (b"identity", b""):
         return body
     if coding.lower() not in (b"gzip", b"deflate"):
-        raise Problem(415, "the body's content-encoding is not known here.", hint="gzip, deflate or none")
+        raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
     reader = zlib.decompressobj(wbits=47 if coding.lower() == b"gzip" else 15)
     try:
         content = reader.decompress(body, most + 1)
@@ -120,7 +120,7 @@ def _decompressed(body: bytes, coding: bytes, most: int) -> bytes:
         raise _too_long(most)
     if not reader.eof or reader.unused_data:
         raise Problem(
-            400, "the compressed body is cut off, or something follows it.", hint="send one whole compressed stream"
+            400, "the compressed body is incomplete, or more bytes follow it.", hint="send one whole compressed stream"
         )
     return content
 

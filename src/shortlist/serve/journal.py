@@ -1,4 +1,4 @@
-"""The log of changes: a line for each, checksummed as a chain, on the disk before anybody is told."""
+"""The log of changes: a line for each, checksummed as a chain, on the disk before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Journal:
     before's, so that a line altered, lost or moved is found. A last line that was cut off by a crash was never
     acknowledged, and is taken away.
 
-    Raises ConfigError where another process holds it or the folder cannot be had, BundleError for a log that was altered.
+    Raises ConfigError where another process holds it or the folder cannot be opened, BundleError for a log that was altered.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,8 +39,8 @@ class Journal:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"the log of changes {str(self.path)!r} cannot be had: {error.strerror}.",
-                hint="start one server for each --state folder, with the right to write there",
+                f"cannot open the change log {str(self.path)!r}: {error.strerror}.",
+                hint="start one server for each --state folder, that it may write to",
             ) from None
         try:
             self._hold()
@@ -58,7 +58,7 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigError(
-                    f"another server writes to {str(self.path)!r}.", hint="give each server a --state folder of its own"
+                    f"another server writes to {str(self.path)!r}.", hint="give each server its own --state folder"
                 ) from None
 
     def _read(self) -> None:
@@ -73,15 +73,15 @@ class Journal:
         rest = content[self._size :]
         if b"\n" in rest:
             raise BundleError(
-                f"the log of changes {str(self.path)!r} was altered at byte {self._size:,}.",
-                hint="bring back a copy; or move it away, and the changes in it are lost",
+                f"the change log {str(self.path)!r} was altered at byte {self._size:,}.",
+                hint="restore a copy, or move the file away, which loses its changes",
             )
         if rest:
             os.ftruncate(self._file, self._size)
             os.fsync(self._file)
 
     def _decoded(self, line: bytes) -> dict[str, Any] | None:
-        """The line's record; None where it is no whole line after the one before."""
+        """The line's record; None if it is not a whole line after the one before."""
         if line[:9] != b"%08x " % zlib.crc32(line[9:], self._chain):
             return None
         try:

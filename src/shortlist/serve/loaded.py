@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
-from shortlist.index import exact_beside
+from shortlist.index import exact_copy
 from shortlist.recommender import bundle
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
@@ -93,14 +93,14 @@ class Loaded:
 
     @classmethod
     def read(
-        cls, path: Path, guard: bool = False, rest: Callable[[], None] | None = None, cold_start: str | None = None
+        cls, path: Path, trusted: bool = True, rest: Callable[[], None] | None = None, cold_start: str | None = None
     ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
-        guard: another process reads its index first. rest: called between steps; the maps of ids are then made too.
+        trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
         cold_start: in place of the bundle's own.
         """
-        served = bundle.load(path, guard=guard, rest=rest)
+        served = bundle.load(path, trusted=trusted, rest=rest)
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
         if rest is not None:
@@ -116,7 +116,7 @@ class Loaded:
     def exact(self) -> Served:
         """The same with exact search in place of its index."""
         index = self.served.index
-        return self.served if index.exact else replace(self.served, index=exact_beside(index))
+        return self.served if index.exact else replace(self.served, index=exact_copy(index))
 
     @property
     def query_strings(self) -> bool:

@@ -12,6 +12,7 @@ from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
+from shortlist.serve.reading import check_id
 from shortlist.serve.service import Service
 
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
@@ -20,7 +21,7 @@ SHOWN = 200  # items of a history
 
 
 async def card(service: Service, incoming: Incoming) -> Reply:
-    """What the bundle is."""
+    """A description of the bundle."""
     parameters(incoming)
     return _reply(await service.run(lambda loaded: loaded.card, service.loaded))
 
@@ -61,7 +62,10 @@ async def mapped(service: Service, incoming: Incoming) -> Reply:
     loaded = service.loaded
     if column is not None and column not in loaded.colour_columns:
         raise Problem(
-            422, "the map cannot be coloured by this.", "?column", hint=f"columns: {', '.join(loaded.colour_columns)}"
+            422,
+            "the map cannot be coloured by this column.",
+            "?column",
+            hint=f"columns: {', '.join(loaded.colour_columns)}",
         )
     return Reply(await service.run(_map, loaded, column))
 
@@ -118,6 +122,7 @@ distances between far groups mean little."
 
 def _typed(text: str, strings: bool) -> Any:
     if strings:
+        check_id(text, strings, "?query")
         return text
     number = integer_id(text)
     if number is None:

@@ -40,13 +40,13 @@ _POSTS = (
 _WRITES = (
     _Operation("post", "/v1/candidates", "Upsert, delete and expire candidates.", schema.ChangeRequest,
                schema.ChangeReply, "write"),
-    _Operation("post", "/v1/events", "What queries just chose.", schema.EventsRequest, dict, "write"),
+    _Operation("post", "/v1/events", "Record new choices of queries.", schema.EventsRequest, dict, "write"),
 )  # fmt: skip
 _LOOKUPS = (
-    _Operation("get", "/v1/card", "What the bundle is."),
+    _Operation("get", "/v1/card", "A description of the bundle."),
     _Operation("get", "/v1/queries", "Queries whose id begins with a text.", parameters=("text", "limit")),
-    _Operation("get", "/v1/candidates", "Candidates whose name holds a text.", parameters=("text", "limit")),
-    _Operation("get", "/v1/history", "What a query chose.", parameters=("query",)),
+    _Operation("get", "/v1/candidates", "Candidates whose name contains a text.", parameters=("text", "limit")),
+    _Operation("get", "/v1/history", "The choices of a query.", parameters=("query",)),
     _Operation("get", "/v1/map", "The catalogue in two dimensions.", parameters=("column",)),
 )
 _HEALTH = (
@@ -54,15 +54,15 @@ _HEALTH = (
     _Operation("get", "/readyz", "Whether it answers, and by which bundle.", access="open"),
 )
 _STATUSES = {
-    "400": "No JSON in UTF-8, or a torn body.",
+    "400": "Not JSON in UTF-8, or an incomplete body.",
     "401": "A key is needed.",
     "403": "This server is read-only.",
     "404": "The bundle does not have it.",
     "413": "The body is too long.",
     "415": "An unknown content-encoding.",
-    "422": "What came does not fit; the field is named.",
+    "422": "The request does not fit; the reply names the field.",
     "501": "This needs `shortlist export`.",
-    "503": "Too much at once; Retry-After says when.",
+    "503": "The server is overloaded; wait for the seconds in Retry-After.",
 }
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "text": {"schema": {"type": "string", "maxLength": 200}},

@@ -15,13 +15,13 @@ LATELY = 1.0  # seconds since the last request after which nobody is there to be
 
 
 class Pace:
-    """Pauses of a thread that works beside the event loop, so that requests never wait for much more than one step of it.
+    """Pauses of a thread that works next to the event loop, so that requests never wait for much more than one step of it.
 
     Threads share one interpreter: whatever a loading thread does in Python, the loop does not do meanwhile, and nothing
     says that the loop comes first. So the work is in steps of a millisecond or two, and after each ``rest`` sleeps so long that
     the thread takes no more than ``SHARE`` of a processor.
 
-    asked: when the last request came, by ``time.perf_counter``; nobody rests while none come. hurry: set when there is no
+    asked: when the last request arrived, by ``time.perf_counter``; no pauses without requests. hurry: set when there is no
     more time for pauses. Made and used in the thread that works.
     """
 

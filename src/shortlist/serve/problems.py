@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: they name the field, and never repeat what came."""
+"""Errors as RFC 9457 problems: they name the field, and never repeat the value."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def from_decoding(error: Exception, known: str) -> Problem:
     path = _KEY.sub("[…]", found["path"]) if found else "$"
     reason = _WHERE.sub("", text)
     if _UNKNOWN.match(reason):
-        return Problem(422, "an unknown field came.", path, hint=f"fields: {known}")
+        return Problem(422, "unknown field.", path, hint=f"fields: {known}")
     if _EXPECTED.match(reason) or _MISSING.match(reason):
         return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
     return Problem(422, "a value of another form was expected.", path)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, behind the gate: one connection."""
+"""HTTP/1.1 as uvicorn speaks it, behind the admission queue: one connection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shortlist.serve.admission import Admission, busy, plain
 from shortlist.serve.app import ALWAYS, App
-from shortlist.serve.gate import Gate, busy, plain
 
 __all__ = ["Connection"]
 
@@ -17,7 +17,7 @@ GRACE = 0.25  # seconds between the wish to stop and the end of a connection tha
 
 
 class Connection(HttpToolsProtocol):
-    """Remembers since when it waits for the rest of a request, and asks the gate before it makes anything of one.
+    """Remembers since when it waits for the rest of a request, and asks the admission queue before it makes anything of one.
 
     uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive.
     """
@@ -27,7 +27,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._application: App = self.app
-        self._gate: Gate = self._application.gate
+        self._admission: Admission = self._application.admission
         self._between = True  # nothing of a request has come, or all of it
         self._reading = False
         self._begun: tuple[Any, Any] | None = None
@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
     # Coming in.
 
     def data_received(self, data: bytes) -> None:
-        if self._gate.full and self._turned_away(data):
+        if self._admission.full and self._turned_away(data):
             return
         self._reading = True
         super().data_received(data)
@@ -76,12 +76,12 @@ class Connection(HttpToolsProtocol):
     def _enter(self, cycle: Any, app: Any) -> None:
         if cycle.scope["path"] in ALWAYS:
             self.begin(cycle, app, None)
-        elif self._gate.full:
+        elif self._admission.full:
             self.begin(cycle, self._application.refuse, None)
         elif cycle.more_body:  # who sends slowly takes nobody's place
             self.begin(cycle, app, None)
         else:
-            self._gate.enter((self, cycle, app), self.loop.time())
+            self._admission.enter((self, cycle, app), self.loop.time())
 
     def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
         """Answer a request; ``leave`` is called at its end. False where its asker has hung up."""
@@ -104,7 +104,7 @@ class Connection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
             return
-        self.hear()
+        self.resume()
         self.loop.call_later(GRACE, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
@@ -121,7 +121,7 @@ class Connection(HttpToolsProtocol):
         if not plain(data):
             return False
         self.waiting_since, self._refused_at = None, self.loop.time()
-        self.transport.write(busy(self._gate.refuse(self, self.loop)))
+        self.transport.write(busy(self._admission.refuse(self, self.loop)))
         self.transport.pause_reading()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
             )
         return True
 
-    def hear(self) -> None:
+    def resume(self) -> None:
         """Read again."""
         if not self.transport.is_closing():
             self.transport.resume_reading()

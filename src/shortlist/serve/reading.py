@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from shortlist.errors import ShortlistError
 from shortlist.recommender.asking import recommend
 from shortlist.serve.problems import Problem
+from shortlist.serve.schema import LONGEST_ID
 
 if TYPE_CHECKING:
     from shortlist.serve.events import Events
@@ -19,7 +20,7 @@ __all__ = ["Ask", "Group", "check_columns", "check_id", "check_ids", "check_requ
 
 
 class Ask(NamedTuple):
-    """One query: its id, features that stand in place of stored ones, candidates left out, and candidates chosen beside
+    """One query: its id, features that replace stored ones, candidates left out, and candidates chosen beside
     what training knows of it."""
 
     id: Any
@@ -51,7 +52,7 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
     """Raises Problem where a request is beyond the limits, or names what the bundle lacks."""
     count = len(request.queries)
     if not 1 <= count <= limits.queries:
-        raise Problem(422, f"{count} queries came; 1 to {limits.queries} were expected.", "$.queries")
+        raise Problem(422, f"{count} queries were given; 1 to {limits.queries} were expected.", "$.queries")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     for name in ("allow", "deny"):
@@ -72,21 +73,25 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
     if values is None:
         return
     if len(values) > most:
-        raise Problem(422, f"{len(values)} ids came; at most {most} were expected.", field)
+        raise Problem(422, f"{len(values)} ids were given; at most {most} were expected.", field)
     kind = str if strings else int
     for number, value in enumerate(values):
-        if type(value) is not kind:
-            raise _other_id(strings, f"{field}[{number}]")
+        if type(value) is not kind or (isinstance(value, str) and len(value) > LONGEST_ID):
+            check_id(value, strings, f"{field}[{number}]")
 
 
 def check_id(value: Any, strings: bool, field: str) -> None:
-    """Raises Problem where an id is not of the bundle's type."""
+    """Raises Problem where an id is not of the bundle's type, or longer than an id may be."""
     if type(value) is not (str if strings else int):
         raise _other_id(strings, field)
+    if isinstance(value, str) and len(value) > LONGEST_ID:
+        raise Problem(
+            422, f"an id of {len(value):,} characters was given; at most {LONGEST_ID:,} were expected.", field
+        )
 
 
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
-    """One query, with the events that came for it. Raises Problem."""
+    """One query, with its live events. Raises Problem."""
     if query.id is not None:
         check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):
@@ -95,7 +100,7 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     for name in query.features:
         if name not in loaded.about.readable:
             known = f"features: {', '.join(sorted(loaded.about.readable)) or 'none'}"
-            raise Problem(422, "the model does not read such a feature.", f"{field}.features", hint=known)
+            raise Problem(422, "the model has no such feature.", f"{field}.features", hint=known)
     check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", 10_000)
     check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
     features, exclude = dict(query.features), list(query.exclude)
@@ -129,20 +134,18 @@ def stored_history(loaded: Loaded, query: Any) -> list[Any]:
 
 
 def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: str | None) -> Problem:
-    """The problem behind an error of the recommender; its message may hold what came, and is not repeated."""
+    """The problem behind an error of the recommender; its message may contain the value, and is not repeated."""
     from shortlist.errors import DataError, MissingExtraError, UnknownQueryError
 
     if isinstance(error, UnknownQueryError):
         return Problem(
             404,
-            "training had no interaction of a query, and this bundle refuses such.",
+            "a query is unknown, and this bundle refuses unknown queries.",
             "$.queries",
-            hint="leave such queries out, or serve a bundle with another cold_start",
+            hint="omit such queries, or serve a bundle with another cold_start",
         )
     if isinstance(error, MissingExtraError):
-        return Problem(
-            501, "this bundle cannot embed features here.", "$.queries", hint="write it with `shortlist export`"
-        )
+        return Problem(501, "this bundle cannot embed features here.", "$.queries", hint="run `shortlist export` on it")
     if not isinstance(error, DataError):
         return Problem(422, "the request does not fit the model.", "$", hint="GET /openapi.json describes the bodies")
     for number, ask in enumerate(asks):
@@ -152,7 +155,7 @@ def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: st
                 hint = "send it as in training" if kept is None else f"of type {kept}, as in training"
                 return Problem(
                     422,
-                    "the feature is of another type than in training.",
+                    "the feature has another type than in training.",
                     f"$.queries[{number}].features.{name}",
                     hint,
                 )
@@ -177,7 +180,7 @@ def _other_id(strings: bool, field: str) -> Problem:
     wanted, came = ("a string", "an integer") if strings else ("an integer", "a string")
     return Problem(
         422,
-        f"{came} came; ids of this model are {wanted[2:]}s, and are never converted.",
+        f"{came} was given; ids of this model are {wanted[2:]}s, and are never converted.",
         field,
-        hint="numbers stand without quotes, strings with them",
+        hint="write numbers without quotes, strings with quotes",
     )

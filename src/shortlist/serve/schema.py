@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 __all__ = [
+    "LONGEST_ID",
     "NAMES",
     "ChangeReply",
     "ChangeRequest",
@@ -27,7 +28,10 @@ __all__ = [
     "SimilarRequest",
 ]
 
-Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=1024)]
+LONGEST_ID = 1024
+"""Characters that an id may have, wherever one is given: what can be upserted can be deleted."""
+
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=LONGEST_ID)]
 """A raw id: a string or an integer, as in training; never converted."""
 
 Scalar = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=65536)] | None

@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(app: App, host: str, port: int, *, announce: Any = None, swapper: Swapper | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError where the port cannot be had.
+    """Serve until SIGTERM or SIGINT. Raises OSError if the port is not free.
 
     announce: called with the port once connections are taken. swapper: looks for another bundle meanwhile.
     """
@@ -126,6 +126,6 @@ def _loop() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Uvicorn raises the signal again once it has finished; that is no error."""
+    """Uvicorn raises the signal again once it has finished; that is not an error."""
     with contextlib.suppress(KeyboardInterrupt):
         yield

@@ -22,7 +22,7 @@ from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, read_query
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.settings import Settings
-from shortlist.serve.writer import Writer
+from shortlist.serve.writer import ChangeWriter
 
 __all__ = ["Service", "milliseconds"]
 
@@ -46,7 +46,7 @@ class Service:
         self.loaded = loaded
         self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
         self._asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
-        self.writer = Writer(self, self.settings.state)
+        self.writer = ChangeWriter(self, self.settings.state)
         self.put(self.writer.replay())
 
     def put(self, loaded: Loaded) -> None:

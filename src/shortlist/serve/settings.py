@@ -1,4 +1,4 @@
-"""What a server may be told, and its limits."""
+"""A server's settings and limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Settings:
     none: nobody may. state: the folder of the log of changes; needed to write. seen_seconds: how long an event keeps its
     candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
     sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
-    guard: whether a process of its own reads a bundle's index first, since a file that was made to harm can end a process.
+    trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     cold_start: how queries that training never saw are answered, in place of what the bundle says.
     """
 
@@ -51,7 +51,7 @@ class Settings:
     seen_seconds: float | None = None
     page: bool = True
     sample: float = 0.01
-    guard: bool = False
+    trusted: bool = True
     cold_start: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -63,13 +63,9 @@ class Settings:
                     hint="python -c 'import secrets; print(secrets.token_urlsafe())' makes one",
                 )
         if set(self.keys) & set(self.write_keys):
-            raise ConfigError(
-                "a key is among the reading and the writing keys.", hint="give writers a key of their own"
-            )
+            raise ConfigError("a key is both a read key and a write key.", hint="use different keys for writing")
         if self.write_keys and self.state is None:
-            raise ConfigError(
-                "changes need a folder for their log, so that they outlive the process.", hint="--state DIR"
-            )
+            raise ConfigError("changes need a folder for their log.", hint="--state DIR")
 
     @property
     def writable(self) -> bool:

@@ -1,4 +1,4 @@
-"""Another bundle in the place of the one that answers: verified and warmed beside it, then put between two requests."""
+"""Another bundle in the place of the one that answers: verified and warmed in the background, then put between two requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Swapper:
     """Watches the path of a bundle, a folder or a link to one, for another bundle.
 
     A bundle that is torn, altered, of another format, or whose ids or candidates' columns do not fit the log of changes,
-    is refused and logged, and the old one goes on; it is looked at again when any of its files changes.
+    is refused and logged, and the old one stays in use; it is looked at again when any of its files changes.
 
     last: the ``signature`` of the bundle that the service has, taken before it was read.
     """
@@ -74,13 +74,13 @@ class Swapper:
     def _prepared(self) -> Loaded:
         """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
         pace = Pace(lambda: self._service.last_asked, self._hurry)
-        loaded = Loaded.read(self._path, self._service.settings.guard, pace.rest, self._service.settings.cold_start)
+        loaded = Loaded.read(self._path, self._service.settings.trusted, pace.rest, self._service.settings.cold_start)
         loaded.name = self._service.loaded.name
         old = self._service.loaded
         if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
             raise ShortlistError(
-                "the bundle's ids are of another type than those served until now.",
-                hint="train on ids of the same type, or start a new server for the new ones",
+                "the bundle's ids have another type than the ids served until now.",
+                hint="train on ids of the same type, or start another server",
             )
         self._service.warm(loaded, pace.rest)
         return loaded

@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.changes import Changes, frames_of
+from shortlist.serve.events import Events
 from shortlist.serve.journal import Journal
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.logs import Log
+from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 
-if TYPE_CHECKING:
-    from shortlist.serve.service import Service
-
-__all__ = ["Writer"]
+__all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
 
@@ -36,10 +36,22 @@ class _Task(NamedTuple):
     of: str = ""
 
 
-class Writer:
+class Answering(Protocol):
+    """What a writer needs of the service whose bundle it changes."""
+
+    log: Log
+    metrics: Metrics
+    events: Events
+    loaded: Loaded
+
+    def put(self, loaded: Loaded) -> None:
+        """Lets ``loaded`` answer from now on."""
+
+
+class ChangeWriter:
     """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
 
-    def __init__(self, service: Service, folder: Path | None) -> None:
+    def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
         self._journal = None if folder is None else Journal(folder)
         self.changes = Changes(service.events)
@@ -56,7 +68,7 @@ class Writer:
             return self._bare
         records = self._journal.records
         for record in records:
-            self.changes.fold(record)
+            self.changes.apply(record)
         self.changes.expired(time.time())
         short = self.changes.records(time.time())
         if len(records) > 100 + 2 * len(short):
@@ -70,7 +82,7 @@ class Writer:
         except ShortlistError as error:
             raise BundleError(
                 f"the logged changes do not fit the bundle: {type(error).__name__}.",
-                hint="give this bundle a --state of its own, or serve the one that the log was written for",
+                hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
             ) from None
 
     async def change(self, record: dict[str, Any]) -> Any:
@@ -107,7 +119,7 @@ class Writer:
                     task.future.set_result(outcome)
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the index be looked after: where it no longer finds enough, it is built afresh, in a thread of its own."""
+        """Let the index be looked after: where it no longer finds enough, it is rebuilt, in its own thread."""
         state = loaded.state
         if loaded.served.index.exact or state.query_vectors is None or not state.live:
             return
@@ -153,16 +165,16 @@ class Writer:
             if records and not self._logged(records):
                 full = Problem(
                     503,
-                    "the change could not be brought to the disk, and was not made.",
+                    "the change could not be written to disk and was not made.",
                     retry_after=5,
-                    hint="send it again once the disk has room",
+                    hint="send it again when the disk has space",
                 )
                 for number in kept:
                     outcomes[number] = full
                 served = self._expire(loaded.served)
                 records = []
             for record in records:
-                self.changes.fold(record)
+                self.changes.apply(record)
             if served is not loaded.served:
                 loaded = loaded.changed(served)
             last = batch[-1].loaded if batch else None
@@ -221,7 +233,9 @@ def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Pr
     from shortlist.errors import MissingExtraError
 
     if isinstance(error, MissingExtraError):
-        return Problem(501, "this bundle cannot embed candidates here.", "$.upsert", hint="`shortlist export` it first")
+        return Problem(
+            501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
+        )
     schema = served.state.candidates.schema
     for number, row in enumerate(record["upsert"]):
         for name in row:
@@ -239,5 +253,5 @@ def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Pr
         422,
         "the change does not fit the catalogue.",
         "$",
-        hint="send each value as the catalogue has it: GET /v1/candidates shows some",
+        hint="send values of the catalogue's types: GET /v1/candidates shows some",
     )

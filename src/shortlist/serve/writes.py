@@ -23,14 +23,14 @@ async def change(service: Service, incoming: Incoming) -> Reply:
     request, loaded, most = decoded(_CHANGE, incoming.body), service.loaded, service.settings.limits.ids
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
-        raise Problem(422, f"{count} changes came; 1 to {most} were expected.", "$")
+        raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
     column = loaded.about.columns[0]
     for number, row in enumerate(request.upsert):
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
         check_id(row[column], loaded.candidate_strings, f"$.upsert[{number}].{column}")
     if len({row[column] for row in request.upsert}) < len(request.upsert):
-        raise Problem(422, "an id came twice; each may stand once.", "$.upsert")
+        raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
     check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
     record = {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
@@ -42,7 +42,7 @@ async def events(service: Service, incoming: Incoming) -> Reply:
     """Record what queries just chose."""
     request, loaded, most = decoded(_EVENTS, incoming.body), service.loaded, service.settings.limits.ids
     if not 1 <= len(request.events) <= most:
-        raise Problem(422, f"{len(request.events)} events came; 1 to {most} were expected.", "$.events")
+        raise Problem(422, f"{len(request.events)} events were given; 1 to {most} were expected.", "$.events")
     now = time.time()
     chosen = []
     for number, one in enumerate(request.events):

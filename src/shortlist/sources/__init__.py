@@ -1,4 +1,4 @@
-"""Sources of candidates beside the towers: tables of neighbours, and the mixture of both."""
+"""Sources of candidates other than the towers: tables of neighbours, and the mixture of both."""
 
 from shortlist.sources.blend import Blend, Filters, NeighbourSource, search_blend, without
 from shortlist.sources.cooccurrence import Cooccurrence

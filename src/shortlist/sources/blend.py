@@ -23,9 +23,9 @@ class Blend:
 
         score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
 
-    Both parts lie between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
-    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part cannot
-    be told from 0), s(c) − max s stands in their place: below all others, such candidates are in the towers' order.
+    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
+    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
+    rounds to 0), s(c) − max s is used instead: below all others, such candidates are in the towers' order.
 
     share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
 
@@ -83,7 +83,7 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class NeighbourSource:
-    """Neighbours that stand behind a recommender's towers.
+    """Neighbours that complement a recommender's towers.
 
     neighbours: the table. histories: of each stored query, the candidate rows that it chose, oldest first. blend: how both
     sources' scores are added.

@@ -54,7 +54,7 @@ class Cooccurrence:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
 
-        Raises DataError for what is no Dataset, MissingExtraError without scipy.
+        Raises DataError for anything but a Dataset, MissingExtraError without scipy.
         """
         check_fit(self, train)
         from scipy.sparse import diags

@@ -55,7 +55,7 @@ class EASE:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
 
-        Raises DataError for what is no Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
+        Raises DataError for anything but a Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
         and candidates are more than 30,000.
         """
         check_fit(self, train)
@@ -89,7 +89,7 @@ def side_of(queries: int, candidates: int) -> int:
         raise ConfigError(
             f"EASE inverts a matrix of all candidates, or of all queries; {candidates:,} and {queries:,} are both more "
             f"than {MOST:,}.",
-            hint="use Cooccurrence() or ALS()",
+            hint="use Cooccurrence() or als()",
         )
     return side
 

@@ -48,7 +48,7 @@ class Mixture:
         catalogue = self.towers.catalogue
         if len(self.neighbours) != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
             raise ConfigError(
-                f"the neighbours are of {len(self.neighbours):,} candidates and {len(self.histories):,} histories; the "
+                f"the neighbours have {len(self.neighbours):,} candidates and {len(self.histories):,} histories; the "
                 f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
                 hint="fit both on the same Dataset",
             )
@@ -75,7 +75,7 @@ class Mixture:
 
     @property
     def catalogue(self) -> Catalogue:
-        """What the towers were trained on."""
+        """The catalogue that the towers were trained on."""
         return self.towers.catalogue
 
     def with_blend(self, blend: Blend) -> Mixture:
@@ -83,7 +83,7 @@ class Mixture:
         return replace(self, blend=blend)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
-        """What each query chose, as candidate rows, oldest first: in training; of one that training never saw, in ``given``."""
+        """The choices of each query as candidate rows, oldest first: in training; of an unknown query, in ``given``."""
         import numpy as np
 
         catalogue = self.catalogue

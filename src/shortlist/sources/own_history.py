@@ -33,7 +33,7 @@ class OwnHistory:
         check_settings(self, age=(1e-6, 1))
 
     def fit(self, train: Dataset) -> Neighbours:
-        """The table for the candidates of ``train``. Raises DataError for what is no Dataset."""
+        """The table for the candidates of ``train``. Raises DataError for anything but a Dataset."""
         check_dataset(train, "OwnHistory.fit(train)")
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)

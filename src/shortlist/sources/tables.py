@@ -132,7 +132,7 @@ def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -
 
 
 def check_fit(settings: DataclassInstance, train: object) -> None:
-    """MissingExtraError where scipy is not there, DataError for training data that are no Dataset."""
+    """MissingExtraError where scipy is not there, DataError for anything but a Dataset."""
     owner = type(settings).__name__
     try:
         import scipy.sparse  # noqa: F401

@@ -60,12 +60,12 @@ class Transitions:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.
 
-        Raises DataError for what is no Dataset or has no timestamp, MissingExtraError without scipy.
+        Raises DataError for anything but a Dataset or has no timestamp, MissingExtraError without scipy.
         """
         check_fit(self, train)
         if train.timestamp is None:
             raise DataError(
-                "Transitions count what was chosen after what, and this Dataset names no timestamp.",
+                "Transitions need timestamps, and this Dataset has none.",
                 hint="Dataset(…, timestamp=…), or Cooccurrence()",
             )
         from scipy.sparse import diags

@@ -12,10 +12,13 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shortlist.store.disk import DamageError, Entry, NamedEntry, digest, digests, in_one_step, is_plain, sync
 from shortlist.store.seals import checksum
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_folder", "set_aside"]
 
@@ -24,7 +27,7 @@ __all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_fol
 
 
 def plain_files(folder: Path) -> list[Path]:
-    """Every file below ``folder``, in order. DamageError for a link or anything else that is no plain file or folder."""
+    """Every file below ``folder``, in order. DamageError for a link or anything else that is not a plain file or folder."""
     files: list[Path] = []
     for path in sorted(folder.iterdir()):
         if is_plain(path):
@@ -72,7 +75,7 @@ def check(
     for name, entry in entries.items():
         path = folder / name
         if "\\" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
-            raise DamageError(f"the manifest of {str(folder)!r} names {name!r}, which leaves the folder.")
+            raise DamageError(f"the manifest of {str(folder)!r} names {name!r}, which is outside the folder.")
         if not os.path.lexists(path):
             raise DamageError(f"{str(path)!r} is missing.")
         if not is_plain(path):
@@ -175,7 +178,7 @@ def _put(scratch: Path, path: Path) -> None:
         sync(path.parent)
         return
     if path.is_symlink() or not path.is_dir():
-        raise NotADirectoryError(f"{str(path)!r} exists and is no folder")
+        raise NotADirectoryError(f"{str(path)!r} exists and is not a folder")
     if _swapped(scratch, path):
         sync(path.parent)
         return  # ``scratch`` is now the old folder, which the caller removes
@@ -218,7 +221,7 @@ class Additions:
         self.folder = folder
         self.scratch = folder / f".writing-{secrets.token_hex(6)}"
 
-    def __enter__(self) -> Additions:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(self.folder))

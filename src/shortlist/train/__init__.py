@@ -2,10 +2,11 @@
 
 from shortlist.loss import ALS
 from shortlist.train import recipes
+from shortlist.train.als import als
 from shortlist.train.callbacks import MLflow, TensorBoard
 from shortlist.train.checkpoints import Checkpoints
+from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.history import Epoch, TrainingHistory
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 from shortlist.train.warm_start import WarmStart
 
@@ -23,6 +24,7 @@ __all__ = [
     "TensorBoard",
     "TrainingHistory",
     "WarmStart",
+    "als",
     "fit",
     "recipes",
 ]

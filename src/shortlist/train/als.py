@@ -2,54 +2,87 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import check_dataset, check_seed
 from shortlist.errors import ConfigError
-from shortlist.evaluation import TestSet
+from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
+from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, objective, solve
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.history import Epoch
+from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
+from shortlist.train.device import chosen_device
+from shortlist.train.distributed import joined
+from shortlist.train.epochs import Epoch, TrainingHistory
 
-__all__ = ["Measured", "not_from_disk", "solved"]
+__all__ = ["als", "als_options", "not_from_disk"]
 
 
-class Measured(NamedTuple):
-    """What a sweep is measured on: held-out interactions, cut-offs, what does not compete, and after how many sweeps."""
-
-    validation: Dataset | None
-    ks: tuple[int, ...]
-    seen: Dataset | None
-    every: int
+IGNORED = ("batch_size", "monitor")
+"""Options of ``fit`` that change nothing where vectors are solved for; every recipe has the first."""
 
 
 @torch.no_grad()
-def solved(
+def als(
     model: TwoTower,
     train: Dataset | Shards,
-    task: ALS,
-    epochs: int,
-    seed: int,
-    place: torch.device,
-    measured: Measured,
-    on_epoch: Callable[[Epoch], object] | None,
-    on_batch: Callable[[int, int], None] | None,
-) -> tuple[TestSet | None, list[Epoch]]:
-    """Solve for both towers' tables, ``epochs`` times, with a record of each; arguments as those of ``fit``.
+    *,
+    unobserved: float | None = ALS.unobserved,
+    regularization: float = ALS.regularization,
+    exponent: float = ALS.exponent,
+    validation: Dataset | None = None,
+    epochs: int = 5,
+    seed: int = 42,
+    device: str | torch.device = "auto",
+    ks: Sequence[int] = DEFAULT_KS,
+    validate_every: int = 1,
+    exclude_seen: bool = False,
+    weighted: bool = False,
+    on_epoch: Callable[[Epoch], object] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> TrainingHistory:
+    """Solve for the vectors of both towers by alternating least squares, and return what happened.
 
-    Returns the held-out pairs that measured them too.
+    Each epoch is one sweep over all interactions: the best vectors of all queries while the candidates' are fixed, then of
+    all candidates. There is no learning rate, no batch and no sampled negative. The loss of an epoch is what the sweeps
+    minimise, and it never rises. ``ALS`` has the formula and its sources.
 
-    Raises ConfigError for towers that are more than a table of ids, and for shards.
+    model: towers of one id feature each, without layers, bias, heads or normalize. train: a Dataset; sweeps read all of it.
+    unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of all pairs
+        that were chosen, and 0.2 at most.
+    regularization, exponent: how strongly vectors are kept short, and how much more those of rows with many choices.
+    epochs: how many sweeps. seed: of the vectors that the first sweep starts from.
+    validation: a Dataset. ks, validate_every, exclude_seen, weighted, device: as in fit. on_epoch, on_batch: called once a sweep.
+
+    Raises ConfigError for options that cannot be, for towers that are more than a table of ids, for shards, and in several
+    processes; DataError for data that the towers cannot read.
+
+        model = sl.TwoTower(sl.Tower(sl.StringLookup("user_id"), dim=64), sl.Tower(sl.StringLookup("item_id"), dim=64))
+        history = sl.als(model, train, epochs=8)
     """
+    task = ALS(unobserved, regularization, exponent)
+    check_data(train, "als")
+    if callable(validation):
+        raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
+    check_dataset(validation, "als(validation=)", optional=True)
+    if validation is not None:
+        checked_weights(validation, weighted)
+    seed = check_seed(seed, "als()", least=-(1 << 63))
+    place = chosen_device(device)
+    check_numbers("als", epochs=epochs, validate_every=validate_every)
+    if joined().size > 1:
+        raise ConfigError("ALS does not support several processes.", hint="run it in one process, or train with fit")
     if isinstance(train, Shards):
         raise not_from_disk()
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
@@ -61,7 +94,8 @@ def solved(
     chosen = _chosen(encoded, tables).to(place)
     turned, task = chosen.turned(), task.on(chosen)
     candidate = torch.randn(chosen.width, tables[1].dim, generator=generator).to(place) * (0.1 / tables[1].dim ** 0.5)
-    held_out = None if measured.validation is None else TestSet.of(model, measured.validation, measured.seen)
+    seen = seen_of(train, validation, exclude_seen)
+    test = None if validation is None else TestSet.of(model, validation, seen, weighted=weighted)
     records = []
     for number in range(1, epochs + 1):
         started = time.perf_counter()
@@ -74,19 +108,39 @@ def solved(
         )
         if on_batch is not None:
             on_batch(number * len(train), epochs * len(train))
-        if held_out is not None and (number % measured.every == 0 or number == epochs):
-            epoch = replace(epoch, metrics=held_out.top_k(measured.ks))
+        if test is not None and (number % validate_every == 0 or number == epochs):
+            epoch = replace(epoch, metrics=test.top_k(ks))
         records.append(epoch)
         if on_epoch is not None:
             on_epoch(epoch)
-    return held_out, records
+    warn_of_run(model, test, records)
+    return TrainingHistory(tuple(records), epochs)
+
+
+def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options of ``fit`` that ``als`` has too.
+
+    Raises ConfigError for others that are given and mean nothing where vectors are solved for.
+    """
+    known = inspect.signature(als).parameters
+    usual = {"precision": "float32"}
+    refused = [
+        f"{name}={value!r}" if name in usual else f"{name}="
+        for name, value in options.items()
+        if name not in known and name not in IGNORED and value is not None and value != usual.get(name)
+    ]
+    if refused:
+        raise ConfigError(
+            f"ALS does not support {', '.join(refused)}.", hint="leave it out, or train with fit and task=Retrieval()"
+        )
+    return {name: value for name, value in options.items() if name in known}
 
 
 def not_from_disk() -> ConfigError:
     """Why ALS does not train from shards."""
     return ConfigError(
         "ALS reads all interactions in every sweep; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory), or with another recipe",
+        hint="train in memory (Dataset, --in-memory), or use another recipe",
     )
 
 
@@ -124,6 +178,6 @@ def _check(side: str, tower: Tower) -> None:
     if len(features) == 1 and features[0].kind in IDS and features[0].dim in (None, tower.dim) and plain:
         return
     raise ConfigError(
-        f"ALS solves for one vector per id; the {side} tower is more than that: {tower.extra_repr()}.",
+        f"ALS solves for one vector per id; the {side} tower has more: {tower.extra_repr()}.",
         hint='a tower of one id feature, without layers, bias, heads or normalize: Tower(StringLookup("user_id"), dim=32)',
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.model import EncodedDataset
-from shortlist.train.ranks import Alone, Ranks
+from shortlist.train.processes import Alone, Processes
 
 __all__ = ["Batch", "Interactions", "distinct", "part_of_batch", "shuffled"]
 
@@ -44,15 +44,15 @@ class Interactions:
         self,
         encoded: EncodedDataset,
         device: torch.device,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
         owner: NDArray[np.integer] | None = None,
     ) -> None:
-        self._ranks = Alone() if ranks is None else ranks
+        self._processes = Alone() if processes is None else processes
         self._all = len(encoded)
         self._place: Tensor | None = None
         mine: slice | NDArray[np.bool_] = slice(None)
-        if owner is not None and self._ranks.size > 1:
-            own: NDArray[np.bool_] = owner % self._ranks.size == self._ranks.rank
+        if owner is not None and self._processes.size > 1:
+            own: NDArray[np.bool_] = owner % self._processes.size == self._processes.rank
             mine = own
             self._place = torch.from_numpy(np.where(own, np.cumsum(own) - 1, -1)).to(device)  # [interactions]
         self.queries = len(next(iter(encoded.query_columns.values())))
@@ -80,7 +80,7 @@ class Interactions:
         here = here[here >= 0]
         weight = None if self.weights is None else self.weights[here]
         rows = (self.query_rows.index_select(0, here), self.candidate_rows.index_select(0, here))
-        return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
+        return part_of_batch(*rows, weight, self.queries, self.candidates, self._processes)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """The interactions of each batch of an epoch, int64, in an order that is a function of (seed, epoch).
@@ -102,13 +102,13 @@ class Interactions:
 
 
 def part_of_batch(
-    query: Tensor, candidate: Tensor, weight: Tensor | None, queries: int, candidates: int, ranks: Ranks
+    query: Tensor, candidate: Tensor, weight: Tensor | None, queries: int, candidates: int, processes: Processes
 ) -> Batch:
     """The pairs of this process, over the distinct candidates of all pairs that the processes bring.
 
     query, candidate: rows ``[pairs here]``, of so many queries and candidates.
     """
-    candidate_rows, places = distinct(ranks.concatenated(candidate), candidates)
+    candidate_rows, places = distinct(processes.concatenated(candidate), candidates)
     query_rows, pair_query = distinct(query, queries)
     counts = torch.bincount(places, minlength=len(candidate_rows))
     return Batch(query_rows, candidate_rows, pair_query, torch.searchsorted(candidate_rows, candidate), weight, counts)
@@ -128,9 +128,9 @@ def shuffled(seed: int, epoch: int, count: int) -> Tensor:
 
 
 def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """The distinct values of ``rows``, ascending, and where each of ``rows`` stands among them.
+    """The distinct values of ``rows``, ascending, and the place of each of ``rows`` among them.
 
-    ``total`` bounds the values. When it is small beside the batch a mark per value is cheaper than sorting.
+    ``total`` bounds the values. When it is small compared with the batch a mark per value is cheaper than sorting.
     """
     if total <= 4 * len(rows):
         marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)

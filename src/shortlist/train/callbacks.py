@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 
 __all__ = ["MLflow", "TensorBoard", "scalars", "together"]
 
@@ -87,7 +87,7 @@ class MLflow:
     experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
     names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
     (``MLFLOW_TRACKING_URI``). every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in
-    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: go on in this run, as a training
+    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: continue this run, as a training
     that is resumed does, under its own name and parameters; what it logs again replaces what was there.
 
     Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.
@@ -126,7 +126,7 @@ class MLflow:
             given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
             self._client.log_batch(self.run_id, params=given)
         except MlflowException as refusal:
-            there = "" if run_id is None else "; it must be where the run was logged that this training goes on in"
+            there = "" if run_id is None else "; it must be the server of the MLflow run to continue"
             raise ShortlistError(
                 f"MLflow refused: {refusal}", hint=f"set MLFLOW_TRACKING_URI, or give uri={there}"
             ) from refusal

@@ -67,7 +67,7 @@ def newest(folder: Path) -> Saved | None:
             continue
         if reasons:
             warnings.warn(
-                f"in {str(folder)!r} {'; '.join(reasons)}. Training goes on from the one before, of step {step}.",
+                f"in {str(folder)!r} {'; '.join(reasons)}. Training resumes from the one before, of step {step}.",
                 ShortlistWarning,
                 stacklevel=4,
             )
@@ -75,7 +75,7 @@ def newest(folder: Path) -> Saved | None:
     if reasons:
         raise TrainingError(
             f"none of the checkpoints in {str(folder)!r} can be read: {'; '.join(reasons)}.",
-            hint="start anew in an empty folder, or put back a copy",
+            hint="start again in an empty folder, or restore a copy",
         )
     return None
 

@@ -1,8 +1,8 @@
-"""Going on after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
+"""Resuming after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
 
 A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
-them, so that another number can go on from it. What is of one process alone (the state of its random numbers, its part of
-the epoch's sums) is stored for each; where their number changes, dropout draws anew from (seed, rank, step).
+them, so that another number can resume from it. The state of one process alone (the state of its random numbers, its part of
+the epoch's sums) is stored for each; where their number changes, dropout draws again from (seed, rank, step).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,26 +24,27 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.loss.kinds import PARTS, from_table
+from shortlist.loss.old_names import in_tables
 from shortlist.model import EmbeddingTable, TwoTower
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
+from shortlist.train.progress import Progress
+from shortlist.train.run import Run
 
-if TYPE_CHECKING:
-    from shortlist.train.run import Run
-
-__all__ = ["Best", "Checkpoints", "Keeper", "Progress", "facts_of", "told_when_interrupted"]
+__all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "reported_interruption"]
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, and how often, so that a killed run goes on as if nothing had been.
+    """Where a run keeps its state, and how often, so that a killed run ends as it would have.
 
     folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
-    given. keep: the newest so many stay. resume: go on from the newest whole checkpoint of the folder, or begin where
+    given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
     there is none; without it, a folder with checkpoints is refused.
 
-    A run that goes on sees exactly the examples that were left, and on the same machine ends bit for bit where the
-    uninterrupted run would have. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
+    A resumed run sees exactly the remaining examples, and on the same machine gives the result of an uninterrupted run,
+    bit for bit. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
     precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
 
     >>> Checkpoints("runs/today", every=500)
@@ -68,46 +69,8 @@ class Checkpoints:
         if Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise ConfigError(
                 f"Checkpoints got folder={str(self.folder)!r}, which is a file.",
-                hint="name a folder; it is made where there is none",
+                hint="give a folder; it is created if it does not exist",
             )
-
-
-@dataclass
-class Progress:
-    """Where a run is. epoch: the one it is in, from 1. batch: how many of its batches are done. step, done: batches and
-    examples of all epochs. total, weight, chance, seconds: sums over the epoch so far."""
-
-    total: Tensor
-    weight: Tensor
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    done: int = 0
-    chance: float = 0.0
-    seconds: float = 0.0
-    records: list[Epoch] = field(default_factory=list)
-    since: float = 0.0  # of the clock, when this process began the epoch
-
-    @classmethod
-    def at_start(cls, device: torch.device) -> Progress:
-        return cls(torch.zeros((), device=device), torch.zeros((), device=device))
-
-    def next_epoch(self, record: Epoch) -> None:
-        """To the start of the epoch after the one of ``record``."""
-        self.records.append(record)
-        self.epoch += 1
-        self.batch, self.chance, self.seconds = 0, 0.0, 0.0
-        self.total.zero_()
-        self.weight.zero_()
-
-    def begin(self) -> None:
-        """Starts the clock."""
-        self.since = time.perf_counter()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training in this epoch, those before a stop included."""
-        return self.seconds + time.perf_counter() - self.since
 
 
 class Best:
@@ -146,8 +109,13 @@ class Keeper:
         run: Run,
         best: Best,
     ) -> None:
-        self.settings, self.best, self.ranks = settings, best, run.ranks
-        self.model, self.updater, self.heat, self.negatives = run.model, run.updater, run.heat, run.negatives
+        self.settings, self.best, self.processes = settings, best, run.processes
+        self.model, self.updater, self.temperature, self.negatives = (
+            run.model,
+            run.updater,
+            run.temperature,
+            run.negatives,
+        )
         self.facts = {**facts, "task": run.task, "optimizer": run.optimizer, "model": repr(run.model)}
         self.folder = Path(settings.folder)
         self._tables = {
@@ -158,27 +126,27 @@ class Keeper:
     def begin(self, progress: Progress, epochs: int) -> None:
         """Puts the run where the newest checkpoint was written. ConfigError where it is another run's."""
         if not self.settings.resume:
-            if self.ranks.of_first(lambda: bool(steps_of(self.folder))):
+            if self.processes.of_first(lambda: bool(steps_of(self.folder))):
                 raise ConfigError(
-                    f"{str(self.folder)!r} holds the checkpoints of a run.",
-                    hint="resume=True (--resume) goes on with it; a new run needs another folder",
+                    f"{str(self.folder)!r} has the checkpoints of a run.",
+                    hint="resume=True (--resume) continues it; a new run needs another folder",
                 )
             return
         saved = newest(self.folder)
         if saved is None:
             return
-        before, now = saved.header["facts"], _plain(self.facts)
+        before, now = _with_tables(saved.header["facts"]), _plain(self.facts)
         if before.get("warm_start") != now.get("warm_start"):
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of a training that began {_beginning(before)}; this one begins "
+                f"the checkpoint in {str(self.folder)!r} belongs to a training that started {_beginning(before)}; this one starts "
                 f"{_beginning(now)}.",
-                hint="begin as it did (warm_start=, --warm-start), or train into another folder",
+                hint="start in the same way (warm_start=, --warm-start), or use another folder",
             )
         differing = _differing(before, now)
         if differing:
             raise ConfigError(
-                f"the checkpoint in {str(self.folder)!r} is of another run: {'; '.join(differing[:4])}.",
-                hint="train with the same data and settings, or into another folder",
+                f"the checkpoint in {str(self.folder)!r} belongs to another run: {'; '.join(differing[:4])}.",
+                hint="train with the same data and settings, or use another folder",
             )
         if saved.header["progress"]["epoch"] > epochs:
             raise ConfigError(
@@ -197,7 +165,7 @@ class Keeper:
         """Writes a checkpoint; a ShortlistWarning where the disk will not have it."""
         tensors, header = self._state(progress)
         self._written = time.monotonic()
-        if not self.ranks.first:
+        if not self.processes.first:
             return
         try:
             write(self.folder, progress.step, header, tensors, self.settings.keep)
@@ -214,7 +182,7 @@ class Keeper:
         minutes = self.settings.minutes
         if minutes is None:
             return False
-        return self.ranks.of_first(lambda: time.monotonic() - self._written >= 60 * minutes)
+        return self.processes.of_first(lambda: time.monotonic() - self._written >= 60 * minutes)
 
     @torch.no_grad()
     def _state(self, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -225,13 +193,13 @@ class Keeper:
                 self._add(tensors, f"{prefix}/{name}", value, self._tables.get(name))
         for name, slot, table in self.updater.slots():
             self._add(tensors, f"slots/{name}", slot, table)
-        if self.heat is not None:
-            tensors |= {f"heat/{name}": value for name, value in self.heat.state().items()}
+        if self.temperature is not None:
+            tensors |= {f"heat/{name}": value for name, value in self.temperature.state().items()}
         tensors |= {f"negatives/{name}": value for name, value in self.negatives.state().items()}
         sums = torch.stack([progress.total, progress.weight])
-        tensors["of_each/sums"] = self.ranks.concatenated(sums)
+        tensors["of_each/sums"] = self.processes.concatenated(sums)
         for name, value in _random_state(sums.device).items():
-            tensors[f"of_each/{name}"] = self.ranks.concatenated(value)
+            tensors[f"of_each/{name}"] = self.processes.concatenated(value)
         header = {
             "facts": _plain(self.facts),
             "progress": {
@@ -242,12 +210,12 @@ class Keeper:
             "best": {name: getattr(self.best, name) for name in ("epoch", "waited")}
             | {"value": None if self.best.value == -float("inf") else self.best.value},
             "negatives": self.negatives.memory(),
-            "processes": self.ranks.size,
+            "processes": self.processes.size,
         }
         return tensors, header
 
     def _add(self, tensors: dict[str, Tensor], name: str, value: Tensor, table: EmbeddingTable | None) -> None:
-        whole = value if table is None else self.ranks.united(value, table.cardinality)
+        whole = value if table is None else self.processes.united(value, table.cardinality)
         if whole is not None:
             tensors[name] = whole
 
@@ -270,17 +238,17 @@ class Keeper:
             for name, value in self.model.state_dict().items()
             if f"best/{name}" in tensors
         }
-        if self.heat is not None:
-            self.heat.restore(_under("heat", tensors))
+        if self.temperature is not None:
+            self.temperature.restore(_under("heat", tensors))
         self.negatives.restore(_under("negatives", tensors), header["negatives"])
         self._restore_own(_under("of_each", tensors), header["processes"], progress)
 
     def _own(self, whole: Tensor, table: EmbeddingTable | None) -> Tensor:
-        return whole if table is None else self.ranks.own(whole)
+        return whole if table is None else self.processes.own(whole)
 
     def _restore_own(self, values: Mapping[str, Tensor], processes: int, progress: Progress) -> None:
-        """What is of one process alone."""
-        rank, same = self.ranks.rank, processes == self.ranks.size
+        """The state of one process alone."""
+        rank, same = self.processes.rank, processes == self.processes.size
         sums = values["sums"].view(processes, 2)
         mine = sums[rank] if same else sums.sum(0) * (rank == 0)
         progress.total.copy_(mine[0])
@@ -293,8 +261,8 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def told_when_interrupted(settings: Checkpoints | None) -> Iterator[None]:
-    """Says with a ShortlistWarning where to go on from, when Ctrl-C ends what is within."""
+def reported_interruption(settings: Checkpoints | None) -> Iterator[None]:
+    """Says with a ShortlistWarning where to resume from, when Ctrl-C ends what is within."""
     try:
         yield
     except KeyboardInterrupt:
@@ -308,8 +276,8 @@ def last_good(settings: Checkpoints) -> str:
     steps = steps_of(Path(settings.folder))
     if not steps:
         return "There is no checkpoint yet."
-    where = f"{str(settings.folder)!r}; resume=True (--resume) goes on from it"
-    return f"The last good checkpoint is of step {steps[-1]}, in {where}."
+    where = f"{str(settings.folder)!r}; resume=True (--resume) continues from it"
+    return f"The last good checkpoint is step {steps[-1]}, in {where}."
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:
@@ -324,6 +292,15 @@ def facts_of(train: Dataset | Shards) -> dict[str, Any]:
         if column is not None:
             digest = zlib.crc32(np.ascontiguousarray(column).tobytes(), digest)
     return facts | {"digest": f"{digest:08x}"}
+
+
+def _with_tables(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts with the loss and the negatives of the task as values, which an earlier version wrote as loose options."""
+    task = facts["task"]
+    if not isinstance(task["loss"], str):
+        return dict(facts)
+    tables = in_tables(task)
+    return {**facts, "task": _plain(tables | {part: from_table(part, tables[part]) for part in PARTS})}
 
 
 def _beginning(facts: Mapping[str, Any]) -> str:

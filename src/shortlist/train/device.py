@@ -21,7 +21,7 @@ def chosen_device(device: str | torch.device) -> torch.device:
         return local_device()
     if not isinstance(device, (str, torch.device)):
         raise ConfigError(
-            f"device is {device!r}; {_names()} was expected.", hint="auto takes a GPU where there is one, else the CPU"
+            f"device is {device!r}; {_names()} was expected.", hint="auto uses a GPU if there is one, otherwise the CPU"
         )
     place = _named(device) if isinstance(device, str) else device
     if place.type == "cuda":
@@ -45,12 +45,12 @@ def _check_cuda(place: torch.device) -> None:
     if not count:
         raise ConfigError(
             f"device is {str(place)!r}, and torch {torch.__version__} finds no CUDA GPU here.",
-            hint="auto takes a GPU where there is one, else the CPU; shortlist doctor says what there is",
+            hint="auto uses a GPU if there is one, otherwise the CPU; shortlist doctor lists the devices",
         )
     if place.index is not None and place.index >= count:
         there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
         raise ConfigError(
-            f"device is {str(place)!r}; expected one of the GPUs here, {there}.", hint="cuda takes the current one"
+            f"device is {str(place)!r}; expected one of the GPUs here, {there}.", hint="cuda uses the current one"
         )
 
 
@@ -62,7 +62,7 @@ def _check_other(place: torch.device) -> None:
     if not works:
         raise ConfigError(
             f"device is {str(place)!r}, which torch {torch.__version__} cannot compute on here.",
-            hint="auto takes a GPU where there is one, else the CPU",
+            hint="auto uses a GPU if there is one, otherwise the CPU",
         )
 
 

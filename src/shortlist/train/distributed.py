@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
-from shortlist.train.ranks import Alone, Ranks
+from shortlist.train.processes import Alone, Processes
 
 __all__ = ["Together", "joined", "local_device"]
 
@@ -45,7 +45,7 @@ PATIENCE = 2.0
 """Seconds that a process waits for another one's reason."""
 
 
-def joined() -> Ranks:
+def joined() -> Processes:
     """The processes that this one belongs to: those that ``torchrun`` started, or of a group that exists already.
 
     Raises TrainingError where the others cannot be reached.
@@ -61,7 +61,7 @@ def joined() -> Ranks:
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not reach the others: {error}",
-                hint="start every process with torchrun, and let them reach MASTER_ADDR and MASTER_PORT",
+                hint="start every process with torchrun, and check that MASTER_ADDR and MASTER_PORT can be reached",
             ) from error
         atexit.register(_leave)
     return Together() if dist.get_world_size() > 1 else Alone()
@@ -80,7 +80,7 @@ def local_device() -> torch.device:
 
 
 class Together:
-    """This process among ``size`` of one group; see ``Ranks``."""
+    """This process among ``size`` of one group; see ``Processes``."""
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -98,8 +98,8 @@ class Together:
             others = [rank for rank, value in enumerate(values) if value != values[0]]
             if others:
                 raise TrainingError(
-                    f"the processes differ in {name}: rank {others[0]} has another one than rank 0.",
-                    hint="every process reads the same data with the same options",
+                    f"the processes differ in {name}: rank {others[0]} differs from rank 0.",
+                    hint="give every process the same data and options",
                 )
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
@@ -220,7 +220,7 @@ class Together:
             text = error.message if isinstance(error, ShortlistError) else f"{type(error).__name__}: {error}"
             self._reason_is(f"rank {self.rank} stopped: {text}")
 
-    def said_elsewhere(self, error: ShortlistError) -> bool:
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
         stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
@@ -240,7 +240,7 @@ class Together:
     def _stop(self) -> TrainingError:
         return TrainingError(
             f"{self._why()}; rank {self.rank} of {self.size} stops too.",
-            hint="start the run again; from its last checkpoint where it writes them",
+            hint="start the run again, with --resume if it writes checkpoints",
         )
 
     def _why(self) -> str:
@@ -259,7 +259,7 @@ class Together:
         return "another process of this run is gone"
 
     def _reason_is(self, text: str) -> str:
-        """Writes the reason down unless there is one; returns the one that stands."""
+        """Writes the reason down unless there is one; returns the first one."""
         try:
             return str(self._store.compare_set(REASON, "", text).decode())
         except RuntimeError:
@@ -270,43 +270,45 @@ class _Shared(torch.autograd.Function):
     """Vectors made by one process each, on all of them; backwards the sum of all gradients goes to the maker."""
 
     @staticmethod
-    def forward(ctx, mine, total, ranks):  # type: ignore[no-untyped-def]
-        ctx.ranks, ctx.mine, ctx.each = ranks, len(mine), -(-total // ranks.size)
+    def forward(ctx, mine, total, processes):  # type: ignore[no-untyped-def]
+        ctx.processes, ctx.mine, ctx.each = processes, len(mine), -(-total // processes.size)
         padded = torch.cat([mine, mine.new_zeros(ctx.each - len(mine), mine.shape[1])])
-        return ranks._gathered(padded)[:total]
+        return processes._gathered(padded)[:total]
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        ranks, each = ctx.ranks, ctx.each
-        padded = gradient.new_zeros(each * ranks.size, gradient.shape[1])
+        processes, each = ctx.processes, ctx.each
+        padded = gradient.new_zeros(each * processes.size, gradient.shape[1])
         padded[: len(gradient)] = gradient
-        parts = ranks.exchanged(padded, [each] * ranks.size, [each] * ranks.size)
-        return parts.view(ranks.size, each, -1).sum(0)[: ctx.mine], None, None
+        parts = processes.exchanged(padded, [each] * processes.size, [each] * processes.size)
+        return parts.view(processes.size, each, -1).sum(0)[: ctx.mine], None, None
 
 
 class Route:
     """Which rows of a table were asked from whom in one read, and what the others asked from here."""
 
-    def __init__(self, ranks: Together, codes: Tensor) -> None:
-        owner = codes % ranks.size
+    def __init__(self, processes: Together, codes: Tensor) -> None:
+        owner = codes % processes.size
         self.order = torch.argsort(owner, stable=True)
-        counts = torch.bincount(owner, minlength=ranks.size)
-        one = [1] * ranks.size
+        counts = torch.bincount(owner, minlength=processes.size)
+        one = [1] * processes.size
         self.sent: list[int] = counts.tolist()
-        self.received: list[int] = ranks.exchanged(counts, one, one).tolist()
-        self.asked = ranks.exchanged(codes[self.order] // ranks.size, self.sent, self.received)  # [asked], rows here
+        self.received: list[int] = processes.exchanged(counts, one, one).tolist()
+        self.asked = processes.exchanged(
+            codes[self.order] // processes.size, self.sent, self.received
+        )  # [asked], rows here
 
 
 class RemoteRows:
     """The rows of a table that is divided; ``cardinality`` of them on all processes together."""
 
-    def __init__(self, ranks: Together, cardinality: int) -> None:
-        self.ranks, self.cardinality = ranks, cardinality
+    def __init__(self, processes: Together, cardinality: int) -> None:
+        self.processes, self.cardinality = processes, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Route]:
         """Rows ``[codes, dim]`` of the whole table; ``weight`` is the part that is here."""
-        route = Route(self.ranks, codes)
-        answers = self.ranks.exchanged(weight.index_select(0, route.asked), route.received, route.sent)
+        route = Route(self.processes, codes)
+        answers = self.processes.exchanged(weight.index_select(0, route.asked), route.received, route.sent)
         return torch.empty_like(answers).index_copy_(0, route.order, answers), route
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
@@ -318,7 +320,7 @@ class RemoteRows:
         for route, gradient, rows in reads:
             own = torch.zeros_like(rows) if gradient is None else gradient
             codes.append(route.asked)
-            gradients.append(self.ranks.exchanged(own[route.order], route.sent, route.received))
+            gradients.append(self.processes.exchanged(own[route.order], route.sent, route.received))
         if not codes:
             return None
         distinct, place = torch.unique(torch.cat(codes), return_inverse=True)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_seed
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
-from shortlist.evaluation.diagnostics import findings, loss_findings, warn_of
+from shortlist.evaluation.testset import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
-from shortlist.train.als import Measured, solved
-from shortlist.train.checkpoints import Best, Checkpoints, Keeper, Progress, facts_of, told_when_interrupted
+from shortlist.train.als import als, als_options
+from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
+from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
-from shortlist.train.history import Epoch, TrainingHistory
+from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.optimizers import Adagrad, Optimizer
-from shortlist.train.ranks import check_divisible
+from shortlist.train.processes import check_divisible
+from shortlist.train.progress import Progress
 from shortlist.train.run import Run
 from shortlist.train.warm_start import Start, WarmStart, kept_state
 
@@ -46,6 +48,7 @@ def fit(
     ks: Sequence[int] = DEFAULT_KS,
     validate_every: int = 1,
     exclude_seen: bool = False,
+    weighted: bool = False,
     impressions: Dataset | None = None,
     patience: int | None = None,
     monitor: str | None = None,
@@ -59,10 +62,11 @@ def fit(
     train: a Dataset, or Shards, whose interactions are read from disk.
 
     validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete. Or a function of the model that returns figures
-        by name, in one process; ``monitor`` is then the name of one of them.
-    task: the loss; ``Retrieval()`` by default. optimizer: ``Adagrad(0.1)`` by default. With ``ALS()`` an epoch is a sweep of
-        exact solves over all interactions, without optimizer or batches; it takes only what has a meaning then.
+        with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
+        validation's weight column, which it does not otherwise read. Or a function of the model that returns figures by name,
+        in one process; ``monitor`` is then the name of one of them.
+    task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
+    optimizer: ``Adagrad(0.1)`` by default.
     batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
     seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
     device: "auto" takes a GPU where there is one.
@@ -78,59 +82,50 @@ def fit(
         examples are done and how many there will be.
     warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
         goes with the model (``model.optimizer_state``) and into a bundle.
-    checkpoints: where and how often the run writes what it needs to go on after a stop, and whether it goes on now.
+    checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
 
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
     which has the whole model in the end.
 
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
-    the loss is no longer finite (the model's weights are of no use then).
+    the loss is no longer finite (the model's weights are useless then).
     """
+    if isinstance(task, ALS):
+        return _by_als(**locals())
     task = task or Retrieval()
     check_ks(ks)
     monitor = monitor or f"top_{max(ks)}"
-    _check_data(train)
-    held_out, measure_by = _parted(validation, task)
+    check_data(train, "fit")
+    held_out, measure_by = _parted(validation)
     check_dataset(impressions, "fit(impressions=)", optional=True)
+    if held_out is not None:
+        checked_weights(held_out, weighted)
     seed = check_seed(seed, "fit()", least=-(1 << 63))
     place = chosen_device(device)
     names = None if measure_by is not None else [f"top_{k}" for k in ks]
-    _check_options(epochs, batch_size, validate_every, patience, validation is None, precision)
+    check_numbers("fit", epochs=epochs, batch_size=batch_size, validate_every=validate_every, patience=patience)
+    _check_options(patience, validation is None, precision)
     if names is not None and monitor not in names:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
-    if isinstance(task, ALS):
-        _check_als(
-            precision,
-            optimizer=optimizer,
-            impressions=impressions,
-            patience=patience,
-            warm_start=warm_start,
-            checkpoints=checkpoints,
-        )
-        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        measured = Measured(held_out, tuple(ks), seen, validate_every)
-        test, records = solved(model, train, task, epochs, seed, place, measured, on_epoch, on_batch)
-        _warn(model, test, records)
-        return TrainingHistory(tuple(records), epochs)
     optimizer = optimizer or Adagrad()
     start = Start(warm_start, model, train)
     train = start.train
-    ranks = joined()
-    if ranks.size > 1:
+    processes = joined()
+    if processes.size > 1:
         check_divisible(task, model, impressions)
 
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
-        ranks,
-        told_when_interrupted(checkpoints),
+        processes,
+        reported_interruption(checkpoints),
     ):
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
-        ranks.agree({**facts, "epochs": epochs})
-        run = Run(model, start, task, optimizer, impressions, seed, place, precision, ranks)
-        untrained = unknown_rows(model) if ranks.first else {}
-        seen = _seen(train, held_out) if exclude_seen and held_out is not None else None
-        test = None if held_out is None else TestSet.of(model, held_out, seen)
+        processes.agree({**facts, "epochs": epochs})
+        run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
+        untrained = unknown_rows(model) if processes.first else {}
+        seen = seen_of(train, held_out, exclude_seen)
+        test = None if held_out is None else TestSet.of(model, held_out, seen, weighted=weighted)
         measure = _measure(test, ks, measure_by, model, monitor)
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
@@ -146,7 +141,7 @@ def fit(
             model.train()
             for chosen in islice(run.interactions.batches(seed, number, batch_size), at.batch, None):
                 run.step(chosen, at)
-                if on_batch is not None and ranks.first:
+                if on_batch is not None and processes.first:
                     on_batch(at.done, epochs * len(run.interactions))
                 if keeper is not None:
                     keeper.after_batch(at)
@@ -155,31 +150,33 @@ def fit(
             if measure is not None and (number % validate_every == 0 or number == epochs):
                 epoch = replace(epoch, metrics=measure())
             at.next_epoch(epoch)
-            ended = ranks.of_first(partial(_ends, on_epoch, epoch))
+            ended = processes.of_first(partial(_ends, on_epoch, epoch))
             if (epoch.metrics and best.stop_after(number, epoch.metrics)) or ended:
                 break
             if task.mined and number < epochs:
                 run.mine()
 
         best.restore()
-        model.optimizer_state = kept_state(run.updater, ranks)
-        ranks.unite(model)
-        if ranks.first:
+        model.optimizer_state = kept_state(run.updater, processes)
+        processes.unite(model)
+        if processes.first:
             fill_untrained(model, untrained)
-            _warn(model, test, at.records)
+            warn_of_run(model, test, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 
 
 def _parted(
-    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None, task: Retrieval | ALS
+    validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
 ) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
     """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
     if isinstance(validation, Dataset) or not callable(validation):
         check_dataset(validation, "fit(validation=)", optional=True)
         return validation, None
-    if isinstance(task, ALS) or joined().size > 1:
-        what = "ALS" if isinstance(task, ALS) else "a training in several processes"
-        raise ConfigError(f"{what} is measured on a Dataset; fit(validation=) got a function.", hint="validation=test")
+    if joined().size > 1:
+        raise ConfigError(
+            "a training in several processes is measured on a Dataset; fit(validation=) got a function.",
+            hint="validation=test",
+        )
     return None, validation
 
 
@@ -211,63 +208,21 @@ def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
     return on_epoch is not None and on_epoch(epoch) is True
 
 
-def _seen(train: Dataset | Shards, validation: Dataset) -> Dataset:
-    """What is not to compete in a validation; of shards, what the queries that are asked chose."""
-    if isinstance(train, Dataset):
-        return train
-    return train.of_queries(validation.interactions[validation.query])
-
-
-def _check_data(train: Dataset | Shards) -> None:
-    check_dataset(train, "fit()", shards=True)
-    if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
-        raise DataError(
-            f"every weight in column {train.weight!r} is 0; there is nothing to learn from.",
-            hint="leave weight out, or check the column",
-        )
+def _by_als(model: TwoTower, train: Dataset | Shards, task: ALS, **options: Any) -> TrainingHistory:
+    """``fit(task=ALS())``, the old way to call ``als``."""
+    deprecated("fit(task=ALS())", "als(model, train)")
+    return als(model, train, **asdict(task), **als_options(options))
 
 
 def _check_options(
-    epochs: int,
-    batch_size: int,
-    validate_every: int,
     patience: int | None,
     unmeasured: bool,
     precision: str,
 ) -> None:
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'fit() got precision={precision!r}; "float32" or "bfloat16" was expected.')
-    whole = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "validate_every": validate_every,
-        "patience": patience,
-    }
-    for name, value in whole.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigError(f"fit() got {name}={value!r}; a whole number of at least 1 was expected.")
     if patience is not None and unmeasured:
         raise ConfigError(
-            "fit() got patience= without validation=; early stopping has nothing to watch.",
-            hint="hold some rows back: train, validation = split_random(train)",
+            "fit() got patience= without validation=; early stopping needs validation figures.",
+            hint="hold out some rows: train, validation = split_random(train)",
         )
-
-
-def _check_als(precision: str, **given: object) -> None:
-    """ConfigError for what has no meaning where vectors are solved for."""
-    without = [f"{name}=" for name, value in given.items() if value is not None]
-    if precision != "float32":
-        without.append(f"precision={precision!r}")
-    if joined().size > 1:
-        without.append("several processes")
-    if without:
-        raise ConfigError(
-            f"ALS solves for its vectors; it takes no {', no '.join(without)}.",
-            hint="leave it out, or use task=Retrieval()",
-        )
-
-
-def _warn(model: TwoTower, test: TestSet | None, records: Sequence[Epoch]) -> None:
-    """A ShortlistWarning for each thing that ``diagnose`` finds; without a validation set only the loss is looked at."""
-    losses = [{"loss": epoch.loss, "chance": epoch.chance} for epoch in records]
-    warn_of(loss_findings(losses) if test is None else findings(model, test, losses), stacklevel=4)

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from shortlist.data import Dataset, TableLike
-from shortlist.data.shards import Shards, Source, available_memory, row_bytes
+from shortlist.data import Account, Dataset, TableLike
+from shortlist.data.readers import Table
+from shortlist.data.shards import Shards, Source, available_memory, places_of, row_bytes
 from shortlist.data.shards.estimate import Estimate, Sample, counted_distinct, distinct, sample_of
 from shortlist.data.shards.sizes import NUMBERS
 from shortlist.errors import ConfigError, DataError
@@ -36,7 +37,7 @@ CODES = 12  # bytes of a row's code as int32 and int64
 
 @dataclass(frozen=True)
 class TableForecast:
-    """An embedding table: whose, its rows and width, and bytes of itself and of what the optimizer keeps beside it."""
+    """An embedding table: whose, its rows and width, and bytes of itself and of its optimizer state."""
 
     name: str
     rows: int
@@ -51,11 +52,12 @@ class Forecast:
 
     tables: of both towers. ids: tables of ids, vocabularies, codes. interactions_in_memory, interactions_from_disk: what
     the rows take in training either way; shards: on the disk. index: of the candidates. serving: a recommender with it.
-    examples_per_second: of the recipe on the sample, whose tables are smaller. memory: what there is.
+    examples_per_second: of the recipe on the sample, whose tables are smaller. memory: what there is. files: None for a Delta or
+    Iceberg table. account: of the rows that were looked at.
     """
 
     rows: int
-    files: int
+    files: int | None
     sampled: int
     queries: Estimate
     candidates: Estimate
@@ -72,6 +74,7 @@ class Forecast:
     seconds_per_epoch: float
     epochs: int
     memory: int
+    account: Account
 
     @property
     def weights(self) -> int:
@@ -80,7 +83,7 @@ class Forecast:
 
     @property
     def optimizer(self) -> int:
-        """Bytes of what the optimizer keeps beside the tables."""
+        """Bytes of the optimizer's state."""
         return sum(table.optimizer for table in self.tables)
 
     @property
@@ -100,7 +103,8 @@ class Forecast:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         names = ("weights", "optimizer", "training_in_memory", "training_from_disk")
-        return {**asdict(self), **{name: getattr(self, name) for name in names}}
+        figures = {name: getattr(self, name) for name in names}
+        return {**asdict(self), **figures, "account": self.account.to_dict()}
 
 
 def forecast(
@@ -126,19 +130,20 @@ def forecast(
     if recipe.als is not None or recipe.joined:
         what = "[als]" if recipe.als is not None else "[[joined]]"
         raise ConfigError(
-            f"a forecast tries one model that learns from batches; the recipe has {what}.",
+            f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs all interactions in memory",
         )
-    drawn = sample_of(source, sample)
+    schema = _read_schema(source, recipe, columns)
+    drawn = sample_of(source, sample, list(schema))
     if not drawn.pieces:
         raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
-    data = Dataset(drawn.frame, **columns, **(tables or {}))  # type: ignore[arg-type]
+    table = Table(drawn.frame, "interactions", source.untyped, tuple(source.notes), places=places_of(source))
+    data = Dataset(table, **columns, **(tables or {}))  # type: ignore[arg-type]
     queries, candidates = (_ids(source, drawn, column, count) for column in (data.query, data.candidate))
     model, speed = _tried(recipe, data, device)
     sizes = _tables(
         model, data, recipe.build_optimizer(), {data.query: queries.value, data.candidate: candidates.value}
     )
-    schema = source.schema()
     weight = 4 if columns.get("weight") else 0
     per_row = 8 + weight
     kind, per_candidate = _index_of(candidates.value, model.dim, index)
@@ -149,7 +154,7 @@ def forecast(
     seen = 8 * drawn.rows if drawn.rows <= SEEN_ROWS else 0
     return Forecast(
         rows=drawn.rows,
-        files=len(source.files),
+        files=source.file_count,
         sampled=len(data),
         queries=queries,
         candidates=candidates,
@@ -166,7 +171,14 @@ def forecast(
         seconds_per_epoch=drawn.rows / speed,
         epochs=int(recipe.for_rows(drawn.rows).fit.epochs),
         memory=available_memory(),
+        account=data.account,
     )
+
+
+def _read_schema(source: Source, recipe: Recipe, columns: Mapping[str, str | None]) -> pl.Schema:
+    """The columns that training reads."""
+    wanted = {*columns.values(), *recipe.interaction_columns}
+    return pl.Schema({column: kind for column, kind in source.schema().items() if column in wanted})
 
 
 def _ids(source: Source, drawn: Sample, column: str, count: bool) -> Estimate:

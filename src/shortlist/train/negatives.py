@@ -16,11 +16,23 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.shards import chosen_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.index import BruteForce, Lists, search_heads
-from shortlist.loss import Columns, Draws, Places, Retrieval, StreamingFrequency
+from shortlist.loss import (
+    BSL,
+    Columns,
+    Draws,
+    InBatch,
+    Mixed,
+    Places,
+    Retrieval,
+    Sampled,
+    Softmax,
+    StreamingFrequency,
+    WholeCatalogue,
+)
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, distinct
+from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged
-from shortlist.train.ranks import Alone, Ranks
 from shortlist.train.streaming import contexts_of
 
 __all__ = ["Negatives", "check_from_disk"]
@@ -44,9 +56,9 @@ class Negatives:
         impressions: Dataset | None,
         seed: int,
         device: torch.device,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self._ranks = Alone() if ranks is None else ranks
+        self._processes = Alone() if processes is None else processes
         self.task, self.seed, self.device = task, seed, device
         self.candidates = len(train.candidates)
         self._chance: float | None = None
@@ -63,8 +75,11 @@ class Negatives:
         self._contexts = contexts_of(encoded)
         self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
-        self.known = _known(train, self._ranks).to(device) if needs_known else None
-        self.draws = Draws(counts, task.sample_power, seed) if task.negatives in ("sampled", "mixed") else None
+        self.known = _known(train, self._processes).to(device) if needs_known else None
+        shared = task.negatives
+        self._whole, self._of_batch = isinstance(shared, WholeCatalogue), isinstance(shared, (InBatch, Mixed))
+        self._drawn = shared.number if isinstance(shared, (Sampled, Mixed)) else 0
+        self.draws = Draws(counts, shared.power, seed) if isinstance(shared, (Sampled, Mixed)) else None
         self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
         self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
         self.streaming = StreamingFrequency(self.candidates, device=device) if streaming else None
@@ -82,12 +97,12 @@ class Negatives:
         if self.plain:
             log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
             return Competition(batch, None, log_q)
-        drawn = None if self.draws is None else self.draws.draw(step, self.task.sampled).to(self.device)
+        drawn = None if self.draws is None else self.draws.draw(step, self._drawn).to(self.device)
         explicit = self._explicit(batch, chosen, step)
         rows = batch.candidate_rows[batch.pair_candidate]  # [B], of the catalogue
         if self.streaming is not None:
             self.streaming.observe(batch.candidate_rows)
-        if self.task.negatives == "catalogue":
+        if self._whole:
             columns = self._catalogue
         elif drawn is None and explicit is None:
             columns = batch.candidate_rows
@@ -99,7 +114,7 @@ class Negatives:
         competing = Columns(
             count,
             self._log_q(columns, int(batch.multiplicity().sum())),
-            own_counted=self.task.negatives in ("batch", "mixed"),
+            own_counted=self._of_batch,
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
         )
@@ -127,7 +142,7 @@ class Negatives:
     def _mean(self, total: float, weight: float) -> float:
         """The mean over the pairs of all processes."""
         both = torch.tensor([total, weight], dtype=torch.float64, device=self.device)
-        self._ranks.add(both)
+        self._processes.add(both)
         return float(both[0] / both[1].clamp(min=1e-300))
 
     def _alike(self, batch: Batch, log_q: Tensor | None) -> tuple[float, float]:
@@ -170,7 +185,7 @@ class Negatives:
             self.mined = Ragged(state["mined_offsets"], state["mined_values"]).to(self.device)
 
     def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
-        """Takes the hard negatives anew from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
+        """Takes new hard negatives from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
         if self.plain or not self.task.mined:
             return
         assert self.known is not None
@@ -183,10 +198,10 @@ class Negatives:
         self.mined = Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids)).to(self.device)
 
     def _count(self, batch: Batch, drawn: Tensor | None, columns: int) -> Tensor:
-        if self.task.negatives == "catalogue":
+        if self._whole:
             return torch.ones(columns, device=self.device)
         count = torch.zeros(columns, device=self.device)
-        if self.task.negatives in ("batch", "mixed"):
+        if self._of_batch:
             count[self._column_of[batch.candidate_rows]] += batch.multiplicity()
         if drawn is not None:
             count += torch.bincount(self._column_of[drawn], minlength=columns)
@@ -194,23 +209,24 @@ class Negatives:
 
     def _log_q(self, columns: Tensor, pairs: int) -> Tensor | None:
         """Log of the probability of a draw, or of the expected number of draws where positives are not corrected."""
-        if self.task.log_q is None or self.task.negatives == "catalogue":
+        if self.task.log_q is None:
             return None
         if self.log_q is not None and not isinstance(self.task.log_q, str):
             return self.log_q[columns]
         expected = torch.zeros(len(columns), dtype=torch.float64, device=self.device)
         number = 0
-        if self.task.negatives in ("batch", "mixed"):
+        if self._of_batch:
             if self.streaming is None:
                 expected += pairs * self.batch_probability[columns]
             else:
                 expected += self.streaming(columns)
             number += pairs
         if self.draw_probability is not None:
-            expected += self.task.sampled * self.draw_probability[columns]
-            number += self.task.sampled
+            expected += self._drawn * self.draw_probability[columns]
+            number += self._drawn
         expected.clamp_(min=1e-12)  # a candidate that is never drawn: there as a positive or explicit alone
-        scale = number if self.task.correct_positive else 1
+        loss = self.task.loss
+        scale = 1 if isinstance(loss, (Softmax, BSL)) and not loss.correct_positive else number
         return (expected / scale).log().float()
 
     def _owners_of(self, rows: Tensor) -> Tensor:
@@ -259,26 +275,25 @@ def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
     return torch.from_numpy(owner)
 
 
-def _known(train: Dataset | Shards, ranks: Ranks) -> Ragged:
+def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
     """What each query chose, ascending; of shards, in a file, and of several processes the queries of this one alone."""
     if isinstance(train, Shards):
-        offsets, values = chosen_by_query(train, ranks.rank, ranks.size)
+        offsets, values = chosen_by_query(train, processes.rank, processes.size)
         return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
     return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
 
 
 def check_from_disk(task: Retrieval) -> None:
-    """ConfigError for negatives that cannot be had while the interactions stay on disk."""
+    """ConfigError for negatives that are not possible while the interactions stay on disk."""
     if task.negative_column is not None:
         raise ConfigError(
-            f"negative_column is {task.negative_column!r}; shards keep ids, weights, times and context, and no lists.",
+            f"negative_column is {task.negative_column!r}; shards have ids, weights, times and context, but no lists.",
             hint="give the negatives as impressions=, one row each; or train in memory (Dataset)",
         )
     if task.mined:
         raise ConfigError(
-            "mined negatives search the catalogue for every query after each epoch, with all that each query chose in "
-            "memory; shards are for data that does not fit.",
-            hint='negatives="catalogue" or "mixed" with mask_known=True; or train in memory (Dataset)',
+            "mined negatives need all choices of each query in memory; shards are for data that does not fit.",
+            hint="negatives=WholeCatalogue() or Mixed() with mask_known=True; or train in memory (Dataset)",
         )
 
 
@@ -311,7 +326,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
         raise ConfigError(
             f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
             f"those of the training data are {train.query!r} and {train.candidate!r}.",
-            hint="name the impressions' columns as those of the training data",
+            hint="use the column names of the training data in the impressions",
         )
     sides = (
         (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
@@ -329,7 +344,7 @@ def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Rag
 def _warn_unknown(unknown: int, total: int, what: str) -> None:
     if unknown:
         warnings.warn(
-            f"{unknown:,} of {total:,} {what} have an id that the training data's tables lack; they are left out.",
+            f"{unknown:,} of {total:,} {what} have an id that is not in the training data's tables; they are left out.",
             ShortlistWarning,
             stacklevel=6,
         )

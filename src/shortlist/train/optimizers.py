@@ -16,7 +16,7 @@ from torch import Tensor
 
 from shortlist.errors import ConfigError
 from shortlist.model import EmbeddingTable
-from shortlist.train.ranks import Ranks
+from shortlist.train.processes import Processes
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Updater"]
 
@@ -63,7 +63,7 @@ class Adagrad:
 class RowwiseAdagrad(Adagrad):
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
-    A table of dim 32 takes 1/32 of the memory beside it that Adagrad takes. The step of a row is one for all its numbers.
+    For a table of dim 32 it needs 1/32 of the memory that Adagrad needs. The step of a row is one for all its numbers.
     initial_accumulator: where ``a`` begins.
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
     """
@@ -158,8 +158,8 @@ class SGD:
 class Updater:
     """Applies an optimizer to a module after each backward pass: tables by touched rows, the rest densely."""
 
-    def __init__(self, optimizer: Optimizer, module: torch.nn.Module, ranks: Ranks | None = None) -> None:
-        self.optimizer, self.ranks = optimizer, ranks
+    def __init__(self, optimizer: Optimizer, module: torch.nn.Module, processes: Processes | None = None) -> None:
+        self.optimizer, self.processes = optimizer, processes
         named = {name: part for name, part in module.named_modules() if isinstance(part, EmbeddingTable)}
         learned = {name: value for name, value in module.named_parameters() if value.requires_grad}
         self.tables, self.dense = list(named.values()), list(learned.values())
@@ -185,8 +185,8 @@ class Updater:
                 for slot, new in zip(slots, touched, strict=True):
                     slot.index_copy_(0, codes, new)
             table.touched.clear()
-        if self.ranks is not None:
-            self.ranks.add_gradients(self.dense)
+        if self.processes is not None:
+            self.processes.add_gradients(self.dense)
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
                 rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)

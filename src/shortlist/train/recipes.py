@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.errors import ConfigError, deprecated, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
+from shortlist.loss.kinds import PARTS
+from shortlist.loss.old_names import MOVED, in_tables
 from shortlist.model import Tower, TwoTower, join, no_histories, popularity
-from shortlist.sources import EASE, Cooccurrence, Mixture, OwnHistory, Transitions
-from shortlist.train.als import not_from_disk
+from shortlist.sources import Mixture
+from shortlist.train.als import als, als_options, not_from_disk
 from shortlist.train.distributed import joined
+from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.history import TrainingHistory
 from shortlist.train.negatives import check_from_disk
-from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
+from shortlist.train.optimizers import Optimizer
+from shortlist.train.sections import (
+    ALSSection,
+    FitSection,
+    HistorySection,
+    LossSection,
+    ModelSection,
+    NeighboursSection,
+    Section,
+    TowerSection,
+    optimizer_of,
+)
+from shortlist.train.toml import as_toml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,135 +52,9 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "load", "names", "to_toml"]
 
 SEEDS_APART = 1000
-NEIGHBOURS: dict[str, type[Any]] = {
-    "cooccurrence": Cooccurrence,
-    "transitions": Transitions,
-    "ease": EASE,
-    "own": OwnHistory,
-}
-
-OPTIMIZERS: dict[str, type[Any]] = {
-    optimizer.__name__: optimizer for optimizer in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)
-}
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class TowerSection(_Section, frozen=True):
-    """Features beside the id, each ``{kind = "Category", column = "gender", …}``; and whether the id is one of them.
-
-    min_count: interactions that an id needs for a row of its own. evict_after: with warm starts, trainings without the id
-    until its row goes.
-    """
-
-    features: list[dict[str, Any]] = []
-    id: bool = True
-    min_count: int = 1
-    evict_after: int | None = None
-    hidden: list[int] = []
-    cross: int = 0
-    heads: int = 1
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that the features read."""
-        return [str(declared["column"]) for declared in self.features if "column" in declared]
-
-
-class HistorySection(_Section, frozen=True):
-    """A ``History`` for the query tower, and its options."""
-
-    column: str = "history"
-    encoder: str = "mean"
-    length: int = 50
-    context: Literal["past", "others"] | None = None
-    share: bool = True
-    decay: float = 0.8
-    layers: int = 2
-    heads: int = 2
-    feedforward: int = 1
-    dropout: float = 0.2
-    dim: int | None = None
-
-
-class ModelSection(_Section, frozen=True):
-    """What both towers share; ``bias`` is the candidate tower's."""
-
-    dim: int = 32
-    combine: Literal["concat", "sum"] = "concat"
-    layer_norm: bool = False
-    dropout: float = 0.0
-    id_dropout: float = 0.0
-    normalize: bool = False
-    bias: bool = False
-    init_scale: float = 0.05
-    table_dtype: Literal["float32", "bfloat16"] = "float32"
-    table_folder: str | None = None
-
-
-class LossSection(_Section, frozen=True):
-    """Options of ``Retrieval``."""
-
-    temperature: float = 1.0
-    remove_accidental_hits: bool = True
-    log_q: Literal["counts", "streaming"] | None = None
-    loss: Literal["softmax", "bsl", "bpr", "ccl"] = "softmax"
-    negatives: Literal["batch", "sampled", "mixed", "catalogue"] = "batch"
-    sampled: int = 1024
-    sample_power: float = 0.0
-    mask_known: bool = False
-    correct_positive: bool = True
-    label_smoothing: float = 0.0
-    learn_temperature: bool = False
-    exponent: float = 1.0
-    margin: float = 0.8
-    negative_weight: float = 1.0
-    hardest: int | None = None
-    mined: int = 0
-    negative_column: str | None = None
-    impressions: int = 8
-
-
-class ALSSection(_Section, frozen=True):
-    """Options of ``ALS``: with this section vectors are solved for, and there is no loss and no optimizer."""
-
-    unobserved: float | None = None
-    regularization: float = 0.1
-    exponent: float = 0.75
-
-
-class NeighboursSection(_Section, frozen=True):
-    """A table of neighbours behind the towers: its kind, the options of its class (``Cooccurrence``, ``Transitions``,
-    ``EASE``, ``OwnHistory``), and how both scores are added (``Blend``)."""
-
-    kind: Literal["cooccurrence", "transitions", "ease", "own"] = "cooccurrence"
-    share: float = 0.4
-    temperature: float = 1.0
-    options: dict[str, int | float] = {}
-
-    def source(self) -> Cooccurrence | Transitions | EASE | OwnHistory:
-        """The settings of the table; ConfigError for an option that its class does not have."""
-        made = NEIGHBOURS[self.kind]
-        for option in self.options:
-            if option not in made.__dataclass_fields__:
-                hint = did_you_mean(option, made.__dataclass_fields__)
-                raise ConfigError(f"neighbours of kind {self.kind!r} have no option {option!r}.", hint=hint)
-        source: Cooccurrence | Transitions | EASE | OwnHistory = made(**self.options)
-        return source
-
-
-class FitSection(_Section, frozen=True):
-    """Options of ``fit``; "auto" lets the number of interactions decide."""
-
-    epochs: int | Literal["auto"] = 5
-    batch_size: int | Literal["auto"] = 8192
-    seed: int = 42
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-
-class _Model(_Section, frozen=True):
+class _Model(Section, frozen=True):
     """One model: its towers, its loss, its training."""
 
     model: ModelSection = ModelSection()
@@ -194,8 +81,8 @@ class _Model(_Section, frozen=True):
         Raises ConfigError where a feature reads a column that ``data`` does not have.
         """
         check_dataset(data, "a recipe", shards=True)
-        _check_columns("query", self.query, [*data.queries.columns, *data.interactions.columns])
-        _check_columns("candidate", self.candidate, data.candidates.columns)
+        self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
+        self.candidate.check_columns("candidate", data.candidates.columns)
         history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
         return TwoTower(
             self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
@@ -216,7 +103,7 @@ class _Model(_Section, frozen=True):
             if section.id
             else []
         )
-        features = [*ids, *map(_feature, section.features), *more]
+        features = [*ids, *section.declared(), *more]
         shared = msgspec.structs.asdict(self.model)
         if not section.id:
             shared["id_dropout"] = 0.0
@@ -224,13 +111,13 @@ class _Model(_Section, frozen=True):
         return Tower(*features, **shared)
 
     def task(self) -> Retrieval | ALS:
-        """The loss, or what is solved for."""
+        """The loss, or the options of ``als``."""
         if self.als is not None:
             return ALS(**msgspec.structs.asdict(self.als))
-        return Retrieval(**msgspec.structs.asdict(self.loss))
+        return self.loss.task()
 
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         if self.history is not None:
             raise no_histories()
         task = self.task()
@@ -240,24 +127,15 @@ class _Model(_Section, frozen=True):
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer; ConfigError for a name or an option that it does not have."""
-        options = dict(self.optimizer)
-        name = options.pop("name", "Adagrad")
-        if name not in OPTIMIZERS:
-            raise ConfigError(f"the recipe names optimizer {name!r}.", hint=did_you_mean(str(name), OPTIMIZERS))
-        known = OPTIMIZERS[name].__dataclass_fields__
-        for option in options:
-            if option not in known:
-                raise ConfigError(f"optimizer {name} has no option {option!r}.", hint=did_you_mean(option, known))
-        optimizer: Optimizer = OPTIMIZERS[name](**options)
-        return optimizer
+        return optimizer_of(self.optimizer)
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
         model = self.build_model(data)
-        settings: dict[str, Any] = {"task": self.task(), **msgspec.structs.asdict(self.for_rows(len(data)).fit)}
-        if self.als is None:
-            settings["optimizer"] = self.build_optimizer()
-        return model, fit(model, data, **{**settings, **options})
+        settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
+        if self.als is not None:
+            return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
+        return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -293,7 +171,7 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained beside the first and joined with it; weight: its share of the score, see ``join``.
+    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
     """
@@ -309,12 +187,19 @@ class Recipe(_Model, frozen=True):
     neighbours behind the towers, see ``Mixture``.
     """
 
-    joined: list[JoinedSection] = []
+    joined: list[JoinedSection] = msgspec.field(default_factory=list)
     towers: Literal["trained", "popularity", "recent"] = "trained"
     neighbours: NeighboursSection | None = None
 
+    @property
+    def interaction_columns(self) -> list[str]:
+        """The columns beside ids, time and weight that it may read from the interactions."""
+        models = [self, *self.joined]
+        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+        return list(dict.fromkeys(read))
+
     def check_from_disk(self) -> None:
-        """ConfigError for what cannot be had while the interactions stay on disk, before they are encoded."""
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
         if self.neighbours is not None:
             raise neighbours_in_memory()
@@ -351,12 +236,12 @@ class Recipe(_Model, frozen=True):
         if options.get("warm_start") is not None or joined().size > 1:
             what = "warm start" if options.get("warm_start") is not None else "several processes"
             raise ConfigError(
-                f"this recipe joins {len(weights)} models; that takes no {what}.",
+                f"this recipe joins {len(weights)} models; joined models do not support {what}.",
                 hint="train without it, or without [[joined]]",
             )
         model, history = super().train(data, **options)
         shared = {name: options[name] for name in ("device",) if name in options}
-        seed = options.get("seed", self.fit.seed)
+        seed: Any = options.get("seed", self.fit.seed)
         others = [
             one.train(data, seed=seed + SEEDS_APART * number, **shared)[0]
             for number, one in enumerate(self.joined, start=1)
@@ -378,37 +263,7 @@ def to_toml(recipe: Recipe) -> str:
     plain = recipe.to_dict()
     usual = Recipe().to_dict()
     kept = {name: value for name, value in plain.items() if value != usual.get(name) or name == "fit"}
-    return "\n".join(_toml(kept, [])).strip() + "\n"
-
-
-def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
-    """Lines of a table: its values, then its tables; None is left out, as what a reader takes by itself."""
-    values = {k: v for k, v in tree.items() if v is not None and not isinstance(v, dict) and not _tables(v)}
-    lines = [f"{name} = {_value(value)}" for name, value in values.items()]
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            inner = _toml(value, [*path, name])
-            lines += ["", f"[{'.'.join([*path, name])}]", *inner] if inner or name == "als" else []
-        elif _tables(value):
-            for one in value:
-                lines += ["", f"[[{'.'.join([*path, name])}]]", *_toml(one, [*path, name])]
-    return lines
-
-
-def _tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "fit" in one for one in value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(str(k))} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return as_toml(kept)
 
 
 def names() -> list[str]:
@@ -430,6 +285,8 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
         *parents, last = path.split(".")
         node = tree
         for parent in parents:
+            if parent in PARTS and isinstance(node.get(parent), str):
+                node[parent] = {"kind": node[parent]}  # a word, and now an option of it
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(
@@ -437,7 +294,23 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
                     hint="write it as section.option=value, such as fit.epochs=10",
                 )
         node[last] = value
-    return _convert(tree, "of values" if isinstance(recipe, Mapping) else str(recipe))
+    named = isinstance(recipe, Mapping)
+    return _convert(_with_tables(tree, quiet=named), "of values" if named else str(recipe))
+
+
+def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    """The tree with each model's loss and negatives as tables, whatever form they were written in.
+
+    quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
+    """
+    joined = tree.get("joined")
+    for model in (tree, *(joined if isinstance(joined, list) else ())):
+        if not isinstance(model, dict) or not isinstance(model.get("loss"), dict):
+            continue
+        for name in () if quiet else [name for name in MOVED if name in model["loss"]]:
+            deprecated(f"{name} in [loss]", "{1} in [loss.{0}]".format(*MOVED[name]))
+        model["loss"] = in_tables(model["loss"])
+    return tree
 
 
 def _files() -> Any:
@@ -461,7 +334,7 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"recipe {str(recipe)!r} is not valid TOML: {error}.",
-            hint="text stands in quotes, a section's name in square brackets",
+            hint="write text in quotes, section names in square brackets",
         ) from error
 
 
@@ -482,51 +355,29 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         message = str(error)
         unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.?(.*)`)?", message)
         if unknown is None:
-            raise ConfigError(
-                f"recipe {name!r}: {message}.",
-                hint="shortlist.recipes.names() lists the recipes; start from a copy of one",
-            ) from error
-        field = unknown.group(1)
-        struct, section = _section_at(unknown.group(2) or "")
-        where = f" in [{section}]" if section else ""
-        hint = did_you_mean(field, struct.__struct_fields__)
+            part = re.search(r"(?:(loss)|(negatives))(?:\.kind)?`$", message)
+            hint = "shortlist.recipes.names() lists the recipes; start from a copy of one"
+            if part is not None and part.group(part.lastindex or 0) in PARTS:
+                hint = f"its kind is one of {', '.join(PARTS[part.group(part.lastindex or 0)])}"
+            raise ConfigError(f"recipe {name!r}: {message}.", hint=hint) from error
+        field, path = unknown.group(1), unknown.group(2) or ""
+        shown = re.sub(r"\[\d+\]", "", path)
+        where = f" in [[{shown}]]" if path.endswith("]") else f" in [{shown}]" if shown else ""
+        section = _section_at(path, tree)
+        hint = did_you_mean(field, [*section.__struct_fields__, *filter(None, [section.__struct_config__.tag_field])])
         raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
 
 
-def _section_at(path: str) -> tuple[type[msgspec.Struct], str]:
-    """The section at a path such as ``loss`` or ``joined[0].als``, and its name in a file."""
-    sections: dict[str, Any] = {"history": HistorySection(), "als": ALSSection()}
-    in_joined, name = re.fullmatch(r"(joined\[\d+\])?\.?(.*)", path).groups()  # type: ignore[union-attr]
-    owner = JoinedSection(**sections) if in_joined else Recipe(**sections, neighbours=NeighboursSection())
-    shown = name if not in_joined else f"joined.{name}" if name else "[joined]"
-    return type(getattr(owner, name) if name else owner), shown
-
-
-def _check_columns(side: str, section: TowerSection, there: Sequence[str]) -> None:
-    """ConfigError for a declared column that is not ``there``; a history's comes from the interactions."""
-    for declared in section.features:
-        column = declared.get("column")
-        if column is not None and column not in there and declared.get("kind") != History.kind:
-            some = ", ".join(map(repr, dict.fromkeys(there)))
-            plural = "queries" if side == "query" else "candidates"
-            raise ConfigError(
-                f"the recipe's [{side}] reads column {column!r}, which the {plural}' table does not have; it has {some}.",
-                hint=f"give the table that has it ({plural}=, --{plural}), or name your own columns: copy the recipe and "
-                f"change it, or set {side}.features",
-            )
-
-
-def _feature(declared: dict[str, Any]) -> Feature:
-    options = dict(declared)
-    kind = options.pop("kind", None)
-    if kind not in FEATURE_KINDS:
-        raise ConfigError(
-            f"the recipe declares a feature of kind {kind!r}.", hint=did_you_mean(str(kind), FEATURE_KINDS)
-        )
-    try:
-        return FEATURE_KINDS[kind](**options)
-    except TypeError as error:
-        raise ConfigError(
-            f"the recipe's {kind} got options it does not have: {error}.",
-            hint="see the class of that name in the reference",
-        ) from error
+def _section_at(path: str, tree: Any) -> type[msgspec.Struct]:
+    """The section at a path such as ``loss.negatives`` or ``joined[0].als`` of a tree."""
+    section: type[msgspec.Struct] = Recipe
+    for step in re.findall(r"\w+", path):
+        if step.isdigit():
+            tree = tree[int(step)]
+            continue
+        tree = tree[step]
+        (field,) = (field for field in msgspec.structs.fields(section) if field.name == step)
+        kinds = [kind for kind in (field.type, *get_args(field.type)) if isinstance(kind, type(msgspec.Struct))]
+        tags = {kind.__struct_config__.tag: kind for kind in kinds}
+        section = tags[tree["kind"]] if len(kinds) > 1 else kinds[0]
+    return section

@@ -10,11 +10,11 @@ from shortlist.data import Dataset
 from shortlist.errors import TrainingError
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
-from shortlist.train.checkpoints import Progress
-from shortlist.train.history import Epoch
+from shortlist.train.epochs import Epoch
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Optimizer, Updater
-from shortlist.train.ranks import Ranks
+from shortlist.train.processes import Processes
+from shortlist.train.progress import Progress
 from shortlist.train.streaming import interactions_of
 from shortlist.train.temperature import LearnedTemperature
 from shortlist.train.warm_start import Start
@@ -38,9 +38,9 @@ class Run:
         seed: int,
         device: torch.device,
         precision: str,
-        ranks: Ranks,
+        processes: Processes,
     ) -> None:
-        self.model, self.task, self.optimizer, self.ranks = model, task, optimizer, ranks
+        self.model, self.task, self.optimizer, self.processes = model, task, optimizer, processes
         self.device, self.rounded = device, precision == "bfloat16"
         torch.manual_seed(seed)
         encoded = start.prepared(model, torch.Generator().manual_seed(seed))
@@ -52,36 +52,38 @@ class Run:
         )
         self.candidate_inputs = TowerInputs.of(encoded.candidate_columns, device)
         owner = start.train.query_rows if isinstance(start.train, Dataset) else None
-        self.interactions = interactions_of(encoded, device, ranks, owner)
-        self.negatives = Negatives(task, start.train, encoded, impressions, seed, device, ranks)
-        if ranks.size > 1:
-            ranks.divide(model)
-            torch.manual_seed((seed + ranks.rank) % (1 << 64))  # masks of dropout
-        self.updater = Updater(optimizer, model, ranks)
-        start.restore(self.updater, ranks)
-        self.heat = LearnedTemperature(task.temperature, ranks).to(device) if task.learn_temperature else None
+        self.interactions = interactions_of(encoded, device, processes, owner)
+        self.negatives = Negatives(task, start.train, encoded, impressions, seed, device, processes)
+        if processes.size > 1:
+            processes.divide(model)
+            torch.manual_seed((seed + processes.rank) % (1 << 64))  # masks of dropout
+        self.updater = Updater(optimizer, model, processes)
+        start.restore(self.updater, processes)
+        self.temperature = (
+            LearnedTemperature(task.temperature, processes).to(device) if task.learn_temperature else None
+        )
 
     def step(self, chosen: Tensor, at: Progress) -> None:
         """Learns from the interactions ``chosen``, int64 ``[B]``, and counts them."""
         batch, columns, log_q = self.negatives.of(self.interactions.batch(chosen), chosen, at.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounded):
             query = self.model.split_heads(self.model.query(self.query_inputs.take(batch.query_rows)))  # [queries, dim]
-            candidate = self.ranks.vectors(self.model.candidate, self.candidate_inputs, batch.candidate_rows)
+            candidate = self.processes.vectors(self.model.candidate, self.candidate_inputs, batch.candidate_rows)
             loss = self.task(
-                query if self.heat is None else self.heat(query),
+                query if self.temperature is None else self.temperature(query),
                 candidate,  # [candidates, dim]
                 batch.pair_query,
                 batch.pair_candidate,
                 weight=batch.weight,
                 log_q=log_q,
                 columns=columns,
-                temperature=None if self.heat is None else 1.0,
+                temperature=None if self.temperature is None else 1.0,
                 counts=batch.counts,
             )
         loss.backward()
         self.updater.step()
-        if self.heat is not None:
-            self.heat.step()
+        if self.temperature is not None:
+            self.temperature.step()
         at.total += loss.detach()
         at.weight += len(batch.pair_query) if batch.weight is None else batch.weight.sum()
         at.chance += len(chosen) * self.negatives.chance(batch, columns, log_q)
@@ -91,18 +93,18 @@ class Run:
 
     def epoch(self, at: Progress) -> Epoch:
         """The record of the epoch that has ended, without validation. TrainingError where its loss is not finite."""
-        self.ranks.add(at.total, at.weight)
+        self.processes.add(at.total, at.weight)
         mean, seconds = float(at.total / at.weight), at.elapsed
         if not np.isfinite(mean):
             raise TrainingError(
-                f"the loss became {mean} in epoch {at.epoch}; training cannot go on.",
+                f"the loss became {mean} in epoch {at.epoch}; training cannot continue.",
                 hint=f"lower the learning rate (now {self.optimizer.learning_rate}), or raise the temperature",
             )
         examples = len(self.interactions)
-        temperature = None if self.heat is None else self.heat.value
+        temperature = None if self.temperature is None else self.temperature.value
         return Epoch(at.epoch, mean, at.chance / examples, seconds, examples, temperature=temperature)
 
     def mine(self) -> None:
-        """Takes hard negatives anew, from the vectors as they are."""
+        """Takes new hard negatives, from the current vectors."""
         query, candidate = self.model.query, self.model.candidate
         self.negatives.mine(vectors_of(query, self.query_inputs), vectors_of(candidate, self.candidate_inputs))

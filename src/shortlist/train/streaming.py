@@ -14,7 +14,7 @@ from shortlist.data import Shards
 from shortlist.data.shards import Rows
 from shortlist.model import EncodedDataset
 from shortlist.train.batches import Batch, Interactions, distinct, part_of_batch
-from shortlist.train.ranks import Alone, Ranks
+from shortlist.train.processes import Alone, Processes
 
 __all__ = ["StreamedInteractions", "interactions_of"]
 
@@ -23,7 +23,7 @@ class StreamedInteractions:
     """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
 
     1. The blocks come in an order that is a function of (seed, epoch).
-    2. As many of them as fill the buffer are read, in the order in which they lie on the disk.
+    2. As many of them as fill the buffer are read, in the order on the disk.
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
     contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
@@ -31,13 +31,13 @@ class StreamedInteractions:
     reads all of it, and keeps of a batch the pairs of its own queries.
     """
 
-    def __init__(self, shards: Shards, device: torch.device, ranks: Ranks, contexts: int = 1) -> None:
+    def __init__(self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1) -> None:
         self.contexts = contexts
         self.queries = len(shards.queries) * contexts  # rows that the query tower reads
         self.candidates = len(shards.candidates)
         self.shards = shards
         self.device = device
-        self._ranks = ranks
+        self._processes = processes
         self._buffer = _Buffer.of([])
 
     def __len__(self) -> int:
@@ -46,19 +46,19 @@ class StreamedInteractions:
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` gave them last."""
         buffer = self._buffer
-        if self._ranks.size > 1:
-            return self._part(chosen[buffer.query[chosen] % self._ranks.size == self._ranks.rank])
+        if self._processes.size > 1:
+            return self._part(chosen[buffer.query[chosen] % self._processes.size == self._processes.rank])
         query_rows, pair_query = distinct(self._rows(chosen), self.queries)
         candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
         weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
 
     def _part(self, here: Tensor) -> Batch:
-        """The pairs of a batch that are of this process's queries."""
+        """The pairs of a batch that belong to this process's queries."""
         buffer = self._buffer
         rows = (self._rows(here), buffer.candidate[here].long().to(self.device))
         weight = None if buffer.weight is None else buffer.weight[here].to(self.device)
-        return part_of_batch(*rows, weight, self.queries, self.candidates, self._ranks)
+        return part_of_batch(*rows, weight, self.queries, self.candidates, self._processes)
 
     def _rows(self, chosen: Tensor) -> Tensor:
         """The rows that the query tower reads for these places of the buffer."""
@@ -151,13 +151,13 @@ def contexts_of(encoded: EncodedDataset) -> int:
 def interactions_of(
     encoded: EncodedDataset,
     device: torch.device,
-    ranks: Ranks | None = None,
+    processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
 ) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk; ranks, owner: as in ``Interactions``."""
+    """The interactions of a training run, from memory or from disk; processes, owner: as in ``Interactions``."""
     if encoded.shards is None:
-        return Interactions(encoded, device, ranks, owner)
-    return StreamedInteractions(encoded.shards, device, ranks or Alone(), contexts_of(encoded))
+        return Interactions(encoded, device, processes, owner)
+    return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))
 
 
 def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:

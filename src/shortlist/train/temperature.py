@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shortlist.train.optimizers import Adam, Updater
-from shortlist.train.ranks import Ranks
+from shortlist.train.processes import Processes
 
 __all__ = ["LearnedTemperature"]
 
@@ -19,10 +19,10 @@ LEARNING_RATE = 0.01
 class LearnedTemperature(nn.Module):
     """Divides queries by exp(t), t a parameter of its own: learned by Adam and never decayed, whatever the towers use."""
 
-    def __init__(self, start: float, ranks: Ranks | None = None) -> None:
+    def __init__(self, start: float, processes: Processes | None = None) -> None:
         super().__init__()
         self.log = nn.Parameter(torch.tensor(math.log(start)))
-        self._updater = Updater(Adam(LEARNING_RATE), self, ranks)
+        self._updater = Updater(Adam(LEARNING_RATE), self, processes)
 
     def forward(self, query: Tensor) -> Tensor:
         """The queries, to be scored at temperature 1."""

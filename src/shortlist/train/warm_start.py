@@ -18,7 +18,7 @@ from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
 from shortlist.sources import Mixture
 from shortlist.train.optimizers import Updater
-from shortlist.train.ranks import Ranks
+from shortlist.train.processes import Processes
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
 
@@ -27,19 +27,19 @@ NOW = "\0now"  # with which no column ends
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """Begin where ``before`` stopped, for ``fit(warm_start=…)``.
+    """Start from the trained model ``before``, for ``fit(warm_start=…)``.
 
-    1. Vocabularies grow: known ids keep their rows and what the optimizer knows of them, bit for bit until a batch touches
-       them. A lookup's ``min_count`` and ``evict_after`` say what comes and what goes.
-    2. New ids start from what their features tell of them, as far as that is anything, else from the mean of the known
-       rows (``model/ridge.py``); the optimizer knows nothing of them yet.
-    3. Bins, means and dense layers stay as they were learned, and training goes on from there.
+    1. Vocabularies grow: known ids keep their rows and optimizer state, bit for bit until a batch touches
+       them. A lookup's ``min_count`` and ``evict_after`` say which ids are added and dropped.
+    2. New ids start from a prediction by their features if those predict anything, otherwise from the mean of the known
+       rows (``model/ridge.py``), without optimizer state.
+    3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
-    before: a trained model of the same towers. only_new: the training data holds what came since alone: the tables, counts
+    before: a trained model of the same towers. only_new: the training data has only the rows since then: the tables, counts
     and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
     trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
-    fingerprint: what tells ``before`` from other models, such as its bundle's; by default a checksum of its weights. A run
-    goes on from a checkpoint only where it began from the same.
+    fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes from a
+    checkpoint only if it started from the same model.
     """
 
     before: TwoTower  # or a Mixture, of which the towers are taken
@@ -98,7 +98,7 @@ class Start:
         return replace(encoded, candidate_counts=model.trained_on.counts)
 
     @torch.no_grad()
-    def restore(self, updater: Updater, ranks: Ranks) -> None:
+    def restore(self, updater: Updater, processes: Processes) -> None:
         """Give the optimizer what it knew of each row and layer."""
         if self._warm is None:
             return
@@ -106,7 +106,7 @@ class Start:
         kind = type(updater.optimizer).__name__
         if state is None or state.kind != kind:
             was = "nothing of its optimizer was kept" if state is None else f"its optimizer was {state.kind}"
-            warnings.warn(f"the earlier training: {was}; {kind} begins anew.", ShortlistWarning, stacklevel=4)
+            warnings.warn(f"the earlier training: {was}; {kind} starts from zero.", ShortlistWarning, stacklevel=4)
             return
         for name, slot, table in updater.slots():
             old = state.slots[name].to(slot.device)
@@ -115,23 +115,23 @@ class Start:
                 continue
             origin = self._origins.get(name.rpartition(".weight.")[0])
             if origin is None:
-                slot.copy_(ranks.own(old))
+                slot.copy_(processes.own(old))
                 continue
             whole = slot[:1].expand(len(origin), *slot.shape[1:]).clone()  # as new rows begin
             kept = torch.from_numpy(np.flatnonzero(origin >= 0))
             whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long()]
-            slot.copy_(ranks.own(whole))
+            slot.copy_(processes.own(whole))
 
 
-def kept_state(updater: Updater, ranks: Ranks) -> OptimizerState | None:
+def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:
     """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
     slots: dict[str, Tensor] = {}
     for name, slot, table in updater.slots():
         rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table
-        whole = slot if table is None else ranks.united(slot, rows)
-        if whole is not None and ranks.first:
+        whole = slot if table is None else processes.united(slot, rows)
+        if whole is not None and processes.first:
             slots[name] = whole
-    return OptimizerState(type(updater.optimizer).__name__, slots) if ranks.first else None
+    return OptimizerState(type(updater.optimizer).__name__, slots) if processes.first else None
 
 
 def _checksum(model: TwoTower) -> str:
@@ -146,20 +146,20 @@ def _checksum(model: TwoTower) -> str:
 def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
     """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
 
-    What a row of today says stands; where it is null, what was known. ConfigError for what needs all interactions.
+    Values of today's row are kept; where one is null, the earlier value. ConfigError for what needs all interactions.
     """
     if isinstance(train, Shards):
-        raise ConfigError("only_new= is for data in memory.", hint="give shards of the whole window, without only_new")
+        raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
     if model.query.histories:
         raise ConfigError(
-            "the query tower reads histories, and only_new= data holds their ends alone.",
-            hint="give the whole window, without only_new",
+            "the query tower reads histories, and only_new= data has only their ends.",
+            hint="give the whole window without only_new",
         )
     if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
         raise DataError(
             f"the data's ids are {train.query!r} and {train.candidate!r}; the earlier model was trained on "
             f"{catalogue.query!r} and {catalogue.candidate!r}.",
-            hint="name the data's columns as those of the earlier training",
+            hint="use the column names of the earlier training",
         )
     return Dataset._again(
         train.interactions,
@@ -191,7 +191,7 @@ def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:
-    """The catalogue with what was counted before; its rows stand first in both tables."""
+    """The catalogue with what was counted before; its rows are first in both tables."""
     counts = now.counts.copy()
     counts[: len(before.counts)] += np.ceil(before.counts * 0.5 ** (1 / half_life)).astype(counts.dtype)
     known = now.known.copy()

@@ -65,5 +65,5 @@ def test_a_full_disk_is_told(shards: sl.Shards, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(sl.DataError, match="takes 1,200 bytes beside the shards"):
+    with pytest.raises(sl.DataError, match="take 1,200 bytes next to the shards"):
         chosen_by_query(shards)

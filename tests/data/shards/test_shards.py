@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_what_is_done_and_says_so(
         patch.setattr(os, "fsync", full)
         with pytest.raises(sl.DataError, match="No space left on device") as failed:
             encoded(folder, target)
-    assert "goes on with the first piece that is missing" in str(failed.value)
+    assert "resumes with the first missing piece" in str(failed.value)
     assert not list(target.glob(".*"))
     encoded(folder, target)
     encoded(folder, tmp_path / "whole")
@@ -254,7 +254,7 @@ def test_missing_columns_and_files_are_named(folder: Path, tmp_path: Path) -> No
         encoded(folder, tmp_path / "one", query="usr")
     with pytest.raises(sl.DataError, match="does not exist"):
         encoded(tmp_path / "nowhere", tmp_path / "two")
-    with pytest.raises(sl.ConfigError, match="within the source"):
+    with pytest.raises(sl.ConfigError, match="inside the source"):
         encoded(folder, folder / "shards")
     (folder / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(sl.DataError, match="could not be read"):

@@ -23,7 +23,7 @@ SORT_AT_ONCE = 1 << 22
 def chosen_by_query(shards: Shards, rank: int = 0, size: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The candidates that each query chose, ascending: those of query q are ``values[offsets[q] : offsets[q + 1]]``.
 
-    offsets: int64 ``[queries + 1]``. values: int32 ``[interactions]``, mapped from a file without a name beside the shards, of
+    offsets: int64 ``[queries + 1]``. values: int32 ``[interactions]``, mapped from a file without a name next to the shards, of
     4 bytes an interaction, which goes with the array. rank, size: of so many processes, the queries of this one alone.
 
     1. Shards are read once, a few million rows at a time, and each row goes to the next free place of its query.
@@ -67,6 +67,6 @@ def _mapped(folder: Path, length: int) -> NDArray[np.int32]:
             return np.memmap(file, np.int32, "r+", shape=(length,)).view(np.ndarray)
     except OSError as error:
         raise DataError(
-            f"what each query chose takes {4 * length:,} bytes beside the shards in {str(folder)!r}: {error}.",
-            hint="make room there; or do without mask_known and impressions",
+            f"the choices of all queries take {4 * length:,} bytes next to the shards in {str(folder)!r}: {error}.",
+            hint="free some space, or do not use mask_known and impressions",
         ) from error

@@ -1,4 +1,4 @@
-"""Columns of the interactions beside ids, weight and time: a table of the distinct ones, and a row number per interaction."""
+"""Columns of the interactions other than ids, weight and time: a table of the distinct ones, and a row number per interaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_context(context: Sequence[str], others: Sequence[str | None], schema: 
         if column in others or list(context).count(column) > 1:
             raise ConfigError(
                 f"context names {column!r} again.",
-                hint="context is for other columns than query, candidate, weight and timestamp, once each",
+                hint="context columns must be other than query, candidate, weight and timestamp, each once",
             )
         if column not in schema:
             raise DataError(
@@ -61,5 +61,5 @@ def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray
     asked = pl.DataFrame([frame[column].alias(key) for column, key in zip(table.columns, keys, strict=True)])
     found = asked.join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")["row"]
     if found.null_count():
-        raise DataError(f"{name!r} has changed while it was encoded.", hint="run it again with overwrite=True")
+        raise DataError(f"{name!r} changed while it was encoded.", hint="run it again with overwrite=True")
     return found.to_numpy()

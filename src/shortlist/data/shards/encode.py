@@ -4,7 +4,7 @@ Text files are first copied to Parquet, one after another, beside what is encode
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
-   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs lie by user or by time.
+   piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs are sorted by user or by time.
 
 Every array is renamed into place when it is whole, and each piece leaves a record of it, so that a run that was cut off
 goes on with the first piece that has none. The manifest, which makes the folder a set of shards, comes last.
@@ -31,6 +31,7 @@ from shortlist.data.doubts import doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, require_column, unpatterned
+from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
@@ -41,7 +42,7 @@ from shortlist.data.times import TimeForm, settled_form, told_form
 from shortlist.errors import ConfigError, DataError
 from shortlist.store import Entry, is_scratch, locked
 
-__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of"]
+__all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode", "id_counts", "interactions_of", "places_of"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
@@ -84,8 +85,17 @@ class _Work:
         column = self.header.timestamp
         if column is None or self.source.schema()[column] != pl.String:
             return None
-        parts = (self.source.read(file, start, rows, [column])[column] for _, file, start, rows in _plan(self))
-        return settled_form(parts, column, self.reading)
+        wanted = [column] if self.plan.idle else self.plan.sources([column])
+        read = (self.source.read(file, start, rows, wanted) for _, file, start, rows in _plan(self))
+        parts = (
+            frame[column] if self.plan.idle else self.plan.lazily(frame.lazy()).collect()[column] for frame in read
+        )
+        return settled_form(parts, column, self.reading, Places(_as(Source, self.source)))
+
+    @property
+    def places(self) -> Places:
+        """Where the values of interactions are."""
+        return Places(_as(Source, self.source), plan=None if self.plan.idle else self.plan)
 
     @cached_property
     def contexts(self) -> pl.DataFrame:
@@ -110,7 +120,7 @@ def encode(
     """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
-        raise ConfigError(f"{str(folder)!r} lies within the source itself.", hint="encode into a folder beside it")
+        raise ConfigError(f"{str(folder)!r} is inside the source.", hint="encode into a folder outside the source")
     events, reading = events or Events(), reading or Reading()
     ids = [str(columns["query"]), str(columns["candidate"])]
     times = [columns["timestamp"]] if columns["timestamp"] is not None else []
@@ -132,6 +142,7 @@ def encode(
                 room.mkdir(exist_ok=True)
                 _check_columns(found, columns, context)
                 plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
+                plan = plan.placed(Places(found))
                 _encode(_Work(_as(_Prepared, found, plan), folder, header, given, on_piece, plan, reading))
             finally:
                 shutil.rmtree(room, ignore_errors=True)
@@ -144,13 +155,13 @@ def encode(
             raise
         raise DataError(
             f"the shards could not be written to {str(folder)!r}: {error}.",
-            hint="make room and run the same again: it goes on with the first piece that is missing",
+            hint="free some space and run it again: it resumes with the first missing piece",
         ) from error
 
 
 @dataclass(frozen=True)
 class _Prepared(Source):
-    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces are as they lie."""
+    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces keep their order."""
 
     plan: EventPlan | None = None
 
@@ -203,6 +214,12 @@ def interactions_of(source: Source, columns: Mapping[str, str | None], events: E
     return _as(_Interactions, source, plan), plan.weight or columns["weight"]
 
 
+def places_of(source: Source) -> Places:
+    """Where the values of a source are, as ``interactions_of`` gives it too."""
+    plan = source.plan if isinstance(source, _Interactions) else None
+    return Places(_as(Source, source), plan=plan)
+
+
 S = TypeVar("S", bound=Source)
 
 
@@ -234,8 +251,7 @@ def _encode(work: _Work) -> None:
     rows = sum(piece.rows for piece in pieces)
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
     files.write_record(work.folder / files.MANIFEST, manifest)
-    for piece in pieces:
-        _record(work.folder, piece.number).unlink(missing_ok=True)
+    _remove_records(work.folder)
 
 
 def _settings(
@@ -248,8 +264,8 @@ def _settings(
             raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 was expected.")
     if piece_rows % block_rows:
         raise ConfigError(
-            f"piece_rows={piece_rows} is no multiple of block_rows={block_rows}.",
-            hint="give a piece a whole number of blocks",
+            f"piece_rows={piece_rows} is not a multiple of block_rows={block_rows}.",
+            hint="piece_rows must be a whole number of blocks",
         )
     return {**columns, "block_rows": block_rows, "piece_rows": piece_rows, "context": list(context)}
 
@@ -269,7 +285,7 @@ def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str
 
 
 def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
-    """The header of a run that was cut off, where nothing but new files came since: it reads what was listed at its start."""
+    """The header of a run that was cut off, where only new files were added since: it reads what was listed at its start."""
     begun = folder / files.HEADER
     if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
         return header
@@ -298,21 +314,25 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
     if begun.is_file() and not overwrite:
         before = files.read_record(begun, Header)
         if before == header:
+            if done.is_file():  # a run that was killed after that may have left something
+                _remove_records(folder)
+                shutil.rmtree(folder / ROOM, ignore_errors=True)
             return not done.is_file()
         if before.source != header.source:
             raise _changed(before.source, header.source)
         raise DataError(
-            f"{str(folder)!r} holds shards of the same source encoded otherwise.",
+            f"{str(folder)!r} has shards of the same source, encoded with other options.",
             hint="choose another folder, or overwrite=True",
         )
     others = [entry.name for entry in folder.iterdir() if entry.name != ROOM and not is_scratch(entry)]
     if others and not begun.is_file():
         raise DataError(
-            f"{str(folder)!r} holds {others[0]!r} and no shards; it will not be written to.", hint="choose a new folder"
+            f"{str(folder)!r} holds {others[0]!r} and is not a folder of shards; refusing to write to it.",
+            hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
-    for entry in folder.iterdir():
-        if entry.suffix in (".npy", ".json", ".parquet", ".writing"):
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before what they name
+        if entry != begun and entry.suffix in (".npy", ".json", ".parquet", ".writing"):
             entry.unlink()
     files.write_record(begun, header)
     return True
@@ -331,8 +351,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
         if names
     ]
     return DataError(
-        f"the source is not what was encoded: {', '.join(told)}.",
-        hint="encode it anew with overwrite=True, or into another folder",
+        f"the source differs from the encoded one: {', '.join(told)}.",
+        hint="encode it again with overwrite=True, or into another folder",
     )
 
 
@@ -360,9 +380,9 @@ def _tables(work: _Work) -> Tables:
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        ids, often = id_counts(work.source, column, side)
+        ids, often = id_counts(work.source, column, side, work.places)
         main, table, said, doubts = side_table(
-            Table(ids.to_frame(), "interactions", work.source.untyped),
+            Table(ids.to_frame(), "interactions", work.source.untyped, places=work.places),
             work.given[PLURAL[side]],
             column,
             side,
@@ -393,7 +413,7 @@ def _tables(work: _Work) -> Tables:
 
 
 def _left_out(work: _Work) -> list[str]:
-    """How many rows are no interactions, as a note. DataError where none is left."""
+    """How many rows are not interactions, as a note. DataError where none is left."""
     if not work.plan.leaves_out:
         return []
     total = sum(work.source.rows(file) for file in work.source.files)
@@ -401,18 +421,18 @@ def _left_out(work: _Work) -> list[str]:
     for _, scan in work.source.scans([work.header.query]):
         kept += int(scan.select(pl.len()).collect(engine="streaming").item())
     if total and not kept:
-        raise DataError(f"no row is left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+        raise DataError(f"no rows are left: all {total:,} were left out {work.plan.label}.", hint="check the values")
     return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
 
 
 def _doubts(work: _Work) -> Iterator[str]:
-    """What looks wrong with the rows as they came: told from the first rows of some files, evenly spread."""
+    """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     head, whole = glance(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)
 
 
-def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Series]:
+def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
     """Each distinct id, and how often it occurs, in no order."""
     found, often = source.counts([column])
     ids = found[column]
@@ -421,7 +441,7 @@ def id_counts(source: Source, column: str, role: str) -> tuple[pl.Series, pl.Ser
     if ids.null_count():
         nulls = int(often.filter(ids.is_null()).sum())
         raise DataError(
-            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){source.where_null(column)}; "
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){places.first(column, pl.Series.is_null)}; "
             "every row must have an id.",
             hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
         )
@@ -433,7 +453,7 @@ def _empty(work: _Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
     head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
     if "timestamp" in work.columns:
-        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form))
+        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form, work.places))
     return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()
 
 
@@ -454,6 +474,12 @@ def _record(folder: Path, number: int) -> Path:
     return folder / f"{number:05}.json"
 
 
+def _remove_records(folder: Path) -> None:
+    """The manifest has what they say."""
+    for record in folder.glob("[0-9]*.json"):
+        record.unlink()
+
+
 def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) -> Piece:
     """A piece as files; one that an earlier run finished is only checked."""
     record = _record(work.folder, number)
@@ -463,7 +489,9 @@ def _piece(work: _Work, number: int, file: SourceFile, start: int, rows: int) ->
         return done
     frame = work.source.read(file, start, rows, work.read)
     if frame.height != rows:
-        raise DataError(f"{file.name!r} has changed while it was read.", hint="run the same again when it is at rest")
+        raise DataError(
+            f"{file.name!r} has changed while it was read.", hint="run it again when the files no longer change"
+        )
     frame = work.plan.lazily(frame.lazy()).collect()
     rows = frame.height
     entries = {}
@@ -494,9 +522,9 @@ def _array(work: _Work, role: str, values: pl.Series, file: SourceFile) -> NDArr
     if role == "seen":
         return np.asarray(values, dtype=np.bool_)
     if role == "weight":
-        check_weight(values, whole=False)
+        check_weight(values, whole=False, places=work.places)
         return np.asarray(values.cast(pl.Float32))
-    times = checked_timestamp(values, work.form)
+    times = checked_timestamp(values, work.form, work.places)
     return np.asarray(times.cast(pl.Float64) if times.dtype.is_float() else times.to_physical().cast(pl.Int64))
 
 

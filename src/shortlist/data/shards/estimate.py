@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ PIECES = 64
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and between which two it lies; all three are the same where it was counted."""
+    """A number, and two numbers that it is between; all three are the same where it was counted."""
 
     value: int
     low: int
@@ -53,12 +54,16 @@ class Sample:
         return pl.concat(self.pieces)
 
 
-def sample_of(source: Source, rows: int) -> Sample:
-    """About ``rows`` rows in up to 64 pieces, evenly spread; everything where there are no more. ConfigError below 1."""
+def sample_of(source: Source, rows: int, columns: Sequence[str] | None = None) -> Sample:
+    """About ``rows`` rows of these columns (None: of all) in up to 64 pieces, evenly spread; everything where there are no more.
+
+    ConfigError below 1.
+    """
     if rows < 1:
         raise ConfigError(f"a sample of {rows} rows; at least 1 was expected.")
     counts = [source.rows(file) for file in source.files]
-    total, columns = sum(counts), source.schema().names()
+    total = sum(counts)
+    columns = source.schema().names() if columns is None else columns
     if total <= rows:
         parts = [source.read(file, 0, count, columns) for file, count in zip(source.files, counts, strict=True)]
         return Sample(tuple(part for part in parts if len(part)), total)
@@ -76,9 +81,9 @@ def sample_of(source: Source, rows: int) -> Sample:
 def distinct(sample: Sample, column: str) -> Estimate:
     """How many distinct values the whole column has: their number where the sample is all of it, else as follows.
 
-    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values lie in one piece, in
+    1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values are in one piece, in
        two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may be of one value.
-    2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values lie together), 0 < a < 1 Heaps'
+    2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values are together), 0 < a < 1 Heaps'
        law (ever more rare values), a < 0 saturates, the more abruptly the more alike values are in frequency.
     3. ``value`` is where the best of them ends at all pieces there are, ``low`` and ``high`` where those end that fit
        nearly as well: to twice the error of the best, and at least 0.5% or one over the root of what was found.

@@ -8,6 +8,7 @@ from typing import IO, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError
@@ -100,7 +101,10 @@ def write(path: Path, fill: Callable[[IO[bytes]], Any]) -> Entry:
     """A file that ``fill`` writes, whole or not at all. OSError where the disk refuses."""
     with in_one_step(path) as new:
         with new.open("wb") as file:
-            fill(file)
+            try:
+                fill(file)
+            except pl.exceptions.PolarsError as error:  # a disk that refuses
+                raise OSError(str(error)) from error
         return Entry.of(new)
 
 
@@ -121,7 +125,7 @@ def read_record(path: Path, kind: type[R]) -> R:
     except DamageError as damage:
         raise DataError(str(damage), hint=AGAIN) from damage
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
-        raise DataError(f"{str(path)!r} was altered or is of another version: {error}.", hint=AGAIN) from error
+        raise DataError(f"{str(path)!r} was altered or has another version: {error}.", hint=AGAIN) from error
 
 
 def check_files(folder: Path, entries: Mapping[str, Entry], thorough: bool = True) -> None:

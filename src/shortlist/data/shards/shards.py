@@ -50,7 +50,7 @@ class Shards:
     cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
-    folder: where it lies; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
+    folder: where it is; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
     what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with
     the columns there are. contexts: the distinct rows of the context columns.
     fingerprint: sha256 over everything that was encoded.
@@ -94,7 +94,7 @@ class Shards:
 
         source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
             table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
-            listed at the start. Text files are copied to Parquet first, beside what is encoded.
+            listed at the start. Text files are copied to Parquet first, next to the shards.
         The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
             that are kept, for a query tower that reads them; their distinct rows must fit in memory.
         block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
@@ -134,7 +134,7 @@ class Shards:
             begun = (folder / files.HEADER).is_file()
             raise DataError(
                 f"{str(folder)!r} holds {'an encoding that was not finished' if begun else 'no shards'}.",
-                hint="run Shards.encode again: it goes on where it was"
+                hint="run Shards.encode again: it resumes where it stopped"
                 if begun
                 else "Shards.encode(source, folder, …)",
             )
@@ -145,7 +145,9 @@ class Shards:
             pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
             for name in ("queries", "candidates", "interactions")
         )
-        contexts = pl.read_parquet(folder / CONTEXTS, glob=False) if manifest.header.context else None
+        contexts = None
+        if manifest.header.context:
+            contexts = pl.read_parquet(folder / CONTEXTS, glob=False, hive_partitioning=False)
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
@@ -175,17 +177,17 @@ class Shards:
 
     @cached_property
     def account(self) -> Account:
-        """What was read, in one pass over it."""
+        """An account of the data, made in one pass."""
         return Account.of_shards(self)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What looked wrong when it was encoded."""
+        """Warnings of the encoding."""
         return tuple(self.manifest.tables.warnings)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was merged or added on the way in."""
+        """Notes on merged or added rows."""
         return tuple(self.manifest.tables.notes)
 
     @property
@@ -195,7 +197,7 @@ class Shards:
 
     @property
     def source(self) -> dict[str, str]:
-        """What every source file looked like, by name."""
+        """Size and time of change (or etag) of every source file, by name."""
         return dict(self.manifest.header.source)
 
     def __len__(self) -> int:
@@ -283,12 +285,15 @@ class Shards:
                 f"test is {test!r}; a fraction between 0 and 1 was expected.", hint="for example test=0.1"
             )
         if self.held_out is not None:
-            raise ConfigError("these shards have a part held out already.", hint="split what Shards.load returns")
+            raise ConfigError(
+                "these shards already have a held-out part.", hint="split the shards that Shards.load returns"
+            )
         train = replace(self, held_out=self._part(test, by, seed), _counts={})
         held = self.manifest.rows - len(train)
         if not held or not len(train):
             raise DataError(
-                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.", hint="another share, or by="
+                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
+                hint="choose choose choose choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")

@@ -36,7 +36,7 @@ def memory_of(source: Source) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping: of the machine, or of the container where that is less."""
+    """Bytes that are available without swapping: of the machine, or of the container where that is less."""
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

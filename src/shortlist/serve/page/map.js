@@ -208,7 +208,7 @@ export function atlas(parent, { load, pick }) {
       h("li", {}, h("i", { class: "disc recommended" }), "recommended"),
       colour.legend.map(({ name, size }, i) => h("li", {}, h("i", { class: `disc hue-${i}` }), `${name} (${count(size)})`)));
     note.textContent = loaded.note;
-    canvas.setAttribute("aria-label", `Map of ${count(loaded.ids.length)} candidates; the lists beside it say the same in words`);
+    canvas.setAttribute("aria-label", `Map of ${count(loaded.ids.length)} candidates; the lists next to it have the same content`);
     draw();
   }
 

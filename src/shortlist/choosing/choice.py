@@ -1,0 +1,195 @@
+"""The outcome of a choice: the winner, what became of every contender, and both in words."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+from shortlist.choosing.trial import Figure, Trial
+from shortlist.model import TwoTower
+from shortlist.sources import Mixture
+from shortlist.train.recipes import Recipe
+
+__all__ = ["Choice", "Tried"]
+
+NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
+SMALL = 200  # queries, below which a figure says little
+CEILING = 0.05
+WIDTH = 80
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
+
+    recipe: with the epochs, share and temperature that were found.
+    """
+
+    name: str
+    kind: str
+    rank: int
+    recipe: Recipe
+    figure: Figure | None = None
+    seconds: float = 0.0
+    reason: str | None = None
+    model: TwoTower | Mixture | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
+        if self.figure is None:
+            return {**plain, "figure": None, "reason": self.reason}
+        return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The outcome of ``choose``.
+
+    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
+    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
+    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
+    """
+
+    model: TwoTower | Mixture
+    recipe: Recipe
+    chosen: Tried
+    tried: tuple[Tried, ...]
+    trial: Trial
+    split: str
+    budget: float
+    seconds: float
+    refitted: bool
+
+    def table(self) -> str:
+        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
+        return _table(self)
+
+    def verdict(self) -> list[str]:
+        """The winner, its lead, and notes on the table, in plain sentences."""
+        return _verdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON and for a bundle's metadata."""
+        trial = self.trial
+        return {
+            "chosen": self.chosen.name,
+            "figure": None if self.chosen.figure is None else self.chosen.figure.value,
+            "by": trial.name,
+            "seen_items_excluded": trial.exclude_seen,
+            "weighted": trial.weighted,
+            "held_out": len(trial.held_out),
+            "held_out_how": NAMES[self.split],
+            "measured_pairs": len(trial.test),
+            "chosen_before": trial.again,
+            "new_queries": trial.new,
+            "budget": self.budget,
+            "seconds": self.seconds,
+            "refitted": self.refitted,
+            "contenders": [one.to_dict() for one in self.tried],
+            "verdict": self.verdict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in _folded(line))])
+
+
+def _table(choice: Choice) -> str:
+    """The contenders, best first; the chosen one is marked. At most 80 columns."""
+    trial = choice.trial
+    counted = "seen items excluded" if trial.exclude_seen else "seen items left in"
+    lines = [f"  {'model':<36}{trial.name:>11}  {'± s.e.':>7}  {'seconds':>7}"]
+    for one in choice.tried:
+        if one.figure is None:
+            continue
+        mark = "*" if one is choice.chosen else " "
+        lines.append(
+            f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
+        )
+    pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
+    lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}")
+    skipped = [one for one in choice.tried if one.figure is None]
+    for one in skipped:
+        lines += _folded(f"  not tried: {one.name}: {one.reason}")
+    return "\n".join(lines)
+
+
+def _folded(line: str) -> list[str]:
+    """A line as lines of at most 80 columns; those behind the first are indented."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _verdict(choice: Choice) -> list[str]:
+    """Plain sentences: what won, by how much, whether that is more than chance, and what to know of the table."""
+    trial, chosen = choice.trial, choice.chosen
+    assert chosen.figure is not None
+    lines = [f"chosen: {chosen.name} ({trial.name} {chosen.figure.value:.4f})"]
+    lines += _against(choice)
+    lines.append(
+        "the model was then trained again on all rows; the figures are from before that"
+        if choice.refitted
+        else "the model was trained without the held-out rows"
+    )
+    if trial.again > CEILING and trial.exclude_seen:
+        lines.append(
+            f"repeats: {trial.again:.1%} of the held-out pairs were chosen before by the same query; with seen items excluded "
+            f"no model can find these, so {1 - trial.again:.1%} is the maximum"
+        )
+    elif trial.again > CEILING:
+        lines.append(
+            f"repeats: {trial.again:.1%} of the held-out pairs were chosen before by the same query, so seen items were left in; "
+            "ask for lists with exclude_seen=False (--include-seen)"
+        )
+    if trial.new:
+        lines.append(
+            f"new queries: {trial.new:.1%} of the held-out pairs; they are answered by popularity unless features say more"
+        )
+    lines.append(f"next: {_advice(choice)}")
+    return lines
+
+
+def _against(choice: Choice) -> list[str]:
+    """The winner against popularity, and against the best model of another kind."""
+    chosen = choice.chosen
+    lines = []
+    measured = [one for one in choice.tried if one.figure is not None and one is not chosen]
+    others: list[Tried] = [one for one in measured if one.name == "popularity"]
+    others += [one for one in measured if one.kind != chosen.kind and one.kind != "popularity"][:1]
+    for one in others:
+        lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
+        figures = f"({lead:+.4f} ± {_plain(error)})"
+        if abs(lead) > 2 * error:
+            lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} {figures}")
+        elif lead >= 0:
+            lines.append(f"level with {one.name} {figures}")
+        else:
+            lines.append(f"simpler than {one.name}, and behind it by no more than chance {figures}")
+    return lines
+
+
+def _advice(choice: Choice) -> str:
+    """One line that fits this model and this table."""
+    trial, chosen = choice.trial, choice.chosen
+    queries = int((chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
+    unmeasured = [one for one in choice.tried if one.figure is None and one.reason and "were left" in one.reason]
+    if queries < SMALL:
+        return f"only {queries} queries were measured; collect more interactions before you trust the order above"
+    if unmeasured:
+        return f"a longer --budget would also try {', '.join(one.name for one in unmeasured[:3])}"
+    if chosen.kind == "popularity":
+        return "no model here is better than popularity: more interactions per query, or tables of features, would help"
+    if trial.train.timestamp is None:
+        return "if the table has a column of times, name it with --time; transitions and histories are then tried too"
+    if trial.new > 0.2:
+        return "many queries are new; a table of their features (--queries) would help them"
+    return "shortlist report shows where the model is good and where it is not; shortlist serve answers over HTTP"
+
+
+def _plain(error: float) -> str:
+    """A standard error; "-" where one query alone was measured."""
+    return "-" if error != error else f"{error:.4f}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,74 @@
+"""Messages as the command line gives them: with its own options in place of Python's, and as wide as the terminal."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+
+__all__ = ["for_command_line", "wrapped"]
+
+INNER = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+CALL = rf"(?:\w+\.)*\w+\({INNER}\)"  # Events(where='a > 0')
+PYTHON = rf"(?:{CALL}|\b\w+=\w*|\bDataset)"
+JOINED = r"(?:, or |, | or )"
+BEFORE = re.compile(rf"{PYTHON}{JOINED}(?=--[a-z])")
+BEHIND = re.compile(rf"(--[a-z][^;]*?),(?: or)? {CALL}(?=[).;,]|$)")
+NAMED = re.compile(r"\b(\w+)(=\w*)?(?: \(| or )(--([a-z-]+)[^);,]*)\)?")
+FRAME = re.compile(rf"(?:,? for example )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
+ONLY_PYTHON = {
+    "Dataset(…, timestamp=…)": "--time COLUMN (of evaluate: --timestamp COLUMN)",
+    "Dataset(…, weight=…)": "--weight COLUMN",
+}
+
+
+def for_command_line(text: str) -> str:
+    """A message or hint without what only Python has, where it names an option of the command line for the same.
+
+    >>> for_command_line("name the encoding: Reading(encoding='cp949'), --encoding cp949; or save it as UTF-8")
+    'name the encoding: --encoding cp949; or save it as UTF-8'
+    >>> for_command_line("leave columns= (--columns) out")
+    'leave --columns out'
+    """
+    for python, option in ONLY_PYTHON.items():
+        text = text.replace(python, option)
+    if "--" not in text:
+        return FRAME.sub("", text).strip(" ,")
+    before = None
+    while before != text:
+        before, text = text, BEFORE.sub("", text)
+    return NAMED.sub(_option, BEHIND.sub(r"\1", text))
+
+
+def _option(match: re.Match[str]) -> str:
+    """The option alone, of ``encoding= (--encoding)``; what is no name of Python's stays."""
+    word, value, option, name = match.groups()
+    same = word.replace("_", "-") == name
+    if value is None and not (same and "(" in match.group()):
+        return match.group()
+    return option
+
+
+def wrapped(text: str) -> str:
+    """A message in lines that fit the terminal; as it is where nobody looks at one."""
+    if not sys.stderr.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, 40)
+    return "\n".join(_lines(line, width) for line in text.split("\n"))
+
+
+def _lines(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    return "\n".join(
+        textwrap.wrap(
+            line,
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )

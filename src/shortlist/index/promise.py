@@ -1,0 +1,105 @@
+"""How an index keeps a promised recall, in figures: what ``shortlist.tuning`` measures and the index carries."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shortlist.index.contract import Index
+from shortlist.index.recall import Recall
+
+__all__ = ["Point", "Tuned", "Tuning"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting, measured.
+
+    Attributes:
+        backend: "exact", "scann", "ivfpq" or "hnsw".
+        build: number of the build within the run.
+        settings: what ``index_from_settings`` makes it of.
+        recall: at the promise's k, on held-out queries.
+        milliseconds: a query, alone; the median.
+        keeps: whether it keeps the promise, on the tuning queries and on the held-out ones, sampling error allowed for.
+    """
+
+    backend: str
+    build: int
+    settings: dict[str, Any]
+    recall: Recall
+    milliseconds: float
+    keeps: bool
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The chosen index in figures.
+
+    Attributes:
+        recalls: by k, on held-out queries.
+        milliseconds: median of a query alone at the promise's k; ``milliseconds_99`` its 99th percentile.
+        exact_milliseconds: exact search's median, timed in turn with it.
+        build_seconds, nbytes: of the chosen index.
+    """
+
+    backend: str
+    settings: dict[str, Any]
+    recalls: dict[int, Recall]
+    milliseconds: float
+    milliseconds_99: float
+    exact_milliseconds: float
+    build_seconds: float
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What ``tune_index`` returns: the index, and what was measured on the way.
+
+    Attributes:
+        index: built, over the vectors given.
+        recall, k: the promise.
+        candidates, dim: what it was tuned on.
+        tune_queries, held_out_queries: how many settings were chosen by, and how many they were checked on.
+        chosen: the fastest that keeps the promise.
+        reason: a sentence that says what was chosen and why.
+        points: every setting that was timed.
+        missing: backends that could not run, and builds that were left out, with the reason.
+    """
+
+    index: Index = field(repr=False)
+    recall: float
+    k: int
+    candidates: int
+    dim: int
+    tune_queries: int
+    held_out_queries: int
+    chosen: Tuned
+    reason: str
+    points: tuple[Point, ...] = field(repr=False)
+    missing: dict[str, str]
+
+    def curve(self, backend: str) -> list[Point]:
+        """The points of a backend that no other point of it beats in both recall and time, by rising recall."""
+        best: list[Point] = []
+        own = [point for point in self.points if point.backend == backend]
+        for point in sorted(own, key=lambda point: (-point.recall.mean, point.milliseconds)):
+            if not best or point.milliseconds < best[-1].milliseconds:
+                best.append(point)
+        return best[::-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the index, fit for JSON; recalls by k as a list."""
+        chosen = {**asdict(self.chosen), "recalls": [recall.to_dict() for recall in self.chosen.recalls.values()]}
+        plain = {
+            name: getattr(self, name)
+            for name in ("recall", "k", "candidates", "dim", "tune_queries", "held_out_queries", "reason", "missing")
+        }
+        backends = dict.fromkeys(point.backend for point in self.points)
+        return {
+            **plain,
+            "chosen": chosen,
+            "curves": {backend: [asdict(point) for point in self.curve(backend)] for backend in backends},
+            "points": [asdict(point) for point in self.points],
+        }

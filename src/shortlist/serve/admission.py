@@ -1,0 +1,159 @@
+"""Admission of requests: a few at a time, a queue no longer than can be answered in time, a 503 for all others.
+
+Refusing has to cost next to nothing, or a flood of requests is answered by refusals alone. So a request is refused before
+it is parsed, and nothing more is read from a refused connection until the server can afford it: what it sends stays with
+the kernel. A client that waits as long as ``Retry-After`` says will not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.settings import Limits
+
+__all__ = ["Admission", "Entry", "busy", "plain"]
+
+SLOTS = 128  # requests answered at a time, between two looks at the sockets: under a flood larger batches than at ease
+FIRST = 0.0002  # seconds from one request to the next, until it was measured
+WINDOW = 0.1  # seconds over which it is measured
+STALE = 1.0  # seconds after which what was measured does not count any more
+REFUSAL = 0.002  # seconds that pass for each refusal: one takes about 40 µs, so that all take a fiftieth of the time
+PAUSE = 0.005  # seconds between two looks at which connections may be read again
+
+
+class Connection(Protocol):
+    """A connection: its requests begin, and it is read again a while after it was refused."""
+
+    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
+
+    def resume(self) -> None: ...
+
+
+Entry = tuple[Connection, Any, Any]
+
+
+class Admission:
+    """Counts the requests under way and those that wait.
+
+    ``limits.wait_seconds`` is the longest that anybody shall wait, by the pace of the last tenths of a second while some
+    waited; ``limits.under_way`` the most that wait or are inside.
+
+    refused: how many were, since somebody last took the number away.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.slots = min(SLOTS, limits.under_way)
+        self.inside = 0
+        self.waiting: deque[Entry] = deque()
+        self.refused = 0
+        self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
+        self._timed = self._finishing = False
+        self._clear = 0.0  # when the refusals until now are paid for
+        self._since = self._left = 0.0  # the window: its begin, and the last time that somebody waited
+        self._passed = 0
+        self._set_pace(FIRST)
+
+    def _set_pace(self, pace: float) -> None:
+        self.pace = pace
+        self.most = self._limits.under_way - self.slots
+        if not self._finishing:
+            self.most = min(self.most, max(1, int(self._limits.wait_seconds / pace)))
+
+    def finish(self) -> None:
+        """From now on nobody waits for too long: no more will come, and what has come is to be answered."""
+        self._finishing = True
+        self._set_pace(self.pace)
+
+    @property
+    def full(self) -> bool:
+        """Whether a new request would wait too long."""
+        return self.inside >= self.slots and len(self.waiting) >= self.most
+
+    def enter(self, entry: Entry, now: float) -> None:
+        """Let a request in, now or when its turn comes."""
+        if self.inside < self.slots and not self.waiting:
+            self._begin(entry)
+            return
+        if not self.waiting:
+            if now - self._left > STALE:
+                self._set_pace(FIRST)
+            self._since, self._passed = now, 0
+        self.waiting.append(entry)
+
+    def leave(self, now: float) -> None:
+        """Somebody who was inside is done."""
+        self.inside -= 1
+        if not self.waiting:
+            return
+        self._left = now
+        self._passed += 1
+        if now - self._since >= WINDOW:
+            measured = (now - self._since) / self._passed
+            self._set_pace(measured if self.pace == FIRST else (self.pace + measured) / 2)
+            self._since, self._passed = now, 0
+        while self.waiting and self.inside < self.slots:
+            self._begin(self.waiting.popleft())
+
+    def _begin(self, entry: Entry) -> None:
+        connection, cycle, app = entry
+        if connection.begin(cycle, app, self.leave):  # else: it has hung up
+            self.inside += 1
+
+    def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
+        """Count a refusal; in how many whole seconds to come back. ``connection`` is not to be read until it is resumed."""
+        now = loop.time()
+        self.refused += 1
+        self._clear = max(self._clear, now) + REFUSAL
+        self._paused.append((self._clear, connection))
+        if not self._timed:
+            self._timed = True
+            loop.call_at(self._clear, self._resume, loop)
+        return max(1, math.ceil(self._clear - now))
+
+    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Reads from connections again whose time has come."""
+        paused, now = self._paused, loop.time()
+        while paused and paused[0][0] <= now:
+            paused.popleft()[1].resume()
+        self._timed = bool(paused)
+        if paused:
+            loop.call_at(max(paused[0][0], now + PAUSE), self._resume, loop)
+
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})(?:\r\n|$)")
+_ODD = re.compile(
+    rb"transfer-encoding|content-length.*content-length|\r\n(?:connection:(?![ \t]*keep-alive(?:\r|$))|expect:|upgrade:)",
+    re.DOTALL,
+)
+
+
+def plain(data: bytes) -> bool:
+    """Whether ``data`` is one whole POST, in the form that nearly all have, and nothing else."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    head = head.lower()
+    if not (head.startswith(b"post /") and head.partition(b"\r\n")[0].endswith(b" http/1.1")):
+        return False
+    length = _LENGTH.search(head)
+    return length is not None and int(length[1]) == len(body) and not _ODD.search(head)
+
+
+_BUSY: dict[int, bytes] = {}
+
+
+def busy(seconds: int) -> bytes:
+    """The whole reply to who shall come back in so many seconds."""
+    if seconds not in _BUSY:
+        body = Problem(503, "the server is overloaded.", hint="wait for the seconds in Retry-After").body(None)
+        head = (
+            f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {TYPE}\r\ncontent-length: {len(body)}\r\n"
+            f"retry-after: {seconds}\r\nx-content-type-options: nosniff\r\n\r\n"
+        )
+        _BUSY[seconds] = head.encode() + body
+    return _BUSY[seconds]

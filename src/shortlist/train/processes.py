@@ -1,0 +1,153 @@
+"""What the loop asks of the processes that train together, and the case of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from shortlist.errors import ConfigError, ShortlistError
+from shortlist.loss import Retrieval
+from shortlist.model import Tower, TowerInputs, TwoTower
+
+__all__ = ["Alone", "Processes", "check_divisible"]
+
+
+T = TypeVar("T")
+
+
+class Processes(Protocol):
+    """The processes of a run. Every method but the properties is called by all of them, in the same order."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this one, from 0."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that speaks and writes."""
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """TrainingError where the processes differ in one of the facts, by its name."""
+
+    def of_first(self, decide: Callable[[], bool]) -> bool:
+        """What the first process decides."""
+
+    def first_then_others(self, work: Callable[[], T]) -> T:
+        """The work is done by the first process, then by the others, which find what it left on the disk."""
+
+    def concatenated(self, values: Tensor) -> Tensor:
+        """``values [n]`` of every process one after another; n may differ."""
+
+    def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
+        """The tower's vectors of ``rows``, the same on every process, each made by one of them."""
+
+    def add(self, *values: Tensor) -> None:
+        """Sums each value over the processes, in place."""
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sums the gradients of dense parameters over the processes, in place."""
+
+    def divide(self, model: TwoTower) -> None:
+        """Leaves to each process its part of every embedding table."""
+
+    def unite(self, model: TwoTower) -> None:
+        """Gives the first process every table whole."""
+
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """On the first process all ``rows`` of what is divided as tables are, else None."""
+
+    def own(self, whole: Tensor) -> Tensor:
+        """The part of this process of what is divided as tables are."""
+
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
+        """Whether another process has stopped with the same complaint."""
+
+    def __enter__(self) -> Processes: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Lets the others know why this one stops, where it stops with an error."""
+
+
+class Alone:
+    """One process: nothing to ask of others."""
+
+    rank, size, first = 0, 1, True
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """Nobody to differ from."""
+
+    def of_first(self, decide: Callable[[], bool]) -> bool:
+        """Its decision."""
+        return decide()
+
+    def first_then_others(self, work: Callable[[], T]) -> T:
+        """Its work."""
+        return work()
+
+    def concatenated(self, values: Tensor) -> Tensor:
+        """``values``."""
+        return values
+
+    def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
+        """The tower's vectors of ``rows``."""
+        vectors: Tensor = tower(inputs.take(rows))
+        return vectors
+
+    def add(self, *values: Tensor) -> None:
+        """Each value is the sum."""
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Each gradient is the sum."""
+
+    def divide(self, model: TwoTower) -> None:
+        """The tables stay whole."""
+
+    def unite(self, model: TwoTower) -> None:
+        """They are whole."""
+
+    def united(self, part: Tensor, rows: int) -> Tensor | None:
+        """The part is the whole."""
+        return part
+
+    def own(self, whole: Tensor) -> Tensor:
+        """All of it."""
+        return whole
+
+    def raised_elsewhere(self, error: ShortlistError) -> bool:
+        """There is nobody else."""
+        return False
+
+    def __enter__(self) -> Alone:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nobody to tell."""
+
+
+def check_divisible(task: Retrieval, model: TwoTower, impressions: object) -> None:
+    """ConfigError for what several processes cannot train exactly as one would."""
+    of_one_query = {
+        "mined": task.mined > 0,
+        "negative_column": task.negative_column is not None,
+        "impressions": impressions is not None,
+    }
+    for name, given in of_one_query.items():
+        if given:
+            raise ConfigError(
+                f"{name}= cannot be used with several processes: it needs negatives of single queries.",
+                hint="train in one process, or use negatives=Mixed() or WholeCatalogue()",
+            )
+    for part in model.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            raise ConfigError(
+                f"{type(part).__name__} needs the whole batch, but each process has only a part.",
+                hint="use LayerNorm, which needs one row at a time",
+            )

@@ -1,0 +1,163 @@
+"""Tuning a recommender's index to a promised recall, on its own queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.data.given import check_dataset, check_seed
+from shortlist.errors import ConfigError, DataError
+from shortlist.index import Index, Lists, exact_copy, search_heads
+from shortlist.index.promise import Tuning
+from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.served import Served
+from shortlist.recommender.state import State
+from shortlist.tuning.tuner import tune_index
+
+__all__ = ["Accuracy", "TunedRecommender", "tune"]
+
+KEPT = ("recall", "k", "candidates", "dim", "tune_queries", "held_out_queries", "reason", "missing", "chosen")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-k accuracy on test pairs through exact search and through the tuned index, seen items excluded.
+
+    Attributes:
+        pairs: test pairs asked; ``left_out``: those of queries or candidates that training did not have, and those
+            that are among the seen.
+        exact, index: by k, the part of the pairs whose candidate is in its query's list.
+    """
+
+    pairs: int
+    left_out: int
+    exact: dict[int, float]
+    index: dict[int, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it: ``top_10`` and so on, for both."""
+        both = {"exact": self.exact, "index": self.index}
+        named = {side: {f"top_{k}": value for k, value in values.items()} for side, values in both.items()}
+        return {"pairs": self.pairs, "left_out": self.left_out, **named}
+
+
+@dataclass(frozen=True)
+class TunedRecommender:
+    """A ``recommender`` with a tuned index, how it was found (``tuning``), and what it costs on test pairs (``accuracy``)."""
+
+    recommender: Recommender
+    tuning: Tuning
+    accuracy: Accuracy | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything measured, fit for JSON."""
+        measured = self.tuning.to_dict()
+        return measured if self.accuracy is None else {**measured, "accuracy": self.accuracy.to_dict()}
+
+
+def tune(
+    recommender: Recommender,
+    *,
+    recall: float = 0.95,
+    k: int = 100,
+    backends: Sequence[str] | None = None,
+    test: Dataset | None = None,
+    sample: int = 2000,
+    seconds: float | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] | None = None,
+) -> TunedRecommender:
+    """A recommender like the given one, with the fastest index that finds ``recall`` of the true top ``k``.
+
+    The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
+    the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
+
+    backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
+    sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
+    search and through the tuned index.
+
+    Raises ConfigError where the query tower reads columns that only a request has, SearchError for fewer than 40 known
+    queries.
+
+        tuned = sl.tune(recommender, recall=0.95, k=100)
+        tuned.recommender.save("my.shortlist", overwrite=True)
+    """
+    check_dataset(test, "tune(test=)", optional=True)
+    check_seed(seed, "tune()")
+    served = recommender.served
+    tuning = tune_index(
+        served.vectors,
+        known_queries(served.state),
+        recall=recall,
+        k=k,
+        backends=backends,
+        sample=sample,
+        seconds=seconds,
+        seed=seed,
+        say=say,
+    )
+    accuracy = None if test is None else _accuracy(served, tuning, test)
+    measured = {name: value for name, value in tuning.to_dict().items() if name in KEPT}
+    metadata = {**served.metadata, "tuning": measured}
+    again = replace(served, index=tuning.index, reason=tuning.reason, metadata=metadata, origin={})
+    return TunedRecommender(Recommender(again), tuning, accuracy)
+
+
+def known_queries(state: State) -> NDArray[np.float32]:
+    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
+    if state.query_vectors is None:
+        raise ConfigError(
+            "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
+            hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
+        )
+    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
+
+
+def _accuracy(served: Served, tuning: Tuning, test: Dataset) -> Accuracy:
+    state = served.state
+    if (test.query, test.candidate) != (state.query, state.candidate):
+        raise DataError(
+            f"the test table has ids {test.query!r} and {test.candidate!r}; {state.query!r} and {state.candidate!r} "
+            "were expected."
+        )
+    queries = _rows(state.query_ids.row_of, test.queries[test.query].to_list())[test.query_rows]
+    candidates = _rows(state.candidate_ids.row_of, test.candidates[test.candidate].to_list())[test.candidate_rows]
+    size = len(state.candidates)
+    both = (queries >= 0) & (candidates >= 0)
+    keys = queries[both] * size + candidates[both]
+    seen = np.repeat(np.arange(len(state.queries)), np.diff(state.seen.offsets)) * size + state.seen.values
+    keys = keys[~np.isin(keys, seen)]
+    if not keys.size:
+        raise DataError(
+            "no test pairs are left: none has a known query and a candidate that the query has not seen.",
+            hint="give interactions that the bundle was not trained on",
+        )
+    ks = sorted({min(k, size) for k in (10, 100, tuning.k)})
+    exact = exact_copy(served.index)
+    return Accuracy(
+        int(keys.size), len(test) - int(keys.size), _hit_shares(state, exact, keys, ks),
+        _hit_shares(state, tuning.index, keys, ks),
+    )  # fmt: skip
+
+
+def _rows(row_of: Mapping[Any, int], ids: Sequence[Any]) -> NDArray[np.int64]:
+    return np.array([row_of.get(value, -1) for value in ids], np.int64)
+
+
+def _hit_shares(state: State, index: Index, keys: NDArray[np.int64], ks: Sequence[int]) -> dict[int, float]:
+    """By k, the share of (query, candidate) keys whose candidate is in the query's list."""
+    assert state.query_vectors is not None
+    size = len(state.candidates)
+    rows = np.unique(keys // size)
+    seen = Lists.of([state.seen.row(row) for row in rows.tolist()])
+    shares = {}
+    for k in ks:
+        hits = search_heads(index, np.ascontiguousarray(state.query_vectors[rows]), k, exclude=seen)
+        found = np.repeat(rows, np.diff(hits.offsets)) * size + hits.ids
+        shares[k] = float(np.isin(keys, found).mean())
+    return shares

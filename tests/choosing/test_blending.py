@@ -1,0 +1,31 @@
+"""A mixture is measured from its sources' best candidates, and ranks as it is measured."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from tests.choosing.tables import blocks
+
+import shortlist as sl
+from shortlist.choosing import hold_out
+from shortlist.choosing.blending import best_blend
+from shortlist.choosing.trial import Trial
+from shortlist.model import popularity
+
+
+def test_a_mixture_is_measured_as_it_ranks() -> None:
+    """From both sources' best candidates alone, new queries by popularity: the figure is that of the exact ranks."""
+    data = blocks(1500, 90, 60)
+    late = pl.DataFrame({"who": [1000, 1001], "what": data.interactions["what"][:2]})
+    train, held_out, _ = hold_out(data, 0.1, 42)
+    held_out = sl.Dataset(pl.concat([held_out.interactions, late]), "who", "what", candidates=data.candidates)
+    trial = Trial.of(train, train, held_out, None, 0)
+    assert trial.new > 0
+    table = sl.Cooccurrence().fit(train)
+    blended = best_blend(popularity(train), table, trial, (1.0,), (0.5, 0.95))
+    exact = trial.measure(blended.odd)
+    if blended.even.blend != blended.odd.blend:
+        exact = exact.alternated(trial.measure(blended.even))
+    found = blended.measure(trial)
+    assert found.sums.numerator.tolist() == pytest.approx(exact.sums.numerator.tolist())
+    assert found.value == pytest.approx(exact.value)

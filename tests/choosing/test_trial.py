@@ -1,0 +1,29 @@
+"""A trial: its figure by hand, and the figures that it knows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import shortlist as sl
+from shortlist.choosing.trial import Trial, parsed_metric
+from shortlist.errors import ConfigError
+from shortlist.model import popularity
+
+
+def test_the_trial_counts_what_it_says() -> None:
+    train = sl.Dataset({"who": ["a", "a", "b"], "what": [1, 2, 1]}, "who", "what")
+    test = sl.Dataset({"who": ["a", "b", "c"], "what": [1, 2, 2]}, "who", "what")
+    trial = Trial.of(train, train, test, "ndcg@2", 0)
+    assert (trial.name, trial.exclude_seen) == ("ndcg@2", True)
+    assert trial.again == pytest.approx(1 / 3)  # a chose 1 before
+    assert trial.new == pytest.approx(1 / 3)  # c is new
+    figure = trial.measure(popularity(train))
+    # a's 1 is hidden: 0; b's 2 is first of what b may have: 1; c, who is new, has 1 before 2: 1 / log2(3)
+    assert figure.value == pytest.approx((0 + 1 + 1 / np.log2(3)) / 3)
+
+
+@pytest.mark.parametrize("text", ["recall", "recall@", "recall@0", "recal@10", "auc@3", "@5"])
+def test_other_figures_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parsed_metric(text)

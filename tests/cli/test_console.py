@@ -1,0 +1,73 @@
+"""What commands say and how: results on stdout, messages on stderr, JSON that every reader takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import shortlist as sl
+from shortlist.cli import console
+from shortlist.train.epochs import Epoch
+
+
+def test_results_and_messages_go_their_own_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("working")
+    console.print_json({"k": 1})
+    out, err = capsys.readouterr()
+    assert (out, err) == ('{\n  "k": 1\n}\n', "working\n")
+
+
+def test_json_has_null_for_numbers_that_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"a": [float("nan"), (1.5, float("-inf"))], "path": Path("é.csv")})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"a": [None, [1.5, None]], "path": "é.csv"}
+    assert "é" in out
+
+
+def test_an_epoch_is_a_line() -> None:
+    said: list[str] = []
+    show = console.epoch_printer(3, said.append)
+    show(Epoch(1, loss=4.5, chance=4.6, seconds=2.0, examples=3000))
+    show(Epoch(2, loss=4.25, chance=4.6, seconds=1.0, examples=3000, metrics={"top_5": 0.125, "top_10": 0.5}))
+    assert said == [
+        "epoch 1/3   loss 4.5000 (chance 4.6000)   1,500 examples/s",
+        "epoch 2/3   loss 4.2500 (chance 4.6000)   top-5 0.1250  top-10 0.5000   3,000 examples/s",
+    ]
+
+
+def test_bars_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with console.progress("reading") as tick:
+        assert tick is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with console.progress("reading") as tick:
+        assert tick is not None
+        tick(1, 2)
+
+
+def test_alone_a_command_speaks_and_its_complaint_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    @console.as_one
+    def command(text: str) -> None:
+        console.say(text)
+        raise sl.DataError("no such column.")
+
+    with pytest.raises(sl.DataError, match="no such column"):
+        command(text="reading")
+    assert capsys.readouterr().err == "reading\n"
+
+
+def test_accuracies_are_a_table_of_those_measured() -> None:
+    figures = {
+        "model": {"seen_in": {"top_1": 0.25}, "seen_out": {"top_1": 0.5}},
+        "popularity": {"seen_in": {"top_1": 0.125}},
+    }
+    table = console.accuracy_table(figures)
+    cells = [list(column.cells) for column in table.columns]
+    assert [column.header for column in table.columns] == ["", "", "top-1"]
+    assert list(zip(*cells, strict=True)) == [
+        ("model", "seen left in", "0.2500"),
+        ("popularity", "seen left in", "0.1250"),
+        ("model", "seen excluded", "0.5000"),
+    ]

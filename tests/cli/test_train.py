@@ -1,0 +1,34 @@
+"""``shortlist train`` by a recipe that solves, and by one that joins."""
+
+import json
+from pathlib import Path
+
+from tests.cli.typed import shortlist
+
+BOTH = """
+[model]
+dim = 8
+[fit]
+epochs = 3
+[[joined]]
+weight = 0.7
+[joined.als]
+"""
+
+
+def test_train_solves_and_joins(bundle: Path, folder: Path) -> None:
+    """Sweeps are no steps to be few; of two models the lines are those of the first."""
+    asked = ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--test", "0")
+    done = shortlist(*asked, "--recipe", "als", "--set", "fit.epochs=4", "--out", "als.shortlist", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 4/4" in done.stderr
+    assert "(chance 1.0000)" in done.stderr
+    assert "training steps" not in done.stderr
+    (folder / "both.toml").write_text(BOTH, encoding="utf-8")
+    done = shortlist(*asked, "--recipe", "both.toml", "--out", "both.shortlist", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "2 models are trained one after another and joined; these lines belong to the first" in done.stderr
+    assert done.stderr.count("epoch 3/3") == 1
+    for name in ("als", "both"):
+        done = shortlist("recommend", f"{name}.shortlist", 0, "--k", 1, "--json", cwd=folder)
+        assert json.loads(done.stdout)[0]["items"][0]["id"] == "b0"

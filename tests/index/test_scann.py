@@ -1,0 +1,75 @@
+"""ScaNN: options out of range; a folder of codes alone, and what was saved when ScaNN kept a copy of the vectors to re-rank by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shortlist.errors import ConfigError
+from shortlist.index import BruteForce, Index, ScaNN, load_index
+from shortlist.index.scann import scann_trouble
+from shortlist.index.storage import Writer
+
+needs_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
+
+RNG = np.random.default_rng(8)
+VECTORS = RNG.standard_normal((800, 10)).astype(np.float32)
+QUERIES = RNG.standard_normal((30, 10)).astype(np.float32)
+
+
+def recall(index: Index) -> float:
+    true = BruteForce().build(VECTORS).search(QUERIES, 10)
+    found = index.search(QUERIES, 10)
+    return float(np.mean([np.isin(a[0], b[0]).mean() for a, b in zip(true, found, strict=True)]))
+
+
+@needs_scann
+def test_no_copy_of_the_vectors_is_saved_or_read(tmp_path: Path) -> None:
+    ScaNN(leaves=20, leaves_to_search=5).build(VECTORS).save(tmp_path)
+    roles = json.loads((tmp_path / "index.json").read_text())["files"]
+    assert {role for role in roles if "/" not in role} == {"vectors"}
+    assert not any("dataset.npy" in role and "hashed" not in role for role in roles)
+    assert sum(entry["bytes"] for role, entry in roles.items() if "/" in role) < 2 * VECTORS.nbytes
+
+
+@needs_scann
+def test_a_folder_with_a_copy_to_re_rank_by_is_still_read(tmp_path: Path) -> None:
+    from scann.scann_ops.py import scann_ops_pybind
+
+    index = ScaNN(leaves=20, leaves_to_search=15, reorder=100).build(VECTORS)
+    index.save(tmp_path / "now")
+    header = json.loads((tmp_path / "now" / "index.json").read_text())
+    builder = scann_ops_pybind.builder(VECTORS, 10, "dot_product").tree(20, 15, min_partition_size=1)
+    searcher = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
+    (tmp_path / "native").mkdir()
+    searcher.serialize(str(tmp_path / "native"), True)
+    for name in ("dataset.npy", "scann_assets.pbtxt"):
+        (tmp_path / "native" / name).unlink()
+    with Writer(tmp_path / "then") as writer:
+        writer.array("vectors", VECTORS)
+        writer.adopt(tmp_path / "native", "scann")
+        writer.commit({name: header[name] for name in header if name not in ("files", "format", "checksum")})
+    assert recall(load_index(tmp_path / "then")) >= 0.95
+    assert recall(load_index(tmp_path / "now")) >= 0.95
+
+
+@needs_scann
+def test_too_few_to_learn_codes_from_are_searched_exactly(tmp_path: Path) -> None:
+    index = ScaNN().build(VECTORS[:200])
+    index.save(tmp_path)
+    again = load_index(tmp_path)
+    exact = BruteForce().build(VECTORS[:200]).search(QUERIES, 7)
+    for one in (index, again):
+        assert np.array_equal(one.search(QUERIES, 7).ids, exact.ids)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"leaves": 0}, {"reorder": 2.5}, {"leaves_to_search": True}, {"leaves": 10, "leaves_to_search": 11}, {"seed": -1}],
+)
+def test_scann_options_out_of_range(options):
+    with pytest.raises(ConfigError):
+        ScaNN(**options)

@@ -1,0 +1,53 @@
+"""Tables, vectors, weights and seen items: written into a folder, and read as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.errors import BundleError
+from shortlist.recommender.contents import CANDIDATES, QUERIES, neighbours_entry, read_state
+from shortlist.recommender.folder import verified
+
+
+def test_a_state_is_read_as_it_was_written(recommender: sl.Recommender, bundle: Path) -> None:
+    rests: list[int] = []
+    state, vectors = read_state(verified(bundle), bundle, lambda: rests.append(1))
+    before = recommender.served.state
+    assert state.queries.equals(before.queries)
+    assert state.candidates.equals(before.candidates)
+    assert (state.counts.tolist(), state.known.tolist()) == ([1, 3, 1, 0], [True, True, True, False])
+    assert (state.query, state.candidate, state.reads, state.dim) == ("who", "what", ("who",), 2)
+    assert np.array_equal(state.query_vectors, before.query_vectors)  # type: ignore[arg-type]
+    assert state.unknown_vector.tolist() == [-1, 0]  # type: ignore[union-attr]
+    assert [state.seen.row(row).tolist() for row in range(4)] == [[0, 1], [1, 2], [1], []]
+    assert vectors["golden"].tolist() == [[1, 0], [0, 1], [1, 1], [-1, 0]]
+    assert "candidates" not in vectors
+    assert len(rests) >= 4
+
+
+def test_columns_of_ours_are_not_in_the_tables(bundle: Path) -> None:
+    state, _ = read_state(verified(bundle), bundle, lambda: None)
+    assert pl.read_parquet(bundle / QUERIES).columns == ["who", "known"]
+    assert pl.read_parquet(bundle / CANDIDATES).columns == ["what", "training_count"]
+    assert (state.queries.columns, state.candidates.columns) == (["who"], ["what"])
+
+
+def test_what_the_manifest_says_of_neighbours(model: sl.TwoTower, train: sl.Dataset) -> None:
+    assert neighbours_entry(sl.Recommender(model).served.state) is None
+    mixture = sl.Mixture.of(model, sl.Cooccurrence().fit(train), train, share=0.25, temperature=2.0)
+    entry = neighbours_entry(sl.Recommender(mixture).served.state)
+    assert entry is not None
+    assert (entry.share, entry.temperature) == (0.25, 2.0)
+
+
+def test_null_ids_are_refused(bundle: Path) -> None:
+    manifest = verified(bundle)
+    table = pl.read_parquet(bundle / QUERIES)
+    table.with_columns(pl.when(pl.col("who") != "ann").then(pl.col("who"))).write_parquet(bundle / QUERIES)
+    with pytest.raises(BundleError, match="null ids"):
+        read_state(manifest, bundle, lambda: None)

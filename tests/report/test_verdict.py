@@ -1,0 +1,48 @@
+"""Verdicts: which comparison decides, and what comes before all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from shortlist.report.verdict import judged
+
+
+def measured(**comparisons: tuple[float, bool]) -> dict[str, object]:
+    """Measurements with these differences to baselines, each with whether it is real."""
+    figures = {"seen_in": {"top_10": 0.25}}
+    scorers = ["model", *comparisons]
+    return {
+        "k": 10,
+        "evaluation": {
+            **dict.fromkeys(scorers, figures),
+            "candidates": 1000,
+            "intervals": {name: {"seen_in": {"top_10": [0.2, 0.3]}} for name in scorers},
+        },
+        "comparisons": [
+            {"scorer": name, "difference": difference, "real": real} for name, (difference, real) in comparisons.items()
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "level", "headline"),
+    [
+        ({"popularity": (0.1, True)}, "good", "Ahead of popularity"),
+        ({"popularity": (0.1, True), "ease": (0.1, True)}, "good", "Ahead of every cheaper model measured"),
+        ({"popularity": (0.1, True), "ease": (-0.1, True)}, "mixed", "Ahead of popularity, behind EASE"),
+        ({"popularity": (0.1, True), "ease": (-0.1, False)}, "mixed", "Ahead of popularity, level with EASE"),
+        ({"popularity": (0.1, False)}, "mixed", "No better than popularity"),
+        ({"popularity": (-0.1, True), "ease": (0.1, True)}, "bad", "Behind plain popularity"),
+        ({}, "unknown", "No comparison"),
+    ],
+)
+def test_verdicts(comparisons: dict[str, tuple[float, bool]], level: str, headline: str) -> None:
+    verdict = judged(measured(**comparisons), [])
+    assert verdict[:2] == (level, headline)
+    assert "25.0% are among the first 10 of 1,000 candidates (95% interval 20.0% to 30.0%)" in verdict.reason
+
+
+def test_a_collapse_or_no_measurement_comes_first() -> None:
+    collapse = {"name": "collapsed", "message": "everyone gets the same", "hint": "…"}
+    assert judged(measured(popularity=(0.1, True)), [collapse])[:2] == ("bad", "The model has collapsed")
+    assert judged(None, []).level == "unknown"

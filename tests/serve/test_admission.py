@@ -1,0 +1,169 @@
+"""The admission queue: who is let in, who waits, who is turned away, and when those are heard again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shortlist.serve.admission import REFUSAL, Admission, busy, plain
+from shortlist.serve.settings import Limits
+
+HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
+
+
+class Connection:
+    """Counts what happens to it."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.gone = gone
+        self.leave: Callable[[float], None] | None = None
+        self.heard = 0
+
+    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+        self.leave = None if self.gone else leave
+        return not self.gone
+
+    def resume(self) -> None:
+        self.heard += 1
+
+
+class Loop:
+    """A clock that stands until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Any, tuple[Any, ...]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Any, *arguments: Any) -> None:
+        self.due.append((when, call, arguments))
+
+    def until(self, when: float) -> None:
+        while self.due and min(self.due, key=lambda one: one[0])[0] <= when:
+            first = min(self.due, key=lambda one: one[0])
+            self.due.remove(first)
+            self.now = max(self.now, first[0])
+            first[1](*first[2])
+        self.now = when
+
+
+def enter(admission: Admission, count: int, now: float = 0.0, gone: bool = False) -> list[Connection]:
+    connections = [Connection(gone) for _ in range(count)]
+    for connection in connections:
+        admission.enter((connection, None, None), now)
+    return connections
+
+
+def test_a_few_are_inside_and_the_next_come_in_their_order() -> None:
+    admission = Admission(Limits(under_way=5))
+    admission.slots = 2
+    admission._set_pace(1e-9)
+    first, second, third, fourth, fifth = enter(admission, 5)
+    assert [connection.leave is not None for connection in (first, second, third, fourth, fifth)] == [
+        True,
+        True,
+        *[False] * 3,
+    ]
+    assert (admission.inside, len(admission.waiting), admission.full) == (2, 3, True)  # 5 may be under way
+    assert second.leave
+    second.leave(0.01)
+    assert third.leave
+    assert not fourth.leave
+    assert (admission.inside, len(admission.waiting), admission.full) == (2, 2, False)
+
+
+def test_who_has_hung_up_takes_no_place() -> None:
+    admission = Admission(Limits())
+    admission.slots = 1
+    (first,) = enter(admission, 1)
+    enter(admission, 3, gone=True)
+    (last,) = enter(admission, 1)
+    assert first.leave
+    first.leave(0.01)
+    assert last.leave
+    assert (admission.inside, len(admission.waiting)) == (1, 0)
+
+
+def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
+    """One leaves each 10 ms; within 0.25 s that makes 25, after the window in which it was measured."""
+    admission = Admission(Limits(wait_seconds=0.25))
+    admission.slots = 1
+    inside = enter(admission, 60)
+    for step in range(1, 13):
+        leave = inside[step - 1].leave
+        assert leave
+        leave(step * 0.01)
+    assert admission.pace == pytest.approx(0.01)
+    assert admission.most == 25
+    assert len(admission.waiting) == 60 - 1 - 12
+    assert admission.full
+
+
+def test_at_the_end_whoever_has_come_is_let_in() -> None:
+    admission = Admission(Limits(wait_seconds=0.1, under_way=1000))
+    admission._set_pace(0.01)
+    assert admission.most == 10
+    admission.finish()
+    assert admission.most == 1000 - admission.slots
+    admission._set_pace(0.1)
+    assert admission.most == 1000 - admission.slots
+
+
+def test_an_old_pace_does_not_count() -> None:
+    admission = Admission(Limits(wait_seconds=0.25))
+    admission.slots = 1
+    admission._set_pace(0.1)
+    assert admission.most == 2
+    enter(admission, 2, now=50.0)
+    assert admission.most == 1250
+
+
+def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> None:
+    admission, loop = Admission(Limits()), Loop()
+    connections = [Connection() for _ in range(3000)]
+    told = [admission.refuse(connection, loop) for connection in connections]  # type: ignore[arg-type]
+    assert admission.refused == 3000
+    assert (told[0], told[498], told[501], told[2990]) == (1, 1, 2, 6)  # two thousandths of a second each
+    loop.until(100.0 + 1000 * REFUSAL)
+    assert abs(sum(connection.heard for connection in connections) - 1000) <= 11  # it looks each 5 ms
+    loop.until(100.0 + 3000 * REFUSAL + 0.01)
+    assert [connection.heard for connection in connections] == [1] * 3000
+    assert not loop.due
+    assert admission.refuse(Connection(), loop) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("data", "is_plain"),
+    [
+        (HEAD + b"\r\n{}", True),
+        (HEAD + b"connection: keep-alive\r\n\r\n{}", True),
+        (b"POST / HTTP/1.1\r\nContent-Length:2\r\nHost: x\r\n\r\n{}", True),
+        (HEAD + b"\r\n{}x", False),
+        (HEAD + b"\r\n{", False),
+        (HEAD + b"\r\n{}" + HEAD, False),
+        (HEAD, False),
+        (b"", False),
+        (HEAD + b"connection: close\r\n\r\n{}", False),
+        (HEAD + b"expect: 100-continue\r\n\r\n{}", False),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n{}", False),
+        (HEAD + b"content-length: 2\r\n\r\n{}", False),
+        (HEAD.replace(b"1.1", b"1.0") + b"\r\n{}", False),
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", False),
+        (b"POST /x HTTP/1.1\r\nhost: x\r\n\r\n", False),
+    ],
+)
+def test_what_is_plain(data: bytes, is_plain: bool) -> None:
+    assert plain(data) is is_plain
+
+
+def test_the_refusal_is_a_problem_that_says_when_to_come_back() -> None:
+    head, _, body = busy(3).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert b"retry-after: 3" in lines
+    assert b"content-length: %d" % len(body) in lines
+    assert b'"status":503' in body

@@ -1,0 +1,114 @@
+"""The edge: keys, limits, mistakes of our own; whatever comes, one reply that says what is wrong and repeats nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from shortlist.serve import Settings
+from shortlist.serve.settings import Limits
+
+READ, WRITE = "r" * 20, "w" * 20
+GOOD = b'{"queries":[{"id":"ann"}]}'
+
+
+def test_keys(clients: Callable[..., Any], tmp_path: Any) -> None:
+    client = clients(Settings(keys=(READ,), write_keys=(WRITE,), state=tmp_path))
+
+    def status(**headers: str | bytes) -> int:
+        return int(client.ask("POST", "/v1/recommend", content=GOOD, headers=headers).status_code)
+
+    assert status() == 401
+    assert status(authorization=f"Bearer {READ}") == 200
+    assert status(authorization=f"Bearer {READ[:-1]}") == 401
+    assert status(authorization=f"Basic {READ}") == 401
+    assert status(**{"x-api-key": READ}) == 200
+    assert status(**{"x-api-key": WRITE}) == 200
+    assert status(**{"x-api-key": "é".encode()}) == 401
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers={"x-api-key": READ}).status_code == 200
+
+
+def test_one_too_many_is_a_503_with_retry_after(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(under_way=5)))
+    replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}]})] * 40)
+    codes = [reply.status_code for reply in replies]
+    assert set(codes) == {200, 503}
+    assert codes.count(200) >= 5
+    assert all(reply.headers["retry-after"] == "1" for reply in replies if reply.status_code == 503)
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+
+
+def test_a_queue_that_would_take_too_long_is_a_503(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(wait_seconds=0.5)))
+    client.app.service.batcher._pace = 0.1  # seconds a query: the sixth would wait for 0.6
+    replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}], "k": k}) for k in range(1, 21)])
+    assert {reply.status_code for reply in replies} == {200, 503}
+
+
+def test_a_bug_is_a_500_that_is_logged_without_what_came(clients: Callable[..., Any]) -> None:
+    import io
+
+    from shortlist.serve.logs import Log
+
+    client = clients()
+    out = io.StringIO()
+    client.app.service.log = Log(out)
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("canary-message")
+
+    client.app.service.batcher._answer = broken
+    reply = client.post("/v1/recommend", {"queries": [{"id": "canary-id"}]})
+    assert reply.status_code == 500
+    assert "canary" not in reply.text
+    client.app.service.log.flush()
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["error", "request"]
+    assert lines[0]["kind"] == "RuntimeError"
+    assert lines[0]["id"] == reply.headers["x-request-id"] == lines[1]["id"]
+    assert "canary" not in out.getvalue()
+
+
+def test_twenty_canaries_come_back_nowhere(clients: Callable[..., Any]) -> None:
+    """What a request brings, in twenty places, is in no error, no log line and no metric."""
+    import io
+
+    from shortlist.serve.logs import Log
+
+    client = clients()
+    out = io.StringIO()
+    client.app.service.log = Log(out)
+    query = {"id": "ann"}
+    bodies: list[Any] = [
+        {"canary1": 1},
+        {"queries": [{"id": "ann", "canary2": 1}]},
+        {"queries": [{"id": ["canary3"]}]},
+        {"queries": [{"id": "ann", "features": {"canary4": 1}}]},
+        {"queries": [{"id": "ann", "features": {"canary5": {"x": 1}}}]},
+        {"queries": [{"id": "ann", "history": [["canary6"]]}]},
+        {"queries": [{"id": "ann", "exclude": [["canary7"]]}]},
+        {"queries": [query], "k": "canary8"},
+        {"queries": [query], "columns": ["canary9"]},
+        {"queries": [query], "where": "canary10 = 'canary11'"},
+        {"queries": [query], "where": "stock = 'canary12' +"},
+        {"queries": [query], "allow": "canary13"},
+        {"queries": "canary14"},
+        "canary15",
+    ]
+    replies = [client.post("/v1/recommend", body) for body in bodies]
+    replies.append(client.ask("POST", "/v1/recommend", content=b'{"canary16'))
+    replies.append(client.get("/v1/history", params={"canary17": "x"}))
+    replies.append(client.get("/v1/map", params={"column": "canary18"}))
+    replies.append(client.get("/canary19"))
+    replies.append(client.post("/v1/similar", {"candidates": ["canary20"]}))
+    headers = {"x-request-id": "canary21", "content-encoding": "canary22", "user-agent": "canary23"}
+    replies.append(client.ask("POST", "/v1/recommend", content=GOOD, headers=headers))
+    for reply in replies:
+        assert 400 <= reply.status_code < 500, reply.text
+        assert "canary" not in reply.text + str(reply.headers), reply.text
+    assert client.post("/v1/recommend", {"queries": [{"id": "canary24"}]}).status_code == 200
+    client.app.service.log.flush()
+    assert "canary" not in out.getvalue() + client.get("/metrics").text

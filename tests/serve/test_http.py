@@ -1,0 +1,62 @@
+"""Bodies as they come: torn, compressed, in another encoding; each gets one clear refusal."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shortlist.serve import Settings
+from shortlist.serve.settings import Limits
+
+GOOD = b'{"queries":[{"id":"ann"}]}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"\xff\xfe",
+        b'{"queries":[{"id":"\xc3\x28"}]}',
+        b'{"queries":[{"id":"\\ud800"}]}',
+        b'{"queries":[{"id":NaN}]}',
+        b'{"queries":[{"id":Infinity}]}',
+        b'{"queries":[{"id":1e999}]}',
+        b'{"queries":[{"id":"ann"}],"k":1' + b"0" * 400 + b"}",
+        b'{"queries":[{"id":123456789012345678901234567890}]}',
+        b'{"queries":[{"id":"ann","features":{"x":1e400}}]}',
+        b"[" * 100_000,
+        b'{"queries":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"queries":[{"id":"ann","features":{"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}}]}",
+        GOOD + b"x",
+        GOOD + b"\x00",
+        b'{"queries":"ann"}',
+    ],
+    ids=range(18),
+)
+def test_bad_bodies_are_clear_refusals(client: Any, body: bytes) -> None:
+    reply = client.ask("POST", "/v1/recommend", content=body)
+    assert reply.status_code in (400, 422), reply.text
+    assert reply.json()["detail"]
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_compressed_bodies_are_read_and_bounded(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(body=10_000)))
+
+    def send(content: bytes, coding: str) -> Any:
+        return client.ask("POST", "/v1/recommend", content=content, headers={"content-encoding": coding})
+
+    assert send(gzip.compress(GOOD), "gzip").status_code == 200
+    assert send(zlib.compress(GOOD), "deflate").status_code == 200
+    assert send(GOOD, "identity").status_code == 200
+    assert send(gzip.compress(b" " * 5_000_000), "gzip").status_code == 413
+    assert send(gzip.compress(GOOD)[:-4], "gzip").status_code == 400
+    assert send(gzip.compress(GOOD) * 2, "gzip").status_code == 400
+    assert send(GOOD, "gzip").status_code == 400
+    assert send(GOOD, "br").status_code == 415

@@ -1,0 +1,79 @@
+"""Tests mirror files: a module of some size has tests of its name, in the place that is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parent / "src" / "shortlist"
+LINES = 60
+"""Modules of so many lines have tests of their name."""
+
+
+def test_modules_have_tests_of_their_name() -> None:
+    """tests/<room>/test_<module>.py, or the file that ``ELSEWHERE`` names."""
+    lacking = [name for name in modules() if not (HERE / expected(name)).is_file() and name not in ELSEWHERE]
+    assert not lacking, f"write tests for these, or say in ELSEWHERE what tests them: {', '.join(lacking)}"
+
+
+def test_what_is_tested_elsewhere_is_there_and_needed() -> None:
+    known = set(modules())
+    gone = [name for name in ELSEWHERE if name not in known or (HERE / expected(name)).is_file()]
+    assert not gone, f"take these out of ELSEWHERE, they have tests of their name or are gone: {', '.join(gone)}"
+    lost = [place for place in ELSEWHERE.values() if not (HERE / place).exists()]
+    assert not lost, f"ELSEWHERE names files that are not there: {', '.join(lost)}"
+
+
+def modules() -> list[str]:
+    """Every module of some size, by its path within the package."""
+    found = [path for path in SOURCE.rglob("*.py") if not path.name.startswith("__")]
+    large = [path for path in found if len(path.read_text().splitlines()) >= LINES]
+    return sorted(path.relative_to(SOURCE).as_posix() for path in large)
+
+
+def expected(module: str) -> Path:
+    """Where the tests of a module are."""
+    path = Path(module)
+    return path.with_name(f"test_{path.name.removeprefix('_')}")
+
+
+ELSEWHERE = {
+    "choosing/text.py": "choosing/test_choose.py",
+    "cli/import_tfrs.py": "model/test_tfrs.py",
+    "cli/outcome.py": "cli/test_choosing.py",
+    "cli/plan.py": "train/test_forecast.py",
+    "cli/serve.py": "serve/test_server.py",
+    "data/account.py": "data/test_events.py",
+    "data/clean_ids.py": "data/test_events.py",
+    "data/doubts.py": "data/test_events.py",
+    "data/ids.py": "data/test_dataset.py",
+    "data/movielens_files.py": "data/test_movielens.py",
+    "data/shards/encode.py": "data/shards/test_shards.py",
+    "data/shards/files.py": "data/shards/test_shards.py",
+    "evaluation/baselines.py": "evaluation/test_evaluate.py",
+    "evaluation/pairs.py": "evaluation/test_evaluate.py",
+    "evaluation/ranked.py": "evaluation/test_metrics.py",
+    "evaluation/validator.py": "evaluation/test_evaluate.py",
+    "index/lookup.py": "index/test_values.py",
+    "index/publish.py": "cli/test_index.py",
+    "index/snapshot.py": "index/test_base.py",
+    "index/storage.py": "congruence/test_index_contract.py",
+    "index/tuning/picture.py": "cli/test_tune.py",
+    "index/tuning/records.py": "index/tuning/test_tuner.py",
+    "index/tuning/spaces.py": "index/tuning/test_tuner.py",
+    "loss/places.py": "loss/test_repeats.py",
+    "model/onnx.py": "recommender/test_export.py",
+    "recommender/answers.py": "recommender/test_recommend.py",
+    "recommender/asking.py": "recommender/test_recommend.py",
+    "recommender/eligible.py": "recommender/test_conditions.py",
+    "recommender/exported.py": "recommender/test_export.py",
+    "recommender/folder.py": "recommender/test_saving.py",
+    "recommender/manifest.py": "recommender/test_bundle.py",
+    "recommender/recommendations.py": "recommender/test_recommend.py",
+    "recommender/requests.py": "recommender/test_recommend.py",
+    "report/facts.py": "report/test_page.py",
+    "serve/service.py": "serve/test_answers.py",
+    "train/checkpoint_files.py": "train/test_checkpoints.py",
+    "train/run.py": "train/test_fit.py",
+}
+"""Modules without tests of their name, and the file that tests them."""

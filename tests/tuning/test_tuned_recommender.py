@@ -1,0 +1,82 @@
+"""A recommender's index tuned on its own queries, and what that costs in accuracy."""
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.tuning.conftest import no_stopwatch  # noqa: F401 - of this module, too
+
+import shortlist as sl
+from shortlist.errors import ConfigError, DataError
+from shortlist.index.scann import scann_trouble
+
+pytestmark = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Sixty readers who chose ten of 400 books each, and two more books each to be tested on."""
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(400)[:12] for _ in range(60)]
+    rows = [(f"r{reader}", f"b{book}", at) for reader, books in enumerate(chosen) for at, book in enumerate(books)]
+    table = pl.DataFrame(rows, schema=["reader", "book", "at"], orient="row")
+    train = sl.Dataset(table.filter(pl.col("at") < 10), "reader", "book")
+    test = sl.Dataset(table.filter(pl.col("at") >= 10), "reader", "book")
+    model = sl.TwoTower(
+        query=sl.Tower(sl.StringLookup("reader"), dim=8), candidate=sl.Tower(sl.StringLookup("book"), dim=8)
+    )
+    sl.fit(model, train, optimizer=sl.Adagrad(0.5), epochs=5, batch_size=64)
+    return model, train, test
+
+
+def by_hand(recommender, test, k: int) -> float:
+    """Top-k accuracy of test pairs through ``recommend``; unknown candidates left out."""
+    known = set(recommender.candidate_ids.to_list())
+    pairs = [pair for pair in test.interactions.select("reader", "book").rows() if pair[1] in known]
+    lists = recommender.recommend([reader for reader, _ in pairs], k=k)
+    return float(np.mean([book in one.ids for (_, book), one in zip(pairs, lists, strict=True)]))
+
+
+def test_a_tuned_recommender_answers_and_is_saved(parts, tmp_path) -> None:
+    model, train, test = parts
+    plain = sl.Recommender(model, index=sl.BruteForce(), seen=train)
+    tuned = sl.tune(plain, recall=0.9, k=10, backends=["scann"], test=test)
+    assert type(tuned.recommender.index) is sl.ScaNN
+    assert type(plain.index) is sl.BruteForce
+    assert tuned.accuracy.exact[10] == pytest.approx(by_hand(plain, test, 10))
+    assert tuned.accuracy.index[10] == pytest.approx(by_hand(tuned.recommender, test, 10))
+    assert tuned.accuracy.pairs + tuned.accuracy.left_out == len(test)
+    assert tuned.to_dict()["accuracy"]["exact"].keys() == {"top_10", "top_100"}
+    tuned.recommender.save(tmp_path / "b.shortlist")
+    again = sl.Recommender.load(tmp_path / "b.shortlist")
+    assert again.metadata["tuning"]["k"] == 10
+    assert again.reason == tuned.tuning.reason
+    assert again.recommend(["r3"], k=5)[0].ids == tuned.recommender.recommend(["r3"], k=5)[0].ids
+
+
+def test_a_recommender_built_with_a_promise(parts) -> None:
+    model, train, _ = parts
+    recommender = sl.Recommender(model, index=sl.ScaNN(recall=0.9, k=10), seen=train)
+    assert recommender.reason.startswith("ScaNN: recall@10")
+    assert recommender.ann_overlap(k=10) >= 0.88
+
+
+def test_pairs_that_cannot_be_found_are_refused(parts) -> None:
+    model, train, _ = parts
+    recommender = sl.Recommender(model, index=sl.BruteForce(), seen=train)
+    with pytest.raises(DataError, match="no test pairs are left"):
+        sl.tune(recommender, backends=["exact"], test=train)
+    other = sl.Dataset({"who": ["r1"], "book": ["b1"]}, "who", "book")
+    with pytest.raises(DataError, match="'who'"):
+        sl.tune(recommender, backends=["exact"], test=other)
+
+
+def test_queries_that_only_a_request_has(parts) -> None:
+    _, train, _ = parts
+    table = train.interactions.with_columns(hour=pl.Series(np.arange(len(train)) % 24).cast(pl.Float64))
+    model = sl.TwoTower(
+        query=sl.Tower(sl.StringLookup("reader"), sl.Normalization("hour"), dim=4),
+        candidate=sl.Tower(sl.StringLookup("book"), dim=4),
+    )
+    sl.fit(model, sl.Dataset(table, "reader", "book"), optimizer=sl.Adagrad(0.1), epochs=1, batch_size=64)
+    with pytest.raises(ConfigError, match="only a request has"):
+        sl.tune(sl.Recommender(model, index=sl.BruteForce()))
