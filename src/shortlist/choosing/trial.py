@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.evaluation import TestSet
 from shortlist.evaluation.evaluate import scorer_of
 from shortlist.evaluation.measures import Measures
 from shortlist.evaluation.metrics import AT_K

@@ -11,30 +11,13 @@ import polars as pl
 
 from shortlist.data.given import check_seed
 from shortlist.errors import ConfigError, did_you_mean
+from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.intervals import Interval, resampled
 from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import evaluation_text
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
-
-Figures = dict[str, float]
-
-
-class Segment(NamedTuple):
-    """The figures of one group of test pairs, by metric."""
-
-    name: str
-    group: str
-    scorer: str
-    seen: str
-    pairs: int
-    queries: int
-    figures: Mapping[str, float]
-    intervals: Mapping[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**self._asdict(), "figures": dict(self.figures), "intervals": _plain(self.intervals)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +66,7 @@ class Evaluation:
         plain |= {name: getattr(self, name) for name in counts}
         if self.intervals:
             plain["intervals"] = {
-                name: {seen: _plain(values) for seen, values in by_seen.items()}
+                name: {seen: plain_intervals(values) for seen, values in by_seen.items()}
                 for name, by_seen in self.intervals.items()
             }
         if self.segments:
@@ -104,7 +87,8 @@ class Evaluation:
         )
 
     def __str__(self) -> str:
-        return evaluation_text(self)
+        head = [self.headline(), *self.notes]
+        return evaluation_text(head, self.figures, self.intervals, self.segments, self.index_recall)
 
 
 class Comparison(NamedTuple):
@@ -204,7 +188,3 @@ def _sums(evaluation: Evaluation, scorer: str, seen: str | None, metric: str) ->
             f"the evaluation has no query-wise metric {metric!r}.", hint=did_you_mean(metric, by_seen[seen])
         )
     return by_seen[seen][metric]
-
-
-def _plain(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
-    return {name: list(interval) for name, interval in intervals.items()}

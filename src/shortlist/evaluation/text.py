@@ -6,12 +6,9 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
+from shortlist.evaluation.figures import Figures, Segment
 from shortlist.evaluation.intervals import Interval
-
-if TYPE_CHECKING:
-    from shortlist.evaluation.result import Evaluation, Segment
 
 __all__ = ["evaluation_text", "figure_name", "headline_figure"]
 
@@ -21,15 +18,31 @@ GROUP = 34
 SCORERS_AT_MOST = 3
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
-    """How much was measured, a table for each way to treat seen items, and one for each segment."""
-    parts = [evaluation.headline(), *(textwrap.fill(note, WIDTH) for note in evaluation.notes)]
+ByScorer = Mapping[str, Mapping[str, Figures]]
+Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+
+
+def evaluation_text(
+    notes: Sequence[str],
+    figures: ByScorer,
+    intervals: Intervals,
+    segments: Sequence[Segment],
+    index_recall: Mapping[str, Figures],
+) -> str:
+    """How much was measured, a table for each way to treat seen items, and one for each segment.
+
+    notes: the headline first. The others as in ``Evaluation``.
+    """
+    parts = [*notes[:1], *(textwrap.fill(note, WIDTH) for note in notes[1:])]
     for seen, title in TITLES.items():
-        if seen in evaluation.figures["model"]:
-            parts.append("\n".join([title, *_scorer_table(evaluation, seen)]))
-    for name, members in groupby(evaluation.segments, key=lambda segment: segment.name):
+        if seen in figures["model"]:
+            lines = _scorer_table(figures, intervals, seen)
+            if seen in index_recall:
+                lines += ["", *_recall_rows(index_recall[seen], _label(figures, seen))]
+            parts.append("\n".join([title, *lines]))
+    for name, members in groupby(segments, key=lambda segment: segment.name):
         parts.append("\n".join(_segment_table(name, list(members))))
-    if evaluation.intervals or any(segment.intervals for segment in evaluation.segments):
+    if intervals or any(segment.intervals for segment in segments):
         parts.append("± is half the 95% interval, from resampled queries.")
     return "\n\n".join(parts)
 
@@ -58,14 +71,21 @@ def headline_figure(names: Iterable[str]) -> str | None:
     return min(cut, key=lambda name: abs(int(name.rpartition("_")[2]) - 10)) if cut else names[0]
 
 
-def _scorer_table(evaluation: Evaluation, seen: str) -> list[str]:
+def _label(figures: ByScorer, seen: str) -> int:
+    """How wide the names of the rows are."""
+    return 2 + max(
+        len(text) for text in (*(one for one, by_seen in figures.items() if seen in by_seen), "index recall")
+    )
+
+
+def _scorer_table(figures: ByScorer, intervals: Intervals, seen: str) -> list[str]:
     """Rows of scorers under columns of figures, as many blocks of columns as the width needs."""
-    scorers = [scorer for scorer, by_seen in evaluation.figures.items() if seen in by_seen]
-    sure = {scorer: evaluation.intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
-    names = list(evaluation.figures["model"][seen])
-    label = 2 + max(len(text) for text in (*scorers, "index recall"))
+    scorers = [scorer for scorer, by_seen in figures.items() if seen in by_seen]
+    sure = {scorer: intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
+    names = list(figures["model"][seen])
+    label = _label(figures, seen)
     cells = {
-        (scorer, name): _cell(evaluation.figures[scorer][seen].get(name, math.nan), sure[scorer].get(name))
+        (scorer, name): _cell(figures[scorer][seen].get(name, math.nan), sure[scorer].get(name))
         for scorer in scorers
         for name in names
     }
@@ -78,8 +98,6 @@ def _scorer_table(evaluation: Evaluation, seen: str) -> list[str]:
         lines += [
             f"{scorer:<{label}}" + "".join(f"{cells[scorer, name]:>{width}}" for name in block) for scorer in scorers
         ]
-    if seen in evaluation.index_recall:
-        lines += ["", *_recall_rows(evaluation.index_recall[seen], label)]
     return lines
 
 

@@ -80,6 +80,7 @@ def als(
         checked_weights(validation, weighted)
     seed = check_seed(seed, "als()", least=-(1 << 63))
     place = chosen_device(device)
+    check_ks(ks)
     check_numbers("als", epochs=epochs, validate_every=validate_every)
     if joined().size > 1:
         raise ConfigError("ALS does not support several processes.", hint="run it in one process, or train with fit")
