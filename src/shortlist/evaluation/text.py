@@ -17,7 +17,6 @@ WIDTH = 100
 GROUP = 34
 SCORERS_AT_MOST = 3
 
-
 ByScorer = Mapping[str, Mapping[str, Figures]]
 Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
 
