@@ -30,6 +30,8 @@ LEAST = 20  # interactions
 PATIENCE = 3  # measurements without a better one, after which a training ends in any case
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
+LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors of a difference that is none
+DEEPER = 10  # times the cut-off, where contenders that are level are told apart
 RESERVE = 2.0  # seconds kept for what comes after
 
 
@@ -53,8 +55,9 @@ def choose(
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
-    4. The best by the figure wins; one that is simpler and behind by no more than one standard error of the difference (two
-       for popularity) wins over it.
+    4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
+       the one with the best figure at ten times the cut-off wins, and of those that are level there too, by half a standard
+       error, the simplest. Popularity wins where it is behind by no more than two standard errors.
     5. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
@@ -227,8 +230,22 @@ class _Field:
             reasons = "; ".join(f"{one.name}: {one.reason}" for one in self.tried.values())
             raise ConfigError(f"no model could be measured ({reasons}).", hint="name a recipe: --recipe als")
         best = measured[0]
-        level = [one for one in measured if _is_level(best, one)]
-        return min(level, key=lambda one: one.rank)
+        level = [one for one in measured if _is_level(best, one, LEVEL)]
+        simplest = min(level, key=lambda one: one.rank)
+        if simplest.kind == "popularity":
+            return simplest
+        deeper = self._deeper(level)
+        best = max(deeper, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
+        rank = min(one.rank for one in deeper if _is_level(best, one, LEVEL_DEEPER))
+        return next(one for one in level if one.rank == rank)
+
+    def _deeper(self, level: list[Tried]) -> list[Tried]:
+        """The contenders with their figures at ten times the cut-off, where the catalogue is large enough to tell them apart."""
+        k = DEEPER * self.trial.k
+        if len(level) < 2 or 2 * k > len(self.train.candidates):
+            return level
+        trial = replace(self.trial, k=k)
+        return [replace(one, figure=trial.measure(one.model)) for one in level if one.model is not None]
 
     def ranked(self) -> tuple[Tried, ...]:
         """Best first, then those that were not measured."""
@@ -310,17 +327,14 @@ class _Field:
         self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
 
 
-def _is_level(best: Tried, other: Tried) -> bool:
-    """Whether the best is ahead by no more than one standard error of the difference; of popularity by no more than two.
-
-    The rule of one standard error: Breiman, Friedman, Olshen, Stone 1984, "Classification and regression trees".
-    """
+def _is_level(best: Tried, other: Tried, errors: float) -> bool:
+    """Whether the best is ahead by no more than so many standard errors of the difference; of popularity by no more than two."""
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= (2 if other.kind == "popularity" else 1) * error
+    return lead <= (POPULARITY if other.kind == "popularity" else errors) * error
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:

@@ -106,7 +106,7 @@ class Recommender:
 
     @property
     def fallback(self) -> tuple[str, ...]:
-        """What fills a list that would fall short of k, in order."""
+        """The sources that fill a list shorter than k, in order."""
         return self.served.policy.fallback
 
     @fallback.setter
@@ -115,7 +115,7 @@ class Recommender:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What ``save`` keeps beside the model, such as the recipe and its figures."""
+        """Values that ``save`` keeps with the model, for example the recipe and its figures."""
         return self.served.metadata
 
     @metadata.setter
