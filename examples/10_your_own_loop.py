@@ -55,12 +55,18 @@ trainer = lightning.Trainer(
 )  # fmt: skip
 trainer.fit(module, DataLoader(pairs, batch_size=4096, shuffle=True))
 
+queries, candidates = module.users.weight.detach(), module.films.weight.detach()
+user_ids, titles = (ids.to_numpy().astype(str) for ids in (train.queries["user_id"], train.candidates["movie_title"]))
 model = sl.from_tfrs(
     {
-        "query_ids": train.queries["user_id"].to_numpy().astype(str),
-        "query_embeddings": module.users.weight.detach().numpy(),
-        "candidate_ids": train.candidates["movie_title"].to_numpy().astype(str),
-        "candidate_embeddings": module.films.weight.detach().numpy(),
+        "query_ids": user_ids,
+        "query_embeddings": queries.numpy(),
+        "candidate_ids": titles,
+        "candidate_embeddings": candidates.numpy(),
+        # a hundred scores of the loop's own model, to check the arrays by
+        "score_query_ids": user_ids[:100],
+        "score_candidate_ids": titles[:100],
+        "scores": (queries[1:101] * candidates[1:101]).sum(1).numpy(),
     },
     query="user_id",
     candidate="movie_title",

@@ -19,7 +19,7 @@ IN_MEMORY = {  # calls whose source is bytes
     "data/movielens_files.py": 1,
     "data/plain.py": 1,
     "data/source.py": 2,
-    "recommender/bundle.py": 1,
+    "recommender/contents.py": 1,
 }
 
 

@@ -100,6 +100,7 @@ def test_every_kind_of_table_reads_the_same(kind: str, tmp_path: Path) -> None:
         (['"a,b"', "ü"], ["a,b", "ü"]),
     ],
 )
+@pytest.mark.filterwarnings("ignore::shortlist.ShortlistWarning")  # of blanks, of .0, of empty text
 def test_text_ids_become_integers_only_when_all_read_back(texts: list[str], ids: list[Any], tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("u,c\n" + "".join(f"{text},z\n" for text in texts), encoding="utf-8")

@@ -87,7 +87,7 @@ def test_settings_alone_answer_nothing() -> None:
     settings = BruteForce()
     assert not settings.built
     for call in (lambda: settings.search(ONE, 1), lambda: settings.size, lambda: settings.delete(np.array([1]))):
-        with pytest.raises(SearchError, match="this BruteForce holds settings only"):
+        with pytest.raises(SearchError, match="this BruteForce has settings only"):
             call()
     assert repr(settings) == "BruteForce(storage='float32')"
     assert repr(built()) == "BruteForce(storage='float32') of 3 × 1"

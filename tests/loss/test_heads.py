@@ -77,5 +77,5 @@ def test_a_batch_without_columns_is_its_own_negatives() -> None:
 
 def test_label_smoothing_is_refused() -> None:
     pairs = (torch.zeros(2, 2, 3), torch.ones(2, 3), torch.tensor([0, 1]), torch.tensor([0, 1]))
-    with pytest.raises(sl.ConfigError, match="one vector"):
+    with pytest.raises(sl.ConfigError, match="label_smoothing does not support heads"):
         Retrieval(loss=Softmax(label_smoothing=0.1))(*pairs)

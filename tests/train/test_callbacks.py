@@ -168,7 +168,7 @@ def test_mlflow_goes_on_in_a_run(stand_in: None) -> None:
     assert log.run_id == "r1"
     with pytest.raises(sl.ShortlistError, match="no run r2") as refusal:
         sl.MLflow("films", run_id="r2")
-    assert "where the run was logged" in str(refusal.value)
+    assert "the server of the MLflow run to continue" in str(refusal.value)
 
 
 @pytest.mark.parametrize(("package", "make"), [("tensorboard", sl.TensorBoard), ("mlflow", sl.MLflow)])

@@ -320,7 +320,7 @@ def test_a_full_disk_leaves_the_last_good_one_and_training_goes_on(
 
     monkeypatch.setattr(spot, at.removeprefix("os."), full)
     with pytest.warns(
-        sl.ShortlistWarning, match=r"could not be written.*No space left.*last good checkpoint is of step 6"
+        sl.ShortlistWarning, match=r"could not be written.*No space left.*last good checkpoint is step 6"
     ):
         made = trained("adam", checkpoints=sl.Checkpoints(tmp_path, every=6))
     monkeypatch.undo()
@@ -336,7 +336,7 @@ def test_ctrl_c_says_where_to_go_on_from(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with (
-        pytest.warns(sl.ShortlistWarning, match="interrupted. The last good checkpoint is of step 4"),
+        pytest.warns(sl.ShortlistWarning, match="interrupted. The last good checkpoint is step 4"),
         pytest.raises(KeyboardInterrupt),
     ):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=2), on_batch=interrupt)

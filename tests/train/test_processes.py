@@ -58,6 +58,6 @@ def test_negatives_of_single_queries_stay_in_one_process() -> None:
 
 
 def test_layers_that_look_at_a_whole_batch_are_refused() -> None:
-    with pytest.raises(sl.ConfigError, match="BatchNorm1d looks at a whole batch"):
+    with pytest.raises(sl.ConfigError, match="BatchNorm1d needs the whole batch"):
         check_divisible(sl.Retrieval(), towers(torch.nn.BatchNorm1d(2)), None)
     check_divisible(sl.Retrieval(), towers(torch.nn.LayerNorm(2)), None)
