@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
@@ -20,6 +21,7 @@ __all__ = ["Budget", "Speed", "seconds_of"]
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 PROBE = 8_000  # interactions that say how long an epoch takes
 SAFETY = 1.2
+BATCHED = 25  # times as long as in one large matrix product: many small systems, and rows that are gathered
 
 
 @dataclass
@@ -80,10 +82,8 @@ class Speed:
         if recipe.towers != "trained":
             return found
         if recipe.als is not None:
-            dim: int = recipe.model.dim
-            rows = len(data.queries) + len(data.candidates)
-            sweep = (4 * len(data) * dim**2 + rows * dim**3) / self.products * 4
-            return found + epochs * sweep
+            both = np.concatenate([data.query_counts, data.candidate_counts])
+            return found + epochs * BATCHED * _als_products(both, recipe.model.dim) / self.products
         return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY
 
     def _seconds_per_row(self, contender: Contender, data: Dataset | Shards) -> float:
@@ -95,6 +95,12 @@ class Speed:
             last = history.epochs[-1]
             self._per_row[contender.name] = last.seconds / max(last.examples, 1)
         return self._per_row[contender.name]
+
+
+def _als_products(counts: NDArray[np.int64], dim: int) -> float:
+    """Multiplications of a sweep of ALS over rows that chose so many candidates each, see ``loss/als.py``."""
+    most = np.minimum(counts, dim).astype(np.float64)
+    return float((2 * counts * most * dim + most**3 / 3).sum())
 
 
 def _sample(data: Dataset | Shards, rows: int) -> Dataset:

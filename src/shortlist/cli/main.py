@@ -21,6 +21,10 @@ from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
 
 __all__ = ["cli", "main"]
 
+SPINS = "1000"
+"""How often a thread of torch looks for work before it sleeps. GNU OpenMP looks for milliseconds, which takes the processor from
+other programs: with one other process on two cores an epoch took five times as long, with this twice (docs/decisions/046)."""
+
 COMMANDS = {
     "demo": "Run everything on MovieLens: data, training, evaluation, index, bundle.",
     "train": "Train on a table of interactions and write a bundle.",
@@ -101,6 +105,7 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """Run the command line; a user's mistake ends in a message and an exit code, a bug of ours in a traceback."""
     warnings.showwarning = _show_warning
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         cli(standalone_mode=True)
     except ShortlistError as error:
