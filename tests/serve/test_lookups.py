@@ -96,7 +96,7 @@ def test_columns_of_a_large_catalogue_are_those_of_a_small_one(client: Any, monk
     assert {item["columns"]["stock"] for item in small[0]["items"]} == {3, 0, 5, 7}
 
 
-@pytest.mark.parametrize("text", ["5_863", "+5863", "٥", " 5", "05", "5.0", "-0", "", "9" * 5000])
+@pytest.mark.parametrize("text", ["5_863", "+5863", "٥", " 5", "05", "5.0", "-0", "", "9" * 1024])
 def test_an_integer_in_the_address_is_what_is_written_as_one(text: str) -> None:
     from shortlist.serve.lookups import _typed
     from shortlist.serve.problems import Problem

@@ -21,10 +21,10 @@ from shortlist.serve.protocol import Connection
 @pytest.mark.parametrize(
     "content",
     [
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-        b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\nGET /x",
-        b'POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"a":}',
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\nGET /x",
+        b'POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"a":}',
     ],
 )
 def test_at_most_one_reply_to_two_framings(server: Running, content: bytes) -> None:
@@ -39,9 +39,9 @@ def test_at_most_one_reply_to_two_framings(server: Running, content: bytes) -> N
     [
         b"",
         b"POST /v1/recommend HT",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\nx-slow: ",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n\r\n{",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\nx-slow: ",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30\r\n\r\n{",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
     ],
 )
 def test_who_never_finishes_a_request_is_cut_off(server: Running, content: bytes) -> None:
@@ -52,7 +52,7 @@ def test_who_never_finishes_a_request_is_cut_off(server: Running, content: bytes
     assert b"200" not in came
 
 
-GET, POST = b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\n"
+GET, POST = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 
 
@@ -108,7 +108,7 @@ def test_no_part_of_a_head_grows_without_a_bound(bundles: Path, begin: bytes, ag
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        (b"GET /" + b"u" * 16_385 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"414"),
+        (b"GET /" + b"u" * 16_385 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"414"),
         (GET + b"a:b\r\n" * 128 + b"\r\n", b"431"),
         (GET + b"x: " + b"v" * 65_536 + b"\r\n\r\n", b"431"),
         (CHUNKED + b"2\r\n{}\r\n0\r\n" + b"a:b\r\n" * 128 + b"\r\n", b"431"),
@@ -127,7 +127,7 @@ def test_a_head_that_is_too_long_is_told_so_in_one_reply(server: Running, conten
     [
         GET + b"a:b\r\n" * 100 + b"connection: close\r\n\r\n",
         GET + b"x: " + b"v" * 60_000 + b"\r\nconnection: close\r\n\r\n",
-        b"GET /healthz?" + b"u" * 16_000 + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /healthz?" + b"u" * 16_000 + b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ],
 )
 def test_a_head_within_the_bounds_is_read(server: Running, content: bytes) -> None:
@@ -186,3 +186,18 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
         connection.connection_lost(None)
 
     client.loop.run_until_complete(talk())
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n", b"400"),
+        (GET + b"host: localhost\r\n", b"400"),
+        (GET + b"host: evil.example\r\n", b"400"),
+        (b"GET /v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"421"),
+        (b"GET /healthz HTTP/1.0\r\n", b"200"),
+        (GET + b"accept: a\r\naccept: b\r\n", b"200"),
+    ],
+)
+def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, status: bytes) -> None:
+    assert server.raw(head + b"connection: close\r\n\r\n")[:12].endswith(b" " + status)
