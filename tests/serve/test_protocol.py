@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,35 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
 )
 def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, status: bytes) -> None:
     assert server.raw(head + b"connection: close\r\n\r\n")[:12].endswith(b" " + status)
+
+
+def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
+    """stderr's reader goes; the server answers on, and slow senders are still cut off."""
+    command = [
+        sys.executable,
+        "-m",
+        "shortlist",
+        "serve",
+        str(bundles / "one"),
+        "--port",
+        "0",
+        "--receive-seconds",
+        "1",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        lines: list[str] = []
+        while not any('"started"' in line for line in lines):
+            lines.append(process.stderr.readline())
+        (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)/", "".join(lines))
+        process.stderr.close()
+        for _ in range(2):
+            assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as slow:
+                slow.sendall(GET)
+                with contextlib.suppress(ConnectionResetError):
+                    assert slow.recv(1) == b""
+    finally:
+        process.kill()
+        process.wait()
