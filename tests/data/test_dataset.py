@@ -27,6 +27,7 @@ def refused(*args: Any, **options: Any) -> DataError:
     return caught.value
 
 
+@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")  # ids that look wrong are meant
 @given(st.lists(st.tuples(texts, numbers), min_size=1, max_size=30))
 def test_odd_ids_come_back_through_their_rows(pairs: list[tuple[str, int]]) -> None:
     data = Dataset({"u": [u for u, _ in pairs], "c": [c for _, c in pairs]}, "u", "c")

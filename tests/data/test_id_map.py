@@ -98,7 +98,7 @@ def test_rows_that_must_be_there():
     known = IdMap(pl.Series(["b", "a"]))
     found = known.require(pl.Series("user", ["a", "b"] * 100))
     assert (found.dtype, found.tolist()) == (np.int32, [1, 0] * 100)
-    with pytest.raises(DataError, match="200 interactions with a 'user' that its table lacks, such as 'x', 'y'"):
+    with pytest.raises(DataError, match="200 interactions with a 'user' that is not in its table, such as 'x', 'y'"):
         known.require(pl.Series("user", ["a", "x", "y"] * 100))
 
 

@@ -18,7 +18,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "features/lookup.py": {"NotImplementedError"},
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
-    "recommender/ids.py": {"KeyError"},
+    "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
     "store/folder.py": {"NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},

@@ -115,7 +115,7 @@ def test_a_frame_is_its_column_of_ids(id_model: Make, number: int) -> None:
     assert listed(recommender.similar(frame(c=["b"]))) == listed(recommender.similar(["b"]))
     for option in ("chosen", "exclude"):
         assert listed(ask(["b"], **{option: [frame(c=["a"])]})) == listed(ask(["b"], **{option: [["a"]]})), option
-        with pytest.raises(DataError, match=f"{option} is a .*; one list of ids per query"):
+        with pytest.raises(DataError, match=f"{option} is an? .*; one list of ids per query"):
             ask(["b"], **{option: frame(c=["a"])})
     with pytest.raises(DataError, match="one list of ids per query"):
         recommender.fold_in(frame(c=["a"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from shortlist.index import Index
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
-__all__ = ["METRICS", "evaluate", "scorer_of"]
+__all__ = ["METRICS", "Contest", "evaluate", "scorer_of"]
 
 T = TypeVar("T")
 ColdStart = Literal["auto", "unknown", "popularity"]
@@ -83,45 +84,96 @@ def evaluate(
     check_dataset(seen, "evaluate(seen=)", optional=True)
     started = time.perf_counter()
     names = metric_names(metrics, METRICS)
-    chosen = baseline_names(baselines)
-    if seen is None and set(chosen) - {"popularity"}:
-        raise ConfigError(
-            f"the baselines {', '.join(sorted(set(chosen) - {'popularity'}))} learn from the training data.",
-            hint="evaluate(…, seen=train)",
-        )
     if released is not None:
         _check_released(names, index)
     check_ks(ks)
-    held_out = TestSet.of(towers_of(model), test, seen, weighted=weighted, grade=grade, released=released)
-    tests = {"seen_in": held_out.with_all} if seen is None else {"seen_in": held_out.with_all, "seen_out": held_out}
-    vectors = held_out.vectors()
-    own, asked = scorer_of(model, vectors, held_out, seen, cold_start)
-    measures = Measures(names, tuple(sorted(ks)), ties, vectors.candidate.cpu().numpy())
-    scorers = {"model": own, **_baselines(chosen, seen, held_out)}
-    found = {
-        name: {seen_as: measures.of(scorer, one) for seen_as, one in tests.items()} for name, scorer in scorers.items()
-    }
-    recall: dict[str, Figures] = {}
-    if index is not None:
-        by_index = {name: measures.of_index(index, asked, own, one) for name, one in tests.items()}
-        found = {"model": found["model"], "index": {name: one for name, (one, _) in by_index.items()}, **found}
-        recall = {name: figures for name, (_, figures) in by_index.items()}
-    parts = [segment for name in segments for segment in _segments(name, test, held_out, found, measures, intervals)]
-    return Evaluation(
-        _of_each(found, lambda one: one.figures),
-        pairs=len(held_out),
-        queries=len(held_out.queries),
-        candidates=len(held_out.candidates),
-        new_queries=held_out.new_queries,
-        new_candidates=held_out.new_candidates,
-        seconds=time.perf_counter() - started,
-        intervals=_of_each(found, lambda one: bootstrap(one.sums)) if intervals else {},
-        segments=parts,
-        index_recall=recall,
-        sums=_of_each(found, lambda one: one.sums),
-        query_ids=held_out.query_ids,
-        repeats=None if seen is None else repeats(test, seen),
-    )
+    contest = Contest.of(model, test, seen, baselines, cold_start, weighted=weighted, grade=grade, released=released)
+    found = contest.evaluation(names, ks, index=index, segments=segments, intervals=intervals, ties=ties)
+    return replace(found, seconds=time.perf_counter() - started)
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """A model and baselines that are fitted, and the test set that they are measured on: as often as asked.
+
+    asked: the part of the model that an index is asked by.
+    """
+
+    data: Dataset
+    seen: Dataset | None
+    test: TestSet
+    vectors: Vectors
+    asked: Vectors | Mixed
+    scorers: Mapping[str, Scorer]
+
+    @classmethod
+    def of(
+        cls,
+        model: TwoTower | Mixture,
+        data: Dataset,
+        seen: Dataset | None,
+        baselines: Sequence[str],
+        cold_start: ColdStart = "auto",
+        *,
+        weighted: bool = False,
+        grade: str | None = None,
+        released: str | None = None,
+    ) -> Contest:
+        """Fits the baselines; all but popularity learn from ``seen``. Raises as ``evaluate`` does."""
+        chosen = baseline_names(baselines)
+        if seen is None and set(chosen) - {"popularity"}:
+            raise ConfigError(
+                f"the baselines {', '.join(sorted(set(chosen) - {'popularity'}))} learn from the training data.",
+                hint="evaluate(…, seen=train)",
+            )
+        test = TestSet.of(towers_of(model), data, seen, weighted=weighted, grade=grade, released=released)
+        vectors = test.vectors()
+        own, asked = scorer_of(model, vectors, test, seen, cold_start)
+        return cls(data, seen, test, vectors, asked, {"model": own, **_baselines(chosen, seen, test)})
+
+    def evaluation(
+        self,
+        metrics: Sequence[str],
+        ks: Sequence[int],
+        *,
+        only: Sequence[str] | None = None,
+        index: Index | None = None,
+        segments: Sequence[str] = (),
+        intervals: bool = False,
+        ties: Ties = "worst",
+    ) -> Evaluation:
+        """As ``evaluate`` with these options. only: the scorers that are measured; by default all."""
+        started = time.perf_counter()
+        test = self.test
+        tests = {"seen_in": test.with_all} if self.seen is None else {"seen_in": test.with_all, "seen_out": test}
+        measures = Measures(tuple(metrics), tuple(sorted(ks)), ties, self.vectors.candidate.cpu().numpy())
+        scorers = {name: one for name, one in self.scorers.items() if only is None or name in only}
+        found = {
+            name: {seen_as: measures.of(scorer, one) for seen_as, one in tests.items()}
+            for name, scorer in scorers.items()
+        }
+        recall: dict[str, Figures] = {}
+        if index is not None:
+            own = scorers["model"]
+            by_index = {name: measures.of_index(index, self.asked, own, one) for name, one in tests.items()}
+            found = {"model": found["model"], "index": {name: one for name, (one, _) in by_index.items()}, **found}
+            recall = {name: figures for name, (_, figures) in by_index.items()}
+        parts = [part for name in segments for part in _segments(name, self.data, test, found, measures, intervals)]
+        return Evaluation(
+            _of_each(found, lambda one: one.figures),
+            pairs=len(test),
+            queries=len(test.queries),
+            candidates=len(test.candidates),
+            new_queries=test.new_queries,
+            new_candidates=test.new_candidates,
+            seconds=time.perf_counter() - started,
+            intervals=_of_each(found, lambda one: bootstrap(one.sums)) if intervals else {},
+            segments=parts,
+            index_recall=recall,
+            sums=_of_each(found, lambda one: one.sums),
+            query_ids=test.query_ids,
+            repeats=None if self.seen is None else repeats(self.data, self.seen),
+        )
 
 
 def scorer_of(

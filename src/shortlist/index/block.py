@@ -55,7 +55,7 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class Filters:
-    """A request's filters in the positions of one segment.
+    """A request's filters in the positions of one block.
 
     At most one of ``blocked`` and ``allowed`` is set; with ``lists`` neither is, nor ``excluded``.
     """
@@ -125,14 +125,14 @@ def _union(first: Ints | None, second: Ints | None) -> Ints | None:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Candidates as they were when the segment was made, and which of them have died since.
+    """Candidates as they were when the block was made, and which of them have died since.
 
     Attributes:
         vectors: float32 ``[n, dim]``.
         ids: int64 ``[n]``, distinct.
         max_norm: length of the longest vector.
         dead: sorted positions of candidates that were deleted or replaced, or None.
-        positions: from ids to positions; shared by the segments that differ only in ``dead``.
+        positions: from ids to positions; shared by the blocks that differ only in ``dead``.
     """
 
     vectors: Floats
@@ -166,7 +166,7 @@ class Block:
         return positions if self.dead is None else np.where(member(self.dead, positions), -1, positions)
 
     def without(self, ids: Ints) -> Block:
-        """The same segment with some more candidates dead; ids that it lacks are ignored."""
+        """The same block with some more candidates dead; ids that it lacks are ignored."""
         positions = self.positions.find(ids)
         dead = _union(self.dead, sorted_set(positions[positions >= 0]))
         return Block(
@@ -178,7 +178,7 @@ class Block:
         )
 
     def filters(self, request: SearchRequest) -> Filters:
-        """What the request's ids mean here; ids that the segment lacks are ignored."""
+        """What the request's ids mean here; ids that the block lacks are ignored."""
         if request.exclude is None and request.allow is None and request.deny is None:
             return Filters(self.dead)
         blocked = self.dead

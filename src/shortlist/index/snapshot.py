@@ -85,11 +85,11 @@ def _check_found(ids: Ints, positions: Ints) -> None:
 
 
 def block(vectors: Floats, ids: Ints, norms: Floats) -> Block:
-    """The segment of vectors ``[n, dim]``, their ids and their squared norms ``[n]``."""
+    """The block of vectors ``[n, dim]``, their ids and their squared norms ``[n]``."""
     longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
     return Block.of(vectors, ids, longest * (1 + 1e-5))
 
 
 def empty(dim: int) -> Block:
-    """A segment that nothing has come to yet."""
+    """A block that nothing has come to yet."""
     return Block.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)

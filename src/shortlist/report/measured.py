@@ -11,8 +11,9 @@ import polars as pl
 
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset
-from shortlist.evaluation import Evaluation, compare, diagnose, evaluate
+from shortlist.evaluation import Evaluation, compare, diagnose
 from shortlist.evaluation.baselines import BASELINES, left_out
+from shortlist.evaluation.evaluate import Contest
 from shortlist.evaluation.segments import BUILT_IN
 from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
@@ -82,16 +83,10 @@ def measured_with_table(
     k = headline_k(len(test.candidates))
     missing = {} if baselines is not None else left_out(seen)
     chosen = [name for name in BASELINES if name not in missing] if baselines is None else baselines
-    evaluation = evaluate(
-        model,
-        test,
-        seen=seen,
-        ks=sorted({*KS, k}),
-        metrics=(*AT_K, *OF_LISTS),
-        baselines=chosen,
-        index=None if isinstance(index, BruteForce) else index,
-        intervals=True,
-        weighted=weighted,
+    contest = Contest.of(model, test, seen, chosen, weighted=weighted)
+    exact = isinstance(index, BruteForce)
+    evaluation = contest.evaluation(
+        (*AT_K, *OF_LISTS), sorted({*KS, k}), index=None if exact else index, intervals=True
     )
     half = judged_by if judged_by is not None else _judged_by(evaluation)
     shown = {
@@ -103,7 +98,7 @@ def measured_with_table(
         "k": k,
         "evaluation": evaluation.to_dict(),
         "judged_by": half,
-        "segments": _segments(model, test, seen, k, _best(evaluation, k, half), half, weighted),
+        "segments": _segments(contest, k, _best(evaluation, k, half), half),
         "comparisons": _comparisons(evaluation, k, half),
         "findings": [finding.to_dict() for finding in findings],
         "held_out": _held_out(test),
@@ -139,18 +134,14 @@ def _judged_by(evaluation: Evaluation) -> str:
     return "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
 
 
-def _segments(
-    model: TwoTower | Mixture, test: Dataset, seen: Dataset | None, k: int, best: str | None, half: str, weighted: bool
-) -> list[dict[str, Any]]:
+def _segments(contest: Contest, k: int, best: str | None, half: str) -> list[dict[str, Any]]:
     """A mapping per segment, group and scorer; the segments are the built-in ones and columns with few groups."""
-    columns = []
+    test, columns = contest.data, []
     for table, key in ((test.queries, test.query), (test.candidates, test.candidate)):
         columns += [name for name in table.columns if name not in (key, *BUILT_IN) and few_groups(table[name])]
     names = [*BUILT_IN, *dict.fromkeys(columns[:SEGMENT_COLUMNS])]
-    baselines = () if best is None else (best,)
-    evaluation = evaluate(
-        model, test, seen=seen, ks=(k,), baselines=baselines, segments=names, intervals=True, weighted=weighted
-    )
+    only = ("model",) if best is None else ("model", best)
+    evaluation = contest.evaluation(("top",), (k,), only=only, segments=names, intervals=True)
     return [segment.to_dict() for segment in evaluation.segments if segment.seen == half]
 
 

@@ -24,7 +24,7 @@ def test_distinct_rows_are_sorted_and_counted_and_found_again(tmp_path: Path) ->
 
 def test_a_row_that_came_since_is_told() -> None:
     table = pl.DataFrame({"device": ["tv"], "hour": [9]})
-    with pytest.raises(sl.DataError, match="'log' has changed while it was encoded"):
+    with pytest.raises(sl.DataError, match="'log' changed while it was encoded"):
         context_rows(table, LOG, "log")
 
 
