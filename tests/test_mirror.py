@@ -41,7 +41,6 @@ ELSEWHERE = {
     "cli/import_tfrs.py": "model/test_tfrs.py",
     "cli/outcome.py": "cli/test_choosing.py",
     "cli/plan.py": "train/test_forecast.py",
-    "cli/serve.py": "serve/test_server.py",
     "data/clean_ids.py": "data/test_events.py",
     "data/doubts.py": "data/test_events.py",
     "data/ids.py": "data/test_dataset.py",

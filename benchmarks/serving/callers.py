@@ -124,7 +124,7 @@ class Callers:
 
 def _post(user: str, k: int) -> bytes:
     body = b'{"queries":[{"id":%s}],"k":%d}' % (msgspec.json.encode(user), k)
-    return b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    return b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
 class _Caller(asyncio.Protocol):

@@ -63,7 +63,7 @@ class Connection:
         self.rest = b""
 
     def send(self, path: str, body: bytes, method: str = "POST") -> None:
-        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
         self.socket.sendall(head.encode() + body)
 
     def reply(self) -> tuple[int, bytes, bytes]:

@@ -146,3 +146,44 @@ def test_limits_are_settings(clients: Callable[..., Any]) -> None:
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}], "k": 4}).json()["field"] == "$.k"
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 2, "k": 2}).json()["field"] == "$.queries"
     assert client.post("/v1/recommend", {"queries": [{"id": "a" * 100}]}).status_code == 413
+
+
+@pytest.mark.parametrize(("path", "asked"), [("recommend", {"queries": [{}]}), ("similar", {"candidates": ["a"]})])
+def test_columns_have_a_bound_and_come_once(clients: Callable[..., Any], path: str, asked: dict[str, Any]) -> None:
+    """Two candidates of a list with three columns each are six values; the catalogue has four candidates."""
+    client = clients(Settings(limits=Limits(cells=6, wait_seconds=100.0)))
+
+    def status(**more: Any) -> tuple[int, str | None]:
+        reply = client.post(f"/v1/{path}", {**asked, **more})
+        return reply.status_code, reply.json().get("field")
+
+    assert status(k=2, columns=["what", "kind", "stock"]) == (200, None)
+    assert status(k=3, columns=["what", "kind", "stock"]) == (422, "$.columns")
+    assert status(k=1000, columns=["kind"]) == (200, None)
+    assert status(k=1, columns=["kind", "stock", "kind"]) == (422, "$.columns[2]")
+    assert status(k=1, columns=["kind"] * 84_000) == (422, "$.columns")
+    assert status(k=1, columns=[f"c{number}" for number in range(101)]) == (422, "$.columns")
+
+
+def test_long_replies_are_not_written_on_the_event_loop(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 lists of four items with four columns are 5,120 values, the items included; one list is 20."""
+    from threading import get_ident
+
+    from shortlist.serve.loaded import Loaded
+
+    threads: list[int] = []
+    values_of = Loaded.values_of
+
+    def watched(self: Loaded, *arguments: Any) -> Any:
+        threads.append(get_ident())
+        return values_of(self, *arguments)
+
+    monkeypatch.setattr(Loaded, "values_of", watched)
+    body = {"k": 4, "exclude_seen": False, "columns": ["what", "kind", "stock", "full_name"]}
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}], **body}).status_code == 200
+    assert threads == [get_ident()]
+    threads.clear()
+    reply = client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 256, **body})
+    assert len(reply.json()["results"]) == 256
+    assert len(threads) == 256
+    assert get_ident() not in threads

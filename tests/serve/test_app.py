@@ -31,6 +31,39 @@ def test_keys(clients: Callable[..., Any], tmp_path: Any) -> None:
     assert client.get("/metrics", headers={"x-api-key": READ}).status_code == 200
 
 
+def test_a_reading_key_may_not_write(clients: Callable[..., Any], tmp_path: Any) -> None:
+    client = clients(Settings(keys=(READ,), write_keys=(WRITE,), state=tmp_path))
+    for path in ("/v1/candidates", "/v1/events"):
+
+        def status(key: str | None, path: str = path) -> int:
+            headers = {} if key is None else {"x-api-key": key}
+            return int(client.ask("POST", path, content=b"{", headers=headers).status_code)
+
+        assert status(READ) == 403
+        assert status(None) == 401
+        assert status("x" * 20) == 401
+        assert status(WRITE) == 400
+
+
+def test_a_page_under_another_name_is_refused(clients: Callable[..., Any]) -> None:
+    """DNS rebinding: the browser sends the name of the stranger's page."""
+    client = clients(Settings(hosts=("localhost", "127.0.0.1", "[::1]")))
+    for path in ("/v1/queries", "/v1/card", "/", "/healthz", "/metrics", "/openapi.json"):
+
+        def status(host: str, path: str = path) -> int:
+            return int(client.get(path, headers={"host": host}).status_code)
+
+        assert status("evil.example") == 421
+        assert status("evil.example:8080") == 421
+        assert status("localhost.evil.example") == 421
+        assert status("127.0.0.1.evil.example:80") == 421
+        assert status("") == 421
+        assert [status(host) for host in ("localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080", "[::1]")] == [
+            200
+        ] * 5
+    assert client.ask("POST", "/v1/recommend", content=GOOD).status_code == 421  # host: test
+
+
 def test_one_too_many_is_a_503_with_retry_after(clients: Callable[..., Any]) -> None:
     client = clients(Settings(limits=Limits(under_way=5)))
     replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}]})] * 40)

@@ -96,7 +96,7 @@ def test_columns_of_a_large_catalogue_are_those_of_a_small_one(client: Any, monk
     assert {item["columns"]["stock"] for item in small[0]["items"]} == {3, 0, 5, 7}
 
 
-@pytest.mark.parametrize("text", ["5_863", "+5863", "٥", " 5", "05", "5.0", "-0", "", "9" * 1000])
+@pytest.mark.parametrize("text", ["5_863", "+5863", "٥", " 5", "05", "5.0", "-0", "", "9" * 1024])
 def test_an_integer_in_the_address_is_what_is_written_as_one(text: str) -> None:
     from shortlist.serve.lookups import _typed
     from shortlist.serve.problems import Problem
@@ -105,3 +105,19 @@ def test_an_integer_in_the_address_is_what_is_written_as_one(text: str) -> None:
         _typed(text, strings=False)
     assert _typed(text, strings=True) == text
     assert [_typed(one, strings=False) for one in ("5863", "-5", "9007199254740993")] == [5863, -5, 2**53 + 1]
+
+
+@pytest.mark.parametrize("path", ["/v1/queries", "/v1/candidates"])
+def test_a_text_to_search_for_has_a_bound(client: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    assert client.get(path, params={"text": "é" * 256}).json() == {"items": []}
+    monkeypatch.setattr(client.app.service, "run", None)  # what is refused searches for nothing
+    reply = client.get(path, params={"text": "a" * 257})
+    assert (reply.status_code, reply.json()["field"]) == (422, "?text")
+    assert client.get(path, params={"text": "a" * 60_000}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/v1/history", "query"), ("/v1/map", "column"), ("/v1/queries", "limit"), ("/v1/card", "x")]
+)
+def test_no_parameter_is_taken_at_any_length(client: Any, path: str, name: str) -> None:
+    assert client.get(path, params={name: "7" * 16_000}).status_code == 422

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
+import uvicorn
 from tests.serve.running import Running
+from uvicorn.server import ServerState
+
+from shortlist.serve.protocol import Connection
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-        b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\nGET /x",
-        b'POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"a":}',
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\nGET /x",
+        b'POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"a":}',
     ],
 )
 def test_at_most_one_reply_to_two_framings(server: Running, content: bytes) -> None:
@@ -28,9 +41,9 @@ def test_at_most_one_reply_to_two_framings(server: Running, content: bytes) -> N
     [
         b"",
         b"POST /v1/recommend HT",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\nx-slow: ",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n\r\n{",
-        b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\nx-slow: ",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30\r\n\r\n{",
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
     ],
 )
 def test_who_never_finishes_a_request_is_cut_off(server: Running, content: bytes) -> None:
@@ -39,3 +52,186 @@ def test_who_never_finishes_a_request_is_cut_off(server: Running, content: bytes
     except ConnectionResetError:
         came = b""
     assert b"200" not in came
+
+
+GET, POST = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\n"
+CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def sent_until_closed(server: Running, begin: bytes, again: bytes, most: int) -> tuple[int, bytes]:
+    """How many bytes go through until the server ends the connection, and what it said; ``most`` if it never does."""
+    sent, said = 0, b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(begin)
+            while sent < most:
+                connection.sendall(again)
+                sent += len(again)
+            connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                said += part
+    return sent, said
+
+
+def memory(server: Running) -> int:
+    """The highest resident memory of the server so far, in MiB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (GET, b"a:b\r\n" * 8000),
+        (GET + b"x: ", b"v" * 40_000),
+        (GET, b"n" * 40_000),
+        (b"GET /", b"u" * 40_000),
+        (b"GET /?text=", b"u" * 40_000),
+        (CHUNKED + b"0\r\n", b"a:b\r\n" * 8000),
+        (CHUNKED + b"0\r\nx: ", b"v" * 40_000),
+        (CHUNKED + b"1;x=", b"e" * 40_000),
+    ],
+    ids=["lines", "value", "name", "path", "query", "trailers", "trailer", "extension"],
+)
+def test_no_part_of_a_head_grows_without_a_bound(bundles: Path, begin: bytes, again: bytes) -> None:
+    """48 MB of one head, before any key is checked: cut off, and the server hardly grows."""
+    server = Running(bundles / "one", SHORTLIST_API_KEYS="r" * 20)
+    try:
+        before = memory(server)
+        sent, _ = sent_until_closed(server, begin, again, 48_000_000)
+        assert sent < 12_000_000  # what the kernel's buffers hold of it
+        assert memory(server) - before < 24
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"GET /" + b"u" * 16_385 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"414"),
+        (GET + b"a:b\r\n" * 128 + b"\r\n", b"431"),
+        (GET + b"x: " + b"v" * 65_536 + b"\r\n\r\n", b"431"),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n" + b"a:b\r\n" * 128 + b"\r\n", b"431"),
+        (b"\x00\r\n\r\n", b"400"),
+    ],
+)
+def test_a_head_that_is_too_long_is_told_so_in_one_reply(server: Running, content: bytes, status: bytes) -> None:
+    came = server.raw(content)
+    assert came[:12] == b"HTTP/1.1 " + status
+    assert came.count(b"HTTP/1.1") - came.count(b"not HTTP/1.1") == 1
+    assert b"application/problem+json" in came
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GET + b"a:b\r\n" * 100 + b"connection: close\r\n\r\n",
+        GET + b"x: " + b"v" * 60_000 + b"\r\nconnection: close\r\n\r\n",
+        b"GET /healthz?" + b"u" * 16_000 + b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    ],
+)
+def test_a_head_within_the_bounds_is_read(server: Running, content: bytes) -> None:
+    assert server.raw(content)[:12] == b"HTTP/1.1 200"
+
+
+def test_trailers_are_no_headers(server: Running) -> None:
+    """A key in a trailer opens nothing, and a body in many small pieces is no long head."""
+    body = b'{"queries":[{"id":"ann"}],"k":1' + b" " * 40_000 + b"}"
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    head = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert server.raw(head + pieces + b"0\r\ncontent-encoding: br\r\n\r\n")[:12] == b"HTTP/1.1 200"
+
+
+class Wire:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.written, self.closed = b"", False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str) -> Any:
+        return None
+
+    pause_reading = resume_reading = lambda self: None
+
+
+def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
+    """After a reply the same clock ticks on, whatever empty lines come; a request stops it."""
+
+    async def talk() -> None:
+        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+        config.load()
+        connection, wire = Connection(config=config, server_state=ServerState(), app_state={}), Wire()
+        connection.connection_made(wire)
+        connection.data_received(GET + b"\r\n")
+        await asyncio.gather(*connection.tasks)
+        clock = connection.timeout_keep_alive_task
+        assert clock is not None
+        for line in (b"\r\n", b"\n", b"\r", b"\r\n" * 100):
+            connection.data_received(line)
+            assert connection.timeout_keep_alive_task is clock
+            assert not clock.cancelled()
+        connection.data_received(b"\r\n" + GET + b"\r\n")
+        assert clock.cancelled()
+        await asyncio.gather(*connection.tasks)
+        assert wire.written.count(b"HTTP/1.1 200") == 2
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n", b"400"),
+        (GET + b"host: localhost\r\n", b"400"),
+        (GET + b"host: evil.example\r\n", b"400"),
+        (b"GET /v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"421"),
+        (b"GET /healthz HTTP/1.0\r\n", b"200"),
+        (GET + b"accept: a\r\naccept: b\r\n", b"200"),
+    ],
+)
+def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, status: bytes) -> None:
+    assert server.raw(head + b"connection: close\r\n\r\n")[:12].endswith(b" " + status)
+
+
+def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
+    """stderr's reader goes; the server answers on, and slow senders are still cut off."""
+    command = [
+        sys.executable,
+        "-m",
+        "shortlist",
+        "serve",
+        str(bundles / "one"),
+        "--port",
+        "0",
+        "--receive-seconds",
+        "1",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        lines: list[str] = []
+        while not any('"started"' in line for line in lines):
+            lines.append(process.stderr.readline())
+        (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)/", "".join(lines))
+        process.stderr.close()
+        for _ in range(2):
+            assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as slow:
+                slow.sendall(GET)
+                with contextlib.suppress(ConnectionResetError):
+                    assert slow.recv(1) == b""
+    finally:
+        process.kill()
+        process.wait()

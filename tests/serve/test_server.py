@@ -26,7 +26,7 @@ def test_it_answers_and_shows_its_page(server: Running) -> None:
 def test_sigterm_finishes_what_is_under_way(bundles: Path) -> None:
     """200 requests are sent whole, on connections of their own; then comes SIGTERM; each gets its answer."""
     server = Running(bundles / "one", "--max-wait", "100")
-    head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(BODY)
     connections = [socket.create_connection(("127.0.0.1", server.port), timeout=120) for _ in range(200)]
     for connection in connections:
         connection.sendall(head + BODY[:-1])
@@ -50,7 +50,7 @@ def test_sigterm_finishes_what_is_under_way(bundles: Path) -> None:
 def test_a_flood_is_refused_at_once_and_on_the_same_connections(bundles: Path) -> None:
     """100 requests are there before the server looks; it may have two under way, and answers or refuses each."""
     server = Running(bundles / "one", "--max-under-way", "2")
-    head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(BODY)
     with httpx.Client(base_url=server.url) as watcher:
         watcher.get("/healthz")
         connections = [socket.create_connection(("127.0.0.1", server.port), timeout=120) for _ in range(100)]

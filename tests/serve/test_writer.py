@@ -81,7 +81,7 @@ def test_writing_needs_its_own_key(writable: Callable[..., Any], client: Any) ->
     assert client.post("/v1/events", {"events": []}, headers=KEY).status_code == 403
     open_ = writable(keys=("r" * 20,))
     assert open_.post("/v1/candidates", body).status_code == 401
-    assert open_.post("/v1/candidates", body, headers={"x-api-key": "r" * 20}).status_code == 401
+    assert open_.post("/v1/candidates", body, headers={"x-api-key": "r" * 20}).status_code == 403
     assert open_.post("/v1/candidates", body, headers=KEY).status_code == 200
 
 

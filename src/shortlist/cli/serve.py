@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import rich_click as click
 
@@ -25,6 +24,13 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     show_default=True,
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 for any free one.",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Also answer requests for this host name (repeatable; * for any). Without read keys, a server on loopback "
+    "answers only localhost and its address.",
 )
 @click.option("--no-page", is_flag=True, help="Serve only the API: no page, no look-ups of people and histories.")
 @click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="Log a JSON line per request.")
@@ -71,6 +77,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 def command(
     bundle: Path,
     host: str,
+    allow_host: tuple[str, ...],
     port: int,
     no_page: bool,
     log_requests: bool,
@@ -109,16 +116,20 @@ def command(
     limits = Limits(
         k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
     )
+    keys = _keys(KEYS)
     settings = Settings(
-        keys=_keys(KEYS),
+        keys=keys,
         write_keys=_keys(WRITE_KEYS),
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
         trusted=trusted,
         cold_start=cold_start,
+        hosts=_hosts(host, allow_host, keys),
         limits=limits,
     )
+    if not keys and not _loopback(host):
+        say(f"warning: anyone who can reach this machine can read from the server; set {KEYS} to require a key")
     before = signature(bundle)
     loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
     service = Service(loaded, settings, Log(requests=log_requests))
@@ -137,5 +148,26 @@ def command(
 
 
 def _keys(variable: str) -> tuple[str, ...]:
-    value: Any = os.environ.get(variable, "")
-    return tuple(key.strip() for key in value.split(",") if key.strip())
+    value = os.environ.get(variable)
+    if value is None:
+        return ()
+    keys = tuple(key.strip() for key in value.split(",") if key.strip())
+    if not keys:
+        raise ConfigError(f"{variable} is set but holds no key.", hint=f"put a key into it, or unset {variable}")
+    return keys
+
+
+def _loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _hosts(host: str, allowed: tuple[str, ...], keys: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Names under which the server is asked; None for any.
+
+    Who listens on loopback alone and asks for no key counts on that nobody else reaches it; a page in the same machine's
+    browser does, when its own name resolves to 127.0.0.1 (DNS rebinding).
+    """
+    if "*" in allowed or (not allowed and (keys or not _loopback(host))):
+        return None
+    own = ("localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host)
+    return tuple({one.lower() for one in (*own, *allowed)})

@@ -38,6 +38,7 @@ _SIMILAR = msgspec.json.Decoder(SimilarRequest)
 _SCORE = msgspec.json.Decoder(ScoreRequest)
 _EMBED = msgspec.json.Decoder(EmbedRequest)
 _ENCODER = msgspec.json.Encoder()
+INLINE = 4096  # items and values of columns that are written on the event loop, in about a millisecond
 
 
 async def recommend(service: Service, incoming: Incoming) -> Reply:
@@ -46,8 +47,7 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     request, loaded = decoded(_RECOMMEND, incoming.body), service.loaded
     check_request(request, loaded, service.settings.limits)
     lists = await service.recommend(loaded, request)
-    results = lists_of(loaded, lists, request.columns)
-    return Reply(_ENCODER.encode(RecommendReply(results, loaded.bundle, milliseconds(started))))
+    return await _written(service, loaded, lists, request.columns, started)
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
@@ -60,7 +60,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
-    check_columns(request.columns, loaded)
+    check_columns(request.columns, loaded, len(request.candidates), request.k, limits.cells)
     row_of = loaded.state.candidate_ids.row_of
     for number, one in enumerate(request.candidates):
         if one not in row_of:
@@ -78,8 +78,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
         )
     except ShortlistError as error:
         raise misfit(loaded, error, (), request.where) from None
-    results = lists_of(loaded, lists, request.columns)
-    return Reply(_ENCODER.encode(RecommendReply(results, loaded.bundle, milliseconds(started))))
+    return await _written(service, loaded, lists, request.columns, started)
 
 
 async def score(service: Service, incoming: Incoming) -> Reply:
@@ -129,6 +128,19 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
         of_those_there = iter(loaded.served.vectors_of(rows[rows >= 0]).tolist())
         vectors = [None if row < 0 else next(of_those_there) for row in rows.tolist()]
     return Reply(_ENCODER.encode(EmbedReply(vectors, state.dim, loaded.bundle)))
+
+
+async def _written(
+    service: Service, loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[str], started: float
+) -> Reply:
+    """The reply with these lists; a long one is made in a thread, so that others do not wait for it."""
+
+    def make() -> bytes:
+        results = lists_of(loaded, lists, columns)
+        return _ENCODER.encode(RecommendReply(results, loaded.bundle, milliseconds(started)))
+
+    values = sum(len(one.items) for one in lists) * (1 + len(columns))
+    return Reply(make() if values <= INLINE else await service.run(make))
 
 
 def lists_of(loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[str]) -> list[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import itertools
+import re
 import secrets
 import time
 import traceback
@@ -21,6 +22,7 @@ __all__ = ["App"]
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much is under way
+PORT = re.compile(rb":\d*$")
 NO_BODY = frozenset({"GET", "HEAD"})
 
 
@@ -73,6 +75,7 @@ class App:
         try:
             headers = dict(scope["headers"])
             method, path = scope["method"], scope["path"]
+            self._check_host(scope, headers)
             route = self._route(method, path)
             label = route.label
             self._admit(route, headers)
@@ -111,6 +114,21 @@ class App:
         busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
         await _send(send, _problem(busy, request_id), request_id, self.draining)
 
+    def _check_host(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
+        """Raises Problem for a request without one Host header, or for a host that this server is not."""
+        host = headers.get(b"host")
+        if host is None:
+            if scope.get("http_version") == "1.0":
+                return
+            raise Problem(400, "the Host header is missing.", hint="HTTP/1.1 needs one")
+        if len(headers) < len(scope["headers"]) and [name for name, _ in scope["headers"]].count(b"host") > 1:
+            raise Problem(400, "there is more than one Host header.", hint="send one")
+        hosts = self.service.settings.hosts
+        if hosts is not None and PORT.sub(b"", host).lower().decode("latin-1") not in hosts:
+            raise Problem(
+                421, "the server does not answer requests for this host name.", hint="start it with --allow-host NAME"
+            )
+
     def _route(self, method: str, path: str) -> Route:
         methods = self._routes.get(path)
         if methods is None:
@@ -134,14 +152,22 @@ class App:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if not given and scheme.lower() == b"bearer":
             given = token.strip()
-        if not any([hmac.compare_digest(given, key.encode()) for key in keys]):  # noqa: C419 - all, in constant time
-            raise Problem(401, "a valid API key is required.", hint="Authorization: Bearer KEY")
+        if _among(given, keys):
+            return
+        if route.access == "write" and _among(given, settings.keys):
+            raise Problem(403, "this key can read but not write.", hint="use one of the keys in SHORTLIST_WRITE_KEYS")
+        raise Problem(401, "the API key is missing or wrong.", hint="Authorization: Bearer KEY")
 
     def _log_bug(self, error: Exception, request_id: str, label: str) -> None:
         where = [
             f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
         ]
         self.service.log.event("error", id=request_id, route=label, kind=type(error).__name__, where=where[-8:])
+
+
+def _among(given: bytes, keys: tuple[str, ...]) -> bool:
+    """Whether a key is one of ``keys``; how long it takes does not depend on which."""
+    return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 - all, in constant time
 
 
 def _problem(problem: Problem, request_id: str) -> Reply:

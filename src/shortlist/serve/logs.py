@@ -13,12 +13,16 @@ __all__ = ["Log"]
 
 
 class Log:
-    """Writes one JSON object a line; kept together and written at the latest when ``flush`` is called."""
+    """Writes one JSON object a line; kept together and written at the latest when ``flush`` is called.
+
+    Lines that cannot be written (a full disk, a reader that has gone) are dropped, and the next that can be says how many.
+    """
 
     def __init__(self, out: TextIO | None = None, requests: bool = True) -> None:
         self._out = sys.stderr if out is None else out
         self._held: list[bytes] = []
         self._lock = threading.Lock()
+        self._lost = 0
         self.requests = requests
 
     def request(self, request_id: str, route: str, status: int, seconds: float, bundle: str) -> None:
@@ -38,12 +42,21 @@ class Log:
         self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write what is held. Never raises: whoever logs has other work to do."""
         with self._lock:
             held, self._held = self._held, []
-            if held:
-                self._out.write(b"\n".join(held).decode() + "\n")
+            if not held:
+                return
+            lost = (
+                [msgspec.json.encode({"time": _now(), "event": "log_lost", "lines": self._lost})] if self._lost else []
+            )
+            try:
+                self._out.write(b"\n".join([*lost, *held]).decode() + "\n")
                 self._out.flush()
+            except (OSError, ValueError):  # a ValueError: it is closed
+                self._lost += len(held)
+            else:
+                self._lost = 0
 
 
 def _now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from shortlist.serve.service import Service
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
 SHOWN = 200  # items of a history
+LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for each candidate
 
 
 async def card(service: Service, incoming: Incoming) -> Reply:
@@ -30,14 +32,14 @@ async def queries(service: Service, incoming: Incoming) -> Reply:
     """Queries whose id begins with a text, those first that chose most."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return _reply({"items": await service.run(_find_queries, service.loaded, given.get("text", ""), limit)})
+    return _reply({"items": await service.run(_find_queries, service.loaded, _text(given), limit)})
 
 
 async def candidates(service: Service, incoming: Incoming) -> Reply:
     """Candidates whose id is, or whose name holds, a text."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return _reply({"items": await service.run(_find_candidates, service.loaded, given.get("text", ""), limit)})
+    return _reply({"items": await service.run(_find_candidates, service.loaded, _text(given), limit)})
 
 
 async def history(service: Service, incoming: Incoming) -> Reply:
@@ -68,6 +70,13 @@ async def mapped(service: Service, incoming: Incoming) -> Reply:
             hint=f"columns: {', '.join(loaded.colour_columns)}",
         )
     return Reply(await service.run(_map, loaded, column))
+
+
+def _text(given: Mapping[str, str]) -> str:
+    text = given.get("text", "")
+    if len(text) > LONGEST_TEXT:
+        raise Problem(422, f"{len(text):,} characters were given; at most {LONGEST_TEXT} were expected.", "?text")
+    return text
 
 
 def _find_queries(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, busy, plain
 from shortlist.serve.app import ALWAYS, App
+from shortlist.serve.problems import TYPE, Problem
 
 __all__ = ["Connection"]
+
+LONGEST_URL = 16_384  # bytes: an id of 1,024 characters of four bytes each, percent-encoded, has room
+LONGEST_HEAD = (
+    65_536  # bytes of all header lines; as many of what frames a body between two pieces of it, or follows it
+)
+MOST_LINES = 128  # header lines, trailers included
 
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
 
@@ -19,7 +27,8 @@ GRACE = 0.25  # seconds between the wish to stop and the end of a connection tha
 class Connection(HttpToolsProtocol):
     """Remembers since when it waits for the rest of a request, and asks the admission queue before it makes anything of one.
 
-    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive.
+    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive, nor how long
+    its head may be.
     """
 
     everyone: ClassVar[set[Connection]] = set()
@@ -31,6 +40,9 @@ class Connection(HttpToolsProtocol):
         self._between = True  # nothing of a request has come, or all of it
         self._reading = False
         self._begun: tuple[Any, Any] | None = None
+        self._too_long: Problem | None = None
+        self._unframed = 0  # bytes read since the request began, or since its body's last piece
+        self._head = self._lines = 0
         self._refused_at = 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -47,7 +59,51 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._between = False
         self.waiting_since = self.loop.time()
+        self._unframed = self._head = self._lines = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > LONGEST_URL:
+            self._refuse(
+                Problem(414, f"the address is longer than {LONGEST_URL:,} bytes.", hint="send long values in a body")
+            )
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        self._head += len(name) + len(value) + 4
+        if self._lines > MOST_LINES or self._head > LONGEST_HEAD:
+            self._refuse(_long_head())
+        if self.cycle is None or self.cycle.scope is not self.scope:  # else a trailer, which nobody reads
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._unframed = 0
+        super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        self._unframed = 0
+
+    def _refuse(self, problem: Problem) -> None:
+        """Ends the parsing of what was read: httptools hands the error on, and ``send_400_response`` replies."""
+        self._too_long = problem
+        raise ValueError(problem.detail)
+
+    def send_400_response(self, msg: str) -> None:
+        """The one reply to a request that cannot be parsed, or is longer than it may be; then the connection ends."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:  # its body was still to come
+            started, cycle.disconnected = cycle.response_started, True
+            cycle.message_event.set()
+            if started:
+                self.transport.close()
+                return
+        problem = self._too_long or Problem(400, "the request is not HTTP/1.1.", hint="RFC 9112 has its form")
+        self._application.service.metrics.replied("none", problem.status)
+        body = problem.body(None)
+        head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {TYPE}\r\n"
+        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        self.transport.close()
 
     def on_message_complete(self) -> None:
         self._between = True
@@ -59,9 +115,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._admission.full and self._turned_away(data):
             return
+        if self._between and not data.strip(b"\r\n"):
+            return  # empty lines before a request begin none, and keep no idle connection open
         self._reading = True
+        self._unframed += len(data)
         super().data_received(data)
         self._reading = False
+        if not self._between and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
+            self._too_long = _long_head()
+            self.send_400_response("")
         if self._begun is not None:
             begun, self._begun = self._begun, None
             if not self.transport.is_closing():
@@ -140,3 +202,11 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
+
+
+def _long_head() -> Problem:
+    return Problem(
+        431,
+        f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
+        hint="send fewer and shorter ones; cookies are not read here",
+    )

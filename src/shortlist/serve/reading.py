@@ -57,15 +57,24 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
     for name in ("allow", "deny"):
         check_ids(getattr(request, name), loaded.candidate_strings, f"$.{name}", limits.ids)
-    check_columns(request.columns, loaded)
+    check_columns(request.columns, loaded, count, request.k, limits.cells)
 
 
-def check_columns(names: Sequence[str], loaded: Loaded) -> None:
-    """Raises Problem for a column that the candidates' table lacks."""
+def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most: int) -> None:
+    """Raises Problem for a column that the candidates' table lacks or that came twice, and for more values than ``most``."""
+    if len(names) * lists * min(k, loaded.state.size) > most:
+        raise Problem(
+            422,
+            f"queries times k times columns is more than {most:,}.",
+            "$.columns",
+            hint="ask for fewer columns, shorter lists or fewer queries at a time",
+        )
     for number, name in enumerate(names):
         if name not in loaded.about.columns:
             known = f"columns: {', '.join(loaded.about.columns)}"
             raise Problem(422, "the candidates have no such column.", f"$.columns[{number}]", hint=known)
+        if name in names[:number]:
+            raise Problem(422, "a column came twice.", f"$.columns[{number}]", hint="ask for each column once")
 
 
 def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int) -> None:

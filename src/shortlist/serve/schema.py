@@ -31,6 +31,9 @@ __all__ = [
 LONGEST_ID = 1024
 """Characters that an id may have, wherever one is given: what can be upserted can be deleted."""
 
+MOST_COLUMNS = 100
+"""Columns that a request may ask for, each once."""
+
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=LONGEST_ID)]
 """A raw id: a string or an integer, as in training; never converted."""
 
@@ -40,6 +43,7 @@ Value = Scalar | Annotated[list[Scalar], Meta(max_length=10_000)]
 
 Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
+Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
 
@@ -67,7 +71,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     allow: Ids | None = None
     deny: Ids | None = None
     where: Condition | None = None
-    columns: list[str] = []
+    columns: Columns = []
     exact: bool = False
 
 
@@ -77,7 +81,7 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     candidates: Ids
     k: Length = 10
     where: Condition | None = None
-    columns: list[str] = []
+    columns: Columns = []
 
 
 class Item(msgspec.Struct, omit_defaults=True):

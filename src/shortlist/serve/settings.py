@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,8 @@ class Limits:
     """The most of everything that one request, or all of them, may take.
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. under_way: requests at once, beyond which the answer is 503. receive_seconds: from a request's first byte to
-    its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
+    request. cells: values of columns in one reply. under_way: requests at once, beyond which the answer is 503.
+    receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
     batch: queries answered together.
     """
 
@@ -24,6 +25,7 @@ class Limits:
     queries: int = 256
     k: int = 1000
     ids: int = 10_000
+    cells: int = 262_144
     under_way: int = 4096
     receive_seconds: float = 10.0
     wait_seconds: float = 0.1
@@ -31,8 +33,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ConfigError(f"the limit {name} is {value}; a number above 0 was expected.")
+            if not 0 < value < math.inf:
+                raise ConfigError(f"the limit {name} is {value}; a finite number above 0 was expected.")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Settings:
     candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
     sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
     trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
-    cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
+    this machine asks under its own name, and is refused. cold_start: how queries that training never saw are answered, in place of what the bundle says.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -53,6 +56,7 @@ class Settings:
     sample: float = 0.01
     trusted: bool = True
     cold_start: str | None = None
+    hosts: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,13 @@ class Settings:
                 )
         if set(self.keys) & set(self.write_keys):
             raise ConfigError("a key is both a read key and a write key.", hint="use different keys for writing")
+        if self.seen_seconds is not None and not 0 <= self.seen_seconds < math.inf:
+            raise ConfigError(
+                f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
+                hint="leave --seen-days out for always",
+            )
+        if not 0 <= self.sample <= 1:
+            raise ConfigError(f"sample is {self.sample}; a share from 0 to 1 was expected.")
         if self.write_keys and self.state is None:
             raise ConfigError("changes need a folder for their log.", hint="--state DIR")
 

@@ -1,0 +1,55 @@
+"""``shortlist serve``: what it says and refuses before it serves anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.typed import shortlist
+
+from shortlist.cli.serve import _hosts
+
+NAMES = {"localhost", "127.0.0.1", "[::1]"}
+
+
+@pytest.mark.parametrize("variable", ["SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"])
+@pytest.mark.parametrize("value", ["", " ", ",", " , "])
+def test_a_variable_without_a_key_in_it_does_not_open_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    done = shortlist("serve", "none.shortlist", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{variable} is set but holds no key" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "warned"),
+    [("0.0.0.0", None, True), ("::", None, True), ("0.0.0.0", "r" * 20, False), ("127.0.0.1", None, False)],
+)
+def test_a_server_for_all_without_keys_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, key: str | None, warned: bool
+) -> None:
+    if key is not None:
+        monkeypatch.setenv("SHORTLIST_API_KEYS", key)
+    done = shortlist("serve", "none.shortlist", "--host", host, cwd=tmp_path)
+    assert ("set SHORTLIST_API_KEYS" in done.stderr) is warned
+
+
+@pytest.mark.parametrize("days", ["nan", "inf", "-1"])
+def test_days_that_are_no_number_are_refused(tmp_path: Path, days: str) -> None:
+    done = shortlist("serve", "none.shortlist", "--seen-days", days, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--seen-days" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_under_which_a_server_is_asked() -> None:
+    assert set(_hosts("127.0.0.1", (), ()) or ()) == NAMES
+    assert set(_hosts("127.0.0.2", (), ()) or ()) == {*NAMES, "127.0.0.2"}
+    assert set(_hosts("::1", ("Shop.Example",), ()) or ()) == {*NAMES, "shop.example"}
+    assert set(_hosts("0.0.0.0", ("shop.example",), ()) or ()) == {*NAMES, "0.0.0.0", "shop.example"}
+    assert _hosts("127.0.0.1", ("*",), ()) is None
+    assert _hosts("127.0.0.1", (), ("r" * 20,)) is None
+    assert _hosts("0.0.0.0", (), ()) is None
