@@ -9,7 +9,7 @@ from tests.cli.typed import shortlist
 
 def test_recommend_from_what_was_chosen(bundle: Path, folder: Path) -> None:
     """Reader 999 is new; whoever chose b11 and b13 is of the odd camp, books 10 to 19."""
-    done = shortlist("recommend", bundle, 999, "--k", 5, "--chosen", "b11", "--chosen", "b13", "--json", cwd=folder)
+    done = shortlist("recommend", bundle, 999, "--k", 5, "--history", "b11", "--history", "b13", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     (answer,) = json.loads(done.stdout)
     found = {item["id"] for item in answer["items"]}

@@ -35,7 +35,7 @@ def test_it_is_served_alike_to_those_known_and_new(tmp_path: Path) -> None:
         assert [one.ids for one in recommender.recommend(["ann", "nobody"], k=4)] == [["d", "c", "a", "b"]] * 2
     seen = sl.Recommender(model, seen=data())
     assert seen.recommend(["ann"], k=4)[0].ids == ["b"]
-    assert seen.recommend(["new"], k=2, chosen=[["d"]])[0].ids == ["c", "a"]
+    assert seen.recommend(["new"], k=2, history=[["d"]])[0].ids == ["c", "a"]
     seen.save(tmp_path / "a.shortlist")
     loaded = sl.Recommender.load(tmp_path / "a.shortlist")
     assert loaded.recommend(["ann", "bob"], k=4).to_dicts() == seen.recommend(["ann", "bob"], k=4).to_dicts()

@@ -39,7 +39,7 @@ def als(model: sl.TwoTower, train: sl.Dataset, *, epochs: int, seed: int, **opti
 
 def recommend_by_history(recommender: sl.Recommender, histories: list[list[str]], k: int) -> sl.Recommendations:
     """Lists for queries that are known by what they chose alone."""
-    return recommender.recommend([None] * len(histories), k=k, chosen=histories)
+    return recommender.recommend([None] * len(histories), k=k, history=histories)
 
 
 def measured(model: Any, test: sl.Dataset, seen: sl.Dataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ def test_by_default_popularity_answers_where_ids_are_all_that_is_read(recommende
     eve, ann, nobody = recommender.recommend(["eve", "ann", None], k=2)
     assert [*eve] == [*nobody] == [("b", 3.0, "popularity"), ("a", 1.0, "popularity")]
     assert (eve.known, ann.sources) == (False, ["model", "model"])
-    told = recommender.recommend(["eve"], k=2, chosen=[["a"]])[0]  # something is known of this one
+    told = recommender.recommend(["eve"], k=2, history=[["a"]])[0]  # something is known of this one
     assert told.sources == ["model", "model"]
 
 

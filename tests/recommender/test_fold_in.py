@@ -75,7 +75,7 @@ def test_temperature_that_makes_the_choices_likeliest() -> None:
     """Query +1 chose three of three candidates at +1 and one of three at -1, query -1 the mirror: 3 of 4 choices are
     on the own side, as with e^(1/T) / (e^(1/T) + e^(-1/T)) = 3/4, that is T = 2 / ln 3."""
     candidates = [[1.0]] * 3 + [[-1.0]] * 3
-    fold = folded(candidates, [[1.0], [-1.0]], chosen=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
+    fold = folded(candidates, [[1.0], [-1.0]], history=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
     assert fold.prior.temperature == pytest.approx(2 / math.log(3), rel=1e-6)
     assert folded(candidates, [[1.0], [-1.0]]).prior.temperature == 1.0
     assert folded(candidates, [[1.0], [-1.0]], temperature=0.5).prior.temperature == 0.5
@@ -135,25 +135,25 @@ def test_large_catalogues_are_stood_for_by_a_sample(monkeypatch: pytest.MonkeyPa
 
 def test_recommend_for_what_was_chosen(recommender: sl.Recommender) -> None:
     """An unknown query that chose c is answered from c's side; what it chose is left out; it stays marked."""
-    (answer,) = recommender.recommend(["eve"], k=3, chosen=[["c", "not in the catalogue"]])
+    (answer,) = recommender.recommend(["eve"], k=3, history=[["c", "not in the catalogue"]])
     assert not answer.known
     assert "c" not in answer.ids
     assert answer.sources == ["model"] * 3
     (vector,) = recommender.fold_in([["c", "not in the catalogue"]])
     assert answer.scores == pytest.approx(sorted(recommender.served.vectors[[0, 1, 3]] @ vector, reverse=True))
-    (kept,) = recommender.recommend(["eve"], k=4, chosen=[["c"]], exclude_seen=False)
+    (kept,) = recommender.recommend(["eve"], k=4, history=[["c"]], exclude_seen=False)
     assert "c" in kept.ids
 
 
 def test_an_empty_list_changes_nothing(recommender: sl.Recommender) -> None:
     asked = ["ann", "eve", None]
-    assert recommender.recommend(asked, k=3, chosen=[[], [], []]) == recommender.recommend(asked, k=3)
+    assert recommender.recommend(asked, k=3, history=[[], [], []]) == recommender.recommend(asked, k=3)
 
 
 def test_a_known_query_moves_from_its_own_vector(recommender: sl.Recommender) -> None:
     """ann's vector is (1, 0), and c's is (1, 4)."""
     request = recommender.served.fold_in.vectors_of([rows(2)], np.array([[1, 0]], F32))
-    (answer,) = recommender.recommend(["ann"], k=4, chosen=[["c"]], exclude_seen=False)
+    (answer,) = recommender.recommend(["ann"], k=4, history=[["c"]], exclude_seen=False)
     assert answer.known
     assert dict(zip(answer.ids, answer.scores, strict=True))["c"] == pytest.approx(float(request[0] @ [1, 4]))
     assert request[0, 1] > 0
@@ -162,20 +162,20 @@ def test_a_known_query_moves_from_its_own_vector(recommender: sl.Recommender) ->
 def test_cold_start_policies(model: sl.TwoTower, train: sl.Dataset) -> None:
     """What a query chose is reason enough to answer it by the model."""
     refusing = sl.Recommender(model, sl.BruteForce(), train, cold_start="refuse")
-    assert refusing.recommend(["eve"], chosen=[["c"]])[0].ids
+    assert refusing.recommend(["eve"], history=[["c"]])[0].ids
     with pytest.raises(UnknownQueryError):
-        refusing.recommend(["eve", "eva"], chosen=[["c"], []])
+        refusing.recommend(["eve", "eva"], history=[["c"], []])
     popular = sl.Recommender(model, sl.BruteForce(), train, cold_start="popularity")
-    first, second = popular.recommend(["eve", "eva"], k=2, chosen=[["c"], []])
+    first, second = popular.recommend(["eve", "eva"], k=2, history=[["c"], []])
     assert (set(first.sources), set(second.sources)) == ({"model"}, {"popularity"})
 
 
 def test_bad_lists(recommender: sl.Recommender) -> None:
     for bad in ([["a"]], "ab", 5):
         with pytest.raises(DataError, match="per query was expected"):
-            recommender.recommend(["ann", "bob"], chosen=bad)  # type: ignore[arg-type]
+            recommender.recommend(["ann", "bob"], history=bad)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="a list of ids"):
-        recommender.recommend(["ann"], chosen=["a"])
+        recommender.recommend(["ann"], history=["a"])
     with pytest.raises(DataError, match="type String"):
         recommender.fold_in([[1]])
     for bad in ("ab", None):

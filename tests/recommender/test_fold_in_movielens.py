@@ -50,7 +50,7 @@ def test_beats_popularity_and_the_unknown_row(split: Split, recommender: sl.Reco
     (given, wanted), asked = zip(*parts.values(), strict=True), [f"unseen {user}" for user in parts]
     assert len(asked) == 158
     popular = sl.Recommender(recommender.model, sl.BruteForce(), train, cold_start="popularity")
-    folded = recommender.recommend(asked, 50, chosen=given)
+    folded = recommender.recommend(asked, 50, history=given)
     assert not any(folded.known)
     assert {source for one in folded for source in one.sources} == {"model"}
     found = recall(folded, wanted)
@@ -62,6 +62,6 @@ def test_what_was_chosen_is_what_helps(split: Split, recommender: sl.Recommender
     """Lists made from another user's choices find less, though the candidates left out are the same."""
     given, wanted = zip(*split[1].values(), strict=True)
     asked = [None] * len(given)
-    own = recall(recommender.recommend(asked, 50, chosen=given, exclude=given), wanted)
-    other = recall(recommender.recommend(asked, 50, chosen=given[1:] + given[:1], exclude=given), wanted)
+    own = recall(recommender.recommend(asked, 50, history=given, exclude=given), wanted)
+    other = recall(recommender.recommend(asked, 50, history=given[1:] + given[:1], exclude=given), wanted)
     assert own > 1.2 * other

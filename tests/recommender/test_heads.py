@@ -91,10 +91,12 @@ def test_a_candidate_has_one_vector() -> None:
 
 def test_what_is_chosen_moves_the_head_that_likes_it(tmp_path: Path) -> None:
     recommender = sl.Recommender(trained(), index=sl.BruteForce(), seen=two_tastes())
-    shelf = recommender.recommend([-1], k=2, chosen=[[6]])[0]  # nobody that training knew: books 6, 7, 8 stand together
+    shelf = recommender.recommend([-1], k=2, history=[[6]])[
+        0
+    ]  # nobody that training knew: books 6, 7, 8 stand together
     assert {*shelf.ids} == {7, 8}
     before, _ = recommender.query_vectors([3])
-    after, _ = recommender.query_vectors([3], chosen=[[6]])
+    after, _ = recommender.query_vectors([3], history=[[6]])
     changed = (before != after).reshape(3, -1).any(1)
     assert changed.sum() == 1  # its other tastes stay
     scores = before.reshape(3, -1) @ recommender.served.vectors[recommender.candidate_ids.to_list().index(6)]

@@ -81,7 +81,7 @@ def test_both_sources_are_in_the_list(model: sl.Mixture) -> None:
 
 def test_who_is_known_and_who_is_not(recommender: sl.Recommender) -> None:
     known, listed, nobody, told = recommender.recommend(
-        ["p0", "listed", "nobody", "told"], k=2, chosen=[[], [], [], [3, 4]]
+        ["p0", "listed", "nobody", "told"], k=2, history=[[], [], [], [3, 4]]
     )
     assert (known.known, listed.known, nobody.known, told.known) == (True, False, False, False)
     assert known.sources == told.sources == ["model", "model"]
@@ -95,9 +95,9 @@ def test_what_is_chosen_now_counts_as_the_latest(model: sl.Mixture) -> None:
     table = Neighbours(offsets, np.array([11], np.int32), np.array([1], np.float32))
     alone = sl.Mixture(model.towers, table, model.histories, Blend(1.0))
     recommender = sl.Recommender(alone, sl.BruteForce())
-    assert recommender.recommend(["new"], k=1, chosen=[[0]])[0].ids == [11]
-    assert recommender.recommend(["p0"], k=1, chosen=[[0]])[0].ids == [11]
-    assert recommender.recommend(["new"], k=1, chosen=[[11]])[0].ids != [11]
+    assert recommender.recommend(["new"], k=1, history=[[0]])[0].ids == [11]
+    assert recommender.recommend(["p0"], k=1, history=[[0]])[0].ids == [11]
+    assert recommender.recommend(["new"], k=1, history=[[11]])[0].ids != [11]
 
 
 @pytest.mark.parametrize("options", [
@@ -125,8 +125,8 @@ def test_a_bundle_answers_bit_for_bit(recommender: sl.Recommender, tmp_path: Pat
         loaded = sl.Recommender.load(tmp_path / "a.shortlist", mmap=mmap)
         assert answers(loaded) == before
         assert (
-            loaded.recommend(["new"], k=5, chosen=[[3]]).to_dicts()
-            == recommender.recommend(["new"], k=5, chosen=[[3]]).to_dicts()
+            loaded.recommend(["new"], k=5, history=[[3]]).to_dicts()
+            == recommender.recommend(["new"], k=5, history=[[3]]).to_dicts()
         )
         assert loaded.similar([0, 1], k=5).to_dicts() == recommender.similar([0, 1], k=5).to_dicts()
         assert loaded.fingerprint == recommender.fingerprint
@@ -276,7 +276,7 @@ def test_candidates_come_and_go(recommender: sl.Recommender, tmp_path: Path) -> 
     assert {100} <= {*recommender.recommend(["p0"], k=20)[0].ids}
     assert recommender.recommend(["p0"], k=1, where="year = 2020")[0].ids == [100]
     assert (
-        recommender.recommend(["new"], k=3, chosen=[[100]])[0].sources == ["model"] * 3
+        recommender.recommend(["new"], k=3, history=[[100]])[0].sources == ["model"] * 3
     )  # a history without neighbours
     gone = recommender.recommend(["p0"], k=2)[0].ids
     assert recommender.delete([*gone, 404]) == 2

@@ -242,3 +242,12 @@ def test_vectors_that_are_not_finite_are_refused(model: sl.TwoTower, side: str) 
 def test_importing_the_room_does_not_import_torch() -> None:
     code = "import sys, shortlist.recommender; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_old_name_of_a_history_still_works(recommender: sl.Recommender) -> None:
+    query, candidate = recommender.query_ids[0], recommender.candidate_ids[0]
+    with pytest.warns(DeprecationWarning, match="use history="):
+        old = recommender.recommend([query], k=2, chosen=[[candidate]])
+    assert old == recommender.recommend([query], k=2, history=[[candidate]])
+    with pytest.raises(sl.ConfigError, match="history= and chosen= were both given"):
+        recommender.recommend([query], history=[[candidate]], chosen=[[candidate]])

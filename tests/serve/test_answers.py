@@ -57,8 +57,8 @@ def test_each_query_has_its_own_exclusions(client: Any) -> None:
 
 
 def test_a_history_changes_the_list_and_is_left_out_of_it(client: Any) -> None:
-    """A visitor's vector is folded in from what they picked: as ``Recommender.recommend(chosen=…)`` has it."""
-    expected = recommend(client.app.service.loaded.served, [None], chosen=[["c"]])[0]
+    """A visitor's vector is folded in from what they picked: as ``Recommender.recommend(history=…)`` has it."""
+    expected = recommend(client.app.service.loaded.served, [None], history=[["c"]])[0]
     (found,) = client.post("/v1/recommend", {"queries": [{"history": ["c"]}]}).json()["results"]
     assert [item["id"] for item in found["items"]] == expected.ids
     assert "c" not in expected.ids

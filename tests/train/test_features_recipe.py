@@ -99,7 +99,7 @@ def test_users_that_training_never_saw(held: Held, recommender: sl.Recommender) 
         for lists in (
             popular.recommend(users, 50, exclude=first),
             recommender.recommend(users, 50, exclude=first),
-            recommender.recommend(users, 50, chosen=first),
+            recommender.recommend(users, 50, history=first),
         )
     ]
     by_popularity, by_features, folded_in = figures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
-from shortlist.errors import DataError
+from shortlist.errors import REMOVED_IN, DataError
 
 if TYPE_CHECKING:
     from shortlist.recommender import Recommendations
@@ -42,8 +42,9 @@ class _OfIds(click.RichCommand):
     help="Return only candidates that meet a condition on their table's columns, in SQL: \"country = 'KR' and stock > 0\".",
 )
 @click.option(
-    "--chosen", multiple=True, metavar="CANDIDATE", help="A candidate that every ID has chosen; can be repeated."
+    "--history", multiple=True, metavar="CANDIDATE", help="A candidate that every ID has chosen; can be repeated."
 )
+@click.option("--chosen", multiple=True, hidden=True, help="The old name of --history.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
     bundle: Path,
@@ -51,24 +52,27 @@ def command(
     k: int,
     include_seen: bool,
     where: str | None,
+    history: tuple[str, ...],
     chosen: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Print the top k of BUNDLE for query IDS, best first.
 
     Ids are read as the type they had in training. An unknown id gets an answer too and is reported as unknown; with
-    --chosen the answer follows from its choices.
+    --history the answer follows from its choices.
     """
     import shortlist as sl
 
     recommender = sl.Recommender.load(bundle)
-    own = typed_ids(chosen, recommender.candidate_ids.dtype.is_integer(), "candidate")
+    if chosen:
+        say(f"--chosen is deprecated and will be removed in {REMOVED_IN}; use --history")
+    own = typed_ids((*history, *chosen), recommender.candidate_ids.dtype.is_integer(), "candidate")
     found = recommender.recommend(
         typed_ids(ids, recommender.query_ids.dtype.is_integer()),
         k,
         exclude_seen=not include_seen,
         where=where,
-        chosen=[own] * len(ids) if own else None,
+        history=[own] * len(ids) if own else None,
     )
     if as_json:
         print_json(found.to_dicts())

@@ -36,7 +36,7 @@ def recommend(
     k: int = 10,
     *,
     exclude_seen: bool = True,
-    chosen: Sequence[Sequence[Id]] | None = None,
+    history: Sequence[Sequence[Id]] | None = None,
     exclude: Sequence[Sequence[Id]] | None = None,
     allow: Iterable[Id] | None = None,
     deny: Iterable[Id] | None = None,
@@ -46,7 +46,7 @@ def recommend(
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state)
     rows, known = state.rows_of(request.ids)
-    own = candidate_lists(chosen, len(rows), state.candidate_ids, "chosen")
+    own = candidate_lists(history, len(rows), state.candidate_ids, "history")
     told = [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
     if not all(told):
         check_unknown(request.ids, told, policy.cold_start)
@@ -85,12 +85,12 @@ def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str
 
 
 def query_vectors(
-    served: Served, queries: Any, chosen: Sequence[Sequence[Id]] | None = None
+    served: Served, queries: Any, history: Sequence[Sequence[Id]] | None = None
 ) -> tuple[NDArray[np.float32], list[bool]]:
     """The vectors by which ``recommend`` would answer; see ``Recommender.query_vectors``."""
     request = read_request(queries, served.state)
     rows, known = served.state.rows_of(request.ids)
-    own = candidate_lists(chosen, len(rows), served.state.candidate_ids, "chosen")
+    own = candidate_lists(history, len(rows), served.state.candidate_ids, "history")
     return _vectors(served, request, rows, known, own), known.tolist()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, TableLike
 from shortlist.data.given import check_dataset
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
 from shortlist.recommender import asking, bundle
@@ -195,10 +195,17 @@ class Recommender:
         return self.served.embedder.vectors("candidate", table)
 
     def query_vectors(
-        self, queries: Queries, chosen: Sequence[Sequence[Id]] | None = None
+        self,
+        queries: Queries,
+        history: Sequence[Sequence[Id]] | None = None,
+        *,
+        chosen: Sequence[Sequence[Id]] | None = None,
     ) -> tuple[NDArray[np.float32], list[bool]]:
-        """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query."""
-        return asking.query_vectors(self.served, queries, chosen)
+        """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query.
+
+        chosen: the old name of ``history``.
+        """
+        return asking.query_vectors(self.served, queries, _history(history, chosen))
 
     def recommend(
         self,
@@ -206,28 +213,30 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        chosen: Sequence[Sequence[Id]] | None = None,
+        history: Sequence[Sequence[Id]] | None = None,
         exclude: Sequence[Sequence[Id]] | None = None,
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
         where: str | None = None,
+        chosen: Sequence[Sequence[Id]] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
         queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns other than the id
             are features of the request and replace the stored ones (that needs torch, or an export); without
             them the stored features of the query are used, and null where there are none. A null id is an unknown query.
-        exclude_seen: leave out what each query chose in ``seen``, in its request's own history, and in ``chosen``.
-        chosen: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its vector is
+        exclude_seen: leave out what each query chose in ``seen``, in its request's own history column, and in ``history``.
+        history: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its vector is
             then folded in from them (see ``fold_in``), so that a query that training never saw gets personal results
             at once, whatever the towers read. An empty list changes nothing.
         exclude: one list of raw candidate ids per query.
         allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
-            does not have are ignored here, in ``chosen`` and in ``exclude``.
+            does not have are ignored here, in ``history`` and in ``exclude``.
         where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
             ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
             abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
             neither true nor false, because it has null there, is left out.
+        chosen: the old name of ``history``.
 
         A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
         number of at least 1, DataError for ids of another type than training's, columns that do not fit or a condition
@@ -235,12 +244,12 @@ class Recommender:
 
             recommender.recommend(["42", "7"], k=3)
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
-            recommender.recommend(["new"], chosen=[["Fargo (1996)", "Heat (1995)"]])
+            recommender.recommend(["new"], history=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
         return asking.recommend(
             self.served, queries, k,
-            exclude_seen=exclude_seen, chosen=chosen, exclude=exclude, allow=allow, deny=deny, where=where,
+            exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
         )  # fmt: skip
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
@@ -387,3 +396,15 @@ class Recommender:
         """
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(bundle.load(Path(path), modules, "native" if mmap else True, trusted))
+
+
+def _history(
+    history: Sequence[Sequence[Id]] | None, chosen: Sequence[Sequence[Id]] | None
+) -> Sequence[Sequence[Id]] | None:
+    """The history under its name or its old one. ConfigError for both."""
+    if chosen is None:
+        return history
+    if history is not None:
+        raise ConfigError("history= and chosen= were both given.", hint="leave chosen= out; it is the old name")
+    deprecated("chosen=", "history=")
+    return chosen

@@ -74,7 +74,7 @@ def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most
             known = f"columns: {', '.join(loaded.about.columns)}"
             raise Problem(422, "the candidates have no such column.", f"$.columns[{number}]", hint=known)
         if name in names[:number]:
-            raise Problem(422, "a column came twice.", f"$.columns[{number}]", hint="ask for each column once")
+            raise Problem(422, "a column is given twice.", f"$.columns[{number}]", hint="ask for each column once")
 
 
 def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int) -> None:

@@ -95,7 +95,7 @@ class Service:
                 queries,
                 group.k,
                 exclude_seen=group.exclude_seen,
-                chosen=chosen,
+                history=chosen,
                 exclude=exclude,
                 allow=allow,
                 deny=deny,
