@@ -20,6 +20,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "recommender/bundle.py": {"TypeError"},
     "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
+    "serve/protocol.py": {"ValueError"},
     "store/folder.py": {"NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},
 }

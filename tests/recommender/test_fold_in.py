@@ -75,7 +75,7 @@ def test_temperature_that_makes_the_choices_likeliest() -> None:
     """Query +1 chose three of three candidates at +1 and one of three at -1, query -1 the mirror: 3 of 4 choices are
     on the own side, as with e^(1/T) / (e^(1/T) + e^(-1/T)) = 3/4, that is T = 2 / ln 3."""
     candidates = [[1.0]] * 3 + [[-1.0]] * 3
-    fold = folded(candidates, [[1.0], [-1.0]], history=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
+    fold = folded(candidates, [[1.0], [-1.0]], chosen=Lists.of([[0, 1, 2, 3], [0, 3, 4, 5]]))
     assert fold.prior.temperature == pytest.approx(2 / math.log(3), rel=1e-6)
     assert folded(candidates, [[1.0], [-1.0]]).prior.temperature == 1.0
     assert folded(candidates, [[1.0], [-1.0]], temperature=0.5).prior.temperature == 0.5

@@ -61,7 +61,7 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
 
 
 def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most: int) -> None:
-    """Raises Problem for a column that the candidates' table lacks or that came twice, and for more values than ``most``."""
+    """Raises Problem for a column that the candidates' table lacks or that is given twice, and for more values than ``most``."""
     if len(names) * lists * min(k, loaded.state.size) > most:
         raise Problem(
             422,
