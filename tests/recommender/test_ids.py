@@ -113,7 +113,7 @@ def test_a_frame_is_its_column_of_ids(id_model: Make, number: int) -> None:
         mine, plain = ({option: ids} for ids in (frame(c=["a", "b"]), ["a", "b"]))
         assert listed(ask(["b"], **mine)) == listed(ask(["b"], **plain)), option
     assert listed(recommender.similar(frame(c=["b"]))) == listed(recommender.similar(["b"]))
-    for option in ("chosen", "exclude"):
+    for option in ("history", "exclude"):
         assert listed(ask(["b"], **{option: [frame(c=["a"])]})) == listed(ask(["b"], **{option: [["a"]]})), option
         with pytest.raises(DataError, match=f"{option} is an? .*; one list of ids per query"):
             ask(["b"], **{option: frame(c=["a"])})
