@@ -46,6 +46,8 @@ CALLS = {  # by function and parameter
     "popularity(train)": lambda model, given: sl.popularity(given),
     "fit(train)": lambda model, given: sl.fit(new_model(), given),
     "fit(validation)": lambda model, given: sl.fit(new_model(), DATA, validation=given),
+    "als(train)": lambda model, given: sl.als(new_model(), given),
+    "als(validation)": lambda model, given: sl.als(new_model(), DATA, validation=given),
     "fit(impressions)": lambda model, given: sl.fit(new_model(), DATA, impressions=given),
     "from_tfrs(seen)": lambda model, given: sl.from_tfrs({}, "user", "film", seen=given),
     "Recommender(seen)": lambda model, given: sl.Recommender(model, seen=given),
@@ -70,7 +72,14 @@ OTHERS = {
     "an int": 3,
     "a NumPy ndarray": np.zeros(3),
 }
-NOT_NONE = {"evaluate(seen)", "diagnose(test)", "fit(validation)", "fit(impressions)", "from_tfrs(seen)"}
+NOT_NONE = {
+    "evaluate(seen)",
+    "diagnose(test)",
+    "fit(validation)",
+    "als(validation)",
+    "fit(impressions)",
+    "from_tfrs(seen)",
+}
 NOT_NONE |= {"Recommender(seen)", "tune(test)", "report.measure(seen)", "report.write(test)", "report.render(test)"}
 
 
