@@ -73,10 +73,10 @@ OTHERS = {
     "a NumPy ndarray": np.zeros(3),
 }
 NOT_NONE = {
-    "als(validation)",
     "evaluate(seen)",
     "diagnose(test)",
     "fit(validation)",
+    "als(validation)",
     "fit(impressions)",
     "from_tfrs(seen)",
 }

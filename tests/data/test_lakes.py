@@ -89,3 +89,54 @@ def test_a_hudi_table_is_refused_by_name(tmp_path: Path) -> None:
     FIRST.write_parquet(tmp_path / "log" / "x.parquet")
     with pytest.raises(sl.DataError, match="is a Hudi table"):
         sl.Dataset(tmp_path / "log", "u", "i")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("made", "name"), [(delta, "Delta"), (iceberg, "Iceberg")])
+def test_files_of_a_lake_are_refused_without_it(way: str, made: Any, name: str, tmp_path: Path) -> None:
+    """By a pattern over them, or as a part of the table: files that the table no longer has would be read too."""
+    path = made(tmp_path)
+    files = "*.parquet" if name == "Delta" else "data/*.parquet"
+    for place in (path / files, path.parent / "*" / files, tmp_path / "**" / "*.parquet"):
+        with pytest.raises(sl.DataError, match=f"has files of the {name} table '{path}'.*\n.*name that folder itself"):
+            rows(way, place, {}, {})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_partition_of_a_lake_is_refused_without_it(way: str, tmp_path: Path) -> None:
+    (tmp_path / "log" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "log" / "day=1").mkdir()
+    FIRST.write_parquet(tmp_path / "log" / "day=1" / "x.parquet")
+    for place in (tmp_path / "log" / "day=1", tmp_path / "log" / "day=*", tmp_path / "log" / "*" / "x.parquet"):
+        with pytest.raises(sl.DataError, match=r"files of the Delta table|table with a log of its own"):
+            rows(way, place, {}, {})
+    assert rows(way, tmp_path / "log" / "day=1" / "x.parquet", {}, {}) == [("a", 1), ("b", 2)]  # one file, named itself
+
+
+def test_an_iceberg_table_below_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lake" / "log" / "metadata").mkdir(parents=True)
+    (tmp_path / "lake" / "log" / "metadata" / "v1.metadata.json").touch()
+    (tmp_path / "lake" / "log" / "data").mkdir()
+    FIRST.write_parquet(tmp_path / "lake" / "log" / "data" / "x.parquet")
+    with pytest.raises(sl.DataError, match="files of the Iceberg table"):
+        sl.Dataset(tmp_path / "lake", "u", "i")
+
+
+def test_metadata_of_something_else_is_no_lake(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "v1.metadata.json").touch()
+    (tmp_path / "log").mkdir()
+    FIRST.write_parquet(tmp_path / "log" / "x.parquet")
+    assert len(sl.Dataset(tmp_path / "log" / "*.parquet", "u", "i")) == 2
+
+
+def test_files_of_a_lake_in_a_store_are_refused_without_it() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    for name, log in (("delta", "_delta_log/0.json"), ("iceberg", "metadata/v1.metadata.json")):
+        store.pipe(f"/lakes/{name}/{log}", b"{}")
+        store.pipe(f"/lakes/{name}/data/x.csv", b"u,i\n1,2\n")
+    with pytest.raises(sl.DataError, match="files of the Delta table '/lakes/delta'"):
+        sl.Dataset("memory://lakes/delta/data/*.csv", "u", "i")
+    with pytest.raises(sl.DataError, match="is an Iceberg table in an object store"):
+        sl.Dataset("memory://lakes/iceberg", "u", "i")

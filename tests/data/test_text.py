@@ -40,6 +40,45 @@ FORMS: dict[str, tuple[str, Callable[[], bytes], dict[str, str], dict[str, Any],
     "a JSON list": ("t.json", lambda: b'[{"u":"ann","i":1},\n {"u":"bob","i":2}]', {}, {}, ROWS),
     "json with a mark": ("t.json", lambda: b"\xef\xbb\xbf" + JSON.encode(), {}, {}, ROWS),
     "json with blank lines": ("t.jsonl", lambda: JSON.replace("\n", "\n\n").encode(), {}, {}, ROWS),
+    "Excel's first line": ("t.csv", lambda: b"sep=;\r\n" + PLAIN.replace(",", ";").encode(), {}, {}, ROWS),
+    "Excel's first line, quoted": ("t.csv", lambda: b'"sep=|"\n' + PLAIN.replace(",", "|").encode(), {}, {}, ROWS),
+    "Excel's first line, a comma": ("t.csv", lambda: b"sep=,\n" + PLAIN.encode(), {}, {}, ROWS),
+    "Excel's first line, packed": ("t.csv.gz", lambda: packed("sep=;\n" + PLAIN.replace(",", ";")), {}, {}, ROWS),
+    "Excel's first line, a mark": (
+        "t.csv",
+        lambda: ("SEP=;\n" + PLAIN.replace(",", ";")).encode("utf-8-sig"),
+        {},
+        {},
+        ROWS,
+    ),
+    "Excel's first line, UTF-16": (
+        "t.csv",
+        lambda: ("sep=;\n" + PLAIN.replace(",", ";")).encode("utf-16"),
+        {},
+        {"encoding": "utf-16"},
+        ROWS,
+    ),
+    "Excel's first line, no header": (
+        "t.csv",
+        lambda: b"sep=;\nann;1\nbob;2\n",
+        {},
+        {"columns": ["u", "i"]},
+        ROWS,
+    ),
+    "Excel's first line, a separator is named": (
+        "t.csv",
+        lambda: b"sep=;\n" + PLAIN.encode(),
+        {},
+        {"separator": ","},
+        ROWS,
+    ),
+    "Excel's first line, commas in fields": (
+        "t.csv",
+        lambda: b'sep=;\nu;i;n\nann;1;"x, ""y"""\nbob;2;a,b\n',
+        {},
+        {},
+        ROWS,
+    ),
     "a byte order mark": ("t.csv", lambda: PLAIN.encode("utf-8-sig"), {}, {}, ROWS),
     "Windows' lines": ("t.csv", lambda: PLAIN.replace("\n", "\r\n").encode(), {}, {}, ROWS),
     "lines of an old Mac": ("t.csv", lambda: PLAIN.replace("\n", "\r").encode(), {}, {}, ROWS),
@@ -280,3 +319,16 @@ def test_nothing_is_left_beside_the_shards(tmp_path: Path) -> None:
         *[".npy"] * 4,
         *[".parquet"] * 3,
     ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_lines_after_excels_first_line_are_counted_with_it(way: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sep=;\nu;i\nann;1\n;2\n")
+    with pytest.raises(sl.DataError, match=r"line 4 of 't.csv'"):
+        rows(way, tmp_path / "t.csv", {}, {})
+    (tmp_path / "t.csv").write_text("sep=;\nu;i\nann;1;2\n")
+    with pytest.raises(sl.DataError, match="line 3 has 3 fields, and line 2 has 2"):
+        rows(way, tmp_path / "t.csv", {}, {})
+    (tmp_path / "t.csv").write_text("sep=;\n")
+    with pytest.raises(sl.DataError, match="empty"):
+        rows(way, tmp_path / "t.csv", {}, {})

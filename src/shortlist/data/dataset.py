@@ -18,6 +18,7 @@ from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
 from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
 from shortlist.data.events import EventPlan, Events
+from shortlist.data.given import check_kind
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, few, frame_of, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
@@ -135,6 +136,8 @@ class Dataset:
             )
         if isinstance(keep, str):
             raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
+        check_kind(events, "Dataset(events=)", "Events", optional=True, hint="events=shortlist.Events(where=…)")
+        check_kind(reading, "Dataset(reading=)", "Reading", optional=True, hint="reading=shortlist.Reading(…)")
         settings = Events() if events is None else events
         main = read_table(
             interactions,

@@ -1,15 +1,29 @@
-"""What a function expects as data, checked in one place: a Dataset is not a table, and a table is not a Dataset."""
+"""What a function is given, checked in one place: a Dataset is not a table, a model is not a recommender, a path is no frame."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["check_dataset", "check_seed", "kind_of"]
+__all__ = [
+    "check_dataset",
+    "check_frame",
+    "check_kind",
+    "check_methods",
+    "check_model",
+    "check_seed",
+    "checked_path",
+    "kind_of",
+]
+
+MODELS = ("TwoTower", "Mixture")
 
 
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
@@ -17,13 +31,52 @@ def check_dataset(value: object, where: str, *, optional: bool = False, shards: 
 
     where: how the caller wrote it, such as ``"evaluate(seen=)"``. optional: None is fine. shards: so are Shards.
     """
-    from shortlist.data.dataset import Dataset
-    from shortlist.data.shards import Shards
-
-    if isinstance(value, Dataset) or (optional and value is None) or (shards and isinstance(value, Shards)):
+    if (optional and value is None) or not _names(type(value)).isdisjoint(
+        ("Dataset", "Shards") if shards else ("Dataset",)
+    ):
         return
     expected = "a Dataset or Shards" if shards else "a Dataset"
     raise DataError(f"{where} got {kind_of(value)}; {expected} was expected.", hint=_dataset_hint(value))
+
+
+def check_model(value: object, where: str, *kinds: str) -> None:
+    """ConfigError unless ``value`` is a model: of these classes, by default a TwoTower or a Mixture."""
+    kinds = kinds or MODELS
+    check_kind(value, where, *kinds, hint=_model_hint(value, kinds))
+
+
+def check_kind(value: object, where: str, *kinds: str, optional: bool = False, hint: str | None = None) -> None:
+    """ConfigError unless ``value`` is of one of these classes of the package, which are named since rooms above this one have them.
+
+    where: how the caller wrote it. optional: None is fine.
+    """
+    if not (optional and value is None) and _names(type(value)).isdisjoint(kinds):
+        if isinstance(value, type) and not _names(value).isdisjoint(kinds):
+            hint = f"{value.__name__}(…)"
+        raise _refused(value, where, " or ".join(f"{_article(kind)} {kind}" for kind in kinds), hint)
+
+
+def check_methods(
+    value: object, where: str, methods: Iterable[str], expected: str, *, optional: bool = False, hint: str | None = None
+) -> None:
+    """ConfigError unless ``value`` has these methods: where a class of the user's own is as good as one of ours."""
+    if optional and value is None:
+        return
+    if isinstance(value, type) or not all(callable(getattr(type(value), method, None)) for method in methods):
+        raise _refused(value, where, expected, hint)
+
+
+def checked_path(value: object, where: str, expected: str = "a path") -> Path:
+    """The path; ConfigError for what is neither text nor a path."""
+    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
+        raise _refused(value, where, expected, None)
+    return Path(value)
+
+
+def check_frame(value: object, where: str) -> None:
+    """DataError unless ``value`` is a Polars DataFrame."""
+    if not isinstance(value, pl.DataFrame):
+        raise DataError(f"{where} got {kind_of(value)}; a Polars DataFrame was expected.", hint="pl.DataFrame(table)")
 
 
 def check_seed(seed: object, where: str, *, least: int = 0) -> int:
@@ -42,21 +95,53 @@ def kind_of(value: object) -> str:
         return "None"
     if isinstance(value, (str, Path)):
         return f"the text {str(value)!r}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     kind = type(value)
     library = {"polars": "Polars ", "pandas": "pandas ", "pyarrow": "Arrow ", "numpy": "NumPy "}.get(
         kind.__module__.partition(".")[0], ""
     )
-    article = "an" if not library and kind.__name__[:1] in "aeiouAEIOU" else "an" if library == "Arrow " else "a"
-    return f"{article} {library}{kind.__name__}"
+    return f"{_article(library or kind.__name__)} {library}{kind.__name__}"
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1] in "aeiouAEIOU" else "a"
+
+
+def _names(kind: type) -> set[str]:
+    return {one.__name__ for one in kind.__mro__ if one.__module__.partition(".")[0] == "shortlist"}
+
+
+def _refused(value: object, where: str, expected: str, hint: str | None) -> ConfigError:
+    return ConfigError(f"{where} got {kind_of(value)}; {expected} was expected.", hint=hint)
+
+
+def _model_hint(value: object, kinds: tuple[str, ...]) -> str | None:
+    """How to come from ``value`` to a model of one of these kinds."""
+    if isinstance(value, (str, Path)):
+        loaded = f'shortlist.Recommender.load("{value}")'
+        return loaded if "Recommender" in kinds else f"{loaded}.model"
+    names = _names(type(value))
+    if "Recommender" in kinds:
+        return "shortlist.Recommender(model, seen=train)"
+    if names & {"Recommender", "Choice"}:
+        return f"{type(value).__name__.lower()}.model"
+    if "TunedRecommender" in names:
+        return "tuned.recommender.model"
+    if "Mixture" in names:
+        return "mixture.towers"
+    if "Neighbours" in names and "Mixture" in kinds:
+        return "add them to a model: shortlist.Mixture.of(towers, neighbours, train, share=0.5)"
+    if "Tower" in names:
+        return "shortlist.TwoTower(query_tower, candidate_tower)"
+    return "train one: shortlist.choose(data).model" if "Mixture" in kinds else "shortlist.TwoTower(query, candidate)"
 
 
 def _dataset_hint(value: Any) -> str:
-    from shortlist.data.shards import Shards
-    from shortlist.data.split import Split
-
-    if isinstance(value, Split):
+    names = _names(type(value))
+    if "Split" in names:
         return "a split holds two: train, test = split"
-    if isinstance(value, Shards):
+    if "Shards" in names:
         return "shards.of_queries(ids) is the Dataset of some queries"
     if _is_pandas(value):
         return (

@@ -39,7 +39,7 @@ def lake_version(lake: str, where: str, table: str) -> str:
     except Exception as error:  # of whichever library reads the log
         raise DataError(
             f"the {table} table {where!r} is {ARTICLES[lake]} {NAMES[lake]} table whose log could not be read: {first_line(error)}.",
-            hint="check that the folder is the whole table; or name its files with a pattern, such as 'log/*.parquet'",
+            hint="check that the folder is the whole table, with its log",
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -119,7 +119,7 @@ def _lake(names: set[str], path: Path) -> str | None:
     if ".hoodie" in names:
         raise DataError(
             f"{str(path)!r} is a Hudi table; Delta and Iceberg tables are read.",
-            hint="write its current rows to Parquet, or name its files with a pattern",
+            hint="write its current rows to Parquet",
         )
     if "_delta_log" in names and (path / "_delta_log").is_dir():
         return "delta"
@@ -179,6 +179,7 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
             "removed.",
             hint="name that folder itself",
         )
+    _refuse_files_of_lakes(found.paths.values(), where, table)
     notes = []
     if found.hidden:
         notes.append(f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})")
@@ -197,6 +198,29 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
         notes.append(f"{_counted(others)} of another format left out (such as {others[0]!r})")
     names = sorted((name for name in paths if name not in set(others)), key=lambda name: PurePosixPath(name).parts)
     return Listing(tuple(_local(name, Path(paths[name])) for name in names), kind, notes=tuple(notes))
+
+
+def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None:
+    """DataError for files of a table with a log, which alone knows whether their rows are still there."""
+    for folder in sorted({Path(path).absolute().parent for path in paths}):
+        for above in (folder, *folder.parents):
+            if (kind := _lake_above(above, folder)) is not None:
+                raise DataError(
+                    f"the {table} table {where!r} has files of the {kind} table {str(above)!r}, of which some may be removed.",
+                    hint="write its current rows to Parquet"
+                    if kind == "Hudi"
+                    else f"name that folder itself: {str(above)!r}",
+                )
+
+
+def _lake_above(above: Path, folder: Path) -> str | None:
+    """Which kind of table ``above`` is, if one whose files are in ``folder``."""
+    for log, kind in (("_delta_log", "Delta"), (".hoodie", "Hudi")):
+        if os.path.isdir(above / log):
+            return kind
+    inner = folder.relative_to(above).parts[:1]
+    of_table = not inner or inner[0] in ("data", "metadata") or "=" in inner[0]
+    return "Iceberg" if of_table and any((above / "metadata").glob("*.metadata.json")) else None
 
 
 def _one_format(paths: Mapping[str, str], where: str, table: str) -> Format:
@@ -293,6 +317,7 @@ def _remote(url: str, table: str) -> Listing:
     short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}
     if any("_delta_log" in PurePosixPath(one).parts for one in short.values()):
         return Listing((), Format("parquet", ".parquet"), lake="delta")
+    _refuse_stored_lakes(store, infos, url, table)
     found = _Found()
     for name in sorted(infos):
         found.add(short[name], name)
@@ -304,6 +329,23 @@ def _remote(url: str, table: str) -> Listing:
     native = protocol in NATIVE and kind.family == "parquet"
     files = tuple(_stored(found.paths, infos, protocol if native else None, kind))
     return Listing(files, kind, store, native, notes=notes)
+
+
+def _refuse_stored_lakes(store: Any, names: Iterable[str], url: str, table: str) -> None:
+    """DataError for files of a Delta table that are named without it, and for Iceberg tables, whose metadata is read here alone."""
+    names = list(names)
+    folders = {above for name in names for above in PurePosixPath(name).parents if len(above.parts) > 0}
+    for folder in sorted(folders) if "*" in url else []:
+        if store.exists(f"{folder}/_delta_log"):
+            raise DataError(
+                f"the {table} table {url!r} has files of the Delta table {str(folder)!r}, of which some may be removed.",
+                hint="name that folder itself",
+            )
+    if any(name.endswith(".metadata.json") and PurePosixPath(name).parent.name == "metadata" for name in names):
+        raise DataError(
+            f"the {table} table {url!r} is an Iceberg table in an object store; those are read from local folders.",
+            hint="write its current rows to Parquet",
+        )
 
 
 def _stored(

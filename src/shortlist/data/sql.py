@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.given import kind_of
 from shortlist.data.listing import first_line
 from shortlist.errors import DataError, MissingExtraError
 
@@ -43,6 +44,8 @@ def save_sql(query: str, connect: str | Path | None, path: Path) -> None:
         import duckdb
     except ImportError as error:
         raise MissingExtraError("duckdb", "sql", "an SQL query") from error
+    if not isinstance(query, str):
+        raise DataError(f"read_sql(query) got {kind_of(query)}; the text of a query was expected.", hint='"select …"')
     text = query.strip().rstrip(";")
     try:
         with _connected(duckdb, connect) as database:

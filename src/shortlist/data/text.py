@@ -24,6 +24,8 @@ __all__ = ["Text"]
 
 SNIFFED = 10_000  # rows whose values settle the types, where the rest agrees
 EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
+EXCEL = re.compile(rb'"?sep=([^\w"\r\n])"?\1*\r?(?:\n|\Z)', re.I | re.A)
+"""The line by which Excel is told what separates the columns; it comes before the header."""
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 
 
@@ -64,7 +66,7 @@ class Text:
         content = plain(self.content, self.kind, self.reading.encoding, None)
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
-        return self._names(content, separator, quote)[0]
+        return self._names(_records(content, separator, quote))[0]
 
     def line_of_row(self, row: int) -> int | None:
         """The line that ends a row, counted from 0; None where it is not known."""
@@ -74,7 +76,7 @@ class Text:
             return None if head_of(content).lstrip().startswith(b"[") else next(islice(written, row, None), None)
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
-        header = self._names(content, separator, quote)[1]
+        header = self._names(_records(content, separator, quote))[1]
         records = (line for line, fields in _records(content, separator, quote) if any(fields))
         return next(islice(records, row + header, None), None)
 
@@ -84,16 +86,18 @@ class Text:
         self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], room: Path | None
     ) -> pl.LazyFrame:
         head = head_of(content)
-        if not head.strip(b"\r\n"):
+        told = EXCEL.match(head)
+        if not head[told.end() if told else 0 :].strip(b"\r\n"):
             raise EmptyFileError("empty: it holds nothing")
         separator = self._separator(head)
         content, quote = _settled(content, separator)
-        names, header = self._names(content, separator, quote)
+        names, header = self._names(_records(content, separator, quote))
         bare: dict[str, Any] = {
             "separator": separator,
             "quote_char": quote,
             "has_header": False,
             "n_rows": 1,
+            "skip_lines": int(told is not None),
             "glob": False,
         }
         own = names if header else pl.scan_csv(content, **bare).collect_schema().names()
@@ -104,6 +108,7 @@ class Text:
             "has_header": header,
             "decimal_comma": self.reading.decimal == ",",
             "schema_overrides": {own[names.index(name)]: kind for name, kind in kinds.items() if name in names},
+            "skip_lines": int(told is not None),
             "glob": False,
         }
         blank = BLANK.search(buffer_of(content).data) is not None
@@ -120,24 +125,27 @@ class Text:
             return _stored(scan(None), columns, room)
 
     def _separator(self, head: bytes) -> str:
-        """What parts the columns: what the extension says or, where the first line has none of it, ; or a tab or |."""
+        """What parts the columns: what Excel's first line or the extension says or, where the first line has none of it,
+        ; or a tab or |."""
         if self.reading.separator is not None:
             return self.reading.separator
+        if (told := EXCEL.match(head)) is not None:
+            return told[1].decode()
         usual, first = self.kind.separator, head.partition(b"\n")[0].decode("utf-8", "replace")
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
-    def _names(self, content: Content, separator: str, quote: str | None) -> tuple[list[str], bool]:
+    def _names(self, records: Iterator[tuple[int, list[str]]]) -> tuple[list[str], bool]:
         """The columns' names, and whether they are in the first line."""
-        first = next(_records(content, separator, quote), (1, []))[1]
+        line, first = next(records, (1, []))
         given = self.reading.columns
         if given is None or list(given) == first:
             twice = next((name for name in first if name in self.as_text and first.count(name) > 1), None)
             if twice is not None:
-                raise TextError(f"two columns are called {twice!r} (line 1)", "rename one of them")
+                raise TextError(f"two columns are called {twice!r} (line {line})", "rename one of them")
             return _as_polars_names(first), True
         if len(given) != len(first):
             raise TextError(
-                f"line 1 has {len(first)} fields, and {len(given)} columns are named ({', '.join(given)})",
+                f"line {line} has {len(first)} fields, and {len(given)} columns are named ({', '.join(given)})",
                 "give one name for each field, in their order",
             )
         return list(given), False
@@ -176,13 +184,13 @@ class Text:
                 f"line {line} is not a JSON object: {said}", "write one object a line, or one list of them"
             )
         separator = self._separator(head_of(content))
-        width = 0
+        width = first = 0
         try:
             for line, fields in _records(content, separator, '"'):
-                width = width or len(fields)
+                width, first = (width, first) if width else (len(fields), line)
                 if len(fields) > width:
                     return TextError(
-                        f"line {line} has {len(fields)} fields, and line 1 has {width}",
+                        f"line {line} has {len(fields)} fields, and line {first} has {width}",
                         "quote fields that hold the separator, or name it: separator=, --separator",
                     )
         except csv.Error as also:
@@ -219,13 +227,14 @@ def _settled(content: Content, separator: str) -> tuple[Content, str | None]:
 
 
 def _records(content: Content, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
-    """The number of its last line and the fields of every record, as far as the text is UTF-8."""
+    """The number of its last line and the fields of every record, as far as the text is UTF-8; without Excel's first line."""
+    told = EXCEL.match(head_of(content)) is not None
     stream = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
     with stream, io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="") as lines:
         how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
         reader = csv.reader(lines, delimiter=separator, **how)
         for fields in reader:
-            if fields:
+            if fields and not (told and reader.line_num == 1):
                 yield reader.line_num, fields
 
 

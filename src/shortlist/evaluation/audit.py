@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_model
 from shortlist.errors import DataError
 from shortlist.evaluation.diagnostics import Finding
 from shortlist.model import TwoTower
@@ -62,6 +62,8 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
     """
     check_dataset(train, "audit(train)")
     check_dataset(test, "audit(test)")
+    if model is not None:
+        check_model(model, "audit(model=)", "TwoTower")
     _refuse(train, test)
     found: list[Finding] = []
     if train.timestamp is not None and test.timestamp is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_model
 from shortlist.errors import ShortlistWarning
 from shortlist.evaluation.scorers import Mixed, Vectors
 from shortlist.evaluation.testset import TestSet
@@ -85,6 +85,7 @@ def diagnose(
         for finding in sl.diagnose(model, test, training=history.to_frame().to_dicts()):
             print(finding)
     """
+    check_model(model, "diagnose(model)")
     check_dataset(test, "diagnose(test)", optional=True)
     towers = towers_of(model)
     return findings(model, None if test is None else TestSet.of(towers, test), training)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_methods, check_model
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.intervals import Interval, bootstrap
@@ -80,8 +80,12 @@ def evaluate(
     columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
     missing.
     """
+    check_model(model, "evaluate(model)")
     check_dataset(test, "evaluate(test)")
     check_dataset(seen, "evaluate(seen=)", optional=True)
+    check_methods(
+        index, "evaluate(index=)", ("search",), "a built index", optional=True, hint="index=recommender.index"
+    )
     started = time.perf_counter()
     names = metric_names(metrics, METRICS)
     if released is not None:

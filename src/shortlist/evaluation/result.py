@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from shortlist.data.given import check_seed
+from shortlist.data.given import check_kind, check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.intervals import Interval, resampled
@@ -145,6 +145,8 @@ def compare(
 
         sl.compare(sl.evaluate(old, test, seen=train), sl.evaluate(new, test, seen=train), "top_100")
     """
+    for one, name in ((first, "first"), (second, "second")):
+        check_kind(one, f"compare({name})", "Evaluation", hint="shortlist.evaluate(model, test, seen=train)")
     check_seed(seed, "compare()")
     if first.pairs != second.pairs or not first.query_ids.equals(second.query_ids):
         raise ConfigError(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist.data.given import kind_of
 from shortlist.errors import ConfigError, DataError
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.layers import Shape
@@ -88,6 +89,10 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
     Raises ConfigError for fewer than two models, untrained or joined ones, several heads, modules of your own, a query tower
     that reads context, or weights that cannot be; DataError where the models' queries or candidates are not the same.
     """
+    if not isinstance(models, Sequence) or isinstance(models, str):
+        raise ConfigError(
+            f"join(models) got {kind_of(models)}; a list of TwoTower was expected.", hint="shortlist.join([one, other])"
+        )
     weights = [1 / max(len(models), 1)] * len(models) if weights is None else list(weights)
     _check(models, weights)
     catalogue = _catalogue(models)

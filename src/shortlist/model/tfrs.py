@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, checked_path
 from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError, ShortlistWarning
 from shortlist.features import IntegerLookup, StringLookup
@@ -80,6 +80,7 @@ def _read(arrays: str | Path | Mapping[str, NDArray[Any]]) -> Mapping[str, NDArr
     if isinstance(arrays, Mapping):
         given = {name: np.asarray(value) for name, value in arrays.items()}
     else:
+        arrays = checked_path(arrays, "from_tfrs(arrays)", "a dict of arrays or the path of an .npz file")
         try:
             with np.load(arrays, allow_pickle=False) as file:
                 given = {name: file[name] for name in file.files}

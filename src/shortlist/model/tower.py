@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist.data.given import kind_of
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
@@ -279,8 +280,9 @@ def _check_options(
     if not features:
         raise ConfigError("a tower got no features; it needs at least one.", hint='Tower(StringLookup("user_id"))')
     for feature in features:
-        if not hasattr(feature, "encode"):
-            raise ConfigError(f"a tower got {feature!r}; a feature was expected.", hint='StringLookup("user_id")')
+        if isinstance(feature, type) or not all(hasattr(feature, name) for name in ("encode", "column", "kind")):
+            shown = repr(feature) if isinstance(feature, str) else kind_of(feature)
+            raise ConfigError(f"a tower got {shown}; a feature was expected.", hint='StringLookup("user_id")')
     names = [feature_name(feature) for feature in features]
     if len(set(names)) != len(names):
         raise ConfigError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
@@ -84,7 +84,7 @@ class TwoTower(nn.Module):
         for name, tower in (("query", query), ("candidate", candidate)):
             if not isinstance(tower, Tower):
                 raise ConfigError(
-                    f"TwoTower got {name}={tower!r}; a Tower was expected.",
+                    f"TwoTower({name}) got {kind_of(tower)}; a Tower was expected.",
                     hint="wrap a torch module: Tower(StringLookup(...), module=your_module, dim=...)",
                 )
         if query.dim != candidate.dim:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shortlist.data.given import checked_path
 from shortlist.data.ids import frame_of, free_name
 from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
@@ -70,7 +71,7 @@ class Parts:
 
     def __init__(self, served: Served, folder: str | Path, task: Task) -> None:
         state = served.state
-        self.served, self.folder, self.task = served, Path(folder), task
+        self.served, self.folder, self.task = served, checked_path(folder, "recommend_all(folder)"), task
         self.k = check_k(task.k)
         if state.query_vectors is None:
             raise ConfigError(

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, TableLike
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, deprecated
 from shortlist.index import Index, Verify
@@ -79,6 +79,15 @@ class Recommender:
                 )
             self.served = model
         else:
+            check_model(model, "Recommender(model)")
+            check_methods(
+                index,
+                "Recommender(index=)",
+                ("build", "search"),
+                "an index",
+                optional=True,
+                hint="index=shortlist.ScaNN()",
+            )
             self.served = served_from_model(model, index, seen, policy)
         self._swapping = threading.Lock()
         self._upkeep: Upkeep | None = None
@@ -188,10 +197,12 @@ class Recommender:
 
     def embed_queries(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of rows that have the query tower's columns; see ``export`` for what runs it."""
+        check_frame(table, "embed_queries(table)")
         return self.served.embedder.vectors("query", table)
 
     def embed_candidates(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of rows that have the candidate tower's columns."""
+        check_frame(table, "embed_candidates(table)")
         return self.served.embedder.vectors("candidate", table)
 
     def query_vectors(
@@ -364,9 +375,10 @@ class Recommender:
         this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a
         bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
         """
+        path = checked_path(path, "save(path)")
         served = folded(self.served)
         plain = served.metadata if metadata is None else metadata
-        bundle.save(served, Path(path), overwrite, plain, optimizer)
+        bundle.save(served, path, overwrite, plain, optimizer)
 
     @classmethod
     def load(
@@ -395,7 +407,9 @@ class Recommender:
         Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
         """
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
-        return cls(bundle.load(Path(path), modules, "native" if mmap else True, trusted))
+        return cls(
+            bundle.load(checked_path(path, "Recommender.load(path)"), modules, "native" if mmap else True, trusted)
+        )
 
 
 def _history(

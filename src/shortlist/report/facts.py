@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Account, Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_model
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
@@ -79,6 +79,7 @@ def gathered(
     weighted: bool = False,
 ) -> Facts:
     """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
+    check_model(recommender, "report(recommender)", "Recommender")
     check_dataset(test, "report(test)", optional=True)
     model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
     training = metadata.get("training", ())

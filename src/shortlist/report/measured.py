@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_model
 from shortlist.evaluation import Evaluation, compare, diagnose
 from shortlist.evaluation.baselines import BASELINES, left_out
 from shortlist.evaluation.evaluate import Contest
@@ -76,6 +76,7 @@ def measured_with_table(
 
     judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
     """
+    check_model(model, "measure(model)")
     check_dataset(test, "measure(test)")
     check_dataset(seen, "measure(seen=)", optional=True)
     findings = diagnose(model, test, training=training)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shortlist.data import Dataset
+from shortlist.data.given import checked_path
 from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
@@ -49,8 +50,9 @@ def write(
     weighted: bool = False,
 ) -> int:
     """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
+    place = checked_path(path, "report.write(path)")
     facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
-    return saved(facts, Path(path))
+    return saved(facts, place)
 
 
 def saved(facts: Facts, path: Path) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from shortlist.data import Dataset
+from shortlist.data.given import check_dataset, check_kind, check_model
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
@@ -59,9 +60,12 @@ class Mixture:
     ) -> Mixture:
         """The mixture whose queries have the histories that ``train`` has of them.
 
-        Raises ConfigError where towers and neighbours are not of one catalogue, or for a share or temperature that cannot be;
+        Raises ConfigError for anything but towers and neighbours, where they are not of one catalogue, or for a share or temperature that cannot be;
         DataError where ``train`` has other id columns.
         """
+        check_model(towers, "Mixture.of(towers)", "TwoTower")
+        check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")
+        check_dataset(train, "Mixture.of(train)")
         catalogue = towers.catalogue
         if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
             raise DataError(

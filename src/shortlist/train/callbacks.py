@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from shortlist.data.given import checked_path
 from shortlist.errors import MissingExtraError, ShortlistError
 from shortlist.train.epochs import Epoch
 
@@ -55,7 +56,7 @@ class TensorBoard:
             if missing.name is not None and missing.name.partition(".")[0] == "torch":
                 raise
             raise MissingExtraError("tensorboard", "tensorboard", "TensorBoard") from missing
-        self._writer: Any = SummaryWriter(str(folder))
+        self._writer: Any = SummaryWriter(str(checked_path(folder, "TensorBoard(folder)")))
         self._speed = _Speed(every)
 
     def on_epoch(self, epoch: Epoch) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import checked_path
 from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.loss.old_names import in_tables
@@ -66,6 +67,7 @@ class Checkpoints:
                 raise ConfigError(f"Checkpoints got {name}={value!r}; a whole number of at least 1 was expected.")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigError(f"Checkpoints got minutes={self.minutes!r}; more than zero was expected.")
+        checked_path(self.folder, "Checkpoints(folder)")
         if Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise ConfigError(
                 f"Checkpoints got folder={str(self.folder)!r}, which is a file.",

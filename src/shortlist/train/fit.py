@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_seed
+from shortlist.data.given import check_dataset, check_kind, check_methods, check_model, check_seed
 from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.loss import ALS, Retrieval
-from shortlist.model import TwoTower, fill_untrained, unknown_rows
+from shortlist.model import Tower, TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
 from shortlist.train.als import als, als_options
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
@@ -91,8 +91,22 @@ def fit(
     Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
     the loss is no longer finite (the model's weights are useless then).
     """
+    check_model(model, "fit(model)", "TwoTower")
     if isinstance(task, ALS):
         return _by_als(**locals())
+    check_kind(task, "fit(task=)", "Retrieval", optional=True, hint="task=shortlist.Retrieval()")
+    check_methods(
+        optimizer,
+        "fit(optimizer=)",
+        ("slots", "update"),
+        "an optimizer",
+        optional=True,
+        hint="optimizer=shortlist.Adam()",
+    )
+    check_kind(warm_start, "fit(warm_start=)", "WarmStart", "TwoTower", "Mixture", optional=True)
+    check_kind(
+        checkpoints, "fit(checkpoints=)", "Checkpoints", optional=True, hint='checkpoints=shortlist.Checkpoints("runs")'
+    )
     task = task or Retrieval()
     check_ks(ks)
     monitor = monitor or f"top_{max(ks)}"
@@ -169,9 +183,10 @@ def _parted(
     validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
 ) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
     """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
-    if isinstance(validation, Dataset) or not callable(validation):
-        check_dataset(validation, "fit(validation=)", optional=True)
+    if validation is None or isinstance(validation, Dataset):
         return validation, None
+    if isinstance(validation, (TwoTower, Tower, type)) or not callable(validation):  # modules can be called
+        check_dataset(validation, "fit(validation=)")
     if joined().size > 1:
         raise ConfigError(
             "a training in several processes is measured on a Dataset; fit(validation=) got a function.",

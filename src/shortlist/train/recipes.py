@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, checked_path
 from shortlist.errors import ConfigError, deprecated, did_you_mean
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
@@ -318,7 +318,7 @@ def _files() -> Any:
 
 
 def _read(recipe: str | Path) -> dict[str, Any]:
-    path = Path(recipe)
+    path = checked_path(recipe, "recipes.load(recipe)", "a recipe's name, file or values")
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"there is no recipe file {str(path)!r}.", hint=f"recipes by name: {', '.join(names())}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_seed
+from shortlist.data.given import check_dataset, check_model, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Index, Lists, exact_copy, search_heads
 from shortlist.index.promise import Tuning
@@ -87,6 +87,7 @@ def tune(
         tuned = sl.tune(recommender, recall=0.95, k=100)
         tuned.recommender.save("my.shortlist", overwrite=True)
     """
+    check_model(recommender, "tune(recommender)", "Recommender")
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
     served = recommender.served

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, TableLike, warn
 from shortlist.data.events import Events
+from shortlist.data.given import check_kind, checked_path, kind_of
 from shortlist.data.reading import Reading
 from shortlist.data.shards import files
 from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
@@ -105,10 +106,17 @@ class Shards:
         A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
         source that is not the one encoded before, and where the disk refuses; ConfigError for options that cannot work.
         """
+        if not isinstance(source, (str, Path)):
+            raise DataError(
+                f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
+                hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
+            )
+        check_kind(events, "Shards.encode(events=)", "Events", optional=True)
+        check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
         encode(
             source,
-            Path(folder),
+            checked_path(folder, "Shards.encode(folder)"),
             columns,
             {"queries": queries, "candidates": candidates},
             block_rows=block_rows,
@@ -129,7 +137,7 @@ class Shards:
 
         Raises DataError where the folder was not finished, or a file is missing, cut off or altered.
         """
-        folder = Path(folder)
+        folder = checked_path(folder, "Shards.load(folder)")
         if not (folder / files.MANIFEST).is_file():
             begun = (folder / files.HEADER).is_file()
             raise DataError(

@@ -1,0 +1,208 @@
+"""Whatever a public function is given in the place of a model, a table, an index or a path, it refuses in words."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist import report
+
+PAIRS = [(f"u{query}", f"i{(query * 5 + place * place) % 15}") for query in range(12) for place in range(6)]
+FRAME = pl.DataFrame(PAIRS, schema=["user", "item"], orient="row")
+DATA = sl.Dataset(FRAME, query="user", candidate="item")
+TRAIN, TEST = sl.split_random(DATA, test=0.2)
+
+
+def new_model() -> sl.TwoTower:
+    return sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=4), sl.Tower(sl.StringLookup("item"), dim=4))
+
+
+def trained(seed: int) -> sl.TwoTower:
+    model = new_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sl.fit(model, TRAIN, epochs=1, batch_size=32, seed=seed)
+    return model
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """One of everything."""
+    model, folder = trained(0), tmp_path_factory.mktemp("given")
+    FRAME.write_parquet(folder / "x.parquet")
+    neighbours = sl.Cooccurrence().fit(TRAIN)
+    return SimpleNamespace(
+        model=model,
+        other=trained(1),
+        neighbours=neighbours,
+        mixture=sl.Mixture.of(model, neighbours, TRAIN, share=0.5),
+        recommender=sl.Recommender(model, seen=TRAIN),
+        evaluation=sl.evaluate(model, TEST, seen=TRAIN),
+        folder=folder,
+    )
+
+
+OBJECTS: dict[str, Callable[[Any], Any]] = {
+    "neighbours": lambda given: given.neighbours,
+    "pandas": lambda given: FRAME.to_pandas(),
+    "polars": lambda given: FRAME,
+    "recommender": lambda given: given.recommender,
+    "text": lambda given: "my.shortlist",
+    "path": lambda given: given.folder,
+    "None": lambda given: None,
+    "int": lambda given: 7,
+    "dict": lambda given: {"a": 1},
+    "class": lambda given: sl.TwoTower,
+    "dataset": lambda given: TRAIN,
+    "split": lambda given: sl.split_random(DATA),
+    "tower": lambda given: given.model.query,
+    "model": lambda given: given.model,
+    "mixture": lambda given: given.mixture,
+    "evaluation": lambda given: given.evaluation,
+    "array": lambda given: np.ones((3, 2)),
+    "list": lambda given: [1, 2],
+    "index": lambda given: sl.BruteForce(),
+}
+
+CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the objects that it takes
+    "Recommender(…)": (lambda given, x: sl.Recommender(x), {"mixture", "model"}),
+    "Recommender(index=…)": (lambda given, x: sl.Recommender(given.model, index=x), {"None", "index"}),
+    "Recommender(seen=…)": (lambda given, x: sl.Recommender(given.model, seen=x), {"None", "dataset"}),
+    "Recommender.load(…)": (lambda given, x: sl.Recommender.load(x), set()),
+    "rec.save(…)": (lambda given, x: given.recommender.save(x), {"path", "text"}),
+    "evaluate(…)": (lambda given, x: sl.evaluate(x, TEST), {"mixture", "model"}),
+    "evaluate(test=…)": (lambda given, x: sl.evaluate(given.model, x), {"dataset"}),
+    "evaluate(seen=…)": (lambda given, x: sl.evaluate(given.model, TEST, seen=x), {"None", "dataset"}),
+    "evaluate(index=…)": (lambda given, x: sl.evaluate(given.model, TEST, index=x), {"None", "index"}),
+    "fit(…)": (lambda given, x: sl.fit(x, TRAIN, epochs=1, batch_size=32), {"model"}),
+    "fit(train=…)": (lambda given, x: sl.fit(new_model(), x, epochs=1), {"dataset"}),
+    "fit(validation=…)": (lambda given, x: sl.fit(new_model(), TRAIN, validation=x, epochs=1), {"None", "dataset"}),
+    "fit(task=…)": (lambda given, x: sl.fit(new_model(), TRAIN, task=x, epochs=1), {"None"}),
+    "fit(optimizer=…)": (lambda given, x: sl.fit(new_model(), TRAIN, optimizer=x, epochs=1), {"None"}),
+    "fit(impressions=…)": (lambda given, x: sl.fit(new_model(), TRAIN, impressions=x, epochs=1), {"None", "dataset"}),
+    "fit(warm_start=…)": (
+        lambda given, x: sl.fit(new_model(), TRAIN, warm_start=x, epochs=1),
+        {"None", "mixture", "model"},
+    ),
+    "fit(checkpoints=…)": (lambda given, x: sl.fit(new_model(), TRAIN, checkpoints=x, epochs=1), {"None"}),
+    "als(…)": (lambda given, x: sl.als(x, TRAIN, epochs=1), {"model"}),
+    "als(train=…)": (lambda given, x: sl.als(new_model(), x, epochs=1), {"dataset"}),
+    "choose(…)": (lambda given, x: sl.choose(x), {"dataset"}),
+    "Mixture.of(…)": (lambda given, x: sl.Mixture.of(x, given.neighbours, TRAIN, share=0.5), {"model"}),
+    "Mixture.of(neighbours=…)": (lambda given, x: sl.Mixture.of(given.model, x, TRAIN, share=0.5), {"neighbours"}),
+    "Mixture.of(train=…)": (lambda given, x: sl.Mixture.of(given.model, given.neighbours, x, share=0.5), {"dataset"}),
+    "diagnose(…)": (lambda given, x: sl.diagnose(x), {"mixture", "model"}),
+    "diagnose(test=…)": (lambda given, x: sl.diagnose(given.model, x), {"None", "dataset"}),
+    "audit(…)": (lambda given, x: sl.audit(x, TEST), {"dataset"}),
+    "audit(model=…)": (lambda given, x: sl.audit(TRAIN, TEST, model=x), {"None", "model"}),
+    "compare(…)": (lambda given, x: sl.compare(x, given.evaluation), {"evaluation"}),
+    "compare(second=…)": (lambda given, x: sl.compare(given.evaluation, x), {"evaluation"}),
+    "report.measure(…)": (lambda given, x: report.measure(x, TEST), {"mixture", "model"}),
+    "report.render(…)": (lambda given, x: report.render(x), {"recommender"}),
+    "report.write(…)": (lambda given, x: report.write(x, given.folder / "r.html"), {"recommender"}),
+    "report.write(path=…)": (lambda given, x: report.write(given.recommender, x), {"text"}),
+    "tune(…)": (lambda given, x: sl.tune(x, sample=20), {"recommender"}),
+    "join(…)": (lambda given, x: sl.join(x), set()),
+    "join([…])": (lambda given, x: sl.join([given.other, x]), {"model"}),
+    "popularity(…)": (lambda given, x: sl.popularity(x), {"dataset"}),
+    "Shards.encode(…)": (
+        lambda given, x: sl.Shards.encode(x, given.folder / "sh", query="user", candidate="item"),
+        set(),
+    ),
+    "Shards.encode(folder=…)": (
+        lambda given, x: sl.Shards.encode(given.folder / "x.parquet", x, query="user", candidate="item"),
+        {"path", "text"},
+    ),
+    "Shards.load(…)": (lambda given, x: sl.Shards.load(x), set()),
+    "Dataset(…)": (lambda given, x: sl.Dataset(x, query="user", candidate="item"), {"pandas", "path", "polars"}),
+    "Dataset(queries=…)": (
+        lambda given, x: sl.Dataset(FRAME, query="user", candidate="item", queries=x),
+        {"None", "pandas", "path", "polars"},
+    ),
+    "Dataset(events=…)": (lambda given, x: sl.Dataset(FRAME, query="user", candidate="item", events=x), {"None"}),
+    "Dataset(reading=…)": (lambda given, x: sl.Dataset(FRAME, query="user", candidate="item", reading=x), {"None"}),
+    "Cooccurrence.fit(…)": (lambda given, x: sl.Cooccurrence().fit(x), {"dataset"}),
+    "EASE.fit(…)": (lambda given, x: sl.EASE().fit(x), {"dataset"}),
+    "Transitions.fit(…)": (lambda given, x: sl.Transitions().fit(x), set()),
+    "split_random(…)": (lambda given, x: sl.split_random(x), {"dataset"}),
+    "split_by_time(…)": (lambda given, x: sl.split_by_time(x, test=0.1), set()),
+    "split_last(…)": (lambda given, x: sl.split_last(x), set()),
+    "split_queries(…)": (lambda given, x: sl.split_queries(x), {"dataset"}),
+    "k_core(…)": (lambda given, x: sl.k_core(x), {"dataset"}),
+    "keep_at_least(…)": (lambda given, x: sl.keep_at_least(x, "user", 1), set()),
+    "TwoTower(…)": (lambda given, x: sl.TwoTower(x, given.model.candidate), {"tower"}),
+    "Tower(…)": (lambda given, x: sl.Tower(x, dim=4), set()),
+    "from_tfrs(…)": (lambda given, x: sl.from_tfrs(x, "user", "item"), set()),
+    "WarmStart(…)": (lambda given, x: sl.WarmStart(x), {"mixture", "model"}),
+    "recipes.load(…)": (lambda given, x: sl.recipes.load(x), set()),
+    "Recipe.train_towers(…)": (lambda given, x: sl.recipes.load("factorization").train_towers(x), {"dataset"}),
+    "read_sql(…)": (lambda given, x: sl.read_sql(x), set()),
+    "upsert(…)": (lambda given, x: given.recommender.upsert(x), set()),
+    "embed_queries(…)": (lambda given, x: given.recommender.embed_queries(x), {"polars"}),
+    "embed_candidates(…)": (lambda given, x: given.recommender.embed_candidates(x), {"polars"}),
+    "fold_in(…)": (lambda given, x: given.recommender.fold_in(x), set()),
+    "recommend(…)": (lambda given, x: given.recommender.recommend(x), {"pandas", "polars"}),
+    "similar(…)": (lambda given, x: given.recommender.similar(x), {"pandas", "polars"}),
+    "recommend_all(…)": (lambda given, x: given.recommender.recommend_all(x), {"path", "text"}),
+    "Checkpoints(…)": (lambda given, x: sl.Checkpoints(x), {"path", "text"}),
+    "TensorBoard(…)": (lambda given, x: sl.TensorBoard(x), {"path", "text"}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_objects_are_refused_in_words(
+    given: SimpleNamespace, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask, taken = CALLS[call]
+    for kind, make in OBJECTS.items():
+        if kind not in taken:
+            with pytest.raises(sl.ShortlistError) as caught:
+                ask(given, make(given))
+            assert "object at 0x" not in str(caught.value), (kind, str(caught.value))
+            assert len(caught.value.message) < 400, (kind, caught.value.message)
+
+
+MESSAGES = {
+    "Recommender(…), neighbours": (
+        "Recommender(model) got a Neighbours; a TwoTower or a Mixture was expected.",
+        "shortlist.Mixture.of",
+    ),
+    "evaluate(…), recommender": (
+        "evaluate(model) got a Recommender; a TwoTower or a Mixture was expected.",
+        "recommender.model",
+    ),
+    "evaluate(…), text": (
+        "evaluate(model) got the text 'my.shortlist'; a TwoTower or a Mixture was expected.",
+        ".model",
+    ),
+    "fit(…), mixture": ("fit(model) got a Mixture; a TwoTower was expected.", "mixture.towers"),
+    "diagnose(…), class": (
+        "diagnose(model) got the class TwoTower; a TwoTower or a Mixture was expected.",
+        "TwoTower(…)",
+    ),
+    "tune(…), model": ("tune(recommender) got a TwoTower; a Recommender was expected.", "Recommender(model"),
+    "Shards.encode(…), polars": (
+        "Shards.encode(source) got a Polars DataFrame; a path, pattern, folder or URL was expected.",
+        "Dataset(",
+    ),
+    "report.write(path=…), None": ("report.write(path) got None; a path was expected.", ""),
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_the_message_names_what_came_and_what_was_expected(given: SimpleNamespace, case: str) -> None:
+    call, _, kind = case.partition(", ")
+    message, hint = MESSAGES[case]
+    with pytest.raises(sl.ShortlistError) as caught:
+        CALLS[call][0](given, OBJECTS[kind](given))
+    assert caught.value.message == message
+    assert hint in str(caught.value.hint)
