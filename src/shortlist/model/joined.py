@@ -89,9 +89,10 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
     Raises ConfigError for fewer than two models, untrained or joined ones, several heads, modules of your own, a query tower
     that reads context, or weights that cannot be; DataError where the models' queries or candidates are not the same.
     """
-    if not isinstance(models, Sequence) or isinstance(models, str):
+    given: object = models
+    if not isinstance(given, Sequence) or isinstance(given, str):
         raise ConfigError(
-            f"join(models) got {kind_of(models)}; a list of TwoTower was expected.", hint="shortlist.join([one, other])"
+            f"join(models) got {kind_of(given)}; a list of TwoTower was expected.", hint="shortlist.join([one, other])"
         )
     weights = [1 / max(len(models), 1)] * len(models) if weights is None else list(weights)
     _check(models, weights)

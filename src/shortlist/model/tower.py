@@ -279,9 +279,10 @@ def _check_options(
 ) -> None:
     if not features:
         raise ConfigError("a tower got no features; it needs at least one.", hint='Tower(StringLookup("user_id"))')
-    for feature in features:
-        if isinstance(feature, type) or not all(hasattr(feature, name) for name in ("encode", "column", "kind")):
-            shown = repr(feature) if isinstance(feature, str) else kind_of(feature)
+    given: Sequence[object] = features
+    for one in given:
+        if isinstance(one, type) or not all(hasattr(one, name) for name in ("encode", "column", "kind")):
+            shown = repr(one) if isinstance(one, str) else kind_of(one)
             raise ConfigError(f"a tower got {shown}; a feature was expected.", hint='StringLookup("user_id")')
     names = [feature_name(feature) for feature in features]
     if len(set(names)) != len(names):
