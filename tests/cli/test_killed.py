@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.choosing.tables import blocks
+from tests.cli.typed import shortlist
 
 import shortlist as sl
 from shortlist.recommender.bundle import add_metadata
@@ -81,3 +82,18 @@ def test_a_stop_at_any_step_of_adding_figures_leaves_a_whole_bundle(
             break
     assert outcomes[0] is None  # stopped at the first step: nothing was added
     assert outcomes[-1] == len(outcomes) - 1  # and where nothing stops it, the figures are there
+
+
+def test_a_disk_that_is_full_after_saving_leaves_a_whole_bundle(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sl.BundleError("the manifest could not be written: no space left on device.")
+
+    monkeypatch.setattr("shortlist.recommender.bundle.add_metadata", full)
+    words = ("train", log, "--query", "who", "--candidate", "what", "--out", "b.shortlist", "--budget", "3s")
+    done = shortlist(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no space left" in done.stderr
+    assert "b.shortlist is complete, but without the report's figures" in " ".join(done.stderr.split())
+    assert sl.Recommender.load(tmp_path / "b.shortlist").metadata["choice"]["chosen"]

@@ -132,6 +132,6 @@ def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: 
     held_out = given.held_out
     if held_out is not None and isinstance(given.train, Dataset):
         lines += repeats(held_out, given.train).notes
-    if verdict.level in ("bad", "mixed"):
+    if verdict.level in ("bad", "mixed") and outcome.recipe.towers == "trained":
         lines.append("next: train without --recipe, and the best of several models is chosen")
     return lines

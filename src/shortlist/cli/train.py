@@ -266,6 +266,8 @@ def command(
     except KeyboardInterrupt:
         say(f"\nstopped while measuring; {out} is complete, but without the report's figures")
         sys.exit(INTERRUPTED)
+    except BundleError as error:
+        raise BundleError(error.message, hint=f"{out} is complete, but without the report's figures") from error
     for line in [] if outcome.choice is not None else verdict:
         say(line)
     if result["bundle"] is not None:

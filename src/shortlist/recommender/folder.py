@@ -55,7 +55,7 @@ def write_folder(
     except OSError as error:
         raise BundleError(
             f"the bundle could not be written to {str(path.absolute())!r}: {error}.",
-            hint="the previous bundle is unchanged",
+            hint="the bundle that was there is unchanged" if path.exists() else "nothing was left there",
         ) from error
 
 
