@@ -162,7 +162,7 @@ def test_refusals(folder: Path, options: tuple[str, ...], message: str) -> None:
     assert not (folder / "never.shortlist").exists()
 
 
-def test_a_random_part_would_hold_what_yesterday_learned(folder: Path) -> None:
+def test_a_random_part_would_hold_what_yesterday_learned(folder: Path, tuesday: dict[str, object]) -> None:
     untimed = (
         "--query",
         "reader",
