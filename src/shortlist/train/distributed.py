@@ -223,7 +223,17 @@ class Together:
     def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same complaint."""
         stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
+        self._let_others_ask()
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
+
+    def _let_others_ask(self) -> None:
+        """The first process keeps what was said: it stays until the others have read it, at most ``PATIENCE`` seconds."""
+        stop = time.monotonic() + PATIENCE
+        with contextlib.suppress(RuntimeError):  # that process is gone itself
+            self._store.set(f"{REASON}/read/{self.rank}", "yes")
+            keys = [f"{REASON}/read/{rank}" for rank in range(self.size)]
+            while self.first and time.monotonic() < stop and not self._store.check(keys):
+                time.sleep(0.05)
 
     @contextlib.contextmanager
     def _talk(self) -> Iterator[None]:
