@@ -24,6 +24,7 @@ from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import candidate_lists, candidate_table
+from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
 
@@ -229,6 +230,7 @@ class Recommender:
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
         where: str | None = None,
+        rerank: Rerank | None = None,
         chosen: Sequence[Sequence[Id]] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
@@ -247,6 +249,8 @@ class Recommender:
             ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
             abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
             neither true nor false, because it has null there, is left out.
+        rerank: rules for each list as a whole: diversity, at most so many of a kind, pinned places, boosted and buried items,
+            exploration; see ``Rerank``.
         chosen: the old name of ``history``.
 
         A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
@@ -261,6 +265,7 @@ class Recommender:
         return asking.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
+            rerank=rerank,
         )  # fmt: skip
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
