@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -223,29 +223,32 @@ class _List:
             self.units = _units(self.asked.served.vectors_of(self.pool.rows))
             self.near = np.full(len(self.pool.rows), -1.0, np.float32)
             for row in self.taken:
-                self._met(row)
+                self._met(self._unit(row))
 
     def _next(self, place: int) -> bool:
         """Fill the place with the best that fits; whether there was one."""
         while True:
-            order = self._order()
-            for at in order:
+            for at in self._order():
                 row = int(self.pool.rows[at])
                 self.left[at] = False
                 if row not in self.taken and self._fits(row):
-                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]))
+                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]), at)
                     return True
             if not self._more():
                 return False
 
-    def _order(self) -> Iterable[int]:
-        """The places in the pool that are left, best first."""
-        left = np.flatnonzero(self.left)
+    def _order(self) -> Iterator[int]:
+        """The places in the pool that are left, best first; those that a caller has taken are passed over."""
         if self.near is None:
-            return left.tolist()
+            yield from np.flatnonzero(self.left).tolist()
+            return
         d = self.rules.diversify
-        worth = (1 - d) * self.relevance[left] - d * (self.near[left] if self.taken else 0.0)
-        return left[np.argsort(-worth, kind="stable")].tolist()
+        worth = (1 - d) * self.relevance - d * (self.near if self.taken else 0.0)
+        worth[~self.left] = -np.inf
+        for _ in range(int(self.left.sum())):
+            at = int(worth.argmax())
+            worth[at] = -np.inf
+            yield at
 
     def _more(self) -> bool:
         """Search again among the candidates that still fit; whether there are some."""
@@ -267,23 +270,29 @@ class _List:
             for value in _values(self.state.candidates[column][row])
         )
 
-    def _take(self, place: int, row: int, score: float, source: int) -> None:
+    def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
+        """Put a row at a place; at: where the pool has it."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
         for column, counts in self.counts.items():
             counts.update(_values(self.state.candidates[column][row]))
-        self._met(row)
-
-    def _met(self, row: int) -> None:
-        """Similarities to a row that the list now has."""
         if self.near is not None:
-            unit = _units(self.asked.served.vectors_of(np.array([row], np.int64)))[0]
-            np.maximum(self.near, self.units @ unit, out=self.near)
+            self._met(self.units[at] if at is not None else self._unit(row))
+
+    def _unit(self, row: int) -> NDArray[np.float32]:
+        (unit,) = _units(self.asked.served.vectors_of(np.array([row], np.int64)))
+        found: NDArray[np.float32] = unit
+        return found
+
+    def _met(self, unit: NDArray[np.float32]) -> None:
+        """Similarities to a candidate that the list now has."""
+        assert self.near is not None
+        np.maximum(self.near, self.units @ unit, out=self.near)
 
 
 def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, float]]]:
     """For each query the pinned rows that it may have, by place, with their scores."""
-    places: dict[int, Id] = {place: one for place, one in rules.pin.items() if place <= k}  # type: ignore[union-attr]
+    places = {place: one for place, one in rules.places.items() if place <= k}
     rows = candidate_rows(places.values(), asked.served.state.candidate_ids, "pin")
     count = len(asked.by_model)
     if not len(rows):
@@ -341,4 +350,5 @@ def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:
 def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of length 1; 0 where a vector is 0."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    units: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return units
