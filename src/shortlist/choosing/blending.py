@@ -106,9 +106,15 @@ def _level(recall: NDArray[np.float64]) -> list[int]:
 class _Asked:
     """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
-    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
-    all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]``, −inf and 0 where a place is empty.
+        near: § float32 ``[queries, candidates]``, −inf and 0 where a place is empty.
+        query: of each pair.
+        own_towers: § of each pair.
+        own_near: § of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        truths: pairs of each query.
+        whole: whether all of the trial's queries are here.
     """
 
     towers: Tensor

@@ -43,8 +43,9 @@ class Budget:
 def seconds_of(budget: str | float) -> float:
     """A budget in seconds: a number of them, or text such as "90s", "2min", "1h". ConfigError for anything else.
 
-    >>> seconds_of("2min"), seconds_of(90)
-    (120.0, 90.0)
+    Example:
+        >>> seconds_of("2min"), seconds_of(90)
+        (120.0, 90.0)
     """
     if isinstance(budget, (int, float)) and not isinstance(budget, bool) and 0 < budget < float("inf"):
         return float(budget)

@@ -21,9 +21,13 @@ WIDTH = 80
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
+    """What became of a contender.
 
-    recipe: with the epochs, share and temperature that were found.
+    Attributes:
+        recipe: with the epochs, share and temperature that were found.
+        figure: None where it was not measured;
+        seconds: fitting and measuring.
+        reason: why, then.
     """
 
     name: str
@@ -47,9 +51,15 @@ class Tried:
 class Choice:
     """The outcome of ``choose``.
 
-    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
-    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
+    Attributes:
+        model: the winner, trained on all rows where ``refitted``.
+        recipe: it again, so that ``recipe.train(data)`` repeats it.
+        chosen: the winner as it was measured, with the model from before the refit.
+        tried: every contender, best first, then those that were not measured.
+        trial: the held-out rows and the figure.
+        split: how they were held out.
+        budget: given, and taken.
+        seconds: § given, and taken.
     """
 
     model: TwoTower | Mixture

@@ -60,13 +60,20 @@ def choose(
        error, the simplest. Popularity wins where it is behind by no more than two standard errors.
     5. The winner is trained again on all rows (``refit``).
 
-    by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+    Where the budget does not bind, the outcome follows from the data and ``seed``.
+
+    Args:
+        by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out
+            pairs were chosen before; ``weighted`` counts each held-out pair by its weight.
+        budget: for all of it, as text ("90s", "2min") or seconds.
         device: as in ``fit``.
+        say: called with a line of text after each step.
 
-    Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
-    DataError for anything but a Dataset or has fewer than 20 interactions.
+    Raises:
+        ConfigError: for options that cannot work.
+        DataError: for anything but a Dataset or has fewer than 20 interactions.
 
+    Example:
         choice = sl.choose(data)
         print(choice)
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
@@ -122,8 +129,12 @@ def choose_on(
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
-    """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
-    trained on in the end, or None."""
+    """``choose`` on rows that were held out before.
+
+    Args:
+        seen: what the asked queries chose in ``train``.
+        whole: what the winner is trained on in the end, or None.
+    """
     trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
@@ -162,7 +173,11 @@ class _Field:
         self.tried: dict[str, Tried] = {}
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
-        """Fit and measure a contender where it has a chance to be finished; share: of its epochs."""
+        """Fit and measure a contender where it has a chance to be finished;
+
+        Args:
+            share: of its epochs.
+        """
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
         most = self._epochs(contender, share)

@@ -25,9 +25,13 @@ PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
 
 @dataclass(frozen=True)
 class Contender:
-    """One recipe that is tried. name: as the table shows it. kind: "popularity", "neighbours", "towers" or "mixture".
+    """One recipe that is tried.
 
-    rank: simpler ones have lower ranks, and win where two are level. reason: why it is not tried, or None.
+    Attributes:
+        name: as the table shows it.
+        kind: "popularity", "neighbours", "towers" or "mixture".
+        rank: simpler ones have lower ranks, and win where two are level.
+        reason: why it is not tried, or None.
     """
 
     name: str
@@ -41,7 +45,8 @@ class Contender:
 def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
     """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best.
 
-    again: whether people mostly choose what they chose before, so that seen items compete.
+    Args:
+        again: whether people mostly choose what they chose before, so that seen items compete.
     """
     ordered = data.timestamp is not None and not (isinstance(data, Dataset) and data.times.n_unique() < 2)
     in_memory = isinstance(data, Dataset)

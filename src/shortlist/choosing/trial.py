@@ -32,7 +32,12 @@ AGAIN = 0.5  # share of held-out pairs that were chosen before, from which seen 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A model's figure on the held-out rows. sums: by query; seconds: what measuring took."""
+    """A model's figure on the held-out rows.
+
+    Attributes:
+        sums: by query;
+        seconds: what measuring took.
+    """
 
     value: float
     sums: PairSums
@@ -68,10 +73,17 @@ class Figure:
 class Trial:
     """Held-out rows of whole queries, and how they are counted.
 
-    train: what contenders learn from. test: the held-out rows of the queries that are asked, at most so many that queries ×
-    candidates stays within ``SCORES``. held_out: all of them. metric, k: the figure. exclude_seen: whether what a query chose
-    in ``train`` competes. again: share of held-out pairs that are in ``train``. new: share of those of new queries.
-    weighted: whether pairs count by their weight.
+    Attributes:
+        train: what contenders learn from.
+        test: the held-out rows of the queries that are asked, at most so many that queries × candidates stays within
+            ``SCORES``.
+        held_out: all of them.
+        metric: the figure.
+        k: § the figure.
+        exclude_seen: whether what a query chose in ``train`` competes.
+        again: share of held-out pairs that are in ``train``.
+        new: share of those of new queries.
+        weighted: whether pairs count by their weight.
     """
 
     train: Any
@@ -89,7 +101,11 @@ class Trial:
     def of(
         cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int, weighted: bool = False
     ) -> Trial:
-        """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
+        """
+
+        Args:
+            by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue.
+        """
         checked_weights(held_out, weighted)
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))

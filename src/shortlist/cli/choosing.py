@@ -21,9 +21,12 @@ SHARE = 0.1  # held out to choose by where --test is 0
 
 
 def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_recipe: Mapping[str, Any]) -> bool:
-    """Whether contenders are tried. one_recipe: options that concern the training of one recipe, by name.
+    """Whether contenders are tried.
 
     ConfigError for ``--recipe auto`` with those.
+
+    Args:
+        one_recipe: options that concern the training of one recipe, by name.
     """
     given = [name for name, value in one_recipe.items() if value]
     if processes > 1:

@@ -65,8 +65,11 @@ def cluster(address: str) -> Iterator[Any]:
     """The module ``ray``, connected to the cluster at ``address``.
 
     A client at ``ray://`` sends the cluster's token where this machine has one: in ``RAY_AUTH_TOKEN``, in the file that
-    ``RAY_AUTH_TOKEN_PATH`` names, or in ``~/.ray/auth_token``. Raises MissingExtraError without Ray, ShortlistError where
-    nobody answers.
+    ``RAY_AUTH_TOKEN_PATH`` names, or in ``~/.ray/auth_token``.
+
+    Raises:
+        MissingExtraError: without Ray.
+        ShortlistError: where nobody answers.
     """
     if address.startswith(CLIENT):
         _check_reachable(address)
@@ -127,7 +130,8 @@ def train_on(
 ) -> dict[str, Any]:
     """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``.
 
-    work: what every worker does with the options, in the process group that Ray Train has made.
+    Args:
+        work: what every worker does with the options, in the process group that Ray Train has made.
     """
     if options["promote_if"]:
         raise ConfigError(

@@ -30,9 +30,14 @@ LEARNED = 1.5  # times what chance would find
 class Outcome:
     """A trained model and how it was made.
 
-    model: what is saved. measured: the model that held-out rows are measured with: the same, or the one from before the refit.
-    recipe: what repeats it. data: what ``model`` was trained on. seen: what is left out of lists. training: a mapping per epoch.
-    choice: where contenders were tried.
+    Attributes:
+        model: what is saved.
+        measured: the model that held-out rows are measured with: the same, or the one from before the refit.
+        recipe: what repeats it.
+        data: what ``model`` was trained on.
+        seen: what is left out of lists.
+        training: a mapping per epoch.
+        choice: where contenders were tried.
     """
 
     model: TwoTower | Mixture
@@ -52,7 +57,8 @@ class Outcome:
 def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
     """TrainingError for a model at chance, lists that are alike for everyone, or an index that misses what it should find.
 
-    force: warn and continue.
+    Args:
+        force: warn and continue.
     """
     import shortlist as sl
 

@@ -29,9 +29,12 @@ HOW = {"time": "the latest", "last": "the last of each query", "random": "at ran
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What to train on, and what was held out (or None); account: of both together, as they were read.
+    """What to train on, and what was held out (or None);
 
-    whole: both together. how: "time", "last" or "random", how they were parted.
+    Attributes:
+        account: of both together, as they were read.
+        whole: both together.
+        how: "time", "last" or "random", how they were parted.
     """
 
     train: Dataset | Shards
@@ -86,9 +89,11 @@ def training_data(
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
 
-    stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
-    them. plan: what it is for; columns of the interactions that its query tower reads are encoded too. like_use: hold out as
-    ``choose.hold_out`` does, which knows times that only number the rows of each query.
+    Args:
+        columns: the columns and tables, as ``Dataset`` takes them.
+        stream: from disk or not; None for what ``should_stream`` says.
+        plan: what it is for; columns of the interactions that its query tower reads are encoded too.
+        like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")

@@ -26,10 +26,11 @@ ONLY_PYTHON = {
 def for_command_line(text: str) -> str:
     """A message or hint without what only Python has, where it names an option of the command line for the same.
 
-    >>> for_command_line("name the encoding: Reading(encoding='cp949'), --encoding cp949; or save it as UTF-8")
-    'name the encoding: --encoding cp949; or save it as UTF-8'
-    >>> for_command_line("leave columns= (--columns) out")
-    'leave --columns out'
+    Example:
+        >>> for_command_line("name the encoding: Reading(encoding='cp949'), --encoding cp949; or save it as UTF-8")
+        'name the encoding: --encoding cp949; or save it as UTF-8'
+        >>> for_command_line("leave columns= (--columns) out")
+        'leave --columns out'
     """
     for python, option in ONLY_PYTHON.items():
         text = text.replace(python, option)

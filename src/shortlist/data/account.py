@@ -193,8 +193,9 @@ def _counted(number: int, one: str, several: str) -> str:
 def share_again(query: NDArray[Any], candidate: NDArray[Any], candidates: int) -> float:
     """The share of pairs that occur earlier among them; rows of both tables ``[interactions]``.
 
-    >>> share_again(np.array([0, 0, 0, 1]), np.array([5, 5, 6, 5]), 7)
-    0.25
+    Example:
+        >>> share_again(np.array([0, 0, 0, 1]), np.array([5, 5, 6, 5]), 7)
+        0.25
     """
     return _repeated(query.astype(np.int64) * max(candidates, 1) + candidate)
 

@@ -29,7 +29,11 @@ def default_cache() -> Path:
 
 
 def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Writes ``tables`` as ``folder``, replacing it as a whole. Raises OSError when that place cannot be written."""
+    """Writes ``tables`` as ``folder``, replacing it as a whole.
+
+    Raises:
+        OSError: when that place cannot be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as scratch:
         digests = {}

@@ -28,9 +28,11 @@ Step = Callable[[pl.LazyFrame], pl.LazyFrame]
 class CleanIds:
     """What is done to id columns before anything else.
 
-    strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes integers).
-    drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
-    places: where the ids are, for errors.
+    Args:
+        strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes
+            integers).
+        drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
+        places: where the ids are, for errors.
     """
 
     def __init__(self, strip: bool = False, drop_null: bool = False, places: Places = NOWHERE) -> None:
@@ -93,7 +95,8 @@ def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
 def remarks(counts: pl.DataFrame, column: str) -> list[str]:
     """What looks wrong with the ids of a column, as sentences with numbers; none for clean ids.
 
-    counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.
+    Args:
+        counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.
     """
     ids = counts["id"]
     if ids.dtype != pl.String or ids.is_empty():

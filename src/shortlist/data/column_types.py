@@ -17,7 +17,9 @@ DATE = r"^\d{4}-\d{2}-\d{2}$"
 def common_schema(files: Mapping[str, pl.Schema], ids: Sequence[str]) -> tuple[pl.Schema, dict[str, str]]:
     """The type of each column in all files, and which columns have none, with the two types and where they are.
 
-    files: the columns of each file, by name. ids: columns whose integers are not turned into floats.
+    Args:
+        files: the columns of each file, by name.
+        ids: columns whose integers are not turned into floats.
     """
     types: dict[str, pl.DataType] = {}
     since: dict[str, str] = {}
@@ -53,8 +55,9 @@ def common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
 
     Integers take the wider type, times the finer unit, categories become strings, integers together with floats become Float64.
 
-    >>> common_type(pl.Int32(), pl.UInt32()), common_type(pl.Int64(), pl.String())
-    (Int64, None)
+    Example:
+        >>> common_type(pl.Int32(), pl.UInt32()), common_type(pl.Int64(), pl.String())
+        (Int64, None)
     """
     if one == other or other == pl.Null:
         return one

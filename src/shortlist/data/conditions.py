@@ -106,9 +106,10 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     Raises:
         DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
 
-    >>> table = pl.DataFrame({"stock": [0, 4, None]})
-    >>> condition("stock > 0", table.schema).mask(table).to_list()
-    [False, True, False]
+    Example:
+        >>> table = pl.DataFrame({"stock": [0, 4, None]})
+        >>> condition("stock > 0", table.schema).mask(table).to_list()
+        [False, True, False]
     """
     check_text(where, option)
     tokens = _tokens(where, option, of)

@@ -53,6 +53,9 @@ class Dataset:
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
     5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
+    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
+    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+
     Args:
         interactions: one row per interaction.
         query: the column of query ids, in ``interactions`` and ``queries``.
@@ -64,18 +67,17 @@ class Dataset:
         keep: the other columns of the interactions that are read; None for all of them.
         reading: how to read text files, if it cannot be detected.
 
-    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
-    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+    Raises:
+        DataError: (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
+            ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
 
-    Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
-    ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
-
-    >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
-    >>> data = Dataset(ratings, query="user", candidate="film")
-    >>> data
-    Dataset(3 interactions · 2 queries · 2 candidates)
-    >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
-    ([0, 1, 1], [7, 9])
+    Example:
+        >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
+        >>> data = Dataset(ratings, query="user", candidate="film")
+        >>> data
+        Dataset(3 interactions · 2 queries · 2 candidates)
+        >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
+        ([0, 1, 1], [7, 9])
     """
 
     interactions: pl.DataFrame
@@ -191,8 +193,9 @@ class Dataset:
     def with_interactions(self, interactions: pl.DataFrame) -> Dataset:
         """A Dataset of other interactions (the same columns that matter, known ids) that shares both tables.
 
-        Raises DataError for a missing column, another id type, or no rows; an id that its table lacks is found out when
-        row numbers are first asked for.
+        Raises:
+            DataError: for a missing column, another id type, or no rows; an id that its table lacks is found out when
+                row numbers are first asked for.
         """
         table = Table(interactions, "interactions")
         for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
@@ -394,7 +397,12 @@ def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -
 
 
 def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
-    """The same for one side; counts: ``id`` and ``rows`` of every id in the interactions. ids: all that the table has."""
+    """The same for one side;
+
+    Args:
+        counts: ``id`` and ``rows`` of every id in the interactions.
+        ids: all that the table has.
+    """
     yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
     if crawlers:
         yield from crawler(counts, column)

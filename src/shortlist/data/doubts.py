@@ -34,8 +34,9 @@ _QUANTITY = re.compile(
 def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
     """Signs that some rows are not choices, as sentences.
 
-    known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
-    some of them.
+    Args:
+        known: columns that have another role already, or by which rows were chosen.
+        whole: whether ``frame`` is all rows, or some of them.
     """
     some = "" if whole else f" among {frame.height:,} that were looked at"
     for name, kind in frame.schema.items():
@@ -98,7 +99,9 @@ def _first_rows(source: Source, file: SourceFile, rows: int) -> pl.DataFrame:
 def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     """Whether one query has so many of all rows that it looks like a crawler or a shared account; one sentence, or none.
 
-    counts: each distinct query (``id``), and how many ``rows`` it has. column: what its ids are called.
+    Args:
+        counts: each distinct query (``id``), and how many ``rows`` it has.
+        column: what its ids are called.
     """
     total, most = int(counts["rows"].sum()), int(counts["rows"].max())  # type: ignore[arg-type]
     if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):

@@ -40,12 +40,13 @@ class Events:
     Raises:
         ConfigError: for weights that cannot be.
 
-    >>> from shortlist.data import Dataset
-    >>> log = {"who": list("aab"), "what": [1, 1, 2], "event": ["view", "buy", "view"]}
-    >>> events = Events(weight_by={"event": {"view": 1, "buy": 5}}, seen_where="event = 'buy'")
-    >>> data = Dataset(log, "who", "what", events=events)
-    >>> data.weights.tolist(), data.seen.interactions.rows()
-    ([1.0, 5.0, 1.0], [('a', 1, 'buy', 5.0, True)])
+    Example:
+        >>> from shortlist.data import Dataset
+        >>> log = {"who": list("aab"), "what": [1, 1, 2], "event": ["view", "buy", "view"]}
+        >>> events = Events(weight_by={"event": {"view": 1, "buy": 5}}, seen_where="event = 'buy'")
+        >>> data = Dataset(log, "who", "what", events=events)
+        >>> data.weights.tolist(), data.seen.interactions.rows()
+        ([1.0, 5.0, 1.0], [('a', 1, 'buy', 5.0, True)])
     """
 
     where: str | None = None
@@ -97,7 +98,10 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """The steps for a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
+        """The steps for a table of these columns;
+
+        Args:
+            taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.
@@ -122,7 +126,10 @@ _HINT = 'weight_by={"event_type": {"view": 1, "cart": 3, "purchase": 10}}'
 class EventPlan:
     """``Events`` for the columns of one table.
 
-    weight, seen: names of the columns that are added, or None. clean: what is done to ids.
+    Attributes:
+        weight: names of the columns that are added, or None.
+        seen: § names of the columns that are added, or None.
+        clean: what is done to ids.
     """
 
     _where: Condition | None
@@ -188,7 +195,11 @@ class EventPlan:
         return frame, notes
 
     def unlisted(self, counts: pl.DataFrame) -> tuple[list[str], list[str]]:
-        """What ``weight_by`` leaves out, to note, and what it names in vain, to warn of; counts: each ``value`` of its column, and how many ``rows``."""
+        """What ``weight_by`` leaves out, to note, and what it names in vain, to warn of;
+
+        Args:
+            counts: each ``value`` of its column, and how many ``rows``.
+        """
         if self._weights is None:
             return [], []
         column, weights = self._weights

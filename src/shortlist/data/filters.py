@@ -23,13 +23,15 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
     Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` takes it out. Rows where
     the column is null or NaN go. ``notes`` says how many were kept.
 
-    Raises DataError for a column that is not there or holds no numbers, and where nothing is left; ConfigError for a
-    value that is not a finite number.
+    Raises:
+        DataError: for a column that is not there or holds no numbers, and where nothing is left.
+        ConfigError: for a value that is not a finite number.
 
-    >>> ratings = {"user": list("aab"), "film": [1, 2, 1], "stars": [5, 3, 4]}
-    >>> kept = keep_at_least(Dataset(ratings, query="user", candidate="film"), "stars", 4)
-    >>> kept, kept.notes
-    (Dataset(2 interactions · 2 queries · 2 candidates), ('kept 2 of 3 interactions: stars at least 4',))
+    Example:
+        >>> ratings = {"user": list("aab"), "film": [1, 2, 1], "stars": [5, 3, 4]}
+        >>> kept = keep_at_least(Dataset(ratings, query="user", candidate="film"), "stars", 4)
+        >>> kept, kept.notes
+        (Dataset(2 interactions · 2 queries · 2 candidates), ('kept 2 of 3 interactions: stars at least 4',))
     """
     check_dataset(dataset, "keep_at_least()")
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
@@ -60,14 +62,17 @@ def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidat
     Queries and candidates that are out leave the tables too: they no longer compete. Repeated pairs count as often as they
     occur. Figures on a core say nothing of the rest; ``notes`` says how much was taken out.
 
-    Raises ConfigError for numbers below 1, DataError where nothing is left.
+    Raises:
+        ConfigError: for numbers below 1.
+        DataError: where nothing is left.
 
-    >>> log = {"user": list("aabbc"), "film": [1, 2, 1, 2, 1]}
-    >>> core = k_core(Dataset(log, query="user", candidate="film"), 2)   # c has one film only
-    >>> core.interactions["user"].to_list(), core.queries["user"].to_list()
-    (['a', 'a', 'b', 'b'], ['a', 'b'])
-    >>> core.notes
-    ('kept 4 of 5 interactions: queries with at least 2, candidates with at least 2 (2 of 3 queries, 2 of 2 candidates)',)
+    Example:
+        >>> log = {"user": list("aabbc"), "film": [1, 2, 1, 2, 1]}
+        >>> core = k_core(Dataset(log, query="user", candidate="film"), 2)   # c has one film only
+        >>> core.interactions["user"].to_list(), core.queries["user"].to_list()
+        (['a', 'a', 'b', 'b'], ['a', 'b'])
+        >>> core.notes
+        ('kept 4 of 5 interactions: queries with at least 2, candidates with at least 2 (2 of 3 queries, 2 of 2 candidates)',)
     """
     check_dataset(dataset, "k_core()")
     least = {

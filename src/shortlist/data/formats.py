@@ -27,7 +27,12 @@ EXTENSIONS = tuple(FAMILIES)
 
 @dataclass(frozen=True)
 class Format:
-    """family: who reads it. extension: as in its name, in lower case, with that of the compression (".csv.gz")."""
+    """
+
+    Attributes:
+        family: who reads it.
+        extension: as in its name, in lower case, with that of the compression (".csv.gz").
+    """
 
     family: Family
     extension: str
@@ -46,8 +51,9 @@ class Format:
 def format_of(name: str) -> Format | None:
     """The format of a file of that name, or None for one that is not known; only text may be compressed.
 
-    >>> format_of("log.CSV.gz"), format_of("log.xlsx")
-    (Format(family='delimited', extension='.csv.gz'), None)
+    Example:
+        >>> format_of("log.CSV.gz"), format_of("log.xlsx")
+        (Format(family='delimited', extension='.csv.gz'), None)
     """
     lower = name.lower()
     packed = next((ending for ending in PACKED if lower.endswith(ending)), "")

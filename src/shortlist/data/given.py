@@ -29,7 +29,10 @@ MODELS = ("TwoTower", "Mixture")
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
     """DataError unless ``value`` is a Dataset.
 
-    where: how the caller wrote it, such as ``"evaluate(seen=)"``. optional: None is fine. shards: so are Shards.
+    Args:
+        where: how the caller wrote it, such as ``"evaluate(seen=)"``.
+        optional: None is fine.
+        shards: so are Shards.
     """
     if (optional and value is None) or not _names(type(value)).isdisjoint(
         ("Dataset", "Shards") if shards else ("Dataset",)
@@ -48,7 +51,9 @@ def check_model(value: object, where: str, *kinds: str) -> None:
 def check_kind(value: object, where: str, *kinds: str, optional: bool = False, hint: str | None = None) -> None:
     """ConfigError unless ``value`` is of one of these classes of the package, which are named since rooms above this one have them.
 
-    where: how the caller wrote it. optional: None is fine.
+    Args:
+        where: how the caller wrote it.
+        optional: None is fine.
     """
     if not (optional and value is None) and _names(type(value)).isdisjoint(kinds):
         if isinstance(value, type) and not _names(value).isdisjoint(kinds):

@@ -40,14 +40,17 @@ class IdMap:
     back. What a way needs is built when it is first worth it. Ids are never converted: ``"1"`` and ``1`` are different.
     ``changed`` gives the map of a changed table, which shares what was built of this one.
 
-    ids: distinct and not null, as a table's id column is; ``checked`` takes those of unknown origin.
+    Args:
+        ids: distinct and not null, as a table's id column is; ``checked`` takes those of unknown origin.
 
-    Raises DataError for nulls and types that are neither string nor integer.
+    Raises:
+        DataError: for nulls and types that are neither string nor integer.
 
-    >>> known = IdMap(pl.Series(["b", "a"]))
-    >>> asked = pl.Series(["a", "never seen", "b"])
-    >>> known.find(asked).tolist(), known.encode(asked).tolist()
-    ([1, -1, 0], [2, 0, 1])
+    Example:
+        >>> known = IdMap(pl.Series(["b", "a"]))
+        >>> asked = pl.Series(["a", "never seen", "b"])
+        >>> known.find(asked).tolist(), known.encode(asked).tolist()
+        ([1, -1, 0], [2, 0, 1])
     """
 
     def __init__(self, ids: pl.Series) -> None:
@@ -67,7 +70,11 @@ class IdMap:
 
     @classmethod
     def checked(cls, ids: pl.Series) -> IdMap:
-        """The map of ids that may repeat. Raises DataError where one does."""
+        """The map of ids that may repeat.
+
+        Raises:
+            DataError: where one does.
+        """
         made = cls(ids)
         if ids.n_unique() != len(ids):
             raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
@@ -104,12 +111,17 @@ class IdMap:
     def find(self, values: pl.Series) -> NDArray[np.int64]:
         """Rows ``[len(values)]``; −1 where a value is null or not there.
 
-        Raises DataError where the values are strings and the ids integers, or the other way round.
+        Raises:
+            DataError: where the values are strings and the ids integers, or the other way round.
         """
         return self._found(values).astype(np.int64)
 
     def require(self, values: pl.Series) -> NDArray[np.int32]:
-        """Rows ``[len(values)]`` of interactions' ids. Raises DataError where one is not there."""
+        """Rows ``[len(values)]`` of interactions' ids.
+
+        Raises:
+            DataError: where one is not there.
+        """
         values = self._of_type(values)
         rows = self._singly(values) if self._more or self._gone else self._fixed.by_column(values)
         if len(rows) and rows.min() < 0:
@@ -155,8 +167,11 @@ class IdMap:
     ) -> IdMap:
         """The map of a changed table, at the cost of what changed; this one stays as it is.
 
-        ids: of all its rows, those whose ids are gone too. added: the ids of rows that are new, in their order. more: the rows
-        of ids that came, whether these rows are new or not. gone: ids whose rows are found no longer.
+        Args:
+            ids: of all its rows, those whose ids are gone too.
+            added: the ids of rows that are new, in their order.
+            more: the rows of ids that came, whether these rows are new or not.
+            gone: ids whose rows are found no longer.
         """
         after, more = IdMap(ids), more or {}
         all_gone = (self._gone - more.keys()) | set(gone)

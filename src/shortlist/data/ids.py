@@ -28,7 +28,11 @@ INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
-    """Raises DataError when ``table`` has no column of that name."""
+    """
+
+    Raises:
+        DataError: when ``table`` has no column of that name.
+    """
     if not table.frame.columns:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
@@ -49,7 +53,8 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
        and no other table holds strings.
     3. Integers of another width take the first table's type, when all of them fit.
 
-    Raises DataError for a missing column, nulls, ids that are neither strings nor integers, and ids of two types.
+    Raises:
+        DataError: for a missing column, nulls, ids that are neither strings nor integers, and ids of two types.
     """
     columns = [_checked(table, column, role) for table in tables]
     texts = [values for values, table in zip(columns, tables, strict=True) if table.untyped]
@@ -68,8 +73,9 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
 def integer_id(text: str) -> int | None:
     """The integer that ``text`` is written as, or None for any other text: only "-5" is -5, not "-05", "−5" or "5_0".
 
-    >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
-    [5863, -1, None, None, None, None, None, None, None]
+    Example:
+        >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
+        [5863, -1, None, None, None, None, None, None, None]
     """
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
@@ -147,8 +153,9 @@ def unpatterned(values: pl.Series) -> pl.Series:
 def free_name(name: str, taken: Collection[str]) -> str:
     """``name``, with underscores behind it until nothing in ``taken`` is called so: a column of ours among a user's.
 
-    >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
-    ('rank__', 'rank')
+    Example:
+        >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
+        ('rank__', 'rank')
     """
     while name in taken:
         name += "_"

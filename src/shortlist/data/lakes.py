@@ -22,7 +22,9 @@ ARTICLES = {"delta": "a", "iceberg": "an"}
 def lake_version(lake: str, where: str, table: str) -> str:
     """What the table is now: a version of Delta, a snapshot of Iceberg.
 
-    Raises MissingExtraError without its package, DataError where its log cannot be read.
+    Raises:
+        MissingExtraError: without its package.
+        DataError: where its log cannot be read.
     """
     if importlib.util.find_spec(PACKAGES[lake]) is None:
         raise MissingExtraError(PACKAGES[lake], "lakes", f"reading the {NAMES[lake]} table {where!r}")

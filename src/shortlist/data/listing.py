@@ -30,7 +30,9 @@ KINDS = f"files: {' '.join(EXTENSIONS)}; text also with .gz or .zst"
 class SourceFile:
     """A file: its name within the source, where to open it, and what would be different if it were another.
 
-    stamp: bytes, and the time of change or the store's etag. partitions: the values of Hive partitions in its path.
+    Attributes:
+        stamp: bytes, and the time of change or the store's etag.
+        partitions: the values of Hive partitions in its path.
     """
 
     name: str
@@ -42,9 +44,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of one format in the order of their names. store: the fsspec file system that has them, or None.
+    """Files of one format in the order of their names.
 
-    lake: "delta" or "iceberg" for a folder that is such a table; then there are no files. notes: what was left out.
+    Attributes:
+        store: the fsspec file system that has them, or None.
+        lake: "delta" or "iceberg" for a folder that is such a table; then there are no files.
+        notes: what was left out.
     """
 
     files: tuple[SourceFile, ...]
@@ -75,8 +80,9 @@ class _Found:
 def listed(source: str | Path, table: str) -> Listing:
     """The files of ``source``; ``table``: what to call it in messages.
 
-    Raises DataError where there is none, where a folder mixes formats, and for an extension that is not known;
-    MissingExtraError where an object store's package is missing.
+    Raises:
+        DataError: where there is none, where a folder mixes formats, and for an extension that is not known.
+        MissingExtraError: where an object store's package is missing.
     """
     text = str(source)
     if text.startswith("file://"):

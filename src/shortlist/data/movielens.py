@@ -53,8 +53,10 @@ def movielens(
         variant: "100k", "1m", "10m", "20m", "25m", "32m" or "latest-small".
         candidate: "movie_title" (movies of the same title are one candidate) or "movie_id".
 
-    Raises ConfigError for an unknown variant or candidate, DataError for files in another format, DownloadError when
-    none of the places can be reached.
+    Raises:
+        ConfigError: for an unknown variant or candidate.
+        DataError: for files in another format.
+        DownloadError: when none of the places can be reached.
     """
     if variant not in VARIANTS:
         raise ConfigError(f"there is no MovieLens variant {variant!r}.", hint=did_you_mean(variant, VARIANTS))

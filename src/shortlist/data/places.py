@@ -32,7 +32,10 @@ class Prepared(Protocol):
 class Places:
     """Finds the first value of a table that a check refuses; it reads the table again, so it is for errors alone.
 
-    source: the files of the table. frame: the table itself, where it did not come from files. plan: which of its rows count.
+    Attributes:
+        source: the files of the table.
+        frame: the table itself, where it did not come from files.
+        plan: which of its rows count.
     """
 
     source: Source | None = None

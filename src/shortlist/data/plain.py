@@ -49,7 +49,8 @@ class EmptyFileError(ValueError):
 def plain(content: Content, kind: Format, encoding: str | None, room: Path | None) -> Content:
     """The text unpacked and in UTF-8: the file itself where it is that already, else at ``room`` or in memory.
 
-    Raises TextError where it cannot be unpacked or is in another encoding.
+    Raises:
+        TextError: where it cannot be unpacked or is in another encoding.
     """
     utf8 = encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
     if kind.packed is not None or not utf8:

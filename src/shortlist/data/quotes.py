@@ -22,7 +22,12 @@ PIECE = 1 << 26
 
 @dataclass(frozen=True)
 class Quotes:
-    """fields: whether some field begins with a quote. stray: where the first quote that belongs to no field is, or None."""
+    """
+
+    Attributes:
+        fields: whether some field begins with a quote.
+        stray: where the first quote that belongs to no field is, or None.
+    """
 
     fields: bool
     stray: int | None

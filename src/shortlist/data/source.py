@@ -35,10 +35,14 @@ UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, Overflo
 class Source:
     """The files of a table, in the order of their names.
 
-    where, table: the place as it was named, and what the table is called in messages. store: the fsspec file system of
-    files that Polars cannot open. ids: columns of ids. as_text: columns that are kept as text where they are text (ids
-    and times). columns: those that will be read, where that is known. room: a folder for plain copies of text files; without,
-    they are held in memory.
+    Attributes:
+        where: the place as it was named, and what the table is called in messages.
+        table: § the place as it was named, and what the table is called in messages.
+        store: the fsspec file system of files that Polars cannot open.
+        ids: columns of ids.
+        as_text: columns that are kept as text where they are text (ids and times).
+        columns: those that will be read, where that is known.
+        room: a folder for plain copies of text files; without, they are held in memory.
     """
 
     where: str
@@ -79,7 +83,11 @@ class Source:
         return [*self.found, *([f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else [])]
 
     def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
-        """The same with the files of an earlier listing alone; a lake at its version then. room: for copies of text."""
+        """The same with the files of an earlier listing alone; a lake at its version then.
+
+        Args:
+            room: for copies of text.
+        """
         files = [replace(file, stamp=stamps[file.name]) for file in self.files if file.name in stamps]
         return replace(self, files=tuple(files), room=room, _held={})
 
@@ -159,7 +167,9 @@ class Source:
     ) -> tuple[pl.DataFrame, pl.Series]:
         """Each distinct row of these columns, and how often it occurs, in no order.
 
-        check: is given what was found so far after each part that was read. DataError where the source cannot be read.
+        Args:
+            check: is given what was found so far after each part that was read. DataError where the source cannot be
+                read.
         """
         self.require(columns)
         numbers = [str(place) for place in range(len(columns))]
@@ -363,12 +373,18 @@ def find(
 ) -> Source:
     """The files of a file, a pattern, a folder (with those below it), a Delta or Iceberg table, or a URL (s3://bucket/log/).
 
-    ids, times: columns that text files keep as they are written. columns: those that will be read, or None for any.
-    room: a folder for plain copies of text files, which are held in memory without. Local files and what Polars knows (s3, gs, az, http, hf) are read in slices; from other
-    stores that fsspec knows, a file at a time. Credentials come from the environment, as both take them.
+    Args:
+        ids: columns that text files keep as they are written.
+        times: § columns that text files keep as they are written.
+        columns: those that will be read, or None for any.
+        room: a folder for plain copies of text files, which are held in memory without. Local files and what Polars
+            knows (s3, gs, az, http, hf) are read in slices; from other stores that fsspec knows, a file at a time.
+            Credentials come from the environment, as both take them.
 
-    Raises DataError where there is none, ConfigError for options that do not fit, MissingExtraError where a package is
-    missing.
+    Raises:
+        DataError: where there is none.
+        ConfigError: for options that do not fit.
+        MissingExtraError: where a package is missing.
     """
     reading = reading or Reading()
     try:

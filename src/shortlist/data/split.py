@@ -60,7 +60,8 @@ class SplitReport:
 class Split:
     """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened.
 
-    given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
+    Attributes:
+        given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
     """
 
     train: Dataset

@@ -24,12 +24,14 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     2. The rows with the smallest numbers are the test part: exactly ``round(test · rows)`` of them, or ``test`` of them
        when it is an integer.
 
-    Raises ConfigError for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
+    Raises:
+        ConfigError: for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
 
-    >>> data = Dataset({"user": list("aabbc"), "film": [1, 2, 1, 3, 2]}, query="user", candidate="film")
-    >>> train, test = split_random(data, test=0.4, seed=42)
-    >>> len(train), len(test)
-    (3, 2)
+    Example:
+        >>> data = Dataset({"user": list("aabbc"), "film": [1, 2, 1, 3, 2]}, query="user", candidate="film")
+        >>> train, test = split_random(data, test=0.4, seed=42)
+        >>> len(train), len(test)
+        (3, 2)
     """
     check_dataset(dataset, "split_random()")
     count = _test_count(test, len(dataset))
@@ -47,13 +49,15 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
     timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
 
-    Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
-    that leaves either part empty.
+    Raises:
+        DataError: without a timestamp column or when all rows share one timestamp.
+        ConfigError: for a size or moment that leaves either part empty.
 
-    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> split_by_time(data, at=30)
-    Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
+    Example:
+        >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> split_by_time(data, at=30)
+        Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
     """
     check_dataset(dataset, "split_by_time()")
     times = _timestamps(dataset, "split_by_time")
@@ -79,13 +83,16 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
     Tie rule: interactions of a query with the same timestamp count in the order of their rows; the later row is the
     later one. Queries with ``n`` interactions or fewer stay whole in the train part.
 
-    Raises DataError without a timestamp column, or when no query has more than ``n`` interactions; ConfigError for n < 1.
+    Raises:
+        DataError: without a timestamp column, or when no query has more than ``n`` interactions.
+        ConfigError: for n < 1.
 
-    >>> log = {"user": list("aaabb"), "film": [1, 2, 3, 1, 2], "time": [5, 9, 9, 7, 6]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> train, test = split_last(data)
-    >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
-    [('a', 3, 9), ('b', 1, 7)]
+    Example:
+        >>> log = {"user": list("aaabb"), "film": [1, 2, 3, 1, 2], "time": [5, 9, 9, 7, 6]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> train, test = split_last(data)
+        >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
+        [('a', 3, 9), ('b', 1, 7)]
     """
     check_dataset(dataset, "split_last()")
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
@@ -126,14 +133,16 @@ def split_queries(
        ``split.given``; the rest is the test part. Which, is drawn too; with ``by_time`` the earlier ones are given,
        equal times in the order of their rows.
 
-    Raises ConfigError for a share or number that leaves a part empty; DataError where no query has two interactions,
-    and for ``by_time`` without a timestamp column.
+    Raises:
+        ConfigError: for a share or number that leaves a part empty.
+        DataError: where no query has two interactions, and for ``by_time`` without a timestamp column.
 
-    >>> log = {"user": list("aaaabbbbcc"), "film": [1, 2, 3, 4, 1, 2, 3, 4, 1, 2], "time": [4, 3, 2, 1] * 2 + [1, 2]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> split = split_queries(data, queries=1, given=0.75, by_time=True)
-    >>> split.given.interactions.rows(), split.test.interactions.rows()
-    ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
+    Example:
+        >>> log = {"user": list("aaaabbbbcc"), "film": [1, 2, 3, 4, 1, 2, 3, 4, 1, 2], "time": [4, 3, 2, 1] * 2 + [1, 2]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> split = split_queries(data, queries=1, given=0.75, by_time=True)
+        >>> split.given.interactions.rows(), split.test.interactions.rows()
+        ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
     """
     check_dataset(dataset, "split_queries()")
     if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not 0 < given < 1:

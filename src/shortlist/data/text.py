@@ -33,7 +33,9 @@ BLANK = re.compile(rb"\n[ \t]*\r?\n")
 class Text:
     """A text file as it is on the disk (or its bytes from a store), and how to read it.
 
-    as_text: columns of delimited text whose values are kept as they are written. ids: columns that must not mix types.
+    Attributes:
+        as_text: columns of delimited text whose values are kept as they are written.
+        ids: columns that must not mix types.
     """
 
     content: Content
@@ -45,7 +47,11 @@ class Text:
     def load(self, room: Path | None, columns: Sequence[str] | None, overrides: Mapping[str, Any]) -> pl.LazyFrame:
         """These columns (all of them for None, or where one is missing), in memory or as a Parquet file at ``room``.
 
-        overrides: types to read columns as. Raises TextError (which says the line), EmptyFileError.
+        Args:
+            overrides: types to read columns as.
+
+        Raises:
+            TextError: (which says the line), EmptyFileError.
         """
         made = None if room is None else room.with_suffix(".text")
         try:

@@ -44,7 +44,11 @@ ORDER = {"day-first": "day first", "month-first": "month first"}
 
 @dataclass(frozen=True)
 class TimeForm:
-    """How the times of a column are written: one of the forms by name, or a format; zoned: with a time zone each."""
+    """How the times of a column are written: one of the forms by name, or a format;
+
+    Attributes:
+        zoned: with a time zone each.
+    """
 
     name: str
     zoned: bool = False

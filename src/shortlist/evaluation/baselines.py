@@ -34,10 +34,16 @@ LENGTH = 1_000_000  # of a history: all of it
 class Training:
     """What baselines learn from: training pairs as rows of the asked queries and the catalogue.
 
-    asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that training
-    never saw. query, candidate: int64 ``[pairs]``, distinct pairs. time: float64 ``[pairs]``, or None. counts:
-    ``[candidates]``, training interactions, repeats counted. train: the training data themselves. query_ids: raw ids
-    ``[queries]`` of the asked. place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
+    Attributes:
+        asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
+            training never saw.
+        query: int64 ``[pairs]``, distinct pairs.
+        candidate: § int64 ``[pairs]``, distinct pairs.
+        time: float64 ``[pairs]``, or None.
+        counts: ``[candidates]``, training interactions, repeats counted.
+        train: the training data themselves.
+        query_ids: raw ids ``[queries]`` of the asked.
+        place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
     """
 
     asked: NDArray[np.int64]
@@ -100,7 +106,8 @@ def ease(training: Training, strength: float | None = None) -> Scorer:
     """EASE: a linear model from items to items with nothing on its diagonal, in closed form (Steck 2019, "Embarrassingly
     shallow autoencoders for sparse data"), with all of its weights; see ``shortlist.sources.EASE``.
 
-    Raises ConfigError where both sides are too large to invert, or the weights to hold.
+    Raises:
+        ConfigError: where both sides are too large to invert, or the weights to hold.
     """
     size = len(training.train.candidates)
     if size**2 > EASE_WEIGHTS:

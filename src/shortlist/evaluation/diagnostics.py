@@ -47,7 +47,14 @@ SCORES = 1 << 24
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong. name: one of ``FINDINGS``. message: what, in figures. hint: what to do. figures: by name."""
+    """Something wrong.
+
+    Attributes:
+        name: one of ``FINDINGS``.
+        message: what, in figures.
+        hint: what to do.
+        figures: by name.
+    """
 
     name: str
     message: str
@@ -77,11 +84,17 @@ def diagnose(
     unknown_ids: of a column that a tower looks up, more than half of the distinct values in the test are unknown.
     unseen_queries: more than a fifth of the test pairs have a query that training never saw.
 
-    Queries that training knew are asked. test: without it the last two findings cannot be made. training: a mapping
-    per epoch with "loss" and "chance", such as ``history.to_frame().to_dicts()``.
+    Queries that training knew are asked.
 
-    Raises ConfigError for a model that was not trained, DataError where the test data's columns do not fit.
+    Args:
+        test: without it the last two findings cannot be made.
+        training: a mapping per epoch with "loss" and "chance", such as ``history.to_frame().to_dicts()``.
 
+    Raises:
+        ConfigError: for a model that was not trained.
+        DataError: where the test data's columns do not fit.
+
+    Example:
         for finding in sl.diagnose(model, test, training=history.to_frame().to_dicts()):
             print(finding)
     """
@@ -135,8 +148,12 @@ def warn_of(findings: Iterable[Finding], stacklevel: int = 3) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Lists:
-    """Top lists of some queries: candidate rows int64 ``[queries, k]``; candidates: how many there are; alike: whether
-    every query scores all candidates the same."""
+    """Top lists of some queries: candidate rows int64 ``[queries, k]``;
+
+    Attributes:
+        candidates: how many there are;
+        alike: whether every query scores all candidates the same.
+    """
 
     rows: NDArray[np.int64]
     candidates: int

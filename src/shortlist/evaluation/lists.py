@@ -23,8 +23,11 @@ Rows = NDArray[np.int64]
 class Lists:
     """Top lists of one scorer, with what is known of the catalogue.
 
-    rows: int64 ``[queries, k]``, −1 beyond the end. eligible: int64 ``[queries]``, how many candidates could have been
-    listed. counts: ``[candidates]``, training interactions. vectors: the model's, float32 ``[candidates, dim]``.
+    Attributes:
+        rows: int64 ``[queries, k]``, −1 beyond the end.
+        eligible: int64 ``[queries]``, how many candidates could have been listed.
+        counts: ``[candidates]``, training interactions.
+        vectors: the model's, float32 ``[candidates, dim]``.
     """
 
     rows: Rows

@@ -35,7 +35,9 @@ class Measured:
 class Measures:
     """What is measured of any scorer: ``metrics`` by name, at each of ``ks``, which rise.
 
-    vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric is asked.
+    Attributes:
+        vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric
+            is asked.
     """
 
     metrics: tuple[str, ...]
@@ -52,7 +54,9 @@ class Measures:
     def of_index(self, index: Index, asked: Vectors | Mixed, own: Scorer, test: TestSet) -> tuple[Measured, Figures]:
         """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
 
-        asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
+        Args:
+            asked: what the index is asked by;
+            own: the same with popularity for queries of which nothing is known.
         """
         rows = _found(index, asked, self.ks[-1], test.hidden)
         inside = among(test.hidden, index.size)

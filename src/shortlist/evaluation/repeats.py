@@ -48,9 +48,10 @@ def repeats(test: Dataset, seen: Dataset) -> Repeats:
     Raises:
         DataError: where the ids of the two have different types.
 
-    >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
-    >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
-    0.6666666666666666
+    Example:
+        >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
+        >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
+        0.6666666666666666
     """
     sides = []
     for part in (test, seen.seen):

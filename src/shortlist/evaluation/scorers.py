@@ -111,8 +111,10 @@ class ByRow(ABC):
 class NeighbourScores(ByRow):
     """A table of neighbours alone: its own scores, and below 0 what it does not reach, by popularity: −1 / (1 + count).
 
-    histories: of each asked query, rows of the table, oldest first. place: int64 ``[candidates]``, the row in the table of each
-    candidate, −1 for one that it lacks. counts: ``[candidates]``, training interactions.
+    Attributes:
+        histories: of each asked query, rows of the table, oldest first.
+        place: int64 ``[candidates]``, the row in the table of each candidate, −1 for one that it lacks.
+        counts: ``[candidates]``, training interactions.
     """
 
     neighbours: Neighbours
@@ -138,7 +140,10 @@ class NeighbourScores(ByRow):
 class Mixed(ByRow):
     """Towers and neighbours, added as ``Blend`` says; of what each query may have.
 
-    Candidates beyond the table have no neighbours. Raises TrainingError where a vector is not finite.
+    Candidates beyond the table have no neighbours.
+
+    Raises:
+        TrainingError: where a vector is not finite.
     """
 
     vectors: Vectors
@@ -196,7 +201,9 @@ class Mixed(ByRow):
 class Cold:
     """Another scorer, but popularity for queries of which nothing is known, as a recommender answers them.
 
-    cold: bool ``[queries]``. popular: ``Vectors`` of popularity.
+    Attributes:
+        cold: bool ``[queries]``.
+        popular: ``Vectors`` of popularity.
     """
 
     scorer: Scorer
@@ -239,7 +246,11 @@ def _above(scores: Tensor, pairs: Pairs) -> Tensor:
 def _placed(
     neighbours: Neighbours, histories: Lists, place: NDArray[np.int64], first: int, last: int
 ) -> NDArray[np.float32]:
-    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``; place: see NeighbourScores."""
+    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``;
+
+    Args:
+        place: see NeighbourScores.
+    """
     offsets = histories.offsets[first : last + 1]
     part = Lists(offsets - offsets[0], histories.values[offsets[0] : offsets[-1]])
     dense = neighbours.dense(part, len(neighbours))

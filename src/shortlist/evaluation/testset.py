@@ -25,14 +25,20 @@ __all__ = ["TestSet", "checked_weights"]
 class TestSet:
     """Held-out pairs over the distinct queries asked and one catalogue, encoded once and measured as often as wanted.
 
-    query: int64 ``[pairs]``, rows of ``queries``; candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in
-    no catalogue. queries: the distinct query rows asked, with the query tower's columns. candidates: the catalogue, one row
-    per id. query_ids, candidate_ids: their raw ids. known: bool ``[queries]``, whether training had any of the query.
-    query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions (of queries, where ``seen`` was given;
-    else whether they occur). model: the towers whose catalogue this is.
-    hidden: what each asked query chose before, which does not compete for it. released: when each candidate came to be, and
-    when each pair happened. weight, grade: float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no
-    such thing.
+    Attributes:
+        query: int64 ``[pairs]``, rows of ``queries``;
+        candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in no catalogue.
+        queries: the distinct query rows asked, with the query tower's columns.
+        candidates: the catalogue, one row per id.
+        query_ids: their raw ids.
+        candidate_ids: § their raw ids.
+        known: bool ``[queries]``, whether training had any of the query. query_counts ``[queries]``, candidate_counts
+            ``[candidates]``: training interactions (of queries, where ``seen`` was given; else whether they occur).
+        model: the towers whose catalogue this is.
+        hidden: what each asked query chose before, which does not compete for it.
+        released: when each candidate came to be, and when each pair happened.
+        weight: float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no such thing.
+        grade: § float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no such thing.
     """
 
     __test__ = False  # no test, whatever pytest makes of the name
@@ -65,10 +71,12 @@ class TestSet:
     ) -> TestSet:
         """The pairs of ``test``; its catalogue is the model's, and any candidates that only ``test`` has, after it.
 
-        seen: what each query chose before; see ``evaluate`` for the others.
+        Args:
+            seen: what each query chose before; see ``evaluate`` for the others.
 
-        Raises ConfigError for weights that are not there; DataError for ids of another name than the model's, and columns that
-        do not fit.
+        Raises:
+            ConfigError: for weights that are not there.
+            DataError: for ids of another name than the model's, and columns that do not fit.
         """
         catalogue = model.catalogue
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):

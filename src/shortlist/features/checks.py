@@ -15,13 +15,21 @@ MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
 
 
 def check_dim(feature: Feature) -> None:
-    """Raises ConfigError for a ``dim`` that no embedding can have; None stands for the tower's."""
+    """
+
+    Raises:
+        ConfigError: for a ``dim`` that no embedding can have; None stands for the tower's.
+    """
     if feature.dim is not None:
         check_count(feature, "dim", feature.dim)
 
 
 def check_count(feature: Feature, option: str, value: int, least: int = 1) -> None:
-    """Raises ConfigError for an option that is not a whole number from ``least`` on."""
+    """
+
+    Raises:
+        ConfigError: for an option that is not a whole number from ``least`` on.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(
             f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number of at least {least}."
@@ -57,7 +65,11 @@ def as_text(values: pl.Series) -> pl.Series:
 
 
 def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
-    """The non-null numbers of a column. Raises DataError for other types, and where one is NaN or infinite."""
+    """The non-null numbers of a column.
+
+    Raises:
+        DataError: for other types, and where one is NaN or infinite.
+    """
     if values.dtype == pl.Null:
         return np.empty(0)
     if not values.dtype.is_numeric():

@@ -21,7 +21,8 @@ __all__ = ["Bags", "Codes", "Encoded", "Floats", "Repeated", "Sequences", "onnx_
 class Codes:
     """One embedding row per table row.
 
-    values: int32 ``[rows]``, each in ``[0, cardinality)``; 0 stands for unknown.
+    Attributes:
+        values: int32 ``[rows]``, each in ``[0, cardinality)``; 0 stands for unknown.
     """
 
     values: NDArray[np.int32]
@@ -40,7 +41,9 @@ class Codes:
 class Bags:
     """Any number of embedding rows per table row, in CSR form.
 
-    offsets: int64 ``[rows + 1]``; values: int32 ``[offsets[-1]]``; row i owns ``values[offsets[i]:offsets[i + 1]]``.
+    Attributes:
+        offsets: int64 ``[rows + 1]``;
+        values: int32 ``[offsets[-1]]``; row i owns ``values[offsets[i]:offsets[i + 1]]``.
     """
 
     offsets: NDArray[np.int64]
@@ -53,7 +56,11 @@ class Bags:
 
 @dataclass(frozen=True)
 class Floats:
-    """Numbers that enter the tower as they are. values: float32 ``[rows, width]``, finite."""
+    """Numbers that enter the tower as they are.
+
+    Attributes:
+        values: float32 ``[rows, width]``, finite.
+    """
 
     values: NDArray[np.float32]
 
@@ -69,9 +76,13 @@ class Floats:
 class Sequences:
     """Windows on one array of embedding rows: table row i reads ``values[start[i]:stop[i]]``, oldest first.
 
-    values: int32; start, stop: int64 ``[rows]``; left_out: int64 ``[rows]``, a place inside the window that the row does
-    not read, or −1; None where no row has one. length: of the longest window there may be. Rows with the same start
-    read prefixes of one sequence.
+    Attributes:
+        values: int32;
+        start: int64 ``[rows]``;
+        stop: § int64 ``[rows]``;
+        left_out: int64 ``[rows]``, a place inside the window that the row does not read, or −1; None where no row has
+            one.
+        length: of the longest window there may be. Rows with the same start read prefixes of one sequence.
     """
 
     values: NDArray[np.int32]

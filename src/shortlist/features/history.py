@@ -33,24 +33,29 @@ class History:
     is all of its training interactions; a request may bring its own as a list of candidate ids, oldest first:
     ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are passed over.
 
-    column: its name in requests. length: the latest items that are read, at most. In training an interaction far into
-    a long history may see fewer, at least half of it, so that one pass serves many interactions.
-    encoder: "mean", "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose weights
-    by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018) and "hstu" (Zhai et
-    al. 2024, without times), the last three with ``layers``, the last two with ``heads``; transformers' inner layers are
-    ``feedforward`` times as wide. dropout: of the embedded items and in the layers, in training.
-    context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first where
-    there are timestamps.
-    share: read the items from the candidate tower's id table; else from a table of its own, whose rows are ``dim`` wide
-        (by default the tower's).
+    Args:
+        column: its name in requests.
+        encoder: "mean", "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose
+            weights by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018)
+            and "hstu" (Zhai et al. 2024, without times), the last three with ``layers``, the last two with ``heads``;
+            transformers' inner layers are ``feedforward`` times as wide.
+        length: the latest items that are read, at most. In training an interaction far into a long history may see
+            fewer, at least half of it, so that one pass serves many interactions.
+        context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first
+            where there are timestamps.
+        share: read the items from the candidate tower's id table; else from a table of its own, whose rows are ``dim``
+            wide (by default the tower's).
+        dropout: of the embedded items and in the layers, in training.
 
-    Raises ConfigError for options that cannot be.
+    Raises:
+        ConfigError: for options that cannot be.
 
-    >>> history = History(length=2, share=False)
-    >>> history.fit(pl.Series([["a", "b"], ["c"]]))
-    >>> encoded = history.encode(pl.Series([["a", "b", "c", "never seen"], None]))
-    >>> encoded.values.tolist(), encoded.start.tolist(), encoded.stop.tolist()
-    ([2, 3], [0, 2], [2, 2])
+    Example:
+        >>> history = History(length=2, share=False)
+        >>> history.fit(pl.Series([["a", "b"], ["c"]]))
+        >>> encoded = history.encode(pl.Series([["a", "b", "c", "never seen"], None]))
+        >>> encoded.values.tolist(), encoded.start.tolist(), encoded.stop.tolist()
+        ([2, 3], [0, 2], [2, 2])
     """
 
     kind: ClassVar[str] = "History"
@@ -170,9 +175,14 @@ class History:
 class Windows(NamedTuple):
     """The history of every interaction as a window on one array of all of them.
 
-    order: the interactions of that array, by query and time; start, stop: int64 ``[interactions]``, in the order of the
-    data: interaction i has the history ``order[start[i]:stop[i]]``; left_out: its own place in the array, which is no
-    part of it, or −1 where it is outside; None where the window never holds it.
+    Attributes:
+        order: the interactions of that array, by query and time;
+        start: int64 ``[interactions]``, in the order of the data: interaction i has the history
+            ``order[start[i]:stop[i]]``;
+        stop: § int64 ``[interactions]``, in the order of the data: interaction i has the history
+            ``order[start[i]:stop[i]]``;
+        left_out: its own place in the array, which is no part of it, or −1 where it is outside; None where the window
+            never holds it.
     """
 
     order: NDArray[np.int64]
@@ -188,7 +198,7 @@ def windows_of(
     length: int,
     context: Context,
 ) -> Windows:
-    """The window of each interaction; query, candidate: rows ``[interactions]``; time: ranks ``[interactions]`` or None.
+    """The window of each interaction;
 
     Past: from at most ``length`` and at least half as many items before (where there are so many), up to the first
     interaction of the same query and time. Windows of one query start at few places, so that one pass over what follows
@@ -196,8 +206,14 @@ def windows_of(
 
     Others: the last ``length`` distinct candidates of the query, from which each interaction leaves out its own.
 
-    >>> windows_of(np.array([0, 0, 0, 1]), np.array([5, 6, 7, 5]), np.array([1, 2, 2, 1]), 10, "past")[1:3]
-    (array([0, 0, 0, 3]), array([0, 1, 1, 3]))
+    Args:
+        query: rows ``[interactions]``;
+        candidate: § rows ``[interactions]``;
+        time: ranks ``[interactions]`` or None.
+
+    Example:
+        >>> windows_of(np.array([0, 0, 0, 1]), np.array([5, 6, 7, 5]), np.array([1, 2, 2, 1]), 10, "past")[1:3]
+        (array([0, 0, 0, 3]), array([0, 1, 1, 3]))
     """
     if context == "others":
         return _others(query, candidate, time, length)
@@ -241,8 +257,9 @@ def last_of_each(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Each query's last ``length`` choices, oldest first: offsets ``[queries + 1]`` and interactions.
 
-    >>> last_of_each(np.array([0, 0, 0, 2]), np.array([5, 6, 5, 7]), np.array([3, 1, 4, 1]), 3, 2, "past")
-    (array([0, 2, 2, 3]), array([0, 2, 3]))
+    Example:
+        >>> last_of_each(np.array([0, 0, 0, 2]), np.array([5, 6, 5, 7]), np.array([3, 1, 4, 1]), 3, 2, "past")
+        (array([0, 2, 2, 3]), array([0, 2, 3]))
     """
     if context == "others":
         order = _others(query, candidate, time, length).order

@@ -42,7 +42,9 @@ def features_from_state(
 ) -> dict[str, Feature]:
     """The features of the tower ``side`` by name, in the tower's order.
 
-    stored: of each feature its kind, name and plain state. series: long states by ``side/name/key``.
+    Args:
+        stored: of each feature its kind, name and plain state.
+        series: long states by ``side/name/key``.
     """
     features = {}
     for one in stored:

@@ -77,7 +77,8 @@ class _Lookup:
     def fit(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> None:
         """Take the distinct values as the vocabulary, unless one was given; those of at least ``min_count`` sightings.
 
-        sightings: how often each of the values was seen, in interactions; once where it is None.
+        Args:
+            sightings: how often each of the values was seen, in interactions; once where it is None.
         """
         if values.null_count() < len(values):
             self._check(values)
@@ -144,15 +145,18 @@ class _Lookup:
 class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
-    The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row.
-    dim: the width of its rows, by default the tower's; set it for concatenated features ("concat").
-    min_count: of so many training interactions at least, else a value shares that row too. evict_after: for training
-        again and again, see ``grow``: a value goes that was in none of so many trainings.
-    Raises DataError for a column that does not hold strings.
+    The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row. dim: the
+    width of its rows, by default the tower's; set it for concatenated features ("concat"). min_count: of so many
+    training interactions at least, else a value shares that row too. evict_after: for training     again and again, see
+    ``grow``: a value goes that was in none of so many trainings.
 
-    >>> lookup = StringLookup("title", ["Heat", "Fargo"])
-    >>> lookup.encode(pl.Series(["Fargo", "Alien"])).values.tolist()
-    [2, 0]
+    Raises:
+        DataError: for a column that does not hold strings.
+
+    Example:
+        >>> lookup = StringLookup("title", ["Heat", "Fargo"])
+        >>> lookup.encode(pl.Series(["Fargo", "Alien"])).values.tolist()
+        [2, 0]
     """
 
     kind: ClassVar[str] = "StringLookup"
@@ -166,8 +170,9 @@ class StringLookup(_Lookup):
 class IntegerLookup(_Lookup):
     """An embedding row for each integer of a column; ``vocabulary`` and ``dim`` as in StringLookup, as all else.
 
-    >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
-    [2, 0]
+    Example:
+        >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
+        [2, 0]
     """
 
     kind: ClassVar[str] = "IntegerLookup"
@@ -184,8 +189,9 @@ class Category(_Lookup):
     Which of the three it is, the training data decides (or the given vocabulary): ``"1"``, ``1`` and ``true`` are
     different values, and a column of another type later is a DataError. Null and unseen values share code 0.
 
-    >>> Category("premium", [True, False]).encode(pl.Series([False, None, True])).values.tolist()
-    [2, 0, 1]
+    Example:
+        >>> Category("premium", [True, False]).encode(pl.Series([False, None, True])).values.tolist()
+        [2, 0, 1]
     """
 
     kind: ClassVar[str] = "Category"

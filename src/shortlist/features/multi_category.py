@@ -27,13 +27,15 @@ class MultiCategory:
     white space around a value is dropped. A value that occurs twice counts twice. Null rows, empty lists, null members
     and members outside the vocabulary add nothing: a row without any known member is an empty bag, whose mean is 0.
 
-    vocabulary: the values to know; by default those of the training data. dim: the width of the rows, by default the
-    tower's.
+    Args:
+        vocabulary: the values to know; by default those of the training data.
+        dim: the width of the rows, by default the tower's.
 
-    >>> genres = MultiCategory("genres", "|", vocabulary=["Comedy", "Drama"])
-    >>> bags = genres.encode(pl.Series(["Drama|Comedy", "", "Western|Drama"]))
-    >>> bags.offsets.tolist(), bags.values.tolist()
-    ([0, 2, 2, 3], [2, 1, 2])
+    Example:
+        >>> genres = MultiCategory("genres", "|", vocabulary=["Comedy", "Drama"])
+        >>> bags = genres.encode(pl.Series(["Drama|Comedy", "", "Western|Drama"]))
+        >>> bags.offsets.tolist(), bags.values.tolist()
+        ([0, 2, 2, 3], [2, 1, 2])
     """
 
     kind: ClassVar[str] = "MultiCategory"

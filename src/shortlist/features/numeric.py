@@ -58,10 +58,11 @@ class Normalization:
     A column that was constant in training becomes 0 throughout. Integers, floats and decimals are taken; NaN,
     infinity and other types are a DataError.
 
-    >>> age = Normalization("age")
-    >>> age.fit(pl.Series([20, 30, 40, 30]))
-    >>> age.encode(pl.Series([30, None])).values.tolist()
-    [[0.0], [0.0]]
+    Example:
+        >>> age = Normalization("age")
+        >>> age.fit(pl.Series([20, 30, 40, 30]))
+        >>> age.encode(pl.Series([30, None])).values.tolist()
+        [[0.0], [0.0]]
     """
 
     kind: ClassVar[str] = "Normalization"
@@ -116,15 +117,17 @@ class Normalization:
 class Discretization:
     """An embedding row for each bin of a number in ``column``.
 
-    dim: the width of the rows, by default the tower's.
-    bins: how many bins of about equally many training rows to learn (fewer where values repeat).
-    boundaries: the bins' borders, increasing, in place of ``bins``. A border belongs to the bin above it.
-
     Code 0 stands for null; the bin below the lowest border is 1. Numbers outside the training range fall into the
     outer bins. NaN, infinity and types that are not numbers are a DataError.
 
-    >>> Discretization("age", boundaries=[18, 65]).encode(pl.Series([17, 18, None, 80])).values.tolist()
-    [1, 2, 0, 3]
+    Args:
+        bins: how many bins of about equally many training rows to learn (fewer where values repeat).
+        boundaries: the bins' borders, increasing, in place of ``bins``. A border belongs to the bin above it.
+        dim: the width of the rows, by default the tower's.
+
+    Example:
+        >>> Discretization("age", boundaries=[18, 65]).encode(pl.Series([17, 18, None, 80])).values.tolist()
+        [1, 2, 0, 3]
     """
 
     kind: ClassVar[str] = "Discretization"

@@ -28,15 +28,17 @@ class Text:
     Nothing is learned before training. Null and texts without a word are empty bags, whose mean is 0. A column that
     does not hold strings is a DataError.
 
-    buckets: rows of the table, but one (row 0 stays unused).
-    ngrams: characters of a piece, from 1 on; None for words alone.
-    dim: the width of the rows, by default the tower's.
-
     Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
 
-    >>> title = Text("title", buckets=10_000)
-    >>> title.encode(pl.Series(["Heat", "", None])).offsets.tolist()
-    [0, 5, 5, 5]
+    Args:
+        buckets: rows of the table, but one (row 0 stays unused).
+        ngrams: characters of a piece, from 1 on; None for words alone.
+        dim: the width of the rows, by default the tower's.
+
+    Example:
+        >>> title = Text("title", buckets=10_000)
+        >>> title.encode(pl.Series(["Heat", "", None])).offsets.tolist()
+        [0, 5, 5, 5]
     """
 
     kind: ClassVar[str] = "Text"

@@ -93,7 +93,11 @@ class ApproximateIndex(LiveIndex):
 
     @abstractmethod
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library behind the index runs here."""
+        """
+
+        Raises:
+            MissingExtraError: or ``SearchError`` unless the library behind the index runs here.
+        """
 
     @abstractmethod
     def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
@@ -145,8 +149,11 @@ class ApproximateIndex(LiveIndex):
     def _widening(
         self, snapshot: Snapshot, request: SearchRequest, filters: Filters, effort: float, lost: int
     ) -> Matches:
-        """Asks, and asks again those that lack something, wider; at last exactly. lost: how many were excluded of what
-        was asked for before, if that was too many."""
+        """Asks, and asks again those that lack something, wider; at last exactly.
+
+        Args:
+            lost: how many were excluded of what was asked for before, if that was too many.
+        """
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
         wanted, open_ = np.minimum(filters.eligible(n, m), k), base.open_to(filters)
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))

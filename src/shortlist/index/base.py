@@ -270,7 +270,9 @@ class LiveIndex(ABC):
     def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
         """The index that a reader has checked.
 
-        strict: look at every number too. rebuild: train the native index again, and read none of its files.
+        Args:
+            strict: look at every number too.
+            rebuild: train the native index again, and read none of its files.
         """
         header = reader.header
         if header.get("kind") != cls.kind:

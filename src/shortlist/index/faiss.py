@@ -112,7 +112,11 @@ class Faiss(ApproximateIndex):
         return min(n, max(k, 2 * k + 16 if self.graph(n) else chosen))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        """
+
+        Raises:
+            MissingExtraError: or ``SearchError`` unless the library runs here.
+        """
         _faiss()
 
     def _train(self, vectors: Floats) -> Any:

@@ -111,7 +111,11 @@ class Milvus(ApproximateIndex):
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the database can be reached."""
+        """
+
+        Raises:
+            MissingExtraError: or ``SearchError`` unless the database can be reached.
+        """
         self._connected()
 
     def _rerank(self, n: int, k: int) -> int:

@@ -22,7 +22,9 @@ ROWS = 10_000
 class Published:
     """What ``publish`` left behind: the alias leads to ``collection``, of so many ``rows``.
 
-    before: where it led until then, or None. written: whether the collection was filled now, or was there already.
+    Attributes:
+        before: where it led until then, or None.
+        written: whether the collection was filled now, or was there already.
     """
 
     uri: str
@@ -51,8 +53,13 @@ def publish(
     2. It is flushed, loaded and counted.
     3. Only then the alias switches, in one step. Earlier versions stay, so that the way back is the same call.
 
-    place: uri, alias (its ``collection``) and the graph's settings. version: letters and digits. ids: integers or text,
-    distinct, ``[candidates]``. Raises SearchError for a database that does not answer or that counts other rows.
+    Args:
+        place: uri, alias (its ``collection``) and the graph's settings.
+        version: letters and digits.
+        ids: integers or text, distinct, ``[candidates]``.
+
+    Raises:
+        SearchError: for a database that does not answer or that counts other rows.
     """
     client, settings = place._connected(), place._settings
     name = f"{settings.collection}_{version}"

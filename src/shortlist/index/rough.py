@@ -59,7 +59,9 @@ class Plain:
 class Bfloat16:
     """The upper half of each number's 32 bits, rounded: half the memory.
 
-    codes: uint16 ``[n, dim]``. errors: float32 ``[groups]``, the longest v − v' of each 256 vectors.
+    Attributes:
+        codes: uint16 ``[n, dim]``.
+        errors: float32 ``[groups]``, the longest v − v' of each 256 vectors.
     """
 
     codes: npt.NDArray[np.uint16]
@@ -87,7 +89,10 @@ class Bfloat16:
 class Int8:
     """Each vector as whole numbers from −127 to 127 times a scale of its own: a quarter of the memory.
 
-    codes: int8 ``[n, dim]``. scales: float32 ``[n]``. errors: float32 ``[groups]``, the longest v − v' of each 256.
+    Attributes:
+        codes: int8 ``[n, dim]``.
+        scales: float32 ``[n]``.
+        errors: float32 ``[groups]``, the longest v − v' of each 256.
     """
 
     codes: npt.NDArray[np.int8]

@@ -70,7 +70,8 @@ class Kept:
 class Masks:
     """What may not be found: positions sorted, and (row, position) pairs sorted by position.
 
-    closed: bool ``[n]``, given in place of ``blocked`` where many are.
+    Attributes:
+        closed: bool ``[n]``, given in place of ``blocked`` where many are.
     """
 
     blocked: Ints | None = None

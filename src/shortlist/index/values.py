@@ -38,7 +38,7 @@ def as_ids(values: object, name: str) -> Ints:
 class Lists:
     """One list of ids per query, in compressed rows: list i is ``values[offsets[i]:offsets[i + 1]]``.
 
-    Args:
+    Attributes:
         offsets: int64 ``[queries + 1]``, from 0, never falling.
         values: int64 ``[offsets[-1]]``.
 

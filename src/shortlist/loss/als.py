@@ -32,12 +32,18 @@ class ALS:
     for all queries, and then for all candidates. Both towers are one id feature each, and nothing else. A query that training
     never saw has the mean of all queries' vectors; a candidate that nobody chose scores 0, as the formula says.
 
-    unobserved: what a pair that nobody chose weighs, against 1 for a chosen one; None takes twice the share of all pairs that
-    were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table of any density.
-    regularization, exponent: how strongly vectors are kept short, and how much more those of rows that are often met.
+    Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022,
+    "Revisiting the performance of iALS on item recommendation benchmarks".
 
-    Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022, "Revisiting
-    the performance of iALS on item recommendation benchmarks". Raises ConfigError for options that cannot be.
+    Attributes:
+        unobserved: what a pair that nobody chose weighs, against 1 for a chosen one; None takes twice the share of all
+            pairs that were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table of
+            any density.
+        regularization: how strongly vectors are kept short, and how much more those of rows that are often met.
+        exponent: § how strongly vectors are kept short, and how much more those of rows that are often met.
+
+    Raises:
+        ConfigError: for options that cannot be.
     """
 
     unobserved: float | None = None
@@ -71,8 +77,11 @@ class ALS:
 
 
 class Chosen(NamedTuple):
-    """Who chose what, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``; width: columns
-    in all."""
+    """Who chose what, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``;
+
+    Attributes:
+        width: columns in all.
+    """
 
     offsets: Tensor
     columns: Tensor
@@ -140,7 +149,11 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
 
 
 def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
-    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``; scaled: U ``[rows, length, dim]``, root: √w, diagonal: D ``[rows, dim]``."""
+    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``;
+
+    Args:
+        scaled: U ``[rows, length, dim]``, root: √w, diagonal: D ``[rows, dim]``.
+    """
     if scaled.shape[1] >= scaled.shape[2]:
         left = scaled.transpose(1, 2) @ scaled + torch.diag_embed(diagonal)
         return torch.cholesky_solve(scaled.transpose(1, 2) @ root, torch.linalg.cholesky(left)).squeeze(2)

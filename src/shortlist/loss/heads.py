@@ -28,7 +28,11 @@ def best_head_softmax(
     options: SoftmaxOptions = PLAIN,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``."""
+    """The loss of a batch of pairs, summed;
+
+    Args:
+        query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``.
+    """
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
     count = columns.drawn.to(query.dtype)

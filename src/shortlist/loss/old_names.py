@@ -34,10 +34,13 @@ def in_tables(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with a table such as ``{"kind": "bsl", "exponent": 1.2}`` in place of a word and its loose options.
 
     Loose options without effect on a kind are checked and left out. Tables and value objects stay.
-    Raises ConfigError for loose options next to a value object, or that cannot be.
 
-    >>> in_tables({"loss": "bsl", "exponent": 1.2, "margin": 0.5})
-    {'loss': {'kind': 'bsl', 'exponent': 1.2}}
+    Raises:
+        ConfigError: for loose options next to a value object, or that cannot be.
+
+    Example:
+        >>> in_tables({"loss": "bsl", "exponent": 1.2, "margin": 0.5})
+        {'loss': {'kind': 'bsl', 'exponent': 1.2}}
     """
     found = {name: value for name, value in options.items() if name not in MOVED}
     for part, kinds in PARTS.items():

@@ -46,9 +46,13 @@ def pairwise_loss(
     hardest: int | None = None,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``. margin, negative_weight: of CCL.
+    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``.
 
     query may be ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
+
+    Args:
+        margin: of CCL.
+        negative_weight: § of CCL.
     """
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
@@ -90,7 +94,11 @@ def masses(
     own: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """What each column weighs against each row's pairs, as drawn and as explicit, both ``[rows, columns]``, before a
-    pair's own is left out. own: hide each row's pairs from it, as ``hardest`` does."""
+    pair's own is left out.
+
+    Args:
+        own: hide each row's pairs from it, as ``hardest`` does.
+    """
     log_q = columns.log_q if columns.log_q is not None else scores.new_zeros(len(columns.drawn))
     inverse = (-log_q.to(scores.dtype)).exp()
     mass = (columns.drawn.to(scores.dtype) * inverse).repeat(len(scores), 1)

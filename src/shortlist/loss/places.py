@@ -36,9 +36,12 @@ class Pairs(NamedTuple):
 class PlacedPairs(NamedTuple):
     """Pairs of a block of rows; all ``[pairs]``.
 
-    row, candidate: where it is in the block; at: the same as a place in the flat block. weight: of all pairs at that place
-    together, in the precision of ``exact``. first: whether the pair stands for all of its place in sums, or None where no
-    two pairs share a place.
+    Attributes:
+        row: where it is in the block;
+        candidate: § where it is in the block;
+        at: the same as a place in the flat block.
+        weight: of all pairs at that place together, in the precision of ``exact``.
+        first: whether the pair stands for all of its place in sums, or None where no two pairs share a place.
     """
 
     row: Tensor
@@ -65,7 +68,11 @@ def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
 
 
 def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, columns: int) -> Pairs:
-    """The distinct pairs, each with the float64 sum of its weights (1 each by default); columns: how many candidates."""
+    """The distinct pairs, each with the float64 sum of its weights (1 each by default);
+
+    Args:
+        columns: how many candidates.
+    """
     keys, of_place = torch.unique(pair_query * columns + pair_candidate, return_inverse=True)
     weights = torch.ones_like(of_place, dtype=exact(of_place)) if weight is None else weight.to(exact(of_place))
     together = torch.zeros_like(keys, dtype=weights.dtype).index_add_(0, of_place, weights)
@@ -73,7 +80,11 @@ def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, co
 
 
 def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
-    """The pairs with the places they share told apart. block: memory ``[rows, candidates]`` that may be written over."""
+    """The pairs with the places they share told apart.
+
+    Args:
+        block: memory ``[rows, candidates]`` that may be written over.
+    """
     at = pairs.query * block.shape[1] + pairs.candidate
     whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
     marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
@@ -89,8 +100,9 @@ def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
 def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
     """The mass of each pair's row without its own place ``[pairs]``, to the last digits however large its own is.
 
-    mass: ``[pairs]``, that of each pair's place. rest: ``[rows]``, that of all other places of the row. Both, and the
-    result, in the precision of ``exact``.
+    Args:
+        mass: ``[pairs]``, that of each pair's place.
+        rest: ``[rows]``, that of all other places of the row. Both, and the result, in the precision of ``exact``.
     """
     row, once = pairs.row, pairs.once(mass)
     if mass.device.type == "cpu" and len(mass):

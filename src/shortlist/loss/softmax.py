@@ -59,16 +59,20 @@ def in_batch_softmax(
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
-    query: ``[queries, dim]``, one row per distinct query; candidate: ``[candidates, dim]``, likewise.
-    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
-    weight: ``[B]``, the weight of each pair (1 by default).
-    log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its logits
-        (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
-    temperature: logits are divided by it.
-    remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
-    counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
-
     Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
+
+    Args:
+        query: ``[queries, dim]``, one row per distinct query;
+        candidate: ``[candidates, dim]``, likewise.
+        pair_query: int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
+        pair_candidate: § int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
+        weight: ``[B]``, the weight of each pair (1 by default).
+        log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its
+            logits (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
+        temperature: logits are divided by it.
+        remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
+        counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in
+            them.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -119,7 +123,8 @@ def loss_and_gradients(
 ) -> LossAndGradients:
     """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``.
 
-    lower: the precision of the matrix products, where it is not that of the vectors.
+    Args:
+        lower: the precision of the matrix products, where it is not that of the vectors.
     """
     occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m

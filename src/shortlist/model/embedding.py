@@ -17,7 +17,8 @@ __all__ = ["EmbeddingTable", "Remote", "TouchedRows"]
 class TouchedRows(NamedTuple):
     """Rows of a table that a forward pass read: distinct ``codes`` [touched] and their ``rows`` [touched, dim].
 
-    route: of a table whose rows are in several processes, the way that the rows were sent.
+    Attributes:
+        route: of a table whose rows are in several processes, the way that the rows were sent.
     """
 
     codes: Tensor
@@ -36,7 +37,11 @@ class Remote(Protocol):
         """Rows ``[codes, dim]``, and the way that they were sent; ``weight`` is the part of this process."""
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """Distinct rows of the part of this process and their gradients; reads: way, gradient and rows of each."""
+        """Distinct rows of the part of this process and their gradients;
+
+        Args:
+            reads: way, gradient and rows of each.
+        """
 
 
 class EmbeddingTable(nn.Module):

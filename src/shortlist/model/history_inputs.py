@@ -23,8 +23,10 @@ __all__ = ["lend_tables", "training_histories", "with_histories"]
 def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[str, Sequences]:
     """Each history of the query tower, by name: one window per interaction, never its target nor what came after it.
 
-    Raises DataError where the queries' table has a history's column, ConfigError for an encoder that needs timestamps
-    which are not there, or for a table to share that is not there.
+    Raises:
+        DataError: where the queries' table has a history's column.
+        ConfigError: for an encoder that needs timestamps which are not there, or for a table to share that is not
+            there.
     """
     encoded = {}
     ids = train.candidates[train.candidate]

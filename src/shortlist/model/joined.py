@@ -84,10 +84,13 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
     stays one dot product, of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as
     any other. A request gives what any of the models reads. The models are not copied: they lend their weights.
 
-    weights: one for each model, above 0; all alike by default. Choose them on validation data.
+    Args:
+        weights: one for each model, above 0; all alike by default. Choose them on validation data.
 
-    Raises ConfigError for fewer than two models, untrained or joined ones, several heads, modules of your own, a query tower
-    that reads context, or weights that cannot be; DataError where the models' queries or candidates are not the same.
+    Raises:
+        ConfigError: for fewer than two models, untrained or joined ones, several heads, modules of your own, a query
+            tower that reads context, or weights that cannot be.
+        DataError: where the models' queries or candidates are not the same.
     """
     given: object = models
     if not isinstance(given, Sequence) or isinstance(given, str):

@@ -21,9 +21,13 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 
 
 class ModelState(NamedTuple):
-    """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name.
+    """
 
-    optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
+    Attributes:
+        config: JSON values;
+        tensors: weights by name;
+        series: long feature states (vocabularies) by name.
+        optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
     """
 
     config: dict[str, Any]
@@ -50,8 +54,12 @@ def model_from_state(
 ) -> TwoTower:
     """The model that ``state`` came from.
 
-    modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
-    never stored. Raises BundleError where one is missing or the weights do not fit.
+    Args:
+        modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
+            never stored.
+
+    Raises:
+        BundleError: where one is missing or the weights do not fit.
     """
     parts = len(state.config["query"].get("parts", ()))
     if parts:

@@ -22,10 +22,12 @@ TableType = Literal["float32", "bfloat16"]
 class TableStorage:
     """Where numbers that belong to the rows of a table are kept, and the type of the table's own.
 
-    dtype: "float32"; or "bfloat16", which takes half the memory. Rows are read as float32 and written back rounded up or
-        down at random, so that updates smaller than the type can tell are kept on average (see ``stochastic_round``).
-    folder: keep them in files of this folder, mapped into memory, so that the system holds there what is in use and
-        leaves the rest on the disk. The files have no names and go with the process. None for memory.
+    Attributes:
+        dtype: "float32"; or "bfloat16", which takes half the memory. Rows are read as float32 and written back rounded
+            up or down at random, so that updates smaller than the type can tell are kept on average (see
+            ``stochastic_round``).
+        folder: keep them in files of this folder, mapped into memory, so that the system holds there what is in use and
+            leaves the rest on the disk. The files have no names and go with the process. None for memory.
     """
 
     dtype: TableType = "float32"
@@ -86,8 +88,9 @@ def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -
 
     Source: Gupta et al. 2015, "Deep learning with limited numerical precision".
 
-    >>> stochastic_round(torch.tensor([1.0, -0.5])).tolist()  # what bfloat16 can hold stays
-    [1.0, -0.5]
+    Example:
+        >>> stochastic_round(torch.tensor([1.0, -0.5])).tolist()  # what bfloat16 can hold stays
+        [1.0, -0.5]
     """
     bits = values.contiguous().view(torch.int32)
     noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generator)

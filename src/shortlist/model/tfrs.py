@@ -37,19 +37,24 @@ def from_tfrs(
 ) -> TwoTower:
     """The two-tower model whose towers put out these vectors; its scores are the same, to the last bits of a product.
 
-    arrays: an ``.npz`` file, or arrays by name: ``query_ids`` and ``candidate_ids`` ``[n]`` (strings, UTF-8 bytes or
-        integers); ``query_embeddings`` and ``candidate_embeddings`` (float ``[n + 1, dim]``), what the tower puts out for
-        an id that it does not know, then for each id; and a few scores of the model itself, to check the rest by:
-        ``score_query_ids``, ``score_candidate_ids`` and ``scores`` ``[m]``. An id that the model lacks stands for the unknown.
-    query, candidate: what the id columns are to be called.
-    seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
-
-    Raises DataError for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
-    scores differ from those of the vectors: embedding tables are not what a tower with further layers puts out. Without scores
-    nothing can be checked, and a ShortlistWarning says so.
+    Without scores nothing can be checked, and a ShortlistWarning says so.
 
     In TFRS: ``np.savez("model.npz", query_ids=ids, query_embeddings=model.user_model(tf.constant([b"?unknown?", *ids])), …)``;
     the whole recipe is in ``docs/migration.md``.
+
+    Args:
+        arrays: an ``.npz`` file, or arrays by name: ``query_ids`` and ``candidate_ids`` ``[n]`` (strings, UTF-8 bytes
+            or integers); ``query_embeddings`` and ``candidate_embeddings`` (float ``[n + 1, dim]``), what the tower
+            puts out for an id that it does not know, then for each id; and a few scores of the model itself, to check
+            the rest by: ``score_query_ids``, ``score_candidate_ids`` and ``scores`` ``[m]``. An id that the model lacks
+            stands for the unknown.
+        query: what the id columns are to be called.
+        candidate: § what the id columns are to be called.
+        seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
+
+    Raises:
+        DataError: for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
+            scores differ from those of the vectors: embedding tables are not what a tower with further layers puts out.
     """
     check_dataset(seen, "from_tfrs(seen=)", optional=True)
     given = _read(arrays)

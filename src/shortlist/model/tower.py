@@ -33,27 +33,29 @@ class Tower(nn.Module):
     With one id feature and no layers the tower is its embedding table (matrix factorisation), with one history alone its
     encoder. Otherwise the embedded features are joined, pass ``cross`` and ``hidden`` layers, and a linear one to ``dim``.
 
-    features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
-    dim: length of the vector; both towers of a model must agree.
-    combine: "concat", or "sum" (then features of another width than ``dim`` are brought to it by a matrix each, and
-        without layers the sum is the vector).
-    cross: how many cross layers multiply the joined features with each other (DCN-v2, Wang et al. 2021).
-    hidden: widths of the ReLU layers between features and vector.
-    layer_norm: normalise each hidden layer before its ReLU (Ba, Kiros, Hinton 2016).
-    dropout: share of hidden units dropped in training, in [0, 1).
-    normalize: divide each vector by its length, so that dot products are cosines.
-    bias: candidate tower only: a number per candidate id is added to its scores, whatever the query. It is one more
-        dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
-    id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns what
-        an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017, "DropoutNet").
-    heads: query tower only: so many vectors for each row, one after another in ``[rows, heads · dim]``; a candidate's
-        score is that of the best of them (Cen et al. 2020, "ComiRec").
-    init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
-    table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
-    table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for
-        tables that outgrow it.
-    module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
-        ``[rows, dim]``.
+    Args:
+        dim: length of the vector; both towers of a model must agree.
+        combine: "concat", or "sum" (then features of another width than ``dim`` are brought to it by a matrix each, and
+            without layers the sum is the vector).
+        cross: how many cross layers multiply the joined features with each other (DCN-v2, Wang et al. 2021).
+        hidden: widths of the ReLU layers between features and vector.
+        layer_norm: normalise each hidden layer before its ReLU (Ba, Kiros, Hinton 2016).
+        dropout: share of hidden units dropped in training, in [0, 1).
+        normalize: divide each vector by its length, so that dot products are cosines.
+        bias: candidate tower only: a number per candidate id is added to its scores, whatever the query. It is one more
+            dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
+        id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns
+            what an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017,
+            "DropoutNet").
+        heads: query tower only: so many vectors for each row, one after another in ``[rows, heads · dim]``; a
+            candidate's score is that of the best of them (Cen et al. 2020, "ComiRec").
+        init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
+        table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
+        table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for tables that
+            outgrow it.
+        module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
+            ``[rows, dim]``.
+        features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
     """
 
     def __init__(
@@ -125,7 +127,9 @@ class Tower(nn.Module):
     ) -> None:
         """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages.
 
-        sightings: how many interactions each row has. but: columns that are in another table.
+        Args:
+            sightings: how many interactions each row has.
+            but: columns that are in another table.
         """
         for feature in self.features.values():
             if feature.column in but:
@@ -147,7 +151,8 @@ class Tower(nn.Module):
     ) -> dict[str, Encoded]:
         """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are.
 
-        but: columns that are in another table.
+        Args:
+            but: columns that are in another table.
         """
         known = given or {}
         return {

@@ -40,9 +40,13 @@ HISTORIES_AT_A_TIME = 1 << 11
 class Catalogue:
     """What a model was trained on: the tables behind its towers, and how often each candidate was chosen.
 
-    query, candidate: names of the id columns. queries, candidates: the tables, one row per distinct id.
-    counts: int64 ``[candidates]``, training interactions of each candidate. known: bool ``[queries]``, whether the
-    query occurs in training.
+    Attributes:
+        query: names of the id columns.
+        candidate: § names of the id columns.
+        queries: the tables, one row per distinct id.
+        candidates: § the tables, one row per distinct id.
+        counts: int64 ``[candidates]``, training interactions of each candidate.
+        known: bool ``[queries]``, whether the query occurs in training.
     """
 
     query: str
@@ -76,7 +80,8 @@ class TwoTower(nn.Module):
     the training data. Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al.
     2019.
 
-    Raises ConfigError where the towers differ in ``dim``.
+    Raises:
+        ConfigError: where the towers differ in ``dim``.
     """
 
     def __init__(self, query: Tower, candidate: Tower) -> None:
@@ -142,7 +147,8 @@ class TwoTower(nn.Module):
     def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
 
-        Raises ConfigError for a joined model.
+        Raises:
+            ConfigError: for a joined model.
         """
         check_dataset(train, "prepare()", shards=True)
         for tower in (self.query, self.candidate):
@@ -212,9 +218,11 @@ class TwoTower(nn.Module):
     def _fit_features(
         self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards, context: Sequence[str] = ()
     ) -> None:
-        """Let both towers' features learn from the rows that occur in training; counts: interactions of each query row.
+        """Let both towers' features learn from the rows that occur in training;
 
-        context: columns of the query tower that the shards' contexts have, not ``queries``.
+        Args:
+            counts: interactions of each query row.
+            context: columns of the query tower that the shards' contexts have, not ``queries``.
         """
         rows, chosen = np.flatnonzero(counts), np.flatnonzero(train.candidate_counts)
         self.query.fit_features(queries[rows], "the queries' data", counts[rows], context)

@@ -24,7 +24,8 @@ SOURCES = ("model", "popularity")
 class Answers:
     """Per query i the slice ``offsets[i]:offsets[i + 1]`` of candidate ``rows``, ``scores``, and ``sources``.
 
-    sources: numbers of ``SOURCES``; None where every item is the model's.
+    Attributes:
+        sources: numbers of ``SOURCES``; None where every item is the model's.
     """
 
     offsets: NDArray[np.int64]
@@ -47,8 +48,10 @@ def answered(
 ) -> Answers:
     """The k best of each query by the model; what that leaves open, by popularity where ``fallback`` has it.
 
-    vectors: of the queries, ``[queries, heads · dim]``. by_model: whether each query is the model's to answer; one that is not
-    gets popularity alone. histories: what each query chose, candidate rows, oldest first, where the model has neighbours.
+    Args:
+        vectors: of the queries, ``[queries, heads · dim]``.
+        by_model: whether each query is the model's to answer; one that is not gets popularity alone.
+        histories: what each query chose, candidate rows, oldest first, where the model has neighbours.
     """
     if not len(vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))

@@ -126,7 +126,9 @@ def _vectors(
 
     Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
 
-    rows: of the stored queries, -1 for others. known: whether training had them.
+    Args:
+        rows: of the stored queries, -1 for others.
+        known: whether training had them.
     """
     state = served.state
     vectors = _from_tower(served, request, rows, known)

@@ -88,8 +88,11 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
-    cannot hold.
+    No other file is touched.
+
+    Raises:
+        BundleError: for anything but a bundle, or where the disk refuses.
+        ConfigError: for what JSON cannot hold.
     """
     plain = _plain(more)
     amend(
@@ -122,7 +125,8 @@ def load(
 ) -> Served:
     """What the bundle at ``path`` answers from; see ``Recommender.load``.
 
-    rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
+    Args:
+        rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
     """
     root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
@@ -174,7 +178,11 @@ def _check_unchanged(served: Served) -> None:
 
 
 def _same_arrays(again: Served, served: Served, weights: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether a bundle just read holds, to the last bit, what was written into it. weights: as they were to be stored."""
+    """Whether a bundle just read holds, to the last bit, what was written into it.
+
+    Args:
+        weights: as they were to be stored.
+    """
     read = again.state.model.tensors
     assert isinstance(read, WholeTables)
     now = dict(learned_arrays(again.state, again.vectors, read.stored))
@@ -228,8 +236,9 @@ def _check_one_training(
 ) -> None:
     """BundleError unless tables, vectors, weights and index are of one training.
 
-    candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are compared row by
-    row with those of the index, a sample of them unless ``verify`` is True.
+    Args:
+        candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are
+            compared row by row with those of the index, a sample of them unless ``verify`` is True.
     """
     fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
     if candidates is None:

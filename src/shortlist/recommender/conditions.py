@@ -35,7 +35,8 @@ class Conditions:
     def rows(self, where: str) -> NDArray[np.int64]:
         """Rows that meet the condition, rising; not to be written to.
 
-        Raises DataError for an invalid condition, columns that the table lacks, and values that do not fit a column.
+        Raises:
+            DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
         """
         check_text(where, "where")
         with self._changing:

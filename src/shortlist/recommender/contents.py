@@ -48,7 +48,12 @@ def write_state(
 ) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
     """Write a state's files into ``folder``; what the manifest says of its tables, and of its tensors by file.
 
-    weights: as they are to be stored. golden: the vectors of the stored requests. Raises BundleError where the disk refuses.
+    Args:
+        weights: as they are to be stored.
+        golden: the vectors of the stored requests.
+
+    Raises:
+        BundleError: where the disk refuses.
     """
     (folder / "model").mkdir()
     tables = {

@@ -34,7 +34,8 @@ def excluded(
 ) -> Lists | None:
     """The candidate rows closed to each of the queries ``rows`` (-1: an unknown one); None for none.
 
-    own: what the request itself says that each query chose: lists of candidate rows, closed as what it has seen.
+    Args:
+        own: what the request itself says that each query chose: lists of candidate rows, closed as what it has seen.
     """
     nothing = np.zeros(0, np.int64)
     lists = [nothing] * len(rows)

@@ -25,8 +25,10 @@ __all__ = ["Embedder"]
 class Embedder:
     """A trained model behind its stored form; what it takes is made when it is first needed, and kept.
 
-    state: as training left it. model: the model itself, where it is there; else it is built on first use. modules: the torch
-    modules of towers that were built with ``module=``, by side.
+    Args:
+        state: as training left it.
+        model: the model itself, where it is there; else it is built on first use.
+        modules: the torch modules of towers that were built with ``module=``, by side.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Embedder:
     def model(self) -> TwoTower | Mixture:
         """The model, towers alone or with neighbours.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given.
         """
         if self._model is None:
             self._model = _built(self._state, self._modules)

@@ -48,8 +48,12 @@ class Task:
 class Everyone:
     """What a run of ``recommend_all`` left behind.
 
-    queries: how many have lists. rows: of all lists together. parts, found: files, and how many of them were there from
-    an earlier run. folder: where.
+    Attributes:
+        folder: where.
+        queries: how many have lists.
+        rows: of all lists together.
+        parts: files, and how many of them were there from an earlier run.
+        found: § files, and how many of them were there from an earlier run.
     """
 
     folder: str
@@ -66,7 +70,9 @@ class Everyone:
 class Parts:
     """The files of one task: ``lists-*.parquet`` of so many queries each, and with vectors ``candidates-*.parquet``.
 
-    Raises ConfigError where the query tower reads what only a request has, SearchError for a bad k.
+    Raises:
+        ConfigError: where the query tower reads what only a request has.
+        SearchError: for a bad k.
     """
 
     def __init__(self, served: Served, folder: str | Path, task: Task) -> None:
@@ -89,7 +95,8 @@ class Parts:
     def prepare(self) -> list[int]:
         """The numbers of the parts that are not there yet, in a folder that is new or that of this very task.
 
-        Raises BundleError where the folder holds the lists of another bundle, or other options.
+        Raises:
+            BundleError: where the folder holds the lists of another bundle, or other options.
         """
         served = self.served
         plan = {
@@ -171,15 +178,20 @@ def recommend_all(
 ) -> Everyone:
     """The k best candidates of every query that training knew, written as ``lists-*.parquet`` into ``folder``.
 
-    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind them
-    where an id's column is called so); lists are those of
-    ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
-    called with how many queries are done, and of how many. ``manifest.json`` comes last.
+    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind
+    them where an id's column is called so); lists are those of ``recommend`` without fallback.
 
-    An interrupted run resumes where it stopped: parts are written to another name and renamed, and those that are there are
-    kept. Memory is that of the recommender and of one part. Raises BundleError where the folder holds the lists of
-    another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
-    bad k.
+    An interrupted run resumes where it stopped: parts are written to another name and renamed, and those that are there
+    are kept. Memory is that of the recommender and of one part.
+
+    Args:
+        vectors: also ``candidates-*.parquet``, each candidate's id and vector.
+        on_part: called with how many queries are done, and of how many. ``manifest.json`` comes last.
+
+    Raises:
+        BundleError: where the folder holds the lists of another bundle or other options.
+        ConfigError: where the query tower reads what only a request has.
+        SearchError: for a bad k.
     """
     parts = Parts(served, folder, Task(k, exclude_seen, where, vectors))
     missing = parts.prepare()

@@ -26,10 +26,16 @@ ROWS_AT_A_TIME = 1 << 14
 
 
 class ExportedTower:
-    """One tower of a bundle: raw columns in, vectors out. Raises MissingExtraError without onnxruntime.
+    """One tower of a bundle: raw columns in, vectors out.
 
-    side: "query" or "candidate". content: the ONNX file. config: the tower's stored configuration. series: long states
-    of features by name.
+    Args:
+        side: "query" or "candidate".
+        content: the ONNX file.
+        config: the tower's stored configuration.
+        series: long states of features by name.
+
+    Raises:
+        MissingExtraError: without onnxruntime.
     """
 
     def __init__(

@@ -37,8 +37,11 @@ class Prior:
     where n are the training counts: the average query chooses by popularity. Both are scale-free, hold with and without
     logQ correction, and leave alone a dimension that all queries share (that of an item bias).
 
-    mean: ``[dim]``. spread: L, ``[dim, rank]``. competing: rows of candidates, and shares: their n, summing to 1.
-    temperature: T.
+    Attributes:
+        mean: ``[dim]``.
+        spread: L, ``[dim, rank]``.
+        competing: rows of candidates, and shares: their n, summing to 1.
+        temperature: T.
     """
 
     mean: Vector
@@ -59,12 +62,18 @@ class Prior:
     ) -> Prior:
         """From a model's vectors.
 
-        vectors_of: the vectors of candidate rows. queries: ``[queries, dim]``. counts: ``[candidates]``, how often each was
-        chosen. trained: rows of the queries that training had. chosen: per query, the rows that it chose. temperature: None
-        takes the one under which the trained queries' choices are likeliest, or 1 where ``chosen`` tells of none. Catalogues
-        beyond 16,384 candidates are stood for by that many, drawn in proportion to the counts.
+        Args:
+            vectors_of: the vectors of candidate rows.
+            queries: ``[queries, dim]``.
+            counts: ``[candidates]``, how often each was chosen.
+            trained: rows of the queries that training had.
+            chosen: per query, the rows that it chose.
+            temperature: None takes the one under which the trained queries' choices are likeliest, or 1 where
+                ``chosen`` tells of none. Catalogues beyond 16,384 candidates are stood for by that many, drawn in
+                proportion to the counts.
 
-        Raises ConfigError where no query was trained, or for a temperature that is not above 0.
+        Raises:
+            ConfigError: where no query was trained, or for a temperature that is not above 0.
         """
         if temperature is not None and not 0 < temperature < np.inf:
             raise ConfigError(f"fold-in got temperature={temperature}; a number above 0 was expected.")
@@ -95,8 +104,9 @@ class FoldIn:
     ) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` that are likeliest for queries that chose these candidate rows, each counted once.
 
-        expected: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An empty list
-        gives it back.
+        Args:
+            expected: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An
+                empty list gives it back.
         """
         mean = self.prior.mean
         before = np.tile(mean, (len(chosen), 1)) if expected is None else expected.astype(np.float64)

@@ -32,8 +32,9 @@ def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id]
     A candidate keeps its row for good, also while it is deleted, so that what queries have seen stays theirs. Its columns
     go with it: one that comes back has those that come with it, and null.
 
-    Raises DataError for tables without the id column, with null or repeated ids, unknown columns or values that do not
-    fit.
+    Raises:
+        DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not
+            fit.
     """
     index, state = copied(served.index), served.state
     if upserted is not None and len(upserted):
@@ -83,7 +84,11 @@ def folded(served: Served) -> Served:
 def _upserted(
     state: State, table: pl.DataFrame, ids: Sequence[Id], places: Sequence[int]
 ) -> tuple[State, NDArray[np.int64]]:
-    """The state with the table's candidates, and their rows. places: where they stand by now, -1 where nowhere."""
+    """The state with the table's candidates, and their rows.
+
+    Args:
+        places: where they stand by now, -1 where nowhere.
+    """
     buried, before = dict(state.buried), state.size
     rows = np.array(places, np.int64)
     added: list[Id] = []
@@ -113,7 +118,12 @@ def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
 
 
 def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32]) -> State:
-    """The state without candidates. gone: their rows by id. vectors: those that they had."""
+    """The state without candidates.
+
+    Args:
+        gone: their rows by id.
+        vectors: those that they had.
+    """
     graves = {one: Buried(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
     known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
     return replace(state, candidate_ids=known, buried={**state.buried, **graves}, live=True)

@@ -75,10 +75,13 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
+    """Everything a bundle says of itself; written last.
 
-    tables: names of those weights whose rows are vectors of the bundle, and not stored again. sample: sha256 of some of the
-    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
+    Attributes:
+        checksum: sha256 of the file with zeros in its place.
+        tables: names of those weights whose rows are vectors of the bundle, and not stored again.
+        sample: sha256 of some of the candidates' vectors.
+        training: ``learned`` of the files. Format 1 has none of the three.
     """
 
     kind: Kind = "shortlist bundle"
@@ -144,8 +147,9 @@ def refused() -> Iterator[None]:
 def decoded(path: Path) -> Manifest:
     """The manifest in the file ``path``.
 
-    Raises BundleError where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the
-    wrong types.
+    Raises:
+        BundleError: where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the wrong
+            types.
     """
     bundle = str(path.parent)
     try:

@@ -26,8 +26,13 @@ SAY = "shortlist promote BUNDLE LINK"
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bundle that was linked. bundle: its path, relative to the link's folder if it is below or next to that; checksum:
-    of its manifest; at: when."""
+    """A bundle that was linked.
+
+    Attributes:
+        bundle: its path, relative to the link's folder if it is below or next to that;
+        checksum: of its manifest;
+        at: when.
+    """
 
     bundle: str
     checksum: str
@@ -37,8 +42,9 @@ class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def promote(bundle: str | Path, link: str | Path) -> Promotion:
     """Let ``link`` point at ``bundle``, which is verified first; readers see the old one or the new one.
 
-    Raises BundleError for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
-    is unchanged then.
+    Raises:
+        BundleError: for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
+            is unchanged then.
     """
     bundle, link = Path(bundle), Path(link)
     manifest = verified(Path(os.path.realpath(bundle)))
@@ -59,7 +65,8 @@ def promote(bundle: str | Path, link: str | Path) -> Promotion:
 def rollback(link: str | Path) -> Promotion:
     """Let ``link`` point at the bundle before the one that it points at; once more, at the one before that.
 
-    Raises BundleError where there is none, or it is no longer whole; the link is unchanged then.
+    Raises:
+        BundleError: where there is none, or it is no longer whole; the link is unchanged then.
     """
     link = Path(link)
     with _alone(link):

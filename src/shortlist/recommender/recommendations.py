@@ -85,6 +85,7 @@ class Recommendations(Sequence[Recommendation]):
 
     ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
 
+    Example:
         answer = recommender.recommend(["42"], k=3)
         answer[0].ids, answer[0].scores, answer[0].sources
         for id, score, source in answer[0]: ...

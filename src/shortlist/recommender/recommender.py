@@ -42,19 +42,24 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower, or a Mixture of one with neighbours. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
-        known queries; by default what suits the catalogue (``reason`` says why).
-    seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
-        that the catalogue lacks are passed over.
-    cold_start: for a query of which training had no interaction, and that says nothing of what it chose: "auto" is
-        "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared unknown row and
-        whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
-        are always marked (``known`` is False).
-    fallback: what fills a list that would fall short of k, in order; each item says where it came from.
+    Args:
+        model: a trained TwoTower, or a Mixture of one with neighbours.
+        index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
+            what suits the catalogue (``reason`` says why).
+        seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
+            ids that the catalogue lacks are passed over.
+        cold_start: for a query of which training had no interaction, and that says nothing of what it chose: "auto" is
+            "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared
+            unknown row and whatever features there are, "popularity" by training counts, "refuse" raises
+            UnknownQueryError. Such answers are always marked (``known`` is False).
+        fallback: what fills a list that would fall short of k, in order; each item says where it came from.
 
-    Raises ConfigError for options that cannot work, DataError where ``seen`` has other id columns, SearchError for
-    vectors that are not finite.
+    Raises:
+        ConfigError: for options that cannot work.
+        DataError: where ``seen`` has other id columns.
+        SearchError: for vectors that are not finite.
 
+    Example:
         recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
         recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
         recommender.save("movielens.shortlist")
@@ -160,7 +165,9 @@ class Recommender:
     def model(self) -> TwoTower | Mixture:
         """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given to ``load``.
         """
         return self.served.embedder.model
 
@@ -186,7 +193,9 @@ class Recommender:
         A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
         onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
-        Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
+        Raises:
+            MissingExtraError: without the extra ``export``.
+            ConfigError: for a tower that cannot be exported.
         """
         self._swap(with_exports)
 
@@ -214,7 +223,8 @@ class Recommender:
     ) -> tuple[NDArray[np.float32], list[bool]]:
         """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query.
 
-        chosen: the old name of ``history``.
+        Args:
+            chosen: the old name of ``history``.
         """
         return asking.query_vectors(self.served, queries, _history(history, chosen))
 
@@ -233,30 +243,39 @@ class Recommender:
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
-        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns other than the id
-            are features of the request and replace the stored ones (that needs torch, or an export); without
-            them the stored features of the query are used, and null where there are none. A null id is an unknown query.
-        exclude_seen: leave out what each query chose in ``seen``, in its request's own history column, and in ``history``.
-        history: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its vector is
-            then folded in from them (see ``fold_in``), so that a query that training never saw gets personal results
-            at once, whatever the towers read. An empty list changes nothing.
-        exclude: one list of raw candidate ids per query.
-        allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
-            does not have are ignored here, in ``history`` and in ``exclude``.
-        where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
-            ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
-            abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
-            neither true nor false, because it has null there, is left out.
-        chosen: the old name of ``history``.
-
-        A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
-        number of at least 1, DataError for ids of another type than training's, columns that do not fit or a condition
-        that cannot be read, UnknownQueryError under cold_start="refuse".
+        A list is shorter than k only when fewer candidates are eligible.
 
             recommender.recommend(["42", "7"], k=3)
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
             recommender.recommend(["new"], history=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
+
+        Args:
+            queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns
+                other than the id are features of the request and replace the stored ones (that needs torch, or an
+                export); without them the stored features of the query are used, and null where there are none. A null
+                id is an unknown query.
+            exclude_seen: leave out what each query chose in ``seen``, in its request's own history column, and in
+                ``history``.
+            history: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its
+                vector is then folded in from them (see ``fold_in``), so that a query that training never saw gets
+                personal results at once, whatever the towers read. An empty list changes nothing.
+            exclude: one list of raw candidate ids per query.
+            allow: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
+                does not have are ignored here, in ``history`` and in ``exclude``.
+            deny: § raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
+                does not have are ignored here, in ``history`` and in ``exclude``.
+            where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
+                ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic,
+                and abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it
+                is neither true nor false, because it has null there, is left out.
+            chosen: the old name of ``history``.
+
+        Raises:
+            SearchError: for a k that is not a whole number of at least 1.
+            DataError: for ids of another type than training's, columns that do not fit or a condition that cannot be
+                read.
+            UnknownQueryError: under cold_start="refuse".
         """
         return asking.recommend(
             self.served, queries, k,
@@ -270,10 +289,13 @@ class Recommender:
         softmax over the catalogue: a few Newton steps on a concave function, so every model with stored queries has
         it, one of ids alone too. An empty list gets the mean of the trained queries.
 
-        Ids that the catalogue does not have are passed over. Raises DataError for ids of another type than training's,
-        ConfigError where the query tower reads columns that only a request has.
+        Ids that the catalogue does not have are passed over.
 
             recommender.fold_in([["Fargo (1996)", "Heat (1995)"]])
+
+        Raises:
+            DataError: for ids of another type than training's.
+            ConfigError: where the query tower reads columns that only a request has.
         """
         served = self.served
         return served.fold_in.vectors_of(candidate_lists(chosen, None, served.state.candidate_ids, "chosen"))
@@ -283,10 +305,12 @@ class Recommender:
 
         Of a mixture: both sources' scores, added as for a query with the candidate's vector that chose it alone.
 
-        where: a condition on the candidates' columns, as in ``recommend``.
+        Args:
+            where: a condition on the candidates' columns, as in ``recommend``.
 
-        Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,
-        SearchError for a bad k.
+        Raises:
+            DataError: for a candidate that the catalogue does not have or a condition that cannot be read.
+            SearchError: for a bad k.
         """
         return asking.similar(self.served, candidates, k, where=where)
 
@@ -308,10 +332,13 @@ class Recommender:
     def upsert(self, candidates: TableLike) -> None:
         """Add candidates by their raw ids and features, or replace those that are there; searches continue meanwhile.
 
-        candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what does not
-        come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
+        Args:
+            candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what
+                does not come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save``
+                writes what is there by then.
 
-        Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
+        Raises:
+            DataError: for unknown columns, null or repeated ids, and values that do not fit.
         """
         table = candidate_table(candidates, self.served.state.candidate)
         self._change(lambda now: changed(now, table))
@@ -353,8 +380,11 @@ class Recommender:
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
         """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
 
-        sample: ask this many known queries, evenly spread over the table, in place of all.
-        Raises ConfigError where the query tower reads columns that only a request has.
+        Args:
+            sample: ask this many known queries, evenly spread over the table, in place of all.
+
+        Raises:
+            ConfigError: where the query tower reads columns that only a request has.
         """
         return asking.overlap_of(self.served, check_k(k), sample)
 
@@ -368,12 +398,18 @@ class Recommender:
     ) -> None:
         """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
 
-        metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest. optimizer: keep what the
-            optimizer knows, from which a later training can start (``fit(warm_start=…)``); about as large as the weights.
-
         The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
-        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a
-        bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
+        this recommender does.
+
+        Args:
+            metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest.
+            optimizer: keep what the optimizer knows, from which a later training can start (``fit(warm_start=…)``);
+                about as large as the weights.
+
+        Raises:
+            BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk
+                refuses.
+            ConfigError: where model or index changed since this recommender was made.
         """
         path = checked_path(path, "save(path)")
         served = folded(self.served)
@@ -393,18 +429,23 @@ class Recommender:
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
-            needs ``model`` needs them.
-        mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one training.
-            True leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their sizes,
-            a sample of the vectors, and every file that a native library parses: tens of millions of candidates open at
-            once, and an altered bit can at worst alter a result. Both replay the stored requests.
-        trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
-            library is read.
-        verify, guard: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
-
-        Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
+
+        Args:
+            modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
+                needs ``model`` needs them.
+            mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one
+                training. True leaves plain arrays (vectors, weights, seen items) on disk until they are used and
+                compares their sizes, a sample of the vectors, and every file that a native library parses: tens of
+                millions of candidates open at once, and an altered bit can at worst alter a result. Both replay the
+                stored requests.
+            trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
+                library is read.
+            verify: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
+            guard: § the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
+
+        Raises:
+            BundleError: for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         """
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(

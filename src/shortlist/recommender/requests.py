@@ -33,8 +33,10 @@ __all__ = [
 class Request:
     """The ids asked for, and the other columns that the query tower reads.
 
-    ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
-    request had, which rows did.
+    Attributes:
+        ids: None where a row has none.
+        features: by column, one value per id.
+        given: of columns that not every row of the request had, which rows did.
     """
 
     ids: list[Id | None]
@@ -45,7 +47,8 @@ class Request:
 def read_request(queries: Any, state: State) -> Request:
     """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
 
-    Raises DataError for anything else.
+    Raises:
+        DataError: for anything else.
     """
     name, ids = state.query, state.query_ids
     given: dict[str, list[bool]] = {}
@@ -121,7 +124,8 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
 def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
-    values: ids, or a table that holds them in the column of the same name as ``ids``.
+    Args:
+        values: ids, or a table that holds them in the column of the same name as ``ids``.
     """
     if is_frame(values) or isinstance(values, Mapping):
         values = _id_column(values, ids.name, what)

@@ -35,8 +35,9 @@ FALLBACKS = ("popularity",)
 class Policy:
     """What is done where the towers alone do not answer.
 
-    cold_start: for a query of which training had no interaction, one of ``COLD_START``. fallback: what fills lists that fall
-    short of k, in order.
+    Attributes:
+        cold_start: for a query of which training had no interaction, one of ``COLD_START``.
+        fallback: what fills lists that fall short of k, in order.
     """
 
     cold_start: str
@@ -82,8 +83,11 @@ class Served:
     The index knows candidates by their rows in the state's table. Whoever has such a value can answer from it, whatever
     becomes of the recommender meanwhile.
 
-    fingerprint: of what was learned. reason: why this index. metadata: what the bundle says of the training. origin: of a
-    loaded bundle its checksum, its time and the version that wrote it.
+    Attributes:
+        fingerprint: of what was learned.
+        reason: why this index.
+        metadata: what the bundle says of the training.
+        origin: of a loaded bundle its checksum, its time and the version that wrote it.
     """
 
     state: State
@@ -174,6 +178,10 @@ def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.fl
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """Raises ConfigError for a policy that there is not."""
+    """
+
+    Raises:
+        ConfigError: for a policy that there is not.
+    """
     if value not in known:
         raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))

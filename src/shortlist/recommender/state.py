@@ -41,8 +41,10 @@ __all__ = [
 class ModelFiles:
     """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
 
-    onnx: its exported towers by side, empty before an export. optimizer, slots: what the optimizer knew in the end, under
-    its name; empty where it was not kept.
+    Attributes:
+        onnx: its exported towers by side, empty before an export.
+        optimizer: what the optimizer knew in the end, under its name; empty where it was not kept.
+        slots: § what the optimizer knew in the end, under its name; empty where it was not kept.
     """
 
     config: dict[str, Any]
@@ -76,13 +78,20 @@ class Buried(NamedTuple):
 class State:
     """Tables and seen items of a trained model, by row; the candidates' vectors are in the index.
 
-    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. popularity: training
-    counts; candidates that came since have none. known: bool ``[queries]``, whether training had any of the query. reads:
-    the columns that the query tower reads. dim: the length of a candidate's vector. query_vectors: float32
-    ``[queries, heads · dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
-    ``[heads · dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
-    near: the neighbours behind the towers, where the model has some. buried: the deleted candidates, by raw id. live: whether
-    candidates came, changed or went since training.
+    Attributes:
+        queries: the training tables, of which ``query`` and ``candidate`` are the id columns.
+        candidates: § the training tables, of which ``query`` and ``candidate`` are the id columns.
+        popularity: training counts; candidates that came since have none.
+        known: bool ``[queries]``, whether training had any of the query.
+        reads: the columns that the query tower reads.
+        dim: the length of a candidate's vector.
+        query_vectors: float32 ``[queries, heads · dim]``, or None where the query tower reads context that only a
+            request has;
+        unknown_vector: float32 ``[heads · dim]``, of a query of which nothing is known, or None likewise.
+        seen: per query row, the candidate rows chosen.
+        near: the neighbours behind the towers, where the model has some.
+        buried: the deleted candidates, by raw id.
+        live: whether candidates came, changed or went since training.
     """
 
     query: str
@@ -200,7 +209,8 @@ def learned_arrays(
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """What was learned, by name: both sides' vectors, neighbours, weights.
 
-    vectors: the candidates', ``[candidates, dim]``, by row.
+    Args:
+        vectors: the candidates', ``[candidates, dim]``, by row.
     """
     yield "candidates", vectors
     if state.query_vectors is not None and state.unknown_vector is not None:
@@ -219,7 +229,11 @@ def learned_arrays(
 
 
 def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
-    """sha256 over what was learned. Files of one training share it. vectors: as for ``learned_arrays``."""
+    """sha256 over what was learned. Files of one training share it.
+
+    Args:
+        vectors: as for ``learned_arrays``.
+    """
     digest = hashlib.sha256(f"dim {state.dim}".encode())
     for name, part in learned_arrays(state, vectors, state.model.tensors):
         digest.update(repr((name, part.dtype.str, part.shape)).encode())

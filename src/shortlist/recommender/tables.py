@@ -34,7 +34,9 @@ def divided(
     nobody's vector: the unknown row, and those of values that the side's table lacks. Other tables of bfloat16 are stored as
     that.
 
-    candidates: their vectors, ``[candidates, dim]``. features_of: the features of a side's tower, by name.
+    Args:
+        candidates: their vectors, ``[candidates, dim]``.
+        features_of: the features of a side's tower, by name.
     """
     tensors, tables = dict(state.model.tensors), []
     for side, vectors in zip(SIDES, (state.query_vectors, candidates), strict=True):
@@ -55,8 +57,10 @@ def divided(
 class WholeTables(Mapping[str, "NDArray[Any]"]):
     """The weights of a bundle by name; a table that is not stored as a whole is made of vectors each time that it is read.
 
-    stored: what ``divided`` gave, and ``tables``: the names of such tables. state: of the same bundle. candidates: the
-    candidates' vectors as training left them.
+    Args:
+        stored: what ``divided`` gave, and ``tables``: the names of such tables.
+        state: of the same bundle.
+        candidates: the candidates' vectors as training left them.
     """
 
     def __init__(

@@ -17,10 +17,12 @@ def by_popularity(
 ) -> list[dict[str, Any]]:
     """How training interactions, recommendations and held-out choices fall on tenths of the catalogue.
 
-    counts: int64 ``[candidates]``, training interactions of each; listed: likewise, in how many lists each is; chosen:
-    likewise, held-out choices. Candidates are ordered by ``counts`` (equal ones by row), most popular first, and cut
-    into ten parts as equal as can be, fewer in a catalogue of fewer than ten. A row per part: its candidates, and its
-    share of each.
+    Args:
+        counts: int64 ``[candidates]``, training interactions of each;
+        listed: likewise, in how many lists each is;
+        chosen: likewise, held-out choices. Candidates are ordered by ``counts`` (equal ones by row), most popular
+            first, and cut into ten parts as equal as can be, fewer in a catalogue of fewer than ten. A row per part:
+            its candidates, and its share of each.
     """
     order = np.argsort(-counts, kind="stable")
     parts = np.array_split(order, min(PARTS, len(order)))

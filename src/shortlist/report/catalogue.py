@@ -21,7 +21,11 @@ MOST_VALUES = 60
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Titles and groups of a table's rows; key: its id column."""
+    """Titles and groups of a table's rows;
+
+    Attributes:
+        key: its id column.
+    """
 
     table: pl.DataFrame
     key: str

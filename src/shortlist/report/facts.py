@@ -30,10 +30,15 @@ LANDMARKS = 30
 
 @dataclass(frozen=True)
 class Map:
-    """The catalogue in two dimensions. points: x, y, title, group, groups, count of each; groups: in order of size.
+    """The catalogue in two dimensions.
 
-    kept: the share of variance shown; total: how many candidates there are; group_column: what the colours mean.
-    neighbours: for the best known candidates their titles and those of the nearest in the full space.
+    Attributes:
+        points: x, y, title, group, groups, count of each;
+        groups: in order of size.
+        kept: the share of variance shown;
+        total: how many candidates there are;
+        group_column: what the colours mean.
+        neighbours: for the best known candidates their titles and those of the nearest in the full space.
     """
 
     points: list[dict[str, Any]]
@@ -47,9 +52,14 @@ class Map:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
+    """Everything on the page.
 
-    since: as ``report.since`` gives it, of a model that started from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    Attributes:
+        about: what made the model, name by name.
+        training: a mapping per epoch.
+        measured: as ``measure`` gives it, or None.
+        source: where the figures of ``measured`` come from, in words.
+        since: as ``report.since`` gives it, of a model that started from yesterday's.
     """
 
     name: str

@@ -52,9 +52,10 @@ def measure(
     queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is
     at most a quarter of a billion, and a thousand at least.
 
-    baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
-    the model's candidates; an approximate one is measured next to the exact model. weighted: count each pair by
-    the test's weight column. Raises as ``evaluate`` does.
+    Args:
+        baselines: names from ``BASELINES``; by default those that take seconds at this size.
+        index: the recommender's, over the model's candidates; an approximate one is measured next to the exact model.
+        weighted: count each pair by the test's weight column. Raises as ``evaluate`` does.
     """
     return measured_with_table(
         model, test, seen=seen, training=training, baselines=baselines, index=index, weighted=weighted
@@ -74,7 +75,8 @@ def measured_with_table(
 ) -> tuple[dict[str, Any], str]:
     """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there.
 
-    judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
+    Args:
+        judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
     """
     check_model(model, "measure(model)")
     check_dataset(test, "measure(test)")

@@ -39,8 +39,10 @@ def since(
 ) -> dict[str, Any]:
     """Everything a report says of ``after`` compared with ``before``, as JSON values.
 
-    before: fingerprint and origin of the earlier bundle. comparison: see ``compared``, None without a test. drift, churn:
-    see there; churn_at: only how much changed, at each of ``churn_ks``. new_candidates, new_queries: how many ids the earlier one did not know.
+    Args:
+        before: fingerprint and origin of the earlier bundle. comparison: see ``compared``, None without a test. drift,
+            churn: see there; churn_at: only how much changed, at each of ``churn_ks``. new_candidates, new_queries: how
+            many ids the earlier one did not know.
     """
     k = headline_k(len(after.candidate_ids))
     return {
@@ -65,8 +67,11 @@ def compared(
 ) -> dict[str, Any]:
     """Both models' figures on the same test rows against the same candidates, and each difference, paired by query.
 
-    The candidates are those of both models and of the test. seen: left out of both models' lists. Keys: ``before`` and
-    ``after`` (metric to figure), ``differences`` (as ``Comparison`` has them), ``pairs``, ``queries``, ``seen``.
+    The candidates are those of both models and of the test.
+
+    Args:
+        seen: left out of both models' lists. Keys: ``before`` and ``after`` (metric to figure), ``differences`` (as
+            ``Comparison`` has them), ``pairs``, ``queries``, ``seen``.
     """
     test = _with_candidates(test, before, after)
     ks = sorted({*(k for k in KS if k <= len(test.candidates)), *ks, headline_k(len(test.candidates))})

@@ -24,7 +24,13 @@ FATAL = {
 
 
 class Verdict(NamedTuple):
-    """level: "good", "mixed", "bad" or "unknown"; headline: a few words; reason: one or two sentences."""
+    """
+
+    Attributes:
+        level: "good", "mixed", "bad" or "unknown";
+        headline: a few words;
+        reason: one or two sentences.
+    """
 
     level: str
     headline: str
@@ -38,7 +44,9 @@ def judged(
 ) -> Verdict:
     """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper.
 
-    choice: what ``Choice.to_dict`` says, where the model was chosen; it is all there is where measuring was stopped.
+    Args:
+        choice: what ``Choice.to_dict`` says, where the model was chosen; it is all there is where measuring was
+            stopped.
     """
     for finding in findings:
         if finding["name"] in FATAL:

@@ -28,11 +28,15 @@ def render(
 ) -> str:
     """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, nothing to fetch.
 
-    test: interactions to measure on; without them the page tells what was kept when the model was trained. name: what
-    to call the model. method: "pca" or "pacmap", for the map of the catalogue. baselines: names from ``BASELINES``; by
-    default those that take seconds. about: more lines for the table about the model. weighted: count each test pair by its weight.
-
     Raises as ``evaluate`` does; ConfigError for another method, MissingExtraError where its package is missing.
+
+    Args:
+        test: interactions to measure on; without them the page tells what was kept when the model was trained.
+        name: what to call the model.
+        method: "pca" or "pacmap", for the map of the catalogue.
+        baselines: names from ``BASELINES``; by default those that take seconds.
+        about: more lines for the table about the model.
+        weighted: count each test pair by its weight.
     """
     return page(
         gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)

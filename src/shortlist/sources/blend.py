@@ -27,10 +27,13 @@ class Blend:
     nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
     rounds to 0), s(c) − max s is used instead: below all others, such candidates are in the towers' order.
 
-    share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
+    Args:
+        share: of the neighbours, from 0 to 1.
+        temperature: above 0, in the unit of the towers' scores.
 
-    >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
-    array([0.5 , 0.75])
+    Example:
+        >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
+        array([0.5 , 0.75])
     """
 
     share: float
@@ -66,7 +69,11 @@ class Filters:
     deny: NDArray[np.int64] | None = None
 
     def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
-        """Which of the entries of ``scored`` their query may not have; size: rows of candidates that can be among them."""
+        """Which of the entries of ``scored`` their query may not have;
+
+        Args:
+            size: rows of candidates that can be among them.
+        """
         shut = np.zeros(size, np.bool_) if self.allow is None else np.ones(size, np.bool_)
         if self.allow is not None:
             shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
@@ -85,8 +92,10 @@ class Filters:
 class NeighbourSource:
     """Neighbours that complement a recommender's towers.
 
-    neighbours: the table. histories: of each stored query, the candidate rows that it chose, oldest first. blend: how both
-    sources' scores are added.
+    Attributes:
+        neighbours: the table.
+        histories: of each stored query, the candidate rows that it chose, oldest first.
+        blend: how both sources' scores are added.
     """
 
     neighbours: Neighbours
@@ -121,8 +130,9 @@ class NeighbourSource:
 def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
     """The lists without some ids.
 
-    >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
-    array([1])
+    Example:
+        >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+        array([1])
     """
     return _kept(lists, ~np.isin(lists.values, ids))
 
@@ -148,8 +158,10 @@ def search_blend(
     Every candidate with a neighbours' score is looked at, and the k best of the towers. Any other has no neighbours' score and
     no more of the towers than those k: so the list is exact where the index is.
 
-    vectors_of: the vectors ``[rows, dim]`` of candidate rows. queries: ``[queries, heads · dim]``. histories: candidate rows
-    that each query chose, oldest first.
+    Args:
+        vectors_of: the vectors ``[rows, dim]`` of candidate rows.
+        queries: ``[queries, heads · dim]``.
+        histories: candidate rows that each query chose, oldest first.
     """
     found = search_heads(index, queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
     near = neighbours.scores(histories)
@@ -182,7 +194,11 @@ def _blended(
     by_neighbours: NDArray[np.float32],
     blend: Blend,
 ) -> NDArray[np.float64]:
-    """The score of each of one query's candidates; known: those that neighbours score, rising, all of them among ``rows``."""
+    """The score of each of one query's candidates;
+
+    Args:
+        known: those that neighbours score, rising, all of them among ``rows``.
+    """
     near = np.zeros(len(rows), np.float32)
     if len(known):
         place = np.minimum(np.searchsorted(known, rows), len(known) - 1)

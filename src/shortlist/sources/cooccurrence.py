@@ -32,13 +32,17 @@ class Cooccurrence:
     of which each candidate keeps its ``neighbours`` heaviest. A query that chose much tells little of each pair
     (``query_power``); a popular target is a weak hint (``target_power``).
 
-    length: of a query with more choices only the latest so many count, so that one heavy query costs no more than others.
-
     Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (the cosine, with powers of
     1/2); Deshpande, Karypis 2004, "Item-based top-N recommendation algorithms" (rows of queries normalised).
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        length: of a query with more choices only the latest so many count, so that one heavy query costs no more than
+            others.
 
+    Raises:
+        ConfigError: for settings that cannot be.
+
+    Example:
         model = sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.3)
     """
 
@@ -54,7 +58,9 @@ class Cooccurrence:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
 
-        Raises DataError for anything but a Dataset, MissingExtraError without scipy.
+        Raises:
+            DataError: for anything but a Dataset.
+            MissingExtraError: without scipy.
         """
         check_fit(self, train)
         from scipy.sparse import diags

@@ -34,14 +34,16 @@ class EASE:
     The matrix that is inverted is the smaller of candidates × candidates and queries × queries: with
     K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]).
 
-    strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often items
-        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
-    candidates: so many, those that are chosen most often, take part; the others have no neighbours.
-    length: of a query's history the latest so many are asked.
-
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often
+            items are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
+        candidates: so many, those that are chosen most often, take part; the others have no neighbours.
+        length: of a query's history the latest so many are asked.
+
+    Raises:
+        ConfigError: for settings that cannot be.
     """
 
     strength: float | None = None
@@ -55,8 +57,10 @@ class EASE:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
 
-        Raises DataError for anything but a Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
-        and candidates are more than 30,000.
+        Raises:
+            DataError: for anything but a Dataset.
+            MissingExtraError: without scipy or torch.
+            ConfigError: where both queries and candidates are more than 30,000.
         """
         check_fit(self, train)
         import torch

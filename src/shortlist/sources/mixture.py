@@ -29,12 +29,18 @@ class Mixture:
     Every candidate's score is ``Blend(share, temperature)`` of the towers' dot product and the neighbours' score of the
     query's history. A query without a history is answered by the towers alone.
 
-    towers: trained. neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours,
-    from 0 to 1. temperature: in the unit of the towers' scores, usually that of their loss. blend: both, as a ``Blend``.
-    histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see ``Mixture.of``.
+    Args:
+        towers: trained.
+        neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours, from
+            0 to 1. temperature: in the unit of the towers' scores, usually that of their loss.
+        histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see
+            ``Mixture.of``.
+        blend: both, as a ``Blend``.
 
-    Raises ConfigError for towers that were not trained, or a table of other candidates.
+    Raises:
+        ConfigError: for towers that were not trained, or a table of other candidates.
 
+    Example:
         towers = sl.TwoTower(…); sl.fit(towers, train)
         model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4, temperature=0.1)
         sl.Recommender(model, seen=train).recommend(["42"], k=10)
@@ -60,8 +66,10 @@ class Mixture:
     ) -> Mixture:
         """The mixture whose queries have the histories that ``train`` has of them.
 
-        Raises ConfigError for anything but towers and neighbours, where they are not of one catalogue, or for a share or temperature that cannot be;
-        DataError where ``train`` has other id columns.
+        Raises:
+            ConfigError: for anything but towers and neighbours, where they are not of one catalogue, or for a share or
+                temperature that cannot be.
+            DataError: where ``train`` has other id columns.
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
         check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")

@@ -41,15 +41,20 @@ class Neighbours:
 
     Each item of a history counts once, at its latest place, and only the ``length`` latest items count.
 
-    offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` (int32 candidate rows)
-    and ``weights`` (float32, above 0). age: weight of an item against the next later one, in (0, 1]. length: at least 1.
-    kind: what made it: "transitions", "cooccurrence" or "ease".
+    Args:
+        offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` (int32
+            candidate rows) and ``weights`` (float32, above 0).
+        age: weight of an item against the next later one, in (0, 1].
+        length: at least 1.
+        kind: what made it: "transitions", "cooccurrence" or "ease".
 
-    Raises ConfigError for an age or a length that cannot be, or arrays that do not describe such a table.
+    Raises:
+        ConfigError: for an age or a length that cannot be, or arrays that do not describe such a table.
 
-    >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
-    >>> table.scores(Lists.of([[1, 0]])).row(0)  # 0.5 · (1 → 0) + 1 · (0 → 1, 0 → 2)
-    (array([0, 1, 2]), array([1., 3., 1.], dtype=float32))
+    Example:
+        >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
+        >>> table.scores(Lists.of([[1, 0]])).row(0)  # 0.5 · (1 → 0) + 1 · (0 → 1, 0 → 2)
+        (array([0, 1, 2]), array([1., 3., 1.], dtype=float32))
     """
 
     offsets: NDArray[np.int64]
@@ -160,10 +165,13 @@ def latest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Each item of each query once, at its latest place: queries, items, and how many distinct items came after it.
 
-    query: rising; items: in the order of time within a query.
+    Args:
+        query: rising;
+        items: in the order of time within a query.
 
-    >>> latest(np.array([0, 0, 0, 1]), np.array([5, 7, 5, 7]))
-    (array([0, 0, 1]), array([7, 5, 7]), array([1, 0, 0]))
+    Example:
+        >>> latest(np.array([0, 0, 0, 1]), np.array([5, 7, 5, 7]))
+        (array([0, 0, 1]), array([7, 5, 7]), array([1, 0, 0]))
     """
     if not len(query):
         return query, items, query

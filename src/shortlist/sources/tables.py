@@ -59,7 +59,10 @@ def choices_of(data: Dataset) -> Chosen:
 def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
     """What each of ``query_ids`` chose in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
 
-    Candidates that are not among ``candidate_ids`` are passed over. Raises DataError for ids of another type.
+    Candidates that are not among ``candidate_ids`` are passed over.
+
+    Raises:
+        DataError: for ids of another type.
     """
     chosen = choices_of(data).distinct(length)
     query = IdMap(query_ids).find(data.queries[data.query])[chosen.query]
@@ -93,7 +96,11 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:
-    """Runs of rows that cost about ``BLOCK`` products each, at least one row; products: int64 ``[rows]``."""
+    """Runs of rows that cost about ``BLOCK`` products each, at least one row;
+
+    Args:
+        products: int64 ``[rows]``.
+    """
     edges = np.floor(np.cumsum(products.astype(np.float64)) / BLOCK).astype(np.int64)
     starts = np.flatnonzero(np.diff(edges, prepend=-1)).tolist()
     return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]

@@ -39,8 +39,10 @@ class Transitions:
     Source: Markov chains of the first order as in Rendle, Freudenthaler, Schmidt-Thieme 2010, with longer steps as in
     Ludewig, Jannach 2018, "Evaluation of session-based recommendation algorithms" (sequential rules).
 
-    Raises ConfigError for settings that cannot be.
+    Raises:
+        ConfigError: for settings that cannot be.
 
+    Example:
         model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4)
     """
 
@@ -60,7 +62,9 @@ class Transitions:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.
 
-        Raises DataError for anything but a Dataset or has no timestamp, MissingExtraError without scipy.
+        Raises:
+            DataError: for anything but a Dataset or has no timestamp.
+            MissingExtraError: without scipy.
         """
         check_fit(self, train)
         if train.timestamp is None:

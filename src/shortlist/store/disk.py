@@ -94,7 +94,8 @@ def in_one_step(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     An error leaves ``path`` as it was and no scratch file; what a killed process left is removed by the next call. After
     the block the file and its name are on the disk. One writer at a time.
 
-    scratch: the free name, in the same file system; by default next to ``path``.
+    Args:
+        scratch: the free name, in the same file system; by default next to ``path``.
     """
     scratch = scratch or path.with_name(f".{path.name}.writing")
     scratch.unlink(missing_ok=True)

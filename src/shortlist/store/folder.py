@@ -42,7 +42,8 @@ def plain_files(folder: Path) -> list[Path]:
 def entries_of(folder: Path, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
     """The entry of every file below ``folder``, by its path there. DamageError for what is no plain file or folder.
 
-    known: entries of files that were read since they were written, and are not read again.
+    Args:
+        known: entries of files that were read since they were written, and are not read again.
     """
     known = known or {}
     names = {path.relative_to(folder).as_posix(): path for path in plain_files(folder)}
@@ -69,8 +70,10 @@ def check(
 ) -> None:
     """DamageError unless each file of a manifest is there as it was written.
 
-    read: which files are compared by their sha256; of the others the size alone. pause: called before each file is read,
-    where other threads are to run meanwhile; then one file is read at a time.
+    Args:
+        read: which files are compared by their sha256; of the others the size alone.
+        pause: called before each file is read, where other threads are to run meanwhile; then one file is read at a
+            time.
     """
     for name, entry in entries.items():
         path = folder / name
@@ -105,7 +108,9 @@ def _digests(paths: list[Path], pause: Callable[[], None] | None) -> Iterator[st
 def locked(folder: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a folder. It is released with the process, however that ends; some file systems have no locks.
 
-    Raises OSError where there is no such folder, BlockingIOError where another process holds the lock and ``wait`` is false.
+    Raises:
+        OSError: where there is no such folder.
+        BlockingIOError: where another process holds the lock and ``wait`` is false.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -214,7 +219,8 @@ class Additions:
     is renamed into place last. A context manager: it makes the folder, holds its lock, and removes its scratch folder and
     those that killed processes left.
 
-    scratch: a folder to write files in that are then given to ``add``.
+    Attributes:
+        scratch: a folder to write files in that are then given to ``add``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -244,7 +250,11 @@ class Additions:
         return entry
 
     def publish(self, name: str, content: Mapping[str, Any], **layout: Any) -> None:
-        """Write a record with its checksum, in one step. layout: options of ``json.dumps``."""
+        """Write a record with its checksum, in one step.
+
+        Args:
+            layout: options of ``json.dumps``.
+        """
         sync(self.folder)
         text = json.dumps({**content, "checksum": checksum(content)}, **layout) + "\n"
         with in_one_step(self.folder / name, self.scratch / "record") as new:

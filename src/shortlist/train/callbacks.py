@@ -43,8 +43,12 @@ class TensorBoard:
     """Writes a run's curves to ``folder`` while it trains; ``tensorboard --logdir`` shows them.
 
     ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once
-    in ``every`` seconds. Raises MissingExtraError without the package.
+    in ``every`` seconds.
 
+    Raises:
+        MissingExtraError: without the package.
+
+    Example:
         with TensorBoard("runs/first") as board:
             sl.fit(model, train, on_epoch=board.on_epoch, on_batch=board.on_batch)
     """
@@ -85,14 +89,21 @@ class TensorBoard:
 class MLflow:
     """Logs a run's curves to an MLflow experiment while it trains, as a run of its own.
 
-    experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
-    names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
-    (``MLFLOW_TRACKING_URI``). every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in
-    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: continue this run, as a training
-    that is resumed does, under its own name and parameters; what it logs again replaces what was there.
+    Args:
+        experiment: its name; made where there is none.
+        run: the run's name.
+        parameters: logged once, nested ones by dotted names, such as a recipe's ``to_dict()``.
+        uri: where MLflow is; by default what its environment says (``MLFLOW_TRACKING_URI``).
+        every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At
+            the end the run is FINISHED, or FAILED where training raised.
+        run_id: continue this run, as a training that is resumed does, under its own name and parameters; what it logs
+            again replaces what was there.
 
-    Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.
+    Raises:
+        MissingExtraError: without the package.
+        ShortlistError: where the tracking store refuses.
 
+    Example:
         with MLflow("films", parameters=recipe.to_dict()) as log:
             sl.fit(model, train, on_epoch=log.on_epoch)
     """

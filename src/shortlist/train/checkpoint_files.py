@@ -56,7 +56,8 @@ def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[s
 def newest(folder: Path) -> Saved | None:
     """The newest checkpoint that is whole, None where there is none; those passed over are named in a ShortlistWarning.
 
-    Raises TrainingError where there are checkpoints and none of them is whole.
+    Raises:
+        TrainingError: where there are checkpoints and none of them is whole.
     """
     reasons: list[str] = []
     for step in reversed(steps_of(folder)):

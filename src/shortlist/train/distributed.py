@@ -48,7 +48,8 @@ PATIENCE = 2.0
 def joined() -> Processes:
     """The processes that this one belongs to: those that ``torchrun`` started, or of a group that exists already.
 
-    Raises TrainingError where the others cannot be reached.
+    Raises:
+        TrainingError: where the others cannot be reached.
     """
     if not dist.is_available():
         return Alone()
@@ -324,7 +325,8 @@ class RemoteRows:
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
         """Rows of the part that is here, distinct, and their gradients summed over processes and reads.
 
-        reads: the route, the gradient (None: zero) and the rows of each read.
+        Args:
+            reads: the route, the gradient (None: zero) and the rows of each read.
         """
         codes, gradients = [], []
         for route, gradient, rows in reads:

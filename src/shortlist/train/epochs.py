@@ -14,9 +14,13 @@ __all__ = ["Epoch", "TrainingHistory"]
 class Epoch:
     """One pass over the training data.
 
-    loss: mean per example (weighted, where there are weights), in nats. chance: what a model that scores every
-    candidate alike would have: without corrections the mean of ln(batch size). seconds: training alone, validation left
-    out. metrics: validation figures, empty in epochs without validation. temperature: where it is learned.
+    Attributes:
+        loss: mean per example (weighted, where there are weights), in nats.
+        chance: what a model that scores every candidate alike would have: without corrections the mean of ln(batch
+            size).
+        seconds: training alone, validation left out.
+        metrics: validation figures, empty in epochs without validation.
+        temperature: where it is learned.
     """
 
     number: int
@@ -45,7 +49,8 @@ class Epoch:
 class TrainingHistory:
     """Every epoch of a run, in order (``epochs``); ``best`` is the number of the epoch whose weights the model holds.
 
-    stopped_early: whether ``patience`` ended the run.
+    Attributes:
+        stopped_early: whether ``patience`` ended the run.
     """
 
     epochs: tuple[Epoch, ...]

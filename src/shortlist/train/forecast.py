@@ -50,10 +50,18 @@ class TableForecast:
 class Forecast:
     """Numbers of rows and bytes; seconds on this machine.
 
-    tables: of both towers. ids: tables of ids, vocabularies, codes. interactions_in_memory, interactions_from_disk: what
-    the rows take in training either way; shards: on the disk. index: of the candidates. serving: a recommender with it.
-    examples_per_second: of the recipe on the sample, whose tables are smaller. memory: what there is. files: None for a Delta or
-    Iceberg table. account: of the rows that were looked at.
+    Attributes:
+        files: None for a Delta or Iceberg table.
+        tables: of both towers.
+        ids: tables of ids, vocabularies, codes.
+        interactions_in_memory: what the rows take in training either way;
+        interactions_from_disk: § what the rows take in training either way;
+        shards: on the disk.
+        index: of the candidates.
+        serving: a recommender with it.
+        examples_per_second: of the recipe on the sample, whose tables are smaller.
+        memory: what there is.
+        account: of the rows that were looked at.
     """
 
     rows: int
@@ -118,7 +126,7 @@ def forecast(
     index: Index | None = None,
     device: str = "auto",
 ) -> Forecast:
-    """What training ``recipe`` on ``source`` will take. columns, tables: as ``Dataset`` has them, by name.
+    """What training ``recipe`` on ``source`` will take.
 
     1. Rows are counted from the files' footers; ids from a sample of so many rows, or all of them with ``count``.
     2. The recipe's model is built for the sample, which says how wide every table is; tables of ids get as many rows as
@@ -126,6 +134,10 @@ def forecast(
     3. It trains on the sample for a few batches, and an index of a few candidates is built.
 
     Raises what ``Dataset`` and ``fit`` raise.
+
+    Args:
+        columns: as ``Dataset`` has them, by name.
+        tables: § as ``Dataset`` has them, by name.
     """
     if recipe.als is not None or recipe.joined:
         what = "[als]" if recipe.als is not None else "[[joined]]"

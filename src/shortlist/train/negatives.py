@@ -44,8 +44,10 @@ MINED_FROM = 50
 class Negatives:
     """The negatives of a training run.
 
-    owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries where
-    interactions bring context); None for shards, whose rows are queries, or pairs of a query and a context.
+    Attributes:
+        owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries
+            where interactions bring context); None for shards, whose rows are queries, or pairs of a query and a
+            context.
     """
 
     def __init__(
@@ -93,7 +95,11 @@ class Negatives:
         self._catalogue = torch.arange(self.candidates, device=device)
 
     def of(self, batch: Batch, chosen: Tensor, step: int) -> Competition:
-        """The batch over every candidate that it takes, and what competes there. chosen: ``[B]``, its interactions."""
+        """The batch over every candidate that it takes, and what competes there.
+
+        Args:
+            chosen: ``[B]``, its interactions.
+        """
         if self.plain:
             log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
             return Competition(batch, None, log_q)

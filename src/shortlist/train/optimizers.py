@@ -39,7 +39,8 @@ class Optimizer(Protocol):
 class Adagrad:
     """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'.
 
-    initial_accumulator: where ``a`` begins, for every number of a row.
+    Args:
+        initial_accumulator: where ``a`` begins, for every number of a row.
     """
 
     learning_rate: float = 0.1
@@ -82,8 +83,11 @@ class RowwiseAdagrad(Adagrad):
 class Adam:
     """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched.
 
-    learning_rate: about the size of a step. beta_1, beta_2: how much of the mean of gradients and of their squares stays
-    with each step. epsilon: keeps the division finite.
+    Args:
+        learning_rate: about the size of a step.
+        beta_1: how much of the mean of gradients and of their squares stays with each step.
+        beta_2: § how much of the mean of gradients and of their squares stays with each step.
+        epsilon: keeps the division finite.
     """
 
     learning_rate: float = 0.001
@@ -115,7 +119,11 @@ class AdamW:
 
     Only touched rows decay, so a row decays as often as it occurs: an L2 penalty scaled by frequency.
 
-    weight_decay: the decay. beta_1, beta_2, epsilon: as in ``Adam``.
+    Args:
+        beta_1: as in ``Adam``.
+        beta_2: § as in ``Adam``.
+        epsilon: § as in ``Adam``.
+        weight_decay: the decay.
     """
 
     learning_rate: float = 0.001

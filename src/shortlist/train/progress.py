@@ -15,8 +15,18 @@ __all__ = ["Progress"]
 
 @dataclass
 class Progress:
-    """Where a run is. epoch: the one it is in, from 1. batch: how many of its batches are done. step, done: batches and
-    examples of all epochs. total, weight, chance, seconds: sums over the epoch so far."""
+    """Where a run is.
+
+    Attributes:
+        total: sums over the epoch so far.
+        weight: § sums over the epoch so far.
+        epoch: the one it is in, from 1.
+        batch: how many of its batches are done.
+        step: batches and examples of all epochs.
+        done: § batches and examples of all epochs.
+        chance: § sums over the epoch so far.
+        seconds: § sums over the epoch so far.
+    """
 
     total: Tensor
     weight: Tensor

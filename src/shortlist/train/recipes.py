@@ -78,7 +78,8 @@ class _Model(Section, frozen=True):
     def build_model(self, data: Dataset | Shards) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``.
 
-        Raises ConfigError where a feature reads a column that ``data`` does not have.
+        Raises:
+            ConfigError: where a feature reads a column that ``data`` does not have.
         """
         check_dataset(data, "a recipe", shards=True)
         self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
@@ -145,8 +146,9 @@ class _Model(Section, frozen=True):
 def auto_batch_size(rows: int) -> int:
     """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
 
-    >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
-    (64, 1024, 4096)
+    Example:
+        >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
+        (64, 1024, 4096)
     """
     power: int = max(6, min(12, (rows // 64).bit_length() - 1))
     return 1 << power
@@ -155,8 +157,9 @@ def auto_batch_size(rows: int) -> int:
 def auto_epochs(rows: int) -> int:
     """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
 
-    >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
-    (15, 8, 3)
+    Example:
+        >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
+        (15, 8, 3)
     """
     wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
     return max(3, min(15, round(wanted)))
@@ -171,9 +174,12 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
+    """A model that is trained in addition to the first and joined with it;
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
+
+    Args:
+        weight: its share of the score, see ``join``.
     """
 
     weight: float = 0.5
@@ -182,9 +188,11 @@ class JoinedSection(_Model, frozen=True):
 class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
-    joined: models that are trained on the same data and joined with this one, which has the weight that theirs leave of 1.
-    towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones. neighbours: a table of
-    neighbours behind the towers, see ``Mixture``.
+    Args:
+        joined: models that are trained on the same data and joined with this one, which has the weight that theirs
+            leave of 1.
+        towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones.
+        neighbours: a table of neighbours behind the towers, see ``Mixture``.
     """
 
     joined: list[JoinedSection] = msgspec.field(default_factory=list)
@@ -224,9 +232,11 @@ class Recipe(_Model, frozen=True):
     def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """The towers alone, as ``train``.
 
-        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and begin from
-        seeds 1,000, 2,000, … after its own, so that models of one kind differ.
-        Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
+        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and
+        begin from seeds 1,000, 2,000, … after its own, so that models of one kind differ.
+
+        Raises:
+            ConfigError: for weights that leave it nothing, for a warm start, or in several processes.
         """
         if self.towers != "trained":
             return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
@@ -274,10 +284,12 @@ def names() -> list[str]:
 def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """A recipe by name, from a TOML file, or from what ``Recipe.to_dict`` gave, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
 
-    Raises ConfigError for a recipe, key or value that cannot be, and names the nearest known one.
+    Raises:
+        ConfigError: for a recipe, key or value that cannot be, and names the nearest known one.
 
-    >>> load("tutorial", ["model.dim=64"]).model.dim
-    64
+    Example:
+        >>> load("tutorial", ["model.dim=64"]).model.dim
+        64
     """
     tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
     pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
@@ -301,7 +313,8 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
 def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """The tree with each model's loss and negatives as tables, whatever form they were written in.
 
-    quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
+    Args:
+        quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
     """
     joined = tree.get("joined")
     for model in (tree, *(joined if isinstance(joined, list) else ())):

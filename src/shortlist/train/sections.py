@@ -57,7 +57,11 @@ def options_of(
 ) -> Any:
     """A section with the options of a class or function.
 
-    only, leave: which of them, or which not. words: a word that an option may also be. base: a section to add them to.
+    Args:
+        only: which of them, or which not.
+        leave: § which of them, or which not.
+        words: a word that an option may also be.
+        base: a section to add them to.
     """
     hints = get_type_hints(made.__init__ if inspect.isclass(made) and not is_dataclass(made) else made)
     parameters = inspect.signature(made).parameters

@@ -35,11 +35,13 @@ class WarmStart:
        rows (``model/ridge.py``), without optimizer state.
     3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
-    before: a trained model of the same towers. only_new: the training data has only the rows since then: the tables, counts
-    and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
-    trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
-    fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes from a
-    checkpoint only if it started from the same model.
+    Args:
+        before: a trained model of the same towers.
+        only_new: the training data has only the rows since then: the tables, counts and known queries of ``before``
+            stay, and its counts (so log Q and popularity too) halve with every ``half_life`` trainings, rounded up.
+            Without it the data is a whole window, and counts are those of the window.
+        fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes
+            from a checkpoint only if it started from the same model.
     """
 
     before: TwoTower  # or a Mixture, of which the towers are taken

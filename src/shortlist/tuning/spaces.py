@@ -48,7 +48,8 @@ class Chosen:
 def chosen(backends: Sequence[str] | None) -> Chosen:
     """Backends by name: "exact", "scann", "faiss" (both of its methods), "ivfpq", "hnsw"; None for all that run here.
 
-    Raises ConfigError for a name that is not known.
+    Raises:
+        ConfigError: for a name that is not known.
     """
     names: list[str] = []
     for name in BACKENDS if backends is None else backends:

@@ -77,13 +77,18 @@ def tune(
     The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
-    backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
-    sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
-    search and through the tuned index.
+    Args:
+        backends: kinds of indexes to try, by default all that can run here.
+        test: pairs to measure top-k accuracy on, through exact search and through the tuned index.
+        seconds: stop looking after so long.
+        seed: of the sample.
+        say: called with a line of text after each step.
 
-    Raises ConfigError where the query tower reads columns that only a request has, SearchError for fewer than 40 known
-    queries.
+    Raises:
+        ConfigError: where the query tower reads columns that only a request has.
+        SearchError: for fewer than 40 known queries.
 
+    Example:
         tuned = sl.tune(recommender, recall=0.95, k=100)
         tuned.recommender.save("my.shortlist", overwrite=True)
     """

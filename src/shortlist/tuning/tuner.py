@@ -271,8 +271,9 @@ def worth_it(exact: float, other: float) -> bool:
 
     A tenth of a millisecond is less than a request costs around its search, and a third is less than timings differ.
 
-    >>> worth_it(0.0271, 0.0270), worth_it(0.30, 0.25), worth_it(3.0, 0.3)
-    (False, False, True)
+    Example:
+        >>> worth_it(0.0271, 0.0270), worth_it(0.30, 0.25), worth_it(3.0, 0.3)
+        (False, False, True)
     """
     return exact >= FASTER * other and exact - other >= SAVED
 

@@ -308,7 +308,8 @@ def _stamp(table: TableLike, reading: Reading) -> str:
 def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
     """Whether there is anything to do; the header is written where the work is new.
 
-    Raises DataError where the folder holds something else.
+    Raises:
+        DataError: where the folder holds something else.
     """
     done, begun = folder / files.MANIFEST, folder / files.HEADER
     if begun.is_file() and not overwrite:

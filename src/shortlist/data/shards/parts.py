@@ -45,7 +45,11 @@ class Later:
     needs_times = True
 
     def of(self, block: Block, times: NDArray[Any] | None) -> NDArray[np.bool_]:
-        """Whether each row of the block belongs; times: those of its rows."""
+        """Whether each row of the block belongs;
+
+        Args:
+            times: those of its rows.
+        """
         assert times is not None
         return np.asarray(times >= self.cut)
 

@@ -20,8 +20,9 @@ def time_of_rank(arrays: Callable[[], Iterable[NDArray[Any]]], rank: int) -> flo
     1. Count how many values fall into each of 65,536 equal ranges between the least and the most of them.
     2. Continue among the values of the range that holds the wanted one, until they fit in memory or are all the same.
 
-    >>> time_of_rank(lambda: [np.array([5, 1, 9]), np.array([7, 7])], 2)
-    7
+    Example:
+        >>> time_of_rank(lambda: [np.array([5, 1, 9]), np.array([7, 7])], 2)
+        7
     """
     inside = _Inside(arrays, None, None)
     left = rank

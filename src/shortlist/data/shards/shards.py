@@ -51,11 +51,16 @@ class Shards:
     cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
-    folder: where it is; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
-    what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with
-    the columns there are. contexts: the distinct rows of the context columns.
-    fingerprint: sha256 over everything that was encoded.
+    Attributes:
+        folder: where it is; ``manifest`` is what ``manifest.json`` there says.
+        queries: the tables, as a ``Dataset`` has them.
+        candidates: § the tables, as a ``Dataset`` has them.
+        interactions: a table of no rows, with the columns there are.
+        held_out: the part that ``split`` made, and what is left out of it.
+        contexts: the distinct rows of the context columns.
+        fingerprint: sha256 over everything that was encoded.
 
+    Example:
         shards = sl.Shards.encode("log/", "log.shards", query="user_id", candidate="item_id")
         train, test = shards.split(test=0.1)
         sl.fit(model, train, validation=test)
@@ -93,18 +98,25 @@ class Shards:
     ) -> Shards:
         """Encode files into ``folder``, and load it; where that was done before, only load it.
 
-        source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
-            table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
-            listed at the start. Text files are copied to Parquet first, next to the shards.
-        The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
-            that are kept, for a query tower that reads them; their distinct rows must fit in memory.
-        block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
-        events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
-        reading: how text files are written, as with ``Dataset``.
-        on_piece: called after each shard with how many there are and how many there will be.
+        A run that was cut off is taken up where it was.
 
-        A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
-        source that is not the one encoded before, and where the disk refuses; ConfigError for options that cannot work.
+        Args:
+            source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or
+                Iceberg table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is
+                read as it was listed at the start. Text files are copied to Parquet first, next to the shards. The
+                columns and tables are those of ``Dataset``, and so are the row numbers.
+            block_rows: neighbouring rows that are read together.
+            piece_rows: rows per shard, and in memory at a time.
+            on_piece: called after each shard with how many there are and how many there will be.
+            context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
+                rows must fit in memory.
+            events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
+            reading: how text files are written, as with ``Dataset``.
+
+        Raises:
+            DataError: for data that ``Dataset`` would refuse, for a source that is not the one encoded before, and
+                where the disk refuses.
+            ConfigError: for options that cannot work.
         """
         if not isinstance(source, (str, Path)):
             raise DataError(
@@ -133,9 +145,13 @@ class Shards:
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Shards:
-        """The shards in a folder. verify: compare every file's sha256 too, not only its size.
+        """The shards in a folder.
 
-        Raises DataError where the folder was not finished, or a file is missing, cut off or altered.
+        Args:
+            verify: compare every file's sha256 too, not only its size.
+
+        Raises:
+            DataError: where the folder was not finished, or a file is missing, cut off or altered.
         """
         folder = checked_path(folder, "Shards.load(folder)")
         if not (folder / files.MANIFEST).is_file():
@@ -283,10 +299,14 @@ class Shards:
     ) -> tuple[Shards, Dataset]:
         """Hold interactions out: the shards without them, and about ``most`` of them in memory, drawn at random.
 
-        by: "random", where each row is held out with probability ``test``; or "time", where those from one moment on are,
-        so that equal times stay together (as ``split_by_time``, but that the part held out is never smaller than asked for).
+        Args:
+            by: "random", where each row is held out with probability ``test``; or "time", where those from one moment
+                on are, so that equal times stay together (as ``split_by_time``, but that the part held out is never
+                smaller than asked for).
 
-        Raises ConfigError for a share that cannot be, DataError where a part is empty or there are no timestamps.
+        Raises:
+            ConfigError: for a share that cannot be.
+            DataError: where a part is empty or there are no timestamps.
         """
         if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:
             raise ConfigError(
