@@ -53,13 +53,14 @@ class Choice:
 
     Attributes:
         model: the winner, trained on all rows where ``refitted``.
-        recipe: it again, so that ``recipe.train(data)`` repeats it.
+        recipe: the winner's recipe; ``recipe.train(data)`` repeats it.
         chosen: the winner as it was measured, with the model from before the refit.
         tried: every contender, best first, then those that were not measured.
         trial: the held-out rows and the figure.
-        split: how they were held out.
-        budget: given, and taken.
-        seconds: § given, and taken.
+        split: how the rows were held out: "time", "last" or "random".
+        budget: seconds given.
+        seconds: seconds taken.
+        refitted: whether ``model`` was trained again on all rows.
     """
 
     model: TwoTower | Mixture

@@ -53,7 +53,7 @@ def choose(
        each query where times only number its rows, else rows drawn at random.
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
-       halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
+       halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
     4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
        the one with the best figure at ten times the cut-off wins, and of those that are level there too, by half a standard
@@ -63,15 +63,20 @@ def choose(
     Where the budget does not bind, the outcome follows from the data and ``seed``.
 
     Args:
-        by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out
-            pairs were chosen before; ``weighted`` counts each held-out pair by its weight.
+        data: the interactions, with tables of features where there are some.
+        by: the figure, for example "recall@10" (the default) or "ndcg@20". Seen items do not compete, unless most held-out
+            pairs were chosen before.
         budget: for all of it, as text ("90s", "2min") or seconds.
+        test: share of the interactions to hold out.
+        seed: of the held-out rows, where they are drawn, and of every training.
+        refit: train the winner again on all rows.
+        weighted: count each held-out pair by its weight.
         device: as in ``fit``.
         say: called with a line of text after each step.
 
     Raises:
         ConfigError: for options that cannot work.
-        DataError: for anything but a Dataset or has fewer than 20 interactions.
+        DataError: for anything but a Dataset, and for one with fewer than 20 interactions.
 
     Example:
         choice = sl.choose(data)

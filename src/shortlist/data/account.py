@@ -71,17 +71,23 @@ class _OnDisk(_Counted, Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """What there is to train on, and what became of the rest.
+    """The interactions to train on, and what was done with the rest.
 
     Attributes:
-        rows, queries, candidates: how many interactions, and how many ids each table has.
-        files: how many files were read, where that is known.
+        rows: number of interactions.
+        queries: number of query ids.
+        candidates: number of candidate ids.
         again: the share of interactions that repeat an earlier one of the same query and candidate.
-        heaviest, heaviest_share: the query with the most interactions, and its share of them.
-        since, until: the first and the last time, as text. times: what they were read from.
+        heaviest: the query with the most interactions.
+        heaviest_share: its share of all interactions.
+        files: how many files were read, where that is known.
+        since: the first time, as text.
+        until: the last time, as text.
+        times: what the times were read from.
         weights: least, mean and most, where there are weights.
         seen: how many interactions count as seen, where not all do.
-        notes: what was left out, merged or added. warnings: what was warned of.
+        notes: what was left out, merged or added.
+        warnings: what was warned of.
     """
 
     rows: int

@@ -53,8 +53,7 @@ class Dataset:
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
     5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
-    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
-    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+    Doubtful rows (ids that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
 
     Args:
         interactions: one row per interaction.
@@ -62,13 +61,18 @@ class Dataset:
         candidate: the column of candidate ids, in ``interactions`` and ``candidates``.
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
-        queries, candidates: tables of features, or None.
+        queries: a table of the queries' features, or None.
+        candidates: a table of the candidates' features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
         keep: the other columns of the interactions that are read; None for all of them.
         reading: how to read text files, if it cannot be detected.
 
+    Attributes:
+        notes: what was merged or left out.
+        account: what was read, an ``Account``.
+
     Raises:
-        DataError: (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
+        DataError: (before anything is trained) a missing column, a null id, an id that is neither string nor integer,
             ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
 
     Example:
@@ -191,11 +195,14 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def with_interactions(self, interactions: pl.DataFrame) -> Dataset:
-        """A Dataset of other interactions (the same columns that matter, known ids) that shares both tables.
+        """A Dataset of other interactions that shares both tables.
+
+        Args:
+            interactions: the same columns that matter; ids that the tables know.
 
         Raises:
-            DataError: for a missing column, another id type, or no rows; an id that its table lacks is found out when
-                row numbers are first asked for.
+            DataError: for a missing column, another id type, or no rows; for an id that its table lacks only when row
+                numbers are first asked for.
         """
         table = Table(interactions, "interactions")
         for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
@@ -300,7 +307,11 @@ class Dataset:
 
     @property
     def times(self) -> pl.Series:
-        """The time of each interaction. DataError without a timestamp column."""
+        """The time of each interaction.
+
+        Raises:
+            DataError: without a timestamp column.
+        """
         if self.timestamp is None:
             raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])

@@ -32,13 +32,15 @@ class Events:
     5. ``seen_where`` says which rows count as seen: only those are left out of their query's lists. By default all.
 
     Args:
-        where: such as ``"event_type = 'purchase'"``.
-        weight_by: a column and the weight of each of its values: ``{"event_type": {"view": 1, "cart": 3, "purchase": 10}}``.
-        seen_where: such as ``"event_type = 'purchase'"``, a condition on the rows that ``where`` keeps.
-        strip_ids, drop_null_ids: see above; they hold for the tables of queries and candidates too.
+        where: a condition on the rows, for example ``"event_type = 'purchase'"``.
+        weight_by: a column and the weight of each of its values: ``{"event_type": {"view": 1, "cart": 3, "purchase":
+            10}}``.
+        seen_where: a condition on the rows that ``where`` keeps, for example ``"event_type = 'purchase'"``.
+        strip_ids: see 3; for the tables of queries and candidates too.
+        drop_null_ids: see 2; for the tables of queries and candidates too.
 
     Raises:
-        ConfigError: for weights that cannot be.
+        ConfigError: for weights that are not finite numbers of at least 0.
 
     Example:
         >>> from shortlist.data import Dataset
@@ -84,7 +86,12 @@ class Events:
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
     def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
-        """Names of the columns of weights and of seen interactions, in a table with other columns."""
+        """Names of the columns of weights and of seen interactions, in a table with other columns.
+
+        Args:
+            taken: names of the table's columns.
+            weight: the table's own column of weights, or None.
+        """
         return {
             "weight": weight if self.weight_by is None else free_name("weight", taken),
             "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
@@ -98,9 +105,13 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """The steps for a table of these columns;
+        """The steps for a table of these columns.
 
         Args:
+            schema: the table's columns and their types.
+            query: the column of query ids.
+            candidate: the column of candidate ids.
+            weight: the table's own column of weights, or None.
             taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:

@@ -20,11 +20,16 @@ __all__ = ["k_core", "keep_at_least"]
 def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
     """The interactions of ``dataset`` with ``column`` ≥ ``value``: "a rating of 4 or more is a choice".
 
-    Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` takes it out. Rows where
-    the column is null or NaN go. ``notes`` says how many were kept.
+    Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` removes them.
+    Rows where the column is null or NaN are left out. ``notes`` says how many were kept.
+
+    Args:
+        dataset: stays as it is.
+        column: a column of numbers among the interactions.
+        value: the least number to keep.
 
     Raises:
-        DataError: for a column that is not there or holds no numbers, and where nothing is left.
+        DataError: for a column that does not exist or holds no numbers, and where nothing is left.
         ConfigError: for a value that is not a finite number.
 
     Example:
@@ -55,12 +60,18 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
 def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidates: int | None = None) -> Dataset:
     """The k-core of ``dataset``: queries and candidates that have at least ``k`` of the interactions that are left.
 
-    1. Take out every query with fewer than ``queries`` (by default ``k``) interactions.
-    2. Take out every candidate with fewer than ``candidates`` (by default ``k``) of what is left.
+    1. Take out every query with fewer than ``queries`` interactions.
+    2. Take out every candidate with fewer than ``candidates`` of what is left.
     3. Repeat until nothing changes; the result does not depend on the order (Batagelj, Zaveršnik 2003).
 
-    Queries and candidates that are out leave the tables too: they no longer compete. Repeated pairs count as often as they
-    occur. Figures on a core say nothing of the rest; ``notes`` says how much was taken out.
+    Queries and candidates that are taken out leave the tables too: they no longer compete. Repeated pairs count as often as they
+    occur. Figures on a core say nothing about the rest; ``notes`` says how much was taken out.
+
+    Args:
+        dataset: stays as it is.
+        k: the least number of interactions, for both sides.
+        queries: the same for queries alone; by default ``k``.
+        candidates: the same for candidates alone; by default ``k``.
 
     Raises:
         ConfigError: for numbers below 1.

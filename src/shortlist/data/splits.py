@@ -24,6 +24,11 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     2. The rows with the smallest numbers are the test part: exactly ``round(test · rows)`` of them, or ``test`` of them
        when it is an integer.
 
+    Args:
+        dataset: stays as it is.
+        test: the share of the interactions to hold out, or how many.
+        seed: of the draw; a whole number of at least 0.
+
     Raises:
         ConfigError: for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
 
@@ -43,11 +48,15 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
 
 
 def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = None) -> Split:
-    """Holds out what ``dataset`` has from one moment on: one global cut, as a system that goes live would see it.
+    """Holds out the interactions of ``dataset`` from one moment on: one global cut, as a system that goes live would see it.
 
-    Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
-    neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
+    Give either ``at`` or ``test``. Rows with equal timestamps are never separated: with ``test``, the cut falls between two
     timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
+
+    Args:
+        dataset: stays as it is.
+        test: the share of the interactions to hold out, or how many; 0.2 when neither is given.
+        at: the first moment of the test part, in the type of the timestamps.
 
     Raises:
         DataError: without a timestamp column or when all rows share one timestamp.
@@ -82,6 +91,10 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
 
     Tie rule: interactions of a query with the same timestamp count in the order of their rows; the later row is the
     later one. Queries with ``n`` interactions or fewer stay whole in the train part.
+
+    Args:
+        dataset: stays as it is.
+        n: how many interactions of each query to hold out.
 
     Raises:
         DataError: without a timestamp column, or when no query has more than ``n`` interactions.
@@ -124,14 +137,21 @@ def split_queries(
     """Holds whole queries of ``dataset`` out, and gives a part of each one's interactions: can it serve someone new?
 
     Strong generalisation (Marlin 2004; as in Liang et al. 2018): the model is trained without these queries, so that
-    one that knows them by their id alone has nothing to say. The towers see what is ``given`` through a history or by
+    one that knows them by their id alone cannot answer. The towers see what is ``given`` through a history or by
     folding in.
 
-    1. Queries with one interaction cannot be parted: they stay in train (``report.whole``).
-    2. Of the others, ``queries`` (a fraction or a number of them) are drawn as in ``split_random``, by ``seed``.
+    1. Queries with one interaction cannot be divided: they stay in train (``report.whole``).
+    2. Of the others, ``queries`` of them are drawn as in ``split_random``, by ``seed``.
     3. Of each, ``given`` of its n interactions, at least 1 and at most n - 1, ``round(given · n)`` otherwise, are
-       ``split.given``; the rest is the test part. Which, is drawn too; with ``by_time`` the earlier ones are given,
-       equal times in the order of their rows.
+       ``split.given``; the rest is the test part.
+
+    Args:
+        dataset: stays as it is.
+        queries: the share of the queries to hold out, or how many.
+        given: the share of a held-out query's interactions that is given.
+        seed: of the queries, and of their given interactions.
+        by_time: give the earlier interactions, equal times in the order of their rows; by default those given are
+            drawn.
 
     Raises:
         ConfigError: for a share or number that leaves a part empty.

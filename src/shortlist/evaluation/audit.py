@@ -48,6 +48,11 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
     target_context: columns of the test interactions themselves that ``model``'s query tower reads, such as the time of
         the choice. Known at the moment of a request, they are fair; an outcome is not.
 
+    Args:
+        train: the training part.
+        test: the test part.
+        model: its query tower is checked for ``target_context``; None for the split alone.
+
     Raises:
         DataError: for what can be no test of this training: other id columns or types, other kinds of time, every test
             interaction in the training data, or all training after all of the test.

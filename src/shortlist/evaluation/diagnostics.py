@@ -47,13 +47,13 @@ SCORES = 1 << 24
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong.
+    """A problem of a trained model or a split.
 
     Attributes:
         name: one of ``FINDINGS``.
-        message: what, in figures.
+        message: what is wrong, in figures.
         hint: what to do.
-        figures: by name.
+        figures: the figures by name.
     """
 
     name: str
@@ -87,8 +87,9 @@ def diagnose(
     Queries that training knew are asked.
 
     Args:
-        test: without it the last two findings cannot be made.
-        training: a mapping per epoch with "loss" and "chance", such as ``history.to_frame().to_dicts()``.
+        model: a trained model.
+        test: held-out interactions; without them the last two findings cannot be made.
+        training: a mapping per epoch with "loss" and "chance", for example ``history.to_frame().to_dicts()``.
 
     Raises:
         ConfigError: for a model that was not trained.

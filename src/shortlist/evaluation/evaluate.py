@@ -56,18 +56,22 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
 
-    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model. With
-    ``ties="expected"`` each metric of ranks is its mean over all orders of the candidates that tie.
+    A pair counts for k when fewer than k other candidates score as high as its own.
 
     Args:
-        seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``, and is
-            the history of one that training never saw (``split_queries``).
+        model: a trained model.
+        test: held-out interactions.
+        seen: usually the training data. A query's choices there are left out of its competition in ``seen_out``, and
+            are the history of a query that training never saw (``split_queries``).
+        ks: the cut-offs of metrics that have one.
         metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources
             are in ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
         baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
         index: an index over the model's candidates (ids are their rows), measured next to the exact ranks.
         segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
         intervals: 95% intervals by the bootstrap over queries.
+        ties: "worst": ties count against the model; "expected": each metric of ranks is its mean over all orders of the
+            candidates that tie.
         weighted: count each test pair by the test's weight column.
         grade: a column of the test interactions that says how good a choice was, for ndcg; a pair of grade 0 is not a
             choice and counts in no metric, as if the test did not have it.

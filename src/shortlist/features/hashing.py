@@ -26,7 +26,9 @@ class Hashing:
     other types, are a DataError.
 
     Args:
-        buckets: about as many as there are distinct values makes a value share its bucket with one other on average.
+        column: a column of strings or integers.
+        buckets: how many hashes; with about as many as there are distinct values, a value shares its bucket with one
+            other on average.
         dim: the width of the rows, by default the tower's.
 
     Example:

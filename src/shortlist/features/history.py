@@ -35,20 +35,23 @@ class History:
 
     Args:
         column: its name in requests.
-        encoder: "mean", "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose
-            weights by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018)
-            and "hstu" (Zhai et al. 2024, without times), the last three with ``layers``, the last two with ``heads``;
-            transformers' inner layers are ``feedforward`` times as wide.
+        encoder: "mean"; "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose
+            weights by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018);
+            or "hstu" (Zhai et al. 2024, without times).
         length: the latest items that are read, at most. In training an interaction far into a long history may see
             fewer, at least half of it, so that one pass serves many interactions.
         context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first
             where there are timestamps.
-        share: read the items from the candidate tower's id table; else from a table of its own, whose rows are ``dim``
-            wide (by default the tower's).
+        share: read the items from the candidate tower's id table; else from a table of its own.
+        decay: of "ema": the weight of an item against the next later one.
+        layers: of "gru", "transformer" and "hstu".
+        heads: of "transformer" and "hstu".
+        feedforward: of transformers: their inner layers are this many times as wide.
         dropout: of the embedded items and in the layers, in training.
+        dim: the width of the rows of a table of its own, by default the tower's.
 
     Raises:
-        ConfigError: for options that cannot be.
+        ConfigError: for an unknown encoder or context, and for numbers out of range.
 
     Example:
         >>> history = History(length=2, share=False)

@@ -145,10 +145,14 @@ class _Lookup:
 class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
-    The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row. dim: the
-    width of its rows, by default the tower's; set it for concatenated features ("concat"). min_count: of so many
-    training interactions at least, else a value shares that row too. evict_after: for training     again and again, see
-    ``grow``: a value goes that was in none of so many trainings.
+    Values outside the vocabulary, and nulls, share one row.
+
+    Args:
+        column: a column of strings.
+        vocabulary: the values to know; by default those of the training data.
+        dim: the width of the rows, by default the tower's; set it for concatenated features ("concat").
+        min_count: a value with fewer training interactions shares the row of unknown values.
+        evict_after: for repeated training (see ``grow``): drop a value that did not occur in this many trainings.
 
     Raises:
         DataError: for a column that does not hold strings.
@@ -168,7 +172,14 @@ class StringLookup(_Lookup):
 
 
 class IntegerLookup(_Lookup):
-    """An embedding row for each integer of a column; ``vocabulary`` and ``dim`` as in StringLookup, as all else.
+    """An embedding row for each integer of a column.
+
+    Args:
+        column: a column of integers.
+        vocabulary: as in ``StringLookup``.
+        dim: as in ``StringLookup``.
+        min_count: as in ``StringLookup``.
+        evict_after: as in ``StringLookup``.
 
     Example:
         >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
@@ -184,10 +195,17 @@ class IntegerLookup(_Lookup):
 
 
 class Category(_Lookup):
-    """An embedding row for each value of a column of strings, integers or booleans; ``dim`` as in StringLookup, as all else.
+    """An embedding row for each value of a column of strings, integers or booleans.
 
-    Which of the three it is, the training data decides (or the given vocabulary): ``"1"``, ``1`` and ``true`` are
+    The training data (or the given vocabulary) decides which of the three it is: ``"1"``, ``1`` and ``true`` are
     different values, and a column of another type later is a DataError. Null and unseen values share code 0.
+
+    Args:
+        column: a column of strings, integers or booleans.
+        vocabulary: as in ``StringLookup``.
+        dim: as in ``StringLookup``.
+        min_count: as in ``StringLookup``.
+        evict_after: as in ``StringLookup``.
 
     Example:
         >>> Category("premium", [True, False]).encode(pl.Series([False, None, True])).values.tolist()

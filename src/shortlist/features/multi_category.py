@@ -28,6 +28,8 @@ class MultiCategory:
     and members outside the vocabulary add nothing: a row without any known member is an empty bag, whose mean is 0.
 
     Args:
+        column: a column of lists, or of strings that ``separator`` divides.
+        separator: what divides the values of a string; None for lists.
         vocabulary: the values to know; by default those of the training data.
         dim: the width of the rows, by default the tower's.
 

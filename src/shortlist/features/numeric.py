@@ -54,9 +54,13 @@ class Scale:
 class Normalization:
     """A number, less the mean and divided by the standard deviation of the training rows.
 
-    Null becomes 0, the mean. With ``indicator`` a second number says which rows were null (1) and which not (0).
-    A column that was constant in training becomes 0 throughout. Integers, floats and decimals are taken; NaN,
+    Null becomes 0, the mean. With ``indicator`` a second number is 1 for rows that were null and 0 for others.
+    A column that was constant in training becomes 0 throughout. Integers, floats and decimals are accepted; NaN,
     infinity and other types are a DataError.
+
+    Args:
+        column: a column of numbers.
+        indicator: add a second number that says which rows were null.
 
     Example:
         >>> age = Normalization("age")
@@ -121,8 +125,9 @@ class Discretization:
     outer bins. NaN, infinity and types that are not numbers are a DataError.
 
     Args:
+        column: a column of numbers.
         bins: how many bins of about equally many training rows to learn (fewer where values repeat).
-        boundaries: the bins' borders, increasing, in place of ``bins``. A border belongs to the bin above it.
+        boundaries: the bins' borders, increasing, instead of ``bins``. A border belongs to the bin above it.
         dim: the width of the rows, by default the tower's.
 
     Example:

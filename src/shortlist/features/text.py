@@ -31,7 +31,8 @@ class Text:
     Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
 
     Args:
-        buckets: rows of the table, but one (row 0 stays unused).
+        column: a column of strings.
+        buckets: how many hashes; the table has one row more, for code 0, which stays unused.
         ngrams: characters of a piece, from 1 on; None for words alone.
         dim: the width of the rows, by default the tower's.
 

@@ -32,6 +32,7 @@ class Timestamp:
     The column holds Datetime, Date or integers (Unix time in seconds); others are a DataError. Null becomes zeros.
 
     Args:
+        column: a column of datetimes, dates or integers (Unix time in seconds).
         of_target: the column is the time of the interaction to predict. ``fit`` refuses such a column in the query
             tower unless this is True, and then says so in a warning: in a random split the test rows are between
             training rows of the same hour, often the same session, so that this time almost identifies the target, and

@@ -20,6 +20,7 @@ class Vector:
     """A column of vectors, one list of ``width`` numbers per row, that enters the tower as it is and stays frozen.
 
     Args:
+        column: a column of lists or arrays of numbers.
         width: numbers in each vector; by default that of the training data. Another width is a DataError, and so are a
             null, NaN or infinite number within a vector and a column that does not hold lists (or arrays) of numbers. A
             row that is null has no vector; it becomes zeros.

@@ -79,17 +79,18 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
     """One model out of several that were trained on the same queries and candidates, each in its own way.
 
     A pair's score is ``Σ weight · score / spread``: spread is the standard deviation of a model's scores over the catalogue,
-    averaged over the queries that training had (of either 10,000 at most, evenly spread), so that weights mean the same
+    averaged over the queries that training had (at most 10,000 of each, evenly spread), so that weights mean the same
     whatever the size of a model's scores. Both sides' vectors are those of the models one after another, so that the score
     stays one dot product, of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as
-    any other. A request gives what any of the models reads. The models are not copied: they lend their weights.
+    any other. A request gives every column that any of the models reads.
 
     Args:
-        weights: one for each model, above 0; all alike by default. Choose them on validation data.
+        models: two or more trained models; they are not copied but lend their weights.
+        weights: one for each model, above 0; all equal by default. Choose them on validation data.
 
     Raises:
         ConfigError: for fewer than two models, untrained or joined ones, several heads, modules of your own, a query
-            tower that reads context, or weights that cannot be.
+            tower that reads context, or weights that are not above 0.
         DataError: where the models' queries or candidates are not the same.
     """
     given: object = models

@@ -27,6 +27,7 @@ def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
     and a query that training never saw is answered as any other.
 
     Args:
+        train: the interactions to count.
         recent: count the latest tenth of the interactions alone, which must have timestamps.
 
     Raises:

@@ -74,11 +74,16 @@ class Catalogue:
 
 
 class TwoTower(nn.Module):
-    """Two towers of one ``dim``, ``query`` and ``candidate``; a pair's score is the dot product of their vectors.
+    """Two towers of one ``dim``; a pair's score is the dot product of their vectors.
 
     The towers are declared first and built by ``fit``, which learns vocabularies and other state of the features from
-    the training data. Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al.
-    2019.
+    the training data.
+
+    Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al. 2019.
+
+    Args:
+        query: the tower of queries.
+        candidate: the tower of candidates.
 
     Raises:
         ConfigError: where the towers differ in ``dim``.
@@ -129,12 +134,16 @@ class TwoTower(nn.Module):
 
     @property
     def reads_ids_alone(self) -> bool:
-        """Whether the query tower reads nothing but the query's id, so that it knows nothing of a new one. See ``catalogue``."""
+        """Whether the query tower reads the query's id and nothing else. See ``catalogue``."""
         return self.query.columns == (self.catalogue.query,)
 
     @property
     def catalogue(self) -> Catalogue:
-        """The tables that the model was trained on; ConfigError before ``fit``."""
+        """The tables that the model was trained on.
+
+        Raises:
+            ConfigError: before ``fit``.
+        """
         if self.trained_on is None:
             raise ConfigError("this model has not been trained.", hint="call fit(model, train) first")
         return self.trained_on
@@ -146,6 +155,10 @@ class TwoTower(nn.Module):
 
     def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
+
+        Args:
+            train: the training data.
+            generator: draws the first weights; None for torch's own.
 
         Raises:
             ConfigError: for a joined model.
@@ -236,9 +249,13 @@ class TwoTower(nn.Module):
         lend_tables(self.query, self.candidate, self.catalogue.candidate)
 
     def with_histories(self, table: pl.DataFrame, given: Dataset | None = None) -> pl.DataFrame:
-        """``table``, rows of queries, with the columns that the query tower's histories read and the table lacks.
+        """``table`` with the columns that the query tower's histories read and the table lacks.
 
-        A history is what its query chose in training; of a query that training never saw, what it chose in ``given``.
+        A history is what its query chose in training; for a query that training never saw, what it chose in ``given``.
+
+        Args:
+            table: rows of queries.
+            given: interactions of queries that training never saw.
         """
         if not self.query.histories:
             return table

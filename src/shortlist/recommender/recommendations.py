@@ -78,12 +78,17 @@ class Recommendation(Sequence[Item]):
 
 
 class Recommendations(Sequence[Recommendation]):
-    """One list per query, in the order asked; ``queries`` are the ids asked for, ``known`` whether training had them.
+    """One list per query, in the order asked; ids have the type that the interactions had.
 
-    ``columns`` names the ids of queries and candidates, ``query_dtype`` the type of the former; ``answers`` holds rows of
-    the catalogue with scores and sources, ``candidates`` the catalogue's ids.
+    ``print`` shows them; ``to_frame`` and ``to_dicts`` convert them.
 
-    ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
+    Args:
+        columns: names of the ids of queries and candidates.
+        queries: the ids asked for.
+        known: of each query, whether training had it.
+        answers: rows of the catalogue, with scores and sources.
+        candidates: the catalogue's ids.
+        query_dtype: the type of the queries' ids.
 
     Example:
         answer = recommender.recommend(["42"], k=3)

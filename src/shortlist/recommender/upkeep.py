@@ -47,16 +47,17 @@ class Upkeep:
     searching them exactly is slow, the index is rebuilt and replaced.
 
     Args:
-        current: gives what is served now.
-        swap: takes a quick function from what is served to what is to take its place, and applies it between two changes.
-        k, recall: the promise, a mean recall over the top k; by default the index's own, else 0.95 over the top 10.
-        churn: the part of the candidates after whose change to look.
+        current: gives the value that is served now.
+        swap: applies a quick function to the value that is served, between two changes, and serves its result.
+        k: the promise is a mean recall over the top k; by default the index's own, else 10.
+        recall: that mean recall; by default the index's own, else 0.95.
+        churn: the share of the candidates after whose change to measure.
         sample: queries to measure on, of the known ones, evenly spread.
         rebuild: False only advises: see ``last``.
 
     Raises:
-        ConfigError: numbers out of range; a query tower that reads columns which only a request has, so that there are no
-            queries to measure on.
+        ConfigError: for numbers out of range, and where the query tower reads columns that only a request has, so that
+            there are no queries to measure on.
     """
 
     def __init__(

@@ -18,17 +18,18 @@ __all__ = ["Blend", "Filters", "NeighbourSource", "search_blend", "without"]
 
 @dataclass(frozen=True)
 class Blend:
-    """How the scores of two sources are added. Of the candidates that a query may have, with s the towers' scores and n
-    the neighbours':
+    """How the scores of two sources are added.
+
+    With s the towers' scores and n the neighbours' of the candidates that a query may have:
 
         score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
 
-    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
-    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
+    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query without neighbours
+    has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
     rounds to 0), s(c) − max s is used instead: below all others, such candidates are in the towers' order.
 
     Args:
-        share: of the neighbours, from 0 to 1.
+        share: the neighbours' share of the score, from 0 to 1.
         temperature: above 0, in the unit of the towers' scores.
 
     Example:
@@ -52,7 +53,14 @@ class Blend:
     def total(
         self, towers: NDArray[Any], neighbours: NDArray[Any], best_tower: float, best_neighbour: float
     ) -> NDArray[np.float64]:
-        """Scores ``[candidates]`` from both sources' scores and their largest; a ``best_neighbour`` of 0: they know nothing."""
+        """The sum of both parts, for candidates with these scores.
+
+        Args:
+            towers: the towers' scores.
+            neighbours: the neighbours' scores.
+            best_tower: the towers' best score of the query.
+            best_neighbour: the neighbours' best score of the query.
+        """
         below = np.asarray(towers, np.float64) - best_tower
         total = (1 - self.share) * np.exp(below / self.temperature)
         if best_neighbour > 0:

@@ -36,11 +36,15 @@ class Cooccurrence:
     1/2); Deshpande, Karypis 2004, "Item-based top-N recommendation algorithms" (rows of queries normalised).
 
     Args:
-        length: of a query with more choices only the latest so many count, so that one heavy query costs no more than
-            others.
+        query_power: how much less a pair of a query with many choices counts.
+        source_power: how much less a popular source counts.
+        target_power: how much less a popular target counts.
+        neighbours: neighbours that each candidate keeps.
+        length: of a query with more choices only this many of the latest count, so that one heavy query costs no more
+            than others.
 
     Raises:
-        ConfigError: for settings that cannot be.
+        ConfigError: for negative powers, and numbers below 1.
 
     Example:
         model = sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.3)

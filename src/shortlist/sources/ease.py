@@ -39,8 +39,9 @@ class EASE:
     Args:
         strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often
             items are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
-        candidates: so many, those that are chosen most often, take part; the others have no neighbours.
-        length: of a query's history the latest so many are asked.
+        neighbours: neighbours that each candidate keeps.
+        candidates: this many of the most chosen candidates take part; the others have no neighbours.
+        length: of a query's history only this many of the latest are read.
 
     Raises:
         ConfigError: for settings that cannot be.

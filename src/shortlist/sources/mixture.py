@@ -30,12 +30,11 @@ class Mixture:
     query's history. A query without a history is answered by the towers alone.
 
     Args:
-        towers: trained.
-        neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours, from
-            0 to 1. temperature: in the unit of the towers' scores, usually that of their loss.
-        histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see
+        towers: a trained model.
+        neighbours: fitted on the same data, so that both count the same candidate rows.
+        histories: the choices of each row of the towers' ``catalogue.queries``, as candidate rows, oldest first; see
             ``Mixture.of``.
-        blend: both, as a ``Blend``.
+        blend: share and temperature.
 
     Raises:
         ConfigError: for towers that were not trained, or a table of other candidates.
@@ -66,9 +65,16 @@ class Mixture:
     ) -> Mixture:
         """The mixture whose queries have the histories that ``train`` has of them.
 
+        Args:
+            towers: a trained model.
+            neighbours: a table that was fitted on the same data.
+            train: the training data.
+            share: the neighbours' share of the score, from 0 to 1.
+            temperature: above 0, in the unit of the towers' scores, usually that of their loss.
+
         Raises:
-            ConfigError: for anything but towers and neighbours, where they are not of one catalogue, or for a share or
-                temperature that cannot be.
+            ConfigError: for anything but towers and neighbours, where they do not have the same catalogue, or for a share or
+                temperature out of range.
             DataError: where ``train`` has other id columns.
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
@@ -95,7 +101,12 @@ class Mixture:
         return replace(self, blend=blend)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
-        """The choices of each query as candidate rows, oldest first: in training; of an unknown query, in ``given``."""
+        """The choices of each query as candidate rows, oldest first.
+
+        Args:
+            query_ids: raw ids.
+            given: interactions of queries that training never saw.
+        """
         import numpy as np
 
         catalogue = self.catalogue

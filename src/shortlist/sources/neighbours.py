@@ -42,14 +42,16 @@ class Neighbours:
     Each item of a history counts once, at its latest place, and only the ``length`` latest items count.
 
     Args:
-        offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` (int32
-            candidate rows) and ``weights`` (float32, above 0).
+        offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` and
+            ``weights``.
+        columns: int32, candidate rows.
+        weights: float32, above 0.
         age: weight of an item against the next later one, in (0, 1].
         length: at least 1.
         kind: what made it: "transitions", "cooccurrence" or "ease".
 
     Raises:
-        ConfigError: for an age or a length that cannot be, or arrays that do not describe such a table.
+        ConfigError: for an age or a length out of range, or arrays that do not describe such a table.
 
     Example:
         >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
@@ -107,9 +109,13 @@ class Neighbours:
         return Scored(np.cumsum(np.concatenate(counts)), np.concatenate(rows), np.concatenate(scores))
 
     def dense(self, histories: Lists, candidates: int) -> NDArray[np.float32]:
-        """Scores ``[queries, candidates]``, 0 where a history leads nowhere. Candidates beyond the table score 0.
+        """Scores ``[queries, candidates]``, 0 where a history leads nowhere.
 
-        By a product of sparse matrices: several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+        A product of sparse matrices, several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+
+        Args:
+            histories: candidate rows that each query chose, oldest first.
+            candidates: how many columns; those beyond the table score 0.
         """
         from scipy.sparse import csr_matrix
 

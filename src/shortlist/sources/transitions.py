@@ -39,8 +39,18 @@ class Transitions:
     Source: Markov chains of the first order as in Rendle, Freudenthaler, Schmidt-Thieme 2010, with longer steps as in
     Ludewig, Jannach 2018, "Evaluation of session-based recommendation algorithms" (sequential rules).
 
+    Args:
+        window: places between two interactions, at most.
+        decay: what a pair counts against one that is a place nearer.
+        backward: what a pair counts against the order of time, compared with one in it.
+        source_power: how much less a popular source counts.
+        target_power: how much less a popular target counts.
+        age: weight of an item of a history against the next later one.
+        neighbours: neighbours that each candidate keeps.
+        length: the latest items of a history that count.
+
     Raises:
-        ConfigError: for settings that cannot be.
+        ConfigError: for numbers out of range.
 
     Example:
         model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4)
@@ -63,7 +73,7 @@ class Transitions:
         """The table of ``train``, which must have a timestamp.
 
         Raises:
-            DataError: for anything but a Dataset or has no timestamp.
+            DataError: for anything but a Dataset, and for one without a timestamp.
             MissingExtraError: without scipy.
         """
         check_fit(self, train)

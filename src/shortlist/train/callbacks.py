@@ -42,8 +42,11 @@ def together(*hooks: Callable[..., object] | None) -> Callable[..., bool]:
 class TensorBoard:
     """Writes a run's curves to ``folder`` while it trains; ``tensorboard --logdir`` shows them.
 
-    ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once
-    in ``every`` seconds.
+    ``on_epoch`` writes ``scalars(epoch)``, by epoch; ``on_batch`` the speed so far, by examples seen.
+
+    Args:
+        folder: of this run.
+        every: write the speed at most once in this many seconds.
 
     Raises:
         MissingExtraError: without the package.
@@ -70,7 +73,12 @@ class TensorBoard:
         self._writer.flush()
 
     def on_batch(self, done: int, total: int) -> None:
-        """For ``fit(on_batch=…)``."""
+        """For ``fit(on_batch=…)``.
+
+        Args:
+            done: examples so far.
+            total: examples of the whole run.
+        """
         speed = self._speed.after(done)
         if speed is not None:
             self._writer.add_scalar("batch/examples_per_second", speed, done)
@@ -89,15 +97,16 @@ class TensorBoard:
 class MLflow:
     """Logs a run's curves to an MLflow experiment while it trains, as a run of its own.
 
+    ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised.
+
     Args:
-        experiment: its name; made where there is none.
+        experiment: its name; created if it does not exist.
         run: the run's name.
-        parameters: logged once, nested ones by dotted names, such as a recipe's ``to_dict()``.
+        parameters: logged once, nested ones by dotted names, for example a recipe's ``to_dict()``.
         uri: where MLflow is; by default what its environment says (``MLFLOW_TRACKING_URI``).
-        every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At
-            the end the run is FINISHED, or FAILED where training raised.
-        run_id: continue this run, as a training that is resumed does, under its own name and parameters; what it logs
-            again replaces what was there.
+        every: log the speed at most once in this many seconds.
+        run_id: continue this run, as a resumed training does, under its own name and parameters; values that are logged
+            again replace the old ones.
 
     Raises:
         MissingExtraError: without the package.
@@ -148,7 +157,12 @@ class MLflow:
         self._log(scalars(epoch), epoch.number)
 
     def on_batch(self, done: int, total: int) -> None:
-        """For ``fit(on_batch=…)``."""
+        """For ``fit(on_batch=…)``.
+
+        Args:
+            done: examples so far.
+            total: examples of the whole run.
+        """
         speed = self._speed.after(done)
         if speed is not None:
             self._log({"batch/examples_per_second": speed}, done)

@@ -47,9 +47,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """Every epoch of a run, in order (``epochs``); ``best`` is the number of the epoch whose weights the model holds.
+    """Every epoch of a run, in order.
 
     Attributes:
+        epochs: the epochs.
+        best: the number of the epoch whose weights the model holds.
         stopped_early: whether ``patience`` ended the run.
     """
 

@@ -38,8 +38,10 @@ class WarmStart:
     Args:
         before: a trained model of the same towers.
         only_new: the training data has only the rows since then: the tables, counts and known queries of ``before``
-            stay, and its counts (so log Q and popularity too) halve with every ``half_life`` trainings, rounded up.
-            Without it the data is a whole window, and counts are those of the window.
+            stay, and its counts are halved over time. Without it the data is a whole window, and counts are those of
+            the window.
+        half_life: the counts of ``before`` (so log Q and popularity too) halve with every so many trainings, rounded
+            up.
         fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes
             from a checkpoint only if it started from the same model.
     """

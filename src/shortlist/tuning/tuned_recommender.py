@@ -29,9 +29,10 @@ class Accuracy:
     """Top-k accuracy on test pairs through exact search and through the tuned index, seen items excluded.
 
     Attributes:
-        pairs: test pairs asked; ``left_out``: those of queries or candidates that training did not have, and those
-            that are among the seen.
-        exact, index: by k, the part of the pairs whose candidate is in its query's list.
+        pairs: test pairs asked.
+        left_out: test pairs whose query or candidate training did not have, and those that are among the seen.
+        exact: by k, the share of the pairs whose candidate is in its query's list by exact search.
+        index: the same through the tuned index.
     """
 
     pairs: int
@@ -48,7 +49,13 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TunedRecommender:
-    """A ``recommender`` with a tuned index, how it was found (``tuning``), and what it costs on test pairs (``accuracy``)."""
+    """A recommender with a tuned index.
+
+    Attributes:
+        recommender: like the one given, with the index that was chosen.
+        tuning: how the index was found.
+        accuracy: what the index costs on test pairs, where some were given.
+    """
 
     recommender: Recommender
     tuning: Tuning
@@ -78,9 +85,13 @@ def tune(
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
     Args:
+        recommender: a trained recommender.
+        recall: the mean recall to keep.
+        k: over the top k.
         backends: kinds of indexes to try, by default all that can run here.
         test: pairs to measure top-k accuracy on, through exact search and through the tuned index.
-        seconds: stop looking after so long.
+        sample: how many queries to measure.
+        seconds: stop trying settings after this time.
         seed: of the sample.
         say: called with a line of text after each step.
 

@@ -48,14 +48,16 @@ class Shards:
 
     ``fit`` takes it where it takes a ``Dataset``. Each shard was shuffled when it was encoded. In an epoch, blocks of
     ``block_rows`` neighbouring rows are read in a random order; about ``buffer_rows`` of them at a time are shuffled and
-    cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
+    cut into batches. The order is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
     Attributes:
-        folder: where it is; ``manifest`` is what ``manifest.json`` there says.
-        queries: the tables, as a ``Dataset`` has them.
-        candidates: § the tables, as a ``Dataset`` has them.
-        interactions: a table of no rows, with the columns there are.
+        folder: where it is.
+        manifest: the contents of ``manifest.json`` there.
+        queries: the table of queries, as a ``Dataset`` has it.
+        candidates: the table of candidates, as a ``Dataset`` has it.
+        interactions: a table without rows, with the columns that were encoded.
+        buffer_rows: rows that are shuffled together while training.
         held_out: the part that ``split`` made, and what is left out of it.
         contexts: the distinct rows of the context columns.
         fingerprint: sha256 over everything that was encoded.
@@ -96,26 +98,33 @@ class Shards:
         events: Events | None = None,
         reading: Reading | None = None,
     ) -> Shards:
-        """Encode files into ``folder``, and load it; where that was done before, only load it.
+        """Encode files into ``folder``, and load it; if that was done before, only load it.
 
-        A run that was cut off is taken up where it was.
+        An interrupted run resumes where it stopped. Row numbers are those of a ``Dataset`` of the same data.
 
         Args:
             source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or
                 Iceberg table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is
-                read as it was listed at the start. Text files are copied to Parquet first, next to the shards. The
-                columns and tables are those of ``Dataset``, and so are the row numbers.
+                read as it was listed at the start. Text files are copied to Parquet first, next to the shards.
+            folder: where to write the shards.
+            query: the column of query ids, as in ``Dataset``.
+            candidate: the column of candidate ids, as in ``Dataset``.
+            timestamp: a column of numbers, dates or datetimes, as in ``Dataset``.
+            weight: a column of finite numbers, as in ``Dataset``.
+            queries: a table of the queries' features, as in ``Dataset``.
+            candidates: a table of the candidates' features, as in ``Dataset``.
             block_rows: neighbouring rows that are read together.
             piece_rows: rows per shard, and in memory at a time.
+            overwrite: replace shards of other data in ``folder``.
             on_piece: called after each shard with how many there are and how many there will be.
             context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
                 rows must fit in memory.
-            events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
-            reading: how text files are written, as with ``Dataset``.
+            events: which rows are interactions, what they weigh and which count as seen, as in ``Dataset``.
+            reading: how text files are written, as in ``Dataset``.
 
         Raises:
-            DataError: for data that ``Dataset`` would refuse, for a source that is not the one encoded before, and
-                where the disk refuses.
+            DataError: for data that ``Dataset`` would refuse, for a source that is not the one encoded before, and where
+                the disk is full or cannot be written.
             ConfigError: for options that cannot work.
         """
         if not isinstance(source, (str, Path)):
@@ -148,10 +157,11 @@ class Shards:
         """The shards in a folder.
 
         Args:
+            folder: where ``encode`` wrote them.
             verify: compare every file's sha256 too, not only its size.
 
         Raises:
-            DataError: where the folder was not finished, or a file is missing, cut off or altered.
+            DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
         folder = checked_path(folder, "Shards.load(folder)")
         if not (folder / files.MANIFEST).is_file():
@@ -276,7 +286,12 @@ class Shards:
         return self._counted("context", 0 if self.contexts is None else len(self.contexts))
 
     def read(self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False) -> Rows:
-        """The rows of these blocks, one block after another, without those held out."""
+        """The rows of these blocks, one block after another, without those held out.
+
+        Args:
+            blocks: numbers of blocks.
+            times: read the rows' times too.
+        """
         return self._read(blocks, times, "kept")
 
     def chunks(self, *, times: bool = False) -> Iterator[Rows]:
@@ -300,12 +315,15 @@ class Shards:
         """Hold interactions out: the shards without them, and about ``most`` of them in memory, drawn at random.
 
         Args:
+            test: share of the interactions to hold out.
+            seed: of the rows that are drawn.
             by: "random", where each row is held out with probability ``test``; or "time", where those from one moment
-                on are, so that equal times stay together (as ``split_by_time``, but that the part held out is never
-                smaller than asked for).
+                on are, so that equal times stay together (as ``split_by_time``, but the held-out part is never smaller
+                than asked for).
+            most: about how many held-out interactions to return.
 
         Raises:
-            ConfigError: for a share that cannot be.
+            ConfigError: for a share outside (0, 1), and an unknown ``by``.
             DataError: where a part is empty or there are no timestamps.
         """
         if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:
