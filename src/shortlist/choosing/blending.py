@@ -104,14 +104,14 @@ def _level(recall: NDArray[np.float64]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """Both sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
     Attributes:
-        towers: float32 ``[queries, candidates]``, −inf and 0 where a place is empty.
-        near: § float32 ``[queries, candidates]``, −inf and 0 where a place is empty.
-        query: of each pair.
-        own_towers: § of each pair.
-        own_near: § of each pair.
+        towers: float32 ``[queries, candidates]``, −inf where a place is empty.
+        near: float32 ``[queries, candidates]``, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: the towers' score of each pair.
+        own_near: the neighbours' score of each pair.
         popular: the rank of each pair by popularity where that answers its query, else 0.
         truths: pairs of each query.
         whole: whether all of the trial's queries are here.

@@ -21,13 +21,13 @@ WIDTH = 80
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What became of a contender.
+    """A contender and its result.
 
     Attributes:
         recipe: with the epochs, share and temperature that were found.
-        figure: None where it was not measured;
-        seconds: fitting and measuring.
-        reason: why, then.
+        figure: None where it was not measured.
+        seconds: time for fitting and measuring.
+        reason: why it was not measured.
     """
 
     name: str

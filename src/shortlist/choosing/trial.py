@@ -35,8 +35,8 @@ class Figure:
     """A model's figure on the held-out rows.
 
     Attributes:
-        sums: by query;
-        seconds: what measuring took.
+        sums: by query.
+        seconds: time that measuring took.
     """
 
     value: float
@@ -77,10 +77,10 @@ class Trial:
         train: what contenders learn from.
         test: the held-out rows of the queries that are asked, at most so many that queries × candidates stays within
             ``SCORES``.
-        held_out: all of them.
-        metric: the figure.
-        k: § the figure.
-        exclude_seen: whether what a query chose in ``train`` competes.
+        held_out: all held-out rows.
+        metric: the figure's metric.
+        k: its cut-off.
+        exclude_seen: whether what a query chose in ``train`` is left out.
         again: share of held-out pairs that are in ``train``.
         new: share of those of new queries.
         weighted: whether pairs count by their weight.
@@ -101,10 +101,10 @@ class Trial:
     def of(
         cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int, weighted: bool = False
     ) -> Trial:
-        """
+        """The trial on these held-out rows.
 
         Args:
-            by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue.
+            by: the figure, for example "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue.
         """
         checked_weights(held_out, weighted)
         size = len(train.candidates)

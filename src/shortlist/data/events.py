@@ -138,8 +138,8 @@ class EventPlan:
     """``Events`` for the columns of one table.
 
     Attributes:
-        weight: names of the columns that are added, or None.
-        seen: § names of the columns that are added, or None.
+        weight: the name of the column of weights that is added, or None.
+        seen: the name of the column of seen interactions that is added, or None.
         clean: what is done to ids.
     """
 

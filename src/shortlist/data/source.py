@@ -36,12 +36,12 @@ class Source:
     """The files of a table, in the order of their names.
 
     Attributes:
-        where: the place as it was named, and what the table is called in messages.
-        table: § the place as it was named, and what the table is called in messages.
+        where: the place as it was named.
+        table: what the table is called in messages.
         store: the fsspec file system of files that Polars cannot open.
         ids: columns of ids.
         as_text: columns that are kept as text where they are text (ids and times).
-        columns: those that will be read, where that is known.
+        columns: those that will be read, if that is known.
         room: a folder for plain copies of text files; without, they are held in memory.
     """
 
@@ -373,13 +373,14 @@ def find(
 ) -> Source:
     """The files of a file, a pattern, a folder (with those below it), a Delta or Iceberg table, or a URL (s3://bucket/log/).
 
+    Local files and what Polars knows (s3, gs, az, http, hf) are read in slices; from other stores that fsspec knows, a
+    file at a time. Credentials come from the environment, as both read them.
+
     Args:
-        ids: columns that text files keep as they are written.
-        times: § columns that text files keep as they are written.
+        ids: columns of ids, which text files keep as they are written.
+        times: columns of times, which text files keep as they are written.
         columns: those that will be read, or None for any.
-        room: a folder for plain copies of text files, which are held in memory without. Local files and what Polars
-            knows (s3, gs, az, http, hf) are read in slices; from other stores that fsspec knows, a file at a time.
-            Credentials come from the environment, as both take them.
+        room: a folder for plain copies of text files, which are held in memory without.
 
     Raises:
         DataError: where there is none.

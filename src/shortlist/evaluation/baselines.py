@@ -37,12 +37,12 @@ class Training:
     Attributes:
         asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
             training never saw.
-        query: int64 ``[pairs]``, distinct pairs.
-        candidate: § int64 ``[pairs]``, distinct pairs.
+        query: int64 ``[pairs]``, the rows of distinct pairs.
+        candidate: int64 ``[pairs]``, likewise.
         time: float64 ``[pairs]``, or None.
         counts: ``[candidates]``, training interactions, repeats counted.
         train: the training data themselves.
-        query_ids: raw ids ``[queries]`` of the asked.
+        query_ids: raw ids ``[queries]`` of the asked queries.
         place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
     """
 

@@ -26,12 +26,12 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """
+    """A condition and whether it holds.
 
     Attributes:
         condition: as it was given.
-        value: today's figure, and what it was held against.
-        bound: § today's figure, and what it was held against.
+        value: today's figure.
+        bound: the number that it was compared with.
         passed: whether it holds.
     """
 

@@ -101,7 +101,7 @@ class Truths:
     all equally likely, and no two truths share one. Where ties count against the model ``size`` is 1.
 
     Attributes:
-        query: which.
+        query: the row of the query.
         place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
         size: how many places it can have.
         before: how many truths of its query are certainly above it.
@@ -109,7 +109,7 @@ class Truths:
         number: 1 for the first of those, 2 for the next, ….
         start: int64 ``[queries + 1]``, where each query begins.
         grade: as in ``TestSet``; a repeated pair has its highest grade.
-        propensity: § as in ``TestSet``; a repeated pair has its highest grade.
+        propensity: as in ``TestSet``.
     """
 
     query: NDArray[np.int64]

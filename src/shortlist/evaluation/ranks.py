@@ -59,10 +59,10 @@ class Pairs(NamedTuple):
     """Pairs to be ranked, and which candidates count against them.
 
     Attributes:
-        query: int64 ``[pairs]``, rows; candidate −1 for one that is in no catalogue.
-        candidate: § int64 ``[pairs]``, rows; candidate −1 for one that is in no catalogue.
+        query: int64 ``[pairs]``, rows.
+        candidate: int64 ``[pairs]``, rows; −1 for one that is in no catalogue.
         hidden: candidates left out of each query's competition.
-        released: candidates that were not there yet at a pair's time do not compete for it.
+        released: candidates that did not exist yet at a pair's time do not compete for it.
         favourable: count only candidates that score higher, not those that tie.
     """
 
@@ -206,7 +206,7 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
 
     Args:
         query: as in ``ranks``.
-        candidate: § as in ``ranks``.
+        candidate: as in ``ranks``.
         hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
     """
     width = min(k, len(candidate))

@@ -26,19 +26,20 @@ class TestSet:
     """Held-out pairs over the distinct queries asked and one catalogue, encoded once and measured as often as wanted.
 
     Attributes:
-        query: int64 ``[pairs]``, rows of ``queries``;
+        query: int64 ``[pairs]``, rows of ``queries``.
         candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in no catalogue.
         queries: the distinct query rows asked, with the query tower's columns.
         candidates: the catalogue, one row per id.
-        query_ids: their raw ids.
-        candidate_ids: § their raw ids.
-        known: bool ``[queries]``, whether training had any of the query. query_counts ``[queries]``, candidate_counts
-            ``[candidates]``: training interactions (of queries, where ``seen`` was given; else whether they occur).
+        query_ids: raw ids of the queries.
+        candidate_ids: raw ids of the candidates.
+        known: bool ``[queries]``, whether training had any interaction of the query.
+        query_counts: ``[queries]``, interactions in ``seen`` where that was given; else whether the query occurs in training.
+        candidate_counts: ``[candidates]``, training interactions.
         model: the towers whose catalogue this is.
         hidden: what each asked query chose before, which does not compete for it.
-        released: when each candidate came to be, and when each pair happened.
-        weight: float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no such thing.
-        grade: § float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no such thing.
+        released: the time since when each candidate exists, and the time of each pair.
+        weight: float64 ``[pairs]``, how much a pair counts; None for all alike.
+        grade: float64 ``[pairs]``, how good a choice it was; None for all alike.
     """
 
     __test__ = False  # no test, whatever pytest makes of the name

@@ -15,20 +15,20 @@ MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
 
 
 def check_dim(feature: Feature) -> None:
-    """
+    """Check an embedding's width; None stands for the tower's.
 
     Raises:
-        ConfigError: for a ``dim`` that no embedding can have; None stands for the tower's.
+        ConfigError: for a ``dim`` that no embedding can have.
     """
     if feature.dim is not None:
         check_count(feature, "dim", feature.dim)
 
 
 def check_count(feature: Feature, option: str, value: int, least: int = 1) -> None:
-    """
+    """Check an option that counts something.
 
     Raises:
-        ConfigError: for an option that is not a whole number from ``least`` on.
+        ConfigError: for anything but a whole number of at least ``least``.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(

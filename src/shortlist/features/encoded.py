@@ -42,7 +42,7 @@ class Bags:
     """Any number of embedding rows per table row, in CSR form.
 
     Attributes:
-        offsets: int64 ``[rows + 1]``;
+        offsets: int64 ``[rows + 1]``.
         values: int32 ``[offsets[-1]]``; row i owns ``values[offsets[i]:offsets[i + 1]]``.
     """
 
@@ -76,13 +76,15 @@ class Floats:
 class Sequences:
     """Windows on one array of embedding rows: table row i reads ``values[start[i]:stop[i]]``, oldest first.
 
+    Rows with the same start read prefixes of one sequence.
+
     Attributes:
-        values: int32;
-        start: int64 ``[rows]``;
-        stop: § int64 ``[rows]``;
+        values: int32.
+        start: int64 ``[rows]``.
+        stop: int64 ``[rows]``.
         left_out: int64 ``[rows]``, a place inside the window that the row does not read, or −1; None where no row has
             one.
-        length: of the longest window there may be. Rows with the same start read prefixes of one sequence.
+        length: of the longest window there may be.
     """
 
     values: NDArray[np.int32]

@@ -179,13 +179,12 @@ class Windows(NamedTuple):
     """The history of every interaction as a window on one array of all of them.
 
     Attributes:
-        order: the interactions of that array, by query and time;
+        order: the interactions of that array, by query and time.
         start: int64 ``[interactions]``, in the order of the data: interaction i has the history
             ``order[start[i]:stop[i]]``;
-        stop: § int64 ``[interactions]``, in the order of the data: interaction i has the history
-            ``order[start[i]:stop[i]]``;
-        left_out: its own place in the array, which is no part of it, or −1 where it is outside; None where the window
-            never holds it.
+        stop: int64 ``[interactions]``, likewise.
+        left_out: its own place in the array, which is left out, or −1 where it is outside; None where the window never
+            holds it.
     """
 
     order: NDArray[np.int64]
@@ -201,7 +200,7 @@ def windows_of(
     length: int,
     context: Context,
 ) -> Windows:
-    """The window of each interaction;
+    """The window of each interaction.
 
     Past: from at most ``length`` and at least half as many items before (where there are so many), up to the first
     interaction of the same query and time. Windows of one query start at few places, so that one pass over what follows
@@ -210,8 +209,8 @@ def windows_of(
     Others: the last ``length`` distinct candidates of the query, from which each interaction leaves out its own.
 
     Args:
-        query: rows ``[interactions]``;
-        candidate: § rows ``[interactions]``;
+        query: rows ``[interactions]``.
+        candidate: rows ``[interactions]``.
         time: ranks ``[interactions]`` or None.
 
     Example:

@@ -100,11 +100,7 @@ class _Lookup:
         self.vocabulary = IdMap(admitted)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
-        """Take in what later training data hold; the code that each code had before ``[cardinality]``, −1 for a new one.
-
-        New values are admitted after ``min_count`` sightings; with ``evict_after=n``, a value goes that was in none of the
-        last n data it might have been in. Rows of a table follow: ``new[code] = old[origin[code]]``.
-        """
+        """x"""
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
         if values.dtype != pl.Null:

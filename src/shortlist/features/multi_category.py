@@ -80,7 +80,12 @@ class MultiCategory:
         self.vocabulary = IdMap.of_values(members.values)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
-        """Take in the members that later training data hold; the code that each code had before, −1 for a new one."""
+        """Take in the members of later training data; the code that each code had before, −1 for a new one.
+
+        Args:
+            values: the column in those data.
+            sightings: has no effect, since every member is admitted.
+        """
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
         later = grown(self.vocabulary, None, sighted(self._members(values).values, None), 1, None)

@@ -93,10 +93,11 @@ class ApproximateIndex(LiveIndex):
 
     @abstractmethod
     def require(self) -> None:
-        """
+        """Check that the library behind the index runs here.
 
         Raises:
-            MissingExtraError: or ``SearchError`` unless the library behind the index runs here.
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
         """
 
     @abstractmethod

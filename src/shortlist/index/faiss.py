@@ -112,10 +112,11 @@ class Faiss(ApproximateIndex):
         return min(n, max(k, 2 * k + 16 if self.graph(n) else chosen))
 
     def require(self) -> None:
-        """
+        """Check that the library runs here.
 
         Raises:
-            MissingExtraError: or ``SearchError`` unless the library runs here.
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
         """
         _faiss()
 

@@ -111,10 +111,11 @@ class Milvus(ApproximateIndex):
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
     def require(self) -> None:
-        """
+        """Check that the database can be reached.
 
         Raises:
-            MissingExtraError: or ``SearchError`` unless the database can be reached.
+            MissingExtraError: where its client is not installed.
+            SearchError: where the database does not answer.
         """
         self._connected()
 

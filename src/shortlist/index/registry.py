@@ -56,7 +56,8 @@ def load_index(
         trusted: False for a folder from someone else: no file of a native library is read, the index is built from its
             vectors, and every number is checked. A checksum says that a file is as its writer left it, not that the
             writer meant well, and a crafted file can end a process that parses it.
-        guard, patience: the old names; ``guard=True`` is ``trusted=False``.
+        guard: the old name: ``guard=True`` is ``trusted=False``.
+        patience: an old option without effect.
 
     Raises:
         BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.

@@ -168,10 +168,11 @@ class ScaNN(ApproximateIndex):
         return min(dim, int(self._settings.dims_per_code or (1 if dim <= _NARROW else 2)))
 
     def require(self) -> None:
-        """
+        """Check that the library runs here.
 
         Raises:
-            MissingExtraError: or ``SearchError`` unless the library runs here.
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
         """
         _scann()
 

@@ -60,7 +60,8 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     Args:
         index: any; its searches and changes continue.
         queries: float32 ``[queries, dim]``, some hundred real ones.
-        k, recall: what was promised: a mean recall over the top k.
+        k: the promise is a mean recall over the top k.
+        recall: that mean recall.
     """
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
@@ -84,7 +85,8 @@ class Upkeep:
     Args:
         index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
-        k, recall: the promise: a mean recall over the top k.
+        k: the promise is a mean recall over the top k.
+        recall: that mean recall.
         churn: the part of the candidates after whose change to look.
         rebuild: False only advises: see ``last``.
 

@@ -35,15 +35,15 @@ class ALS:
     Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022,
     "Revisiting the performance of iALS on item recommendation benchmarks".
 
-    Attributes:
-        unobserved: what a pair that nobody chose weighs, against 1 for a chosen one; None takes twice the share of all
-            pairs that were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table of
-            any density.
-        regularization: how strongly vectors are kept short, and how much more those of rows that are often met.
-        exponent: § how strongly vectors are kept short, and how much more those of rows that are often met.
+    Args:
+        unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
+            all pairs that were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table
+            of any density.
+        regularization: how strongly vectors are kept short.
+        exponent: how much more those of rows with many choices are.
 
     Raises:
-        ConfigError: for options that cannot be.
+        ConfigError: for numbers out of range.
     """
 
     unobserved: float | None = None

@@ -99,10 +99,10 @@ def softmax_over(
     Memory grows with ``options.block_elements``, not with queries × columns.
 
     Args:
-        query: ``[queries, dim]``, one row per distinct query;
+        query: ``[queries, dim]``, one row per distinct query.
         candidate: ``[columns, dim]``, one row per distinct candidate.
-        pair_query: int64 ``[B]``, the row of each pair in them.
-        pair_candidate: § int64 ``[B]``, the row of each pair in them.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``.
         weight: ``[B]``.
     """
     kind = query.device.type

@@ -46,13 +46,12 @@ def pairwise_loss(
     hardest: int | None = None,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``.
-
-    query may be ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
+    """The loss of a batch of pairs, summed; other arguments as in ``softmax_over``.
 
     Args:
+        query: ``[queries, dim]``, or ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
         margin: of CCL.
-        negative_weight: § of CCL.
+        negative_weight: of CCL.
     """
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)

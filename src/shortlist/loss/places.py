@@ -37,9 +37,9 @@ class PlacedPairs(NamedTuple):
     """Pairs of a block of rows; all ``[pairs]``.
 
     Attributes:
-        row: where it is in the block;
-        candidate: § where it is in the block;
-        at: the same as a place in the flat block.
+        row: its row in the block.
+        candidate: its column in the block.
+        at: its place in the flat block.
         weight: of all pairs at that place together, in the precision of ``exact``.
         first: whether the pair stands for all of its place in sums, or None where no two pairs share a place.
     """

@@ -62,10 +62,10 @@ def in_batch_softmax(
     Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
 
     Args:
-        query: ``[queries, dim]``, one row per distinct query;
-        candidate: ``[candidates, dim]``, likewise.
-        pair_query: int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
-        pair_candidate: § int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
+        query: ``[queries, dim]``, one row per distinct query.
+        candidate: ``[candidates, dim]``, one row per distinct candidate.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``; every row occurs at least once.
         weight: ``[B]``, the weight of each pair (1 by default).
         log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its
             logits (Yi et al. 2019, "Sampling-bias-corrected neural modeling").

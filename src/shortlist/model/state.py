@@ -21,13 +21,14 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 
 
 class ModelState(NamedTuple):
-    """
+    """A trained model's stored form.
 
     Attributes:
-        config: JSON values;
-        tensors: weights by name;
+        config: JSON values.
+        tensors: weights by name.
         series: long feature states (vocabularies) by name.
-        optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
+        optimizer: the optimizer's state at the end, for a training that continues from there; None where it was not
+            kept.
     """
 
     config: dict[str, Any]

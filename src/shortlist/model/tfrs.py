@@ -48,13 +48,13 @@ def from_tfrs(
             puts out for an id that it does not know, then for each id; and a few scores of the model itself, to check
             the rest by: ``score_query_ids``, ``score_candidate_ids`` and ``scores`` ``[m]``. An id that the model lacks
             stands for the unknown.
-        query: what the id columns are to be called.
-        candidate: § what the id columns are to be called.
+        query: the name for the column of query ids.
+        candidate: the name for the column of candidate ids.
         seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
 
     Raises:
         DataError: for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
-            scores differ from those of the vectors: embedding tables are not what a tower with further layers puts out.
+            scores differ from those of the vectors: a tower with further layers does not return its embedding tables.
     """
     check_dataset(seen, "from_tfrs(seen=)", optional=True)
     given = _read(arrays)

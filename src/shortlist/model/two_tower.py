@@ -38,13 +38,13 @@ HISTORIES_AT_A_TIME = 1 << 11
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """What a model was trained on: the tables behind its towers, and how often each candidate was chosen.
+    """The data that a model was trained on: the tables behind its towers, and how often each candidate was chosen.
 
     Attributes:
-        query: names of the id columns.
-        candidate: § names of the id columns.
-        queries: the tables, one row per distinct id.
-        candidates: § the tables, one row per distinct id.
+        query: the column of query ids.
+        candidate: the column of candidate ids.
+        queries: one row per distinct query id.
+        candidates: one row per distinct candidate id.
         counts: int64 ``[candidates]``, training interactions of each candidate.
         known: bool ``[queries]``, whether the query occurs in training.
     """

@@ -46,14 +46,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Everyone:
-    """What a run of ``recommend_all`` left behind.
+    """The result of ``recommend_all``.
 
     Attributes:
-        folder: where.
+        folder: where the files are.
         queries: how many have lists.
         rows: of all lists together.
-        parts: files, and how many of them were there from an earlier run.
-        found: § files, and how many of them were there from an earlier run.
+        parts: how many files there are.
+        found: how many of them an earlier run had written.
     """
 
     folder: str

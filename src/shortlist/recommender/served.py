@@ -178,10 +178,10 @@ def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.fl
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """
+    """Check an option of the policy.
 
     Raises:
-        ConfigError: for a policy that there is not.
+        ConfigError: for an unknown one.
     """
     if value not in known:
         raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))

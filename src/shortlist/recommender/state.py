@@ -43,8 +43,8 @@ class ModelFiles:
 
     Attributes:
         onnx: its exported towers by side, empty before an export.
-        optimizer: what the optimizer knew in the end, under its name; empty where it was not kept.
-        slots: § what the optimizer knew in the end, under its name; empty where it was not kept.
+        optimizer: the name of the optimizer whose state was kept; empty for none.
+        slots: its state.
     """
 
     config: dict[str, Any]
@@ -79,19 +79,21 @@ class State:
     """Tables and seen items of a trained model, by row; the candidates' vectors are in the index.
 
     Attributes:
-        queries: the training tables, of which ``query`` and ``candidate`` are the id columns.
-        candidates: § the training tables, of which ``query`` and ``candidate`` are the id columns.
-        popularity: training counts; candidates that came since have none.
-        known: bool ``[queries]``, whether training had any of the query.
+        queries: the training table of queries.
+        candidates: the training table of candidates, and those added since.
+        query: the id column of ``queries``.
+        candidate: the id column of ``candidates``.
+        popularity: training counts; 0 for candidates added since.
+        known: bool ``[queries]``, whether training had any interaction of the query.
         reads: the columns that the query tower reads.
         dim: the length of a candidate's vector.
         query_vectors: float32 ``[queries, heads · dim]``, or None where the query tower reads context that only a
-            request has;
-        unknown_vector: float32 ``[heads · dim]``, of a query of which nothing is known, or None likewise.
+            request has.
+        unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
         seen: per query row, the candidate rows chosen.
         near: the neighbours behind the towers, where the model has some.
         buried: the deleted candidates, by raw id.
-        live: whether candidates came, changed or went since training.
+        live: whether candidates were added, changed or deleted since training.
     """
 
     query: str

@@ -16,11 +16,11 @@ METHODS = ("pca", "pacmap")
 
 
 class Projection(NamedTuple):
-    """
+    """Vectors in two dimensions.
 
     Attributes:
         places: float32 ``[rows, 2]``.
-        kept: the share of the variance that they hold; None where that has no meaning.
+        kept: the share of the variance that they keep; None where that has no meaning.
     """
 
     places: NDArray[np.float32]

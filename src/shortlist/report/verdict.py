@@ -24,11 +24,11 @@ FATAL = {
 
 
 class Verdict(NamedTuple):
-    """
+    """A judgement of a model, for the top of the report.
 
     Attributes:
-        level: "good", "mixed", "bad" or "unknown";
-        headline: a few words;
+        level: "good", "mixed", "bad" or "unknown".
+        headline: a few words.
         reason: one or two sentences.
     """
 

@@ -133,7 +133,9 @@ def is_plain(path: Path) -> bool:
 def read_file(path: Path, limit: int = LIMIT) -> bytes:
     """The content of a file that describes others.
 
-    Raises FileNotFoundError; DamageError for a link, a special file, or one of more than ``limit`` bytes.
+    Raises:
+        FileNotFoundError: where it does not exist.
+        DamageError: for a link, a special file, or one of more than ``limit`` bytes.
     """
     size = os.lstat(path).st_size
     if not is_plain(path):

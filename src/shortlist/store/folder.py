@@ -131,10 +131,12 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a scratch folder next to ``path``, which it replaces when the block ends and its content is on the disk.
 
-    An error leaves ``path`` as it was and no scratch folder; what killed processes left is removed first, and a folder
-    that one of them had set aside is put back. Writers wait for each other.
+    An error leaves ``path`` as it was and no scratch folder; scratch folders of killed processes are removed first, and a
+    folder that one of them had set aside is put back. Writers wait for each other.
 
-    Raises OSError; DamageError where the block made something other than files and folders.
+    Raises:
+        OSError: where the disk refuses.
+        DamageError: where the block made something other than files and folders.
     """
     path = path.absolute()
     with locked(path.parent):

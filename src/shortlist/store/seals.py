@@ -53,7 +53,10 @@ def checksum(content: Mapping[str, Any]) -> str:
 def read_json(path: Path, newest: int) -> dict[str, Any]:
     """The content of a file with a "checksum".
 
-    Raises FileNotFoundError; TooNewError where "format" is above ``newest``; DamageError where it is no such file or was altered.
+    Raises:
+        FileNotFoundError: where it does not exist.
+        TooNewError: where "format" is above ``newest``.
+        DamageError: where it is not such a file or was altered.
     """
     try:
         content = json.loads(read_file(path))

@@ -347,7 +347,11 @@ class Elsewhere:
         self.rank, self.size, self.cardinality = rank, size, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Raises ConfigError."""
+        """Refuse to read a row.
+
+        Raises:
+            ConfigError: always.
+        """
         raise ConfigError(
             f"rank {self.rank} of {self.size} has only a part of this table; after training rank 0 has the whole model.",
             hint='evaluate and save on rank 0 alone: if os.environ["RANK"] == "0"',

@@ -52,15 +52,15 @@ class Forecast:
 
     Attributes:
         files: None for a Delta or Iceberg table.
-        tables: of both towers.
-        ids: tables of ids, vocabularies, codes.
-        interactions_in_memory: what the rows take in training either way;
-        interactions_from_disk: § what the rows take in training either way;
+        tables: memory of both towers' tables.
+        ids: memory of ids, vocabularies and codes.
+        interactions_in_memory: memory for training on rows in memory.
+        interactions_from_disk: memory for training from disk.
         shards: on the disk.
         index: of the candidates.
         serving: a recommender with it.
         examples_per_second: of the recipe on the sample, whose tables are smaller.
-        memory: what there is.
+        memory: the memory of this machine.
         account: of the rows that were looked at.
     """
 
@@ -126,18 +126,18 @@ def forecast(
     index: Index | None = None,
     device: str = "auto",
 ) -> Forecast:
-    """What training ``recipe`` on ``source`` will take.
+    """The time and memory that training ``recipe`` on ``source`` will take.
 
     1. Rows are counted from the files' footers; ids from a sample of so many rows, or all of them with ``count``.
     2. The recipe's model is built for the sample, which says how wide every table is; tables of ids get as many rows as
        ids were estimated, others as many as the sample has.
     3. It trains on the sample for a few batches, and an index of a few candidates is built.
 
-    Raises what ``Dataset`` and ``fit`` raise.
+    Errors are those of ``Dataset`` and ``fit``.
 
     Args:
-        columns: as ``Dataset`` has them, by name.
-        tables: § as ``Dataset`` has them, by name.
+        columns: names of the columns, as in ``Dataset``.
+        tables: the tables of features, as in ``Dataset``, by name.
     """
     if recipe.als is not None or recipe.joined:
         what = "[als]" if recipe.als is not None else "[[joined]]"

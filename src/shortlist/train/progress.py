@@ -15,17 +15,17 @@ __all__ = ["Progress"]
 
 @dataclass
 class Progress:
-    """Where a run is.
+    """How far a run is.
 
     Attributes:
-        total: sums over the epoch so far.
-        weight: § sums over the epoch so far.
-        epoch: the one it is in, from 1.
+        epoch: the current one, from 1.
         batch: how many of its batches are done.
-        step: batches and examples of all epochs.
-        done: § batches and examples of all epochs.
-        chance: § sums over the epoch so far.
-        seconds: § sums over the epoch so far.
+        step: batches of all epochs.
+        done: examples of all epochs.
+        total: summed losses of the epoch so far.
+        weight: their summed weights.
+        chance: the summed losses that a model at chance would have.
+        seconds: training time of the epoch so far.
     """
 
     total: Tensor

@@ -174,7 +174,7 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained in addition to the first and joined with it;
+    """A model that is trained in addition to the first and joined with it.
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
 
@@ -189,9 +189,17 @@ class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
     Args:
+        model: options of both towers.
+        query: options of the query tower, and its features.
+        candidate: options of the candidate tower, and its features.
+        history: a history for the query tower.
+        loss: options of ``Retrieval``.
+        als: options of ``als``, which then takes the place of ``loss`` and ``optimizer``.
+        optimizer: the name and the options of an optimizer.
+        fit: options of ``fit``.
         joined: models that are trained on the same data and joined with this one, which has the weight that theirs
             leave of 1.
-        towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones.
+        towers: "trained"; or "popularity" or "recent" (the latest tenth of the interactions), without training.
         neighbours: a table of neighbours behind the towers, see ``Mixture``.
     """
 
@@ -215,10 +223,14 @@ class Recipe(_Model, frozen=True):
             one.check_from_disk()
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
+        """A model built for ``data`` and trained on it; with ``neighbours`` it is a ``Mixture``. Errors are those of ``fit``.
 
-        With ``neighbours`` it is a ``Mixture``.
-        Raises as ``fit`` does; ConfigError for neighbours of shards.
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
+        Raises:
+            ConfigError: for neighbours of shards.
         """
         towers, history = self.train_towers(data, **options)
         if self.neighbours is None:
@@ -235,8 +247,12 @@ class Recipe(_Model, frozen=True):
         With ``joined``, ``options`` and the history are those of the first model. The others share its device, and
         begin from seeds 1,000, 2,000, … after its own, so that models of one kind differ.
 
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
         Raises:
-            ConfigError: for weights that leave it nothing, for a warm start, or in several processes.
+            ConfigError: for weights that leave the first model nothing, for a warm start, or in several processes.
         """
         if self.towers != "trained":
             return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
@@ -282,10 +298,14 @@ def names() -> list[str]:
 
 
 def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """A recipe by name, from a TOML file, or from what ``Recipe.to_dict`` gave, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
+    """A recipe with changes.
+
+    Args:
+        recipe: its name, a TOML file, or what ``Recipe.to_dict`` returned.
+        changes: for example ``"model.dim=64"`` or ``{"model.dim": 64}``.
 
     Raises:
-        ConfigError: for a recipe, key or value that cannot be, and names the nearest known one.
+        ConfigError: for an unknown recipe or key (the hint names the nearest known one) or a wrong value.
 
     Example:
         >>> load("tutorial", ["model.dim=64"]).model.dim

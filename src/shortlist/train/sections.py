@@ -58,9 +58,9 @@ def options_of(
     """A section with the options of a class or function.
 
     Args:
-        only: which of them, or which not.
-        leave: § which of them, or which not.
-        words: a word that an option may also be.
+        only: take these alone.
+        leave: take all but these.
+        words: options that may also be a word.
         base: a section to add them to.
     """
     hints = get_type_hints(made.__init__ if inspect.isclass(made) and not is_dataclass(made) else made)

@@ -155,11 +155,11 @@ def interactions_of(
     processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
 ) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk;
+    """The interactions of a training run, from memory or from disk.
 
     Args:
         processes: as in ``Interactions``.
-        owner: § as in ``Interactions``.
+        owner: as in ``Interactions``.
     """
     if encoded.shards is None:
         return Interactions(encoded, device, processes, owner)

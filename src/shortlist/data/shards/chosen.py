@@ -23,15 +23,15 @@ SORT_AT_ONCE = 1 << 22
 def chosen_by_query(shards: Shards, rank: int = 0, size: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The candidates that each query chose, ascending: those of query q are ``values[offsets[q] : offsets[q + 1]]``.
 
-    offsets: int64 ``[queries + 1]``. values: int32 ``[interactions]``, mapped from a file without a name next to the
-    shards, of 4 bytes an interaction, which goes with the array.
-
     1. Shards are read once, a few million rows at a time, and each row goes to the next free place of its query.
     2. The lists are sorted, a few million values at a time.
 
+    Offsets are int64 ``[queries + 1]``. Values are int32 ``[interactions]``, mapped from a file without a name next to the
+    shards, of 4 bytes an interaction, which disappears with the array.
+
     Args:
-        rank: of so many processes, the queries of this one alone.
-        size: § of so many processes, the queries of this one alone.
+        rank: with several processes, the number of this one, which gets its own queries alone.
+        size: how many processes there are.
 
     Raises:
         DataError: where the disk has no room for it.
