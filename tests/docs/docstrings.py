@@ -8,6 +8,7 @@ import inspect
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,13 @@ from shortlist._public import ROOMS
 
 SOURCE = Path(__file__).parents[2] / "src" / "shortlist"
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example")
-OTHER_NAMES = {"Arguments": "Args", "Parameters": "Args", "Examples": "Example", "Return": "Returns", "Throws": "Raises"}
+OTHER_NAMES = {
+    "Arguments": "Args",
+    "Parameters": "Args",
+    "Examples": "Example",
+    "Return": "Returns",
+    "Throws": "Raises",
+}
 NOT_YET = ("serve",)
 """Rooms whose docstrings have another form still."""
 UNDESCRIBED: tuple[str, ...] = ()
@@ -50,16 +57,10 @@ def faults(one: Documented) -> list[str]:
     ]
     order = [SECTIONS.index(name) for name in sections]
     found += [
-        f"{SECTIONS[second]} comes after {SECTIONS[first]}"
-        for first, second in zip(order, order[1:], strict=False)
-        if second < first
+        f"{SECTIONS[second]} comes after {SECTIONS[first]}" for first, second in pairwise(order) if second < first
     ]
     found += [f"Args: {name} is not a parameter" for name in _entries(sections, "Args") if name not in one.parameters]
-    found += [
-        f"Attributes: there is no {name}"
-        for name in _entries(sections, "Attributes")
-        if name not in one.members
-    ]
+    found += [f"Attributes: there is no {name}" for name in _entries(sections, "Attributes") if name not in one.members]
     found += [f"Raises: there is no {name}" for name in _entries(sections, "Raises") if name not in errors()]
     found += [
         f"a parameter is described outside Args: {match[1]}"
@@ -117,7 +118,9 @@ def source(code: str, public: bool = False) -> Documented:
 @cache
 def errors() -> frozenset[str]:
     """Names of exceptions and warnings: Python's, and those that are defined in the source."""
-    python = {name for name, value in vars(builtins).items() if inspect.isclass(value) and issubclass(value, BaseException)}
+    python = {
+        name for name, value in vars(builtins).items() if inspect.isclass(value) and issubclass(value, BaseException)
+    }
     return frozenset(python | {name for name in _classes() if re.search(r"(Error|Warning|Exception)$", name)})
 
 
@@ -139,10 +142,12 @@ def _documented(node: Definition, name: str, public: bool) -> Documented:
 
 @cache
 def _public() -> set[tuple[str, str]]:
-    """Module and name of everything that the package, or a module of its names, makes public."""
+    """Module and name of what the package and the modules among its names make public, and of the classes behind it."""
     named = [getattr(sl, name) for name in ROOMS]
     within = [getattr(one, name) for one in named if isinstance(one, ModuleType) for name in one.__all__]
-    return {(one.__module__, one.__name__) for one in [*named, *within] if inspect.isclass(one) or inspect.isfunction(one)}
+    classes = [base for one in [*named, *within] if inspect.isclass(one) for base in one.__mro__]
+    functions = [one for one in [*named, *within] if inspect.isfunction(one)]
+    return {(one.__module__, one.__name__) for one in [*classes, *functions]}
 
 
 def _constructed_here(node: Definition) -> bool:

@@ -78,6 +78,7 @@ class _Lookup:
         """Take the distinct values as the vocabulary, unless one was given; those of at least ``min_count`` sightings.
 
         Args:
+            values: the column's training values.
             sightings: how often each of the values was seen, in interactions; once where it is None.
         """
         if values.null_count() < len(values):
@@ -100,7 +101,15 @@ class _Lookup:
         self.vocabulary = IdMap(admitted)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
-        """x"""
+        """Take in the values of later training data; the code that each code had before ``[cardinality]``, −1 for a new one.
+
+        New values are admitted after ``min_count`` sightings; with ``evict_after=n``, a value is dropped that was in none of
+        the last n data it might have been in. Rows of a table follow: ``new[code] = old[origin[code]]``.
+
+        Args:
+            values: the column in those data.
+            sightings: how often each of the values was seen, in interactions; once where it is None.
+        """
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
         if values.dtype != pl.Null:

@@ -62,9 +62,19 @@ class ApproximateIndex(LiveIndex):
     at_search: ClassVar[tuple[str, ...]] = ()
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
-        """A new index of these settings (see :class:`~shortlist.index.contract.Index`).
+        """A new index of these settings over ``vectors``.
 
-        Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went.
+        Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went; exact
+        search where no settings keep the promise.
+
+        Args:
+            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
+
+        Raises:
+            SearchError: as in ``LiveIndex``, and for a promised recall with fewer than 40 queries.
+            MissingExtraError: where the package behind the index is not installed.
         """
         if self._settings.recall is None:
             return super().build(vectors, ids)

@@ -131,7 +131,12 @@ class _Model(Section, frozen=True):
         return optimizer_of(self.optimizer)
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
+        """A model built for ``data`` and trained on it. Errors are those of ``fit``.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+        """
         model = self.build_model(data)
         settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
         if self.als is not None:
@@ -178,7 +183,7 @@ class JoinedSection(_Model, frozen=True):
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
 
-    Args:
+    Attributes:
         weight: its share of the score, see ``join``.
     """
 
@@ -188,7 +193,7 @@ class JoinedSection(_Model, frozen=True):
 class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
-    Args:
+    Attributes:
         model: options of both towers.
         query: options of the query tower, and its features.
         candidate: options of the candidate tower, and its features.
