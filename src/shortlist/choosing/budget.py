@@ -56,7 +56,7 @@ def seconds_of(budget: str | float) -> float:
 
 
 class Speed:
-    """What this machine does in a second, measured once, for estimates of what is not started yet."""
+    """The work that this machine does in a second, measured once, to estimate contenders before they start."""
 
     def __init__(self) -> None:
         one = torch.rand(768, 768)

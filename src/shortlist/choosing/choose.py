@@ -31,7 +31,7 @@ PATIENCE = 3  # measurements without a better one, after which a training ends i
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors of a difference that is none
-DEEPER = 10  # times the cut-off, where contenders that are level are told apart
+DEEPER = 10  # times the cut-off, where contenders that are level are distinguished
 RESERVE = 2.0  # seconds kept for what comes after
 
 
@@ -102,7 +102,7 @@ def choose(
 
 
 def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, str]:
-    """What to learn from, what to measure on, and how they were parted: "time", "last" or "random"."""
+    """The rows to learn from, those to measure on, and how they were divided: "time", "last" or "random"."""
     if not 0 < test < 1:
         raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:

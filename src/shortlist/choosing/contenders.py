@@ -1,4 +1,4 @@
-"""What is tried on a table: recipes, cheapest first, each with what it needs and what it would cost."""
+"""The contenders for a table: recipes, cheapest first, each with its needs and its expected cost."""
 
 from __future__ import annotations
 

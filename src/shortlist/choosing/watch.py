@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
-GAIN = 0.005  # of the figure: less than that in two measurements in a row is no gain
+GAIN = 0.005  # of the figure: less than that in two measurements in a row does not count as a gain
 REST = 2.0  # times the last gain: about what is still to come where gains fall by a third each time
 ERRORS = 2.0  # standard errors of the difference by which the best is to be missed
-FEWEST = 3  # measurements before a training is said to be behind for good
+FEWEST = 3  # measurements before a training counts as behind for good
 
 
 class Watch:

@@ -166,7 +166,7 @@ class Daily:
         return replace(given, seen_before=yesterday.seen)
 
     def since(self, today: Recommender, test: Dataset | None, seen: Dataset | None) -> dict[str, Any] | None:
-        """What ``report.since`` tells, and says it in short; None without yesterday."""
+        """Print a summary of ``report.since`` and return it; None without yesterday's bundle."""
         if self.yesterday is None:
             return None
         from shortlist.report.since import since

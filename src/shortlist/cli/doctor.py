@@ -36,7 +36,7 @@ def command(as_json: bool) -> None:
 
 
 def examine() -> dict[str, dict[str, Any]]:
-    """What ``doctor`` prints, by section and line."""
+    """The output of ``doctor``, by section and line."""
     return {"this machine": _machine(), "training": _training(), "indexes": _indexes(), "extras": _extras()}
 
 

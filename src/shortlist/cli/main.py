@@ -67,7 +67,7 @@ class _Lazy(click.RichGroup):
     """Lists its commands without importing them, so that ``--help`` is immediate; a module is read when it is run."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an interrupt, whenever it comes, ends it with one line and the code of one."""
+        """Run a command; an interrupt at any time ends it with one line and the code of one."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -78,7 +78,7 @@ class _Lazy(click.RichGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A stand-in with the name and the line of help, or None where there is no such command."""
+        """A placeholder with the command's name and line of help, or None for an unknown command."""
         return click.Command(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
     def resolve_command(

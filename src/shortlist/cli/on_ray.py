@@ -1,6 +1,6 @@
 """Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
 
-What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
+The driver of a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
 of the cluster: tables, bundles and folders are where every node can read them.
 """
 
@@ -101,7 +101,7 @@ def cluster(address: str) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What Ray says, in a line; of a traceback from the other side the end alone."""
+    """Ray's message, in one line; of a traceback from the other side only the end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any(line.startswith("Traceback") for line in lines):
         lines = lines[-1:]
@@ -161,7 +161,7 @@ def recommend_all_on(address: str, workers: int | None, options: dict[str, Any])
 
 
 def _done(ray: Any, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What a task of the cluster returns; its complaint is raised here."""
+    """The result of a task of the cluster; its errors are raised here."""
     try:
         result: dict[str, Any] = ray.get(ray.remote(num_cpus=0)(work).remote(*arguments))
     except ray.exceptions.RayTaskError as error:

@@ -1,4 +1,4 @@
-"""What ``shortlist train`` ends with: a model, what it may be served as, and what is wrong with it."""
+"""The outcome of ``shortlist train``: a model, how it was made, and whether something is wrong with it."""
 
 from __future__ import annotations
 

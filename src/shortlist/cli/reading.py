@@ -71,7 +71,7 @@ def sql_options(
         table: the name of the parameter.
         option: how it is written where it is an option.
         required: whether there must be one.
-        follows: an argument that comes behind it, and that a lone argument is where ``--sql`` is given.
+        follows: an argument that follows it, and that a lone argument is where ``--sql`` is given.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:

@@ -35,7 +35,7 @@ LEAST = 20  # interactions to choose by
 
 
 def work(options: dict[str, Any]) -> None:
-    """What every worker of a Ray cluster does: this command, in the process group that Ray Train has made."""
+    """The work of every worker of a Ray cluster: this command, in the process group that Ray Train has made."""
     assert command.callback is not None
     try:
         command.callback(**options)

@@ -1,4 +1,4 @@
-"""What ``shortlist train`` trains on and measures with: from memory, or from shards on disk."""
+"""The data that ``shortlist train`` trains on and measures with: from memory, or from shards on disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOW = {"time": "the latest", "last": "the last of each query", "random": "at ran
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What to train on, and what was held out (or None);
+    """The training data, and the held-out rows (or None).
 
     Attributes:
         account: of both together, as they were read.
@@ -46,7 +46,7 @@ class TrainingData:
 
     @cached_property
     def seen(self) -> Dataset | None:
-        """What was chosen in training and before, to leave it out of lists; None beyond what a bundle should carry."""
+        """The choices in training and before, to leave them out of lists; None if there are too many for a bundle."""
         return self._with_before(self._seen_of(self.train))
 
     @cached_property

@@ -43,7 +43,7 @@ def for_command_line(text: str) -> str:
 
 
 def _option(match: re.Match[str]) -> str:
-    """The option alone, of ``encoding= (--encoding)``; what is no name of Python's stays."""
+    """The option alone, of ``encoding= (--encoding)``; a word that is not a name in Python stays."""
     word, value, option, name = match.groups()
     same = word.replace("_", "-") == name
     if value is None and not (same and "(" in match.group()):

@@ -1,4 +1,4 @@
-"""What was read: a short account of the interactions, for the terminal, for JSON, for bundles and reports."""
+"""A short account of the interactions, for the terminal, for JSON, for bundles and reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKED_AT = 20_000_000
 
 
 class _Counted(Sized, Protocol):
-    """What a Dataset and Shards have in common: see there."""
+    """The part that a Dataset and Shards have in common: see there."""
 
     @property
     def query(self) -> str: ...
@@ -37,7 +37,7 @@ class _Counted(Sized, Protocol):
 
 
 class _InMemory(_Counted, Protocol):
-    """What an account reads of a Dataset."""
+    """The part of a Dataset that an account reads."""
 
     @property
     def _files(self) -> int | None: ...
@@ -58,7 +58,7 @@ class _InMemory(_Counted, Protocol):
 
 
 class _OnDisk(_Counted, Protocol):
-    """What an account reads of Shards."""
+    """The part of Shards that an account reads."""
 
     @property
     def interactions(self) -> pl.DataFrame: ...

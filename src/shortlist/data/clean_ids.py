@@ -26,7 +26,7 @@ Step = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 class CleanIds:
-    """What is done to id columns before anything else.
+    """How id columns are cleaned before anything else.
 
     Args:
         strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes
@@ -42,7 +42,7 @@ class CleanIds:
         return self.strip or self.drop_null
 
     def steps(self, column: str, schema: pl.Schema) -> Iterator[tuple[str, Step]]:
-        """What to do with a column, in order, and what to call the rows that each step leaves out."""
+        """The steps for a column, in order, and a name for the rows that each step leaves out."""
         kind = schema[column]
         text = kind in (pl.String, pl.Categorical, pl.Enum)
         values = cs.by_name(column).as_expr()
@@ -93,7 +93,7 @@ def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
 
 
 def remarks(counts: pl.DataFrame, column: str) -> list[str]:
-    """What looks wrong with the ids of a column, as sentences with numbers; none for clean ids.
+    """Doubts about the ids of a column, as sentences with numbers; none for clean ids.
 
     Args:
         counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.

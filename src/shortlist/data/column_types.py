@@ -31,7 +31,7 @@ def common_schema(files: Mapping[str, pl.Schema], ids: Sequence[str]) -> tuple[p
                 continue
             both = common_type(types[column], kind)
             if both is not None and column in ids and both.is_float() and types[column] != kind:
-                both = None  # 12346.0 is no id
+                both = None  # 12346.0 is not an id
             if both is None:
                 conflicts.setdefault(column, f"is {types[column]} in {since[column]!r} and {kind} in {name!r}")
             else:

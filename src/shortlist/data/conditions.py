@@ -124,7 +124,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{option}={_shown(where)} is not a condition: {_first_line(error)}", hint=_EXAMPLE) from None
     for name in expression.meta.root_names():
-        if name not in schema and name not in moved.values():  # a word of SQL where a column should stand
+        if name not in schema and name not in moved.values():  # a word of SQL where a column is expected
             raise DataError(
                 f"{option}={_shown(where)} is not a condition: {name!r} is in the wrong place.", hint=_EXAMPLE
             )
@@ -249,7 +249,7 @@ def _member(kind: pl.DataType) -> pl.DataType:
 
 
 def _class(kind: pl.DataType) -> str:
-    """What a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
+    """The kinds of time that a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
     kind = _member(kind)
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         return "moment"
@@ -345,7 +345,7 @@ def _checked_columns(tokens: list[_Token], schema: pl.Schema, of: str) -> tuple[
 
 
 def _types(columns: tuple[str, ...], schema: pl.Schema) -> str | None:
-    """What the columns of a condition hold, and how values of their kinds are written."""
+    """The types of a condition's columns, and how values of these types are written."""
     says = [f"{name} is {schema[name]}" for name in columns]
     kinds = {_class(schema[name]) for name in columns}
     if "moment" in kinds:

@@ -382,7 +382,7 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
 
 
 def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
-    """What looks wrong with the given rows; columns that were not kept are looked at in the first rows of files."""
+    """Doubts about the given rows; columns that were not kept are checked in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
@@ -399,7 +399,7 @@ def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
 
 
 def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
-    """What looks wrong with the ids of both sides, and with one query's share of the rows."""
+    """Doubts about the ids of both sides, and about one query's share of the rows."""
     for number, (column, table) in enumerate(sides):
         if number and table.schema[column] != pl.String:
             continue
@@ -505,7 +505,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
 
 
 def _text_as_weight(values: pl.Series, places: Places) -> DataError:
-    """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
+    """The error for weights that are text, for example "1,5" or "n/a" among numbers."""
 
     def bad(weights: pl.Series) -> pl.Series:
         numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)

@@ -206,7 +206,7 @@ class EventPlan:
         return frame, notes
 
     def unlisted(self, counts: pl.DataFrame) -> tuple[list[str], list[str]]:
-        """What ``weight_by`` leaves out, to note, and what it names in vain, to warn of;
+        """A note on the rows that ``weight_by`` leaves out, and a warning of values that do not occur.
 
         Args:
             counts: each ``value`` of its column, and how many ``rows``.

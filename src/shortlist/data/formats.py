@@ -39,7 +39,7 @@ class Format:
 
     @property
     def separator(self) -> str:
-        """What parts the columns where the file itself does not tell."""
+        """The separator of columns where the file itself does not tell."""
         return "\t" if self.extension.startswith(".tsv") else ","
 
     @property

@@ -1,4 +1,4 @@
-"""What a function is given, checked in one place: a Dataset is not a table, a model is not a recommender, a path is no frame."""
+"""Checks of what a function is given: a Dataset is not a table, a model is not a recommender, a path is not a frame."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_model(value: object, where: str, *kinds: str) -> None:
 
 
 def check_kind(value: object, where: str, *kinds: str, optional: bool = False, hint: str | None = None) -> None:
-    """ConfigError unless ``value`` is of one of these classes of the package, which are named since rooms above this one have them.
+    """ConfigError unless ``value`` belongs to one of these classes of the package, given by name since they are defined in rooms above this one.
 
     Args:
         where: how the caller wrote it.
@@ -95,7 +95,7 @@ def check_seed(seed: object, where: str, *, least: int = 0) -> int:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in words: "a pandas DataFrame", "None", "a dict"."""
+    """A value in words: "a pandas DataFrame", "None", "a dict"."""
     if value is None:
         return "None"
     if isinstance(value, (str, Path)):

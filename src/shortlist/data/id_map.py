@@ -37,7 +37,7 @@ class IdMap:
     """Distinct raw ids and their rows: the id at position r of ``ids`` has row r.
 
     Rows are found for a column (``find``, ``require``, ``encode``) or for single ids (``rows``, ``row_of``); ``take`` goes
-    back. What a way needs is built when it is first worth it. Ids are never converted: ``"1"`` and ``1`` are different.
+    back. Lookup tables are built when they are first needed. Ids are never converted: ``"1"`` and ``1`` are different.
     ``changed`` gives the map of a changed table, which shares what was built of this one.
 
     Args:
@@ -65,7 +65,7 @@ class IdMap:
         self.name = ids.name
         self._fixed = _Fixed(self.ids)  # the rows that do not change
         self._added: Sequence[Id] = ()  # ids of rows behind those
-        self._more: Mapping[Id, int] = {}  # rows of ids that came since
+        self._more: Mapping[Id, int] = {}  # rows of ids added since
         self._gone: frozenset[Id] = frozenset()  # ids that are found no longer
 
     @classmethod
@@ -170,7 +170,7 @@ class IdMap:
         Args:
             ids: of all its rows, those whose ids are gone too.
             added: the ids of rows that are new, in their order.
-            more: the rows of ids that came, whether these rows are new or not.
+            more: the rows of added ids, whether these rows are new or not.
             gone: ids whose rows are found no longer.
         """
         after, more = IdMap(ids), more or {}
@@ -264,7 +264,7 @@ class _Fixed:
         return -1
 
     def merged(self, ids: pl.Series, added: Sequence[Id], more: Mapping[Id, int], gone: frozenset[Id]) -> _Fixed:
-        """These ids and what came since, as one map."""
+        """These ids and those added since, as one map."""
         row_of = {one: row for one, row in self.row_of().items() if one not in gone} | dict(more)
         listed = None if self._listed is None or len(ids) > LISTED else [*self._listed, *added]
         return _Fixed(ids, row_of, listed)

@@ -20,7 +20,7 @@ ARTICLES = {"delta": "a", "iceberg": "an"}
 
 
 def lake_version(lake: str, where: str, table: str) -> str:
-    """What the table is now: a version of Delta, a snapshot of Iceberg.
+    """The table's current version: a version of Delta, a snapshot of Iceberg.
 
     Raises:
         MissingExtraError: without its package.

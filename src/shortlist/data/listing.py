@@ -62,7 +62,7 @@ class Listing:
 
 @dataclass
 class _Found:
-    """What a walk through a folder found: relative names, the paths they open, hidden files, and tables with a log."""
+    """The result of a walk through a folder: relative names, the paths they open, hidden files, and tables with a log."""
 
     paths: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ def listed(source: str | Path, table: str) -> Listing:
 
 
 def first_line(error: BaseException) -> str:
-    """What another library says, in one line and without advice that is about its own options."""
+    """Another library's message, in one line and without advice about its own options."""
     line = str(error).strip().partition("\n")[0]
     return ADVICE.sub("", line).strip() or type(error).__name__
 

@@ -19,7 +19,7 @@ Bad: TypeAlias = Callable[[pl.Series], pl.Series]
 
 
 class Prepared(Protocol):
-    """What turns the rows of a table into interactions (``EventPlan``)."""
+    """A plan that turns the rows of a table into interactions (``EventPlan``)."""
 
     def sources(self, columns: Sequence[str]) -> list[str]:
         """The columns to read where these are wanted."""
@@ -68,7 +68,7 @@ class Places:
             kept = numbered if self.plan is None else self.plan.lazily(numbered)
             rows = kept.select(cs.by_name(number, column)).collect()
             found = rows[number].filter(bad(rows[column].alias("value")).fill_null(False))
-        except (*UNREADABLE, DataError):  # the place is an addition to an error that is to be told
+        except (*UNREADABLE, DataError):  # the place is an addition to an error that will be shown
             return None
         return int(found[0]) if len(found) else None
 

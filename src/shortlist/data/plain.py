@@ -35,7 +35,7 @@ SCRIPTS = (  # encodings that are met, letters by which they are known, and the 
 
 
 class TextError(ValueError):
-    """What is wrong with a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
+    """A problem of a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -213,7 +213,7 @@ def _opened(content: Content, packed: str | None) -> Iterator[IO[bytes]]:
             yield _unpacked(raw, packed)
         except TextError:
             raise
-        except Exception as error:  # zlib.error and ZstdError are no OSErrors
+        except Exception as error:  # zlib.error and ZstdError are not OSErrors
             raise TextError(
                 f"it could not be unpacked as {packed[1:]}: {str(error).partition(chr(10))[0]}",
                 "check that the file is complete and its extension says what it holds",

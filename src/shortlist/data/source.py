@@ -61,7 +61,7 @@ class Source:
 
     @property
     def stamps(self) -> dict[str, str]:
-        """What every file looked like, by name."""
+        """The stamp of every file, by name."""
         return {file.name: file.stamp for file in self.files}
 
     @property
@@ -76,7 +76,7 @@ class Source:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, for a person."""
+        """The files that were left out, in words."""
         looked = self.kind.family in ("delimited", "json")
         empty = [file.name for file in self.files if file.bytes == 0 or (looked and self._opened(file) is None)]
         empty = [] if self.lake is not None else empty
@@ -92,7 +92,7 @@ class Source:
         return replace(self, files=tuple(files), room=room, _held={})
 
     def changed(self) -> dict[str, str]:
-        """What its files look like now; those of a lake never change."""
+        """The stamps of its files now; those of a lake never change."""
         return self.stamps if self.lake is not None else find(self.where, table=self.table).stamps
 
     # --- what is in it ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ __all__ = ["Text"]
 SNIFFED = 10_000  # rows whose values settle the types, where the rest agrees
 EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
 EXCEL = re.compile(rb'"?sep=([^\w"\r\n])"?\1*\r?(?:\n|\Z)', re.I | re.A)
-"""The line by which Excel is told what separates the columns; it comes before the header."""
+"""The line that tells Excel what separates the columns; it comes before the header."""
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 
 
@@ -131,8 +131,8 @@ class Text:
             return _stored(scan(None), columns, room)
 
     def _separator(self, head: bytes) -> str:
-        """What parts the columns: what Excel's first line or the extension says or, where the first line has none of it,
-        ; or a tab or |."""
+        """The separator of the columns: as Excel's first line or the extension says; if the first line does not contain
+        that, a semicolon, a tab or a bar."""
         if self.reading.separator is not None:
             return self.reading.separator
         if (told := EXCEL.match(head)) is not None:
@@ -183,7 +183,7 @@ class Text:
     # --- what was wrong ---------------------------------------------------------------------------------------------
 
     def _trouble(self, content: Content, error: Exception) -> TextError:
-        """What Polars could not read, by line."""
+        """The lines that Polars could not read."""
         if self.kind.family == "json":
             line, said = _bad_json(content)
             return TextError(

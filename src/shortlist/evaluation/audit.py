@@ -1,4 +1,4 @@
-"""What a split leaks from the test into the training: named findings, and refusals of what cannot be a test."""
+"""Leaks from the test into the training: named findings, and refusals of data that cannot be a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
+"""Baselines that a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LENGTH = 1_000_000  # of a history: all of it
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What baselines learn from: training pairs as rows of the asked queries and the catalogue.
+    """The data that baselines learn from: training pairs as rows of the asked queries and the catalogue.
 
     Attributes:
         asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
@@ -75,7 +75,7 @@ class Training:
         return cls(asked, *distinct, counts, len(train.queries), train, query_ids, place)
 
     def histories(self) -> Lists:
-        """What each asked query chose, as rows of ``train.candidates``, oldest first."""
+        """The choices of each asked query, as rows of ``train.candidates``, oldest first."""
         distinct = self.query_ids.unique(maintain_order=True)  # a query may be asked in several contexts
         lists = histories_of(self.train, distinct, self.train.candidates[self.train.candidate], LENGTH)
         if len(distinct) == len(self.query_ids):
@@ -126,7 +126,7 @@ def cooccurrence(training: Training) -> Scorer:
 
 
 def transitions(training: Training) -> Scorer:
-    """What was chosen soon after what, asked by the latest items of a history; needs timestamps. See
+    """Transitions: candidates that were chosen soon after others, from the latest items of a history; needs timestamps. See
     ``shortlist.sources.Transitions``."""
     if training.time is None:
         raise _no_times("transitions")

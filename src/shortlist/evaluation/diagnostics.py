@@ -1,4 +1,4 @@
-"""What can be wrong with a model that trains without an error: named findings, each with its figures and what to do."""
+"""Problems of models that train without an error: named findings, each with its figures and what to do."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def findings(
     test: TestSet | None,
     training: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds, of a test that is encoded already."""
+    """The findings of ``diagnose``, for a test that is encoded already."""
     found: list[Finding | None] = []
     towers = towers_of(model)
     candidates = _inputs(towers.candidate, towers.catalogue.candidates) if test is None else test.candidate_inputs
@@ -137,7 +137,7 @@ def findings(
 
 
 def loss_findings(training: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds in the losses alone."""
+    """The findings of ``diagnose`` about the losses alone."""
     return _named(_loss_at_chance(list(training)))
 
 

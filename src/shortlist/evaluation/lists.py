@@ -1,4 +1,4 @@
-"""What the lists themselves are like, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
+"""Metrics of the lists themselves, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
 
 ``lists`` is int64 ``[queries, k]``: candidate rows, best first, −1 where the list has ended.
 """

@@ -33,11 +33,11 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What is measured of any scorer: ``metrics`` by name, at each of ``ks``, which rise.
+    """Measures any scorer: ``metrics`` by name, at each of ``ks``, which rise.
 
     Attributes:
-        vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric
-            is asked.
+        vectors: the model's candidates, which the diversity of any scorer's lists is measured by; None without such a
+            metric.
     """
 
     metrics: tuple[str, ...]
@@ -85,7 +85,7 @@ class Measures:
 
 
 def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) -> NDArray[np.int64]:
-    """What the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
+    """The candidates that the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
     vectors = asked.vectors if isinstance(asked, Mixed) else asked
     queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
     exclude = None if hidden is None else _as_lists(hidden, len(queries))

@@ -1,4 +1,4 @@
-"""What an evaluation found, for a machine and for a person; and whether two models really differ."""
+"""The result of an evaluation, as values and as text; and whether two models really differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
+"""Scorers, which can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Mixed(ByRow):
         return len(self.vectors.query)
 
     def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
-        """What the towers and the neighbours say, ``[rows, candidates]`` each; of what is hidden −inf and 0."""
+        """Scores of the towers and of the neighbours, ``[rows, candidates]`` each; −inf and 0 for hidden candidates."""
         rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
         towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
         towers = _without(towers.float().cpu(), hidden)
@@ -261,7 +261,7 @@ def _placed(
 
 
 def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
-    """What is hidden of the first so many candidates."""
+    """The hidden pairs among the first ``candidates`` candidates."""
     if hidden is None:
         return None
     kept = hidden.candidate < candidates
@@ -269,7 +269,7 @@ def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
 
 
 def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
-    """What is hidden from the queries ``first`` to ``last``, counted from ``first``."""
+    """The hidden pairs of the queries ``first`` to ``last``, counted from ``first``."""
     if hidden is None:
         return None
     low, high = torch.searchsorted(hidden.query, torch.tensor([first, last], device=hidden.query.device)).tolist()

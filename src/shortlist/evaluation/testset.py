@@ -153,12 +153,12 @@ class TestSet:
 
     @property
     def new_queries(self) -> int:
-        """How many pairs are of a query that training never saw."""
+        """How many pairs have a query that training never saw."""
         return int(np.count_nonzero(~self.known[self.query]))
 
     @property
     def new_candidates(self) -> int:
-        """How many pairs are of a candidate that training never saw."""
+        """How many pairs have a candidate that training never saw."""
         return int(np.count_nonzero(self.candidate_counts[self.candidate] == 0))
 
     @property
@@ -225,7 +225,7 @@ class TestSet:
 
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:
-    """What each asked query chose in ``seen``, as rows, sorted by query."""
+    """The candidates that each asked query chose in ``seen``, as rows, sorted by query."""
     seen = seen.seen  # Events(seen_where=) may say that only some of it counts
     rows = IdMap(test.candidate_ids).find(seen.candidates[seen.candidate])
     ids = seen.queries[seen.query][seen.query_rows]

@@ -1,4 +1,4 @@
-"""What every feature refuses, in one wording: what was given, what was expected, what to do."""
+"""Checks that every feature shares, in one wording: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feature turns a column into: codes, bags or sequences of codes, or floats, one entry per table row.
+"""Encoded columns: codes, bags or sequences of codes, or floats, one entry per table row.
 
 All are plain numpy; ``model/`` turns them into tensors once, and a batch is a ``take`` of row numbers.
 """

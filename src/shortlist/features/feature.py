@@ -1,4 +1,4 @@
-"""What every feature is: a declared column, a state learned from training data, an encoding."""
+"""The base of every feature: a declared column, a state learned from training data, an encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What approximate indexes share: ask a native index, filter, widen, and fall back to exact search.
+"""The base of approximate indexes: ask a native index, filter, widen, and fall back to exact search.
 
 1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
 2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
@@ -39,7 +39,7 @@ _FEW = 20_000  # exact search over a filter's candidates, up to this many
 _WORTH, _SHARED = 4, 8
 _FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
 _BEARABLE = 16  # one in so many results may be excluded before what comes after them is looked for
-_DEPTH = 2.5  # effort for what lies behind a part p of the results is 1 + _DEPTH·√p: recall stays level (measured)
+_DEPTH = 2.5  # effort for candidates beyond a share p of the results is 1 + _DEPTH·√p: recall stays level (measured)
 _GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
 

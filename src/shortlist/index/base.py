@@ -1,4 +1,4 @@
-"""What all indexes share: one snapshot of the candidates, changed by replacing it whole."""
+"""The base of all indexes: one snapshot of the candidates, changed by replacing it whole."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LiveIndex(ABC):
         """The best of ``snapshot.base``; positions count from its start."""
 
     def _settle(self, snapshot: Snapshot) -> Snapshot:
-        """What to keep after a change: by default the snapshot as it is."""
+        """The snapshot to keep after a change: by default as it is."""
         return snapshot
 
     def _write_native(self, native: Any, writer: Writer) -> None:  # noqa: B027 - not every kind has files

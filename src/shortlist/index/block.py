@@ -178,7 +178,7 @@ class Block:
         )
 
     def filters(self, request: SearchRequest) -> Filters:
-        """What the request's ids mean here; ids that the block lacks are ignored."""
+        """The request's filters as positions; ids that the block lacks are ignored."""
         if request.exclude is None and request.allow is None and request.deny is None:
             return Filters(self.dead)
         blocked = self.dead

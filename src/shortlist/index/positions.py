@@ -102,7 +102,7 @@ class Positions:
 
 
 class _Remembered(Generic[_Value]):
-    """What was made of arrays that nobody can write to; forgotten with them."""
+    """Values derived from arrays that nobody can write to; dropped when the arrays are."""
 
     def __init__(self) -> None:
         self._held: dict[int, tuple[weakref.ref[Any], _Value]] = {}

@@ -15,12 +15,12 @@ from shortlist.index.milvus import Milvus, _reported
 __all__ = ["Published", "publish"]
 
 ROWS = 10_000
-"""Rows in an insert, and in memory beside the vectors."""
+"""Rows in an insert, and in memory in addition to the vectors."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What ``publish`` left behind: the alias leads to ``collection``, of so many ``rows``.
+    """The result of ``publish``: the alias leads to ``collection``, which has ``rows`` rows.
 
     Attributes:
         before: where it led until then, or None.
@@ -49,7 +49,7 @@ def publish(
     """Fills the collection ``<alias>_<version>`` with ``id`` and ``vector`` of each candidate, then lets the alias lead there.
 
     1. A collection of that version with all its rows stays as it is; one with fewer, of a run that was cut off, is
-       filled anew.
+       filled again.
     2. It is flushed, loaded and counted.
     3. Only then the alias switches, in one step. Earlier versions stay, so that the way back is the same call.
 

@@ -64,7 +64,7 @@ def query_recalls(index: Index, queries: Floats, kth: Floats, k: int) -> npt.NDA
 
 
 def recall_of(recalls: npt.NDArray[np.float64], k: int) -> Recall:
-    """What recalls per query say together.
+    """A summary of recalls per query.
 
     The standard error is that of the sample, but never less than if each of a query's k were found or lost
     independently of the others: a few queries that all came out perfect prove little.

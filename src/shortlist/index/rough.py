@@ -1,4 +1,4 @@
-"""What exact search reads first: the vectors themselves, or a smaller copy of them with a bound on its error.
+"""The arrays that exact search reads first: the vectors themselves, or a smaller copy of them with a bound on its error.
 
 A copy holds of each vector v some v' and the length of v − v' or more. By Cauchy and Schwarz the inner product of a
 query q with v' misses that with v by at most |q| times that length: whatever could be among the best is found out and
@@ -81,7 +81,7 @@ class Bfloat16:
         return _largest(self.errors, low, high)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a folder keeps of it."""
+        """The arrays to store in a folder."""
         return {"codes": self.codes, "errors": self.errors}
 
 
@@ -116,7 +116,7 @@ class Int8:
         return _largest(self.errors, low, high)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a folder keeps of it."""
+        """The arrays to store in a folder."""
         return {"codes": self.codes, "scales": self.scales, "errors": self.errors}
 
 

@@ -32,7 +32,7 @@ _SOAR = 1.5
 _NARROW = 16  # numbers in a vector, up to which each gets a code of its own
 _PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: saved when ScaNN re-ranked by a copy of the vectors of its own
 _CONFIG = "scann_config.pb"
-# The files that ScaNN reads back, by the type it knows them under. It is told no other.
+# The files that ScaNN reads back, by the type it knows them under. It is given no other.
 _ASSETS = {
     "ah_codebook.pb": "AH_CENTERS",
     "serialized_partitioner.pb": "PARTITIONER",

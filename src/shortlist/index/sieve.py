@@ -68,7 +68,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Masks:
-    """What may not be found: positions sorted, and (row, position) pairs sorted by position.
+    """The candidates that may not be found: positions sorted, and (row, position) pairs sorted by position.
 
     Attributes:
         closed: bool ``[n]``, given in place of ``blocked`` where many are.
@@ -155,7 +155,7 @@ class Sieve:
         return int(self._turned.shape[0] * self._wide)
 
     def _work(self, tiles: list[tuple[int, int, int]], turn: itertools.count[int]) -> Kept:
-        """What one thread keeps: it takes the next tile until none is left."""
+        """The work of one thread: it takes the next tile until none is left."""
         held: list[Kept] = []
         count, budget = 0, max(_BUDGET, 4 * self.k * len(self.queries))
         scratch = _Scratch()

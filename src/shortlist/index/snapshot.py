@@ -1,4 +1,4 @@
-"""What a search sees of an index that changes: one object, replaced whole by every change."""
+"""A snapshot of an index, for searches while it changes: one object, replaced whole by every change."""
 
 from __future__ import annotations
 

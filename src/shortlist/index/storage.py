@@ -83,7 +83,7 @@ class Reader:
             raise BundleError(str(damage), hint=_HINT) from damage
 
     def _described(self) -> tuple[dict[str, Any], dict[str, NamedEntry]]:
-        """What ``index.json`` says, and of its files by role."""
+        """The content of ``index.json``, with its files by role."""
         path = self.folder / _INDEX
         try:
             content = read_json(path, FORMAT)

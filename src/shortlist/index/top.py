@@ -107,7 +107,7 @@ def _few(
 
 
 def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pairs | None) -> Masks | None:
-    """What may not be found, as the sieve takes it; None where that is nothing."""
+    """The candidates that may not be found, as the sieve takes them; None where there are none."""
     if pairs is not None and pairs.rows.size == 0:
         pairs = None
     if blocked is None and closed is None and pairs is None:

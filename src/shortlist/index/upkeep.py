@@ -16,20 +16,20 @@ from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
-_MOST_ADDED = 20_000  # candidates beside an index, from which on they are most of a search
+_MOST_ADDED = 20_000  # candidates added to an index, from which on they are most of a search
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What a look at an index found.
+    """The result of a measurement of an index.
 
     Attributes:
         churn: changes since it was built, as a fraction of the candidates built from.
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
-        added: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
-            in one.
+        added: candidates added since, which every search scores one by one; 0 for an exact index, which has all in
+            one array.
     """
 
     churn: float

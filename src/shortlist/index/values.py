@@ -86,7 +86,7 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a search found: per query, ids and scores, best first; never padded.
+    """The result of a search: per query, ids and scores, best first; never padded.
 
     Attributes:
         offsets: int64 ``[queries + 1]``; query i owns ``offsets[i]:offsets[i + 1]`` of the two arrays below.

@@ -57,7 +57,7 @@ def _removed(old: Snapshot, new: Snapshot) -> Ints:
 
 
 def _added(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
-    """What ``new`` holds in addition to its index that ``old`` did not."""
+    """The arrays that ``new`` holds in addition to its index and that ``old`` did not."""
     ids, vectors = new.extra.living[::-1]
     at = old.extra.positions.find(ids)
     same = at >= 0

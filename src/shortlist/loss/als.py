@@ -65,7 +65,7 @@ class ALS:
             raise ConfigError(f"ALS got exponent={self.exponent!r}; a number from 0 to 2 was expected.")
 
     def weight(self, chosen: Chosen) -> float:
-        """What a pair that nobody chose weighs in this table."""
+        """The weight of a pair that nobody chose, in this table."""
         if self.unobserved is not None:
             return self.unobserved
         rows, columns = int((chosen.offsets.diff() > 0).sum()), int(torch.unique(chosen.columns).numel())
@@ -164,7 +164,7 @@ def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
 
 
 def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, task: ALS) -> float:
-    """What the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
+    """The function that the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
     total, unobserved = 0.0, task.weight(chosen)
     rows = chosen.rows
     for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // query.shape[1])):

@@ -43,7 +43,7 @@ class Places(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What competes with the pairs of a batch.
+    """The candidates that compete with the pairs of a batch.
 
     Attributes:
         drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one
@@ -170,7 +170,7 @@ def _loss_and_gradients(
 
 
 class _Block:
-    """What all blocks of rows share."""
+    """The numbers that all blocks of rows share."""
 
     def __init__(
         self, scaled: Tensor, candidate: Tensor, columns: Columns, options: SoftmaxOptions, lower: torch.dtype | None

@@ -70,7 +70,7 @@ def best_head_softmax(
         positive = positive - correction
         if options.negatives_only:
             return (w * (options.exponent * torch.where(some[:, 0], log_rest, 0) - positive)).sum()
-        # log Z − S⁺, where what is kept of the own column is a constant beside the positive
+        # log Z − S⁺, where what is kept of the own column is a constant next to the positive
         log_own = torch.log1p(kept * correction.exp())
         above = log_own + torch.where(some[:, 0], functional.softplus(log_rest - positive - log_own, threshold=80.0), 0)
         return (w * (options.exponent * above + (options.exponent - 1) * positive)).sum()

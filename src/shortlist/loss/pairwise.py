@@ -92,8 +92,9 @@ def masses(
     *,
     own: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """What each column weighs against each row's pairs, as drawn and as explicit, both ``[rows, columns]``, before a
-    pair's own is left out.
+    """The weight of each column against each row's pairs, as drawn and as explicit, both ``[rows, columns]``.
+
+    A pair's own column is still included.
 
     Args:
         own: hide each row's pairs from it, as ``hardest`` does.

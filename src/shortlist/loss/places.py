@@ -17,7 +17,7 @@ __all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "wit
 
 
 LEAST_SHARE = 1e-9
-"""What may be left of a float64 sum after a subtraction for seven digits of it to be right."""
+"""The least share of a float64 sum that may remain after a subtraction for seven digits of it to be right."""
 
 
 def exact(like: Tensor) -> torch.dtype:

@@ -212,7 +212,7 @@ def _from_features(
 
 
 def _embedded(tower: Tower, names: list[str], table: pl.DataFrame) -> Tensor:
-    """What the tower makes of these features of the table's rows, side by side ``[rows, widths]``."""
+    """The tower's numbers for these features of the table's rows, one after another ``[rows, widths]``."""
     encoded = {name: tower.features[name].encode(table[tower.features[name].column]) for name in names}
     columns = TowerInputs.of(encoded, tower.device).columns
     training = tower.training

@@ -1,4 +1,4 @@
-"""What an optimizer knew when a training stopped, for the next one."""
+"""The optimizer's state at the end of a training, for the next one."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def answered(
 
 
 def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, histories: Lists | None) -> Hits:
-    """What the model finds: by its towers through the index, and by its neighbours where it has some.
+    """The candidates that the model finds: by its towers through the index, and by its neighbours where it has some.
 
     Deleted candidates are in no history: lists are those of the recommender that ``save`` writes, which lacks them.
     """

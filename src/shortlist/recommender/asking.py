@@ -1,4 +1,4 @@
-"""A request's way: what came is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
+"""The steps of a request: it is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def load(
     trusted: bool = True,
     rest: Callable[[], None] | None = None,
 ) -> Served:
-    """What the bundle at ``path`` answers from; see ``Recommender.load``.
+    """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
     Args:
         rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
@@ -234,10 +234,10 @@ def _check_one_training(
     candidates: NDArray[np.float32] | None,
     verify: Verify,
 ) -> None:
-    """BundleError unless tables, vectors, weights and index are of one training.
+    """BundleError unless tables, vectors, weights and index belong to one training.
 
     Args:
-        candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are
+        candidates: their vectors, where the bundle holds them next to the index, as those of format 1 do; they are
             compared row by row with those of the index, a sample of them unless ``verify`` is True.
     """
     fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))

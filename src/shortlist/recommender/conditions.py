@@ -14,13 +14,13 @@ from shortlist.data.conditions import check_text, condition
 __all__ = ["Conditions"]
 
 _KEPT = 64  # conditions remembered
-_BYTES = 1 << 27  # bytes of row numbers remembered, beside those of the last condition
+_BYTES = 1 << 27  # bytes of row numbers remembered, in addition to those of the last condition
 
 
 class Conditions:
     """Which rows of a table meet a condition; the last conditions are remembered.
 
-    What a condition may say: ``shortlist.data.conditions``.
+    See ``shortlist.data.conditions`` for what a condition may contain.
 
         >>> Conditions(pl.DataFrame({"stock": [0, 4, None]})).rows("stock > 0").tolist()
         [1]

@@ -96,7 +96,7 @@ def write_state(
 
 
 def neighbours_entry(state: State) -> NeighboursEntry | None:
-    """What the manifest says of the neighbours; None where there are none."""
+    """The manifest's description of the neighbours; None where there are none."""
     if state.near is None:
         return None
     table, blend = state.near.neighbours, state.near.blend

@@ -36,7 +36,7 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Task:
-    """What to write for everyone: the ``k`` best, seen items or not, which candidates, and vectors or not."""
+    """A task: the ``k`` best, seen items or not, which candidates, and vectors or not."""
 
     k: int = 100
     exclude_seen: bool = True

@@ -27,7 +27,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """What is known of queries before they choose, and how candidates compete for their choice.
+    """The distribution of queries before they choose, and how candidates compete for their choice.
 
     A query q is taken to be one of the trained ones' kind, q = m + L z with z ~ N(0, I), where m and L Lᵀ are mean and
     covariance of the trained queries' vectors; and to choose candidate i with the probability
@@ -120,7 +120,7 @@ class FoldIn:
 
     @cached_property
     def _reach(self) -> NDArray[np.float64]:
-        """What each z does to the competitors' scores: ``[competing, rank]``."""
+        """The change of the competitors' scores by each z: ``[competing, rank]``."""
         return self._competitors @ self.prior.spread
 
     def _scaled(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ def write_folder(
     already.
 
     Raises:
-        BundleError: where ``path`` exists and ``overwrite`` is false, where it is no bundle, or the disk refuses;
+        BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk refuses;
             ``path`` is as it was then.
     """
     require_folder(path.absolute().parent)
@@ -81,7 +81,7 @@ def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     It is written next to the bundle, which may hold nothing that its manifest does not name.
 
     Raises:
-        BundleError: for what is no bundle, or where the disk refuses; the bundle is as it was then.
+        BundleError: for a path that is not a bundle, or where the disk refuses; the bundle is as it was then.
     """
     require_folder(path.parent)
     try:

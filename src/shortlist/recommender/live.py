@@ -53,7 +53,7 @@ def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id]
 
 
 def folded(served: Served) -> Served:
-    """``served`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    """``served`` as if it had been made of the candidates that it has by now: new rows, without deleted ones."""
     state = served.state
     if not state.live:
         return served
@@ -87,7 +87,7 @@ def _upserted(
     """The state with the table's candidates, and their rows.
 
     Args:
-        places: where they stand by now, -1 where nowhere.
+        places: their rows now, -1 for new ones.
     """
     buried, before = dict(state.buried), state.size
     rows = np.array(places, np.int64)

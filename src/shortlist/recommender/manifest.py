@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and the strict reading of it."""
+"""A bundle's manifest, and the strict reading of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "sealed",
 ]
 
-FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors beside the index and in the weights
+FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
 MANIFEST = "manifest.json"
 LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
@@ -65,7 +65,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is not in a table of neighbours itself: its kind, how a history asks it, and how it is added to the towers."""
+    """The settings of a table of neighbours: its kind, how a history asks it, and how it is added to the towers."""
 
     kind: str
     age: float

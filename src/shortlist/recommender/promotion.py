@@ -2,7 +2,7 @@
 
 Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
 record is written before it is turned forwards and after it is turned back, so that whatever a killed process leaves, the
-bundle before the one that is linked can be told.
+bundle before the one that is linked can be found.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def rollback(link: str | Path) -> Promotion:
 
 
 def promotions(link: str | Path) -> list[Promotion]:
-    """What was promoted to ``link``, the oldest first, up to what it points at now."""
+    """The bundles that were promoted to ``link``, the oldest first, up to the one it points at now."""
     link = Path(link)
     return _until(_read(link), _target(link))
 

@@ -1,4 +1,4 @@
-"""What a recommender answers: raw ids, scores, and where each came from."""
+"""A recommender's answers: raw ids, scores, and the source of each."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def read_request(queries: Any, state: State) -> Request:
 def candidate_table(given: Any, column: str) -> pl.DataFrame:
     """Candidates to add, from any table that ``Dataset`` takes; ids of text files are integers where all read back.
 
-    DataError for what is no table.
+    DataError for anything that is not a table.
     """
     table = read_table(given, "candidates", ids=(column,))
     if table.untyped and column in table.frame.columns:
@@ -150,7 +150,7 @@ def _id_column(frame: Any, name: str, what: str) -> pl.Series:
 
 
 def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
-    """What the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
+    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
     at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
     columns = []
     for name in state.reads:

@@ -1,4 +1,4 @@
-"""What a recommender answers from at one moment: one value, which never changes; a change makes another one."""
+"""The value that a recommender answers from: it never changes; a live change makes another one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FALLBACKS = ("popularity",)
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done where the towers alone do not answer.
+    """The policy for queries and lists that the towers alone do not answer.
 
     Attributes:
         cold_start: for a query of which training had no interaction, one of ``COLD_START``.
@@ -78,10 +78,10 @@ class PriorOnce:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A trained model's tables (``state``), its candidates' vectors in an ``index``, its towers (``embedder``), a ``policy``.
+    """A trained model, ready to answer from.
 
-    The index knows candidates by their rows in the state's table. Whoever has such a value can answer from it, whatever
-    becomes of the recommender meanwhile.
+    The index knows candidates by their rows in the state's table. The value never changes: a caller that holds it can
+    answer from it even after the recommender has another one.
 
     Attributes:
         fingerprint: of what was learned.
@@ -132,7 +132,7 @@ class Served:
 
 
 def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Dataset | None, policy: Policy) -> Served:
-    """What a trained model answers from; see ``Recommender``."""
+    """The value that a trained model answers from; see ``Recommender``."""
     state, vectors = state_from_model(model, seen)
     if state.query_vectors is not None:
         check_vectors(state.query_vectors, "the queries' vectors")
@@ -166,7 +166,7 @@ def _vectors_of(state: State, index: Index, rows: NDArray[np.int64]) -> NDArray[
 
 
 def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> Prior:
-    """What trained queries tell of new ones."""
+    """The prior for new queries, from the trained ones."""
     assert state.query_vectors is not None
     known = np.flatnonzero(state.known)
     heads = state.query_vectors.shape[1] // state.dim

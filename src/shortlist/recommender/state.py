@@ -1,4 +1,4 @@
-"""What a recommender knows of queries and candidates, as arrays and tables; none of it needs torch."""
+"""A recommender's data on queries and candidates, as arrays and tables; none of it needs torch."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Popularity:
 
 
 class Buried(NamedTuple):
-    """What is left of a candidate that was deleted: its row, which stays its own, and the vector that it had."""
+    """A deleted candidate: its row, which stays its own, and the vector that it had."""
 
     row: int
     vector: NDArray[np.float32]
@@ -139,7 +139,7 @@ class State:
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
         order = self.popularity.order
-        if self._came:  # what came since has a count of 0, and stands behind all others
+        if self._came:  # a candidate added since has a count of 0, and comes after all others
             order = np.concatenate([order, np.arange(len(order), self.size)])
         if not self.buried:
             return order
@@ -209,7 +209,7 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
 def learned_arrays(
     state: State, vectors: NDArray[np.float32], weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What was learned, by name: both sides' vectors, neighbours, weights.
+    """The arrays that were learned, by name: both sides' vectors, neighbours, weights.
 
     Args:
         vectors: the candidates', ``[candidates, dim]``, by row.

@@ -46,7 +46,7 @@ class _Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, TensorEntry]:
-    """What a manifest says of each array.
+    """A manifest's description of each array.
 
     Raises:
         BundleError: for a dtype that cannot be stored.

@@ -23,7 +23,7 @@ Swap: TypeAlias = "Callable[[Callable[[Served], Served]], object]"
 
 @dataclass(frozen=True)
 class Renewal:
-    """An index built afresh of what a recommender served, to take the place of what it serves by now."""
+    """A new index of what a recommender served, to take the place of what it serves by now."""
 
     before: Index
     fresh: Index
@@ -34,7 +34,7 @@ class Renewal:
 
 
 def renewal(served: Served) -> Renewal:
-    """The index built afresh: as slow as a build; searches and changes go on."""
+    """The index, built again: as slow as a build; searches and changes continue."""
     before = copied(served.index)
     return Renewal(before, rebuilt(before))
 
@@ -89,7 +89,7 @@ class Upkeep:
         """Whether a look was due; it is then taken in a thread of its own, which may rebuild."""
         with self._looking:
             churn = self._current().index.churn
-            if churn < self._next - self._step:  # built afresh meanwhile
+            if churn < self._next - self._step:  # built again meanwhile
                 self._next = self._step
             if churn < self._next or self.busy:
                 return False
@@ -116,7 +116,7 @@ class Upkeep:
                 self._swap(renewal(served).onto)
                 self._next = self._step
                 self.last = self._checkup(self._current())
-        except Exception as error:  # a thread has nobody to raise to; searches go on with the index that is there
+        except Exception as error:  # a thread has nobody to raise to; searches continue with the current index
             self.trouble = error
 
     def _checkup(self, served: Served) -> Checkup:

@@ -1,4 +1,4 @@
-"""What the catalogue's table says of a candidate: a title to show, and the one column that colours the map."""
+"""How the report shows a candidate, from the catalogue's table: a title to show, and the one column that colours the map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report tells, gathered from a recommender, its metadata and, where there is one, a test set."""
+"""The facts of a report, gathered from a recommender, its metadata and, where there is one, a test set."""
 
 from __future__ import annotations
 

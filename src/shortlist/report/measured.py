@@ -73,7 +73,7 @@ def measured_with_table(
     judged_by: str | None = None,
     weighted: bool = False,
 ) -> tuple[dict[str, Any], str]:
-    """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there.
+    """The result of ``measure``, and its top-k accuracies as a table of text; arguments as there.
 
     Args:
         judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.

@@ -70,7 +70,7 @@ class Blend:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """What may be found: per query, or for all queries, as ``Index.search`` takes it."""
+    """The candidates that may be found: per query, or for all queries, as ``Index.search`` takes it."""
 
     exclude: Lists | None = None
     allow: NDArray[np.int64] | None = None

@@ -153,7 +153,7 @@ class Neighbours:
         return query[kept], items[kept], back[kept]
 
     def _entries(self, histories: Lists, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What is to be added up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
+        """The entries to add up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
         part = slice(histories.offsets[first], histories.offsets[last])
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)

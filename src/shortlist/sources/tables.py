@@ -1,4 +1,4 @@
-"""What every neighbour source counts from: who chose what, in order; and the heaviest entries of sparse rows."""
+"""Helpers of every neighbour source: the choices of each query in order, and the heaviest entries of sparse rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def choices_of(data: Dataset) -> Chosen:
 
 
 def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
-    """What each of ``query_ids`` chose in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
+    """The choices of each of ``query_ids`` in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
 
     Candidates that are not among ``candidate_ids`` are passed over.
 
@@ -123,8 +123,13 @@ def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
 
 
 def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -> None:
-    """ConfigError for a source's setting that cannot be: a number outside its range in ``ranges``, ends included; of the others
-    what is no whole number of at least 1. None is for settings whose default it is."""
+    """Check a source's settings: numbers in ``ranges``, ends included; the others are whole numbers of at least 1.
+
+    None is accepted where it is the default.
+
+    Raises:
+        ConfigError: for a setting out of range.
+    """
     owner = type(settings).__name__
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)

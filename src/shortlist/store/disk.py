@@ -35,7 +35,7 @@ class DamageError(ValueError):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a manifest says of a file: its size and its sha256."""
+    """A manifest's entry for a file: its size and its sha256."""
 
     bytes: int
     sha256: str

@@ -40,7 +40,7 @@ def plain_files(folder: Path) -> list[Path]:
 
 
 def entries_of(folder: Path, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """The entry of every file below ``folder``, by its path there. DamageError for what is no plain file or folder.
+    """The entry of every file below ``folder``, by its path there. DamageError for anything but plain files and folders.
 
     Args:
         known: entries of files that were read since they were written, and are not read again.

@@ -39,7 +39,7 @@ class Saved(NamedTuple):
 def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor], keep: int) -> None:
     """Writes the checkpoint of ``step``, then removes all but the ``keep`` newest up to it.
 
-    Those of later steps are of a run that was given up: they could not be read when this one resumed. OSError leaves the
+    Those of later steps belong to an abandoned run: they could not be read when this one resumed. OSError leaves the
     others as they are.
     """
     with Additions(folder) as new:

@@ -288,7 +288,7 @@ def last_good(settings: Checkpoints) -> str:
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:
-    """What tells two sets of training data apart, in their order too."""
+    """A description that differs between two sets of training data, or between two orders of one."""
     facts: dict[str, Any] = {"interactions": len(train), "queries": len(train.queries)}
     facts["candidates"] = len(train.candidates)
     if isinstance(train, Shards):

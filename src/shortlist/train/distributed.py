@@ -104,7 +104,7 @@ class Together:
                 )
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """What the first process decides."""
+        """The decision of the first process."""
         return bool(self._gathered(torch.tensor([int(self.first and decide())]))[0])
 
     def first_then_others(self, work: Callable[[], T]) -> T:
@@ -228,7 +228,7 @@ class Together:
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
 
     def _let_others_ask(self) -> None:
-        """The first process keeps what was said: it stays until the others have read it, at most ``PATIENCE`` seconds."""
+        """The first process keeps the message: it stays until the others have read it, at most ``PATIENCE`` seconds."""
         stop = time.monotonic() + PATIENCE
         with contextlib.suppress(RuntimeError):  # that process is gone itself
             self._store.set(f"{REASON}/read/{self.rank}", "yes")

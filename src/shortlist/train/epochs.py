@@ -1,4 +1,4 @@
-"""What a training run reports: one record per epoch."""
+"""The report of a training run: one record per epoch."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def _measure(
     model: TwoTower,
     monitor: str,
 ) -> Callable[[], dict[str, float]] | None:
-    """What measures the model as it is, or None."""
+    """A function that measures the model as it is, or None."""
     if measure_by is None:
         return None if test is None else partial(test.top_k, ks)
 

@@ -1,4 +1,4 @@
-"""What a training run will take, from a sample, before anything heavy starts."""
+"""A forecast of a training run's time and memory, from a sample, before anything heavy starts."""
 
 from __future__ import annotations
 

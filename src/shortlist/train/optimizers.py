@@ -22,7 +22,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Up
 
 
 class Optimizer(Protocol):
-    """What ``fit`` asks of an optimizer."""
+    """The interface that ``fit`` expects of an optimizer."""
 
     @property
     def learning_rate(self) -> float:

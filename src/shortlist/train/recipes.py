@@ -214,7 +214,7 @@ class Recipe(_Model, frozen=True):
 
     @property
     def interaction_columns(self) -> list[str]:
-        """The columns beside ids, time and weight that it may read from the interactions."""
+        """The columns other than ids, time and weight that it may read from the interactions."""
         models = [self, *self.joined]
         read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
         return list(dict.fromkeys(read))

@@ -139,7 +139,7 @@ class TowerSection(_TOWER):  # type: ignore[misc]
 
 
 class ModelSection(options_of(Tower, leave=("features", "module", *OF_ONE_SIDE))):  # type: ignore[misc]
-    """What both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
+    """The options that both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
 
 
 class HistorySection(options_of(History)):  # type: ignore[misc]

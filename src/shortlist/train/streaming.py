@@ -20,7 +20,7 @@ __all__ = ["StreamedInteractions", "interactions_of"]
 
 
 class StreamedInteractions:
-    """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
+    """``Interactions`` over shards: one buffer of them is in memory, the next one is being read.
 
     1. The blocks come in an order that is a function of (seed, epoch).
     2. As many of them as fill the buffer are read, in the order on the disk.

@@ -81,7 +81,7 @@ class Start:
             self.train = with_catalogue(train, self._warm.before.catalogue, model)
 
     def facts(self) -> dict[str, Any] | Literal[False]:
-        """What tells this beginning from others, as JSON values; False for one from nothing."""
+        """A description of this start that differs from others, as JSON values; False for a start from nothing."""
         warm = self._warm
         if warm is None:
             return False
@@ -89,7 +89,7 @@ class Start:
         return {"fingerprint": known, "only_new": warm.only_new, "half_life": warm.half_life}
 
     def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
-        """What ``model.prepare`` gives, with features, weights and counts carried over."""
+        """The training data as ``model.prepare`` encodes it, with features, weights and counts carried over."""
         if self._warm is None:
             return model.prepare(self.train, generator)
         before = self._warm.before
@@ -128,7 +128,7 @@ class Start:
 
 
 def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:
-    """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
+    """The optimizer's state at the end, of whole tables; None on all processes but the first."""
     slots: dict[str, Tensor] = {}
     for name, slot, table in updater.slots():
         rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table

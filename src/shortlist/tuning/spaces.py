@@ -1,4 +1,4 @@
-"""What can be tuned: a few builds of each backend, and many settings at search."""
+"""The settings that are tried: a few builds of each backend, and many settings at search."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def backend_of(index: ApproximateIndex) -> str:
 def builds(name: str, n: int, template: ApproximateIndex | None) -> list[ApproximateIndex]:
     """The unbuilt indexes of a backend that are worth a try over ``n`` candidates, most promising first.
 
-    What ``template`` gives stays as it is.
+    Settings that ``template`` gives stay as they are.
     """
     tries = _tries(name, n)
     if template is None:

@@ -33,7 +33,7 @@ __all__ = ["tune_index"]
 
 _LEAST = 40  # queries, below which neither half says much
 FASTER, SAVED = 1.3, 0.1  # times, and milliseconds a query, from which exact search is left
-_LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, beside the promise
+_LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, in addition to the promise
 _FINALISTS = 6
 
 Say: TypeAlias = "Callable[[str], None]"

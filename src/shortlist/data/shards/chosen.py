@@ -1,4 +1,4 @@
-"""What each query chose, one after another in a file of its own: for what asks for it in every batch."""
+"""The choices of each query, one after another in a file of its own, for code that needs them in every batch."""
 
 from __future__ import annotations
 

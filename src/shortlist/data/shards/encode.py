@@ -1,13 +1,13 @@
 """Files encoded once and out of core: two passes over the source, each of bounded memory.
 
-Text files are first copied to Parquet, one after another, beside what is encoded; the copies are deleted at the end.
+Text files are first copied to Parquet, one after another, next to the shards; the copies are deleted at the end.
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
    piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs are sorted by user or by time.
 
-Every array is renamed into place when it is whole, and each piece leaves a record of it, so that a run that was cut off
-goes on with the first piece that has none. The manifest, which makes the folder a set of shards, comes last.
+Every array is renamed into place when it is whole, and each piece leaves a record of it, so that an interrupted
+run resumes with the first piece that has none. The manifest, which makes the folder a set of shards, is written last.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Head
 
 
 def _stamp(table: TableLike, reading: Reading) -> str:
-    """What tells one table of features from another."""
+    """A digest that tells one table of features from another."""
     if isinstance(table, (str, Path)):
         path = Path(table)
         if path.is_file():
@@ -340,7 +340,7 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
-    """What became of the source's files, as an error."""
+    """An error that says how the source's files have changed."""
     ways = {
         "new": [name for name in now if name not in before],
         "gone": [name for name in before if name not in now],
@@ -427,7 +427,7 @@ def _left_out(work: _Work) -> list[str]:
 
 
 def _doubts(work: _Work) -> Iterator[str]:
-    """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
+    """Doubts about the given rows, from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     head, whole = glance(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)

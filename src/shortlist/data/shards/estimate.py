@@ -115,7 +115,7 @@ def _accumulation(sample: Sample, column: str) -> tuple[int, NDArray[np.float64]
     seen = pl.concat([piece.select(pl.col(column).unique()) for piece in sample.pieces]).drop_nulls()
     number = len(sample.pieces)
     each = seen.group_by(column).len()["len"].to_numpy()
-    held = np.bincount(each, minlength=number + 1)  # [0 … pieces]: values that lie in so many pieces
+    held = np.bincount(each, minlength=number + 1)  # [0 … pieces]: values that occur in so many pieces
     in_pieces = np.arange(number + 1)
     curve = []
     for part in (8, 4, 2, 1):

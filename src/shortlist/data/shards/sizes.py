@@ -1,4 +1,4 @@
-"""What interactions would take in memory, and how much of it there is."""
+"""The memory that interactions would need, and how much there is."""
 
 from __future__ import annotations
 
