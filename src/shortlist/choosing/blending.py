@@ -24,7 +24,7 @@ __all__ = ["SHARES", "Blended", "best_blend"]
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
 
 
 class Blended(NamedTuple):
@@ -128,7 +128,7 @@ class _Asked:
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
         test = TestSet.of(mixture.towers, trial.test, trial.seen)
         histories = mixture.histories_of(test.query_ids, trial.seen)
         scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
@@ -158,7 +158,7 @@ class _Asked:
         return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count against it."""
         towers, own_towers = self._towers_at(blend.temperature)
         near, own_near = self._near
         total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)

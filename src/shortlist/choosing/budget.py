@@ -19,7 +19,7 @@ from shortlist.sources import EASE, ease_products
 __all__ = ["Budget", "Speed", "seconds_of"]
 
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-PROBE = 8_000  # interactions that say how long an epoch takes
+PROBE = 8_000  # interactions that are timed to estimate an epoch
 SAFETY = 1.2
 BATCHED = 25  # times as long as in one large matrix product: many small systems, and rows that are gathered
 
@@ -68,7 +68,7 @@ class Speed:
         self._per_row: dict[str, float] = {}
 
     def estimate(self, contender: Contender, data: Dataset | Shards, epochs: int) -> float:
-        """Seconds that fitting a contender on ``data`` would take, about; of trained towers by a short run of their own."""
+        """About how many seconds it would take to fit a contender on ``data``; for trained towers by a short run."""
         recipe = contender.recipe
         found = 0.05
         if recipe.neighbours is not None and isinstance(data, Dataset):

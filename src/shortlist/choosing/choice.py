@@ -1,4 +1,4 @@
-"""The outcome of a choice: the winner, what became of every contender, and both in words."""
+"""The outcome of a choice: the winner, the result of every contender, and both in words."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Choice:
     refitted: bool
 
     def table(self) -> str:
-        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
+        """The contenders as text: figure ± standard error, seconds; the reason for those that were not measured."""
         return _table(self)
 
     def verdict(self) -> list[str]:
@@ -127,12 +127,12 @@ def _table(choice: Choice) -> str:
 
 
 def _folded(line: str) -> list[str]:
-    """A line as lines of at most 80 columns; those behind the first are indented."""
+    """A line as lines of at most 80 columns; all but the first are indented."""
     return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _verdict(choice: Choice) -> list[str]:
-    """Plain sentences: what won, by how much, whether that is more than chance, and what to know of the table."""
+    """Plain sentences: the winner, its lead, whether that is more than chance, and notes on the table."""
     trial, chosen = choice.trial, choice.chosen
     assert chosen.figure is not None
     lines = [f"chosen: {chosen.name} ({trial.name} {chosen.figure.value:.4f})"]

@@ -27,12 +27,12 @@ __all__ = ["choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
-PATIENCE = 3  # measurements without a better one, after which a training ends in any case
+PATIENCE = 3  # a training ends after so many measurements without a better one
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
-LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors of a difference that is none
+LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors within which two contenders are level
 DEEPER = 10  # times the cut-off, where contenders that are level are distinguished
-RESERVE = 2.0  # seconds kept for what comes after
+RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
 def choose(
@@ -138,7 +138,7 @@ def choose_on(
 
     Args:
         seen: what the asked queries chose in ``train``.
-        whole: what the winner is trained on in the end, or None.
+        whole: the data that the winner is trained on in the end, or None.
     """
     trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
@@ -161,7 +161,7 @@ def choose_on(
 
 
 class _Field:
-    """The contenders of one choice, as far as they have come."""
+    """The contenders of one choice, and their results so far."""
 
     def __init__(
         self,
@@ -178,10 +178,10 @@ class _Field:
         self.tried: dict[str, Tried] = {}
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
-        """Fit and measure a contender where it has a chance to be finished;
+        """Fit and measure a contender if the budget allows it.
 
         Args:
-            share: of its epochs.
+            share: of its epochs that it is trained for.
         """
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
@@ -260,7 +260,7 @@ class _Field:
         return next(one for one in level if one.rank == rank)
 
     def _deeper(self, level: list[Tried]) -> list[Tried]:
-        """The contenders with their figures at ten times the cut-off, where the catalogue is large enough to tell them apart."""
+        """The contenders with their figures at ten times the cut-off, where the catalogue is large enough for them to differ."""
         k = DEEPER * self.trial.k
         if len(level) < 2 or 2 * k > len(self.train.candidates):
             return level
@@ -282,7 +282,7 @@ class _Field:
 
     @staticmethod
     def _descends(contender: Contender) -> bool:
-        """Whether it is trained in epochs of steps."""
+        """Whether the contender is trained by gradient descent."""
         return contender.recipe.als is None and contender.recipe.towers == "trained"
 
     def _epochs(self, contender: Contender, share: float) -> int:

@@ -16,7 +16,7 @@ from shortlist.train.recipes import Recipe
 
 __all__ = ["Contender", "contenders_of"]
 
-ALONE = 0.95  # share of neighbours where popularity fills what they do not reach
+ALONE = 0.95  # share of neighbours where popularity fills the rest of the list
 MOST_COLUMNS = 6  # features of a table
 CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
 EASE_PRODUCTS = 2e12
@@ -77,7 +77,7 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
-    """Tables of neighbours, alone: popularity fills what they do not reach."""
+    """Tables of neighbours alone; popularity fills the rest of their lists."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None
     if isinstance(data, Dataset):
@@ -144,7 +144,7 @@ def _features(data: Dataset | Shards, seed: int) -> Contender:
 
 
 def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
-    """Features for the columns of a table that say something of more than one row, in the order of the table."""
+    """Features for the columns of a table with values that more than one row has, in the order of the table."""
     found: list[dict[str, Any]] = []
     rows = max(len(table), 1)
     for name, dtype in table.schema.items():

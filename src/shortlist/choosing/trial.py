@@ -27,7 +27,7 @@ __all__ = ["Figure", "Trial", "parsed_metric", "starts_anew"]
 
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
-AGAIN = 0.5  # share of held-out pairs that were chosen before, from which seen items are left in
+AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Figure:
         return float(np.sqrt((away**2).sum()) / weight.sum())
 
     def alternated(self, other: Figure) -> Figure:
-        """This figure of queries with even rows, and another one's of the odd ones."""
+        """This figure for queries with even rows, and another figure for odd ones."""
         odd = np.arange(len(self.sums.numerator)) % 2 == 1
         sums = PairSums(
             np.where(odd, other.sums.numerator, self.sums.numerator),

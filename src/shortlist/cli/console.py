@@ -57,7 +57,7 @@ def say_account(account: Account, how: str = "read") -> None:
 
 
 def as_one(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that several processes run together: the first one speaks, and a complaint of all is made once."""
+    """A command that several processes run together: the first one prints, and an error of all of them is printed once."""
 
     @functools.wraps(command)
     def run(**options: Any) -> None:

@@ -69,11 +69,11 @@ def cluster(address: str) -> Iterator[Any]:
 
     Raises:
         MissingExtraError: without Ray.
-        ShortlistError: where nobody answers.
+        ShortlistError: where nothing answers at the address.
     """
     if address.startswith(CLIENT):
         _check_reachable(address)
-        if has_token():  # Ray looks for one by itself but in a client
+        if has_token():  # Ray finds the token by itself, except in a client
             os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
@@ -194,7 +194,7 @@ def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
 def _drive_training(
     work: Callable[[dict[str, Any]], None], options: dict[str, Any], workers: int, cpus: int, gpu: bool
 ) -> dict[str, Any]:
-    """Trains by Ray Train, and returns what the bundle says of it."""
+    """Trains by Ray Train, and returns the result that is in the bundle."""
     import tempfile
 
     from ray.train import RunConfig, ScalingConfig, TrainingFailedError
@@ -223,7 +223,7 @@ def _drive_training(
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:
-    """The complaint of the worker that stopped by itself, of all that stopped."""
+    """The error of the worker that stopped first; the others stop because of it."""
     found = []
     for failure in getattr(failed, "worker_failures", {}).values():
         for error in (failure, getattr(failure, "_base_exc", None), getattr(failure, "cause", None)):
@@ -236,7 +236,7 @@ def _first_complaint(failed: Exception) -> ShortlistError:
 
 
 def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int) -> dict[str, Any]:
-    """Writes the parts that are not there yet by Ray Data, then the manifest."""
+    """Writes the missing parts by Ray Data, then the manifest."""
     import ray
 
     from shortlist.recommender import Recommender

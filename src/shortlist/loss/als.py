@@ -16,13 +16,13 @@ from shortlist.errors import ConfigError
 __all__ = ["ALS", "Chosen", "objective", "solve"]
 
 ROWS = 512
-DENSITY, MOST = 2.0, 0.2  # of the weight of a pair that nobody chose
+DENSITY, MOST = 2.0, 0.2  # largest weight of a pair that nobody chose
 ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True)
 class ALS:
-    """A task for ``fit``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
+    """A task for ``fit``: matrix factorisation whose vectors are solved for, without gradient descent. An epoch is one sweep.
 
     With ŷ the dot product of a pair, w how often the pair was chosen (or the sum of its weights), n a row's sum of w and m
     the rows of the other side, each sweep finds the least
@@ -77,10 +77,10 @@ class ALS:
 
 
 class Chosen(NamedTuple):
-    """Who chose what, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``;
+    """The choices, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``.
 
     Attributes:
-        width: columns in all.
+        width: number of columns.
     """
 
     offsets: Tensor
@@ -133,7 +133,7 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
     lengths = chosen.offsets.diff()
     solved = other.new_zeros(len(lengths), dim)
     order = torch.argsort(lengths)
-    for rows in order[lengths[order] > 0].split(ROWS):  # of about the same length, padded to the longest
+    for rows in order[lengths[order] > 0].split(ROWS):  # rows of about the same length, padded to the longest
         length = int(lengths[rows].max())
         within = torch.arange(length, device=rows.device)
         for part in rows.split(max(1, ELEMENTS // (max(length, dim) * dim))):
@@ -149,10 +149,12 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
 
 
 def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
-    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``;
+    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``.
 
     Args:
-        scaled: U ``[rows, length, dim]``, root: √w, diagonal: D ``[rows, dim]``.
+        scaled: U, ``[rows, length, dim]``.
+        root: √w, ``[rows, length]``.
+        diagonal: D, ``[rows, dim]``.
     """
     if scaled.shape[1] >= scaled.shape[2]:
         left = scaled.transpose(1, 2) @ scaled + torch.diag_embed(diagonal)

@@ -32,7 +32,7 @@ from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
 LEAST_ROWS = 16
-"""Rows of a block at the least, however long the catalogue: a matrix product of fewer is not worth its call."""
+"""The least number of rows in a block, however long the catalogue: smaller matrix products are not worth a call."""
 
 
 class Places(NamedTuple):
@@ -51,7 +51,7 @@ class Columns(NamedTuple):
         log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no
             correction.
         own_counted: whether the pairs themselves are among the draws, as they are in a batch.
-        hidden: places that never compete (known positives);
+        hidden: places that never compete (known positives).
         explicit: places that compete though not drawn.
     """
 
@@ -67,10 +67,10 @@ class SoftmaxOptions(NamedTuple):
 
     Attributes:
         correct_positive: subtract log Q from the positive's logit too.
-        negatives_only: the positive in no denominator (BSL).
+        negatives_only: leave the positive out of the denominator (BSL).
         exponent: the power of Z.
-        hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs aside.
-        block_elements: scores in memory at a time.
+        hardest: only this many of each query's highest logits (log Q subtracted) compete, apart from its pairs.
+        block_elements: how many scores are in memory at a time.
     """
 
     temperature: float = 1.0

@@ -8,8 +8,8 @@ With ``S_ik = q_i·c_k / T`` and the masses ``M_k`` of the columns that compete 
   negatives).
 
 A pair with which nothing competes has the loss of its positive part alone. Repeats of a pair are one with the sum of their
-weights. Rows of queries go in blocks; within one the
-gradient is torch's own.
+weights. Rows of queries go in blocks; within one the gradient is
+torch's own.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class PlacedPairs(NamedTuple):
         row: its row in the block.
         candidate: its column in the block.
         at: its place in the flat block.
-        weight: of all pairs at that place together, in the precision of ``exact``.
-        first: whether the pair stands for all of its place in sums, or None where no two pairs share a place.
+        weight: the weight of all pairs at that place, in the precision of ``exact``.
+        first: whether the pair is the one of its place that counts in sums; None where no two pairs share a place.
     """
 
     row: Tensor
@@ -68,10 +68,10 @@ def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
 
 
 def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, columns: int) -> Pairs:
-    """The distinct pairs, each with the float64 sum of its weights (1 each by default);
+    """The distinct pairs, each with the float64 sum of its weights (1 each by default).
 
     Args:
-        columns: how many candidates.
+        columns: the number of candidates.
     """
     keys, of_place = torch.unique(pair_query * columns + pair_candidate, return_inverse=True)
     weights = torch.ones_like(of_place, dtype=exact(of_place)) if weight is None else weight.to(exact(of_place))
@@ -80,7 +80,7 @@ def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, co
 
 
 def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
-    """The pairs with the places they share told apart.
+    """The pairs, with one chosen of those that share a place.
 
     Args:
         block: memory ``[rows, candidates]`` that may be written over.
@@ -89,9 +89,9 @@ def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
     whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
     marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
-    marks.scatter_(0, at, number)  # of several pairs at one place any one stays
+    marks.scatter_(0, at, number)  # of several pairs at one place, any one is kept
     of_place = marks.index_select(0, at)
-    if at.device.type == "cpu" and torch.equal(of_place, number):  # elsewhere the answer would cost a wait
+    if at.device.type == "cpu" and torch.equal(of_place, number):  # on a GPU the answer would have to be waited for
         return PlacedPairs(*pairs[:2], at, pairs.weight, None)
     together = torch.zeros_like(pairs.weight).index_add_(0, of_place, pairs.weight)
     return PlacedPairs(*pairs[:2], at, together.index_select(0, of_place), torch.eq(of_place, number))

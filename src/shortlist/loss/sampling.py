@@ -1,4 +1,4 @@
-"""How likely a candidate is to be drawn as a negative: from counts, from a power of them, or estimated on the way."""
+"""How likely a candidate is to be drawn as a negative: from counts, from a power of them, or estimated during training."""
 
 from __future__ import annotations
 

@@ -72,8 +72,7 @@ def check(
 
     Args:
         read: which files are compared by their sha256; of the others the size alone.
-        pause: called before each file is read, where other threads are to run meanwhile; then one file is read at a
-            time.
+        pause: called before each file is read, so that other threads can run; then one file is read at a time.
     """
     for name, entry in entries.items():
         path = folder / name
@@ -178,8 +177,8 @@ def _sync_all(folder: Path) -> None:
 
 
 def _put(scratch: Path, path: Path) -> None:
-    """Rename ``scratch`` to ``path``. A folder that is there is swapped with it where the system can do that in one step;
-    elsewhere it is set aside first. Either way it is removed last."""
+    """Rename ``scratch`` to ``path``. An old folder is swapped with it where the system can do that in one step, else set
+    aside first. Either way it is removed last."""
     if not os.path.lexists(path):
         os.rename(scratch, path)
         sync(path.parent)

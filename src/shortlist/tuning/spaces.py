@@ -24,7 +24,7 @@ _ALIASES = {
     "hnsw": ("hnsw",),
 }
 _STEP = 1.25  # from one value of an axis to the next
-_TINY = 1024  # below, there is nothing to partition, and Faiss builds a graph whatever it is asked for
+_TINY = 1024  # below, partitions make no sense, and Faiss builds a graph whatever the settings
 _FLAT = 20_000  # up to so many candidates, a build without partitions is tried as well
 _DEPTH, _LEAST_DEPTH = 60, 1200  # times k, and candidates, that are re-ranked at most
 
@@ -103,7 +103,7 @@ def _tries(name: str, n: int) -> list[dict[str, int | str]]:
 
 
 def axes(index: ApproximateIndex, n: int, k: int) -> tuple[Axis, Axis | None]:
-    """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings given stay."""
+    """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings that were given stay."""
     given = index.settings()
     deep = _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), 1.6)
     if isinstance(index, ScaNN):

@@ -126,7 +126,7 @@ def tune(
 
 
 def known_queries(state: State) -> NDArray[np.float32]:
-    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
+    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where they are made of columns that only a request has."""
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
