@@ -40,9 +40,10 @@ def test_an_order_is_found_where_there_are_times() -> None:
     assert choice.chosen.figure.value >= best - 2 * choice.chosen.figure.error
 
 
-def test_where_nothing_beats_popularity_it_is_what_is_shipped() -> None:
+@pytest.mark.parametrize("seed", [42, 1])
+def test_where_nothing_beats_popularity_it_is_what_is_shipped(seed: int) -> None:
     data = bestsellers()
-    choice = choose(data, budget=60)
+    choice = choose(data, budget=60, seed=seed)
     assert choice.chosen.kind == "popularity"
     assert "no model here is better than popularity" in choice.verdict()[-1]
     recommender = sl.Recommender(choice.model, seen=data)

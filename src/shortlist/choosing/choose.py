@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,8 +31,10 @@ LEAST = 20  # interactions
 PATIENCE = 3  # a training ends after so many measurements without a better one
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
-LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors within which two contenders are level
-DEEPER = 10  # times the cut-off, where contenders that are level are distinguished
+LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
+CHANCE = 0.05  # of preferring some model to popularity where none is better
+DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
+TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
@@ -56,8 +59,10 @@ def choose(
        halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
     4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
-       the one with the best figure at ten times the cut-off wins, and of those that are level there too, by half a standard
-       error, the simplest. Popularity wins where it is behind by no more than two standard errors.
+       the one with the best sum of its figures at the cut-off and at ten times it wins, each as a share of the highest, and of
+       those that are level there too, by half a standard error, the simplest. Popularity wins unless the best is ahead of it by
+       more than the best of so many contenders would be by chance in one choice of twenty (Bonferroni: 2.7 standard errors
+       for 15).
     5. The winner is trained again on all rows (``refit``).
 
     Where the budget does not bind, the outcome follows from the data and ``seed``.
@@ -250,22 +255,32 @@ class _Field:
             reasons = "; ".join(f"{one.name}: {one.reason}" for one in self.tried.values())
             raise ConfigError(f"no model could be measured ({reasons}).", hint="name a recipe: --recipe als")
         best = measured[0]
-        level = [one for one in measured if _is_level(best, one, LEVEL)]
+        level = [one for one in measured if _is_level(best, one, _margin(one, len(measured)))]
         simplest = min(level, key=lambda one: one.rank)
         if simplest.kind == "popularity":
             return simplest
-        deeper = self._deeper(level)
-        best = max(deeper, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
-        rank = min(one.rank for one in deeper if _is_level(best, one, LEVEL_DEEPER))
+        both = self._at_both(level)
+        best = max(both, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
+        rank = min(one.rank for one in both if _is_level(best, one, LEVEL_AT_BOTH))
         return next(one for one in level if one.rank == rank)
 
-    def _deeper(self, level: list[Tried]) -> list[Tried]:
-        """The contenders with their figures at ten times the cut-off, where the catalogue is large enough for them to differ."""
+    def _at_both(self, level: list[Tried]) -> list[Tried]:
+        """The contenders with the sum of their figures at the cut-off and at ten times it, each as a share of the highest.
+
+        In a small catalogue they would not differ there; the contenders are then returned as they are.
+        """
         k = DEEPER * self.trial.k
         if len(level) < 2 or 2 * k > len(self.train.candidates):
             return level
         trial = replace(self.trial, k=k)
-        return [replace(one, figure=trial.measure(one.model)) for one in level if one.model is not None]
+        figures = [
+            (one.figure, trial.measure(one.model)) for one in level if one.figure is not None and one.model is not None
+        ]
+        most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]
+        return [
+            replace(one, figure=figure.scaled(1 / most[0]).plus(deep.scaled(1 / most[1])))
+            for one, (figure, deep) in zip(level, figures, strict=True)
+        ]
 
     def ranked(self) -> tuple[Tried, ...]:
         """Best first, then those that were not measured."""
@@ -336,7 +351,7 @@ class _Field:
         started = time.perf_counter()
         base = recipe.loss.temperature if recipe.als is None else 0.15
         tables = table.model.neighbours
-        blended = best_blend(towers_of(one.model), tables, self.trial, (base, base / 2, base * 2))
+        blended = best_blend(towers_of(one.model), tables, self.trial, [base * times for times in TEMPERATURES])
         mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
@@ -348,13 +363,18 @@ class _Field:
 
 
 def _is_level(best: Tried, other: Tried, errors: float) -> bool:
-    """Whether the best is ahead by no more than so many standard errors of the difference; of popularity by no more than two."""
+    """Whether the best is ahead by no more than so many standard errors of the difference."""
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= (POPULARITY if other.kind == "popularity" else errors) * error
+    return lead <= errors * error
+
+
+def _margin(other: Tried, contenders: int) -> float:
+    """The standard errors by which the best of so many may be ahead of this one and still be level with it."""
+    return NormalDist().inv_cdf(1 - CHANCE / contenders) if other.kind == "popularity" else LEVEL
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:

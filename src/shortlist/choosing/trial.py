@@ -62,6 +62,16 @@ class Figure:
         )
         return Figure(sums.value, sums, self.seconds + other.seconds)
 
+    def scaled(self, factor: float) -> Figure:
+        """The figure times a factor."""
+        sums = PairSums(self.sums.numerator * factor, self.sums.denominator)
+        return Figure(sums.value, sums, self.seconds)
+
+    def plus(self, other: Figure) -> Figure:
+        """The sum of two figures that count the same queries by the same weights."""
+        sums = PairSums(self.sums.numerator + other.sums.numerator, self.sums.denominator)
+        return Figure(sums.value, sums, self.seconds + other.seconds)
+
     def lead_over(self, other: Figure) -> tuple[float, float]:
         """How far it is ahead of another one on the same queries, and the standard error of that."""
         weight = max(float(self.sums.denominator.sum()), 1e-300)
