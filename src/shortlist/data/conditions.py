@@ -260,7 +260,7 @@ def _class(kind: pl.DataType) -> str:
 
 
 def _tokens(where: str, option: str, of: str) -> list[_Token]:
-    """The condition in pieces; DataError at the first that no condition has."""
+    """The condition's tokens; DataError for the first that a condition cannot have."""
     if len(where) > _LONGEST:
         raise DataError(
             f"{option} has {len(where):,} characters; at most {_LONGEST:,} were expected.",

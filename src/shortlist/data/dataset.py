@@ -342,7 +342,7 @@ def side_table(
     reading: Reading | None = None,
     clean: CleanIds | None = None,
 ) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
-    """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
+    """The interactions with settled ids, the table of one side, and notes and warnings about it."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
         return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
@@ -371,7 +371,7 @@ def side_table(
 
 
 def _distinct(ids: pl.Series) -> pl.Series:
-    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    """Each id once, under a name that Polars does not read as a pattern, as it would "^u.*$"."""
     return ids.alias("id").unique()
 
 
@@ -408,11 +408,11 @@ def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -
 
 
 def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
-    """The same for one side;
+    """The same for one side.
 
     Args:
         counts: ``id`` and ``rows`` of every id in the interactions.
-        ids: all that the table has.
+        ids: all ids of the table.
     """
     yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
     if crawlers:
@@ -476,7 +476,7 @@ def _is_beyond(times: pl.Series) -> bool:
 
 
 def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWHERE) -> None:
-    """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
+    """DataError for invalid weights; with ``whole`` also where all of them are zero."""
     column = values.name
     if values.dtype == pl.String:
         raise _text_as_weight(values, places)

@@ -81,7 +81,7 @@ class Events:
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
     def mentioned(self) -> tuple[str, ...]:
-        """The columns that it names, as far as its conditions can be read."""
+        """The columns that the events name, as far as their conditions can be read."""
         named = [name for text in (self.where, self.seen_where) if text is not None for name in columns_named(text)]
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
@@ -152,23 +152,23 @@ class EventPlan:
     _ids: tuple[str, str]
 
     def placed(self, places: Places) -> EventPlan:
-        """The same, whose errors about ids say where in the table they are."""
+        """The same plan, whose errors about ids name the place in the table."""
         rows = replace(self, _weights=None, _seen=None, weight=None, seen=None, clean=CleanIds())
         return replace(self, clean=CleanIds(self.clean.strip, self.clean.drop_null, replace(places, plan=rows)))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it reads besides the ids."""
+        """The columns that the plan reads besides the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the plan changes nothing."""
         return self._where is None and self._weights is None and self._seen is None and not self.clean
 
     def sources(self, columns: Sequence[str]) -> list[str]:
-        """The columns to read where these are wanted: without those that are added, with those that are read for it."""
+        """The columns to read where these are wanted: without those that the plan adds, with those that it reads."""
         wanted = dict.fromkeys([*columns, *self._ids, *self.columns])
         return [column for column in wanted if column not in (self.weight, self.seen)]
 
@@ -191,7 +191,7 @@ class EventPlan:
         return scan
 
     def applied(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-        """The same of a frame, and how many rows each step left out. DataError where none is left."""
+        """The interactions of a frame, and how many rows each step left out. DataError where none is left."""
         notes = []
         for label, step in self._steps(frame.schema):
             before = frame
@@ -258,7 +258,7 @@ def _condition(text: str | None, schema: pl.Schema, option: str) -> Condition | 
 
 
 def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict[Any, float]:
-    """The weights by values of the column's own type; from the command line they come as text."""
+    """The weights by values of the column's own type; from the command line they are text."""
     if column not in schema:
         raise DataError(
             f"the interactions have no column {column!r}, by which to weight them.", hint=did_you_mean(column, schema)

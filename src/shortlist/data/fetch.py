@@ -20,7 +20,7 @@ from shortlist.errors import DownloadError
 
 __all__ = ["download", "extract", "fetch_text", "pip_download", "published_md5"]
 
-CONNECT_SECONDS = 3.0  # to find out quickly that a host is out of reach
+CONNECT_SECONDS = 3.0  # seconds; to notice quickly that a host cannot be reached
 READ_SECONDS = 30.0
 BLOCK = 1 << 20
 HTTP_ERRORS = (OSError, http.client.HTTPException, ValueError)
@@ -30,8 +30,8 @@ def download(url: str, into: Path, md5: str | None = None) -> Path:
     """Fetches ``url`` into the folder ``into`` → the file's path.
 
     Raises:
-        DownloadError: when the host is out of reach, answers with an error, sends less than it announced, or sends
-            something with another md5; nothing is left behind then.
+        DownloadError: when the host cannot be reached, answers with an error, sends less than it announced, or sends
+            content with another md5; no file is left behind.
     """
     path = into / PurePosixPath(urlsplit(url).path).name
     try:
@@ -107,7 +107,7 @@ def extract(archive: Path, names: Sequence[str], into: Path) -> Path:
 
     Raises:
         DownloadError: for a broken archive, a member whose path leads out of the archive, a missing member and one that
-            is there twice.
+            occurs twice.
     """
     try:
         with zipfile.ZipFile(archive) as content:

@@ -68,7 +68,7 @@ JUNK = ("$recycle.bin", "system volume information", "lost+found", "@eadir")  # 
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a part of a path is never data: hidden, a folder that systems make, or staging of Spark and Hive. A partition
+    """Whether a part of a path is never data: a hidden name, a system's folder, or staging of Spark and Hive. A partition
     such as _day=1 is data."""
     if part.lower() in JUNK or part.startswith("~$"):
         return True

@@ -31,8 +31,8 @@ def check_dataset(value: object, where: str, *, optional: bool = False, shards: 
 
     Args:
         where: how the caller wrote it, such as ``"evaluate(seen=)"``.
-        optional: None is fine.
-        shards: so are Shards.
+        optional: None is accepted.
+        shards: Shards are accepted too.
     """
     if (optional and value is None) or not _names(type(value)).isdisjoint(
         ("Dataset", "Shards") if shards else ("Dataset",)
@@ -53,7 +53,7 @@ def check_kind(value: object, where: str, *kinds: str, optional: bool = False, h
 
     Args:
         where: how the caller wrote it.
-        optional: None is fine.
+        optional: None is accepted.
     """
     if not (optional and value is None) and _names(type(value)).isdisjoint(kinds):
         if isinstance(value, type) and not _names(value).isdisjoint(kinds):
@@ -64,7 +64,7 @@ def check_kind(value: object, where: str, *kinds: str, optional: bool = False, h
 def check_methods(
     value: object, where: str, methods: Iterable[str], expected: str, *, optional: bool = False, hint: str | None = None
 ) -> None:
-    """ConfigError unless ``value`` has these methods: where a class of the user's own is as good as one of ours."""
+    """ConfigError unless ``value`` has these methods; for values whose class may be the user's own."""
     if optional and value is None:
         return
     if isinstance(value, type) or not all(callable(getattr(type(value), method, None)) for method in methods):
@@ -72,7 +72,7 @@ def check_methods(
 
 
 def checked_path(value: object, where: str, expected: str = "a path") -> Path:
-    """The path; ConfigError for what is neither text nor a path."""
+    """The path; ConfigError for anything but text or a path."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
         raise _refused(value, where, expected, None)
     return Path(value)
@@ -122,7 +122,7 @@ def _refused(value: object, where: str, expected: str, hint: str | None) -> Conf
 
 
 def _model_hint(value: object, kinds: tuple[str, ...]) -> str | None:
-    """How to come from ``value`` to a model of one of these kinds."""
+    """A hint on how to get a model of one of these kinds from ``value``."""
     if isinstance(value, (str, Path)):
         loaded = f'shortlist.Recommender.load("{value}")'
         return loaded if "Recommender" in kinds else f"{loaded}.model"

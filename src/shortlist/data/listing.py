@@ -28,7 +28,7 @@ KINDS = f"files: {' '.join(EXTENSIONS)}; text also with .gz or .zst"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file: its name within the source, where to open it, and what would be different if it were another.
+    """A file: its name within the source, where to open it, and a stamp that changes with it.
 
     Attributes:
         stamp: bytes, and the time of change or the store's etag.
@@ -48,7 +48,7 @@ class Listing:
 
     Attributes:
         store: the fsspec file system that has them, or None.
-        lake: "delta" or "iceberg" for a folder that is such a table; then there are no files.
+        lake: "delta" or "iceberg" for such a table; it has no files here.
         notes: what was left out.
     """
 
@@ -78,10 +78,10 @@ class _Found:
 
 
 def listed(source: str | Path, table: str) -> Listing:
-    """The files of ``source``; ``table``: what to call it in messages.
+    """The files of ``source``, which messages call ``table``.
 
     Raises:
-        DataError: where there is none, where a folder mixes formats, and for an extension that is not known.
+        DataError: where there are none, where a folder mixes formats, and for an unknown extension.
         MissingExtraError: where an object store's package is missing.
     """
     text = str(source)
@@ -164,7 +164,7 @@ def _matching(pattern: Path) -> _Found:
     for match in sorted(root.glob(str(Path(*parts)))) if parts and root.is_dir() else []:
         name = match.relative_to(root).as_posix()
         if match.is_dir():
-            if parts[-1] != "**":  # whose files it would bring twice
+            if parts[-1] != "**":  # whose files would be read twice
                 _walk(match, f"{name}/", found, frozenset())
             else:
                 for entry in match.iterdir():
@@ -178,7 +178,7 @@ def _matching(pattern: Path) -> _Found:
 
 
 def _chosen(found: _Found, where: str, table: str) -> Listing:
-    """The files of the one format that there is."""
+    """The files, which must all have one format."""
     if found.lakes:
         raise DataError(
             f"the {table} table {where!r} holds a table with a log of its own, {found.lakes[0]!r}, of whose files some may be "
@@ -207,7 +207,7 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
 
 
 def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None:
-    """DataError for files of a table with a log, which alone knows whether their rows are still there."""
+    """DataError for files of a table with a log, since only the log says whether their rows are still part of it."""
     for folder in sorted({Path(path).absolute().parent for path in paths}):
         for above in (folder, *folder.parents):
             if (kind := _lake_above(above, folder)) is not None:
@@ -220,7 +220,7 @@ def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None
 
 
 def _lake_above(above: Path, folder: Path) -> str | None:
-    """Which kind of table ``above`` is, if one whose files are in ``folder``."""
+    """The kind of table that ``above`` is, if the files in ``folder`` belong to it."""
     for log, kind in (("_delta_log", "Delta"), (".hoodie", "Hudi")):
         if os.path.isdir(above / log):
             return kind
@@ -243,7 +243,7 @@ def _one_format(paths: Mapping[str, str], where: str, table: str) -> Format:
 
 
 def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> None:
-    """DataError for a file that is there packed and unpacked: its rows would count twice."""
+    """DataError for a file that exists packed and unpacked: its rows would count twice."""
     for name in paths:
         kind = format_of(name)
         if kind is not None and kind.packed is not None and (bare := name[: -len(kind.packed)]) in paths:
@@ -254,7 +254,7 @@ def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> No
 
 
 def _each_once(paths: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The paths without links to files that are there already, and the names of those links."""
+    """The paths without links to files that are listed too, and the names of those links."""
     real = {name: os.path.realpath(path) for name, path in paths.items()}
     own = {real[name] for name, path in paths.items() if not _through_link(name, path)}
     kept: dict[str, str] = {}

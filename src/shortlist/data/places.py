@@ -15,7 +15,7 @@ from shortlist.errors import DataError
 __all__ = ["NOWHERE", "Bad", "Places"]
 
 Bad: TypeAlias = Callable[[pl.Series], pl.Series]
-"""Which values of a column are refused, as Booleans."""
+"""The values of a column that are refused, as Booleans."""
 
 
 class Prepared(Protocol):
@@ -43,7 +43,7 @@ class Places:
     plan: Prepared | None = None
 
     def first(self, column: str, bad: Bad) -> str:
-        """``", the first in line 7 of 'log.csv'"``, to end a sentence with; nothing where no value is found."""
+        """``", the first in line 7 of 'log.csv'"``, to end a sentence with; empty if no value is found."""
         if self.frame is not None:
             row = self._row(self.frame.lazy(), self.frame.columns, column, bad)
             return "" if row is None else f", the first in row {row} (counted from 0)"

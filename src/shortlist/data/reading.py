@@ -1,4 +1,4 @@
-"""How text files are to be read: what their bytes do not say by themselves."""
+"""Options for reading text files that cannot be found from their bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of files: what is in them, what they looked like, their common schema, and slices of them.
+"""The one reader of files: their stamps, their common schema, and slices of them.
 
 Memory and disk, Python and the command line all read through ``Source``; so they read the same rows.
 """
@@ -71,7 +71,7 @@ class Source:
 
     @property
     def untyped(self) -> bool:
-        """Whether ids came from text, where 1 and "1" look alike."""
+        """Whether ids were read from text, where 1 and "1" look alike."""
         return self.kind.family == "delimited"
 
     @property
@@ -112,11 +112,11 @@ class Source:
 
     @property
     def conflicts(self) -> dict[str, str]:
-        """Columns that have no common type, and which two types they have where."""
+        """Columns without a common type, with two of their types and where these occur."""
         return self._settled()[1]
 
     def require(self, columns: Sequence[str]) -> None:
-        """DataError for a column that is of types which have nothing in common."""
+        """DataError for a column whose types have nothing in common."""
         for column in columns:
             if (told := self.conflicts.get(column)) is not None:
                 raise DataError(
@@ -168,8 +168,10 @@ class Source:
         """Each distinct row of these columns, and how often it occurs, in no order.
 
         Args:
-            check: is given what was found so far after each part that was read. DataError where the source cannot be
-                read.
+            check: called with the counts so far after each part that was read.
+
+        Raises:
+            DataError: where the source cannot be read.
         """
         self.require(columns)
         numbers = [str(place) for place in range(len(columns))]
@@ -191,13 +193,13 @@ class Source:
             return self.scan(file, columns).slice(start, rows).collect()
 
     def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Everything in memory: those of these columns that there are, or all. DataError where that cannot be."""
+        """Everything in memory: those of these columns that exist, or all. DataError where it cannot be read."""
         schema = self.schema()
         columns = list(schema) if columns is None else [column for column in dict.fromkeys(columns) if column in schema]
         try:
             return self._joined(self.files, columns).collect()
         except UNREADABLE as error:
-            for file in self.files:  # which of them it was
+            for file in self.files:  # to name the file
                 with self._naming(file):
                     self.scan(file, columns).collect()
             with self._naming(self.where):
@@ -248,7 +250,7 @@ class Source:
         return held
 
     def _unified(self) -> tuple[pl.Schema, dict[str, str]]:
-        """The common schema, and what has none; text is read again as text where its columns disagree."""
+        """The common schema, and the columns without one; text is read again as text where its columns disagree."""
         self._look()
         schema, conflicts = self._union()
         if self.untyped and conflicts:
@@ -268,7 +270,7 @@ class Source:
         return common_schema({file.name: self._types(file) for file in self.files}, self.ids)
 
     def _look(self) -> None:
-        """Open all files, several at a time where they are only looked at; DataError where all of them are empty."""
+        """Open all files, several at a time where only their heads are read; DataError where all of them are empty."""
         if self.kind.family == "parquet" and len(self.files) > 1 and self.store is None:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(self._types, self.files))
@@ -283,7 +285,7 @@ class Source:
         return list(dict.fromkeys(key for file in self.files for key in file.partitions))
 
     def _types(self, file: SourceFile) -> pl.Schema:
-        """The file's own columns; of text among several files, those that hold nothing have no type."""
+        """The file's own columns; in text among several files, empty columns have no type."""
         key = ("types", file.name)
         if key not in self._held:
             lazy = self._opened(file)
@@ -299,7 +301,7 @@ class Source:
         return held
 
     def _opened(self, file: SourceFile) -> pl.LazyFrame | None:
-        """The file as it is; None for one that holds nothing at all."""
+        """The file as it is; None for an empty one."""
         if file.bytes == 0 and self.lake is None:
             return None
         if self.store is not None and self.kind.family == "parquet":
@@ -341,7 +343,7 @@ class Source:
 
 
 class _Naming:
-    """Turns what Polars or a store raises into a DataError that names the file."""
+    """Turns errors of Polars or a store into a DataError that names the file."""
 
     def __init__(self, source: Source, name: str) -> None:
         self.source, self.name = source, name

@@ -1,4 +1,4 @@
-"""The two parts of a split, and what it did."""
+"""The two parts of a split, and a report on it."""
 
 from __future__ import annotations
 

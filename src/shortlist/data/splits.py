@@ -272,7 +272,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
 
 
 def _moment(at: Any, times: pl.Series) -> Any:
-    """``at`` as something that compares with ``times``."""
+    """``at`` in a type that compares with ``times``."""
     number = isinstance(at, (int, float, np.integer, np.floating)) and not isinstance(at, bool)
     if times.dtype.is_numeric():
         if number and at == at:

@@ -22,10 +22,10 @@ from shortlist.data.reading import Reading
 
 __all__ = ["Text"]
 
-SNIFFED = 10_000  # rows whose values settle the types, where the rest agrees
+SNIFFED = 10_000  # rows whose values decide the types, if the rest agrees
 EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
 EXCEL = re.compile(rb'"?sep=([^\w"\r\n])"?\1*\r?(?:\n|\Z)', re.I | re.A)
-"""The line that tells Excel what separates the columns; it comes before the header."""
+"""The line that tells Excel what separates the columns; it is before the header."""
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 
 
@@ -51,7 +51,8 @@ class Text:
             overrides: types to read columns as.
 
         Raises:
-            TextError: (which says the line), EmptyFileError.
+            TextError: with the line, where the text cannot be read.
+            EmptyFileError: for an empty file.
         """
         made = None if room is None else room.with_suffix(".text")
         try:
@@ -68,14 +69,14 @@ class Text:
                 made.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """The names of the columns of delimited text. Raises as ``load`` does."""
+        """The names of the columns of delimited text. Errors are those of ``load``."""
         content = plain(self.content, self.kind, self.reading.encoding, None)
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
         return self._names(_records(content, separator, quote))[0]
 
     def line_of_row(self, row: int) -> int | None:
-        """The line that ends a row, counted from 0; None where it is not known."""
+        """The line that ends a row, counted from 0; None if it is not known."""
         content = plain(self.content, self.kind, self.reading.encoding, None)
         if self.kind.family == "json":
             written = (number for number, line in _lines(content) if line.strip())
@@ -180,7 +181,7 @@ class Text:
                 raise _mixed(column, f"line {line}")
         return frame
 
-    # --- what was wrong ---------------------------------------------------------------------------------------------
+    # --- errors ---------------------------------------------------------------------------------------------
 
     def _trouble(self, content: Content, error: Exception) -> TextError:
         """The lines that Polars could not read."""

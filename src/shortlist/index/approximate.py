@@ -1,8 +1,8 @@
 """The base of approximate indexes: ask a native index, filter, widen, and fall back to exact search.
 
 1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
-2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
-   are rough and left aside: what passes the filters is ranked by its vectors, first in float32, then, where that could
+2. The native index is asked for more candidates than k, in proportion to those that the filters remove. Its own scores
+   are rough and are not used: the candidates that pass the filters are ranked by their vectors, first in float32, then, where that could
    be off, as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
 3. Seen items are often the very best, and the next ones are further out. A query that lost many of its
    results to its own exclusions is asked again as wide as that takes; one left with fewer than ``min(k, eligible)``
@@ -38,7 +38,7 @@ _FEW = 20_000  # exact search over a filter's candidates, up to this many
 # search f rows, and an index about as many times its usual work as n/f. Several queries share the reading of the rows.
 _WORTH, _SHARED = 4, 8
 _FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
-_BEARABLE = 16  # one in so many results may be excluded before what comes after them is looked for
+_BEARABLE = 16  # if more than one in so many results is excluded, the search is repeated further out
 _DEPTH = 2.5  # effort for candidates beyond a share p of the results is 1 + _DEPTH·√p: recall stays level (measured)
 _GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
@@ -85,7 +85,7 @@ class ApproximateIndex(LiveIndex):
         """This index under other settings at search; nothing is built or copied.
 
         Raises:
-            ConfigError: an option that takes a build.
+            ConfigError: for an option that needs a new build.
         """
         for name in options:
             if name not in self.at_search:
@@ -96,7 +96,7 @@ class ApproximateIndex(LiveIndex):
         return self.with_settings(**options)
 
     def with_settings(self, **options: Any) -> Self:
-        """This index, or these settings, under others; what is built stays as it was built."""
+        """This index, or these settings, under other settings; the built index stays as it is."""
         again = type(self)(**{**asdict(self._settings), **options})
         again._snapshot = self._snapshot
         return again
@@ -134,8 +134,8 @@ class ApproximateIndex(LiveIndex):
         return self._widening(snapshot, request, filters, n / free, lost)
 
     def _alone(self, snapshot: Snapshot, request: SearchRequest, excluded: Pairs | None) -> tuple[Matches | None, int]:
-        """A single query with no filters but its own, by the shortest way to the same answer; None where too few are
-        found or too many of them were excluded. How many were."""
+        """A single query with no filters but its own, by the shortest way to the same answer; None if too few are
+        found or too many were excluded. And how many were excluded."""
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
         taken = 0 if excluded is None else excluded.positions.size
         rerank = self._rerank(n, k)
@@ -160,10 +160,10 @@ class ApproximateIndex(LiveIndex):
     def _widening(
         self, snapshot: Snapshot, request: SearchRequest, filters: Filters, effort: float, lost: int
     ) -> Matches:
-        """Asks, and asks again those that lack something, wider; at last exactly.
+        """Searches, then searches wider for queries with too few results, and at last exactly.
 
         Args:
-            lost: how many were excluded of what was asked for before, if that was too many.
+            lost: how many results of an earlier search were excluded, if that was too many.
         """
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
         wanted, open_ = np.minimum(filters.eligible(n, m), k), base.open_to(filters)

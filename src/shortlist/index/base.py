@@ -30,7 +30,7 @@ Change: TypeAlias = Callable[[Snapshot], Snapshot]
 
 
 class LiveIndex(ABC):
-    """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
+    """The contract of :class:`shortlist.index.contract.Index`, except for the parts that differ between kinds.
 
     A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
     the native index is slow to build, ``_write_native`` and ``_read_native``.
@@ -64,7 +64,7 @@ class LiveIndex(ABC):
         """Adds the files of the native index."""
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
-        """The native index out of a checked folder."""
+        """The native index from a checked folder."""
         return None
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
@@ -191,7 +191,7 @@ class LiveIndex(ABC):
     def rebuild(self) -> None:
         """Builds again from the current candidates; searches and changes continue meanwhile.
 
-        Changes that come in the meantime are made again on what was built, before it takes the place of the old.
+        Changes made in the meantime are made again on the new index before it replaces the old one.
         """
         with self._rebuilding:
             with self._changing:
@@ -213,7 +213,7 @@ class LiveIndex(ABC):
 
     @property
     def built(self) -> bool:
-        """Whether this is an index, rather than the settings of one."""
+        """Whether this is an index, not just the settings of one."""
         return self._snapshot is not None
 
     @property
@@ -315,7 +315,7 @@ class LiveIndex(ABC):
         """The index that a reader has checked.
 
         Args:
-            strict: look at every number too.
+            strict: check every number too.
             rebuild: train the native index again, and read none of its files.
         """
         header = reader.header

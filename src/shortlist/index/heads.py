@@ -19,7 +19,7 @@ def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None
     Args:
         queries: float32 ``[queries, heads · dim]``, the heads of a query one after another; with one head this is
             ``index.search`` itself. The k best by the best head are among the k best of the heads, so the merge is
-            exact where the index is. Equal scores come in the order of the heads' lists.
+            exact where the index is. Equal scores are in the order of the heads' lists.
 
     Example:
         >>> from shortlist.index import BruteForce
@@ -43,7 +43,7 @@ def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
     """The score of every candidate for every query, by its best head, float64 ``[queries, candidates]``.
 
     Args:
-        queries: ``[queries, heads · dim]``;
+        queries: ``[queries, heads · dim]``.
         vectors: ``[candidates, dim]``.
     """
     split = queries.astype(np.float64).reshape(len(queries), -1, vectors.shape[1])  # [queries, heads, dim]

@@ -80,7 +80,7 @@ class Positions:
         return np.where(keys[at] == ids, order[at], -1)
 
     def members(self, ids: Ints) -> Ints:
-        """The sorted distinct positions of those ids that are there. Remembered where ``ids`` cannot be written to."""
+        """The sorted distinct positions of the ids that the index has. Remembered where ``ids`` cannot be written to."""
         return self._members.of(ids, self._sorted_positions)
 
     def mask(self, positions: Ints) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ class Point:
     Attributes:
         backend: "exact", "scann", "ivfpq" or "hnsw".
         build: number of the build within the run.
-        settings: what ``index_from_settings`` makes it of.
+        settings: for ``index_from_settings``.
         recall: at the promise's k, on held-out queries.
         milliseconds: a query, alone; the median.
         keeps: whether it keeps the promise, on the tuning queries and on the held-out ones, sampling error allowed for.

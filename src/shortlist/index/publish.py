@@ -24,7 +24,7 @@ class Published:
 
     Attributes:
         before: where it led until then, or None.
-        written: whether the collection was filled now, or was there already.
+        written: whether the collection was filled now; False if it existed.
     """
 
     uri: str
@@ -48,10 +48,10 @@ def publish(
 ) -> Published:
     """Fills the collection ``<alias>_<version>`` with ``id`` and ``vector`` of each candidate, then lets the alias lead there.
 
-    1. A collection of that version with all its rows stays as it is; one with fewer, of a run that was cut off, is
+    1. A collection of that version with all its rows stays as it is; one with fewer, of an interrupted run, is
        filled again.
     2. It is flushed, loaded and counted.
-    3. Only then the alias switches, in one step. Earlier versions stay, so that the way back is the same call.
+    3. Only then the alias switches, in one step. Earlier versions stay, so that the same call can go back to one.
 
     Args:
         place: uri, alias (its ``collection``) and the graph's settings.

@@ -1,8 +1,8 @@
 """The arrays that exact search reads first: the vectors themselves, or a smaller copy of them with a bound on its error.
 
 A copy holds of each vector v some v' and the length of v − v' or more. By Cauchy and Schwarz the inner product of a
-query q with v' misses that with v by at most |q| times that length: whatever could be among the best is found out and
-scored again from v.
+query q with v' misses that with v by at most |q| times that length: every vector that could be among the best
+is found and scored again from v.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GROUP = 256  # vectors that share a bound on their error
 
 
 class Rough(Protocol):
-    """A float32 view of the vectors that may be off, and by how much."""
+    """A float32 view of the vectors with errors, and a bound on the errors."""
 
     def block(self, low: int, high: int, out: Floats) -> Floats:
         """Vectors ``low`` to ``high``, ``[high - low, dim]``: a view, or ``out`` filled."""
@@ -33,7 +33,7 @@ class Rough(Protocol):
         """The vectors at some positions, ``[positions, dim]``."""
 
     def error(self, low: int, high: int) -> float:
-        """How far at most any vector between ``low`` and ``high`` is from its true self."""
+        """A bound on the distance of each vector between ``low`` and ``high`` from the true one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def groups_of(n: int) -> int:
 
 
 def packed(vectors: Floats, storage: Storage) -> Bfloat16 | Int8 | None:
-    """The vectors in a smaller form, with what it misses measured; None for float32, which has no other form."""
+    """The vectors in a smaller form, with its errors measured; None for float32, which needs none."""
     if storage == "float32":
         return None
     n, dim = vectors.shape

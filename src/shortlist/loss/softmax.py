@@ -37,7 +37,7 @@ SAFE_EXPONENT = 30.0
 
 
 class LossAndGradients(NamedTuple):
-    """The summed loss, and its gradients with respect to the two sides; each None where not asked for."""
+    """The summed loss, and its gradients with respect to the two sides, None where they are not wanted."""
 
     loss: Tensor
     d_query: Tensor
@@ -136,7 +136,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    some_row_is_empty = weight is not None or mu is None  # of weight, or of mass that this precision can hold
+    some_row_is_empty = weight is not None or mu is None  # the least weight, or mass, that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -211,7 +211,7 @@ def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:
-    """Whether no exponent can leave the safe range; only asked on the CPU, where the answer costs no wait."""
+    """Whether no exponent can leave the safe range; only called on the CPU, where the answer need not be waited for."""
     if scaled.device.type != "cpu":
         return False
     largest = scaled.square().sum(1).amax().sqrt() * candidate.square().sum(1).amax().sqrt()

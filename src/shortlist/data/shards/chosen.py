@@ -60,7 +60,7 @@ def chosen_by_query(shards: Shards, rank: int = 0, size: int = 1) -> tuple[NDArr
 
 
 def _mapped(folder: Path, length: int) -> NDArray[np.int32]:
-    """Room for so many numbers, taken on the disk now: a mapped file that finds none later would end the process."""
+    """Space for so many numbers, reserved on the disk now: a mapped file without space later would end the process."""
     if not length:
         return np.zeros(0, np.int32)
     try:

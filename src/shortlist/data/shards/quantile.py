@@ -17,7 +17,7 @@ AT_ONCE = 1 << 22
 def time_of_rank(arrays: Callable[[], Iterable[NDArray[Any]]], rank: int) -> float | int:
     """The ``rank``-th largest (1: the largest) of all values, exactly, in a few passes over the arrays.
 
-    1. Count how many values fall into each of 65,536 equal ranges between the least and the most of them.
+    1. Count how many values fall into each of 65,536 equal ranges between the least and the greatest of them.
     2. Continue among the values of the range that holds the wanted one, until they fit in memory or are all equal.
 
     Example:

@@ -27,7 +27,7 @@ from shortlist.errors import ConfigError, DataError
 __all__ = ["Rows", "Shards"]
 
 BUFFER_ROWS = 1 << 22
-READ_AT_ONCE = 256  # blocks, where all are read
+READ_AT_ONCE = 256  # blocks that are read at a time where all are read
 
 
 class Rows(NamedTuple):
@@ -295,7 +295,7 @@ class Shards:
         return self._read(blocks, times, "kept")
 
     def chunks(self, *, times: bool = False) -> Iterator[Rows]:
-        """All that is read, in the order of the shards, some million rows at a time."""
+        """All rows that are read, in the order of the shards, some million at a time."""
         yield from (self.read(numbers, times=times) for numbers in self._all())
 
     def of_queries(self, ids: pl.Series) -> Dataset:
@@ -348,7 +348,7 @@ class Shards:
         return train, train._dataset("held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None))
 
     def to_dataset(self) -> Dataset:
-        """Everything that is read, in memory, in the order of the shards; both tables are shared."""
+        """All rows that are read, in memory, in the order of the shards; both tables are shared."""
         return self._dataset("kept")
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -424,7 +424,7 @@ class Shards:
         return self._counts[side]
 
     def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
-        """Rows that are kept or held out, in memory; ``some``: those of them that are wanted."""
+        """Rows that are kept or held out, in memory; ``some`` says which of them."""
         parts = []
         for numbers in self._all():
             rows = self._read(numbers, True, which)
