@@ -163,7 +163,7 @@ class Account:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Account:
-        """The account that ``to_dict`` made, as a bundle's metadata keeps it; what this version does not know is passed over."""
+        """The account that ``to_dict`` made, as a bundle's metadata keeps it; entries that this version does not know are ignored."""
         names = {one.name for one in fields(cls)}
         known: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
@@ -171,7 +171,7 @@ class Account:
         return cls(**{name: value for name, value in known.items() if name in names})
 
     def lines(self) -> list[str]:
-        """The account as a person reads it; warnings are not among them, since they were given."""
+        """The account as lines of text, without the warnings, which were shown already."""
         of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
         sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
         said = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]

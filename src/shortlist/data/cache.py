@@ -47,7 +47,7 @@ def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
 
 
 def load(folder: Path) -> dict[str, pl.DataFrame] | None:
-    """The tables stored as ``folder``, or None when there are none, or not exactly those that were written."""
+    """The tables stored as ``folder``, or None when there are none, or they were altered."""
     try:
         manifest = json.loads(read_file(folder / MANIFEST))
         if manifest["format"] != FORMAT:

@@ -1,6 +1,6 @@
-"""Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
+"""Ids with blanks around them, words for "nothing", or whole numbers with ``.0``: cleaned, or reported.
 
-Nothing here is done unless it is asked for; ``remarks`` says with counts what could be done.
+Ids are cleaned only on request; ``remarks`` says with counts what could be cleaned.
 """
 
 from __future__ import annotations

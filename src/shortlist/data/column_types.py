@@ -51,7 +51,7 @@ def partition_type(values: Sequence[str | None]) -> pl.DataType:
 
 
 def common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
-    """The smallest type that holds the values of both; None where a value would become something else.
+    """The smallest type that holds the values of both; None if some value would change.
 
     Integers take the wider type, times the finer unit, categories become strings, integers together with floats become Float64.
 

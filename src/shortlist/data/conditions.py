@@ -1,6 +1,6 @@
 """Conditions on rows in SQL: text to an expression that says of each row whether it meets the condition.
 
-The text is taken apart here first, so that only what looks at one row at a time ever reaches Polars: comparisons,
+The text is parsed here first, so that Polars only gets expressions that read one row at a time: comparisons,
 and/or/not, in, between, like, is null, arithmetic, and the functions of ``FUNCTIONS``. Comparisons of dates and times with
 numbers are refused: Polars would compare days or microseconds since 1970.
 """
@@ -142,7 +142,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
 
 
 def columns_named(where: str) -> tuple[str, ...]:
-    """The columns that a condition names, whatever else is wrong with it; none if it is not the text of a condition."""
+    """The columns that a condition names, even if it has other errors; none if the text is not a condition."""
     try:
         tokens = _tokens(where, "where", "rows")
     except (DataError, TypeError):

@@ -11,7 +11,7 @@ from shortlist.features.feature import Feature
 
 __all__ = ["MAX_ROWS", "as_text", "check_count", "check_dim", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
 
-MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
+MAX_ROWS = 2**31 - 2  # rows of an embedding table at most, so that codes fit int32
 
 
 def check_dim(feature: Feature) -> None:
@@ -37,21 +37,21 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
 
 
 def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:
-    """The error of a column of a type that the feature does not take."""
+    """The error for a column of a type that the feature does not take."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got a column of type {values.dtype}; it takes {takes}.", hint=hint
     )
 
 
 def not_fitted(feature: Feature, lacks: str) -> ConfigError:
-    """The error of a feature that is asked before it was trained."""
+    """The error of a feature that is used before it was trained."""
     return ConfigError(
         f"{feature.kind}({feature.column!r}) has no {lacks} yet.", hint="train the model with fit() first"
     )
 
 
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
-    """The error of a training column that is null throughout."""
+    """The error for a training column of nulls only."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without any value; "
         "at least one was expected.",

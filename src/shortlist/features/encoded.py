@@ -110,7 +110,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Entries of another column, one for each of ``rows``: what an interaction's query has, without copying it."""
+    """Entries of another column, one for each of ``rows``: the values of an interaction's query, without a copy."""
 
     column: Codes | Bags | Floats
     rows: NDArray[np.integer]

@@ -35,7 +35,7 @@ class Feature(Protocol):
         """One entry per value. Null and unseen values have a defined outcome; a wrong type is a DataError."""
 
     def state(self) -> State:
-        """Everything ``restore`` needs: plain JSON values, and Polars series for what is long."""
+        """Everything ``restore`` needs: plain JSON values, and Polars series for long values."""
 
     @classmethod
     def restore(cls, state: State) -> Feature:

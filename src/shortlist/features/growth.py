@@ -1,4 +1,4 @@
-"""Which ids a vocabulary takes in, and which it lets go: admission after some sightings, eviction of the long unseen."""
+"""How a vocabulary grows: admission of ids after some sightings, eviction of ids that were not seen for long."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grown(
     """The vocabulary after what was ``seen`` (see ``sighted``) since.
 
     1. Ids that were seen have age 0; the others are one growth older.
-    2. An id older than ``evict_after`` goes; what is left keeps its order.
+    2. An id older than ``evict_after`` is dropped; the others keep their order.
     3. New ids that were seen at least ``min_count`` times follow.
 
     Example:

@@ -1,4 +1,4 @@
-"""A query's own history: which candidates it chose before, from the interactions, without the target or the future."""
+"""A query's own history: the candidates that it chose before, from the interactions, without the target or the future."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Context = Literal["past", "others"]
 class History:
     """The candidates that the query chose before, as a sequence that an encoder turns into one vector.
 
-    In training, nobody gives this column: it comes from the interactions. With timestamps, the history of an interaction
-    is what its query chose earlier; what it chose at the very same time is left out, since it may be the target.
-    Without timestamps it is everything else that the query chose, the target left out. After training, a query's history
+    In training this column is made from the interactions. With timestamps, the history of an interaction
+    is what its query chose earlier; choices at the very same time are left out, since they may be the target.
+    Without timestamps it is everything else that the query chose, without the target. After training, a query's history
     is all of its training interactions; a request may bring its own as a list of candidate ids, oldest first:
-    ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are passed over.
+    ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are ignored.
 
     Args:
         column: its name in requests.
@@ -149,7 +149,7 @@ class History:
         return Members(members.owners, as_text(members.values))
 
     def settled_context(self, timestamps: bool) -> Context:
-        """The context for interactions with or without ``timestamps``. ConfigError where it cannot be."""
+        """The context for interactions with or without ``timestamps``. ConfigError where the encoder does not allow it."""
         if self.context == "past" or (self.context is None and timestamps):
             if timestamps:
                 return "past"
@@ -181,7 +181,7 @@ class Windows(NamedTuple):
     Attributes:
         order: the interactions of that array, by query and time.
         start: int64 ``[interactions]``, in the order of the data: interaction i has the history
-            ``order[start[i]:stop[i]]``;
+            ``order[start[i]:stop[i]]``.
         stop: int64 ``[interactions]``, likewise.
         left_out: its own place in the array, which is left out, or −1 where it is outside; None where the window never
             holds it.
@@ -203,8 +203,8 @@ def windows_of(
     """The window of each interaction.
 
     Past: from at most ``length`` and at least half as many items before (where there are so many), up to the first
-    interaction of the same query and time. Windows of one query start at few places, so that one pass over what follows
-    such a place serves all of them.
+    interaction of the same query and time. Windows of one query start at few places, so that one pass from
+    such a place on serves all of them.
 
     Others: the last ``length`` distinct candidates of the query, from which each interaction leaves out its own.
 

@@ -1,4 +1,4 @@
-"""Every kind of feature by the name under which bundles store it, and fitted features out of what a bundle stores."""
+"""Every kind of feature by the name under which bundles store it, and fitted features from a bundle's stored values."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from shortlist.features.feature import State
 __all__ = ["Discretization", "Normalization", "Scale"]
 
 FARTHEST = 1e6  # standard deviations; n training values reach at most sqrt(n), so none of them is ever clipped
-LEAST = 1e-300  # a deviation below it counts as none
+LEAST = 1e-300  # a smaller deviation counts as none
 
 
 class Scale:
@@ -36,7 +36,9 @@ class Scale:
         low, high = float(numbers.min()), float(numbers.max())
         if low == high:
             return cls(low, 0.0)
-        middle = low / 2 + high / 2  # less it, small differences between large numbers stay
+        middle = (
+            low / 2 + high / 2
+        )  # subtracted first, so that small differences between large numbers keep their digits
         halves = numbers / 2 - middle / 2
         unit = float(np.abs(halves).max())  # dividing by it keeps sums and squares of large numbers finite
         shrunk = halves / unit

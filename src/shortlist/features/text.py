@@ -22,7 +22,7 @@ class Text:
 
     1. The text in lower case is cut into words, each a run of letters, digits and underscores.
     2. Each word, in angle brackets, gives itself and every run of ``ngrams`` characters in it: with 3, ``<heat>`` gives
-       ``<heat>``, ``<he``, ``hea``, ``eat``, ``at>``. So a word that training never saw shares rows with its kin.
+       ``<heat>``, ``<he``, ``hea``, ``eat``, ``at>``. So a word that training never saw shares rows with similar words.
     3. Each of these is hashed into one of ``buckets`` rows (see ``stable_hash``).
 
     Nothing is learned before training. Null and texts without a word are empty bags, whose mean is 0. A column that

@@ -1,4 +1,4 @@
-"""Moments: where in the day, the week and the year they fall, and how late."""
+"""Moments: their place in the day, the week and the year, and a trend."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pa
 
 
 def _better_gathered(blocked: int, n: int) -> bool:
-    """Whether copying the vectors that are left costs less than scoring all."""
+    """Whether copying the remaining vectors costs less than scoring all."""
     return blocked * 4 > 3 * n
 
 

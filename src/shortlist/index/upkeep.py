@@ -1,4 +1,4 @@
-"""An index's promise while candidates come and go: checked now and then, and the index rebuilt where it is broken."""
+"""An index's promise while candidates are added and deleted: checked now and then, and the index rebuilt if it is broken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
-_MOST_ADDED = 20_000  # candidates added to an index, from which on they are most of a search
+_MOST_ADDED = 20_000  # added candidates from which on most of a search is spent on them
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Checkup:
 
     @property
     def due(self) -> bool:
-        """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
+        """Whether a rebuild is due: the promise is broken, or the candidates added since take longer to search than the index."""
         return not self.kept or self.added > _MOST_ADDED
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
         raise ConfigError("a checkup needs queries; none were given.")
-    number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
+    number, still = check_k(k), index._like(index._now())  # one state of the index throughout, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
     added = still._now().extra.alive
@@ -78,16 +78,16 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
 class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
-    Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes continue, and
-    measured again.
+    Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; if
+    it has fallen below the promise, or many candidates were added, the index is rebuilt in a thread of its own, while
+    searches and changes continue, and measured again.
 
     Args:
         index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
         k: the promise is a mean recall over the top k.
         recall: that mean recall.
-        churn: the part of the candidates after whose change to look.
+        churn: the share of the candidates after whose change to measure.
         rebuild: False only advises: see ``last``.
 
     Example:
@@ -121,7 +121,7 @@ class Upkeep:
         self._thread: threading.Thread | None = None
 
     def look(self) -> Checkup | None:
-        """A checkup where one is due, else None; starts a rebuild where the promise is broken and none is running."""
+        """A checkup if one is due, else None; starts a rebuild if the promise is broken and none is running."""
         with self._looking:
             churn = self.index.churn
             if churn < self._next - self._step:  # the index was rebuilt meanwhile

@@ -43,7 +43,7 @@ class Lists:
         values: int64 ``[offsets[-1]]``.
 
     Raises:
-        SearchError: offsets and values that do not describe lists.
+        SearchError: for offsets and values that do not describe lists.
 
     Example:
         >>> seen = Lists.of([[3, 5], [], [7]])

@@ -17,7 +17,7 @@ __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedT
 
 @dataclass(frozen=True)
 class CodeTensor:
-    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: none but the unknown one, 0."""
+    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: except for the unknown code, 0."""
 
     codes: Tensor
     distinct: bool

@@ -28,8 +28,8 @@ ROWS = 10_000
 class JoinedTower(Tower):
     """The vectors of several trained towers ``[rows, sum of their widths]``, each multiplied by its scale.
 
-    Features are those of the parts, by the part's number and their name: ``1:user_id:StringLookup``. It is what
-    ``shortlist.join`` makes; the parts keep their weights, and nothing of it is trained.
+    Features are those of the parts, by the part's number and their name: ``1:user_id:StringLookup``. Made by
+    ``shortlist.join``; the parts keep their weights, and none of it is trained.
     """
 
     def __init__(self, parts: Sequence[Tower], scales: Sequence[float]) -> None:
@@ -54,7 +54,7 @@ class JoinedTower(Tower):
         self.built = True
 
     def check_trainable(self) -> None:
-        """ConfigError: what is joined is trained already."""
+        """ConfigError: joined towers are trained already."""
         raise ConfigError(
             "a joined model cannot be trained.",
             hint="train its parts with fit(), then join them: shortlist.join([…])",
@@ -156,7 +156,7 @@ def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
 
 
 def _catalogue(models: Sequence[TwoTower]) -> Catalogue:
-    """That of the first, with the histories and other columns that only others read."""
+    """The catalogue of the first model, with the histories and other columns that only other models read."""
     first = models[0].catalogue
     queries = first.queries
     for number, model in enumerate(models[1:], start=1):

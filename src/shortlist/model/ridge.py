@@ -1,4 +1,4 @@
-"""Rows of a table estimated from features, as far as they tell something."""
+"""Rows of a table, estimated from features."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class ModelState(NamedTuple):
 
 
 def state_of(model: TwoTower) -> ModelState:
-    """Everything but the catalogue that ``model_from_state`` needs. ConfigError before ``fit``."""
+    """Everything that ``model_from_state`` needs, except the catalogue. ConfigError before ``fit``."""
     if model.trained_on is None:
         raise ConfigError("this model has not been trained; there is nothing to save.", hint="call fit() first")
     series: dict[str, pl.Series] = {}

@@ -106,7 +106,7 @@ class Tower(nn.Module):
 
     @property
     def is_table(self) -> bool:
-        """Whether a vector is one row of one table, with nothing in between."""
+        """Whether a vector is one row of one table, without layers."""
         return isinstance(self.layers, nn.Identity) and not self.encoders
 
     @property
@@ -256,7 +256,7 @@ class Tower(nn.Module):
             return self.encoders[name].of_padded(column)  # type: ignore[operator, no-any-return]
         if isinstance(column, RepeatedTensor):
             return self._embed(name, column.column.take(column.rows))
-        assert not isinstance(column, CrossedTensor)  # rows are taken first: nobody holds every pair
+        assert not isinstance(column, CrossedTensor)  # rows are taken first: the table of all pairs would be too large
         table = self.tables[name]
         if isinstance(column, CodeTensor):
             vectors: Tensor = table(column.codes, distinct=column.distinct)

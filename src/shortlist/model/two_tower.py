@@ -31,7 +31,7 @@ from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
 
-ROW = "\0row"  # which no column is called
+ROW = "\0row"  # a name that no column has
 ROWS_AT_A_TIME = 1 << 16
 HISTORIES_AT_A_TIME = 1 << 11
 
@@ -231,7 +231,7 @@ class TwoTower(nn.Module):
     def _fit_features(
         self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards, context: Sequence[str] = ()
     ) -> None:
-        """Let both towers' features learn from the rows that occur in training;
+        """Let both towers' features learn from the rows that occur in training.
 
         Args:
             counts: interactions of each query row.
@@ -290,7 +290,7 @@ class EncodedDataset:
     weights: NDArray[np.float32] | None  # [interactions]
     candidate_counts: NDArray[np.int64]  # [candidates]
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
-    shards: Shards | None = None  # where the interactions are; both kinds of rows are empty then
+    shards: Shards | None = None  # the shards with the interactions; both kinds of rows are empty then
     contexts: dict[str, Encoded] = field(default_factory=dict)  # the query tower's columns of shards.contexts
 
     def __len__(self) -> int:
@@ -298,7 +298,7 @@ class EncodedDataset:
 
 
 def no_histories() -> ConfigError:
-    """Why a query tower that reads histories is not trained from shards."""
+    """The error for a query tower that reads histories, with shards."""
     return ConfigError(
         "the query tower reads histories, every query's interactions in order; shards are read in blocks.",
         hint="train in memory (Dataset, --in-memory) on a shorter period; or add each query's earlier choices to the "
@@ -316,7 +316,7 @@ def context_of(tower: Tower, dataset: Dataset | Shards) -> list[str]:
 
 
 def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
-    """ConfigError where the query tower reads the time of the interaction to predict and was not told to; else a warning.
+    """ConfigError where the query tower reads the time of the interaction to predict without ``of_target``; else a warning.
 
     That time is a context column that is the dataset's timestamp, or that a ``Timestamp`` reads.
     """

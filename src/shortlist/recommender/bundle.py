@@ -1,4 +1,4 @@
-"""A bundle: what a recommender serves, saved and loaded; it answers the same to the last bit."""
+"""A bundle: a recommender saved and loaded; it answers the same to the last bit."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         return manifest, tensors, known
 
     def check(folder: Path) -> None:
-        again = load(folder, verify="native")  # what was just written is compared with memory instead
+        again = load(folder, verify="native")  # files just written are compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
                 "the bundle just written gives other answers than this recommender; it was deleted.",
@@ -102,7 +102,7 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
 
 
 def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
-    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    """``mmap`` and ``trusted`` of ``Recommender.load``, also from their old names."""
     if verify not in (None, True, "native"):
         raise ConfigError(
             f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
@@ -126,9 +126,9 @@ def load(
     """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
     Args:
-        rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
+        rest: called between steps of a millisecond or so, so that other threads can run.
     """
-    root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
+    root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
     rest = rest or _on
     try:
@@ -164,7 +164,7 @@ def _on() -> None:
 
 
 def _plain_arrays(name: str) -> bool:
-    """Whether a file holds numbers alone, which no native library parses; the index sees to its own files."""
+    """Whether a file holds numbers alone, which no native library parses; the index checks its own files."""
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
 
 
@@ -181,7 +181,7 @@ def _same_arrays(again: Served, served: Served, weights: Mapping[str, NDArray[An
     """Whether a bundle just read holds, to the last bit, what was written into it.
 
     Args:
-        weights: as they were to be stored.
+        weights: as they should be stored.
     """
     read = again.state.model.tensors
     assert isinstance(read, WholeTables)
@@ -256,7 +256,7 @@ def _check_one_training(
 
 def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
-    compared: Verify = False if verify is True else verify  # every file was compared already
+    compared: Verify = False if verify is True else verify  # every file has been compared already
     try:
         return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:

@@ -1,4 +1,4 @@
-"""Conditions on candidates: SQL over the columns of their table, to the rows that meet it; the last are remembered."""
+"""Conditions on candidates: SQL over the columns of their table; the rows of the last ones are remembered."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Conditions:
                 return found
         rows: NDArray[np.int64] = _evaluated(
             self._table, where
-        ).copy()  # its own memory: an index remembers what cannot change
+        ).copy()  # read-only memory of its own: an index caches by arrays that cannot change
         rows.setflags(write=False)
         with self._changing:
             if where not in self._known:

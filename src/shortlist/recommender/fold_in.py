@@ -16,11 +16,13 @@ from shortlist.index import Lists
 __all__ = ["FoldIn", "Prior", "VectorsOf"]
 
 Vector = NDArray[np.float64]
-VectorsOf: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[np.float32]]"  # of candidate rows, [rows, dim]
+VectorsOf: TypeAlias = (
+    "Callable[[NDArray[np.int64]], NDArray[np.float32]]"  # from candidate rows to vectors [rows, dim]
+)
 
-COMPETITORS = 1 << 14  # so many candidates stand for the catalogue where it has more
-QUERIES = 1 << 16  # so many trained queries say how queries are distributed
-ASKED = 128  # so many say at what temperature they choose
+COMPETITORS = 1 << 14  # so many candidates are used in place of a larger catalogue
+QUERIES = 1 << 16  # trained queries that the distribution is estimated from
+ASKED = 128  # trained queries that the temperature is estimated from
 STEPS, HALVINGS = 8, 30
 TINY = 1e-12
 
@@ -40,7 +42,8 @@ class Prior:
     Attributes:
         mean: ``[dim]``.
         spread: L, ``[dim, rank]``.
-        competing: rows of candidates, and shares: their n, summing to 1.
+        competing: rows of candidates.
+        shares: their n, which sum to 1.
         temperature: T.
     """
 
@@ -60,7 +63,9 @@ class Prior:
         chosen: Lists | None = None,
         temperature: float | None = None,
     ) -> Prior:
-        """From a model's vectors.
+        """The prior of a model's vectors.
+
+        Catalogues of more than 16,384 candidates are replaced by so many, drawn in proportion to the counts.
 
         Args:
             vectors_of: the vectors of candidate rows.
@@ -69,8 +74,7 @@ class Prior:
             trained: rows of the queries that training had.
             chosen: per query, the rows that it chose.
             temperature: None takes the one under which the trained queries' choices are likeliest, or 1 where
-                ``chosen`` tells of none. Catalogues beyond 16,384 candidates are stood for by that many, drawn in
-                proportion to the counts.
+                ``chosen`` is empty.
 
         Raises:
             ConfigError: where no query was trained, or for a temperature that is not above 0.
@@ -94,7 +98,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """Vectors of queries from what they chose: the likeliest under a ``Prior``, by the candidates' vectors of the moment."""
+    """Vectors of queries from what they chose: the likeliest under a ``Prior``, by the candidates' current vectors."""
 
     prior: Prior
     candidates: VectorsOf
@@ -105,8 +109,8 @@ class FoldIn:
         """Vectors ``[queries, dim]`` that are likeliest for queries that chose these candidate rows, each counted once.
 
         Args:
-            expected: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An
-                empty list gives it back.
+            expected: ``[queries, dim]``, the vector expected of each query before it chooses; by default the mean. A query
+                with an empty list gets this vector.
         """
         mean = self.prior.mean
         before = np.tile(mean, (len(chosen), 1)) if expected is None else expected.astype(np.float64)
@@ -185,7 +189,7 @@ def _likeliest(
 def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.float64]]:
     """Mean ``[dim]`` and a root L ``[dim, rank]`` of the covariance.
 
-    With few queries the covariance leans towards its diagonal, since directions without any spread would be closed.
+    With few queries the covariance is shrunk towards its diagonal; else vectors could not move in directions without spread.
     """
     if not len(queries):
         raise ConfigError(

@@ -35,8 +35,7 @@ def write_folder(
 ) -> None:
     """Let ``fill`` write a new folder, ``accept`` it or raise, and put it in the place of ``path`` (see ``store.new_folder``).
 
-    ``fill`` returns the manifest, what it says of tensors by file, and the entries of files that were read back
-    already.
+    ``fill`` returns the manifest, its entries for tensors by file, and those of files that were read back already.
 
     Raises:
         BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk refuses;
@@ -70,7 +69,7 @@ def require_folder(folder: Path) -> None:
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """BundleError where a bundle could not be put at ``path``: something else is there, or its folder does not exist."""
+    """BundleError where a bundle could not be put at ``path``: another file or folder is there, or its parent does not exist."""
     require_folder(path.absolute().parent)
     _check_target(path, overwrite)
 
@@ -102,8 +101,8 @@ def verified(
     No file but the manifest is parsed.
 
     Args:
-        unread: names of files of which the size alone is compared.
-        rest: called between steps, where others are to run meanwhile; then one file is read at a time.
+        unread: names of files of which only the size is compared.
+        rest: called between steps, so that other threads can run; then one file is read at a time.
 
     Raises:
         BundleError: for a bundle that is missing, torn, altered, of a newer format, or holds anything that its manifest

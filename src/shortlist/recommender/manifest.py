@@ -30,14 +30,16 @@ __all__ = [
     "sealed",
 ]
 
-FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
+FORMAT = (
+    2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
+)
 MANIFEST = "manifest.json"
 LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
-_UNSEALED = "0" * 64  # the place of the checksum while it is worked out
+_UNSEALED = "0" * 64  # in place of the checksum while it is computed
 
 
 class FileEntry(Entry, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last.
+    """A bundle's manifest; written last.
 
     Attributes:
         checksum: sha256 of the file with zeros in its place.

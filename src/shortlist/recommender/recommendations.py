@@ -57,7 +57,7 @@ class Recommendation(Sequence[Item]):
 
     @property
     def sources(self) -> list[str]:
-        """Where each came from."""
+        """The source of each."""
         return [item.source for item in self.items]
 
     def __str__(self) -> str:

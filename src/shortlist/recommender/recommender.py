@@ -111,7 +111,7 @@ class Recommender:
 
     @property
     def cold_start(self) -> str:
-        """How a query is answered of which training had no interaction."""
+        """How a query is answered that had no interaction in training."""
         return self.served.policy.cold_start
 
     @cold_start.setter
@@ -148,7 +148,7 @@ class Recommender:
 
     @property
     def origin(self) -> Mapping[str, str]:
-        """Of a loaded bundle: its checksum, when it was written, and by which version of the library."""
+        """For a loaded bundle: its checksum, when it was written, and by which version of the library."""
         return self.served.origin
 
     @property
@@ -190,7 +190,7 @@ class Recommender:
     def export(self) -> None:
         """Keep both towers as ONNX with the model; ``save`` then writes them into the bundle.
 
-        A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
+        A recommender loaded from such a bundle embeds new queries and candidates from their features with
         onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
         Raises:
@@ -366,7 +366,7 @@ class Recommender:
         self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
-        """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
+        """Remove candidates from lists and fallbacks, and return how many there were; unknown ids are ignored."""
         sizes = []
 
         def without(now: Served) -> Served:
@@ -399,13 +399,13 @@ class Recommender:
         return self._upkeep
 
     def _change(self, change: Callable[[Served], Served]) -> None:
-        """Swap, and look after the index."""
+        """Swap, and measure the index if that is due."""
         self._swap(change)
         if self._upkeep is not None:
             self._upkeep.look()
 
     def _swap(self, change: Callable[[Served], Served]) -> None:
-        """Put what ``change`` makes of what is served in its place; answers under way keep to what they began with."""
+        """Replace the served value by ``change`` of it; answers that have begun use the value that they began with."""
         with self._swapping:
             self.served = change(self.served)
 
@@ -438,7 +438,7 @@ class Recommender:
             path: the folder to write.
             overwrite: replace a bundle at ``path``.
             metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest.
-            optimizer: keep what the optimizer knows, from which a later training can start (``fit(warm_start=…)``);
+            optimizer: keep the optimizer's state, from which a later training can start (``fit(warm_start=…)``);
                 about as large as the weights.
 
         Raises:

@@ -1,4 +1,4 @@
-"""From what a caller asks to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
+"""From a caller's request to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Request:
     Attributes:
         ids: None where a row has none.
         features: by column, one value per id.
-        given: of columns that not every row of the request had, which rows did.
+        given: which rows have a column, for columns that not every row has.
     """
 
     ids: list[Id | None]
@@ -176,7 +176,7 @@ def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
-    """Columns of a list of dicts, and which records had those that not all of them have."""
+    """Columns of a list of dicts, and which records have a column, for columns that not all have."""
     for record in records:
         if not isinstance(record, Mapping):
             raise DataError(f"the queries mix dicts and {_shown(record)}; give one or the other.")

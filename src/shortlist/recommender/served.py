@@ -36,8 +36,8 @@ class Policy:
     """The policy for queries and lists that the towers alone do not answer.
 
     Attributes:
-        cold_start: for a query of which training had no interaction, one of ``COLD_START``.
-        fallback: what fills lists that fall short of k, in order.
+        cold_start: one of ``COLD_START``, for a query without an interaction in training.
+        fallback: the sources that fill lists shorter than k, in order.
     """
 
     cold_start: str
@@ -45,7 +45,7 @@ class Policy:
 
     @classmethod
     def of(cls, cold_start: str, fallback: Sequence[str]) -> Policy:
-        """The policy that a caller names. ConfigError for words that are none."""
+        """The policy that a caller names. ConfigError for unknown words."""
         _check_choice("cold_start", cold_start, COLD_START)
         if isinstance(fallback, str):
             raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
@@ -54,7 +54,7 @@ class Policy:
         return cls(cold_start, tuple(fallback))
 
     def answered_by_model(self, state: State) -> bool:
-        """Whether the towers answer a query of which nothing is known: not by popularity, and not where they read ids
+        """Whether the towers answer an unknown query: not under "popularity", and not under "auto" if they read ids
         alone."""
         if self.cold_start == "auto":
             return state.reads != (state.query,)
@@ -62,14 +62,14 @@ class Policy:
 
 
 class PriorOnce:
-    """The prior of folding in, made when it is first asked for; all values that come of one another share it."""
+    """The prior of folding in, computed when it is first needed; values that were made from each other share it."""
 
     def __init__(self) -> None:
         self._making = threading.Lock()
         self._prior: Prior | None = None
 
     def get(self, make: Callable[[], Prior]) -> Prior:
-        """The prior; ``make`` is called where there is none yet."""
+        """The prior; ``make`` is called if it was not computed yet."""
         with self._making:
             if self._prior is None:
                 self._prior = make()
@@ -84,9 +84,9 @@ class Served:
     answer from it even after the recommender has another one.
 
     Attributes:
-        fingerprint: of what was learned.
-        reason: why this index.
-        metadata: what the bundle says of the training.
+        fingerprint: a digest of what was learned.
+        reason: why this index was chosen.
+        metadata: values about the training, which the bundle keeps.
         origin: of a loaded bundle its checksum, its time and the version that wrote it.
     """
 
@@ -108,7 +108,7 @@ class Served:
         )
 
     def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors of candidate rows, ``[rows, dim]``; of a deleted candidate the last that it had."""
+        """The vectors of candidate rows, ``[rows, dim]``; for a deleted candidate its last one."""
         return _vectors_of(self.state, self.index, rows)
 
     @property

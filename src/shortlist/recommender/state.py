@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
+    """A model's stored form: JSON values, weights, and a function that reads its long feature states (vocabularies).
 
     Attributes:
         onnx: its exported towers by side, empty before an export.
@@ -250,7 +250,7 @@ def _numbers(tensor: Tensor) -> NDArray[Any]:
 
 
 def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
-    """The queries, with null in place of ids that training never saw: of those only the features count."""
+    """The queries, with null in place of ids that training never saw: for those only the features count."""
     if catalogue.known.all():
         return catalogue.queries
     known = pl.Series(catalogue.known)

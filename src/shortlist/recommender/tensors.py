@@ -29,7 +29,7 @@ _DTYPES: dict[str, Any] = {
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 _ALIGNMENT = 64
-_AT_A_TIME = 1 << 20  # numbers looked at
+_AT_A_TIME = 1 << 20  # numbers checked at a time
 
 
 class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""A recommender's index while candidates come and go: looked at after every tenth that changed, rebuilt in between."""
+"""A recommender's index while candidates are added and deleted: measured after every tenth that changed, and rebuilt."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Swap: TypeAlias = "Callable[[Callable[[Served], Served]], object]"
 
 @dataclass(frozen=True)
 class Renewal:
-    """A new index of what a recommender served, to take the place of what it serves by now."""
+    """A new index of what a recommender served, to replace the one that it serves now."""
 
     before: Index
     fresh: Index
 
     def onto(self, now: Served) -> Served:
-        """``now`` with the fresh index, every change since made on it; quick. The one given stays as it is."""
+        """``now`` with the new index, and every change since then made on it; quick. The value given stays as it is."""
         return replace(now, index=caught_up(self.fresh, self.before, now.index))
 
 
@@ -86,7 +86,7 @@ class Upkeep:
         self._thread: threading.Thread | None = None
 
     def look(self) -> bool:
-        """Whether a look was due; it is then taken in a thread of its own, which may rebuild."""
+        """Whether a measurement was due; it is made in a thread of its own, which may rebuild."""
         with self._looking:
             churn = self._current().index.churn
             if churn < self._next - self._step:  # built again meanwhile
@@ -100,11 +100,11 @@ class Upkeep:
 
     @property
     def busy(self) -> bool:
-        """Whether a look or a rebuild is running."""
+        """Whether a measurement or a rebuild is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def wait(self) -> None:
-        """Returns when neither is."""
+        """Returns when neither is running."""
         if self._thread is not None:
             self._thread.join()
 

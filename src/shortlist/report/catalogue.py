@@ -21,10 +21,10 @@ MOST_VALUES = 60
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Titles and groups of a table's rows;
+    """Titles and groups of a table's rows.
 
     Attributes:
-        key: its id column.
+        key: the table's id column.
     """
 
     table: pl.DataFrame

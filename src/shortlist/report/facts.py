@@ -33,10 +33,10 @@ class Map:
     """The catalogue in two dimensions.
 
     Attributes:
-        points: x, y, title, group, groups, count of each;
+        points: x, y, title, group, groups, count of each.
         groups: in order of size.
-        kept: the share of variance shown;
-        total: how many candidates there are;
+        kept: the share of variance shown.
+        total: how many candidates there are.
         group_column: what the colours mean.
         neighbours: for the best known candidates their titles and those of the nearest in the full space.
     """
@@ -55,7 +55,7 @@ class Facts:
     """Everything on the page.
 
     Attributes:
-        about: what made the model, name by name.
+        about: how the model was made, by name.
         training: a mapping per epoch.
         measured: as ``measure`` gives it, or None.
         source: where the figures of ``measured`` come from, in words.
@@ -88,7 +88,7 @@ def gathered(
     about: Mapping[str, str] | None = None,
     weighted: bool = False,
 ) -> Facts:
-    """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
+    """The facts of a report. Without ``test`` its figures are those from the model's training."""
     check_model(recommender, "report(recommender)", "Recommender")
     check_dataset(test, "report(test)", optional=True)
     model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
@@ -186,7 +186,7 @@ def _chosen(recommender: Recommender, held_out: Mapping[str, Any]) -> NDArray[np
 
 
 def _times(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
-    """How often each of ``ids`` is among ``values``; values beyond them are passed over."""
+    """How often each of ``ids`` is among ``values``; other values are ignored."""
     counts = values.rename("id").to_frame().group_by("id").len()
     found = ids.rename("id").to_frame().join(counts, on="id", how="left", maintain_order="left")["len"]
     return np.asarray(found.fill_null(0), np.int64)

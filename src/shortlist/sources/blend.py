@@ -77,7 +77,7 @@ class Filters:
     deny: NDArray[np.int64] | None = None
 
     def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
-        """Which of the entries of ``scored`` their query may not have;
+        """Which of the entries of ``scored`` their query may not have.
 
         Args:
             size: rows of candidates that can be among them.
@@ -119,7 +119,7 @@ class NeighbourSource:
         return Lists.of(lists)
 
     def renumbered(self, row: NDArray[np.int64]) -> NeighbourSource:
-        """The same for candidates of other rows: ``row[old]`` is the new one, −1 for a candidate that is gone."""
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         table = self.neighbours
         owner = row[np.repeat(np.arange(len(table)), np.diff(table.offsets))]
         columns = row[table.columns]
@@ -163,8 +163,8 @@ def search_blend(
 ) -> Hits:
     """The k best candidates of each query by both sources, best first; equal scores by row.
 
-    Every candidate with a neighbours' score is looked at, and the k best of the towers. Any other has no neighbours' score and
-    no more of the towers than those k: so the list is exact where the index is.
+    Every candidate with a neighbours' score is compared, and the k best of the towers. Any other candidate has no neighbours'
+    score and a tower score no higher than those k: so the list is exact if the index is.
 
     Args:
         vectors_of: the vectors ``[rows, dim]`` of candidate rows.
@@ -178,7 +178,7 @@ def search_blend(
     for number in range(len(queries)):
         rows, by_towers = found.row(number)
         best, total = rows, by_towers.astype(np.float64)
-        if len(rows):  # else the index has nothing that is open: neither have they
+        if len(rows):  # otherwise the index has no open candidate, and neither have the neighbours
             known, by_neighbours = near.row(number)
             open_to_it = ~closed[near.offsets[number] : near.offsets[number + 1]]
             known, by_neighbours = known[open_to_it], by_neighbours[open_to_it]
@@ -202,7 +202,7 @@ def _blended(
     by_neighbours: NDArray[np.float32],
     blend: Blend,
 ) -> NDArray[np.float64]:
-    """The score of each of one query's candidates;
+    """The score of each of one query's candidates.
 
     Args:
         known: those that neighbours score, rising, all of them among ``rows``.

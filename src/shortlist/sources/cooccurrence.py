@@ -29,7 +29,7 @@ class Cooccurrence:
 
         weight(i, j) = Σ_q R[q, i] R[q, j] / n_q^query_power / (n_i^source_power · n_j^target_power), i ≠ j
 
-    of which each candidate keeps its ``neighbours`` heaviest. A query that chose much tells little of each pair
+    of which each candidate keeps its ``neighbours`` heaviest. A query with many choices says little about each pair
     (``query_power``); a popular target is a weak hint (``target_power``).
 
     Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (the cosine, with powers of
@@ -85,7 +85,7 @@ class Cooccurrence:
 
 
 def _without(block, first: int):  # type: ignore[no-untyped-def]
-    """A block of rows, of which the first is candidate ``first``, without what each has with itself."""
+    """A block of rows, of which the first is candidate ``first``, without the diagonal."""
     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     block.data[block.indices == rows + first] = 0
     return block

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EASE", "ease_columns", "ease_products", "side_of"]
 
-TILE = 1 << 24  # weights made at a time
+TILE = 1 << 24  # weights computed at a time
 STRENGTH = 22.0
-MOST = 30_000  # rows of the matrix to invert
-CONDITION = (
-    1e5  # up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
-)
+MOST = 30_000  # rows of the matrix to invert, at most
+CONDITION = 1e5  # rows up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class EASE:
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
     Args:
-        strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often
+        strength: the ridge penalty; None takes 22 · √(interactions per candidate), since the best penalty grows with how often
             items are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
         neighbours: neighbours that each candidate keeps.
         candidates: this many of the most chosen candidates take part; the others have no neighbours.
@@ -100,7 +98,7 @@ def side_of(queries: int, candidates: int) -> int:
 
 
 def ease_products(queries: int, candidates: int) -> float:
-    """Multiplications that EASE takes, for an estimate of its time."""
+    """The number of multiplications of EASE, to estimate its time."""
     side = float(min(queries, candidates))
     return side**3 if candidates <= queries else side**3 / 3 + side * float(candidates) ** 2
 

@@ -1,4 +1,4 @@
-"""A model of two sources: two towers, and a table of neighbours that is asked by what a query chose."""
+"""A model of two sources: two towers, and a table of neighbours, which scores by a query's history."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Mixture:
         return self.towers.catalogue
 
     def with_blend(self, blend: Blend) -> Mixture:
-        """The same sources, added in another way."""
+        """The same sources with another blend."""
         return replace(self, blend=blend)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:

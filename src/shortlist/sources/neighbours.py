@@ -1,4 +1,4 @@
-"""Neighbours: for each candidate a few others with weights, asked by the candidates that a query chose before."""
+"""Neighbours: for each candidate a few others with weights, which score candidates by a query's history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Neighbours:
         weights: float32, above 0.
         age: weight of an item against the next later one, in (0, 1].
         length: at least 1.
-        kind: what made it: "transitions", "cooccurrence" or "ease".
+        kind: "transitions", "cooccurrence" or "ease".
 
     Raises:
         ConfigError: for an age or a length out of range, or arrays that do not describe such a table.
@@ -95,7 +95,7 @@ class Neighbours:
     def scores(self, histories: Lists) -> Scored:
         """All candidates with a score above 0 for each history ``[queries]`` of candidate rows, oldest first.
 
-        Rows beyond the table, such as those of candidates that came after training, have no neighbours. Cost: the
+        Rows beyond the table, for example of candidates added after training, have no neighbours. Cost: the
         neighbours of a history's ``length`` latest items.
         """
         size = max(len(self), 1)
@@ -172,7 +172,7 @@ def latest(
     """Each item of each query once, at its latest place: queries, items, and how many distinct items came after it.
 
     Args:
-        query: rising;
+        query: rising.
         items: in the order of time within a query.
 
     Example:

@@ -59,7 +59,7 @@ def choices_of(data: Dataset) -> Chosen:
 def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
     """The choices of each of ``query_ids`` in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
 
-    Candidates that are not among ``candidate_ids`` are passed over.
+    Candidates that are not among ``candidate_ids`` are ignored.
 
     Raises:
         DataError: for ids of another type.
@@ -96,10 +96,10 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:
-    """Runs of rows that cost about ``BLOCK`` products each, at least one row;
+    """Runs of rows that cost about ``BLOCK`` products each, at least one row.
 
     Args:
-        products: int64 ``[rows]``.
+        products: int64 ``[rows]``, the cost of each row.
     """
     edges = np.floor(np.cumsum(products.astype(np.float64)) / BLOCK).astype(np.int64)
     starts = np.flatnonzero(np.diff(edges, prepend=-1)).tolist()
@@ -115,7 +115,7 @@ def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.fl
 
 
 def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
-    """Who chose what as 0 and 1, float32 CSR ``[queries, candidates]``."""
+    """The choices as 0 and 1, float32 CSR ``[queries, candidates]``."""
     from scipy.sparse import csr_matrix
 
     shape = (len(data.queries), len(data.candidates))
@@ -144,7 +144,7 @@ def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -
 
 
 def check_fit(settings: DataclassInstance, train: object) -> None:
-    """MissingExtraError where scipy is not there, DataError for anything but a Dataset."""
+    """MissingExtraError without scipy, DataError for anything but a Dataset."""
     owner = type(settings).__name__
     try:
         import scipy.sparse  # noqa: F401

@@ -32,7 +32,10 @@ from shortlist.tuning.latency import latencies
 __all__ = ["tune_index"]
 
 _LEAST = 40  # with fewer queries the halves are too small to measure a recall
-FASTER, SAVED = 1.3, 0.1  # an index is used if it is so many times faster than exact search, and saves so many milliseconds
+FASTER, SAVED = (
+    1.3,
+    0.1,
+)  # an index is used if it is so many times faster than exact search, and saves so many milliseconds
 _LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, in addition to the promise
 _FINALISTS = 6
 

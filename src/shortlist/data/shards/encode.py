@@ -332,7 +332,9 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before the files that they name
+    for entry in sorted(
+        folder.iterdir(), key=lambda entry: entry.suffix != ".json"
+    ):  # records before the files that they name
         if entry != begun and entry.suffix in (".npy", ".json", ".parquet", ".writing"):
             entry.unlink()
     files.write_record(begun, header)
