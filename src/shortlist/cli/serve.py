@@ -162,10 +162,10 @@ def _loopback(host: str) -> bool:
 
 
 def _hosts(host: str, allowed: tuple[str, ...], keys: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Names under which the server is asked; None for any.
+    """Host names that the server accepts; None for any.
 
-    Who listens on loopback alone and asks for no key counts on that nobody else reaches it; a page in the same machine's
-    browser does, when its own name resolves to 127.0.0.1 (DNS rebinding).
+    A server without keys on loopback must not be reachable from outside. A web page in a browser on the same machine could
+    reach it if the page's own name resolves to 127.0.0.1 (DNS rebinding).
     """
     if "*" in allowed or (not allowed and (keys or not _loopback(host))):
         return None

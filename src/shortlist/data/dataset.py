@@ -53,29 +53,35 @@ class Dataset:
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
     5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
+    Doubtful rows (ids that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+
     Args:
         interactions: one row per interaction.
         query: the column of query ids, in ``interactions`` and ``queries``.
         candidate: the column of candidate ids, in ``interactions`` and ``candidates``.
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
-        queries, candidates: tables of features, or None.
+        queries: a table of the queries' features, or None.
+        candidates: a table of the candidates' features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
         keep: the other columns of the interactions that are read; None for all of them.
         reading: how to read text files, if it cannot be detected.
 
-    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
-    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+    Attributes:
+        notes: what was merged or left out.
+        account: what was read, an ``Account``.
 
-    Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
-    ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
+    Raises:
+        DataError: (before anything is trained) a missing column, a null id, an id that is neither string nor integer,
+            ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
 
-    >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
-    >>> data = Dataset(ratings, query="user", candidate="film")
-    >>> data
-    Dataset(3 interactions · 2 queries · 2 candidates)
-    >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
-    ([0, 1, 1], [7, 9])
+    Example:
+        >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
+        >>> data = Dataset(ratings, query="user", candidate="film")
+        >>> data
+        Dataset(3 interactions · 2 queries · 2 candidates)
+        >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
+        ([0, 1, 1], [7, 9])
     """
 
     interactions: pl.DataFrame
@@ -189,10 +195,14 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def with_interactions(self, interactions: pl.DataFrame) -> Dataset:
-        """A Dataset of other interactions (the same columns that matter, known ids) that shares both tables.
+        """A Dataset of other interactions that shares both tables.
 
-        Raises DataError for a missing column, another id type, or no rows; an id that its table lacks is found out when
-        row numbers are first asked for.
+        Args:
+            interactions: the same columns that matter; ids that the tables know.
+
+        Raises:
+            DataError: for a missing column, another id type, or no rows; for an id that its table lacks only when row
+                numbers are first asked for.
         """
         table = Table(interactions, "interactions")
         for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
@@ -297,7 +307,11 @@ class Dataset:
 
     @property
     def times(self) -> pl.Series:
-        """The time of each interaction. DataError without a timestamp column."""
+        """The time of each interaction.
+
+        Raises:
+            DataError: without a timestamp column.
+        """
         if self.timestamp is None:
             raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])
@@ -328,7 +342,7 @@ def side_table(
     reading: Reading | None = None,
     clean: CleanIds | None = None,
 ) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
-    """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
+    """The interactions with settled ids, the table of one side, and notes and warnings about it."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
         return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
@@ -357,7 +371,7 @@ def side_table(
 
 
 def _distinct(ids: pl.Series) -> pl.Series:
-    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
+    """Each id once, under a name that Polars does not read as a pattern, as it would "^u.*$"."""
     return ids.alias("id").unique()
 
 
@@ -368,7 +382,7 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
 
 
 def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
-    """What looks wrong with the given rows; columns that were not kept are looked at in the first rows of files."""
+    """Doubts about the given rows; columns that were not kept are checked in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
@@ -385,7 +399,7 @@ def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
 
 
 def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
-    """What looks wrong with the ids of both sides, and with one query's share of the rows."""
+    """Doubts about the ids of both sides, and about one query's share of the rows."""
     for number, (column, table) in enumerate(sides):
         if number and table.schema[column] != pl.String:
             continue
@@ -394,7 +408,12 @@ def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -
 
 
 def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
-    """The same for one side; counts: ``id`` and ``rows`` of every id in the interactions. ids: all that the table has."""
+    """The same for one side.
+
+    Args:
+        counts: ``id`` and ``rows`` of every id in the interactions.
+        ids: all ids of the table.
+    """
     yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
     if crawlers:
         yield from crawler(counts, column)
@@ -457,7 +476,7 @@ def _is_beyond(times: pl.Series) -> bool:
 
 
 def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWHERE) -> None:
-    """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
+    """DataError for invalid weights; with ``whole`` also where all of them are zero."""
     column = values.name
     if values.dtype == pl.String:
         raise _text_as_weight(values, places)
@@ -486,7 +505,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
 
 
 def _text_as_weight(values: pl.Series, places: Places) -> DataError:
-    """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
+    """The error for weights that are text, for example "1,5" or "n/a" among numbers."""
 
     def bad(weights: pl.Series) -> pl.Series:
         numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)

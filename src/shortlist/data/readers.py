@@ -35,7 +35,10 @@ ACCEPTED = (
 class Table:
     """A frame, what to call it in messages, and whether its ids came from text, where 1 and "1" look alike.
 
-    notes: what was left out when it was read. source: the files that it was read from. places: where its values are.
+    Attributes:
+        notes: what was left out when it was read.
+        source: the files that it was read from.
+        places: where its values are.
     """
 
     frame: pl.DataFrame
@@ -58,10 +61,14 @@ def read_table(
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    others: more columns that are named. keep: other columns to read, or None for all there are. A column that has no one type in all files is left out with a
-    ShortlistWarning, and refused where it is named.
+    Args:
+        others: more columns that are named.
+        keep: other columns to read, or None for all there are. A column that has no one type in all files is left out
+            with a ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
+    Raises:
+        DataError: for a file that is missing, unreadable or of an unknown extension, and for an object that is not a
+            table.
     """
     if isinstance(source, Table):
         return source

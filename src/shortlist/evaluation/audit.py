@@ -1,4 +1,4 @@
-"""What a split leaks from the test into the training: named findings, and refusals of what cannot be a test."""
+"""Leaks from the test into the training: named findings, and refusals of data that cannot be a test."""
 
 from __future__ import annotations
 
@@ -48,17 +48,24 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
     target_context: columns of the test interactions themselves that ``model``'s query tower reads, such as the time of
         the choice. Known at the moment of a request, they are fair; an outcome is not.
 
-    Raises DataError for what can be no test of this training: other id columns or types, other kinds of time, every
-    test interaction in the training data, or all training after all of the test.
+    Args:
+        train: the training part.
+        test: the test part.
+        model: its query tower is checked for ``target_context``; None for the split alone.
 
-    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 40, 20, 30]}
-    >>> from shortlist.data import split_by_time
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> audit(*split_by_time(data, at=30))
-    ()
-    >>> train, test = (data.with_interactions(data.interactions[rows]) for rows in ([1, 2], [0, 3]))
-    >>> audit(train, test)[0].figures
-    {'rows': 2, 'share': 1.0, 'own': 1}
+    Raises:
+        DataError: for what can be no test of this training: other id columns or types, other kinds of time, every test
+            interaction in the training data, or all training after all of the test.
+
+    Example:
+        >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 40, 20, 30]}
+        >>> from shortlist.data import split_by_time
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> audit(*split_by_time(data, at=30))
+        ()
+        >>> train, test = (data.with_interactions(data.interactions[rows]) for rows in ([1, 2], [0, 3]))
+        >>> audit(train, test)[0].figures
+        {'rows': 2, 'share': 1.0, 'own': 1}
     """
     check_dataset(train, "audit(train)")
     check_dataset(test, "audit(test)")

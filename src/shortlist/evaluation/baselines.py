@@ -1,4 +1,4 @@
-"""What a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
+"""Baselines that a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,18 @@ LENGTH = 1_000_000  # of a history: all of it
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What baselines learn from: training pairs as rows of the asked queries and the catalogue.
+    """The data that baselines learn from: training pairs as rows of the asked queries and the catalogue.
 
-    asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that training
-    never saw. query, candidate: int64 ``[pairs]``, distinct pairs. time: float64 ``[pairs]``, or None. counts:
-    ``[candidates]``, training interactions, repeats counted. train: the training data themselves. query_ids: raw ids
-    ``[queries]`` of the asked. place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
+    Attributes:
+        asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
+            training never saw.
+        query: int64 ``[pairs]``, the rows of distinct pairs.
+        candidate: int64 ``[pairs]``, likewise.
+        time: float64 ``[pairs]``, or None.
+        counts: ``[candidates]``, training interactions, repeats counted.
+        train: the training data themselves.
+        query_ids: raw ids ``[queries]`` of the asked queries.
+        place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
     """
 
     asked: NDArray[np.int64]
@@ -69,7 +75,7 @@ class Training:
         return cls(asked, *distinct, counts, len(train.queries), train, query_ids, place)
 
     def histories(self) -> Lists:
-        """What each asked query chose, as rows of ``train.candidates``, oldest first."""
+        """The choices of each asked query, as rows of ``train.candidates``, oldest first."""
         distinct = self.query_ids.unique(maintain_order=True)  # a query may be asked in several contexts
         lists = histories_of(self.train, distinct, self.train.candidates[self.train.candidate], LENGTH)
         if len(distinct) == len(self.query_ids):
@@ -100,7 +106,8 @@ def ease(training: Training, strength: float | None = None) -> Scorer:
     """EASE: a linear model from items to items with nothing on its diagonal, in closed form (Steck 2019, "Embarrassingly
     shallow autoencoders for sparse data"), with all of its weights; see ``shortlist.sources.EASE``.
 
-    Raises ConfigError where both sides are too large to invert, or the weights to hold.
+    Raises:
+        ConfigError: where both sides are too large to invert, or the weights to hold.
     """
     size = len(training.train.candidates)
     if size**2 > EASE_WEIGHTS:
@@ -119,7 +126,7 @@ def cooccurrence(training: Training) -> Scorer:
 
 
 def transitions(training: Training) -> Scorer:
-    """What was chosen soon after what, asked by the latest items of a history; needs timestamps. See
+    """Transitions: candidates that were chosen soon after others, from the latest items of a history; needs timestamps. See
     ``shortlist.sources.Transitions``."""
     if training.time is None:
         raise _no_times("transitions")

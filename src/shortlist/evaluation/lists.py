@@ -1,4 +1,4 @@
-"""What the lists themselves are like, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
+"""Metrics of the lists themselves, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
 
 ``lists`` is int64 ``[queries, k]``: candidate rows, best first, −1 where the list has ended.
 """
@@ -23,8 +23,11 @@ Rows = NDArray[np.int64]
 class Lists:
     """Top lists of one scorer, with what is known of the catalogue.
 
-    rows: int64 ``[queries, k]``, −1 beyond the end. eligible: int64 ``[queries]``, how many candidates could have been
-    listed. counts: ``[candidates]``, training interactions. vectors: the model's, float32 ``[candidates, dim]``.
+    Attributes:
+        rows: int64 ``[queries, k]``, −1 beyond the end.
+        eligible: int64 ``[queries]``, how many candidates could have been listed.
+        counts: ``[candidates]``, training interactions.
+        vectors: the model's, float32 ``[candidates, dim]``.
     """
 
     rows: Rows

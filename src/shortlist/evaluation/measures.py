@@ -33,9 +33,11 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What is measured of any scorer: ``metrics`` by name, at each of ``ks``, which rise.
+    """Measures any scorer: ``metrics`` by name, at each of ``ks``, which rise.
 
-    vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric is asked.
+    Attributes:
+        vectors: the model's candidates, which the diversity of any scorer's lists is measured by; None without such a
+            metric.
     """
 
     metrics: tuple[str, ...]
@@ -52,7 +54,9 @@ class Measures:
     def of_index(self, index: Index, asked: Vectors | Mixed, own: Scorer, test: TestSet) -> tuple[Measured, Figures]:
         """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
 
-        asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
+        Args:
+            asked: what the index is asked by;
+            own: the same with popularity for queries of which nothing is known.
         """
         rows = _found(index, asked, self.ks[-1], test.hidden)
         inside = among(test.hidden, index.size)
@@ -81,7 +85,7 @@ class Measures:
 
 
 def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) -> NDArray[np.int64]:
-    """What the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
+    """The candidates that the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
     vectors = asked.vectors if isinstance(asked, Mixed) else asked
     queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
     exclude = None if hidden is None else _as_lists(hidden, len(queries))

@@ -171,8 +171,9 @@ WHOLE: dict[str, Callable[[RankedPairs], PairSums]] = {"auc": auc}
 def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The metrics asked for, each once; ConfigError for one that is not known.
 
-    >>> metric_names(["ndcg", "top", "ndcg"], [*AT_K])
-    ('ndcg', 'top')
+    Example:
+        >>> metric_names(["ndcg", "top", "ndcg"], [*AT_K])
+        ('ndcg', 'top')
     """
     if isinstance(metrics, str):
         raise ConfigError(f"metrics is {metrics!r}; a list of names was expected.", hint=f'metrics=["{metrics}"]')

@@ -37,10 +37,12 @@ class PairSums:
 class RankedPairs:
     """The pairs of a test set with the rank that one scorer gives each.
 
-    rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the candidates it
-    ties with. best: float64 ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations
-    over a random order of tied candidates. None: ties count against the pair. A pair of grade 0 is not a choice, so it
-    counts in no metric.
+    Attributes:
+        rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the
+            candidates it ties with.
+        best: float64 ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations over
+            a random order of tied candidates. None: ties count against the pair. A pair of grade 0 is not a choice, so
+            it counts in no metric.
     """
 
     test: TestSet
@@ -98,10 +100,16 @@ class Truths:
     A truth may tie with other candidates, truths among them: its place is then one of ``size`` places from ``place`` on,
     all equally likely, and no two truths share one. Where ties count against the model ``size`` is 1.
 
-    query: which. place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
-    size: how many places it can have. before: how many truths of its query are certainly above it. tied: how many truths
-    share its places, itself among them. number: 1 for the first of those, 2 for the next, …. start: int64
-    ``[queries + 1]``, where each query begins. grade, propensity: as in ``TestSet``; a repeated pair has its highest grade.
+    Attributes:
+        query: the row of the query.
+        place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
+        size: how many places it can have.
+        before: how many truths of its query are certainly above it.
+        tied: how many truths share its places, itself among them.
+        number: 1 for the first of those, 2 for the next, ….
+        start: int64 ``[queries + 1]``, where each query begins.
+        grade: as in ``TestSet``; a repeated pair has its highest grade.
+        propensity: as in ``TestSet``.
     """
 
     query: NDArray[np.int64]

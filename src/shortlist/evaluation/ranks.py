@@ -58,9 +58,12 @@ class Released(NamedTuple):
 class Pairs(NamedTuple):
     """Pairs to be ranked, and which candidates count against them.
 
-    query, candidate: int64 ``[pairs]``, rows; candidate −1 for one that is in no catalogue. hidden: candidates left out of
-    each query's competition. released: candidates that were not there yet at a pair's time do not compete for it.
-    favourable: count only candidates that score higher, not those that tie.
+    Attributes:
+        query: int64 ``[pairs]``, rows.
+        candidate: int64 ``[pairs]``, rows; −1 for one that is in no catalogue.
+        hidden: candidates left out of each query's competition.
+        released: candidates that did not exist yet at a pair's time do not compete for it.
+        favourable: count only candidates that score higher, not those that tie.
     """
 
     query: Tensor
@@ -106,11 +109,13 @@ def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
 
     "As high" is up to the rounding of the dot product.
 
-    query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
-    candidate: ``[candidates, dim]``. A pair whose own candidate is hidden, or in no catalogue, can never be recommended and
-    gets rank ``candidates + 1``.
+    Args:
+        query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
+        candidate: ``[candidates, dim]``. A pair whose own candidate is hidden, or in no catalogue, can never be
+            recommended and gets rank ``candidates + 1``.
 
-    Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
+    Raises:
+        TrainingError: where a vector is not finite, naming the first, or scores overflow.
     """
     check_finite("query", query)
     check_finite("candidate", candidate)
@@ -199,7 +204,10 @@ def _count_above(
 def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = None) -> Tensor:
     """The k best candidates of each query, int64 ``[queries, k]``, best first, equal scores by row; −1 beyond the visible.
 
-    query, candidate: as in ``ranks``. hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
+    Args:
+        query: as in ``ranks``.
+        candidate: as in ``ranks``.
+        hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
     """
     width = min(k, len(candidate))
     rows = max(1, TILE_ELEMENTS // len(candidate))

@@ -27,12 +27,12 @@ class Repeats(NamedTuple):
 
     @property
     def ceiling(self) -> float:
-        """What top-k can reach at most where seen items are excluded: a pair that is excluded is found at no k."""
+        """The most that top-k can reach where seen items are excluded: an excluded pair is found at no k."""
         return 1 - self.share
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of it; nothing below one in a hundred."""
+        """A note on repeats; none below one in a hundred."""
         if self.share < WORTH_SAYING:
             return ()
         return (
@@ -48,9 +48,10 @@ def repeats(test: Dataset, seen: Dataset) -> Repeats:
     Raises:
         DataError: where the ids of the two have different types.
 
-    >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
-    >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
-    0.6666666666666666
+    Example:
+        >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
+        >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
+        0.6666666666666666
     """
     sides = []
     for part in (test, seen.seen):

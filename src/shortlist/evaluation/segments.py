@@ -41,7 +41,8 @@ def grouped(name: str, data: Dataset, test: TestSet) -> Iterator[Group]:
     A built-in name or a column of the queries, the candidates or the interactions. Numbers fall into quartiles, text into
     its commonest values and the rest; a list, or text with "|" between values, puts a pair into each value's group.
 
-    Raises ConfigError for a name that is neither.
+    Raises:
+        ConfigError: for a name that is neither.
     """
     if name not in segment_names(data):
         raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(data)))

@@ -25,14 +25,21 @@ __all__ = ["TestSet", "checked_weights"]
 class TestSet:
     """Held-out pairs over the distinct queries asked and one catalogue, encoded once and measured as often as wanted.
 
-    query: int64 ``[pairs]``, rows of ``queries``; candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in
-    no catalogue. queries: the distinct query rows asked, with the query tower's columns. candidates: the catalogue, one row
-    per id. query_ids, candidate_ids: their raw ids. known: bool ``[queries]``, whether training had any of the query.
-    query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions (of queries, where ``seen`` was given;
-    else whether they occur). model: the towers whose catalogue this is.
-    hidden: what each asked query chose before, which does not compete for it. released: when each candidate came to be, and
-    when each pair happened. weight, grade: float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no
-    such thing.
+    Attributes:
+        query: int64 ``[pairs]``, rows of ``queries``.
+        candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in no catalogue.
+        queries: the distinct query rows asked, with the query tower's columns.
+        candidates: the catalogue, one row per id.
+        query_ids: raw ids of the queries.
+        candidate_ids: raw ids of the candidates.
+        known: bool ``[queries]``, whether training had any interaction of the query.
+        query_counts: ``[queries]``, interactions in ``seen`` where that was given; else whether the query occurs in training.
+        candidate_counts: ``[candidates]``, training interactions.
+        model: the towers whose catalogue this is.
+        hidden: what each asked query chose before, which does not compete for it.
+        released: the time since when each candidate exists, and the time of each pair.
+        weight: float64 ``[pairs]``, how much a pair counts; None for all alike.
+        grade: float64 ``[pairs]``, how good a choice it was; None for all alike.
     """
 
     __test__ = False  # no test, whatever pytest makes of the name
@@ -65,10 +72,12 @@ class TestSet:
     ) -> TestSet:
         """The pairs of ``test``; its catalogue is the model's, and any candidates that only ``test`` has, after it.
 
-        seen: what each query chose before; see ``evaluate`` for the others.
+        Args:
+            seen: what each query chose before; see ``evaluate`` for the others.
 
-        Raises ConfigError for weights that are not there; DataError for ids of another name than the model's, and columns that
-        do not fit.
+        Raises:
+            ConfigError: for weights that are not there.
+            DataError: for ids of another name than the model's, and columns that do not fit.
         """
         catalogue = model.catalogue
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):
@@ -144,12 +153,12 @@ class TestSet:
 
     @property
     def new_queries(self) -> int:
-        """How many pairs are of a query that training never saw."""
+        """How many pairs have a query that training never saw."""
         return int(np.count_nonzero(~self.known[self.query]))
 
     @property
     def new_candidates(self) -> int:
-        """How many pairs are of a candidate that training never saw."""
+        """How many pairs have a candidate that training never saw."""
         return int(np.count_nonzero(self.candidate_counts[self.candidate] == 0))
 
     @property
@@ -216,7 +225,7 @@ class TestSet:
 
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:
-    """What each asked query chose in ``seen``, as rows, sorted by query."""
+    """The candidates that each asked query chose in ``seen``, as rows, sorted by query."""
     seen = seen.seen  # Events(seen_where=) may say that only some of it counts
     rows = IdMap(test.candidate_ids).find(seen.candidates[seen.candidate])
     ids = seen.queries[seen.query][seen.query_rows]

@@ -34,8 +34,12 @@ LIMIT = (1 << 31) - (1 << 20)  # bytes of a protobuf message
 def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
     """The tower as an ONNX model whose inputs are those of ``onnx_inputs``, with any number of rows.
 
-    table: a few rows of what the tower reads, to trace it with. Raises MissingExtraError without onnx and onnxscript,
-    ConfigError for a tower that torch cannot export or that is too large for one file.
+    Args:
+        table: a few rows with the tower's columns, to trace it with.
+
+    Raises:
+        MissingExtraError: without onnx and onnxscript.
+        ConfigError: for a tower that torch cannot export or that is too large for one file.
     """
     _need("onnx", "onnxscript")
     encoded = tower.encode(table, f"the {side} data")
@@ -65,7 +69,7 @@ def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
                 output_names=["vectors"],
                 verbose=False,
             )
-    except Exception as error:  # torch raises its own kinds, which differ between versions
+    except Exception as error:  # torch's errors differ between versions
         raise ConfigError(
             f"torch cannot export the {side} tower: {str(error).splitlines()[0]}",
             hint="simplify the tower's module=, or serve this bundle where torch is installed",

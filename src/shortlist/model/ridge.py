@@ -1,4 +1,4 @@
-"""Rows of a table estimated from features, as far as they tell something."""
+"""Rows of a table, estimated from features."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def estimated(features: Tensor, rows: Tensor, of: Tensor) -> Tensor:
 
     Source: Hoerl, Kennard 1970; Allen 1974 (PRESS).
 
-    >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-    >>> estimated(x, 2 * x + 1, torch.tensor([[4.0]])).round(decimals=1).tolist()
-    [[9.0]]
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+        >>> estimated(x, 2 * x + 1, torch.tensor([[4.0]])).round(decimals=1).tolist()
+        [[9.0]]
     """
     x, y = features.double(), rows.double()
     middle, centre = x.mean(0), y.mean(0)

@@ -1,4 +1,4 @@
-"""A request's way: what came is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
+"""The steps of a request: it is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Lists of one query put together; either may be missing."""
+    """Each query's lists, one after the other; either may be None."""
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]
@@ -128,11 +128,13 @@ def _vectors(
     known: NDArray[np.bool_],
     chosen: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
+    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved by fold-in towards what each chose.
 
-    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
+    Of several heads the one with the highest scores for the choices is moved; for a query that the tower does not know, all.
 
-    rows: of the stored queries, -1 for others. known: whether training had them.
+    Args:
+        rows: of the stored queries, -1 for others.
+        known: whether training had them.
     """
     state = served.state
     vectors = _from_tower(served, request, rows, known)

@@ -1,4 +1,4 @@
-"""Which queries are answered, and which candidates each may have."""
+"""The queries that are answered, and the candidates that each may have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def excluded(
 ) -> Lists | None:
     """The candidate rows closed to each of the queries ``rows`` (-1: an unknown one); None for none.
 
-    own: what the request itself says that each query chose: lists of candidate rows, closed as what it has seen.
+    Args:
+        own: the history in each query's request, as lists of candidate rows; excluded like seen items.
     """
     nothing = np.zeros(0, np.int64)
     lists = [nothing] * len(rows)

@@ -12,7 +12,7 @@ __all__ = ["since_body"]
 
 
 def since_body(told: Mapping[str, Any]) -> str:
-    """The section of what ``report.since`` found."""
+    """The section on the results of ``report.since``."""
     before = told["before"]
     made = f", made {escaped(_minute(before['created']))}" if before.get("created") else ""
     start = (
@@ -96,7 +96,7 @@ def _points(value: float) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Text that no line breaks apart."""
+    """Text without line breaks."""
     return text.replace(" ", "\u00a0")
 
 

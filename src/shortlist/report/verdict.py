@@ -1,4 +1,4 @@
-"""The report's first word: is the model worth having?"""
+"""The report's verdict: is the model better than simple baselines?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ FATAL = {
 
 
 class Verdict(NamedTuple):
-    """level: "good", "mixed", "bad" or "unknown"; headline: a few words; reason: one or two sentences."""
+    """A judgement of a model, for the top of the report.
+
+    Attributes:
+        level: "good", "mixed", "bad" or "unknown".
+        headline: a few words.
+        reason: one or two sentences.
+    """
 
     level: str
     headline: str
@@ -36,9 +42,10 @@ def judged(
     findings: Sequence[Mapping[str, Any]],
     choice: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper.
+    """The verdict on the figures: against chance, then popularity, then every other baseline.
 
-    choice: what ``Choice.to_dict`` says, where the model was chosen; it is all there is where measuring was stopped.
+    Args:
+        choice: ``Choice.to_dict()``, if the model was chosen; used alone where measuring was stopped.
     """
     for finding in findings:
         if finding["name"] in FATAL:
@@ -83,7 +90,7 @@ def seen_of(measured: Mapping[str, Any]) -> str:
 
 
 def spoken(scorers: Sequence[str]) -> str:
-    """Names of scorers as a person would list them."""
+    """Names of scorers as a list in a sentence."""
     names = [SCORERS.get(name, name) for name in scorers]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 

@@ -106,7 +106,9 @@ def part_of_batch(
 ) -> Batch:
     """The pairs of this process, over the distinct candidates of all pairs that the processes bring.
 
-    query, candidate: rows ``[pairs here]``, of so many queries and candidates.
+    Args:
+        query: rows ``[pairs here]`` of the queries.
+        candidate: rows ``[pairs here]`` of the candidates.
     """
     candidate_rows, places = distinct(processes.concatenated(candidate), candidates)
     query_rows, pair_query = distinct(query, queries)

@@ -39,7 +39,7 @@ class Saved(NamedTuple):
 def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor], keep: int) -> None:
     """Writes the checkpoint of ``step``, then removes all but the ``keep`` newest up to it.
 
-    Those of later steps are of a run that was given up: they could not be read when this one resumed. OSError leaves the
+    Those of later steps belong to an abandoned run: they could not be read when this one resumed. OSError leaves the
     others as they are.
     """
     with Additions(folder) as new:
@@ -56,7 +56,8 @@ def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[s
 def newest(folder: Path) -> Saved | None:
     """The newest checkpoint that is whole, None where there is none; those passed over are named in a ShortlistWarning.
 
-    Raises TrainingError where there are checkpoints and none of them is whole.
+    Raises:
+        TrainingError: where there are checkpoints and none of them is whole.
     """
     reasons: list[str] = []
     for step in reversed(steps_of(folder)):

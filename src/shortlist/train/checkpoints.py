@@ -40,16 +40,21 @@ __all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "reported_interruption"]
 class Checkpoints:
     """Where a run keeps its state, and how often, so that a killed run ends as it would have.
 
-    folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
-    given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
-    there is none; without it, a folder with checkpoints is refused.
-
     A resumed run sees exactly the remaining examples, and on the same machine gives the result of an uninterrupted run,
     bit for bit. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
     precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
 
-    >>> Checkpoints("runs/today", every=500)
-    Checkpoints(folder='runs/today', every=500, minutes=None, keep=2, resume=False)
+    Args:
+        folder: made where it is missing; one run each.
+        every: after so many batches.
+        minutes: after so much time; both may be given.
+        keep: the newest so many stay.
+        resume: continue from the newest whole checkpoint of the folder, or begin where there is none; without it, a
+            folder with checkpoints is refused.
+
+    Example:
+        >>> Checkpoints("runs/today", every=500)
+        Checkpoints(folder='runs/today', every=500, minutes=None, keep=2, resume=False)
     """
 
     folder: str | Path
@@ -283,7 +288,7 @@ def last_good(settings: Checkpoints) -> str:
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:
-    """What tells two sets of training data apart, in their order too."""
+    """A description that differs between two sets of training data, or between two orders of one."""
     facts: dict[str, Any] = {"interactions": len(train), "queries": len(train.queries)}
     facts["candidates"] = len(train.candidates)
     if isinstance(train, Shards):

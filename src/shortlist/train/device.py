@@ -15,7 +15,8 @@ KNOWN = ("auto", "cpu", "cuda", "mps", "xpu")
 def chosen_device(device: str | torch.device) -> torch.device:
     """``device`` as torch knows it; "auto" takes a GPU where there is one.
 
-    Raises ConfigError for a name that torch does not know, and for a device that is not here.
+    Raises:
+        ConfigError: for a name that torch does not know, and for a device that is not here.
     """
     if isinstance(device, str) and device == "auto":
         return local_device()

@@ -48,7 +48,8 @@ PATIENCE = 2.0
 def joined() -> Processes:
     """The processes that this one belongs to: those that ``torchrun`` started, or of a group that exists already.
 
-    Raises TrainingError where the others cannot be reached.
+    Raises:
+        TrainingError: where the others cannot be reached.
     """
     if not dist.is_available():
         return Alone()
@@ -103,7 +104,7 @@ class Together:
                 )
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """What the first process decides."""
+        """The decision of the first process."""
         return bool(self._gathered(torch.tensor([int(self.first and decide())]))[0])
 
     def first_then_others(self, work: Callable[[], T]) -> T:
@@ -227,7 +228,7 @@ class Together:
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
 
     def _let_others_ask(self) -> None:
-        """The first process keeps what was said: it stays until the others have read it, at most ``PATIENCE`` seconds."""
+        """The first process keeps the message: it stays until the others have read it, at most ``PATIENCE`` seconds."""
         stop = time.monotonic() + PATIENCE
         with contextlib.suppress(RuntimeError):  # that process is gone itself
             self._store.set(f"{REASON}/read/{self.rank}", "yes")
@@ -324,7 +325,8 @@ class RemoteRows:
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
         """Rows of the part that is here, distinct, and their gradients summed over processes and reads.
 
-        reads: the route, the gradient (None: zero) and the rows of each read.
+        Args:
+            reads: the route, the gradient (None: zero) and the rows of each read.
         """
         codes, gradients = [], []
         for route, gradient, rows in reads:
@@ -345,7 +347,11 @@ class Elsewhere:
         self.rank, self.size, self.cardinality = rank, size, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Raises ConfigError."""
+        """Refuse to read a row.
+
+        Raises:
+            ConfigError: always.
+        """
         raise ConfigError(
             f"rank {self.rank} of {self.size} has only a part of this table; after training rank 0 has the whole model.",
             hint='evaluate and save on rank 0 alone: if os.environ["RANK"] == "0"',

@@ -1,4 +1,4 @@
-"""What competes with the pairs of each batch: drawn candidates, known positives left out, negatives of single queries."""
+"""The negatives of each batch: drawn candidates, known positives left out, negatives of single queries."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ MINED_FROM = 50
 class Negatives:
     """The negatives of a training run.
 
-    owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries where
-    interactions bring context); None for shards, whose rows are queries, or pairs of a query and a context.
+    Attributes:
+        owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries
+            where interactions bring context); None for shards, whose rows are queries, or pairs of a query and a
+            context.
     """
 
     def __init__(
@@ -93,7 +95,11 @@ class Negatives:
         self._catalogue = torch.arange(self.candidates, device=device)
 
     def of(self, batch: Batch, chosen: Tensor, step: int) -> Competition:
-        """The batch over every candidate that it takes, and what competes there. chosen: ``[B]``, its interactions."""
+        """The batch over every candidate that it takes, and what competes there.
+
+        Args:
+            chosen: ``[B]``, its interactions.
+        """
         if self.plain:
             log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
             return Competition(batch, None, log_q)
@@ -165,14 +171,14 @@ class Negatives:
         return float((losses * weight).sum()), float(weight.sum())
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned on the way, as tensors; the draws of a step depend on nothing that came before."""
+        """State that was learned during training, as tensors; the draws of a step depend on no earlier step."""
         state = {} if self.plain or self.streaming is None else self.streaming.state()
         if not self.plain and self.mined is not None:
             state |= {"mined_offsets": self.mined.offsets, "mined_values": self.mined.values}
         return state
 
     def memory(self) -> dict[str, Any]:
-        """What ``chance`` has measured, as JSON values."""
+        """The measurements of ``chance``, as JSON values."""
         return {"chance": self._chance, "plain_chance": [list(pair) for pair in self._plain_chance.items()]}
 
     def restore(self, state: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
@@ -276,7 +282,8 @@ def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
 
 
 def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
-    """What each query chose, ascending; of shards, in a file, and of several processes the queries of this one alone."""
+    """The candidates that each query chose, ascending; from shards, in a file, and with several processes only for the
+    queries of this one."""
     if isinstance(train, Shards):
         offsets, values = chosen_by_query(train, processes.rank, processes.size)
         return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
@@ -316,7 +323,7 @@ def _given(train: Dataset | Shards, column: str) -> Ragged:
 
 
 def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Ragged:
-    """What was shown to each query of ``train`` and is not among what it chose there, as rows of its candidates."""
+    """The candidates that were shown to each query of ``train`` and that it did not choose there, as rows of its candidates."""
     if not isinstance(shown, Dataset):
         raise DataError(
             f"fit() got impressions={type(shown).__name__}; a Dataset was expected.",

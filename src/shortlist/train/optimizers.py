@@ -22,7 +22,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Up
 
 
 class Optimizer(Protocol):
-    """What ``fit`` asks of an optimizer."""
+    """The interface that ``fit`` expects of an optimizer."""
 
     @property
     def learning_rate(self) -> float:
@@ -39,7 +39,10 @@ class Optimizer(Protocol):
 class Adagrad:
     """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'.
 
-    initial_accumulator: where ``a`` begins, for every number of a row.
+    Args:
+        learning_rate: the size of the first steps.
+        initial_accumulator: where ``a`` begins, for every number of a row.
+        epsilon: keeps the division finite.
     """
 
     learning_rate: float = 0.1
@@ -64,8 +67,13 @@ class RowwiseAdagrad(Adagrad):
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
     For a table of dim 32 it needs 1/32 of the memory that Adagrad needs. The step of a row is one for all its numbers.
-    initial_accumulator: where ``a`` begins.
+
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
+
+    Args:
+        learning_rate: the size of the first steps.
+        initial_accumulator: where ``a`` begins.
+        epsilon: keeps the division finite.
     """
 
     def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -82,8 +90,11 @@ class RowwiseAdagrad(Adagrad):
 class Adam:
     """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched.
 
-    learning_rate: about the size of a step. beta_1, beta_2: how much of the mean of gradients and of their squares stays
-    with each step. epsilon: keeps the division finite.
+    Args:
+        learning_rate: about the size of a step.
+        beta_1: how much of the mean of gradients stays with each step.
+        beta_2: how much of the mean of squared gradients stays with each step.
+        epsilon: keeps the division finite.
     """
 
     learning_rate: float = 0.001
@@ -115,7 +126,12 @@ class AdamW:
 
     Only touched rows decay, so a row decays as often as it occurs: an L2 penalty scaled by frequency.
 
-    weight_decay: the decay. beta_1, beta_2, epsilon: as in ``Adam``.
+    Args:
+        learning_rate: as in ``Adam``.
+        beta_1: as in ``Adam``.
+        beta_2: as in ``Adam``.
+        epsilon: as in ``Adam``.
+        weight_decay: the decay.
     """
 
     learning_rate: float = 0.001
@@ -141,7 +157,11 @@ class AdamW:
 
 @dataclass(frozen=True)
 class SGD:
-    """``w -= learning_rate · g``."""
+    """``w -= learning_rate · g``.
+
+    Args:
+        learning_rate: the size of a step.
+    """
 
     learning_rate: float = 0.01
 

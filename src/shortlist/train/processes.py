@@ -1,4 +1,4 @@
-"""What the loop asks of the processes that train together, and the case of one process."""
+"""The interface between the loop and the processes that train together, and the case of one process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Processes(Protocol):
         """TrainingError where the processes differ in one of the facts, by its name."""
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """What the first process decides."""
+        """The decision of the first process."""
 
     def first_then_others(self, work: Callable[[], T]) -> T:
         """The work is done by the first process, then by the others, which find what it left on the disk."""

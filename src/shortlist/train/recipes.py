@@ -78,7 +78,8 @@ class _Model(Section, frozen=True):
     def build_model(self, data: Dataset | Shards) -> TwoTower:
         """An unbuilt model for the ids and columns of ``data``.
 
-        Raises ConfigError where a feature reads a column that ``data`` does not have.
+        Raises:
+            ConfigError: where a feature reads a column that ``data`` does not have.
         """
         check_dataset(data, "a recipe", shards=True)
         self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
@@ -130,7 +131,12 @@ class _Model(Section, frozen=True):
         return optimizer_of(self.optimizer)
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
+        """A model built for ``data`` and trained on it. Errors are those of ``fit``.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+        """
         model = self.build_model(data)
         settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
         if self.als is not None:
@@ -145,8 +151,9 @@ class _Model(Section, frozen=True):
 def auto_batch_size(rows: int) -> int:
     """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
 
-    >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
-    (64, 1024, 4096)
+    Example:
+        >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
+        (64, 1024, 4096)
     """
     power: int = max(6, min(12, (rows // 64).bit_length() - 1))
     return 1 << power
@@ -155,8 +162,9 @@ def auto_batch_size(rows: int) -> int:
 def auto_epochs(rows: int) -> int:
     """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
 
-    >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
-    (15, 8, 3)
+    Example:
+        >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
+        (15, 8, 3)
     """
     wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
     return max(3, min(15, round(wanted)))
@@ -171,9 +179,12 @@ def neighbours_in_memory() -> ConfigError:
 
 
 class JoinedSection(_Model, frozen=True):
-    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
+    """A model that is trained in addition to the first and joined with it.
 
     Its seed follows from the first one's, whatever its own ``fit.seed`` says.
+
+    Attributes:
+        weight: its share of the score, see ``join``.
     """
 
     weight: float = 0.5
@@ -182,9 +193,19 @@ class JoinedSection(_Model, frozen=True):
 class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
-    joined: models that are trained on the same data and joined with this one, which has the weight that theirs leave of 1.
-    towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones. neighbours: a table of
-    neighbours behind the towers, see ``Mixture``.
+    Attributes:
+        model: options of both towers.
+        query: options of the query tower, and its features.
+        candidate: options of the candidate tower, and its features.
+        history: a history for the query tower.
+        loss: options of ``Retrieval``.
+        als: options of ``als``, which then takes the place of ``loss`` and ``optimizer``.
+        optimizer: the name and the options of an optimizer.
+        fit: options of ``fit``.
+        joined: models that are trained on the same data and joined with this one, which has the weight that theirs
+            leave of 1.
+        towers: "trained"; or "popularity" or "recent" (the latest tenth of the interactions), without training.
+        neighbours: a table of neighbours behind the towers, see ``Mixture``.
     """
 
     joined: list[JoinedSection] = msgspec.field(default_factory=list)
@@ -193,7 +214,7 @@ class Recipe(_Model, frozen=True):
 
     @property
     def interaction_columns(self) -> list[str]:
-        """The columns beside ids, time and weight that it may read from the interactions."""
+        """The columns other than ids, time and weight that it may read from the interactions."""
         models = [self, *self.joined]
         read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
         return list(dict.fromkeys(read))
@@ -207,10 +228,14 @@ class Recipe(_Model, frozen=True):
             one.check_from_disk()
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
+        """A model built for ``data`` and trained on it; with ``neighbours`` it is a ``Mixture``. Errors are those of ``fit``.
 
-        With ``neighbours`` it is a ``Mixture``.
-        Raises as ``fit`` does; ConfigError for neighbours of shards.
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
+        Raises:
+            ConfigError: for neighbours of shards.
         """
         towers, history = self.train_towers(data, **options)
         if self.neighbours is None:
@@ -224,9 +249,15 @@ class Recipe(_Model, frozen=True):
     def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """The towers alone, as ``train``.
 
-        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and begin from
-        seeds 1,000, 2,000, … after its own, so that models of one kind differ.
-        Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
+        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and
+        begin from seeds 1,000, 2,000, … after its own, so that models of one kind differ.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
+        Raises:
+            ConfigError: for weights that leave the first model nothing, for a warm start, or in several processes.
         """
         if self.towers != "trained":
             return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
@@ -272,12 +303,18 @@ def names() -> list[str]:
 
 
 def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """A recipe by name, from a TOML file, or from what ``Recipe.to_dict`` gave, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
+    """A recipe with changes.
 
-    Raises ConfigError for a recipe, key or value that cannot be, and names the nearest known one.
+    Args:
+        recipe: its name, a TOML file, or what ``Recipe.to_dict`` returned.
+        changes: for example ``"model.dim=64"`` or ``{"model.dim": 64}``.
 
-    >>> load("tutorial", ["model.dim=64"]).model.dim
-    64
+    Raises:
+        ConfigError: for an unknown recipe or key (the hint names the nearest known one) or a wrong value.
+
+    Example:
+        >>> load("tutorial", ["model.dim=64"]).model.dim
+        64
     """
     tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
     pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
@@ -301,7 +338,8 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
 def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """The tree with each model's loss and negatives as tables, whatever form they were written in.
 
-    quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
+    Args:
+        quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
     """
     joined = tree.get("joined")
     for model in (tree, *(joined if isinstance(joined, list) else ())):

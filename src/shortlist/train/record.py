@@ -1,4 +1,4 @@
-"""What trained a model: its data, recipe, seed, versions and commit, as values that a bundle keeps."""
+"""A record of how a model was trained: its data, recipe, seed, versions and commit, as values that a bundle keeps."""
 
 from __future__ import annotations
 

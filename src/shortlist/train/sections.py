@@ -57,7 +57,11 @@ def options_of(
 ) -> Any:
     """A section with the options of a class or function.
 
-    only, leave: which of them, or which not. words: a word that an option may also be. base: a section to add them to.
+    Args:
+        only: take these alone.
+        leave: take all but these.
+        words: options that may also be a word.
+        base: a section to add them to.
     """
     hints = get_type_hints(made.__init__ if inspect.isclass(made) and not is_dataclass(made) else made)
     parameters = inspect.signature(made).parameters
@@ -135,7 +139,7 @@ class TowerSection(_TOWER):  # type: ignore[misc]
 
 
 class ModelSection(options_of(Tower, leave=("features", "module", *OF_ONE_SIDE))):  # type: ignore[misc]
-    """What both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
+    """The options that both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
 
 
 class HistorySection(options_of(History)):  # type: ignore[misc]

@@ -20,15 +20,16 @@ __all__ = ["StreamedInteractions", "interactions_of"]
 
 
 class StreamedInteractions:
-    """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
+    """``Interactions`` over shards: one buffer of them is in memory, the next one is being read.
 
     1. The blocks come in an order that is a function of (seed, epoch).
     2. As many of them as fill the buffer are read, in the order on the disk.
     3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
 
-    contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
-    row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of several processes each
-    reads all of it, and keeps of a batch the pairs of its own queries.
+    Args:
+        contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a
+            context, row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of
+            several processes each reads all of it, and keeps of a batch the pairs of its own queries.
     """
 
     def __init__(self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1) -> None:
@@ -154,7 +155,12 @@ def interactions_of(
     processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
 ) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk; processes, owner: as in ``Interactions``."""
+    """The interactions of a training run, from memory or from disk.
+
+    Args:
+        processes: as in ``Interactions``.
+        owner: as in ``Interactions``.
+    """
     if encoded.shards is None:
         return Interactions(encoded, device, processes, owner)
     return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))

@@ -35,11 +35,15 @@ class WarmStart:
        rows (``model/ridge.py``), without optimizer state.
     3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
-    before: a trained model of the same towers. only_new: the training data has only the rows since then: the tables, counts
-    and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
-    trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
-    fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes from a
-    checkpoint only if it started from the same model.
+    Args:
+        before: a trained model of the same towers.
+        only_new: the training data has only the rows since then: the tables, counts and known queries of ``before``
+            stay, and its counts are halved over time. Without it the data is a whole window, and counts are those of
+            the window.
+        half_life: the counts of ``before`` (so log Q and popularity too) halve with every so many trainings, rounded
+            up.
+        fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes
+            from a checkpoint only if it started from the same model.
     """
 
     before: TwoTower  # or a Mixture, of which the towers are taken
@@ -77,7 +81,7 @@ class Start:
             self.train = with_catalogue(train, self._warm.before.catalogue, model)
 
     def facts(self) -> dict[str, Any] | Literal[False]:
-        """What tells this beginning from others, as JSON values; False for one from nothing."""
+        """A description of this start that differs from others, as JSON values; False for a start from nothing."""
         warm = self._warm
         if warm is None:
             return False
@@ -85,7 +89,7 @@ class Start:
         return {"fingerprint": known, "only_new": warm.only_new, "half_life": warm.half_life}
 
     def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
-        """What ``model.prepare`` gives, with features, weights and counts carried over."""
+        """The training data as ``model.prepare`` encodes it, with features, weights and counts carried over."""
         if self._warm is None:
             return model.prepare(self.train, generator)
         before = self._warm.before
@@ -124,7 +128,7 @@ class Start:
 
 
 def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:
-    """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
+    """The optimizer's state at the end, of whole tables; None on all processes but the first."""
     slots: dict[str, Tensor] = {}
     for name, slot, table in updater.slots():
         rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table

@@ -1,13 +1,13 @@
 """Files encoded once and out of core: two passes over the source, each of bounded memory.
 
-Text files are first copied to Parquet, one after another, beside what is encoded; the copies are deleted at the end.
+Text files are first copied to Parquet, one after another, next to the shards; the copies are deleted at the end.
 
 1. The distinct ids of each side and how often each occurs, by Polars' streaming engine; both tables from them.
 2. Piece by piece (a run of rows of one file): ids become row numbers, written as one array per column. The rows of a
    piece are shuffled on the way, so that each of its blocks is a sample of all of it: logs are sorted by user or by time.
 
-Every array is renamed into place when it is whole, and each piece leaves a record of it, so that a run that was cut off
-goes on with the first piece that has none. The manifest, which makes the folder a set of shards, comes last.
+Every array is renamed into place when it is whole, and each piece leaves a record of it, so that an interrupted
+run resumes with the first piece that has none. The manifest, which makes the folder a set of shards, is written last.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ OnPiece = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Work:
-    """One encoding: where from, where to, what is asked for."""
+    """One encoding: source, folder and options."""
 
     source: Source
     folder: Path
@@ -117,7 +117,7 @@ def encode(
     events: Events | None = None,
     reading: Reading | None = None,
 ) -> None:
-    """Encode ``source`` into ``folder``, or what is left of it to do; nothing where all is done. See ``Shards.encode``."""
+    """Encode ``source`` into ``folder``, or the rest of it after an interrupted run. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"{str(folder)!r} is inside the source.", hint="encode into a folder outside the source")
@@ -161,12 +161,12 @@ def encode(
 
 @dataclass(frozen=True)
 class _Prepared(Source):
-    """A source of which only interactions are counted: what is found over all of it follows the plan, pieces keep their order."""
+    """A source of which only interactions are counted: passes over all of it follow the plan, pieces keep their order."""
 
     plan: EventPlan | None = None
 
     def scans(self, columns: Sequence[str], at_once: int = AT_ONCE) -> Iterator[tuple[str, pl.LazyFrame]]:
-        """Everything that is an interaction, in parts."""
+        """All interactions, in parts."""
         plan = self.plan
         if plan is None or plan.idle:
             yield from super().scans(columns, at_once)
@@ -177,7 +177,7 @@ class _Prepared(Source):
 
 @dataclass(frozen=True)
 class _Interactions(Source):
-    """A source as if it held interactions alone, piece by piece too: slower, for looking at some of it."""
+    """A source as if it held interactions alone, piece by piece too: slower, for samples."""
 
     plan: EventPlan | None = None
 
@@ -204,7 +204,7 @@ class _Interactions(Source):
 
 
 def interactions_of(source: Source, columns: Mapping[str, str | None], events: Events) -> tuple[Source, str | None]:
-    """A source as ``events`` make interactions of it, and the column of weights. Raises what ``Events.plan`` raises."""
+    """The source's interactions by ``events``, and the column of weights. Errors are those of ``Events.plan``."""
     if events == Events():
         return source, columns["weight"]
     there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
@@ -215,7 +215,7 @@ def interactions_of(source: Source, columns: Mapping[str, str | None], events: E
 
 
 def places_of(source: Source) -> Places:
-    """Where the values of a source are, as ``interactions_of`` gives it too."""
+    """The places of values in a source, also in one from ``interactions_of``."""
     plan = source.plan if isinstance(source, _Interactions) else None
     return Places(_as(Source, source), plan=plan)
 
@@ -271,7 +271,7 @@ def _settings(
 
 
 def _check_columns(source: Source, columns: Mapping[str, str | None], context: Sequence[str]) -> None:
-    """DataError for columns that are missing or of no one type."""
+    """DataError for columns that are missing or have more than one type."""
     source.require([column for column in (*columns.values(), *context) if column is not None])
     there = Table(pl.DataFrame(schema=source.schema()), "interactions", source.untyped)
     for role, column in columns.items():
@@ -285,7 +285,7 @@ def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str
 
 
 def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
-    """The header of a run that was cut off, where only new files were added since: it reads what was listed at its start."""
+    """The header of an interrupted run, if only new files were added since: it reads the files listed at its start."""
     begun = folder / files.HEADER
     if overwrite or not begun.is_file() or (folder / files.MANIFEST).is_file():
         return header
@@ -295,7 +295,7 @@ def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Head
 
 
 def _stamp(table: TableLike, reading: Reading) -> str:
-    """What tells one table of features from another."""
+    """A digest that tells one table of features from another."""
     if isinstance(table, (str, Path)):
         path = Path(table)
         if path.is_file():
@@ -306,15 +306,16 @@ def _stamp(table: TableLike, reading: Reading) -> str:
 
 
 def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
-    """Whether there is anything to do; the header is written where the work is new.
+    """Whether anything is left to do; the header is written if the work is new.
 
-    Raises DataError where the folder holds something else.
+    Raises:
+        DataError: where the folder holds something else.
     """
     done, begun = folder / files.MANIFEST, folder / files.HEADER
     if begun.is_file() and not overwrite:
         before = files.read_record(begun, Header)
         if before == header:
-            if done.is_file():  # a run that was killed after that may have left something
+            if done.is_file():  # a run that was killed after that may have left files
                 _remove_records(folder)
                 shutil.rmtree(folder / ROOM, ignore_errors=True)
             return not done.is_file()
@@ -331,7 +332,9 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
             hint="choose a new folder",
         )
     done.unlink(missing_ok=True)
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):  # records before what they name
+    for entry in sorted(
+        folder.iterdir(), key=lambda entry: entry.suffix != ".json"
+    ):  # records before the files that they name
         if entry != begun and entry.suffix in (".npy", ".json", ".parquet", ".writing"):
             entry.unlink()
     files.write_record(begun, header)
@@ -339,7 +342,7 @@ def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
-    """What became of the source's files, as an error."""
+    """An error that says how the source's files have changed."""
     ways = {
         "new": [name for name in now if name not in before],
         "gone": [name for name in before if name not in now],
@@ -360,7 +363,7 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
 
 
 def _tables(work: _Work) -> Tables:
-    """Both tables, their counts, and an empty table of interactions, as files; from an earlier run where they are there."""
+    """Both tables, their counts, and an empty table of interactions, as files; from an earlier run if they exist."""
     path = work.folder / files.TABLES
     if path.is_file():
         tables = files.read_record(path, Tables)
@@ -426,7 +429,7 @@ def _left_out(work: _Work) -> list[str]:
 
 
 def _doubts(work: _Work) -> Iterator[str]:
-    """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
+    """Doubts about the given rows, from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     head, whole = glance(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)
@@ -475,7 +478,7 @@ def _record(folder: Path, number: int) -> Path:
 
 
 def _remove_records(folder: Path) -> None:
-    """The manifest has what they say."""
+    """Remove the pieces' records, which the manifest repeats."""
     for record in folder.glob("[0-9]*.json"):
         record.unlink()
 
