@@ -55,6 +55,19 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum seconds from the first byte of a request to its last.",
 )
 @click.option(
+    "--send-seconds",
+    default=10.0,
+    show_default=True,
+    help="Seconds in which a client has to take some of its reply; after that it is cut off.",
+)
+@click.option(
+    "--max-unsent",
+    default=32 << 20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum bytes of one reply, and of all replies that wait for their readers.",
+)
+@click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
@@ -86,6 +99,8 @@ def command(
     max_under_way: int,
     max_wait: float,
     receive_seconds: float,
+    send_seconds: float,
+    max_unsent: int,
     state: Path | None,
     seen_days: float | None,
     watch: bool,
@@ -114,7 +129,13 @@ def command(
         say("--guard is now --untrusted: the index is built from its vectors")
     trusted = not (untrusted or guard)
     limits = Limits(
-        k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
+        k=max_k,
+        body=max_body,
+        under_way=max_under_way,
+        receive_seconds=receive_seconds,
+        wait_seconds=max_wait,
+        send_seconds=send_seconds,
+        unsent=max_unsent,
     )
     keys = _keys(KEYS)
     settings = Settings(
