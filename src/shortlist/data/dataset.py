@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
+from shortlist.data.doubts import crawler, doubtful_rows, first_rows, quoted
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.given import check_kind
 from shortlist.data.id_map import IdMap
@@ -24,7 +24,7 @@ from shortlist.data.ids import counted, few, frame_of, require_column, settle_id
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
-from shortlist.data.times import TimeForm, read_times, settled_form, told_form
+from shortlist.data.times import TimeForm, form_in_words, read_times, settled_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
@@ -386,7 +386,7 @@ def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Se
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
-        head, whole = glance(main.source, {*known, *main.frame.columns})
+        head, whole = first_rows(main.source, {*known, *main.frame.columns})
         yield from doubtful_rows(head, known, whole=whole)
 
 
@@ -429,7 +429,7 @@ def _checked_context(
         values, form = frame[timestamp], None
         if values.dtype == pl.String:
             form = settled_form([values], timestamp, reading, table.places)
-            notes += told_form(values, form)
+            notes += form_in_words(values, form)
         frame = frame.with_columns(checked_timestamp(values, form, table.places))
     if weight is not None:
         require_column(table, weight, "weight")

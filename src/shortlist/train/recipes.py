@@ -171,7 +171,7 @@ def auto_epochs(rows: int) -> int:
 
 
 def neighbours_in_memory() -> ConfigError:
-    """Why a table of neighbours is not made from shards."""
+    """The error for a table of neighbours with shards."""
     return ConfigError(
         "neighbours are counted over whole histories in memory; shards are read in blocks.",
         hint="train in memory (Dataset, --in-memory), or leave [neighbours] out",
@@ -290,7 +290,7 @@ class Recipe(_Model, frozen=True):
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as a file that ``load`` reads to the same: what differs from the defaults, and every option of its training."""
+    """The recipe as a file that ``load`` reads: options that differ from the defaults, and every option of its training."""
     plain = recipe.to_dict()
     usual = Recipe().to_dict()
     kept = {name: value for name, value in plain.items() if value != usual.get(name) or name == "fit"}
@@ -323,7 +323,7 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
         node = tree
         for parent in parents:
             if parent in PARTS and isinstance(node.get(parent), str):
-                node[parent] = {"kind": node[parent]}  # a word, and now an option of it
+                node[parent] = {"kind": node[parent]}  # the section was a word and now gets an option
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(
@@ -336,7 +336,7 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
 
 
 def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
-    """The tree with each model's loss and negatives as tables, whatever form they were written in.
+    """The tree with each model's loss and negatives as tables, from any form that they were written in.
 
     Args:
         quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.

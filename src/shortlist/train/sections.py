@@ -93,7 +93,7 @@ _VALUES: dict[Any, Any] = {}
 
 
 def _default(value: Any) -> Any:
-    """A default as a section has it."""
+    """A default in the form of a section."""
     if is_dataclass(value) and not isinstance(value, type):
         return _VALUES[type(value)](**asdict(value))
     return list(value) if isinstance(value, tuple) else value
@@ -151,7 +151,7 @@ class LossSection(options_of(Retrieval)):  # type: ignore[misc]
     (``negatives = { kind = "sampled", number = 512 }``)."""
 
     def task(self) -> Retrieval:
-        """The ``Retrieval``; ConfigError for options that cannot be."""
+        """The ``Retrieval``; ConfigError for options out of range."""
         plain = msgspec.to_builtins(self)
         return Retrieval(**{**plain, **{part: from_table(part, plain[part]) for part in PARTS}})
 

@@ -27,7 +27,7 @@ import polars.selectors as cs
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
-from shortlist.data.doubts import doubtful_rows, glance
+from shortlist.data.doubts import doubtful_rows, first_rows
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, require_column, unpatterned
@@ -38,7 +38,7 @@ from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import Header, Manifest, Piece, Tables
 from shortlist.data.source import AT_ONCE, Source, SourceFile, find
-from shortlist.data.times import TimeForm, settled_form, told_form
+from shortlist.data.times import TimeForm, form_in_words, settled_form
 from shortlist.errors import ConfigError, DataError
 from shortlist.store import Entry, is_scratch, locked
 
@@ -136,7 +136,7 @@ def encode(
             header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
             room = folder / ROOM
             found = found.as_listed(header.source, room)
-            if not _goes_on(folder, header, overwrite):
+            if not _has_work(folder, header, overwrite):
                 return
             try:
                 room.mkdir(exist_ok=True)
@@ -305,7 +305,7 @@ def _stamp(table: TableLike, reading: Reading) -> str:
     return f"{frame.height} rows, {hashlib.sha256(frame.write_ipc(None).getvalue()).hexdigest()}"
 
 
-def _goes_on(folder: Path, header: Header, overwrite: bool) -> bool:
+def _has_work(folder: Path, header: Header, overwrite: bool) -> bool:
     """Whether anything is left to do; the header is written if the work is new.
 
     Raises:
@@ -348,13 +348,13 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> DataError:
         "gone": [name for name in before if name not in now],
         "changed": [name for name in now if name in before and before[name] != now[name]],
     }
-    told = [
+    changes = [
         f"{names[0]!r} is {way}" + (f" (and {len(names) - 1} more)" if names[1:] else "")
         for way, names in ways.items()
         if names
     ]
     return DataError(
-        f"the source differs from the encoded one: {', '.join(told)}.",
+        f"the source differs from the encoded one: {', '.join(changes)}.",
         hint="encode it again with overwrite=True, or into another folder",
     )
 
@@ -379,7 +379,7 @@ def _tables(work: _Work) -> Tables:
         notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
     if work.form is not None:
         column = str(work.header.timestamp)
-        notes += told_form(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
+        notes += form_in_words(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
@@ -431,7 +431,7 @@ def _left_out(work: _Work) -> list[str]:
 def _doubts(work: _Work) -> Iterator[str]:
     """Doubts about the given rows, from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
-    head, whole = glance(_as(Source, work.source), known)
+    head, whole = first_rows(_as(Source, work.source), known)
     yield from doubtful_rows(head, known, whole=whole)
 
 
