@@ -14,10 +14,10 @@ from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Filters, search_blend, without
 
-__all__ = ["MODEL", "SOURCES", "Answers", "answered", "overlap", "searched"]
+__all__ = ["EXPLORED", "MODEL", "PINNED", "SOURCES", "Answers", "answered", "overlap", "searched"]
 
-MODEL, POPULARITY = 0, 1
-SOURCES = ("model", "popularity")
+MODEL, POPULARITY, PINNED, EXPLORED = range(4)
+SOURCES = ("model", "popularity", "pinned", "explored")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
@@ -24,6 +25,8 @@ from shortlist.recommender.requests import (
     own_histories,
     read_request,
 )
+from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
 
@@ -41,8 +44,10 @@ def recommend(
     allow: Iterable[Id] | None = None,
     deny: Iterable[Id] | None = None,
     where: str | None = None,
+    rerank: Rerank | None = None,
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``."""
+    check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state)
     rows, known = state.rows_of(request.ids)
@@ -62,7 +67,8 @@ def recommend(
     by_model = [True] * len(answerable) if policy.answered_by_model(state) else answerable
     near = state.near
     histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
-    answers = answered(served, vectors, k, filters, by_model, histories, policy.fallback)
+    asked = Asked(served, vectors, filters, by_model, histories, policy.fallback)
+    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k)
     columns, ids = (state.query, state.candidate), state.candidate_ids
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 

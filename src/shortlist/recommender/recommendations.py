@@ -11,15 +11,17 @@ import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
-from shortlist.recommender.answers import MODEL, SOURCES, Answers
+from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 
 
 class Item(NamedTuple):
-    """One recommended candidate; ``source`` is "model", or the fallback that filled the place.
+    """One recommended candidate; ``source`` is "model", the fallback that filled the place, or "pinned" or "explored" by the
+    rules of ``Rerank``.
 
-    ``score`` is the dot product of the two vectors; of source "popularity" it is the training count.
+    ``score`` is the dot product of the two vectors, with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
+    count.
     """
 
     id: Id
@@ -190,7 +192,9 @@ class Recommendations(Sequence[Recommendation]):
 
 
 def _score(item: Item) -> str:
-    return f"{item.score:10.4f}" if item.source == SOURCES[MODEL] else f"{item.score:10,.0f}  by {item.source}"
+    if item.source == SOURCES[POPULARITY]:
+        return f"{item.score:10,.0f}  by {item.source}"
+    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {item.source}")
 
 
 def _typed(values: list[Any], dtype: pl.DataType) -> pl.Series:

@@ -24,6 +24,7 @@ from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import candidate_lists, candidate_table
+from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
 
@@ -241,6 +242,7 @@ class Recommender:
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
         where: str | None = None,
+        rerank: Rerank | None = None,
         chosen: Sequence[Sequence[Id]] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
@@ -267,6 +269,8 @@ class Recommender:
                 or, not, in, between, like, is null, arithmetic, and abs, array_contains, coalesce, ends_with, length, lower,
                 starts_with, upper. A candidate with null in such a column, so that the condition is neither true nor false, is
                 left out.
+            rerank: rules for each list as a whole: diversity, at most so many of a kind, pinned places, boosted and
+                buried items, exploration; see ``Rerank``.
             chosen: the old name of ``history``.
 
         Raises:
@@ -284,6 +288,7 @@ class Recommender:
         return asking.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
+            rerank=rerank,
         )  # fmt: skip
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
