@@ -94,7 +94,11 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """Candidates of one query, best first: by the model, then by the fallback. scores: with what boosts add."""
+    """Candidates of one query, best first: by the model, then by the fallback.
+
+    Attributes:
+        scores: with boosts added.
+    """
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -144,7 +148,12 @@ class _Pool:
 
 @dataclass(frozen=True, eq=False)
 class _Boosts:
-    """What conditions add to scores. lift: by row, in spans; groups: the rows of each sum that there is."""
+    """Additions to scores by conditions.
+
+    Attributes:
+        lift: by row, in units of the scores' span.
+        groups: the rows that share each sum.
+    """
 
     lift: NDArray[np.float64] | None
     groups: Sequence[NDArray[np.int64]]
@@ -271,7 +280,11 @@ class _List:
         )
 
     def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
-        """Put a row at a place; at: where the pool has it."""
+        """Put a row at a place.
+
+        Args:
+            at: its position in the pool.
+        """
         self.items[place] = (row, score, source)
         self.taken.add(row)
         for column, counts in self.counts.items():

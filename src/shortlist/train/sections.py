@@ -17,7 +17,7 @@ from shortlist.features import FEATURE_KINDS, Feature, History, StringLookup
 from shortlist.loss import ALS, Retrieval
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.model import Tower
-from shortlist.sources import EASE, Cooccurrence, OwnHistory, Transitions
+from shortlist.sources import EASE, Blend, Cooccurrence, OwnHistory, Transitions
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
@@ -54,6 +54,7 @@ def options_of(
     leave: Container[str] = (),
     words: Mapping[str, str] | None = None,
     base: type[Section] = Section,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Any:
     """A section with the options of a class or function.
 
@@ -62,6 +63,7 @@ def options_of(
         leave: take all but these.
         words: options that may also be a word.
         base: a section to add them to.
+        defaults: defaults that differ from those of the class or function.
     """
     hints = get_type_hints(made.__init__ if inspect.isclass(made) and not is_dataclass(made) else made)
     parameters = inspect.signature(made).parameters
@@ -70,7 +72,7 @@ def options_of(
         kind = _in_toml(hints[name])
         if words is not None and name in words:
             kind = kind | Literal[words[name]]
-        default = parameters[name].default
+        default = parameters[name].default if defaults is None else defaults.get(name, parameters[name].default)
         fields.append((name, kind) if default is inspect.Parameter.empty else (name, kind, _default(default)))
     tag = {"tag": made.kind, "tag_field": "kind"} if is_dataclass(made) and hasattr(made, "kind") else {}
     name = getattr(made, "__name__", "options")
@@ -169,13 +171,17 @@ class FitSection(_FIT):  # type: ignore[misc]
     """Options of ``fit``; "auto" lets the number of interactions decide."""
 
 
-class NeighboursSection(Section, frozen=True):
-    """A table of neighbours behind the towers: its kind, the options of its class (``Cooccurrence``, ``Transitions``,
-    ``EASE``, ``OwnHistory``), and how both scores are added (``Blend``)."""
+class _Neighbours(Section, frozen=True):
+    kind: Literal[tuple(NEIGHBOURS)] = next(iter(NEIGHBOURS))  # type: ignore[valid-type]
 
-    kind: Literal["cooccurrence", "transitions", "ease", "own"] = "cooccurrence"
-    share: float = 0.4
-    temperature: float = 1.0
+
+_BLEND: Any = options_of(Blend, base=_Neighbours, defaults={"share": 0.4})
+
+
+class NeighboursSection(_BLEND):  # type: ignore[misc]
+    """A table of neighbours behind the towers: its kind, how both scores are added (``Blend``), and the options of its
+    class (``Cooccurrence``, ``Transitions``, ``EASE``, ``OwnHistory``)."""
+
     options: dict[str, int | float] = {}
 
     def source(self) -> Cooccurrence | Transitions | EASE | OwnHistory:
