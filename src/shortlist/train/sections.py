@@ -182,7 +182,7 @@ class NeighboursSection(_BLEND):  # type: ignore[misc]
     """A table of neighbours behind the towers: its kind, how both scores are added (``Blend``), and the options of its
     class (``Cooccurrence``, ``Transitions``, ``EASE``, ``OwnHistory``)."""
 
-    options: dict[str, int | float] = {}
+    options: dict[str, int | float] = msgspec.field(default_factory=dict)
 
     def source(self) -> Cooccurrence | Transitions | EASE | OwnHistory:
         """The settings of the table; ConfigError for an option that its class does not have."""
