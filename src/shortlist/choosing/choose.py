@@ -15,7 +15,7 @@ from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.trial import Figure, Trial, starts_anew
+from shortlist.choosing.trial import Figure, Trial, times_number_rows
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset
@@ -115,7 +115,7 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
             f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
             hint="collect more, or name a recipe",
         )
-    if starts_anew(data):
+    if times_number_rows(data):
         train, held_out = split_last(data)
         return train, held_out, "last"
     if data.timestamp is not None and data.times.n_unique() > 1:
@@ -160,7 +160,7 @@ def choose_on(
     assert model is not None
     if whole is not None:
         field_.say(f"training {chosen.name} on all {len(whole):,} interactions")
-        model, _ = _quietly(lambda: chosen.recipe.train(whole, device=device))
+        model, _ = _without_warnings(lambda: chosen.recipe.train(whole, device=device))
         refitted = True
     return Choice(model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted)
 
@@ -193,7 +193,7 @@ class _Field:
         most = self._epochs(contender, share)
         started = time.perf_counter()
         try:
-            needs = _quietly(lambda: self.speed.estimate(contender, self.train, most))
+            needs = _without_warnings(lambda: self.speed.estimate(contender, self.train, most))
             if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
                 room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
                 most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))
@@ -203,7 +203,7 @@ class _Field:
                 return self._left_out(
                     contender, f"takes about {needs:.1f} s, and as long for the refit; {left:.1f} s were left"
                 )
-            tried = _quietly(lambda: self._fitted(contender, most))
+            tried = _without_warnings(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
             return self._left_out(contender, error.message.rstrip("."))
         tried = replace(tried, seconds=time.perf_counter() - started)
@@ -385,7 +385,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
     )
 
 
-def _quietly(work: Callable[[], T]) -> T:
+def _without_warnings(work: Callable[[], T]) -> T:
     """The work's result; its warnings are not shown while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)

@@ -23,7 +23,7 @@ from shortlist.evaluation.testset import TestSet, checked_weights
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
-__all__ = ["Figure", "Trial", "parsed_metric", "starts_anew"]
+__all__ = ["Figure", "Trial", "parsed_metric", "times_number_rows"]
 
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
@@ -163,7 +163,7 @@ def parsed_metric(by: str) -> tuple[str, int]:
     return name, k
 
 
-def starts_anew(data: Dataset) -> bool:
+def times_number_rows(data: Dataset) -> bool:
     """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
     if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
         return False

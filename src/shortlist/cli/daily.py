@@ -173,13 +173,13 @@ class Daily:
 
         ks = {name: {k for metric, k in map(_measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
         churn_ks = sorted(ks.pop("churn"))
-        told = since(self.yesterday, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
-        _say(told)
-        return told
+        changes = since(self.yesterday, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
+        _say(changes)
+        return changes
 
-    def judged(self, told: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
+    def judged(self, changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
         """Judge and print each condition. ConfigError for a figure that was not measured."""
-        return _judged(self._gates, told, evaluation)
+        return _judged(self._gates, changes, evaluation)
 
     def finish(self, bundle: Path, passed: bool, written: bool) -> None:
         """Switch the link if every condition holds; else print where to look."""
@@ -200,15 +200,15 @@ def judged_of(bundle: Path, conditions: tuple[str, ...]) -> list[Judged]:
     from shortlist.evaluation.gate import Gate
     from shortlist.recommender.folder import verified
 
-    told = verified(bundle.resolve()).metadata
-    return _judged([Gate.parsed(text) for text in conditions], told.get("since"), told.get("evaluation"))
+    metadata = verified(bundle.resolve()).metadata
+    return _judged([Gate.parsed(text) for text in conditions], metadata.get("since"), metadata.get("evaluation"))
 
 
-def _judged(gates: list[Gate], told: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
+def _judged(gates: list[Gate], changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
     from shortlist.report.since import figures
 
-    if told is not None:
-        today, before = figures(told)
+    if changes is not None:
+        today, before = figures(changes)
     else:
         by_seen = (evaluation or {}).get("model", {})
         today, before = dict(by_seen.get("seen_out") or by_seen.get("seen_in") or {}), {}
@@ -247,17 +247,17 @@ def _warn_of_learned(held_out: Dataset, until: Any) -> None:
         )
 
 
-def _say(told: dict[str, Any]) -> None:
+def _say(changes: dict[str, Any]) -> None:
     say("\nsince yesterday:")
-    comparison, churn = told["comparison"], told["churn"]
+    comparison, churn = changes["comparison"], changes["churn"]
     if comparison is not None:
-        shown = {f"top_{told['k']}", "top_100"}
+        shown = {f"top_{changes['k']}", "top_100"}
         for one in comparison["differences"]:
             if one["metric"] in shown:
                 say(f"  {one['text']}")
     for side in ("candidates", "queries"):
-        if side in told["drift"]:
-            moved = told["drift"][side]
+        if side in changes["drift"]:
+            moved = changes["drift"][side]
             say(
                 f"  {side}: mean cosine {moved['cosine']:.3f} with yesterday's vectors ({moved['turned']:.3f} after the best "
                 f"rotation), {moved['ids']:,} ids that both know"
@@ -267,4 +267,4 @@ def _say(told: dict[str, Any]) -> None:
             f"  lists: {churn['changed']:.1%} of the top {churn['k']} is new ({churn['came_new']:.1%} new candidates); "
             f"{churn['left_chosen']:.1%} of yesterday's was chosen since"
         )
-    say(f"  new: {told['new_candidates']:,} candidates, {told['new_queries']:,} queries\n")
+    say(f"  new: {changes['new_candidates']:,} candidates, {changes['new_queries']:,} queries\n")

@@ -215,10 +215,10 @@ def _drive_training(
             trainer.fit()
         except TrainingFailedError as failed:
             raise _first_complaint(failed) from failed
-    told = Recommender.load(options["out"]).metadata
-    result: dict[str, Any] = {name: told[name] for name in ("training", "evaluation") if name in told}
-    if "measured" in told:
-        result["findings"] = told["measured"]["findings"]
+    metadata = Recommender.load(options["out"]).metadata
+    result: dict[str, Any] = {name: metadata[name] for name in ("training", "evaluation") if name in metadata}
+    if "measured" in metadata:
+        result["findings"] = metadata["measured"]["findings"]
     return {**result, "bundle": str(options["out"]), "workers": workers}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shortlist.sources import Mixture
     from shortlist.train.recipes import Recipe
 
-__all__ = ["Outcome", "check_outcome", "figures_of", "spoken_verdict"]
+__all__ = ["Outcome", "check_outcome", "figures_of", "verdict_lines"]
 
 FATAL = ("collapsed", "loss_at_chance")
 OVERLAP = 0.8  # share of the exact top ten that an index without a promise must find
@@ -125,7 +125,7 @@ def figures_of(
     return measured
 
 
-def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
+def verdict_lines(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
     """The last lines of a training: the verdict of a choice, else how the model compares with simple baselines."""
     if outcome.choice is not None:
         return outcome.choice.verdict()

@@ -18,10 +18,10 @@ from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
-from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_verdict
+from shortlist.cli.outcome import Outcome, check_outcome, figures_of, verdict_lines
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
-from shortlist.cli.training_data import say_where_steps_are_few, training_data
+from shortlist.cli.training_data import training_data, warn_of_few_steps
 from shortlist.errors import BundleError, ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def command(
             measured = figures_of(outcome, given, recommender, weighted_metrics)
         if measured is not None:
             result |= {"evaluation": measured["evaluation"], "findings": measured["findings"]}
-        verdict = spoken_verdict(outcome, measured, given)
+        verdict = verdict_lines(outcome, measured, given)
         result["verdict"] = verdict
         if result["bundle"] is not None:
             kept = {} if measured is None else {"measured": measured, "evaluation": measured["evaluation"]}
@@ -289,7 +289,7 @@ def _by_recipe(
     plan = plan.for_rows(len(given.train))
     epochs = int(plan.fit.epochs)
     if plan.als is None and plan.towers == "trained":  # popularity is not trained in steps
-        say_where_steps_are_few(len(given.train), epochs, int(plan.fit.batch_size))
+        warn_of_few_steps(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
         say(f"{1 + len(plan.joined)} models are trained one after another and joined; these lines belong to the first")
     with ExitStack() as stack:

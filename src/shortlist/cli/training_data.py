@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shortlist.train.processes import Processes
     from shortlist.train.recipes import Recipe
 
-__all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
+__all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
 
 SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
@@ -140,7 +140,7 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
 
     data = sl.Dataset(interactions, **columns)
     say_account(data.account)
-    _say_where_one_side_is_alone(data.account, columns)
+    _warn_of_a_single_id(data.account, columns)
     if not test:
         return TrainingData(data, None, account=data.account, whole=data)
     if like_use and len(data) < LEAST:
@@ -166,7 +166,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
     say_account(shards.account)
-    _say_where_one_side_is_alone(shards.account, columns)
+    _warn_of_a_single_id(shards.account, columns)
     if not test:
         return TrainingData(shards, None, account=shards.account, whole=shards)
     how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
@@ -178,7 +178,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     return TrainingData(train, held_out, account=shards.account, whole=shards, how=how)
 
 
-def _say_where_one_side_is_alone(account: Account, columns: dict[str, Any]) -> None:
+def _warn_of_a_single_id(account: Account, columns: dict[str, Any]) -> None:
     """Warn of a table with only one query or one candidate."""
     for side, number in (("query", account.queries), ("candidate", account.candidates)):
         if number == 1:
@@ -211,11 +211,11 @@ def _cache(interactions: str, columns: dict[str, Any]) -> Path:
     from shortlist.data.shards import find
 
     named = sorted((name, str(value)) for name, value in columns.items())
-    told = repr((interactions, sorted(find(interactions).stamps.items()), named))
-    return default_cache() / "shards" / hashlib.sha256(told.encode()).hexdigest()[:16]
+    described = repr((interactions, sorted(find(interactions).stamps.items()), named))
+    return default_cache() / "shards" / hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def say_where_steps_are_few(rows: int, epochs: int, batch_size: int) -> None:
+def warn_of_few_steps(rows: int, epochs: int, batch_size: int) -> None:
     """Warn of a table so small that training would take only a few steps."""
     steps = epochs * -(-rows // batch_size)
     if steps < FEW_STEPS and batch_size > SMALL:

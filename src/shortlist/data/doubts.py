@@ -13,9 +13,9 @@ from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "glance", "quoted"]
+__all__ = ["crawler", "doubtful_rows", "first_rows", "quoted"]
 
-ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # rows of a glance, and at most so many bytes of a text file
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # rows of a first_rows, and at most so many bytes of a text file
 
 LOOKED_AT = 1_000_000
 FEW_VALUES = 64
@@ -63,7 +63,7 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                 )
 
 
-def glance(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
+def first_rows(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
     """The first rows of some files, evenly spread, of all columns but these; and whether these are all rows."""
     places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), FILES)).astype(int)).tolist()
     heads = []

@@ -187,8 +187,8 @@ def _read_path(
     source.require([*named, *(keep or ())])
     notes = source.notes
     if keep is None:
-        for column, told in source.conflicts.items():
-            note = f"the column {column!r} of the {name} table {told}; left out"
+        for column, types in source.conflicts.items():
+            note = f"the column {column!r} of the {name} table {types}; left out"
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
     frame = source.frame(columns if all(column in schema for column in named) else None)

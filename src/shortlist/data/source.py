@@ -118,9 +118,9 @@ class Source:
     def require(self, columns: Sequence[str]) -> None:
         """DataError for a column whose types have nothing in common."""
         for column in columns:
-            if (told := self.conflicts.get(column)) is not None:
+            if (types := self.conflicts.get(column)) is not None:
                 raise DataError(
-                    f"the column {column!r} of the {self.table} table {told}; one type in all files was expected.",
+                    f"the column {column!r} of the {self.table} table {types}; one type in all files was expected.",
                     hint="write it with one type, or select files of one type with a pattern",
                 )
 

@@ -93,8 +93,8 @@ class Text:
         self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], room: Path | None
     ) -> pl.LazyFrame:
         head = head_of(content)
-        told = EXCEL.match(head)
-        if not head[told.end() if told else 0 :].strip(b"\r\n"):
+        excel = EXCEL.match(head)
+        if not head[excel.end() if excel else 0 :].strip(b"\r\n"):
             raise EmptyFileError("empty: it holds nothing")
         separator = self._separator(head)
         content, quote = _settled(content, separator)
@@ -104,7 +104,7 @@ class Text:
             "quote_char": quote,
             "has_header": False,
             "n_rows": 1,
-            "skip_lines": int(told is not None),
+            "skip_lines": int(excel is not None),
             "glob": False,
         }
         own = names if header else pl.scan_csv(content, **bare).collect_schema().names()
@@ -115,7 +115,7 @@ class Text:
             "has_header": header,
             "decimal_comma": self.reading.decimal == ",",
             "schema_overrides": {own[names.index(name)]: kind for name, kind in kinds.items() if name in names},
-            "skip_lines": int(told is not None),
+            "skip_lines": int(excel is not None),
             "glob": False,
         }
         blank = BLANK.search(buffer_of(content).data) is not None
@@ -136,8 +136,8 @@ class Text:
         that, a semicolon, a tab or a bar."""
         if self.reading.separator is not None:
             return self.reading.separator
-        if (told := EXCEL.match(head)) is not None:
-            return told[1].decode()
+        if (excel := EXCEL.match(head)) is not None:
+            return excel[1].decode()
         usual, first = self.kind.separator, head.partition(b"\n")[0].decode("utf-8", "replace")
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
@@ -235,13 +235,13 @@ def _settled(content: Content, separator: str) -> tuple[Content, str | None]:
 
 def _records(content: Content, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
     """The number of its last line and the fields of every record, as far as the text is UTF-8; without Excel's first line."""
-    told = EXCEL.match(head_of(content)) is not None
+    excel = EXCEL.match(head_of(content)) is not None
     stream = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
     with stream, io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="") as lines:
         how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
         reader = csv.reader(lines, delimiter=separator, **how)
         for fields in reader:
-            if fields and not (told and reader.line_num == 1):
+            if fields and not (excel and reader.line_num == 1):
                 yield reader.line_num, fields
 
 

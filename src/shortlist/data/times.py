@@ -17,7 +17,7 @@ from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "form_in_words", "read_times", "settled_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -152,7 +152,7 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
     return cast
 
 
-def told_form(values: pl.Series, form: TimeForm) -> list[str]:
+def form_in_words(values: pl.Series, form: TimeForm) -> list[str]:
     """How times were read, in words, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []

@@ -26,7 +26,7 @@ LEAKS = (
 """Every leak, by name."""
 
 UNIX = 10**8  # whole numbers from here on are taken for seconds or finer since 1970
-FEWEST = 5  # ids that must tell a statistic of the whole data from one of the training data
+FEWEST = 5  # ids whose values must differ between a statistic of the whole data and one of the training data
 AGREE = 0.95
 MOST_OFFSET = 14 * 3600 * 1e6  # microseconds by which a time without a zone may differ from UTC
 
@@ -244,13 +244,13 @@ def _as_whole(joined: pl.DataFrame, owner: str, column: str) -> Iterator[Finding
 
 def _target_context(test: Dataset, model: TwoTower) -> Iterator[Finding]:
     own = [name for name in model.query.columns if name not in test.queries.columns and name != test.query]
-    told = [name for name in own if name in test.interactions.columns]
-    if told:
-        names = ", ".join(map(repr, told))
-        time = ", including the time of the choice" if test.timestamp in told else ""
+    context = [name for name in own if name in test.interactions.columns]
+    if context:
+        names = ", ".join(map(repr, context))
+        time = ", including the time of the choice" if test.timestamp in context else ""
         message = f"the query tower reads {names} of each test interaction{time}"
         hint = "fair only for values known at the time of the request, before the choice; otherwise remove it from the tower"
-        yield Finding("target_context", message, hint, {"columns": len(told)})
+        yield Finding("target_context", message, hint, {"columns": len(context)})
 
 
 def _table_columns(train: Dataset, read: set[str] | None) -> Iterator[tuple[str, str, pl.Series]]:

@@ -23,11 +23,11 @@ from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_column
 
 __all__ = ["BASELINES", "Training", "baseline", "baseline_names", "left_out"]
 
-EASE_WEIGHTS = 20_000**2  # of its matrix from items to items that are held at once
-EASE_PRODUCTS = 1.5e11  # what takes seconds
+EASE_WEIGHTS = 20_000**2  # bytes of its matrix from items to items
+EASE_PRODUCTS = 1.5e11  # baselines that take seconds
 RECENT_SHARE = 0.1
 SMALL_TRAINING = 5_000_000
-LENGTH = 1_000_000  # of a history: all of it
+LENGTH = 1_000_000  # all items of a history
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Training:
 
     @classmethod
     def of(cls, train: Dataset, query_ids: pl.Series, candidate_ids: pl.Series) -> Training:
-        """The training data for these asked queries and this catalogue; candidates beyond it are passed over."""
+        """The training data for these asked queries and this catalogue; other candidates are ignored."""
         row = _rows(train.candidates[train.candidate], candidate_ids)[train.candidate_rows]
         asked = _rows(query_ids, train.queries[train.query])
         inside = row >= 0
@@ -146,13 +146,13 @@ def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> 
         query = solve(chosen, candidate, task)
         candidate = solve(turned, query, task)
     met = chosen.offsets.diff() > 0
-    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last stands for those that training never saw
+    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last is for queries that training never saw
     return Vectors(whole[torch.from_numpy(training.asked)], candidate)
 
 
 @dataclass(frozen=True, eq=False)
 class _Linear(ByRow):
-    """A dense matrix from items to items, asked by what a query chose; a score of 0 is unchanged."""
+    """A dense matrix from items to items, which scores by a query's history."""
 
     weights: Tensor
     histories: Lists
@@ -174,7 +174,7 @@ class _Linear(ByRow):
         rows = np.repeat(np.arange(last - first), np.diff(offsets))
         size = len(self.weights)
         chosen = csr_matrix((np.ones(len(items), np.float32), (rows, items)), shape=(last - first, size))
-        found = np.zeros((last - first, size + 1), np.float32)  # the last column: not in the table
+        found = np.zeros((last - first, size + 1), np.float32)  # the last column: candidates that the table lacks
         found[:, :size] = chosen @ self.weights.numpy()
         scores = torch.from_numpy(found[:, self.place])
         if hidden is not None:
@@ -230,7 +230,7 @@ def baseline_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def baseline(name: str, training: Training) -> Scorer:
-    """The scorer of a baseline; errors as its function says."""
+    """The scorer of a baseline; errors are those of its function."""
     return BASELINES[name](training)
 
 
@@ -246,5 +246,5 @@ def _for_everyone(training: Training, scores: NDArray[np.float64]) -> Scorer:
 
 
 def _rows(ids: pl.Series, of: pl.Series) -> NDArray[np.int64]:
-    """The row of each id in ``of``, −1 where it is not there."""
+    """The row of each id in ``of``, −1 for an unknown one."""
     return IdMap(of).find(ids)

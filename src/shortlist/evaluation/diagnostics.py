@@ -125,7 +125,7 @@ def findings(
             scorer = Mixed(Vectors(heads, vectors), model.neighbours, histories, model.blend)
             k = min(10, -(-len(vectors) // 10))
             lists = _Lists(scorer.top(k).numpy(), len(vectors), alike=False)
-        elif towers.dim > 1:  # one number orders the candidates alike for everyone, which is popularity as it was meant
+        elif towers.dim > 1:  # a vector of one number orders the candidates alike for everyone: a popularity model
             lists = _Lists.of(heads.reshape(-1, heads.shape[-1]), vectors)
         if lists is not None:
             found += [_collapsed(lists), _popularity_dominates(lists, counts)]
@@ -149,10 +149,10 @@ def warn_of(findings: Iterable[Finding], stacklevel: int = 3) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Lists:
-    """Top lists of some queries: candidate rows int64 ``[queries, k]``;
+    """Top lists of some queries: candidate rows int64 ``[queries, k]``.
 
     Attributes:
-        candidates: how many there are;
+        candidates: how many there are.
         alike: whether every query scores all candidates the same.
     """
 

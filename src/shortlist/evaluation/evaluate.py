@@ -109,7 +109,7 @@ class Contest:
     """A model and baselines that are fitted, and the test set that they are measured on: as often as asked.
 
     Attributes:
-        asked: the part of the model that an index is asked by.
+        asked: the part of the model that queries an index.
     """
 
     data: Dataset
@@ -196,7 +196,7 @@ class Contest:
 def scorer_of(
     model: TwoTower | Mixture, vectors: Vectors, test: TestSet, seen: Dataset | None, cold_start: ColdStart
 ) -> tuple[Scorer, Vectors | Mixed]:
-    """The model as a recommender would answer, and the part of it that an index is asked by."""
+    """The model as a recommender would answer, and the part of it that queries an index."""
     if cold_start not in COLD_STARTS:
         raise ConfigError(f"evaluate() got cold_start={cold_start!r}.", hint=did_you_mean(str(cold_start), COLD_STARTS))
     asked: Vectors | Mixed = vectors
@@ -222,7 +222,7 @@ def _baselines(names: Sequence[str], seen: Dataset | None, test: TestSet) -> dic
         elif seen is not None:
             training = training or Training.of(seen, test.query_ids, test.candidate_ids)
             scorer = baseline(name, training)
-            if name in ("ease", "ials"):  # the others have popularity behind what they know
+            if name in ("ease", "ials"):  # the others rank candidates that they do not reach by popularity
                 without = torch.from_numpy(training.asked < 0)
                 scorer = Cold(scorer, without, test.popularity()) if without.any() else scorer
             scorers[name] = scorer.to(test.device) if isinstance(scorer, Vectors) else scorer
@@ -258,8 +258,8 @@ def _segments(
             for seen, one in by_seen.items():
                 part = one.ranked.only(mask)
                 sums = measured(part, measures.metrics, measures.ks)
-                sure: Mapping[str, Interval] = bootstrap(sums) if intervals else {}
+                bounds: Mapping[str, Interval] = bootstrap(sums) if intervals else {}
                 figures = {metric: value.value for metric, value in sums.items()}
                 queries = len(np.unique(part.test.query))
-                rows.append(Segment(name, group, scorer, seen, int(mask.sum()), queries, figures, sure))
+                rows.append(Segment(name, group, scorer, seen, int(mask.sum()), queries, figures, bounds))
     return rows

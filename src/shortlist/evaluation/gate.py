@@ -65,7 +65,7 @@ class Gate:
 
     @classmethod
     def parsed(cls, text: str) -> Gate:
-        """The condition that ``text`` says. ConfigError for what cannot be read as one."""
+        """The condition in ``text``. ConfigError for text that is not a condition."""
         found = _FORM.fullmatch(text)
         if found is None:
             raise ConfigError(

@@ -51,7 +51,7 @@ class RankedPairs:
 
     @classmethod
     def of(cls, test: TestSet, scorer: Scorer, ties: Ties = "worst") -> RankedPairs:
-        """The exact ranks by a scorer of the test's queries and catalogue; what the test hides does not compete."""
+        """The exact ranks by a scorer of the test's queries and catalogue; candidates that the test hides do not compete."""
 
         def places(pairs: Pairs) -> NDArray[np.float64]:
             found: NDArray[np.float64] = found_ranks(scorer.ranks(pairs), scorer.candidates).numpy()
@@ -145,7 +145,7 @@ class Truths:
         query = test.query[kept]
         start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
         found = np.isfinite(place)
-        first = np.ones(len(kept), np.bool_)  # of the truths that share their places
+        first = np.ones(len(kept), np.bool_)  # counts of the truths that share their places
         size = np.ones(len(kept))
         if ranked.best is None:
             place[found] = _distinct_places(place[found], query[found])
@@ -183,8 +183,8 @@ class Truths:
     def mean(self, value: Callable[[NDArray[np.float64]], NDArray[np.float64]], k: int) -> NDArray[np.float64]:
         """The expected ``value`` of each truth's place, where a place beyond k is worth 0."""
         result = np.zeros(len(self.place))
-        sure = self.found & (self.size == 1) & (self.place <= k)
-        result[sure] = value(self.place[sure])
+        certain = self.found & (self.size == 1) & (self.place <= k)
+        result[certain] = value(self.place[certain])
         ties = np.flatnonzero((self.size > 1) & (self.place <= k))
         if len(ties):
             place, size, reached = self.place[ties], self.size[ties], self.within(k)[ties]

@@ -1,4 +1,4 @@
-"""Test pairs that repeat a choice of training, and how much is left to find where seen items are excluded."""
+"""Test pairs that repeat a choice of training, and how many pairs can be found where seen items are excluded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORTH_SAYING = 0.01
 
 
 class Repeats(NamedTuple):
-    """How many of the test's ``pairs`` are ``repeated``: their query chose their candidate in what is seen."""
+    """How many of the test's ``pairs`` are ``repeated``: their query chose their candidate in the seen interactions."""
 
     repeated: int
     pairs: int
@@ -43,7 +43,7 @@ class Repeats(NamedTuple):
 
 
 def repeats(test: Dataset, seen: Dataset) -> Repeats:
-    """How many pairs of ``test`` have a candidate that the query chose in ``seen``, by what counts as seen there.
+    """How many pairs of ``test`` have a candidate that the query chose in ``seen``, among its interactions that count as seen.
 
     Raises:
         DataError: where the ids of the two have different types.

@@ -67,7 +67,7 @@ class Evaluation:
         return self.figures[scorer]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: a key per scorer, then counts, and whatever else was asked for."""
+        """Plain values, ready for JSON: a key per scorer, then counts and the other results."""
         counts = ("pairs", "queries", "candidates", "new_queries", "new_candidates")
         plain: dict[str, Any] = {name: {k: dict(v) for k, v in value.items()} for name, value in self.figures.items()}
         plain |= {name: getattr(self, name) for name in counts}

@@ -71,7 +71,7 @@ class ByRow(ABC):
 
     @abstractmethod
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        """Scores ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
+        """Scores ``[last − first, candidates]``; −inf for hidden candidates (rows of ``hidden`` count from ``first``)."""
 
     def ranks(self, pairs: Pairs) -> Tensor:
         order = torch.argsort(pairs.query.cpu(), stable=True)
@@ -109,7 +109,7 @@ class ByRow(ABC):
 
 @dataclass(frozen=True, eq=False)
 class NeighbourScores(ByRow):
-    """A table of neighbours alone: its own scores, and below 0 what it does not reach, by popularity: −1 / (1 + count).
+    """A table of neighbours alone: its own scores; other candidates are below 0, by popularity: −1 / (1 + count).
 
     Attributes:
         histories: of each asked query, rows of the table, oldest first.
@@ -138,7 +138,7 @@ class NeighbourScores(ByRow):
 
 @dataclass(frozen=True, eq=False)
 class Mixed(ByRow):
-    """Towers and neighbours, added as ``Blend`` says; of what each query may have.
+    """Towers and neighbours, added by ``Blend`` over the candidates that each query may have.
 
     Candidates beyond the table have no neighbours.
 
@@ -199,7 +199,7 @@ class Mixed(ByRow):
 
 @dataclass(frozen=True, eq=False)
 class Cold:
-    """Another scorer, but popularity for queries of which nothing is known, as a recommender answers them.
+    """Another scorer, with popularity for unknown queries, as a recommender answers them.
 
     Attributes:
         cold: bool ``[queries]``.
@@ -246,7 +246,7 @@ def _above(scores: Tensor, pairs: Pairs) -> Tensor:
 def _placed(
     neighbours: Neighbours, histories: Lists, place: NDArray[np.int64], first: int, last: int
 ) -> NDArray[np.float32]:
-    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``;
+    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``.
 
     Args:
         place: see NeighbourScores.

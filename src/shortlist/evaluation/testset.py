@@ -1,4 +1,4 @@
-"""A test set as rows: which queries are asked, what competes for them, what is hidden, and what counts."""
+"""A test set as rows: the queries asked, the candidates that compete, those that are hidden, and the weights of pairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestSet:
         grade: float64 ``[pairs]``, how good a choice it was; None for all alike.
     """
 
-    __test__ = False  # no test, whatever pytest makes of the name
+    __test__ = False  # not a test, although pytest may think so by its name
 
     query: NDArray[np.int64]
     candidate: NDArray[np.int64]
@@ -76,7 +76,7 @@ class TestSet:
             seen: what each query chose before; see ``evaluate`` for the others.
 
         Raises:
-            ConfigError: for weights that are not there.
+            ConfigError: where there are no weights.
             DataError: for ids of another name than the model's, and columns that do not fit.
         """
         catalogue = model.catalogue
@@ -113,7 +113,7 @@ class TestSet:
 
     @classmethod
     def of_rows(cls, query: NDArray[np.int64], candidate: NDArray[np.int64], queries: int, candidates: int) -> TestSet:
-        """Pairs as rows alone, without tables or a model, for ranks that were made elsewhere."""
+        """Pairs as rows alone, without tables or a model, for ranks from elsewhere."""
         asked, there = pl.Series("query", np.arange(queries)), pl.Series("candidate", np.arange(candidates))
         return cls(
             query,
@@ -226,7 +226,7 @@ class TestSet:
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:
     """The candidates that each asked query chose in ``seen``, as rows, sorted by query."""
-    seen = seen.seen  # Events(seen_where=) may say that only some of it counts
+    seen = seen.seen  # by Events(seen_where=) only some of it may count
     rows = IdMap(test.candidate_ids).find(seen.candidates[seen.candidate])
     ids = seen.queries[seen.query][seen.query_rows]
     chosen = pl.DataFrame({"id": ids, "candidate": rows[seen.candidate_rows]}).unique()
@@ -256,7 +256,7 @@ def _joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFram
 
 
 def checked_weights(test: Dataset, weighted: bool) -> NDArray[np.float64] | None:
-    """The weight of each test pair, or None where each counts once. ConfigError where there are none to weigh by."""
+    """The weight of each test pair, or None where each counts once. ConfigError where there are no weights."""
     if not weighted:
         return None
     if test.weights is None:
@@ -280,7 +280,7 @@ def _grades(test: Dataset, grade: str) -> NDArray[np.float64]:
 
 
 def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.device) -> Released:
-    """When each candidate came to be, and when each pair happened, as float64; null is "always there"."""
+    """The times since when each candidate exists, and of each pair, as float64; null is "always"."""
     if released not in table.columns:
         raise DataError(
             f"released is {released!r}; the candidates' table has no such column.",
@@ -305,7 +305,7 @@ def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.de
 
 
 def _kind_of_time(dtype: pl.DataType) -> str | None:
-    """Which times a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
+    """The kind of times that a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
     if isinstance(dtype, pl.Datetime):
         return "naive" if dtype.time_zone is None else "zoned"
     return "naive" if dtype == pl.Date else "number" if dtype.is_numeric() else None

@@ -83,11 +83,11 @@ def _label(figures: ByScorer, seen: str) -> int:
 def _scorer_table(figures: ByScorer, intervals: Intervals, seen: str) -> list[str]:
     """Rows of scorers under columns of figures, as many blocks of columns as the width needs."""
     scorers = [scorer for scorer, by_seen in figures.items() if seen in by_seen]
-    sure = {scorer: intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
+    ranges = {scorer: intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
     names = list(figures["model"][seen])
     label = _label(figures, seen)
     cells = {
-        (scorer, name): _cell(figures[scorer][seen].get(name, math.nan), sure[scorer].get(name))
+        (scorer, name): _cell(figures[scorer][seen].get(name, math.nan), ranges[scorer].get(name))
         for scorer in scorers
         for name in names
     }

@@ -196,8 +196,8 @@ def _from_features(
         if feature.kind not in IDS or origin is None or not others or not (origin < 0).any():
             continue
         codes = feature.encode(source[feature.column]).values  # type: ignore[union-attr]
-        told = origin[codes]
-        known, new = np.flatnonzero((told > 0) & (codes > 0)), np.flatnonzero(told < 0)
+        former = origin[codes]
+        known, new = np.flatnonzero((former > 0) & (codes > 0)), np.flatnonzero(former < 0)
         if not len(known) or not len(new):
             continue
         known = known[np.linspace(0, len(known) - 1, min(len(known), LEARN_FROM)).astype(np.int64)]

@@ -95,7 +95,7 @@ class _Flat(nn.Module):
         columns: dict[str, TensorColumn] = {}
         for name, column in self.like.items():
             changes: dict[str, Any] = {field: left.pop(0) for field in _fields(column)}
-            columns[name] = dataclasses.replace(column, **changes, **_unsure(column))
+            columns[name] = dataclasses.replace(column, **changes, **_maybe_repeated(column))
         first = next(iter(columns.values()))
         rows = len(first.offsets) - 1 if hasattr(first, "offsets") else len(_tensors(first)[0])
         return self.tower(TowerInputs(columns, rows))  # type: ignore[no-any-return]
@@ -115,7 +115,7 @@ def _tensors(column: TensorColumn) -> list[Tensor]:
     return [getattr(column, name) for name in _fields(column)]
 
 
-def _unsure(column: TensorColumn) -> dict[str, Any]:
+def _maybe_repeated(column: TensorColumn) -> dict[str, Any]:
     return {"distinct": False} if hasattr(column, "distinct") else {}
 
 

@@ -32,12 +32,12 @@ def estimated(features: Tensor, rows: Tensor, of: Tensor) -> Tensor:
     values, axes = torch.linalg.eigh(x.T @ x)  # [width], [width, width]
     values = values.clamp(min=0)
     turned = x @ axes  # [known, width]
-    told = turned.T @ y  # [width, dim]
-    best, chosen = float("inf"), torch.zeros_like(told)
+    projected = turned.T @ y  # [width, dim]
+    best, chosen = float("inf"), torch.zeros_like(projected)
     for penalty in PENALTIES:
         shrink = 1 / (values + penalty * len(x))  # [width]; 0 for an infinite penalty
         leverage = (turned.square() * shrink).sum(1) + 1 / len(x)
-        weights = shrink[:, None] * told
+        weights = shrink[:, None] * projected
         error = float(((y - turned @ weights) / (1 - leverage).clamp(min=1e-9)[:, None]).square().sum())
         if error < best:
             best, chosen = error, weights

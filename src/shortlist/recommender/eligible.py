@@ -54,7 +54,7 @@ def excluded(
 
 def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: str) -> None:
     """UnknownQueryError for queries that are not known where the policy refuses them; DataError for anything but an id."""
-    unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
+    unknown = [value for value, is_known in zip(ids, known, strict=True) if not is_known]
     for value in unknown:
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise DataError(

@@ -134,8 +134,8 @@ class Parts:
             rows = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
             files[name] = {"rows": rows, "bytes": file.stat().st_size}
         rows = sum(files[name]["rows"] for name in self.names[: self._lists])
-        told = {"queries": len(self.rows), "rows": rows, "files": files}
-        _put(self.folder / MANIFEST, json.dumps(told, indent=1))
+        manifest = {"queries": len(self.rows), "rows": rows, "files": files}
+        _put(self.folder / MANIFEST, json.dumps(manifest, indent=1))
         return Everyone(str(self.folder), len(self.rows), rows, len(self.names), found)
 
     def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:

@@ -133,13 +133,13 @@ class State:
     def counts(self) -> NDArray[np.int64]:
         """Training counts of all candidate rows; not to be written to."""
         trained = self.popularity.counts
-        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._came else trained
+        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._has_added else trained
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
         order = self.popularity.order
-        if self._came:  # a candidate added since has a count of 0, and comes after all others
+        if self._has_added:  # a candidate added since has a count of 0, and comes after all others
             order = np.concatenate([order, np.arange(len(order), self.size)])
         if not self.buried:
             return order
@@ -148,7 +148,7 @@ class State:
         return order[alive[order]]
 
     @property
-    def _came(self) -> bool:
+    def _has_added(self) -> bool:
         return self.size > len(self.popularity.counts)
 
     def rows_of(self, ids: Sequence[Id | None]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -246,9 +246,9 @@ def _columns(table: pl.DataFrame, key: str) -> Sequence[str]:
     return [name for name in table.columns if name != key and few_groups(table[name])][:SEGMENT_COLUMNS]
 
 
-def figures(told: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+def figures(changes: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Today's and yesterday's figures of what ``since`` tells, for gates; today's also have churn where it was asked for."""
-    comparison = told["comparison"] or {"before": {}, "after": {}}
+    comparison = changes["comparison"] or {"before": {}, "after": {}}
     today = dict(comparison["after"])
-    today |= {f"churn_{k}": float("nan") if changed is None else changed for k, changed in told["churn_at"].items()}
+    today |= {f"churn_{k}": float("nan") if changed is None else changed for k, changed in changes["churn_at"].items()}
     return today, dict(comparison["before"])

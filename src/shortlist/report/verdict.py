@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["SCORERS", "Verdict", "judged", "seen_of", "spoken"]
+__all__ = ["SCORERS", "Verdict", "in_words", "judged", "seen_of"]
 
 SCORERS = {
     "model": "this model",
@@ -72,10 +72,14 @@ def judged(
     if "popularity" in behind:
         return Verdict("bad", "Behind plain popularity", reason)
     if behind:
-        lead = f"Ahead of {spoken(ahead)}, behind {spoken(behind)}" if ahead else f"Behind {spoken(behind)}"
+        lead = f"Ahead of {in_words(ahead)}, behind {in_words(behind)}" if ahead else f"Behind {in_words(behind)}"
         return Verdict("mixed", lead, reason)
     if level:
-        lead = f"Ahead of {spoken(ahead)}, level with {spoken(level)}" if ahead else f"No better than {spoken(level)}"
+        lead = (
+            f"Ahead of {in_words(ahead)}, level with {in_words(level)}"
+            if ahead
+            else f"No better than {in_words(level)}"
+        )
         return Verdict("mixed", lead, reason)
     if ahead:
         lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
@@ -89,7 +93,7 @@ def seen_of(measured: Mapping[str, Any]) -> str:
     return str(measured.get("judged_by", usual))
 
 
-def spoken(scorers: Sequence[str]) -> str:
+def in_words(scorers: Sequence[str]) -> str:
     """Names of scorers as a list in a sentence."""
     names = [SCORERS.get(name, name) for name in scorers]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

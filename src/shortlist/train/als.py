@@ -30,7 +30,7 @@ __all__ = ["als", "als_options", "not_from_disk"]
 
 
 IGNORED = ("batch_size", "monitor")
-"""Options of ``fit`` that change nothing where vectors are solved for; every recipe has the first."""
+"""Options of ``fit`` without effect on ALS; every recipe has the first."""
 
 
 @torch.no_grad()
@@ -137,7 +137,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the options of ``fit`` that ``als`` has too.
 
     Raises:
-        ConfigError: for others that are given and mean nothing where vectors are solved for.
+        ConfigError: for other options, which mean nothing to ALS.
     """
     known = inspect.signature(als).parameters
     usual = {"precision": "float32"}
@@ -154,7 +154,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_from_disk() -> ConfigError:
-    """Why ALS does not train from shards."""
+    """The error for ALS with shards."""
     return ConfigError(
         "ALS reads all interactions in every sweep; shards are read in blocks.",
         hint="train in memory (Dataset, --in-memory), or use another recipe",
@@ -173,7 +173,7 @@ def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
 
 
 def _met(query: Tensor, chosen: Chosen) -> Tensor:
-    """The vectors, with the mean of all in place of those of rows without a choice."""
+    """The vectors, with the mean of all for rows without a choice."""
     there = chosen.offsets.diff() > 0
     return torch.where(there.unsqueeze(1), query, query[there].mean(0))
 

@@ -26,7 +26,7 @@ def scalars(epoch: Epoch) -> dict[str, float]:
 
 
 def together(*hooks: Callable[..., object] | None) -> Callable[..., bool]:
-    """One hook that calls each of ``hooks`` in turn; None among them is passed over. True where one of them returned True.
+    """One hook that calls each of ``hooks`` in turn and returns True if one of them did; None among them is ignored.
 
     sl.fit(model, train, on_epoch=together(print, board.on_epoch))
     """
@@ -45,7 +45,7 @@ class TensorBoard:
     ``on_epoch`` writes ``scalars(epoch)``, by epoch; ``on_batch`` the speed so far, by examples seen.
 
     Args:
-        folder: of this run.
+        folder: a folder for this run.
         every: write the speed at most once in this many seconds.
 
     Raises:
@@ -185,8 +185,8 @@ class MLflow:
 
 
 class _Speed:
-    """Examples per second since the last answer, at most one answer in ``every`` seconds; none at first, since a run that
-    was resumed begins with many done."""
+    """Examples per second since the last answer, at most one answer in ``every`` seconds; none at first, since a
+    resumed run begins with many done."""
 
     def __init__(self, every: float) -> None:
         self.every = every

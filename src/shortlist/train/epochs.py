@@ -16,11 +16,10 @@ class Epoch:
 
     Attributes:
         loss: mean per example (weighted, where there are weights), in nats.
-        chance: what a model that scores every candidate alike would have: without corrections the mean of ln(batch
-            size).
+        chance: the loss of a model that scores every candidate alike; without corrections the mean of ln(batch size).
         seconds: training alone, validation left out.
         metrics: validation figures, empty in epochs without validation.
-        temperature: where it is learned.
+        temperature: None unless it is learned.
     """
 
     number: int

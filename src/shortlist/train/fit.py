@@ -189,10 +189,10 @@ def fit(
 def _parted(
     validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
 ) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
-    """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
+    """The held-out rows, or the function that measures. ConfigError for options that a function does not allow."""
     if validation is None or isinstance(validation, Dataset):
         return validation, None
-    if isinstance(validation, (TwoTower, Tower, type)) or not callable(validation):  # modules can be called
+    if isinstance(validation, (TwoTower, Tower, type)) or not callable(validation):  # a module is callable too
         check_dataset(validation, "fit(validation=)")
     if joined().size > 1:
         raise ConfigError(
@@ -226,7 +226,7 @@ def _measure(
 
 
 def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
-    """Call the hook; whether it asks for the end."""
+    """Call the hook; whether it asks to end the training."""
     return on_epoch is not None and on_epoch(epoch) is True
 
 

@@ -31,13 +31,13 @@ BATCHES = 24
 WARM_UP = 4
 INDEXED = 20_000
 SEEN_ROWS = 20_000_000
-PROCESS = 300_000_000  # bytes of Python, torch and Polars themselves
+PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
 @dataclass(frozen=True)
 class TableForecast:
-    """An embedding table: whose, its rows and width, and bytes of itself and of its optimizer state."""
+    """An embedding table: its tower, its rows and width, and bytes of itself and of its optimizer state."""
 
     name: str
     rows: int
@@ -61,7 +61,7 @@ class Forecast:
         serving: a recommender with it.
         examples_per_second: of the recipe on the sample, whose tables are smaller.
         memory: the memory of this machine.
-        account: of the rows that were looked at.
+        account: of the rows in the sample.
     """
 
     rows: int
@@ -210,7 +210,7 @@ def _tables(model: TwoTower, data: Dataset, optimizer: Optimizer, ids: Mapping[s
 
 
 def _column(tower: Tower, table: str) -> str:
-    """The column whose values have the rows of a table: of a bias that of the ids."""
+    """The column whose values are the rows of a table; for a bias the column of ids."""
     feature = table.removeprefix("tables.").removeprefix("encoders.").removesuffix(".table")
     if feature == "bias":
         feature = tower.biased
@@ -243,7 +243,7 @@ def _index_of(candidates: int, dim: int, index: Index | None) -> tuple[str, floa
 
 
 class _EnoughError(Exception):
-    """Raised by the callback that has seen as many batches as it wants."""
+    """Raised by the callback after as many batches as it needs."""
 
 
 def _tried(recipe: Recipe, data: Dataset, device: str) -> tuple[TwoTower, float]:

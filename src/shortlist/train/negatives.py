@@ -95,10 +95,10 @@ class Negatives:
         self._catalogue = torch.arange(self.candidates, device=device)
 
     def of(self, batch: Batch, chosen: Tensor, step: int) -> Competition:
-        """The batch over every candidate that it takes, and what competes there.
+        """The batch over every candidate that it needs, and the candidates that compete.
 
         Args:
-            chosen: ``[B]``, its interactions.
+            chosen: int64 ``[B]``, the batch's interactions.
         """
         if self.plain:
             log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
@@ -130,7 +130,7 @@ class Negatives:
 
     def chance(self, batch: Batch, columns: Columns | None, log_q: Tensor | None) -> float:
         """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
-        size, or once where more than the batch competes."""
+        size, or once if more than the batch competes."""
         if columns is None:
             size = len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())
             if size not in self._plain_chance:
@@ -182,7 +182,7 @@ class Negatives:
         return {"chance": self._chance, "plain_chance": [list(pair) for pair in self._plain_chance.items()]}
 
     def restore(self, state: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
-        """Be as ``state`` and ``memory`` say."""
+        """Continue from what ``state`` and ``memory`` returned."""
         self._chance = memory["chance"]
         self._plain_chance = {int(size): float(value) for size, value in memory["plain_chance"]}
         if not self.plain and self.streaming is not None:
@@ -230,7 +230,7 @@ class Negatives:
         if self.draw_probability is not None:
             expected += self._drawn * self.draw_probability[columns]
             number += self._drawn
-        expected.clamp_(min=1e-12)  # a candidate that is never drawn: there as a positive or explicit alone
+        expected.clamp_(min=1e-12)  # a candidate that is never drawn: only a positive, or an explicit negative
         loss = self.task.loss
         scale = 1 if isinstance(loss, (Softmax, BSL)) and not loss.correct_positive else number
         return (expected / scale).log().float()
@@ -267,7 +267,7 @@ class Negatives:
 
 
 class Competition(NamedTuple):
-    """A batch, what competes in it (None: the batch itself), and log Q of its candidates in that case."""
+    """A batch, the columns that compete in it (None: the batch itself), and log Q of its candidates in that case."""
 
     batch: Batch
     columns: Columns | None

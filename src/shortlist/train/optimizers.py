@@ -188,7 +188,7 @@ class Updater:
         self.dense_slots = [optimizer.slots(_as_rows(parameter)) for parameter in self.dense]
 
     def slots(self) -> Iterator[tuple[str, Tensor, EmbeddingTable | None]]:
-        """Each slot with a name that stays, and the table whose rows it goes with (None: a dense parameter's)."""
+        """Each slot with a stable name, and the table whose rows it belongs to (None: a dense parameter's)."""
         tables, dense = self._names
         for name, table, slots in zip(tables, self.tables, self.table_slots, strict=True):
             yield from ((f"{name}.weight.{number}", slot, table) for number, slot in enumerate(slots))
@@ -197,7 +197,7 @@ class Updater:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every touched row and every dense parameter that has a gradient, and forget the gradients."""
+        """Update every touched row and every dense parameter that has a gradient, and clear the gradients."""
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
                 touched = [slot.index_select(0, codes) for slot in slots]
@@ -217,7 +217,7 @@ class Updater:
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Distinct codes, rows and gradients of a table; reads of the same table in one step are added up.
 
-    Of a table that is divided over processes: those of the part that is here, as codes of the part.
+    For a table that is divided over processes: those of this process's part, as codes of the part.
     """
     if table.remote is not None:
         here = table.remote.gradients((read.route, read.rows.grad, read.rows.detach()) for read in table.touched)
@@ -232,7 +232,7 @@ def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def _table_slots(optimizer: Optimizer, table: EmbeddingTable) -> tuple[Tensor, ...]:
-    """The extra numbers of every row of a table, kept as the table is; those of one row say what all begin with."""
+    """The extra numbers of every row of a table, in the form of the table; those of one row give the initial values."""
     dtype = torch.float32 if table.weight.dtype == torch.bfloat16 else table.weight.dtype
     row = table.weight.new_zeros(1, table.dim, dtype=dtype)
     return tuple(table.storage.repeated(slot, len(table.weight)) for slot in optimizer.slots(row))

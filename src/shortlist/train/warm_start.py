@@ -1,4 +1,4 @@
-"""Training that begins where another training stopped: its features, weights and optimizer state."""
+"""Training that continues from another training: its features, weights and optimizer state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shortlist.train.processes import Processes
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
 
-NOW = "\0now"  # with which no column ends
+NOW = "\0now"  # a suffix that no column has
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class WarmStart:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.before, Mixture):  # what is trained of a mixture
+        if isinstance(self.before, Mixture):  # the part of a mixture that is trained
             object.__setattr__(self, "before", self.before.towers)
         if not isinstance(self.before, TwoTower):
             raise ConfigError(
@@ -103,7 +103,7 @@ class Start:
 
     @torch.no_grad()
     def restore(self, updater: Updater, processes: Processes) -> None:
-        """Give the optimizer what it knew of each row and layer."""
+        """Give the optimizer its earlier state of each row and layer."""
         if self._warm is None:
             return
         state = self._warm.before.optimizer_state
@@ -150,7 +150,7 @@ def _checksum(model: TwoTower) -> str:
 def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
     """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
 
-    Values of today's row are kept; where one is null, the earlier value. ConfigError for what needs all interactions.
+    Values of today's row are kept; where one is null, the earlier value. ConfigError for features that need all interactions.
     """
     if isinstance(train, Shards):
         raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
@@ -195,7 +195,7 @@ def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:
-    """The catalogue with what was counted before; its rows are first in both tables."""
+    """The catalogue with the earlier counts; its rows are first in both tables."""
     counts = now.counts.copy()
     counts[: len(before.counts)] += np.ceil(before.counts * 0.5 ** (1 / half_life)).astype(counts.dtype)
     known = now.known.copy()

@@ -85,7 +85,7 @@ def tune_index(
     started = time.perf_counter()
     exact = BruteForce().build(array, ids)
     if template is not None and template.built:
-        template = _afresh(template, exact)
+        template = _with_open_search(template, exact)
     trial = QueryHalves.of(exact, asked, recall, min(k, exact.size), sample, seed)
     names = spaces.chosen([spaces.backend_of(template)] if template is not None else backends)
     run = Tuner(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
@@ -326,7 +326,7 @@ class _Sweep:
         return self.seen[row, column]
 
 
-def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
+def _with_open_search(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
     """A built index, its settings at search left open; SearchError where it holds other vectors."""
     if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
         raise SearchError(

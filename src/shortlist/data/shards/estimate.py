@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.shards.encode import id_counts
+from shortlist.data.shards.tables import id_counts
 from shortlist.data.source import Source
 from shortlist.errors import ConfigError
 

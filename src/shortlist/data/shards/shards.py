@@ -13,15 +13,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.dataset import Dataset, TableLike, warn
+from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
 from shortlist.data.given import check_kind, checked_path, kind_of
 from shortlist.data.reading import Reading
+from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
-from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
+from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
+from shortlist.data.shards.work import CONTEXTS
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["Rows", "Shards"]
