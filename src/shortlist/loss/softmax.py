@@ -77,9 +77,19 @@ def in_batch_softmax(
     """
 
     def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
-        pairs = pair_query, pair_candidate, weight
-        options = log_q, temperature, remove_accidental_hits, block_elements, lower, counts
-        return loss_and_gradients(query, candidate, *pairs, *options)
+        return loss_and_gradients(
+            query,
+            candidate,
+            pair_query,
+            pair_candidate,
+            weight,
+            log_q,
+            temperature,
+            remove_accidental_hits,
+            block_elements,
+            lower,
+            counts,
+        )
 
     return differentiable(compute, query, candidate)
 

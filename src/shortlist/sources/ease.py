@@ -42,7 +42,7 @@ class EASE:
         length: of a query's history only this many of the latest are read.
 
     Raises:
-        ConfigError: for settings that cannot be.
+        ConfigError: for settings out of range.
     """
 
     strength: float | None = None
