@@ -23,7 +23,7 @@ SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
-SEED = 42  # bytes of held-out rows
+SEED = 42  # of the held-out rows
 HOW = {"time": "the latest", "last": "the last of each query", "random": "at random"}
 
 

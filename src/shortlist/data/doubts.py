@@ -15,7 +15,7 @@ from shortlist.data.text import Text
 
 __all__ = ["crawler", "doubtful_rows", "first_rows", "quoted"]
 
-ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # rows of a first_rows, and at most so many bytes of a text file
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
 LOOKED_AT = 1_000_000
 FEW_VALUES = 64

@@ -40,7 +40,7 @@ class Events:
         drop_null_ids: see 2; for the tables of queries and candidates too.
 
     Raises:
-        ConfigError: for weights that are not finite numbers of at least 0.
+        ConfigError: for ``weight_by`` without one column, or with a weight that is not a finite number of at least 0.
 
     Example:
         >>> from shortlist.data import Dataset

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
-VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a name that no column has
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a value, not the name of a column
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 

@@ -30,7 +30,7 @@ class Reading:
         dates: "day-first" or "month-first", for timestamps such as 05/01/2024 that can be read both ways.
 
     Raises:
-        ConfigError: for an unknown option or a value that it cannot have.
+        ConfigError: for a value that an option cannot have.
 
     Example:
         >>> Reading(encoding="cp949", dates="month-first")

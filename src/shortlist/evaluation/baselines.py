@@ -16,18 +16,18 @@ from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.evaluation.ranks import Hidden
-from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
+from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors, without
 from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, solve
 from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
 
 __all__ = ["BASELINES", "Training", "baseline", "baseline_names", "left_out"]
 
-EASE_WEIGHTS = 20_000**2  # bytes of its matrix from items to items
-EASE_PRODUCTS = 1.5e11  # baselines that take seconds
+EASE_WEIGHTS = 20_000**2  # weights of its matrix from items to items, at most
+EASE_PRODUCTS = 1.5e11  # multiplications that take seconds
 RECENT_SHARE = 0.1
 SMALL_TRAINING = 5_000_000
-LENGTH = 1_000_000  # all items of a history
+LENGTH = 1_000_000  # items of a history that count: in effect all
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,10 +176,7 @@ class _Linear(ByRow):
         chosen = csr_matrix((np.ones(len(items), np.float32), (rows, items)), shape=(last - first, size))
         found = np.zeros((last - first, size + 1), np.float32)  # the last column: candidates that the table lacks
         found[:, :size] = chosen @ self.weights.numpy()
-        scores = torch.from_numpy(found[:, self.place])
-        if hidden is not None:
-            scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
-        return scores
+        return without(torch.from_numpy(found[:, self.place]), hidden)
 
 
 BASELINES: dict[str, Callable[[Training], Scorer]] = {

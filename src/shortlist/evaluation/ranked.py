@@ -145,7 +145,7 @@ class Truths:
         query = test.query[kept]
         start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
         found = np.isfinite(place)
-        first = np.ones(len(kept), np.bool_)  # counts of the truths that share their places
+        first = np.ones(len(kept), np.bool_)  # the first of the truths that share their places
         size = np.ones(len(kept))
         if ranked.best is None:
             place[found] = _distinct_places(place[found], query[found])

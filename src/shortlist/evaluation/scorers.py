@@ -16,7 +16,7 @@ from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite
 from shortlist.index import Lists
 from shortlist.sources import Blend, Neighbours
 
-__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of"]
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
 
 TILE = 1 << 21  # scores in memory at a time: larger arrays come fresh from the system, page by page
 COMPARED = 1 << 21
@@ -133,7 +133,7 @@ class NeighbourScores(ByRow):
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         near = torch.from_numpy(_placed(self.neighbours, self.histories, self.place, first, last))
         popular = torch.from_numpy(-1 / (1 + self.counts))
-        return _without(torch.where(near > 0, near.double(), popular), hidden)
+        return without(torch.where(near > 0, near.double(), popular), hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ class Mixed(ByRow):
         """Scores of the towers and of the neighbours, ``[rows, candidates]`` each; −inf and 0 for hidden candidates."""
         rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
         towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
-        towers = _without(towers.float().cpu(), hidden)
+        towers = without(towers.float().cpu(), hidden)
         place = np.arange(self.candidates)
         place[len(self.neighbours) :] = -1
         near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
@@ -276,7 +276,8 @@ def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
     return Hidden(hidden.query[low:high] - first, hidden.candidate[low:high])
 
 
-def _without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+def without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+    """The scores with −inf for hidden candidates."""
     if hidden is not None:
         scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
     return scores

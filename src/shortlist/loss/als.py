@@ -16,7 +16,7 @@ from shortlist.errors import ConfigError
 __all__ = ["ALS", "Chosen", "objective", "solve"]
 
 ROWS = 512
-DENSITY, MOST = 2.0, 0.2  # largest weight of a pair that nobody chose
+DENSITY, MOST = 2.0, 0.2  # the weight of a pair that nobody chose: times the density, at most
 ELEMENTS = 1 << 22
 
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
-from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
+from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product, differentiable
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
@@ -105,28 +105,11 @@ def softmax_over(
         pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``.
         weight: ``[B]``.
     """
-    kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _SoftmaxOver.apply(  # type: ignore[no-untyped-call]
-            query, candidate, pair_query, pair_candidate, columns, weight, options, lower
-        )
-    return loss
 
+    def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
+        return _loss_and_gradients(query, candidate, pair_query, pair_candidate, columns, weight, options, lower)
 
-class _SoftmaxOver(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, query, candidate, *others):  # type: ignore[no-untyped-def]
-        result = _loss_and_gradients(query, candidate, *others)
-        ctx.save_for_backward(result.d_query, result.d_candidate)
-        return result.loss
-
-    @staticmethod
-    def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
-        d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, *[None] * 6
+    return differentiable(compute, query, candidate)
 
 
 def _loss_and_gradients(

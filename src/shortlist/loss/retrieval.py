@@ -71,7 +71,7 @@ class Retrieval:
             at most are negatives of that query in a batch.
 
     Raises:
-        ConfigError: for options that cannot be, alone or together.
+        ConfigError: for options out of range, and for combinations that cannot work.
     """
 
     temperature: float = 1.0

@@ -20,6 +20,7 @@ Pairs at one place count as one with the sum of their weights. Values per pair a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
 
-__all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "in_batch_softmax"]
+__all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
 
 BLOCK_ELEMENTS = 1 << 21
 """Elements of the block of P that is in memory at a time (8 MiB in float32)."""
@@ -74,12 +75,9 @@ def in_batch_softmax(
         counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in
             them.
     """
-    kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _InBatchSoftmax.apply(  # type: ignore[no-untyped-call]
+
+    def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
+        return loss_and_gradients(
             query,
             candidate,
             pair_query,
@@ -92,20 +90,37 @@ def in_batch_softmax(
             lower,
             counts,
         )
+
+    return differentiable(compute, query, candidate)
+
+
+def differentiable(
+    compute: Callable[[Tensor, Tensor, torch.dtype | None], LossAndGradients], query: Tensor, candidate: Tensor
+) -> Tensor:
+    """The loss that ``compute`` returns for the vectors of both sides, with its gradients.
+
+    Under ``torch.autocast`` it gets float32 vectors, and the lower precision for its matrix products; else None.
+    """
+    kind = query.device.type
+    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    with torch.autocast(kind, enabled=False):
+        if lower is not None:
+            query, candidate = query.float(), candidate.float()
+        loss: Tensor = _Differentiable.apply(compute, query, candidate, lower)  # type: ignore[no-untyped-call]
     return loss
 
 
-class _InBatchSoftmax(torch.autograd.Function):
+class _Differentiable(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, candidate, *options):  # type: ignore[no-untyped-def]
-        result = loss_and_gradients(query, candidate, *options)
+    def forward(ctx, compute, query, candidate, lower):  # type: ignore[no-untyped-def]
+        result = compute(query, candidate, lower)
         ctx.save_for_backward(result.d_query, result.d_candidate)
         return result.loss
 
     @staticmethod
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, *[None] * 9
+        return None, d_query * d_loss, d_candidate * d_loss, None
 
 
 def loss_and_gradients(
@@ -136,7 +151,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    some_row_is_empty = weight is not None or mu is None  # the least weight, or mass, that this precision can hold
+    some_row_is_empty = weight is not None or mu is None  # without weight, or without mass that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)

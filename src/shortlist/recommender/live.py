@@ -19,7 +19,7 @@ from shortlist.index.checks import check_vectors
 from shortlist.recommender.grown import spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
-from shortlist.recommender.state import Buried, Popularity, State, fingerprint, known_queries
+from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
 __all__ = ["changed", "folded"]
 
@@ -73,7 +73,7 @@ def folded(served: Served) -> Served:
         popularity=Popularity(state.counts[alive]),
         seen=Lists(offsets, chosen[chosen >= 0]),
         near=None if state.near is None else state.near.renumbered(row),
-        buried={},
+        deleted={},
         live=False,
     )
     vectors = served.index.vectors_of(alive)
@@ -89,13 +89,13 @@ def _upserted(
     Args:
         places: their rows now, -1 for new ones.
     """
-    buried, before = dict(state.buried), state.size
+    deleted, before = dict(state.deleted), state.size
     rows = np.array(places, np.int64)
     added: list[Id] = []
     for number, one in enumerate(ids):
-        grave = buried.pop(one, None)
-        if grave is not None:
-            rows[number] = grave.row
+        earlier = deleted.pop(one, None)
+        if earlier is not None:
+            rows[number] = earlier.row
         elif places[number] < 0:
             rows[number] = before + len(added)
             added.append(one)
@@ -106,7 +106,7 @@ def _upserted(
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     came = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
     known = state.candidate_ids.changed(both[state.candidate], added, came)
-    return replace(state, candidates=both, candidate_ids=known, buried=buried, live=True), rows
+    return replace(state, candidates=both, candidate_ids=known, deleted=deleted, live=True), rows
 
 
 def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
@@ -124,9 +124,9 @@ def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32])
         gone: their rows by id.
         vectors: their last vectors.
     """
-    graves = {one: Buried(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
+    removed = {one: Deleted(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
     known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
-    return replace(state, candidate_ids=known, buried={**state.buried, **graves}, live=True)
+    return replace(state, candidate_ids=known, deleted={**state.deleted, **removed}, live=True)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:

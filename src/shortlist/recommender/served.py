@@ -154,12 +154,12 @@ def with_exports(served: Served) -> Served:
 
 def _vectors_of(state: State, index: Index, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """The vectors of candidate rows, deleted ones included."""
-    dead = np.isin(rows, state.dead) if state.buried else None
+    dead = np.isin(rows, state.dead) if state.deleted else None
     if dead is None or not dead.any():
         return index.vectors_of(rows)
     vectors = np.empty((len(rows), state.dim), np.float32)
     vectors[~dead] = index.vectors_of(rows[~dead])
-    last = {one.row: one.vector for one in state.buried.values()}
+    last = {one.row: one.vector for one in state.deleted.values()}
     for place in np.flatnonzero(dead).tolist():
         vectors[place] = last[int(rows[place])]
     return vectors

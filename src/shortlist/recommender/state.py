@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shortlist.model import Catalogue, TwoTower
 
 __all__ = [
-    "Buried",
+    "Deleted",
     "ModelFiles",
     "Popularity",
     "State",
@@ -67,7 +67,7 @@ class Popularity:
         return np.argsort(-self.counts, kind="stable")
 
 
-class Buried(NamedTuple):
+class Deleted(NamedTuple):
     """A deleted candidate: its row, which stays its own, and the vector that it had."""
 
     row: int
@@ -92,7 +92,7 @@ class State:
         unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
         seen: per query row, the candidate rows chosen.
         near: the neighbours behind the towers, where the model has some.
-        buried: the deleted candidates, by raw id.
+        deleted: the deleted candidates, by raw id.
         live: whether candidates were added, changed or deleted since training.
     """
 
@@ -111,7 +111,7 @@ class State:
     seen: Lists
     model: ModelFiles
     near: NeighbourSource | None = None
-    buried: Mapping[Id, Buried] = field(default_factory=dict)
+    deleted: Mapping[Id, Deleted] = field(default_factory=dict)
     live: bool = False
 
     @property
@@ -122,7 +122,7 @@ class State:
     @cached_property
     def dead(self) -> NDArray[np.int64]:
         """Rows of candidates that were deleted since, rising."""
-        return np.array(sorted(one.row for one in self.buried.values()), np.int64)
+        return np.array(sorted(one.row for one in self.deleted.values()), np.int64)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -141,7 +141,7 @@ class State:
         order = self.popularity.order
         if self._has_added:  # a candidate added since has a count of 0, and comes after all others
             order = np.concatenate([order, np.arange(len(order), self.size)])
-        if not self.buried:
+        if not self.deleted:
             return order
         alive = np.ones(self.size, bool)
         alive[self.dead] = False

@@ -44,7 +44,7 @@ class Cooccurrence:
             than others.
 
     Raises:
-        ConfigError: for negative powers, and numbers below 1.
+        ConfigError: for settings out of range.
 
     Example:
         model = sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.3)

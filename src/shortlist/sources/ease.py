@@ -21,7 +21,7 @@ __all__ = ["EASE", "ease_columns", "ease_products", "side_of"]
 TILE = 1 << 24  # weights computed at a time
 STRENGTH = 22.0
 MOST = 30_000  # rows of the matrix to invert, at most
-CONDITION = 1e5  # rows up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
+CONDITION = 1e5  # condition number up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class EASE:
         length: of a query's history only this many of the latest are read.
 
     Raises:
-        ConfigError: for settings that cannot be.
+        ConfigError: for settings out of range.
     """
 
     strength: float | None = None

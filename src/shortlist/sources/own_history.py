@@ -27,7 +27,7 @@ class OwnHistory:
         length: how many of the latest items of a history are read.
 
     Raises:
-        ConfigError: for settings that cannot be.
+        ConfigError: for settings out of range.
     """
 
     age: float = 0.9

@@ -129,7 +129,7 @@ def known_queries(state: State) -> NDArray[np.float32]:
     """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where they are made of columns that only a request has."""
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
+            "the query tower reads columns that only a request has, so there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
         )
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
