@@ -136,14 +136,9 @@ def command(
     API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
     candidates and record events. Changes need a write key and --state.
     """
-    context = click.get_current_context()
-    if unix is not None and any(
-        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")
-    ):
+    if unix is not None and any(_typed(name) for name in ("host", "port")):
         raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
-    if workers == 1 and (
-        max_memory is not None or context.get_parameter_source("worker_timeout") is ParameterSource.COMMANDLINE
-    ):
+    if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
         raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
     if workers > 1:
         _share_processors(workers)
@@ -185,6 +180,11 @@ def command(
             _supervised(plan, place, taken)
     else:
         _alone(bundle, settings, place, watch, log_requests)
+
+
+def _typed(option: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
