@@ -89,6 +89,19 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum seconds from the first byte of a request to its last.",
 )
 @click.option(
+    "--send-seconds",
+    default=10.0,
+    show_default=True,
+    help="Seconds in which a client has to take some of its reply; after that it is cut off.",
+)
+@click.option(
+    "--max-unsent",
+    default=32 << 20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum bytes of one reply, and of all replies that wait for their readers.",
+)
+@click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
@@ -124,6 +137,8 @@ def command(
     max_under_way: int,
     max_wait: float,
     receive_seconds: float,
+    send_seconds: float,
+    max_unsent: int,
     state: Path | None,
     seen_days: float | None,
     watch: bool,
@@ -154,7 +169,13 @@ def command(
     if guard:
         say("--guard is now --untrusted: the index is built from its vectors")
     limits = Limits(
-        k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
+        k=max_k,
+        body=max_body,
+        under_way=max_under_way,
+        receive_seconds=receive_seconds,
+        wait_seconds=max_wait,
+        send_seconds=send_seconds,
+        unsent=max_unsent,
     )
     keys = _keys(KEYS)
     settings = Settings(
@@ -257,10 +278,10 @@ def _loopback(host: str) -> bool:
 
 
 def _hosts(host: str, allowed: tuple[str, ...], keys: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Names under which the server is asked; None for any.
+    """Host names that the server accepts; None for any.
 
-    Who listens on loopback alone and asks for no key counts on that nobody else reaches it; a page in the same machine's
-    browser does, when its own name resolves to 127.0.0.1 (DNS rebinding).
+    A server without keys on loopback must not be reachable from outside. A web page in a browser on the same machine could
+    reach it if the page's own name resolves to 127.0.0.1 (DNS rebinding).
     """
     if "*" in allowed or (not allowed and (keys or not _loopback(host))):
         return None

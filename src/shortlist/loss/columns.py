@@ -32,7 +32,7 @@ from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
 LEAST_ROWS = 16
-"""Rows of a block at the least, however long the catalogue: a matrix product of fewer is not worth its call."""
+"""The least number of rows in a block, however long the catalogue: smaller matrix products are not worth a call."""
 
 
 class Places(NamedTuple):
@@ -43,12 +43,16 @@ class Places(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What competes with the pairs of a batch.
+    """The candidates that compete with the pairs of a batch.
 
-    drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one query).
-    log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no correction.
-    own_counted: whether the pairs themselves are among the draws, as they are in a batch.
-    hidden: places that never compete (known positives); explicit: places that compete though not drawn.
+    Attributes:
+        drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one
+            query).
+        log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no
+            correction.
+        own_counted: whether the pairs themselves are among the draws, as they are in a batch.
+        hidden: places that never compete (known positives).
+        explicit: places that compete though not drawn.
     """
 
     drawn: Tensor
@@ -61,9 +65,12 @@ class Columns(NamedTuple):
 class SoftmaxOptions(NamedTuple):
     """Options of a softmax over columns, for queries of one vector or of several.
 
-    correct_positive: subtract log Q from the positive's logit too. negatives_only: the positive in no denominator (BSL).
-    exponent: the power of Z. hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs
-    aside. block_elements: scores in memory at a time.
+    Attributes:
+        correct_positive: subtract log Q from the positive's logit too.
+        negatives_only: leave the positive out of the denominator (BSL).
+        exponent: the power of Z.
+        hardest: only this many of each query's highest logits (log Q subtracted) compete, apart from its pairs.
+        block_elements: how many scores are in memory at a time.
     """
 
     temperature: float = 1.0
@@ -89,10 +96,14 @@ def softmax_over(
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
-    query: ``[queries, dim]``, one row per distinct query; candidate: ``[columns, dim]``, one row per distinct candidate.
-    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them. weight: ``[B]``.
-
     Memory grows with ``options.block_elements``, not with queries × columns.
+
+    Args:
+        query: ``[queries, dim]``, one row per distinct query.
+        candidate: ``[columns, dim]``, one row per distinct candidate.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``.
+        weight: ``[B]``.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -159,7 +170,7 @@ def _loss_and_gradients(
 
 
 class _Block:
-    """What all blocks of rows share."""
+    """The numbers that all blocks of rows share."""
 
     def __init__(
         self, scaled: Tensor, candidate: Tensor, columns: Columns, options: SoftmaxOptions, lower: torch.dtype | None

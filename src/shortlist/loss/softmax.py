@@ -37,7 +37,7 @@ SAFE_EXPONENT = 30.0
 
 
 class LossAndGradients(NamedTuple):
-    """The summed loss, and its gradients with respect to the two sides; each None where not asked for."""
+    """The summed loss, and its gradients with respect to the two sides, None where they are not wanted."""
 
     loss: Tensor
     d_query: Tensor
@@ -59,16 +59,20 @@ def in_batch_softmax(
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
-    query: ``[queries, dim]``, one row per distinct query; candidate: ``[candidates, dim]``, likewise.
-    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
-    weight: ``[B]``, the weight of each pair (1 by default).
-    log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its logits
-        (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
-    temperature: logits are divided by it.
-    remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
-    counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
-
     Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
+
+    Args:
+        query: ``[queries, dim]``, one row per distinct query.
+        candidate: ``[candidates, dim]``, one row per distinct candidate.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``; every row occurs at least once.
+        weight: ``[B]``, the weight of each pair (1 by default).
+        log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its
+            logits (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
+        temperature: logits are divided by it.
+        remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
+        counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in
+            them.
     """
     kind = query.device.type
     lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -119,7 +123,8 @@ def loss_and_gradients(
 ) -> LossAndGradients:
     """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``.
 
-    lower: the precision of the matrix products, where it is not that of the vectors.
+    Args:
+        lower: the precision of the matrix products, where it is not that of the vectors.
     """
     occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
@@ -131,7 +136,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    some_row_is_empty = weight is not None or mu is None  # of weight, or of mass that this precision can hold
+    some_row_is_empty = weight is not None or mu is None  # the least weight, or mass, that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -206,7 +211,7 @@ def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:
-    """Whether no exponent can leave the safe range; only asked on the CPU, where the answer costs no wait."""
+    """Whether no exponent can leave the safe range; only called on the CPU, where the answer need not be waited for."""
     if scaled.device.type != "cpu":
         return False
     largest = scaled.square().sum(1).amax().sqrt() * candidate.square().sum(1).amax().sqrt()

@@ -86,16 +86,20 @@ class Server(uvicorn.Server):
                 await task
 
     async def _sweep(self) -> None:
-        """Cut off whoever has been sending one request for too long."""
+        """Cut off whoever has been sending one request for too long, or has stopped reading its reply."""
         limit = self._app.service.settings.limits.receive_seconds
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP)
             self._app.service.log.flush()
             self._app.count_refused()
+            now = loop.time()
             for one in list(Connection.everyone):
-                if one.waiting_since is not None and loop.time() - one.waiting_since > limit:
-                    one.transport.abort()
+                if one.held():
+                    self._app.unsent.watch(one, now)
+                if one.waiting_since is not None and now - one.waiting_since > limit:
+                    one.cut("slow")
+            self._app.unsent.look(now)
 
 
 def run(
