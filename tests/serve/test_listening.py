@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from shortlist.errors import ConfigError
@@ -72,3 +76,21 @@ def test_what_is_no_socket_stays(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 200)
     with pytest.raises(ConfigError, match="cannot listen on"), listening(Place("127.0.0.1", 0, long)):
         pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_answers_at_its_path(bundles: Path, tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "socket"
+    command = [sys.executable, "-m", "shortlist", "serve", bundles / "one", "--unix", path, "--workers", workers]
+    process = subprocess.Popen([str(one) for one in command], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(f"unix:{path}" in line for line in lines)
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://any.name", timeout=120) as client:
+        assert client.get("/readyz").status_code == 200
+        said = client.post("/v1/recommend", json={"queries": [{"id": "ann"}], "k": 2})
+        assert [item["id"] for item in said.json()["results"][0]["items"]] == ["c", "d"]
+    process.send_signal(signal.SIGTERM)
+    process.wait(120)
+    process.stderr.close()
+    assert workers == 1 or not path.exists()  # one process ends by the signal; the next server takes over what it left

@@ -156,7 +156,7 @@ def command(
     if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
         raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
     if workers > 1:
-        _share_processors(workers)
+        _prepare(workers)
     import shortlist.index  # noqa: F401 - while nothing else runs
 
     try:
@@ -254,13 +254,18 @@ def _port(taken: socket.socket) -> int | None:
     return int(name[1]) if isinstance(name, tuple) else None
 
 
-def _share_processors(workers: int) -> None:
-    """Keep the threads of all workers together to as many as there are processors; before numpy and Polars are imported."""
+def _prepare(workers: int) -> None:
+    """Set what numpy and Polars look for when they are imported.
+
+    Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
+    since the thread that would do it later does not outlive a fork.
+    """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ.setdefault(name, str(each))
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
 
 
 def _keys(variable: str) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ def test_a_worker_that_outgrows_its_memory_is_replaced(several: Callable[..., Se
     server = several()
     needs = max(own_memory(pid) for pid in server.workers())
     server.stop()
-    server = several("--max-memory", (needs >> 20) + 24)
+    server = several("--max-memory", (needs >> 20) + 32)
     load = Load(server, clients=2)
     for number in range(80):  # each in every worker: a megabyte that the bundle does not have
         rows = [{"what": f"x{number}-{row}", "full_name": "x" * 60_000} for row in range(15)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -19,7 +20,7 @@ from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
-from shortlist.serve.processes import figures
+from shortlist.serve.processes import figures, system
 from shortlist.serve.processes.board import NOBODY, Board, Share
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
@@ -132,6 +133,8 @@ def work(
         service = Service(loaded, settings, log, None if following is None else following.snapshot())
         service.asked.extend(_REQUEST.decode(one) for one in asked)
         service.warm(service.loaded, lambda: None)
+        gc.collect()
+        system.give_back()
         return service
 
     service = _loaded_or_told(channel, load)
