@@ -205,7 +205,9 @@ def command(
 
 def _typed(option: str) -> bool:
     """Whether an option was given, rather than left at its default."""
-    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+    context = click.get_current_context()
+    assert context is not None
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:

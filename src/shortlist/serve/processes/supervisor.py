@@ -36,7 +36,7 @@ __all__ = ["Supervisor"]
 
 TICK = 0.1  # seconds between two looks at everything
 LASTS = 1.0  # seconds that a worker answers, after which its end says nothing about the next one
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between two starts where workers do not last
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
 WEIGHED = 1.0  # seconds between two looks at the workers' memory
 
 
