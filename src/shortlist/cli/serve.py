@@ -115,6 +115,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     is_flag=True,
     help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
 )
+@click.option(
+    "--require-signature",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Refuse bundles without a signature made with this key (shortlist export --sign).",
+)
 @click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
@@ -143,6 +149,7 @@ def command(
     seen_days: float | None,
     watch: bool,
     untrusted: bool,
+    require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -163,6 +170,7 @@ def command(
         from shortlist.serve.listening import Place, listening
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
+    from shortlist.recommender.signing import read_key
     from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
 
@@ -186,6 +194,7 @@ def command(
         page=not no_page,
         trusted=not (untrusted or guard),
         cold_start=cold_start,
+        signature=None if require_signature is None else read_key(require_signature),
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
         limits=limits,
     )
@@ -220,7 +229,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     from shortlist.serve.swap import Swapper, signature
 
     before = signature(bundle)
-    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start)
+    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:

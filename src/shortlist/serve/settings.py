@@ -49,6 +49,7 @@ class Settings:
     trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
     this machine asks under its own name, and is refused. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    signature: the key of the signature that every bundle must have; None for none.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -59,6 +60,7 @@ class Settings:
     sample: float = 0.01
     trusted: bool = True
     cold_start: str | None = None
+    signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
 

@@ -71,7 +71,13 @@ class Source(msgspec.Struct, frozen=True):
 
     def read(self, settings: Settings) -> Loaded:
         """The bundle. Raises BundleError."""
-        loaded = Loaded.read(self.path, settings.trusted, cold_start=settings.cold_start, verified=self.verified)
+        loaded = Loaded.read(
+            self.path,
+            settings.trusted,
+            cold_start=settings.cold_start,
+            verified=self.verified,
+            key=settings.signature,
+        )
         loaded.name = self.name
         return loaded
 
