@@ -83,6 +83,7 @@ class ChangeWriter:
         self.changes.id_column = self._bare.state.candidate
         for record in follows or ():
             self.changes.apply(record)
+        self.changes.expired(time.time())
         if self._journal is None:
             return self._bare if not follows else self._with_changes(self._bare)
         records = self._journal.records

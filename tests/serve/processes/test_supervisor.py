@@ -128,6 +128,8 @@ def test_a_swap_under_load_loses_no_request_and_the_old_processes_end(
     (tmp_path / "next").symlink_to(tmp_path / "broken")
     (tmp_path / "next").replace(tmp_path / "current")
     server.until(lambda: server.events("swap_refused"))
+    server.process.send_signal(signal.SIGHUP)  # looks again
+    server.until(lambda: len(server.events("swap_refused")) == 2)
     assert httpx.get(f"{server.url}/readyz", timeout=LONG).json()["bundle"] == bundle
     server.stop()
 

@@ -22,10 +22,13 @@ from shortlist.serve.processes.messages import Failed, Family, NewFollower, NewL
 from shortlist.serve.processes.worker import Source, work, write
 from shortlist.serve.settings import Settings
 
-__all__ = ["Child", "Children", "Plan"]
+__all__ = ["SIGNALS", "Child", "Children", "Plan"]
 
 RETIRE = 10.0  # seconds that the connections of a worker have, whose place another one has taken
 WRITER = -1  # the slot of the process that writes
+SIGNALS = (
+    (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
+)  # there is no fork without
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,9 @@ class Children:
     def _become_child(self, parent: int, writes: bool) -> None:
         """Let go of what is the supervisor's alone. The process that writes outlives the workers, whatever is signalled."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN if writes else signal.SIG_DFL)
+        for number in SIGNALS:
+            ignored = writes or number == signal.SIGHUP
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         system.die_with(parent)
         for one in self.everybody:
             one.channel.socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import selectors
 import signal
 import socket
@@ -15,7 +16,7 @@ from shortlist import errors
 from shortlist.errors import BundleError, ConfigError, ShortlistError
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
-from shortlist.serve.processes.children import Child, Children, Plan
+from shortlist.serve.processes.children import SIGNALS, Child, Children, Plan
 from shortlist.serve.processes.messages import (
     Asked,
     Beat,
@@ -57,6 +58,7 @@ class Supervisor:
         self._short = 0  # ends in a row of workers that did not last
         self._stop_by: float | None = None
         self._signals = 0
+        self._hung_up = False
 
     def run(self, announce: Callable[[Ready], None]) -> None:
         """Until a signal says to stop, and all who asked are answered. announce: called once all workers take connections.
@@ -267,7 +269,7 @@ class Supervisor:
         wake.setblocking(False)
         self._heard = heard
         self._children.selector.register(heard, selectors.EVENT_READ, None)
-        before = {one: signal.signal(one, self._signalled) for one in (signal.SIGTERM, signal.SIGINT)}
+        before = {one: signal.signal(one, self._signalled) for one in SIGNALS}
         fd = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         try:
             yield
@@ -280,13 +282,19 @@ class Supervisor:
             wake.close()
 
     def _signalled(self, number: int, frame: Any) -> None:
-        self._signals += 1
+        if number == signal.SIGHUP and not os.isatty(2):  # at a terminal it says that this is closed
+            self._hung_up = True
+        else:
+            self._signals += 1
 
     def _took_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while self._heard.recv(1024):
                 pass
         children = self._children
+        if self._hung_up:
+            self._hung_up = False
+            self._swapping.look_again()
         if self._signals and self._stop_by is None:
             self._stop_by = time.monotonic() + DRAIN + 5.0
             self._log.event("stopping")

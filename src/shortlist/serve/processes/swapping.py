@@ -58,6 +58,11 @@ class Swapping:
         self._coming, self._began = Source(Path(found[0]), self.source.name), now
         self._children.coming.append(self._children.start_worker(self._coming))
 
+    def look_again(self) -> None:
+        """Take the bundle for another one at the next look, also where it was refused."""
+        self._signature = None
+        self._next_look = 0.0
+
     def is_ready(self, ready: Ready) -> None:
         """A worker of the new bundle has loaded it."""
         assert self.ready is not None
