@@ -68,6 +68,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum bytes of one reply, and of all replies that wait for their readers.",
 )
 @click.option(
+    "--drain-seconds",
+    default=0.0,
+    show_default=True,
+    help="After SIGTERM, seconds in which the server is not ready but still answers; then it takes no more connections.",
+)
+@click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
@@ -101,6 +107,7 @@ def command(
     receive_seconds: float,
     send_seconds: float,
     max_unsent: int,
+    drain_seconds: float,
     state: Path | None,
     seen_days: float | None,
     watch: bool,
@@ -147,6 +154,7 @@ def command(
         trusted=trusted,
         cold_start=cold_start,
         hosts=_hosts(host, allow_host, keys),
+        drain_seconds=drain_seconds,
         limits=limits,
     )
     if not keys and not _loopback(host):

@@ -6,23 +6,34 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop
-SHORT = 0.1  # seconds until the next try, where the process may hold no more files
+SHORT = 0.02  # seconds until the next try, where there is no room for more connections
+
+
+class Room(Protocol):
+    """How many connections there may be."""
+
+    def make(self, coming: int) -> bool:
+        """Whether there is room for one more besides those that are coming; else some is made."""
 
 
 class Acceptor:
-    """Takes the connections of one listening socket, for as long as it is open.
+    """Takes the connections of one listening socket, for as long as it is open and there is room.
 
     uvloop takes one connection in each turn of its loop. A busy loop turns a few hundred times a second, so that two thousand
     clients who come at once would wait for seconds before anybody reads what they ask.
     """
 
-    def __init__(self, listening: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, listening: socket.socket, make: Callable[[], asyncio.Protocol], room: Room | None = None
+    ) -> None:
         self._listening = listening
         self._make = make
+        self._room = room
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[object]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -31,15 +42,17 @@ class Acceptor:
 
     def _take(self) -> None:
         for _ in range(AT_ONCE):
+            if self._room is not None and not self._room.make(len(self._coming)):
+                self._later()
+                return
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionError:  # it has gone again
                 continue
-            except OSError:  # too many open files, or no memory: others may close some
-                self._loop.remove_reader(self._listening)
-                self._again = self._loop.call_later(SHORT, self._loop.add_reader, self._listening, self._take)
+            except OSError:  # too many open files in the whole system, or no memory: others may close some
+                self._later()
                 return
             connection.setblocking(False)
             with contextlib.suppress(OSError):
@@ -48,6 +61,10 @@ class Acceptor:
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
+    def _later(self) -> None:
+        self._loop.remove_reader(self._listening)
+        self._again = self._loop.call_later(SHORT, self._loop.add_reader, self._listening, self._take)
+
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._make, connection)
@@ -55,7 +72,10 @@ class Acceptor:
             connection.close()
 
     def close(self) -> None:
-        """Take no more."""
+        """Take those that wait by now, and no more."""
+        if self._again is not None:
+            self._again.cancel()
+        self._take()
         if self._again is not None:
             self._again.cancel()
         self._loop.remove_reader(self._listening)
