@@ -24,8 +24,8 @@ yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-METRIC = re.compile(r"\bshortlist_[a-z_]+")
-MATCHERS = re.compile(r"(shortlist_[a-z_]+)\{([^}]*)\}")
+METRIC = re.compile(r"\b(?:shortlist|process)_[a-z_]+")
+MATCHERS = re.compile(r"((?:shortlist|process)_[a-z_]+)\{([^}]*)\}")
 MATCHER = re.compile(r'([a-z_]+)(=~|!=|=)"([^"]*)"')
 TARGETS = {"instance", "job", "namespace", "pod"}  # labels that Prometheus adds
 

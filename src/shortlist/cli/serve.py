@@ -102,6 +102,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum bytes of one reply, and of all replies that wait for their readers.",
 )
 @click.option(
+    "--drain-seconds",
+    default=0.0,
+    show_default=True,
+    help="After SIGTERM, seconds in which the server is not ready but still answers; then it takes no more connections.",
+)
+@click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
@@ -145,6 +151,7 @@ def command(
     receive_seconds: float,
     send_seconds: float,
     max_unsent: int,
+    drain_seconds: float,
     state: Path | None,
     seen_days: float | None,
     watch: bool,
@@ -196,6 +203,7 @@ def command(
         cold_start=cold_start,
         signature=None if require_signature is None else read_key(require_signature),
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
+        drain_seconds=drain_seconds,
         limits=limits,
     )
     if unix is None and not keys and not _loopback(host):

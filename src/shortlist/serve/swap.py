@@ -46,6 +46,10 @@ class Swapper:
             await asyncio.sleep(LOOK)
             await self.look()
 
+    def look_again(self) -> None:
+        """The next look takes any bundle that is not the one served, also one that was refused."""
+        self._last = None
+
     async def look(self) -> bool:
         """Whether another bundle was there, and has been put in place."""
         now = signature(self._path)

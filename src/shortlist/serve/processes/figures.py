@@ -14,6 +14,7 @@ __all__ = ["families_of", "kept", "merged", "text"]
 
 LARGEST = frozenset(
     {
+        "process_max_fds",
         "shortlist_bundle",
         "shortlist_candidates",
         "shortlist_data_timestamp_seconds",

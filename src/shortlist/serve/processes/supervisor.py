@@ -296,7 +296,7 @@ class Supervisor:
             self._hung_up = False
             self._swapping.look_again()
         if self._signals and self._stop_by is None:
-            self._stop_by = time.monotonic() + DRAIN + 5.0
+            self._stop_by = time.monotonic() + self._plan.settings.drain_seconds + DRAIN + 5.0
             self._log.event("stopping")
             for one in children.everybody:
                 if one is not children.writer:

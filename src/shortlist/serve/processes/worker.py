@@ -241,9 +241,9 @@ class _Worker:
     async def _retire(self, seconds: float) -> None:
         """Answer whoever is connected once more and say that the connection ends; then stop."""
         if self._acceptor is not None:
-            self._acceptor.close()
+            self._acceptor.close(leave=True)
         self._board.set(self._slot, NOBODY)
-        self.app.draining = True
+        self.app.leaving = True
         if self._following is not None:
             self._following.leaving = True
         loop = asyncio.get_running_loop()
@@ -284,6 +284,7 @@ def write(
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
     hub = Hub(service)
+    service.writer.start()
     for way, slot in followers:
         hub.add(way, slot, counts=True)
     finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
