@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ async def _healthy(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _ready(service: Service, incoming: Incoming) -> Reply:
-    if not (service.ready and service.writes()):
+    if not (service.ready and service.progress(time.monotonic()) and service.writes()):
         return Reply(b'{"status":"not ready"}', 503, headers=((b"retry-after", b"1"),))
     return Reply(b'{"status":"ready","bundle":"%s"}' % service.loaded.bundle.encode())
 

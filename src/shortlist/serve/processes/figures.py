@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,7 +12,15 @@ from shortlist.serve.processes.messages import Family, Sample
 
 __all__ = ["families_of", "kept", "merged", "text"]
 
-LARGEST = frozenset({"shortlist_bundle", "shortlist_candidates"})  # the same in every process
+LARGEST = frozenset(
+    {
+        "process_max_fds",
+        "shortlist_bundle",
+        "shortlist_candidates",
+        "shortlist_data_timestamp_seconds",
+        "shortlist_model_timestamp_seconds",
+    }
+)  # the same in every process
 EARLIEST = frozenset({"process_start_time_seconds"})
 
 
@@ -56,7 +65,7 @@ def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
 
 def _both(family: str, sample: str, first: float, second: float) -> float:
     if family in LARGEST:
-        return max(first, second)
+        return second if math.isnan(first) else max(first, second)
     if family in EARLIEST or sample.endswith("_created"):
         return min(first, second)
     return first + second
