@@ -87,10 +87,10 @@ def test_without_a_temporary_folder_it_is_read_or_the_error_names_the_folder(
     before = recall(load_index(tmp_path))
     made = tempfile.mkdtemp
 
-    def nowhere(*arguments: Any, dir: str | None = None, **options: Any) -> str:
+    def nowhere(suffix: Any = None, prefix: Any = None, dir: Any = None) -> str:
         if dir is None:
             raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
-        return made(*arguments, dir=dir, **options)
+        return made(suffix, prefix, dir)
 
     monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
     monkeypatch.setattr(tempfile, "TemporaryFile", nowhere)

@@ -10,6 +10,9 @@ __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
 QUERIES = 1_000_000  # of which events are kept; those without news for longest go first
+FEW = 8  # candidates of a query that are kept in a tuple, which takes a third of the room
+
+_Chosen = tuple[Any, ...] | dict[Any, float]  # candidate, time, candidate, time …; or times by candidate; oldest first
 
 
 class Events:
@@ -20,9 +23,8 @@ class Events:
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
-        self._of: dict[
-            Any, tuple[Any, ...]
-        ] = {}  # candidate, time, candidate, time …: oldest first; never changed in place
+        self._of: dict[Any, _Chosen] = {}
+        self._shared: set[Any] | None = None  # queries whose choices a copy does not have any more; None without a copy
         self.count = 0
 
     def __bool__(self) -> bool:
@@ -35,38 +37,52 @@ class Events:
             self._of[query] = (candidate, at)
             self.count += 1
             if len(self._of) > QUERIES:
-                self.count -= len(self._of.pop(next(iter(self._of)))) // 2
+                self.count -= len(_pairs(self._of.pop(next(iter(self._of)))))
             return
-        candidates = chosen[::2]
-        if candidate in candidates:
-            place = 2 * candidates.index(candidate)
-            chosen = chosen[:place] + chosen[place + 2 :]
-        elif len(candidates) >= KEPT:
-            chosen = chosen[2:]
-        else:
+        if type(chosen) is tuple:
+            if len(chosen) < 2 * FEW and candidate not in chosen[::2]:
+                self._of[query] = (*chosen, candidate, at)
+                self.count += 1
+                return
+            chosen = dict(_pairs(chosen))
+        elif self._shared is not None and query not in self._shared:
+            self._shared.add(query)
+            chosen = dict(chosen)
+        assert isinstance(chosen, dict)
+        if chosen.pop(candidate, None) is None:
             self.count += 1
-        self._of[query] = (*chosen, candidate, at)
+        chosen[candidate] = at
+        if len(chosen) > KEPT:
+            del chosen[next(iter(chosen))]
+            self.count -= 1
+        self._of[query] = chosen if len(chosen) > FEW else tuple(part for pair in chosen.items() for part in pair)
 
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""
-        return list(self._of.get(query, ())[::2])
+        return [candidate for candidate, _ in _pairs(self._of.get(query, ()))]
 
     def excluded(self, query: Any) -> list[Any]:
         """Those that are left out of its lists now."""
-        chosen = self._of.get(query, ())
-        if self._seconds is None:
-            return list(chosen[::2])
-        since = time.time() - self._seconds
-        return [candidate for candidate, at in zip(chosen[::2], chosen[1::2], strict=True) if at >= since]
+        chosen = self._of.get(query)
+        if not chosen:
+            return []
+        since = None if self._seconds is None else time.time() - self._seconds
+        return [candidate for candidate, at in _pairs(chosen) if since is None or at >= since]
 
     def all(self) -> Iterator[tuple[Any, Any, float]]:
         """Every choice: query, candidate, time."""
         for query, chosen in self._of.items():
-            for candidate, at in zip(chosen[::2], chosen[1::2], strict=True):
+            for candidate, at in _pairs(chosen):
                 yield query, candidate, at
 
     def copied(self) -> Events:
         """These choices, as they are now."""
         copy = Events(self._seconds)
         copy._of, copy.count = dict(self._of), self.count
+        self._shared = set()
         return copy
+
+
+def _pairs(chosen: _Chosen) -> list[tuple[Any, float]]:
+    """Candidates and times; in one step, since another thread may add to them."""
+    return list(chosen.items()) if isinstance(chosen, dict) else list(zip(chosen[::2], chosen[1::2], strict=True))

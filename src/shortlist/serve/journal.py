@@ -19,6 +19,7 @@ __all__ = ["Journal", "LogGoneError", "Shorter"]
 
 NAME = "changes.log"
 ASIDE = "changes.log.aside"
+_DECODER = msgspec.json.Decoder(dict[str, Any])
 CHUNK = 1 << 20  # bytes that are read at a time
 
 
@@ -80,32 +81,25 @@ class Journal:
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Every record, once, at the start. Raises BundleError for a log that was altered."""
-        left = b""
+        chain, left = self._chain, b""
         while part := os.pread(self._file, CHUNK, self.size + len(left)):
             *lines, left = (left + part).split(b"\n")
             for line in lines:
-                record = self._decoded(line)
+                text = line[9:]
+                chain = zlib.crc32(text, chain)
+                record = _decoded(text) if line[:9] == b"%08x " % chain else None
                 if record is None:
                     raise BundleError(
                         f"the change log {str(self.path)!r} was altered at byte {self.size:,}.",
                         hint="restore a copy, or move the file away, which loses its changes",
                     )
-                self._chain = int(line[:8], 16)
+                self._chain = chain
                 self.size += len(line) + 1
                 self.weight += _weight(record)
                 yield record
         if left:
             os.ftruncate(self._file, self.size)
             os.fsync(self._file)
-
-    def _decoded(self, line: bytes) -> dict[str, Any] | None:
-        """The line's record; None if it is not a whole line after the one before."""
-        if line[:9] != b"%08x " % zlib.crc32(line[9:], self._chain):
-            return None
-        try:
-            return msgspec.json.decode(line[9:], type=dict[str, Any])
-        except msgspec.DecodeError:
-            return None
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
         """Write records and bring them to the disk. OSError where that fails; then none of them is in the log.
@@ -206,7 +200,7 @@ class Shorter:
             at = self._until + len(left)
             *lines, left = (left + os.pread(self._of, min(CHUNK, end - at), at)).split(b"\n")
             for line in lines:
-                self._add([msgspec.json.decode(line[9:], type=dict[str, Any])])
+                self._add([_DECODER.decode(line[9:])])
                 self._until += len(line) + 1
                 rest()
 
@@ -240,9 +234,19 @@ class Shorter:
             self._scratch.unlink()
 
 
+def _decoded(text: bytes) -> dict[str, Any] | None:
+    """A record; None for what is none."""
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
 def _weight(record: dict[str, Any]) -> int:
     """Entries of a record, and one for itself: what reading it costs."""
-    return 1 + sum(len(record.get(name, ())) for name in ("upsert", "delete", "expire", "events"))
+    if record["op"] == "events":
+        return 1 + len(record["events"])
+    return 1 + len(record["upsert"]) + len(record["delete"]) + len(record["expire"])
 
 
 def _lines(records: Sequence[dict[str, Any]], chain: int) -> tuple[int, bytes]:
