@@ -64,6 +64,7 @@ ELSEWHERE = {
     "recommender/requests.py": "recommender/test_recommend.py",
     "report/facts.py": "report/test_page.py",
     "serve/service.py": "serve/test_answers.py",
+    "shown/estimators.py": "shown/test_off_policy.py",
     "train/checkpoint_files.py": "train/test_checkpoints.py",
     "train/run.py": "train/test_fit.py",
 }

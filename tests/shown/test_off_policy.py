@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.shown.logged import LOOKED, World
 
 import shortlist as sl
-from shortlist.shown.off_policy import FOLDS, PRIOR
+from shortlist.shown.estimators import FOLDS, PRIOR
 
 BY_HAND = {  # 20 queries like ann, 20 like bob: both click y, and the new lists of both begin with y
     "query": [f"{name}{n}" for n in range(20) for name in ("ann", "ann", "bob", "bob")],

@@ -130,7 +130,7 @@ def estimated(shown: Impressions) -> Examination:
     places = shown.deepest
     cells, cell = np.unique(pair * places + at, return_inverse=True)
     count = np.bincount(cell.reshape(-1)).astype(np.float64)  # [cells]: how often the pair was shown there
-    clicks = np.bincount(cell.reshape(-1), shown.clicked)
+    clicks = np.bincount(cell.reshape(-1), shown.clicked).astype(np.float64)
     owner, column = np.divmod(cells, places)
     several = np.bincount(owner, minlength=len(times)) > 1
     clicked = np.bincount(owner, clicks, minlength=len(times)) > 0

@@ -152,9 +152,9 @@ def flags(values: pl.Series) -> NDArray[np.float64]:
             hint="fill them: frame.with_columns(pl.col(…).fill_null(False))",
         )
     if values.dtype == pl.Boolean:
-        return values.cast(pl.Float64).to_numpy()
+        values = values.cast(pl.Float64)
     if values.dtype.is_numeric():
-        numbers = values.cast(pl.Float64).to_numpy()
+        numbers: NDArray[np.float64] = values.cast(pl.Float64).to_numpy()
         if np.isin(numbers, (0.0, 1.0)).all():
             return numbers
     raise DataError(
@@ -180,7 +180,8 @@ def check_apart(**columns: str | None) -> None:
 def _places(values: pl.Series) -> NDArray[np.int64]:
     whole = values.dtype.is_integer() and not values.null_count()
     if whole and bool((values >= 1).all()) and bool((values < 1 << 31).all()):
-        return values.cast(pl.Int64).to_numpy()
+        numbers: NDArray[np.int64] = values.cast(pl.Int64).to_numpy()
+        return numbers
     raise DataError(
         f"the {NAME} table's {values.name!r} holds {_example(values, 1)}; expected whole numbers from 1, the first place.",
         hint=f"frame.with_columns(pl.col({values.name!r}) + 1) where places begin at 0",

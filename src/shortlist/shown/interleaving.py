@@ -153,8 +153,9 @@ def _draft(
         counts = upcoming["a"] is not None and upcoming["b"] is not None
         if upcoming[team] is None:
             team = "b" if team == "a" else "a"
-        (one,) = upcoming[team] or ()
-        listed[one] = team if counts else None
+        picked = upcoming[team]
+        assert picked is not None
+        listed[picked[0]] = team if counts else None
         picks[team] += 1
         for each in TEAMS:
             current = upcoming[each]

@@ -151,7 +151,7 @@ def _read(table: Any, shown: Impressions, columns: Places, k: int) -> NewLists:
 
 
 def _unshown(values: pl.Series, candidate: NDArray[np.int64]) -> pl.Series:
-    return values.filter(pl.Series(candidate < 0)).unique().sort()
+    return pl.Series(values.filter(pl.Series(candidate < 0)).unique().sort())
 
 
 def check_k(k: object, deepest: int) -> int:

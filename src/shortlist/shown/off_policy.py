@@ -14,7 +14,8 @@ from shortlist.data import TableLike
 from shortlist.data.given import check_seed
 from shortlist.data.ids import counted, few
 from shortlist.errors import ConfigError, DataError
-from shortlist.intervals import Interval, PairSums, resampled
+from shortlist.intervals import Interval
+from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
 from shortlist.shown.new_lists import NewLists, check_k, read_new_lists
@@ -24,8 +25,6 @@ __all__ = ["ESTIMATORS", "OffPolicyEvaluation", "PolicyValue", "off_policy_evalu
 
 ESTIMATORS = ("ips", "snips", "dr")
 FEWEST_CLICKS = 10  # that an estimate is worth, below which its interval means nothing
-FOLDS = 5
-PRIOR = 10.0  # examinations that a candidate's click rate is drawn towards the mean by
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def off_policy_evaluate(
     chances = _chances(examination, log)
     lists = read_new_lists(new, log, columns, k)
     propensities = None if propensity is None else _propensities(log.table[propensity])
-    sums = _Sums.of(log, lists, chances, propensities, k, seed)
+    sums = Sums.of(log, lists, chances, propensities, k, seed)
     notes = [*lists.notes]
     if examination is None:
         notes.append("the intervals take the estimated chances that places are looked at as known")
@@ -206,125 +205,6 @@ def off_policy_evaluate(
     _check_support(sums, lists, least_support)
     _check_sample(sums, least_effective)
     return _result(log, sums, drawn, k, chances, tuple(notes))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """What the estimators add up, float64 ``[queries]`` each.
-
-    lists: shown. clicks: in the first k places. weighted: Σ w click. supported: Σ w e_shown. asked: Σ e_new over the lists.
-    robust: the doubly robust terms. weights: ``[rows]``. clicked: ``[rows]``.
-    """
-
-    lists: NDArray[np.float64]
-    clicks: NDArray[np.float64]
-    weighted: NDArray[np.float64]
-    supported: NDArray[np.float64]
-    asked: NDArray[np.float64]
-    robust: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    clicked: NDArray[np.float64]
-
-    @classmethod
-    def of(
-        cls,
-        log: Impressions,
-        new: NewLists,
-        examination: Examination,
-        propensities: NDArray[np.float64] | None,
-        k: int,
-        seed: int,
-    ) -> _Sums:
-        queries = len(log.query_ids)
-
-        def by_query(owner: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(owner, values, minlength=queries)
-
-        looked, looked_new = examination.at(log.place), examination.at(new.place)
-        if propensities is None:
-            pair, times = log.pairs()
-            propensities = np.minimum(times[pair] / log.lists[log.query], 1.0)
-        weights = _joined(log, new, looked_new) / (propensities * looked)
-        liked, liked_new = _click_rates(log, new, looked, seed)
-        lists = log.lists.astype(np.float64)
-        return cls(
-            lists=lists,
-            clicks=by_query(log.query, log.clicked * (log.place <= k)),
-            weighted=by_query(log.query, weights * log.clicked),
-            supported=by_query(log.query, weights * looked),
-            asked=lists * by_query(new.query, looked_new),
-            robust=lists * by_query(new.query, looked_new * liked_new)
-            + by_query(log.query, weights * (log.clicked - looked * liked)),
-            weights=weights,
-            clicked=log.clicked,
-        )
-
-    def fractions(self) -> list[PairSums]:
-        """Clicks as shown, IPS, the self-normalised rate, what the new lists ask for, DR, and support; as fractions."""
-        parts = (
-            (self.clicks, self.lists),
-            (self.weighted, self.lists),
-            (self.weighted, self.supported),
-            (self.asked, self.lists),
-            (self.robust, self.lists),
-            (self.supported, self.asked),
-        )
-        return [PairSums(*part) for part in parts]
-
-    def values(self) -> NDArray[np.float64]:
-        """Clicks as shown, IPS, SNIPS, DR, support."""
-        return _combined(np.array([[one.value for one in self.fractions()]]))[0]
-
-    def drawn(self, resamples: int, seed: int) -> NDArray[np.float64]:
-        """The same ``[resamples, 5]``, of queries drawn again."""
-        return _combined(resampled(self.fractions(), resamples, seed))
-
-    @property
-    def support(self) -> float:
-        asked = float(self.asked.sum())
-        return float(self.supported.sum()) / asked if asked else 0.0
-
-
-def _combined(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    shown, ips, rate, asked, robust, support = parts.T
-    return np.stack([shown, ips, rate * asked, robust, support], axis=1)
-
-
-def _joined(log: Impressions, new: NewLists, looked_new: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The chance that each row's candidate is looked at in the query's new list; 0 where it is not in it."""
-    size = len(log.candidate_ids)
-    inside = new.candidate >= 0
-    keys = (new.query * size + new.candidate)[inside]
-    order = np.argsort(keys)
-    keys, values = keys[order], looked_new[inside][order]
-    wanted = log.query * size + log.candidate
-    at = np.searchsorted(keys, wanted)
-    found = np.zeros(len(wanted), bool)
-    found[at < len(keys)] = keys[at[at < len(keys)]] == wanted[at < len(keys)]
-    result = np.zeros(len(wanted))
-    result[found] = values[at[found]]
-    return result
-
-
-def _click_rates(
-    log: Impressions, new: NewLists, looked: NDArray[np.float64], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much each candidate is liked when looked at, among queries of other parts, for the rows and the new lists.
-
-    A candidate's rate is drawn towards the mean of all by ``PRIOR`` examinations.
-    """
-    queries, size = len(log.query_ids), len(log.candidate_ids)
-    part = np.random.default_rng(seed).permutation(queries) % FOLDS
-    cell = part[log.query] * (size + 1) + log.candidate
-    clicks = np.bincount(cell, log.clicked, minlength=FOLDS * (size + 1)).reshape(FOLDS, size + 1)
-    looks = np.bincount(cell, looked, minlength=FOLDS * (size + 1)).reshape(FOLDS, size + 1)
-    clicks, looks = clicks.sum(0) - clicks, looks.sum(0) - looks  # of the other parts; the last column stays 0
-    total = looks.sum(1, keepdims=True)
-    mean = np.divide(clicks.sum(1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
-    rate = (clicks + PRIOR * mean) / (looks + PRIOR)
-    rows: NDArray[np.float64] = rate[part[log.query], log.candidate]
-    items: NDArray[np.float64] = rate[part[new.query], new.candidate]  # −1 is the last column, the mean
-    return rows, items
 
 
 def _chances(examination: Examination | Sequence[float] | None, log: Impressions) -> Examination:
@@ -340,7 +220,8 @@ def _propensities(values: pl.Series) -> NDArray[np.float64]:
             f"the propensities {values.name!r} are not all numbers above 0 and at most 1.",
             hint="the chance that the candidate was in the list shown to this query",
         )
-    return numbers.to_numpy()
+    checked: NDArray[np.float64] = numbers.to_numpy()
+    return checked
 
 
 def _check_numbers(least_support: object, least_effective: object, resamples: object) -> None:
@@ -352,7 +233,7 @@ def _check_numbers(least_support: object, least_effective: object, resamples: ob
         raise ConfigError(f"resamples is {resamples!r}; a whole number from 2 was expected.", hint="1000")
 
 
-def _check_propensities(sums: _Sums, drawn: NDArray[np.float64]) -> None:
+def _check_propensities(sums: Sums, drawn: NDArray[np.float64]) -> None:
     """DataError where more was shown of what the new lists have than the propensities allow."""
     low, _ = _interval(drawn[:, 4])
     if sums.support > 1.1 and low > 1:
@@ -363,7 +244,7 @@ def _check_propensities(sums: _Sums, drawn: NDArray[np.float64]) -> None:
         )
 
 
-def _check_support(sums: _Sums, new: NewLists, least: float) -> None:
+def _check_support(sums: Sums, new: NewLists, least: float) -> None:
     if not sums.asked.sum():
         raise DataError("the new lists are empty.", hint="check that the new bundle knows these queries and candidates")
     if sums.support > 0 and sums.support >= least:
@@ -379,8 +260,8 @@ def _check_support(sums: _Sums, new: NewLists, least: float) -> None:
     )
 
 
-def _check_sample(sums: _Sums, least: float) -> None:
-    rows, clicks = _effective(sums.weights), _effective(sums.weights * sums.clicked)
+def _check_sample(sums: Sums, least: float) -> None:
+    rows, clicks = effective(sums.weights), effective(sums.weights * sums.clicked)
     if rows < least:
         raise DataError(
             f"the effective sample size is {rows:.0f} places shown; at least {least:g} was expected: few places shown "
@@ -394,15 +275,9 @@ def _check_sample(sums: _Sums, least: float) -> None:
         )
 
 
-def _effective(weights: NDArray[np.float64]) -> float:
-    """Kish's effective sample size, (Σ w)² / Σ w²."""
-    squares = float((weights**2).sum())
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
 def _result(
     log: Impressions,
-    sums: _Sums,
+    sums: Sums,
     drawn: NDArray[np.float64],
     k: int,
     examination: Examination,
@@ -428,8 +303,8 @@ def _result(
         rows=len(log),
         clicks=int(log.clicked.sum()),
         support=sums.support,
-        effective_rows=_effective(sums.weights),
-        effective_clicks=_effective(sums.weights * sums.clicked),
+        effective_rows=effective(sums.weights),
+        effective_clicks=effective(sums.weights * sums.clicked),
         examination=examination,
         notes=notes,
     )
