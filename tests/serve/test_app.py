@@ -81,6 +81,14 @@ def test_a_queue_that_would_take_too_long_is_a_503(clients: Callable[..., Any]) 
     assert {reply.status_code for reply in replies} == {200, 503}
 
 
+def test_a_reply_longer_than_all_may_be_is_refused(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(unsent=200)))
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}], "k": 1}).status_code == 200
+    reply = client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 10})
+    assert reply.status_code == 422
+    assert "at most 200 are sent" in reply.json()["detail"]
+
+
 def test_a_bug_is_a_500_that_is_logged_without_what_came(clients: Callable[..., Any]) -> None:
     import io
 

@@ -145,16 +145,28 @@ def test_trailers_are_no_headers(server: Running) -> None:
 
 
 class Wire:
-    """A transport that keeps what is written to it."""
+    """A transport that keeps what is written to it, and of what nobody reads tells its protocol."""
 
-    def __init__(self) -> None:
-        self.written, self.closed = b"", False
+    def __init__(self, read: bool = True) -> None:
+        self.written, self.closed, self.reading, self.read = b"", False, True, read
+        self.unread = 0
+        self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.unread += 0 if self.read else len(data)
+        if self.unread > self.high:
+            self.protocol.pause_writing()
+
+    def take(self) -> None:
+        """The other side reads."""
+        self.unread = 0
+        self.protocol.resume_writing()
 
     def close(self) -> None:
         self.closed = True
+
+    abort = close
 
     def is_closing(self) -> bool:
         return self.closed
@@ -162,17 +174,78 @@ class Wire:
     def get_extra_info(self, name: str) -> Any:
         return None
 
-    pause_reading = resume_reading = lambda self: None
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self.high = high
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+def connected(client: Any, wire: Wire) -> Connection:
+    """A connection of the client's server over ``wire``; to be made in the loop."""
+    config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+    config.load()
+    connection = wire.protocol = Connection(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    return connection
+
+
+async def settled(connection: Connection) -> None:
+    """All that was asked is answered, or waits for its reader."""
+    while connection.tasks:
+        await asyncio.gather(*connection.tasks)
+
+
+def test_nothing_is_answered_or_read_while_a_reply_is_unread(client: Any) -> None:
+    """Three requests for the page's script, of 10 kB, at once: one reply, and the next when it was taken."""
+
+    async def talk() -> None:
+        wire = Wire(read=False)
+        connection = connected(client, wire)
+        connection.data_received(b"GET /app.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 3)
+        for replies in (1, 2, 3):
+            await settled(connection)
+            assert wire.written.count(b"HTTP/1.1 200") == replies
+            assert not wire.reading
+            connection.resume()  # what was refused before is read again, but not this
+            assert not wire.reading
+            assert client.app.unsent.total == wire.unread > 4096
+            wire.take()
+        assert wire.reading
+        assert client.app.unsent.total == 0
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_who_reads_nothing_is_cut_off_and_counted(client: Any) -> None:
+    async def talk() -> None:
+        wire = Wire(read=False)
+        connection = connected(client, wire)
+        connection.data_received(b"GET /app.js HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await settled(connection)
+        client.app.unsent.look(client.loop.time() + 9)
+        assert not wire.closed
+        client.app.unsent.look(client.loop.time() + 11)
+        assert wire.closed
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert 'shortlist_connections_cut_total{reason="unread"} 1.0' in client.get("/metrics").text
 
 
 def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
     """After a reply the same clock ticks on, whatever empty lines come; a request stops it."""
 
     async def talk() -> None:
-        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
-        config.load()
-        connection, wire = Connection(config=config, server_state=ServerState(), app_state={}), Wire()
-        connection.connection_made(wire)
+        wire = Wire()
+        connection = connected(client, wire)
         connection.data_received(GET + b"\r\n")
         await asyncio.gather(*connection.tasks)
         clock = connection.timeout_keep_alive_task

@@ -26,7 +26,7 @@ SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NEAR = 0.25  # between two shares
 LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
 
 
 class Blended(NamedTuple):
@@ -107,11 +107,17 @@ def _level(recall: NDArray[np.float64]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """Both sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
-    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
-    all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]``, −inf where a place is empty.
+        near: float32 ``[queries, candidates]``, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: the towers' score of each pair.
+        own_near: the neighbours' score of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        truths: pairs of each query.
+        whole: whether all of the trial's queries are here.
     """
 
     towers: Tensor
@@ -125,7 +131,7 @@ class _Asked:
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
         test = TestSet.of(mixture.towers, trial.test, trial.seen)
         histories = mixture.histories_of(test.query_ids, trial.seen)
         scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
@@ -155,7 +161,7 @@ class _Asked:
         return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count against it."""
         towers, own_towers = self._towers_at(blend.temperature)
         near, own_near = self._near
         total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)

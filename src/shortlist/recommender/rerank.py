@@ -31,7 +31,7 @@ class Rerank:
        (1 − d) · relevance − d · similarity (maximal marginal relevance; Carbonell, Goldstein 1998). The relevance is the score,
        scaled so that the best of the pool has 1 and its last 0; the similarity is the largest cosine to a vector that is in the
        list already. The pool are the best 200 candidates, or 4 · k where that is more.
-    5. ``at_most`` candidates of the list have one value of a column. Null is no value; a candidate with a list of values counts
+    5. ``at_most`` candidates of the list have one value of a column. Null does not count; a candidate with a list of values counts
        for each of them.
 
     Args:
@@ -94,6 +94,12 @@ class Rerank:
             raise ConfigError("Rerank got a rule of what is explored, and no share of the places.", hint="explore=0.1")
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
             raise _wrong("seed", self.seed, "a whole number from 0 to 2^63 - 1")
+
+    @property
+    def places(self) -> Mapping[int, Id]:
+        """The pinned ids by place, counted from 1."""
+        assert isinstance(self.pin, Mapping)
+        return self.pin
 
 
 def _places(pin: Any) -> dict[int, Id]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,7 +60,10 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
     """The lists of all queries by the rules.
 
     Args:
-        asked: the queries. rules: of the lists. ids: the queries' raw ids, which what is drawn depends on. k: how many.
+        asked: the queries.
+        rules: for each list.
+        ids: the queries' raw ids; exploration draws by them.
+        k: the length of the lists.
 
     Raises:
         DataError: a column or a condition that the candidates' table does not fit; an id of another type.
@@ -94,7 +97,7 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """Candidates of one query, best first: by the model, then by the fallback. scores: with what boosts add."""
+    """Candidates of one query, best first: by the model, then by the fallback."""
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -144,7 +147,7 @@ class _Pool:
 
 @dataclass(frozen=True, eq=False)
 class _Boosts:
-    """What conditions add to scores. lift: by row, in spans; groups: the rows of each sum that there is."""
+    """The lift that conditions give each candidate row, in spans, and the rows in groups of one lift."""
 
     lift: NDArray[np.float64] | None
     groups: Sequence[NDArray[np.int64]]
@@ -159,12 +162,12 @@ class _Boosts:
         return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
 
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
-        """The best candidates of each query, ``size`` of each group, so that whatever is lifted is among them; not lifted yet."""
+        """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
         parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
         return [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
 
     def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
-        """The pool with what the conditions add, in the spans of each source."""
+        """The pool with lifted scores, in the spans of each source."""
         if self.lift is None:
             return pool
         span = np.array([spans.get(source, 1.0) for source in pool.sources.tolist()])
@@ -223,29 +226,32 @@ class _List:
             self.units = _units(self.asked.served.vectors_of(self.pool.rows))
             self.near = np.full(len(self.pool.rows), -1.0, np.float32)
             for row in self.taken:
-                self._met(row)
+                self._met(self._unit(row))
 
     def _next(self, place: int) -> bool:
         """Fill the place with the best that fits; whether there was one."""
         while True:
-            order = self._order()
-            for at in order:
+            for at in self._order():
                 row = int(self.pool.rows[at])
                 self.left[at] = False
                 if row not in self.taken and self._fits(row):
-                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]))
+                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]), at)
                     return True
             if not self._more():
                 return False
 
-    def _order(self) -> Iterable[int]:
-        """The places in the pool that are left, best first."""
-        left = np.flatnonzero(self.left)
+    def _order(self) -> Iterator[int]:
+        """The places in the pool that are left, best first; those that a caller has taken are passed over."""
         if self.near is None:
-            return left.tolist()
+            yield from np.flatnonzero(self.left).tolist()
+            return
         d = self.rules.diversify
-        worth = (1 - d) * self.relevance[left] - d * (self.near[left] if self.taken else 0.0)
-        return left[np.argsort(-worth, kind="stable")].tolist()
+        worth = (1 - d) * self.relevance - d * (self.near if self.taken else 0.0)
+        worth[~self.left] = -np.inf
+        for _ in range(int(self.left.sum())):
+            at = int(worth.argmax())
+            worth[at] = -np.inf
+            yield at
 
     def _more(self) -> bool:
         """Search again among the candidates that still fit; whether there are some."""
@@ -267,23 +273,29 @@ class _List:
             for value in _values(self.state.candidates[column][row])
         )
 
-    def _take(self, place: int, row: int, score: float, source: int) -> None:
+    def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
+        """Put a row at a place, which is ``at`` in the pool."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
         for column, counts in self.counts.items():
             counts.update(_values(self.state.candidates[column][row]))
-        self._met(row)
-
-    def _met(self, row: int) -> None:
-        """Similarities to a row that the list now has."""
         if self.near is not None:
-            unit = _units(self.asked.served.vectors_of(np.array([row], np.int64)))[0]
-            np.maximum(self.near, self.units @ unit, out=self.near)
+            self._met(self.units[at] if at is not None else self._unit(row))
+
+    def _unit(self, row: int) -> NDArray[np.float32]:
+        (unit,) = _units(self.asked.served.vectors_of(np.array([row], np.int64)))
+        found: NDArray[np.float32] = unit
+        return found
+
+    def _met(self, unit: NDArray[np.float32]) -> None:
+        """Similarities to a candidate that the list now has."""
+        assert self.near is not None
+        np.maximum(self.near, self.units @ unit, out=self.near)
 
 
 def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, float]]]:
     """For each query the pinned rows that it may have, by place, with their scores."""
-    places: dict[int, Id] = {place: one for place, one in rules.pin.items() if place <= k}  # type: ignore[union-attr]
+    places = {place: one for place, one in rules.places.items() if place <= k}
     rows = candidate_rows(places.values(), asked.served.state.candidate_ids, "pin")
     count = len(asked.by_model)
     if not len(rows):
@@ -341,4 +353,5 @@ def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:
 def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of length 1; 0 where a vector is 0."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    units: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return units

@@ -17,6 +17,7 @@ from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.routes import Route, routes_of
 from shortlist.serve.service import Service
+from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
 
@@ -32,6 +33,8 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.admission = Admission(service.settings.limits)
+        self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
+        service.metrics.unsent.set_function(lambda: self.unsent.total)
         self.draining = False
         self._routes = routes_of(service)
         self._under_way = 0
@@ -61,6 +64,7 @@ class App:
         """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
         self.draining = True
         self.admission.finish()
+        self.unsent.finish()
         self.service.batcher.finish()
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -81,6 +85,7 @@ class App:
             self._admit(route, headers)
             body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
             reply = await route.handler(service, Incoming(path, scope["query_string"], headers, body))
+            self._check_size(reply)
         except Problem as problem:
             reply, close = _problem(problem, request_id), problem.close
         except Exception as error:  # a bug of ours: answered as such, and logged without what the request brought
@@ -113,6 +118,17 @@ class App:
         self.service.metrics.replied("none", 503)
         busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
         await _send(send, _problem(busy, request_id), request_id, self.draining)
+
+    def _check_size(self, reply: Reply) -> None:
+        """Raises Problem for a reply longer than all replies together may be while they wait for their readers."""
+        most = self.service.settings.limits.unsent
+        if len(reply.body) > most:
+            raise Problem(
+                422,
+                f"the reply would be {len(reply.body):,} bytes; at most {most:,} are sent.",
+                "$",
+                hint="ask for fewer queries, shorter lists or fewer columns at a time",
+            )
 
     def _check_host(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         """Raises Problem for a request without one Host header, or for a host that this server is not."""

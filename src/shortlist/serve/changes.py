@@ -15,11 +15,16 @@ from shortlist.serve.events import Events
 
 __all__ = ["Changes", "frames_of"]
 
+NAMED = 4096  # changes with a name that are known again, the latest
+
 
 class Changes:
     """Folds the log's records in their order, and brings what is left of them onto any bundle.
 
-    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``.
+    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``. One that
+    came from another process has a ``name`` of its own and its ``outcome``, so that it is known when it is sent again.
+
+    outcomes: what became of the latest changes with a name.
     """
 
     def __init__(self, events: Events) -> None:
@@ -27,11 +32,15 @@ class Changes:
         self._rows: dict[Any, dict[str, Any]] = {}  # columns that came, by candidate
         self._gone: dict[Any, None] = {}  # deleted at some time: what the bundle says of them does not count
         self._expiries: dict[Any, float] = {}
+        self.outcomes: dict[str, Any] = {}
         self.id_column = ""
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
         self.expired(float(record["at"]))
+        if "name" in record:
+            self._named({record["name"]: record.get("outcome")})
+        self._named(record.get("named", {}))
         if record["op"] == "events":
             for one in record["events"]:
                 self.events.add(one["query"], one["candidate"], one["at"])
@@ -44,6 +53,11 @@ class Changes:
             self._forget(one)
         for expiry in record["expire"]:
             self._expiries[expiry["id"]] = expiry["at"]
+
+    def _named(self, outcomes: Mapping[str, Any]) -> None:
+        self.outcomes.update(outcomes)
+        for name in list(self.outcomes)[: max(0, len(self.outcomes) - NAMED)]:
+            del self.outcomes[name]
 
     def expired(self, now: float) -> list[Any]:
         """Candidates whose time has come; they count as deleted from here on."""
@@ -86,6 +100,8 @@ class Changes:
         chosen = [{"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()]
         if chosen:
             made.append({"op": "events", "at": 0.0, "events": chosen})
+        if self.outcomes:
+            made.append({"op": "events", "at": 0.0, "events": [], "named": dict(self.outcomes)})
         return made
 
 

@@ -8,6 +8,7 @@ __all__ = ["Metrics"]
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CUT = ("slow", "unread", "room")  # who sends slowly; who does not read its reply; whose reply has no room
 
 
 class Metrics:
@@ -24,6 +25,10 @@ class Metrics:
         self.queries = Counter("shortlist_queries", "Queries asked.", registry=of)
         self.unknown = Counter("shortlist_unknown_queries", "Queries that training had no interaction of.", registry=of)
         self.under_way = Gauge("shortlist_requests_under_way", "Requests at this moment.", registry=of)
+        self.unsent = Gauge("shortlist_unsent_bytes", "Bytes of replies that wait for their readers.", registry=of)
+        self.cut = Counter("shortlist_connections_cut", "Connections cut off, by reason.", ["reason"], registry=of)
+        for reason in CUT:
+            self.cut.labels(reason)
         self.candidates = Gauge("shortlist_candidates", "Candidates that can be found.", registry=of)
         self.exact_items = Counter("shortlist_recall_exact_items", "Items of sampled exact lists.", registry=of)
         self.found_items = Counter(

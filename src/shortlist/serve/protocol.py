@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -20,6 +22,10 @@ LONGEST_HEAD = (
     65_536  # bytes of all header lines; as many of what frames a body between two pieces of it, or follows it
 )
 MOST_LINES = 128  # header lines, trailers included
+
+COALESCED = (
+    4096  # bytes of replies that wait for the end of a turn of the loop; a connection with more unsent is not read
+)
 
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
 
@@ -44,9 +50,12 @@ class Connection(HttpToolsProtocol):
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
+        self._unsent = self._application.unsent
+        self._later: tuple[Any, Any] | None = None  # to be answered once the last reply is sent
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.set_write_buffer_limits(COALESCED, 0)
         self.waiting_since: float | None = self.loop.time()
         self.everyone.add(self)
         if self._application.draining:  # it was being taken when the others were told
@@ -54,6 +63,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.everyone.discard(self)
+        self._unsent.discard(self)
+        self._later = None
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -136,6 +147,9 @@ class Connection(HttpToolsProtocol):
             self._enter(cycle, app)
 
     def _enter(self, cycle: Any, app: Any) -> None:
+        if self.flow.write_paused:
+            self._later = cycle, app
+            return
         if cycle.scope["path"] in ALWAYS:
             self.begin(cycle, app, None)
         elif self._admission.full:
@@ -173,6 +187,39 @@ class Connection(HttpToolsProtocol):
         if self._between and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
 
+    # Going out: nothing is read from a connection, and nothing answered on it, while its last reply is unsent.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._unsent.add(self, self.loop.time())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent.discard(self)
+        self.flow.resume_reading()
+        if self._later is not None:
+            later, self._later = self._later, None
+            self._enter(*later)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.flow.write_paused:
+            self.flow.pause_reading()
+
+    def held(self) -> int:
+        """Bytes of replies in this process's memory."""
+        return int(self.transport.get_write_buffer_size())
+
+    def left(self) -> int:
+        """Bytes that the other side has not received."""
+        return self.held() + _queued(self.transport)
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once."""
+        self._application.service.metrics.cut.labels(reason).inc()
+        self.transport.abort()
+
     # Turned away.
 
     def _turned_away(self, data: bytes) -> bool:
@@ -193,7 +240,7 @@ class Connection(HttpToolsProtocol):
 
     def resume(self) -> None:
         """Read again."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -210,3 +257,14 @@ def _long_head() -> Problem:
         f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
         hint="send fewer and shorter ones; cookies are not read here",
     )
+
+
+def _queued(transport: Any) -> int:
+    """Bytes of a connection that the kernel keeps until the other side has received them; 0 where it does not tell."""
+    with contextlib.suppress(ImportError, OSError, AttributeError, ValueError):
+        import fcntl
+        import termios
+
+        counted = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(counted, sys.byteorder)
+    return 0

@@ -18,7 +18,8 @@ class Limits:
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
     request. cells: values of columns in one reply. under_way: requests at once, beyond which the answer is 503.
     receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
-    batch: queries answered together.
+    batch: queries answered together. unsent: bytes of one reply, and of all replies together that wait for their readers; beyond
+    it the slowest readers are cut off. send_seconds: in which a reader has to take some of its reply.
     """
 
     body: int = 1 << 20
@@ -30,6 +31,8 @@ class Limits:
     receive_seconds: float = 10.0
     wait_seconds: float = 0.1
     batch: int = 256
+    unsent: int = 32 << 20
+    send_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -24,16 +24,24 @@ from shortlist.serve.problems import Problem
 __all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
+TAIL = 512  # records of the log's end that are kept for those who follow it
 
 
 class _Task(NamedTuple):
-    """A record of the log, another bundle, or a way from what bundle ``of`` serves to what is to be served in its place."""
+    """A record of the log, another bundle, a way from what bundle ``of`` serves to what is to be served in its place, or a look
+    at the changes between two of them."""
 
     future: asyncio.Future[Any]
     record: dict[str, Any] | None = None
     loaded: Loaded | None = None
     renew: Callable[[Served], Served] | None = None
     of: str = ""
+    look: Callable[[Changes], Any] | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing is done in one go after it."""
+        return self.loaded is not None or self.look is not None
 
 
 class Answering(Protocol):
@@ -49,7 +57,11 @@ class Answering(Protocol):
 
 
 class ChangeWriter:
-    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
+    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place.
+
+    done: called in the event loop with changes that are on the disk and applied, in their order, before any of them is
+    acknowledged. tail: the last ones that were in the log at the start, of those that another process sent.
+    """
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
@@ -60,13 +72,21 @@ class ChangeWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
+        self.done: Callable[[Sequence[dict[str, Any]]], None] = _nobody
+        self.tail: list[dict[str, Any]] = []
 
-    def replay(self) -> Loaded:
-        """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
+    def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
+        """The service's bundle with every change of the log. Raises BundleError where they do not fit it.
+
+        follows: the changes of another process's log, where this one has none.
+        """
         self.changes.id_column = self._bare.state.candidate
+        for record in follows or ():
+            self.changes.apply(record)
         if self._journal is None:
-            return self._bare
+            return self._bare if not follows else self._with_changes(self._bare)
         records = self._journal.records
+        self.tail = [record for record in records[-TAIL:] if "name" in record]
         for record in records:
             self.changes.apply(record)
         self.changes.expired(time.time())
@@ -94,6 +114,10 @@ class ChangeWriter:
         await self._submit(loaded=loaded)
         self.upkeep = None
 
+    async def look(self, at: Callable[[Changes], Any]) -> Any:
+        """What ``at`` returns of the changes made by now, while none is being made; called in the writer's thread."""
+        return await self._submit(look=at)
+
     async def _submit(self, **what: Any) -> Any:
         loop = asyncio.get_running_loop()
         if self._running is None:
@@ -106,10 +130,12 @@ class ChangeWriter:
         loop = asyncio.get_running_loop()
         while True:
             batch = await self._next()
-            outcomes, loaded = await loop.run_in_executor(self._thread, self._apply, batch)
+            outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
             if loaded is not None:
                 self._service.put(loaded)
                 self._look(loaded, loop)
+            if records:
+                self.done(records)
             for task, outcome in zip(batch, outcomes, strict=True):
                 if task.future.done():
                     continue
@@ -140,25 +166,30 @@ class ChangeWriter:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
         except asyncio.TimeoutError:
             return []
-        while len(batch) < AT_ONCE and batch[-1].loaded is None and not self._queue.empty():
+        while len(batch) < AT_ONCE and not batch[-1].alone and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
 
-    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None]:
-        """In the writer's thread: outcomes by task, and the bundle to put in place."""
+    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None, list[dict[str, Any]]]:
+        """In the writer's thread: outcomes by task, the bundle to put in place, and the records that are in the log now."""
         outcomes: list[Any] = [None] * len(batch)
         loaded = self._service.loaded
+        records: list[dict[str, Any]] = []
         try:
             served = self._expire(loaded.served)
-            records, kept = [], []
+            kept = []
             for number, task in enumerate(batch):
                 if task.renew is not None and task.of == loaded.bundle:
                     served = task.renew(served)
                 if task.record is None:
                     continue
+                name = task.record.get("name")
+                if name in self.changes.outcomes:
+                    outcomes[number] = self.changes.outcomes[name]
+                    continue
                 try:
                     served, outcomes[number] = self._tried(served, task.record)
-                    records.append(task.record)
+                    records.append(task.record if name is None else {**task.record, "outcome": outcomes[number]})
                     kept.append(number)
                 except Problem as problem:
                     outcomes[number] = problem
@@ -177,15 +208,17 @@ class ChangeWriter:
                 self.changes.apply(record)
             if served is not loaded.served:
                 loaded = loaded.changed(served)
-            last = batch[-1].loaded if batch else None
-            if last is not None:
+            last = batch[-1] if batch else None
+            if last is not None and last.loaded is not None:
                 try:
-                    loaded = self._with_changes(last)
+                    loaded = self._with_changes(last.loaded)
                 except BundleError as error:
                     outcomes[-1] = error
-            return outcomes, None if loaded is self._service.loaded else loaded
+            if last is not None and last.look is not None:
+                outcomes[-1] = last.look(self.changes)
+            return outcomes, None if loaded is self._service.loaded else loaded, records
         except Exception as error:
-            return [error if outcome is None else outcome for outcome in outcomes], None
+            return [error if outcome is None else outcome for outcome in outcomes], None, []
 
     def _expire(self, served: Served) -> Served:
         due = self.changes.expired(time.time())
@@ -205,8 +238,9 @@ class ChangeWriter:
         except ShortlistError as error:
             raise _misfit(served, record, error) from None
         size = served.index.size
-        self._service.metrics.changes.labels("upsert").inc(len(record["upsert"]))
-        self._service.metrics.changes.labels("delete").inc(upserted - size)
+        if self._journal is not None:  # else another process has counted it
+            self._service.metrics.changes.labels("upsert").inc(len(record["upsert"]))
+            self._service.metrics.changes.labels("delete").inc(upserted - size)
         return served, (len(record["upsert"]), upserted - size, size, upserted - before)
 
     def _logged(self, records: list[dict[str, Any]]) -> bool:
@@ -226,6 +260,10 @@ class ChangeWriter:
         self._thread.shutdown(wait=True)
         if self._journal is not None:
             self._journal.close()
+
+
+def _nobody(records: Sequence[dict[str, Any]]) -> None:
+    """Nobody follows."""
 
 
 def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Problem:

@@ -73,8 +73,8 @@ class Examination:
     ) -> Examination:
         """Chances from pairs of query and candidate that were shown at more than one place.
 
-        What a query likes is the same wherever it is shown, so the clicks of one pair at two places compare the places, not
-        the candidates. Two bundles that take turns, interleaving, exploration and swapped places all bring such pairs
+        A query likes a candidate as much at one place as at another, so the clicks of one pair at two places compare the
+        places, not the candidates. Two bundles that take turns, interleaving, exploration and swapped places all bring such pairs
         (Agarwal, Zaitsev, Wang, Li, Najork, Joachims 2019, "Estimating position bias without intrusive interventions").
         The chances maximise the likelihood of where the clicks of each pair fell:
 

@@ -110,7 +110,7 @@ def interleave(
         seed: of the coins.
 
     Raises:
-        ConfigError: for what is no list, or a k below 1.
+        ConfigError: for values other than lists, or a k below 1.
         DataError: for lists of other queries, or a candidate twice in one list.
 
     Example:
