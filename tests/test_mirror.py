@@ -54,6 +54,7 @@ ELSEWHERE = {
     "serve/processes/swapping.py": "serve/processes/test_supervisor.py",
     "serve/processes/worker.py": "serve/processes/test_supervisor.py",
     "serve/service.py": "serve/test_answers.py",
+    "shown/estimators.py": "shown/test_off_policy.py",
     "train/progress.py": "train/test_checkpoints.py",
     "train/run.py": "train/test_fit.py",
 }
