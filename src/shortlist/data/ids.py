@@ -44,7 +44,7 @@ def require_column(table: Table, column: str, role: str) -> None:
 
 
 def _hint_for(column: str, table: Table) -> str:
-    """What to do about a column that a table lacks."""
+    """A hint for a column that a table lacks."""
     names = table.frame.columns
     if table.untyped and len(names) == 1 and (mark := re.search(r"[^\w\s.\"'-]|\t", names[0])) is not None:
         shown = "\\t" if mark[0] == "\t" else mark[0]

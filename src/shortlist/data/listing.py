@@ -317,7 +317,7 @@ def _remote(url: str, table: str) -> Listing:
             {name: store.info(name) for name in store.glob(path)} if "*" in path else store.find(path, detail=True)
         )
         if not infos and "*" not in path and url.startswith(("http://", "https://")):
-            store.info(path)  # says why it cannot be had
+            store.info(path)  # raises the reason
     except ImportError as error:
         raise DataError(
             f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"

@@ -63,7 +63,9 @@ def side_table(
     lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
     if len(lacking):
         lacked = counted(len(lacking), "interacted id")
-        strange = f"; none of its own ids (such as {distinct[column][0]!r}) occurs there: are they written in another way"
+        strange = (
+            f"; none of its own ids (such as {distinct[column][0]!r}) occurs there: are they written in another way"
+        )
         warned.append(
             f"the {name} table lacked {lacked} ({few(lacking)}); added with null features"
             f"{strange if len(lacking) == len(interacted) else ''}"

@@ -38,7 +38,7 @@ USUAL = {
     False: ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d"),
     True: ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%dT%H:%M:%S%.f%#z"),
 }
-PACKED = ("%d%m%Y", "%m%d%Y")  # days of eight digits that are no whole numbers, though they look like them
+PACKED = ("%d%m%Y", "%m%d%Y")  # days of eight digits, which look like whole numbers
 FEW = 1000
 AMBIGUOUS = ("day first", "month first")
 ORDER = {"day-first": "day first", "month-first": "month first"}
@@ -260,8 +260,8 @@ def _packed(column: str, form: TimeForm, places: Places) -> DataError:
     return DataError(
         f"the timestamp column {column!r} has eight digits in every row, which can be whole numbers or days written as "
         f"{' or '.join(PACKED)}.",
-        hint="for days: Reading(time_format='%d%m%Y'), --time-format %d%m%Y; numbers that are no days: write them as numbers "
-        "(Parquet)",
+        hint="for days: Reading(time_format='%d%m%Y'), --time-format %d%m%Y; if they are numbers, write them in a "
+        "Parquet file",
     )
 
 

@@ -186,7 +186,11 @@ class _Lists:
 
 
 def _collapsed(lists: _Lists, trained: bool) -> Finding | None:
-    """trained: whether there is a training that could be changed; neighbours are counted."""
+    """The finding for lists that are alike, if they are.
+
+    Args:
+        trained: whether the advice is for a trained model; neighbours are counted.
+    """
     queries, k = lists.rows.shape
     if queries < 2 or lists.candidates < 2:
         return None
