@@ -63,6 +63,7 @@ from shortlist.model import join as join
 from shortlist.model import popularity as popularity
 from shortlist.recommender import Recommendations as Recommendations
 from shortlist.recommender import Recommender as Recommender
+from shortlist.recommender import Rerank as Rerank
 from shortlist.sources import EASE as EASE
 from shortlist.sources import Blend as Blend
 from shortlist.sources import Cooccurrence as Cooccurrence

@@ -22,9 +22,11 @@ from shortlist.sources import Blend, Mixture, Neighbours
 
 __all__ = ["SHARES", "Blended", "best_blend"]
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+NEAR = 0.25  # between two shares
+LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
 
 
 class Blended(NamedTuple):
@@ -62,20 +64,21 @@ def best_blend(
 ) -> Blended:
     """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
 
-    All shares are tried at the first temperature, then the other temperatures with the shares near the best; on at most 4,000 of
-    the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with the highest
-    recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
+    All shares are tried at the first temperature, then at each further one the shares near the best of the one before; on at most
+    4,000 of the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with
+    the highest recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
     """
     mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
     asked = _Asked.of(mixture, trial)
-    blends = [Blend(share, temperatures[0]) for share in shares]
-    found = [asked.recall(blend, trial.k) for blend in blends]
-    if len(temperatures) > 1:
-        best = blends[int(np.argmax([round(float(one.mean()), 9) for one in found]))]
-        near = [share for share in shares if abs(share - best.share) < 0.15]
-        more = [Blend(share, temperature) for temperature in temperatures[1:] for share in near]
-        blends += more
-        found += [asked.recall(blend, trial.k) for blend in more]
+    blends: list[Blend] = []
+    found: list[NDArray[np.float64]] = []
+    near = tuple(shares)
+    for temperature in temperatures:
+        tried = [Blend(share, temperature) for share in near]
+        blends += tried
+        found += [asked.recall(blend, trial.k) for blend in tried]
+        best = max(zip(tried, found[-len(tried) :], strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
+        near = tuple(share for share in shares if abs(share - best.share) < NEAR)
     recall = np.array(found)
     deep: dict[int, NDArray[np.float64]] = {}
 
@@ -95,20 +98,26 @@ def best_blend(
 
 
 def _level(recall: NDArray[np.float64]) -> list[int]:
-    """The blends whose recall ``[blends, queries]`` is level with the highest, by one standard error of the difference."""
+    """The blends whose recall ``[blends, queries]`` is level with the highest, by ``LEVEL`` standard errors of the difference."""
     best = int(np.argmax(np.round(recall.mean(1), 9)))
     gain = recall[best] - recall
-    level: list[int] = np.flatnonzero(gain.mean(1) <= gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
+    level: list[int] = np.flatnonzero(gain.mean(1) <= LEVEL * gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
     return level
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """Both sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
-    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
-    all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]``, −inf where a place is empty.
+        near: float32 ``[queries, candidates]``, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: the towers' score of each pair.
+        own_near: the neighbours' score of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        truths: pairs of each query.
+        whole: whether all of the trial's queries are here.
     """
 
     towers: Tensor
@@ -122,7 +131,7 @@ class _Asked:
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
         test = TestSet.of(mixture.towers, trial.test, trial.seen)
         histories = mixture.histories_of(test.query_ids, trial.seen)
         scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
@@ -152,7 +161,7 @@ class _Asked:
         return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count against it."""
         towers, own_towers = self._towers_at(blend.temperature)
         near, own_near = self._near
         total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)

@@ -1,4 +1,4 @@
-"""Rows that are read as choices and may be none: events that take a choice back, negative quantities, a crawler."""
+"""Rows that are read as choices but may not be: events that take a choice back, negative quantities, a crawler."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "glance", "quoted"]
+__all__ = ["crawler", "doubtful_rows", "first_rows", "quoted"]
 
-ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # of a glance, and at most so many bytes of a text file
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
 LOOKED_AT = 1_000_000
 FEW_VALUES = 64
@@ -34,8 +34,9 @@ _QUANTITY = re.compile(
 def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
     """Signs that some rows are not choices, as sentences.
 
-    known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
-    some of them.
+    Args:
+        known: columns that have another role already, or by which rows were chosen.
+        whole: whether ``frame`` is all rows, or some of them.
     """
     some = "" if whole else f" among {frame.height:,} that were looked at"
     for name, kind in frame.schema.items():
@@ -62,14 +63,14 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                 )
 
 
-def glance(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
-    """The first rows of some files, evenly spread, of all columns but these; and whether that is all there is."""
+def first_rows(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
+    """The first rows of some files, evenly spread, of all columns but these; and whether these are all rows."""
     places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), FILES)).astype(int)).tolist()
     heads = []
     for place in places:
         try:
             head = _first_rows(source, source.files[place], ROWS // len(places))
-        except UNREADABLE:  # what reads everything says what is wrong
+        except UNREADABLE:  # the reader of the whole file gives the error
             continue
         heads.append(head.drop([name for name in head.columns if name in without]))
     heads = [head for head in heads if head.schema == heads[0].schema]
@@ -98,7 +99,9 @@ def _first_rows(source: Source, file: SourceFile, rows: int) -> pl.DataFrame:
 def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     """Whether one query has so many of all rows that it looks like a crawler or a shared account; one sentence, or none.
 
-    counts: each distinct query (``id``), and how many ``rows`` it has. column: what its ids are called.
+    Args:
+        counts: each distinct query (``id``), and how many ``rows`` it has.
+        column: what its ids are called.
     """
     total, most = int(counts["rows"].sum()), int(counts["rows"].max())  # type: ignore[arg-type]
     if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):

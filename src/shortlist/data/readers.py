@@ -35,7 +35,10 @@ ACCEPTED = (
 class Table:
     """A frame, what to call it in messages, and whether its ids came from text, where 1 and "1" look alike.
 
-    notes: what was left out when it was read. source: the files that it was read from. places: where its values are.
+    Attributes:
+        notes: what was left out when it was read.
+        source: the files that it was read from.
+        places: where its values are.
     """
 
     frame: pl.DataFrame
@@ -58,10 +61,14 @@ def read_table(
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    others: more columns that are named. keep: other columns to read, or None for all there are. A column that has no one type in all files is left out with a
-    ShortlistWarning, and refused where it is named.
+    Args:
+        others: more columns that are named.
+        keep: other columns to read, or None for all there are. A column that has no one type in all files is left out
+            with a ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
+    Raises:
+        DataError: for a file that is missing, unreadable or of an unknown extension, and for an object that is not a
+            table.
     """
     if isinstance(source, Table):
         return source
@@ -180,8 +187,8 @@ def _read_path(
     source.require([*named, *(keep or ())])
     notes = source.notes
     if keep is None:
-        for column, told in source.conflicts.items():
-            note = f"the column {column!r} of the {name} table {told}; left out"
+        for column, types in source.conflicts.items():
+            note = f"the column {column!r} of the {name} table {types}; left out"
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
     frame = source.frame(columns if all(column in schema for column in named) else None)

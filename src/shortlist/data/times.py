@@ -1,7 +1,7 @@
-"""Timestamps given as text → datetimes: the form is settled by the whole column, and never guessed.
+"""Timestamps given as text → datetimes: the whole column decides the form, which is never guessed.
 
-A column has one form. Of the forms below those remain that read every value; where day and month can be read both ways,
-the values are refused with both readings.
+A column has one form: the one of those below that reads every value. If day and month can be read both ways, the values
+are refused with both readings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "form_in_words", "read_times", "settled_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -44,7 +44,11 @@ ORDER = {"day-first": "day first", "month-first": "month first"}
 
 @dataclass(frozen=True)
 class TimeForm:
-    """How the times of a column are written: one of the forms by name, or a format; zoned: with a time zone each."""
+    """How the times of a column are written: one of the forms by name, or a format.
+
+    Attributes:
+        zoned: whether each has a time zone.
+    """
 
     name: str
     zoned: bool = False
@@ -102,7 +106,7 @@ FORMS = (
 
 
 def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, places: Places = NOWHERE) -> TimeForm:
-    """The form of a column of text, which comes in parts. DataError where no form or more than one reads all of it."""
+    """The form of a column of text, given in parts. DataError where no form or more than one reads all of it."""
     forms: Sequence[TimeForm] = FORMS if reading.time_format is None else (TimeForm(reading.time_format),)
     if reading.dates is not None:
         forms = [form for form in forms if form.name not in AMBIGUOUS or form.name == ORDER[reading.dates]]
@@ -135,7 +139,7 @@ def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
 
 
 def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Text as dates or datetimes of that type. DataError where it cannot be, and where it can be read both ways."""
+    """Text as dates or datetimes of that type. DataError where it cannot be read, and where it can be read both ways."""
     found = read_times(values, settled_form([values], values.name, Reading()))
     zone, own = getattr(kind, "time_zone", None), getattr(found.dtype, "time_zone", None)
     if not found.dtype.is_temporal() or (zone is None) != (own is None):
@@ -148,8 +152,8 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
     return cast
 
 
-def told_form(values: pl.Series, form: TimeForm) -> list[str]:
-    """How times were read, for a person, if that is not obvious."""
+def form_in_words(values: pl.Series, form: TimeForm) -> list[str]:
+    """How times were read, in words, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]

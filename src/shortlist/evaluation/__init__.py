@@ -1,4 +1,4 @@
-"""Exact ranks over the whole catalogue, and what they say of a model."""
+"""Exact ranks over the whole catalogue, and metrics of a model from them."""
 
 from shortlist.evaluation.audit import LEAKS, audit
 from shortlist.evaluation.baselines import BASELINES

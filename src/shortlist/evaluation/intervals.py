@@ -1,4 +1,4 @@
-"""How sure a figure is: the bootstrap over queries."""
+"""Confidence intervals of figures, by the bootstrap over queries."""
 
 from __future__ import annotations
 

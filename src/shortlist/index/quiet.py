@@ -1,4 +1,4 @@
-"""Holding back the log lines that native libraries write straight to the process's stderr."""
+"""Holds back log lines that native libraries write to the process's stderr."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ from shortlist.index.values import Floats, Ints
 __all__ = ["ScaNN", "scann_trouble"]
 
 _TINY = 256  # below, search is exact: codebooks need points to learn from
-_FLAT = 20_000  # below, it scans every code without partitions
+_FLAT = 20_000  # below, every code is scanned, without partitions
 _ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
 _SOAR = 1.5
-_NARROW = 16  # numbers in a vector, up to which each gets a code of its own
-_PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: saved when ScaNN re-ranked by a copy of the vectors of its own
+_NARROW = 16  # vectors of up to so many numbers get a code for each number
+_PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: written when ScaNN re-ranked by its own copy of the vectors
 _CONFIG = "scann_config.pb"
-# The files that ScaNN reads back, by the type it knows them under. It is told no other.
+# The files that ScaNN reads back, by the type it knows them under. It is given no other.
 _ASSETS = {
     "ah_codebook.pb": "AH_CENTERS",
     "serialized_partitioner.pb": "PARTITIONER",
@@ -45,7 +45,7 @@ _ASSETS = {
 
 @functools.cache
 def scann_trouble() -> str | None:
-    """Why ScaNN cannot run here, or None if it can: no package, or a processor that would stop at its code."""
+    """Why ScaNN cannot run here, or None if it can: no package, or a processor that cannot run its code."""
     import importlib.util
 
     if importlib.util.find_spec("scann") is None:
@@ -169,7 +169,12 @@ class ScaNN(ApproximateIndex):
         return min(dim, int(self._settings.dims_per_code or (1 if dim <= _NARROW else 2)))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        """Check that the library runs here.
+
+        Raises:
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
+        """
         _scann()
 
     def _train(self, vectors: Floats) -> Any:

@@ -11,6 +11,7 @@ from typing import Protocol
 __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop
+SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 
 
@@ -24,16 +25,23 @@ class Room(Protocol):
 class Acceptor:
     """Takes the connections of one listening socket, for as long as it is open and there is room.
 
+    share: how many to take at most when some wait, where other processes take from the same socket.
+
     uvloop takes one connection in each turn of its loop. A busy loop turns a few hundred times a second, so that two thousand
     clients who come at once would wait for seconds before anybody reads what they ask.
     """
 
     def __init__(
-        self, listening: socket.socket, make: Callable[[], asyncio.Protocol], room: Room | None = None
+        self,
+        listening: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        room: Room | None = None,
+        share: Callable[[], int] | None = None,
     ) -> None:
         self._listening = listening
         self._make = make
         self._room = room
+        self._share = share
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[object]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -41,9 +49,12 @@ class Acceptor:
         self._loop.add_reader(listening, self._take)
 
     def _take(self) -> None:
-        for _ in range(AT_ONCE):
+        share = AT_ONCE if self._share is None else self._share()
+        if not share:
+            self._later(SOON)
+        for _ in range(share):
             if self._room is not None and not self._room.make(len(self._coming)):
-                self._later()
+                self._later(SHORT)
                 return
             try:
                 connection, _ = self._listening.accept()
@@ -52,7 +63,7 @@ class Acceptor:
             except ConnectionError:  # it has gone again
                 continue
             except OSError:  # too many open files in the whole system, or no memory: others may close some
-                self._later()
+                self._later(SHORT)
                 return
             connection.setblocking(False)
             with contextlib.suppress(OSError):
@@ -61,9 +72,14 @@ class Acceptor:
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
-    def _later(self) -> None:
+    def _later(self, seconds: float) -> None:
         self._loop.remove_reader(self._listening)
-        self._again = self._loop.call_later(SHORT, self._loop.add_reader, self._listening, self._take)
+        self._again = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._take)
+
+    @property
+    def coming(self) -> int:
+        """Connections that were taken and are not there yet."""
+        return len(self._coming)
 
     async def _open(self, connection: socket.socket) -> None:
         try:

@@ -19,12 +19,16 @@ __all__ = ["Changes", "frames_of"]
 
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
 STALE = 1000  # times in the queue of expiries that may count no more
+NAMED = 4096  # changes with a name that are known again, the latest
 
 
 class Changes:
     """Folds the log's records in their order, and brings what is left of them onto any bundle.
 
-    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``.
+    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``. One that
+    came from another process has a ``name`` of its own and its ``outcome``, so that it is known when it is sent again.
+
+    outcomes: what became of the latest changes with a name.
     """
 
     def __init__(self, events: Events) -> None:
@@ -34,11 +38,15 @@ class Changes:
         self._expiries: dict[Any, float] = {}
         self._queue: list[tuple[float, int, Any]] = []  # times, and whose they are or were: a heap
         self._queued = 0
+        self.outcomes: dict[str, Any] = {}
         self.id_column = ""
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
         self.expired(float(record["at"]))
+        if "name" in record:
+            self._named({record["name"]: record.get("outcome")})
+        self._named(record.get("named", {}))
         if record["op"] == "events":
             for one in record["events"]:
                 self.events.add(one["query"], one["candidate"], one["at"])
@@ -59,6 +67,11 @@ class Changes:
         if len(self._queue) > STALE + 2 * len(self._expiries):  # mostly times that count no more
             self._queue = [(at, number, one) for number, (one, at) in enumerate(self._expiries.items())]
             heapq.heapify(self._queue)
+
+    def _named(self, outcomes: Mapping[str, Any]) -> None:
+        self.outcomes.update(outcomes)
+        for name in list(self.outcomes)[: max(0, len(self.outcomes) - NAMED)]:
+            del self.outcomes[name]
 
     def expired(self, now: float) -> list[Any]:
         """Candidates whose time has come; they count as deleted from here on."""
@@ -102,6 +115,7 @@ class Changes:
         copy = Changes(self.events.copied())
         copy.id_column = self.id_column
         copy._rows, copy._gone, copy._expiries = dict(self._rows), dict(self._gone), dict(self._expiries)
+        copy.outcomes = dict(self.outcomes)
         return copy
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -115,6 +129,8 @@ class Changes:
             yield {**change, "expire": expire}
         for chosen in _parts({"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()):
             yield {"op": "events", "at": 0.0, "events": chosen}
+        for named in _parts(self.outcomes):
+            yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

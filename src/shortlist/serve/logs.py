@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ class Log:
     Lines that cannot be written (a full disk, a reader that has gone) are dropped, and the next that can be says how many.
     """
 
-    def __init__(self, out: TextIO | None = None, requests: bool = True) -> None:
+    def __init__(self, out: TextIO | io.TextIOBase | None = None, requests: bool = True) -> None:
         self._out = sys.stderr if out is None else out
         self._held: list[bytes] = []
         self._lock = threading.Lock()

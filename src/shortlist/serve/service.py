@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
@@ -34,10 +34,19 @@ REMEMBERED = 64  # requests, to warm the next bundle with
 class Service:
     """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
 
-    settings: limits, keys, what is served. loaded: the bundle to begin with.
+    settings: limits, keys, what is served. loaded: the bundle to begin with. follows: the changes that another process has
+    logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
+
+    change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        settings: Settings | None = None,
+        log: Log | None = None,
+        follows: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.log = log or Log(requests=False)
         self.metrics = Metrics()
@@ -48,9 +57,11 @@ class Service:
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
         self.loaded = loaded
         self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
-        self._asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
-        self.writer = ChangeWriter(self, self.settings.state)
-        self.put(self.writer.replay())
+        self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
+        self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
+        self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
+        self.writes: Callable[[], bool] = lambda: True
+        self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
@@ -79,7 +90,7 @@ class Service:
             found = await self.batcher.ask(group, [asks[number] for number in numbers])
             for number, one in zip(numbers, found, strict=True):
                 lists[number] = one
-        self._asked.append(request)
+        self.asked.append(request)
         self.last_asked = time.perf_counter()
         self._watch(loaded, request, asks, lists)
         return lists  # type: ignore[return-value]
@@ -135,7 +146,7 @@ class Service:
 
     def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
         """Let a bundle that is to come answer the last requests, so that its first ones find everything in place."""
-        for request in list(self._asked):
+        for request in list(self.asked):
             rest()
             try:
                 asks = [read_query(loaded, self.events, query, 0, request.exclude_seen) for query in request.queries]
@@ -146,6 +157,10 @@ class Service:
                 )
             except (Problem, ShortlistError, LookupError):
                 continue  # it asks for what the new bundle does not have
+
+    async def metrics_text(self) -> bytes:
+        """All figures, for a scraper."""
+        return self.metrics.text()
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """A slow call, in a thread."""

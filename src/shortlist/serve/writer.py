@@ -7,7 +7,8 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -32,16 +33,24 @@ PAUSE = 1.0  # seconds until the next try, where not even the next changes could
 LOOK = 1.0  # seconds between two looks at whether the log is still there
 SHORT = 1000  # entries and records of a log that is never too long
 LONG = 1.5  # times as much as the shortest log that says the same: beyond it the log is shortened
+TAIL = 512  # records of the log's end that are kept for those who follow it
 
 
 class _Task(NamedTuple):
-    """A record of the log, another bundle, or a way from what bundle ``of`` serves to what is to be served in its place."""
+    """A record of the log, another bundle, a way from what bundle ``of`` serves to what is to be served in its place, or a look
+    at the changes between two of them."""
 
     future: asyncio.Future[Any]
     record: dict[str, Any] | None = None
     loaded: Loaded | None = None
     renew: Callable[[Served], Served] | None = None
     of: str = ""
+    look: Callable[[Changes], Any] | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing is done in one go after it."""
+        return self.loaded is not None or self.look is not None
 
 
 class Answering(Protocol):
@@ -58,7 +67,11 @@ class Answering(Protocol):
 
 
 class ChangeWriter:
-    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
+    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place.
+
+    done: called in the event loop with changes that are on the disk and applied, in their order, before any of them is
+    acknowledged. tail: the last ones that were in the log at the start, of those that another process sent.
+    """
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
@@ -77,16 +90,26 @@ class ChangeWriter:
         self._shorten_at = SHORT  # what the log weighs before it is shortened again
         self._closing = threading.Event()
         service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
+        self.done: Callable[[Sequence[dict[str, Any]]], None] = _nobody
+        self.tail: list[dict[str, Any]] = []
 
-    def replay(self) -> Loaded:
-        """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
+    def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
+        """The service's bundle with every change of the log. Raises BundleError where they do not fit it.
+
+        follows: the changes of another process's log, where this one has none.
+        """
         self.changes.id_column = self._bare.state.candidate
+        for record in follows or ():
+            self.changes.apply(record)
         if self._journal is None:
-            return self._bare
+            return self._bare if not follows else self._with_changes(self._bare)
+        tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
         try:
             with _no_collection():
                 for record in self._journal.read():
                     self.changes.apply(record)
+                    tail.append(record)
+            self.tail = [record for record in tail if "name" in record]
             self._lapsed += self.changes.expired(time.time())
             return self._with_changes(self._bare)
         except BaseException:
@@ -111,6 +134,10 @@ class ChangeWriter:
         await self._submit(loaded=loaded)
         self.upkeep = None
 
+    async def look(self, at: Callable[[Changes], Any]) -> Any:
+        """What ``at`` returns of the changes made by now, while none is being made; called in the writer's thread."""
+        return await self._submit(look=at)
+
     def start(self) -> None:
         """Make changes, and delete candidates whose time has come, from now on."""
         if self._running is None or self._running.done():
@@ -129,10 +156,12 @@ class ChangeWriter:
             batch: list[_Task] = []
             try:
                 batch = await self._next()
-                outcomes, loaded = await loop.run_in_executor(self._thread, self._apply, batch)
+                outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
                 if loaded is not None:
                     self._service.put(loaded)
                     self._look(loaded, loop)
+                if records:
+                    self.done(records)
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
@@ -172,51 +201,61 @@ class ChangeWriter:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
         except asyncio.TimeoutError:
             return []
-        while len(batch) < AT_ONCE and batch[-1].loaded is None and not self._queue.empty():
+        while len(batch) < AT_ONCE and not batch[-1].alone and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
 
-    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None]:
-        """In the writer's thread: outcomes by task, and the bundle to put in place."""
+    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None, list[dict[str, Any]]]:
+        """In the writer's thread: outcomes by task, the bundle to put in place, and the records that are in the log now."""
         outcomes: list[Any] = [None] * len(batch)
         loaded = self._service.loaded
+        records: list[dict[str, Any]] = []
         try:
             self._look_after_log()
             served = self._expire(loaded.served)
             for task in batch:
                 if task.renew is not None and task.of == loaded.bundle:
                     served = task.renew(served)
-            served = self._made(served, batch, outcomes)
+            served, records = self._made(served, batch, outcomes)
             if self._lapsed:
                 self._logged([])
             if served is not loaded.served:
                 loaded = loaded.changed(served)
-            last = batch[-1].loaded if batch else None
-            if last is not None:
+            last = batch[-1] if batch else None
+            if last is not None and last.loaded is not None:
                 try:
-                    loaded = self._with_changes(last)
+                    loaded = self._with_changes(last.loaded)
                 except BundleError as error:
                     outcomes[-1] = error
+            if last is not None and last.look is not None:
+                outcomes[-1] = last.look(self.changes)
             self._due.clear()
-            return outcomes, None if loaded is self._service.loaded else loaded
+            return outcomes, None if loaded is self._service.loaded else loaded, records
         except BaseException as error:  # what is not an Exception, as a panic of native code, ends no thread of ours
             failed = _raisable(error)
-            return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None
+            return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, []
 
-    def _made(self, served: Served, batch: list[_Task], outcomes: list[Any]) -> Served:
-        """What is served with those changes of a batch that fit, once they are on the disk; without, where it takes none."""
+    def _made(self, served: Served, batch: list[_Task], outcomes: list[Any]) -> tuple[Served, list[dict[str, Any]]]:
+        """What is served with those changes of a batch that fit, once they are on the disk, and their records.
+
+        Without them, where the disk takes none.
+        """
         before, records, numbers = served, [], []
         for number, task in enumerate(batch):
             if task.record is None:
                 continue
+            name = task.record.get("name")
+            if name in self.changes.outcomes:
+                outcomes[number] = self.changes.outcomes[name]
+                continue
             try:
                 served, outcomes[number] = self._tried(served, task.record)
-                records.append(task.record)
+                records.append(task.record if name is None else {**task.record, "outcome": outcomes[number]})
                 numbers.append(number)
             except Problem as problem:
                 outcomes[number] = problem
         if not records:
-            return before
+            return before, []
         if not self._logged(records):
             for number in numbers:
                 outcomes[number] = Problem(
@@ -226,11 +265,12 @@ class ChangeWriter:
                     reason="disk",
                     hint="send it again when the disk has space",
                 )
-            return before
+            return before, []
         for number, record in zip(numbers, records, strict=True):
             self.changes.apply(record)
-            self._count(record, outcomes[number])
-        return served
+            if self._journal is not None:  # else another process has counted it
+                self._count(record, outcomes[number])
+        return served, records
 
     def _expire(self, served: Served) -> Served:
         """What is served without the candidates whose time has come."""
@@ -373,6 +413,10 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _nobody(records: Sequence[dict[str, Any]]) -> None:
+    """Nobody follows."""
 
 
 def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Problem:
