@@ -340,6 +340,32 @@ def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered(client: 
     client.loop.run_until_complete(talk())
 
 
+def test_the_time_in_which_a_request_waits_for_another_is_not_its_senders(client: Any) -> None:
+    """The second request's body is here, and not parsed while the first is being answered."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        client.app.admission.slots, waiting = 0, client.app.admission.waiting
+        body = b'{"queries":[{"id":"ann"}],"k":1}' + b" " * 10_000
+        request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+        connection.data_received(request * 2)
+        assert len(waiting) == 1
+        assert connection.waiting_since is None
+        assert client.app.received.total == 0
+        connection.data_received(request * 10)
+        assert client.app.received.total == 12 * len(request)
+        client.app.admission.slots = client.app.admission.inside = 1
+        client.app.admission.leave(client.loop.time())
+        while wire.written.count(b"HTTP/1.1 200") < 12:
+            await asyncio.sleep(0)
+        assert connection.idle
+        assert client.app.received.total == 0
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
 @pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 10_000])
 def test_a_body_longer_than_a_piece_is_whole(client: Any, size: int) -> None:
     async def talk() -> None:

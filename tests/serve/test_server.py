@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
+import uvicorn
 from tests.serve.running import Running
+
+from shortlist.serve.logs import Log
+from shortlist.serve.server import Server
 
 BODY = b'{"queries":[{"id":"ann"}],"k":2}'
 
@@ -189,3 +198,27 @@ def test_mistakes_end_in_a_message(bundles: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "there is no bundle" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_look_that_fails_ends_no_sweep(clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    client = clients()
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    monkeypatch.setattr("shortlist.serve.server.SWEEP", 0.0)
+    looks: list[float] = []
+
+    def broken(now: float) -> None:
+        looks.append(now)
+        if len(looks) < 3:
+            raise RuntimeError("canary")
+
+    client.app.unsent.look = broken
+
+    async def some_looks() -> None:
+        sweep = asyncio.create_task(Server(uvicorn.Config(client.app), client.app)._sweep())
+        while len(looks) < 5:
+            await asyncio.sleep(0)
+        sweep.cancel()
+        await asyncio.wait([sweep])
+
+    client.loop.run_until_complete(some_looks())
+    assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["sweep_failed"] * 2

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
 
-__all__ = ["Metrics"]
+__all__ = ["Figures", "Metrics"]
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -96,10 +96,10 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text form."""
-        return generate_latest(_Figures(self.registry))
+        return generate_latest(Figures(self.registry))
 
 
-class _Figures:
+class Figures:
     """A registry's figures, without the times at which each began, which nobody asks for."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

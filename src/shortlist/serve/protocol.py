@@ -146,8 +146,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._rest:  # it was read although reading is paused
-            self._rest += data
-            self.flow.pause_reading()
+            self._keep(self._rest + data)
             return
         if self._admission.full and self._turned_away(data):
             return
@@ -173,17 +172,24 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response("")
         self._reading = False
         if at < len(data) and not self.transport.is_closing():
-            self._rest = data[at:]
-            self.flow.pause_reading()
+            self._keep(data[at:])
         if self._begun is not None:
             begun, self._begun = self._begun, None
             if not self.transport.is_closing():
                 self._enter(*begun)
 
+    def _keep(self, rest: bytes) -> None:
+        """Keep what was read until requests before it are answered; it is not its sender who takes that time."""
+        self._rest, self.waiting_since = rest, None
+        self.flow.pause_reading()
+        self._received.put(self, self._size + len(rest))
+
     def _parse_rest(self) -> None:
         """Take in what had to wait."""
         if self._rest and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
             rest, self._rest = self._rest, b""
+            if not self._between:
+                self.waiting_since = self.loop.time()
             self.flow.resume_reading()
             self._parse(rest)
 

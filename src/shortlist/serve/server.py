@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         self.servers = []
         for one in sockets or ():
             self.accept(one)
-        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self._hang_up)
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
@@ -114,21 +114,27 @@ class Server(uvicorn.Server):
                 await task
 
     async def _sweep(self) -> None:
-        """Cut off whoever has been sending one request for too long, or has stopped reading its reply."""
-        limit = self._app.service.settings.limits.receive_seconds
-        loop = asyncio.get_running_loop()
+        """Look at connections and logs again and again, whatever goes wrong with one look."""
         while True:
             await asyncio.sleep(SWEEP)
-            self._app.service.log.flush()
-            self._app.count_refused()
-            now = loop.time()
-            for one in list(Connection.everyone):
-                if one.held():
-                    self._app.unsent.watch(one, now)
-                if one.waiting_since is not None and now - one.waiting_since > limit:
-                    one.cut("slow")
-            self._app.unsent.look(now)
-            self._app.end_waiting(time.monotonic())
+            try:
+                self._look()
+            except Exception as error:  # a bug of ours
+                self._app.service.log.event("sweep_failed", kind=type(error).__name__)
+
+    def _look(self) -> None:
+        """Cut off whoever has been sending one request for too long, has stopped reading its reply, or waits for too long."""
+        app, now = self._app, asyncio.get_running_loop().time()
+        app.service.log.flush()
+        app.count_refused()
+        limit = app.service.settings.limits.receive_seconds
+        for one in list(Connection.everyone):
+            if one.held():
+                app.unsent.watch(one, now)
+            if one.waiting_since is not None and now - one.waiting_since > limit:
+                one.cut("slow")
+        app.unsent.look(now)
+        app.end_waiting(time.monotonic())
 
 
 def run(

@@ -66,7 +66,9 @@ class Swapper:
             if loaded.bundle == service.loaded.bundle:
                 return False
             await service.writer.swap(loaded)
-        except Exception as error:  # whatever is wrong with it, the old one goes on
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever is wrong with it, the old one goes on
             reason = error.message if isinstance(error, ShortlistError) else str(error)
             service.metrics.swaps.labels("refused").inc()
             service.log.event("swap_refused", kind=type(error).__name__, reason=reason)

@@ -52,5 +52,7 @@ def test_of_a_process_that_has_ended_counts_stay_and_states_go() -> None:
 def test_one_process_reads_as_its_registry_does() -> None:
     from prometheus_client import generate_latest
 
+    from shortlist.serve.metrics import Figures
+
     one = registry(2, 1, 7, "x")
-    assert text(merged([families_of(one)])) == generate_latest(one)
+    assert text(merged([families_of(one)])) == generate_latest(Figures(one))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
+from shortlist.serve.metrics import Figures
 from shortlist.serve.processes.messages import Family, Sample
 
 __all__ = ["families_of", "kept", "merged", "text"]
@@ -33,7 +34,7 @@ def families_of(registry: CollectorRegistry) -> list[Family]:
             metric.type,
             [Sample(one.name, dict(one.labels), one.value) for one in metric.samples],
         )
-        for metric in registry.collect()
+        for metric in Figures(registry).collect()
     ]
 
 

@@ -283,8 +283,8 @@ def write(
 
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
-    hub = Hub(service)
     service.writer.start()
+    hub = Hub(service)
     for way, slot in followers:
         hub.add(way, slot, counts=True)
     finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()

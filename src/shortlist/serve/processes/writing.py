@@ -119,7 +119,7 @@ class Hub:
         try:
             value = await self._writer.change(record)
         except Problem as problem:
-            parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after
+            parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
             return Outcome(name, problem=parts)
         except Exception as error:  # a bug of ours, which the worker answers with 500
             self._service.log.event("error", kind=type(error).__name__, where="writing")
