@@ -96,7 +96,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text form."""
-        return generate_latest(Figures(self.registry))  # type: ignore[arg-type]
+        return generate_latest(Figures(self.registry))
 
 
 class Figures:

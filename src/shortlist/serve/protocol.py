@@ -139,7 +139,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._between = True
         self.waiting_since = None
-        self.scope[COMPLETE] = time.perf_counter()  # type: ignore[typeddict-unknown-key]
+        self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         super().on_message_complete()
 
     # Coming in.
@@ -193,7 +193,7 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
             self._parse(rest)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection is kept: who has sent all that it will may still read the replies to it."""
         cycle = self.cycle
         if not self._between or self._rest or cycle is None or cycle.response_complete:
