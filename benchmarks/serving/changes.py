@@ -27,7 +27,7 @@ def kills(options: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.count):
             server = Server(options.bundles[0], "--no-log", "--state", folder)
-            column = _check(server, truth, doubtful, lost)
+            column = check(server, truth, doubtful, lost)
             end = time.perf_counter() + chance.uniform(0.05, 0.6)
             killer = threading.Timer(end - time.perf_counter(), server.process.kill)
             killer.start()
@@ -48,7 +48,7 @@ def kills(options: argparse.Namespace) -> dict:
             killer.join()
             server.process.wait()
         server = Server(options.bundles[0], "--no-log", "--state", folder)
-        _check(server, truth, doubtful, lost)
+        check(server, truth, doubtful, lost)
         server.stop()
     return {"kills": options.count, "acknowledged": acknowledged, "lost": len(lost), "first_lost": lost[:3]}
 
@@ -97,7 +97,7 @@ def _started(bundle: Path, folder: str) -> dict:
     return found
 
 
-def _check(server: Server, truth: dict[str, bool], doubtful: set[str], lost: list[str]) -> str:
+def check(server: Server, truth: dict[str, bool], doubtful: set[str], lost: list[str]) -> str:
     """Compare with what was acknowledged; the name of the candidates' id column."""
     connection = Connection(server.port)
     known = sorted({*truth, *doubtful})

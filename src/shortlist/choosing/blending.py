@@ -15,8 +15,8 @@ from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation import Pairs, TestSet
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.scorers import Mixed, part_of
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
 from shortlist.sources import Blend, Mixture, Neighbours
 

@@ -17,9 +17,9 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
 from shortlist.evaluation.measures import Measures
 from shortlist.evaluation.metrics import AT_K
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.testset import TestSet, checked_weights
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 

@@ -121,6 +121,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     is_flag=True,
     help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
 )
+@click.option(
+    "--require-signature",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Refuse bundles without a signature made with this key (shortlist export --sign).",
+)
 @click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
@@ -150,6 +156,7 @@ def command(
     seen_days: float | None,
     watch: bool,
     untrusted: bool,
+    require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -158,23 +165,19 @@ def command(
     API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
     candidates and record events. Changes need a write key and --state.
     """
-    context = click.get_current_context()
-    if unix is not None and any(
-        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")
-    ):
+    if unix is not None and any(_typed(name) for name in ("host", "port")):
         raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
-    if workers == 1 and (
-        max_memory is not None or context.get_parameter_source("worker_timeout") is ParameterSource.COMMANDLINE
-    ):
+    if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
         raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
     if workers > 1:
-        _share_processors(workers)
+        _prepare(workers)
     import shortlist.index  # noqa: F401 - while nothing else runs
 
     try:
         from shortlist.serve.listening import Place, listening
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
+    from shortlist.recommender.signing import read_key
     from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
 
@@ -198,6 +201,7 @@ def command(
         page=not no_page,
         trusted=not (untrusted or guard),
         cold_start=cold_start,
+        signature=None if require_signature is None else read_key(require_signature),
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
         drain_seconds=drain_seconds,
         limits=limits,
@@ -216,6 +220,13 @@ def command(
         _alone(bundle, settings, place, watch, log_requests)
 
 
+def _typed(option: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    context = click.get_current_context()
+    assert context is not None
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
@@ -226,7 +237,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     from shortlist.serve.swap import Swapper, signature
 
     before = signature(bundle)
-    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start)
+    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:
@@ -262,13 +273,18 @@ def _port(taken: socket.socket) -> int | None:
     return int(name[1]) if isinstance(name, tuple) else None
 
 
-def _share_processors(workers: int) -> None:
-    """Keep the threads of all workers together to as many as there are processors; before numpy and Polars are imported."""
+def _prepare(workers: int) -> None:
+    """Set what numpy and Polars look for when they are imported.
+
+    Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
+    since the thread that would do it later does not outlive a fork.
+    """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ.setdefault(name, str(each))
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
 
 
 def _keys(variable: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_methods, check_model
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
-from shortlist.evaluation.intervals import Interval, bootstrap
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
 from shortlist.evaluation.metrics import AT_K, DEFAULT_KS, WHOLE, check_ks, measured, metric_names
@@ -25,6 +24,7 @@ from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.testset import TestSet
 from shortlist.index import Index
+from shortlist.intervals import Interval, bootstrap
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 

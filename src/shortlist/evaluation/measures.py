@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from shortlist.evaluation.figures import Figures
 from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
 from shortlist.evaluation.metrics import WHOLE, measured
-from shortlist.evaluation.ranked import PairSums, RankedPairs
+from shortlist.evaluation.ranked import RankedPairs
 from shortlist.evaluation.ranks import Hidden, Ties
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.testset import TestSet
 from shortlist.index import Index, search_heads
 from shortlist.index import Lists as IdLists
+from shortlist.intervals import PairSums
 from shortlist.sources import Filters, search_blend
 
 __all__ = ["Measured", "Measures"]

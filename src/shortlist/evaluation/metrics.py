@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.evaluation.ranked import PairSums, RankedPairs
+from shortlist.evaluation.ranked import RankedPairs
+from shortlist.intervals import PairSums
 
 __all__ = ["AT_K", "DEFAULT_KS", "WHOLE", "check_ks", "measured", "metric_names"]
 

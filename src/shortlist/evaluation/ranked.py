@@ -12,25 +12,9 @@ from numpy.typing import NDArray
 from shortlist.evaluation.ranks import Pairs, Ties, found_ranks
 from shortlist.evaluation.scorers import Scorer
 from shortlist.evaluation.testset import TestSet
+from shortlist.intervals import PairSums
 
-__all__ = ["PairSums", "RankedPairs"]
-
-
-@dataclass(frozen=True, eq=False)
-class PairSums:
-    """A metric as one fraction per query: its value is ``numerator.sum() / denominator.sum()``; float64 ``[queries]``.
-
-    Metrics of queries have a denominator of 1 for each query that counts; metrics of pairs have the query's pairs.
-    """
-
-    numerator: NDArray[np.float64]
-    denominator: NDArray[np.float64]
-
-    @property
-    def value(self) -> float:
-        """The metric; NaN where nothing counts."""
-        total = float(self.denominator.sum())
-        return float(self.numerator.sum()) / total if total else float("nan")
+__all__ = ["RankedPairs"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,9 @@ import polars as pl
 from shortlist.data.given import check_kind, check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
-from shortlist.evaluation.intervals import Interval, resampled
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import evaluation_text
+from shortlist.intervals import Interval, PairSums, chance, resampled
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
@@ -181,20 +180,13 @@ def compare(
     difference = float(gain.sum())
     drawn = resampled(sums, min(resamples, 2000), seed)
     low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
-    generator = np.random.default_rng(seed)
-    moved = gain[gain != 0]
-    step = max(1, (1 << 22) // max(len(moved), 1))
-    extreme = 0
-    for start in range(0, resamples, step):
-        signs = generator.integers(0, 2, (min(step, resamples - start), len(moved)), dtype=np.int8) * 2 - 1
-        extreme += int(np.count_nonzero(np.abs(signs @ moved) >= abs(difference) * (1 - 1e-9)))
     return Comparison(
         metric,
         sums[0].value,
         sums[1].value,
         difference,
         Interval(float(low), float(high)),
-        (extreme + 1) / (resamples + 1),
+        chance(gain, resamples, seed),
         pairs,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from shortlist.evaluation.figures import Figures, Segment
-from shortlist.evaluation.intervals import Interval
+from shortlist.intervals import Interval
 
 __all__ = ["evaluation_text", "figure_name", "headline_figure"]
 

@@ -26,6 +26,7 @@ from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, learned
 from shortlist.recommender.served import Policy, Served
+from shortlist.recommender.signing import check_signature
 from shortlist.recommender.state import State, fingerprint, learned_arrays
 from shortlist.recommender.tables import WholeTables, divided
 from shortlist.store import Entry
@@ -122,14 +123,18 @@ def load(
     verify: Verify = True,
     trusted: bool = True,
     rest: Callable[[], None] | None = None,
+    key: bytes | None = None,
 ) -> Served:
     """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
     Args:
         rest: called between steps of a millisecond or so, so that other threads can run.
+        key: the bundle must have a signature made with it.
     """
     root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
+    if key is not None:
+        check_signature(manifest, key, path)
     rest = rest or _on
     try:
         state, vectors = read_state(manifest, root, rest)

@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "SAVE_AGAIN",
+    "UNSEALED",
     "FileEntry",
     "Golden",
     "Manifest",
@@ -39,7 +40,7 @@ INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
-_UNSEALED = "0" * 64  # in place of the checksum while it is computed
+UNSEALED = "0" * 64  # in place of the checksum while it is computed
 
 
 class FileEntry(Entry, frozen=True, kw_only=True):
@@ -88,7 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     kind: Kind = "shortlist bundle"
     format: int = FORMAT
-    checksum: str = _UNSEALED
+    checksum: str = UNSEALED
     library: str
     created: str
     fingerprint: str
@@ -124,7 +125,7 @@ def learned(fingerprint: str, files: Mapping[str, FileEntry]) -> str:
 
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as a file, with its checksum."""
-    unsealed = msgspec.structs.replace(manifest, checksum=_UNSEALED)
+    unsealed = msgspec.structs.replace(manifest, checksum=UNSEALED)
     return seal_zeros(msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n")
 
 

@@ -45,6 +45,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[object]] = set()
         self._again: asyncio.TimerHandle | None = None
+        self._closed = False
         listening.setblocking(False)
         self._loop.add_reader(listening, self._take)
 
@@ -72,14 +73,14 @@ class Acceptor:
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
-    def _later(self, seconds: float) -> None:
-        self._loop.remove_reader(self._listening)
-        self._again = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._take)
-
     @property
     def coming(self) -> int:
         """Connections that were taken and are not there yet."""
         return len(self._coming)
+
+    def _later(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listening)
+        self._again = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._take)
 
     async def _open(self, connection: socket.socket) -> None:
         try:
@@ -87,11 +88,15 @@ class Acceptor:
         except OSError:
             connection.close()
 
-    def close(self) -> None:
-        """Take those that wait by now, and no more."""
+    def close(self, leave: bool = False) -> None:
+        """Take those that wait by now, and no more. leave: leave them to other processes that take from the same socket."""
+        if self._closed:
+            return
+        self._closed, self._share = True, None
         if self._again is not None:
             self._again.cancel()
-        self._take()
+        if not leave:
+            self._take()
         if self._again is not None:
             self._again.cancel()
         self._loop.remove_reader(self._listening)

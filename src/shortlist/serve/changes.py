@@ -17,9 +17,9 @@ from shortlist.serve.events import Events
 
 __all__ = ["Changes", "frames_of"]
 
+NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
 STALE = 1000  # times in the queue of expiries that may count no more
-NAMED = 4096  # changes with a name that are known again, the latest
 
 
 class Changes:
@@ -60,6 +60,11 @@ class Changes:
         for expiry in record["expire"]:
             self._expire_at(expiry["id"], float(expiry["at"]))
 
+    def _named(self, outcomes: Mapping[str, Any]) -> None:
+        self.outcomes.update(outcomes)
+        while len(self.outcomes) > NAMED:
+            del self.outcomes[next(iter(self.outcomes))]
+
     def _expire_at(self, one: Any, at: float) -> None:
         self._expiries[one] = at
         self._queued += 1
@@ -67,11 +72,6 @@ class Changes:
         if len(self._queue) > STALE + 2 * len(self._expiries):  # mostly times that count no more
             self._queue = [(at, number, one) for number, (one, at) in enumerate(self._expiries.items())]
             heapq.heapify(self._queue)
-
-    def _named(self, outcomes: Mapping[str, Any]) -> None:
-        self.outcomes.update(outcomes)
-        for name in list(self.outcomes)[: max(0, len(self.outcomes) - NAMED)]:
-            del self.outcomes[name]
 
     def expired(self, now: float) -> list[Any]:
         """Candidates whose time has come; they count as deleted from here on."""
@@ -113,9 +113,8 @@ class Changes:
     def copied(self) -> Changes:
         """The changes until now; those to come leave it as it is."""
         copy = Changes(self.events.copied())
-        copy.id_column = self.id_column
+        copy.id_column, copy.outcomes = self.id_column, dict(self.outcomes)
         copy._rows, copy._gone, copy._expiries = dict(self._rows), dict(self._gone), dict(self._expiries)
-        copy.outcomes = dict(self.outcomes)
         return copy
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -129,8 +128,8 @@ class Changes:
             yield {**change, "expire": expire}
         for chosen in _parts({"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()):
             yield {"op": "events", "at": 0.0, "events": chosen}
-        for named in _parts(self.outcomes):
-            yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
+        if self.outcomes:
+            yield {"op": "events", "at": 0.0, "events": [], "named": dict(self.outcomes)}
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -29,7 +29,7 @@ async def _healthy(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _ready(service: Service, incoming: Incoming) -> Reply:
-    if not (service.ready and service.writes() and service.progress(time.monotonic())):
+    if not (service.ready and service.progress(time.monotonic()) and service.writes()):
         return Reply(b'{"status":"not ready"}', 503, headers=((b"retry-after", b"1"),))
     return Reply(b'{"status":"ready","bundle":"%s"}' % service.loaded.bundle.encode())
 

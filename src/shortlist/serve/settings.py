@@ -51,6 +51,7 @@ class Settings:
     hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
     this machine asks under its own name, and is refused. drain_seconds: from SIGTERM until no more connections are taken; the
     server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    signature: the key of the signature that every bundle must have; None for none.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -61,6 +62,7 @@ class Settings:
     sample: float = 0.01
     trusted: bool = True
     cold_start: str | None = None
+    signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)

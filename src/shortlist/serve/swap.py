@@ -80,7 +80,8 @@ class Swapper:
     def _prepared(self) -> Loaded:
         """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
         pace = Pace(lambda: self._service.last_asked, self._hurry)
-        loaded = Loaded.read(self._path, self._service.settings.trusted, pace.rest, self._service.settings.cold_start)
+        settings = self._service.settings
+        loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
         loaded.name = self._service.loaded.name
         old = self._service.loaded
         if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):

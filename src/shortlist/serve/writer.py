@@ -29,11 +29,11 @@ from shortlist.serve.problems import Problem
 __all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
+TAIL = 512  # records of the log's end that are kept for those who follow it
 PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
 LOOK = 1.0  # seconds between two looks at whether the log is still there
 SHORT = 1000  # entries and records of a log that is never too long
 LONG = 1.5  # times as much as the shortest log that says the same: beyond it the log is shortened
-TAIL = 512  # records of the log's end that are kept for those who follow it
 
 
 class _Task(NamedTuple):
@@ -89,9 +89,9 @@ class ChangeWriter:
         self._shortening: tuple[Shorter, Future[None]] | None = None
         self._shorten_at = SHORT  # what the log weighs before it is shortened again
         self._closing = threading.Event()
-        service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
         self.done: Callable[[Sequence[dict[str, Any]]], None] = _nobody
-        self.tail: list[dict[str, Any]] = []
+        self.tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
+        service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
         """The service's bundle with every change of the log. Raises BundleError where they do not fit it.
@@ -99,17 +99,17 @@ class ChangeWriter:
         follows: the changes of another process's log, where this one has none.
         """
         self.changes.id_column = self._bare.state.candidate
-        for record in follows or ():
-            self.changes.apply(record)
         if self._journal is None:
-            return self._bare if not follows else self._with_changes(self._bare)
-        tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
+            for record in follows or ():
+                self.changes.apply(record)
+            self.changes.expired(time.time())
+            return self._with_changes(self._bare) if follows else self._bare
         try:
             with _no_collection():
                 for record in self._journal.read():
                     self.changes.apply(record)
-                    tail.append(record)
-            self.tail = [record for record in tail if "name" in record]
+                    if "name" in record:
+                        self.tail.append(record)
             self._lapsed += self.changes.expired(time.time())
             return self._with_changes(self._bare)
         except BaseException:
@@ -216,7 +216,7 @@ class ChangeWriter:
             for task in batch:
                 if task.renew is not None and task.of == loaded.bundle:
                     served = task.renew(served)
-            served, records = self._made(served, batch, outcomes)
+            served = self._made(served, batch, outcomes, records)
             if self._lapsed:
                 self._logged([])
             if served is not loaded.served:
@@ -233,14 +233,16 @@ class ChangeWriter:
             return outcomes, None if loaded is self._service.loaded else loaded, records
         except BaseException as error:  # what is not an Exception, as a panic of native code, ends no thread of ours
             failed = _raisable(error)
-            return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, []
+            return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, records
 
-    def _made(self, served: Served, batch: list[_Task], outcomes: list[Any]) -> tuple[Served, list[dict[str, Any]]]:
-        """What is served with those changes of a batch that fit, once they are on the disk, and their records.
+    def _made(self, served: Served, batch: list[_Task], outcomes: list[Any], logged: list[dict[str, Any]]) -> Served:
+        """What is served with those changes of a batch that fit, once they are on the disk; without, where it takes none.
 
-        Without them, where the disk takes none.
+        outcomes: by task; logged: the records that are in the log; both are filled.
         """
-        before, records, numbers = served, [], []
+        before = served
+        records: list[dict[str, Any]] = []
+        numbers: list[int] = []
         for number, task in enumerate(batch):
             if task.record is None:
                 continue
@@ -255,7 +257,7 @@ class ChangeWriter:
             except Problem as problem:
                 outcomes[number] = problem
         if not records:
-            return before, []
+            return before
         if not self._logged(records):
             for number in numbers:
                 outcomes[number] = Problem(
@@ -265,12 +267,12 @@ class ChangeWriter:
                     reason="disk",
                     hint="send it again when the disk has space",
                 )
-            return before, []
+            return before
+        logged += records
         for number, record in zip(numbers, records, strict=True):
             self.changes.apply(record)
-            if self._journal is not None:  # else another process has counted it
-                self._count(record, outcomes[number])
-        return served, records
+            self._count(record, outcomes[number])
+        return served
 
     def _expire(self, served: Served) -> Served:
         """What is served without the candidates whose time has come."""
@@ -296,7 +298,9 @@ class ChangeWriter:
         return served, (len(record["upsert"]), upserted - size, size, upserted - before)
 
     def _count(self, record: dict[str, Any], outcome: Any) -> None:
-        """Count a change that is on the disk."""
+        """Count a change that is on the disk; one that another process has logged, it has counted."""
+        if self._journal is None:
+            return
         counted = self._service.metrics.changes
         if record["op"] == "change":
             counted.labels("upsert").inc(outcome[0])
@@ -398,6 +402,10 @@ class ChangeWriter:
             self._journal.close()
 
 
+def _nobody(records: Sequence[dict[str, Any]]) -> None:
+    """Nobody follows."""
+
+
 def _raisable(error: BaseException) -> Exception:
     """An error that a future can hold, and that ends one change and not the server."""
     return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
@@ -413,10 +421,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _nobody(records: Sequence[dict[str, Any]]) -> None:
-    """Nobody follows."""
 
 
 def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Problem:

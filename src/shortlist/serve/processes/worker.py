@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -19,7 +20,7 @@ from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
-from shortlist.serve.processes import figures
+from shortlist.serve.processes import figures, system
 from shortlist.serve.processes.board import NOBODY, Board, Share
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
@@ -70,7 +71,13 @@ class Source(msgspec.Struct, frozen=True):
 
     def read(self, settings: Settings) -> Loaded:
         """The bundle. Raises BundleError."""
-        loaded = Loaded.read(self.path, settings.trusted, cold_start=settings.cold_start, verified=self.verified)
+        loaded = Loaded.read(
+            self.path,
+            settings.trusted,
+            cold_start=settings.cold_start,
+            verified=self.verified,
+            key=settings.signature,
+        )
         loaded.name = self.name
         return loaded
 
@@ -132,6 +139,8 @@ def work(
         service = Service(loaded, settings, log, None if following is None else following.snapshot())
         service.asked.extend(_REQUEST.decode(one) for one in asked)
         service.warm(service.loaded, lambda: None)
+        gc.collect()
+        system.give_back()
         return service
 
     service = _loaded_or_told(channel, load)
@@ -232,9 +241,9 @@ class _Worker:
     async def _retire(self, seconds: float) -> None:
         """Answer whoever is connected once more and say that the connection ends; then stop."""
         if self._acceptor is not None:
-            self._acceptor.close()
+            self._acceptor.close(leave=True)
         self._board.set(self._slot, NOBODY)
-        self.app.leaving = self.app.draining = True
+        self.app.leaving = True
         if self._following is not None:
             self._following.leaving = True
         loop = asyncio.get_running_loop()
@@ -274,8 +283,8 @@ def write(
 
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
-    service.writer.start()
     hub = Hub(service)
+    service.writer.start()
     for way, slot in followers:
         hub.add(way, slot, counts=True)
     finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
