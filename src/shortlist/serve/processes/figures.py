@@ -52,7 +52,7 @@ def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
             for one in family.samples:
                 key = one.name, tuple(one.labels.items())
                 before = values.get(key)
-                values[key] = one.value if before is None else _both(family.name, one.name, before, one.value)
+                values[key] = one.value if before is None else _both(family.name, before, one.value)
     return [
         Family(
             family.name,
@@ -64,10 +64,10 @@ def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
     ]
 
 
-def _both(family: str, sample: str, first: float, second: float) -> float:
+def _both(family: str, first: float, second: float) -> float:
     if family in LARGEST:
         return second if math.isnan(first) else max(first, second)
-    if family in EARLIEST or sample.endswith("_created"):
+    if family in EARLIEST:
         return min(first, second)
     return first + second
 
