@@ -20,7 +20,7 @@ from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import Index, Verify, exact_from, load_index
 from shortlist.index.storage import Reader
-from shortlist.recommender.contents import CANDIDATES, QUERIES, neighbours_entry, read_state, write_state
+from shortlist.recommender.contents import CANDIDATES, QUERIES, Share, neighbours_entry, read_state, write_state
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
@@ -124,12 +124,14 @@ def load(
     trusted: bool = True,
     rest: Callable[[], None] | None = None,
     key: bytes | None = None,
+    share: Share | None = None,
 ) -> Served:
     """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
     Args:
         rest: called between steps of a millisecond or so, so that other threads can run.
         key: the bundle must have a signature made with it.
+        share: gives arrays that several processes hold together.
     """
     root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
@@ -137,7 +139,7 @@ def load(
         check_signature(manifest, key, path)
     rest = rest or _on
     try:
-        state, vectors = read_state(manifest, root, rest)
+        state, vectors = read_state(manifest, root, rest, share)
         rest()
         index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)

@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,10 @@ from shortlist.recommender.state import ModelFiles, Popularity, State
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
 from shortlist.sources import Blend, Neighbours, NeighbourSource
 
-__all__ = ["CANDIDATES", "QUERIES", "neighbours_entry", "read_state", "write_state"]
+__all__ = ["CANDIDATES", "QUERIES", "Share", "neighbours_entry", "read_state", "write_state"]
+
+Share: TypeAlias = Callable[[str, Callable[[], NDArray[np.int64]]], NDArray[np.int64]]
+"""Gives the array of a name, which the first of several processes makes and all of them map."""
 
 QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
@@ -127,7 +130,7 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 
 
 def read_state(
-    manifest: Manifest, root: Path, rest: Callable[[], None]
+    manifest: Manifest, root: Path, rest: Callable[[], None], share: Share | None = None
 ) -> tuple[State, dict[str, NDArray[np.float32]]]:
     """The state, with its weights as they are stored, and the vectors that are not in the index."""
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean())
@@ -146,7 +149,7 @@ def read_state(
         candidates=candidates,
         query_ids=IdMap(queries[manifest.queries.id]),
         candidate_ids=IdMap(candidates[manifest.candidates.id]),
-        popularity=Popularity(counts),
+        popularity=Popularity(counts) if share is None else _shared(counts, share),
         known=known,
         reads=tuple(manifest.reads),
         dim=manifest.dim,
@@ -171,6 +174,12 @@ def read_state(
         raise BundleError("the seen items do not belong to the queries and candidates of the tables.", hint=SAVE_AGAIN)
     _matrix(vectors, "golden", (len(manifest.golden), width))
     return state, vectors
+
+
+def _shared(counts: NDArray[np.int64], share: Share) -> Popularity:
+    """Popularity whose arrays several processes hold together."""
+    shared = share("counts", lambda: counts)
+    return Popularity(shared, share("order", lambda: Popularity(shared).order))
 
 
 def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:

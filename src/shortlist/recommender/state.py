@@ -57,14 +57,18 @@ class ModelFiles:
 
 @dataclass(frozen=True, eq=False)
 class Popularity:
-    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had."""
+    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had.
+
+    ordered: ``order``, where it is known.
+    """
 
     counts: NDArray[np.int64]
+    ordered: NDArray[np.int64] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The rows by count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable")
+        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered
 
 
 class Deleted(NamedTuple):
