@@ -39,7 +39,6 @@ def expected(module: str) -> Path:
 
 ELSEWHERE = {
     "cli/import_tfrs.py": "model/test_tfrs.py",
-    "cli/outcome.py": "cli/test_choosing.py",
     "data/shards/interactions.py": "data/test_events.py",
     "data/shards/work.py": "data/shards/test_encode.py",
     "index/publish.py": "cli/test_index.py",
@@ -54,6 +53,7 @@ ELSEWHERE = {
     "serve/processes/swapping.py": "serve/processes/test_supervisor.py",
     "serve/processes/worker.py": "serve/processes/test_supervisor.py",
     "serve/service.py": "serve/test_answers.py",
+    "serve/shapes.py": "serve/test_openapi.py",
     "shown/estimators.py": "shown/test_off_policy.py",
     "train/progress.py": "train/test_checkpoints.py",
     "train/run.py": "train/test_fit.py",
