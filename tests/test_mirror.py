@@ -54,6 +54,7 @@ ELSEWHERE = {
     "index/storage.py": "congruence/test_index_contract.py",
     "loss/places.py": "loss/test_repeats.py",
     "model/onnx.py": "recommender/test_export.py",
+    "recommender/added_files.py": "recommender/test_many_sources.py",
     "recommender/answers.py": "recommender/test_recommend.py",
     "recommender/asking.py": "recommender/test_recommend.py",
     "recommender/eligible.py": "recommender/test_conditions.py",

@@ -6,11 +6,13 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
 
+from shortlist.choosing.adding import added, further, temperatures_of
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
@@ -34,7 +36,6 @@ LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors of a difference that is none
 CHANCE = 0.05  # of taking any model for better than popularity where none is
 DEEPER = 10  # times the cut-off; both together tell contenders that are level apart
-TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 RESERVE = 2.0  # seconds kept for what comes after
 
 
@@ -62,7 +63,8 @@ def choose(
        the one with the best sum of its figures at the cut-off and at ten times it wins, each as a share of the highest, and of
        those that are level there too, by half a standard error, the simplest. Popularity wins where it is behind by no more than the best of so many contenders would be by
        chance in one choice of twenty (Bonferroni: 2.7 standard errors for 15).
-    5. The winner is trained again on all rows (``refit``).
+    5. Where a mixture wins, other towers or another kind of table is added to it if that puts it ahead by more than one standard
+       error of the difference. The winner is trained again on all rows (``refit``).
 
     by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
         chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
@@ -138,7 +140,7 @@ def choose_on(
     field_.mix()
     field_.halve(trained)
     field_.mix()
-    chosen = field_.winner()
+    chosen = field_.with_one_more(field_.winner())
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
@@ -164,6 +166,7 @@ class _Field:
         self.refits = refits
         self.speed = Speed()
         self.tried: dict[str, Tried] = {}
+        self.pairs: dict[str, tuple[Tried, Tried]] = {}  # what mixtures are of, by name
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
         """Fit and measure a contender where it has a chance to be finished; share: of its epochs."""
@@ -226,6 +229,33 @@ class _Field:
         for one, table in pairs:
             if f"{one.name} + {table.name}" not in self.tried:
                 self._blend(one, table, 20 + one.rank)
+
+    def with_one_more(self, chosen: Tried) -> Tried:
+        """What was chosen; where that is a mixture, with one more source, if that is ahead of it by more than chance: other towers
+        or another kind of table, whichever adds more."""
+        if chosen.name not in self.pairs or chosen.figure is None:
+            return chosen
+        pair = self.pairs[chosen.name]
+        found = []
+        for other in further([one for one in self.ranked() if one.figure is not None], *pair):
+            started = time.perf_counter()
+            fits = sum(one.seconds for one in (*pair, other))
+            needs = fits * 1.15 * self.refits + 2 * chosen.seconds + 4 * chosen.figure.seconds
+            if needs + RESERVE <= self.budget.left:
+                one = _quietly(partial(added, chosen, *pair, other, self.trial))
+                found.append((one, time.perf_counter() - started))
+        if not found:
+            return chosen
+        one, seconds = max(found, key=lambda each: each[0].figure.value)
+        lead, error = one.figure.lead_over(chosen.figure)
+        if lead <= LEVEL * error:
+            return chosen
+        tried = Tried(one.name, "mixture", 20 + chosen.rank, one.recipe, one.figure, seconds, model=one.mixture)
+        self.tried[one.name] = tried
+        self.say(
+            f"  {one.name:<24} {self.trial.name} {one.figure.value:.4f} ± {one.figure.error:.4f}   {seconds:.1f} s"
+        )
+        return tried
 
     def winner(self) -> Tried:
         """The best; or the simplest that is level with it. ConfigError where none could be measured."""
@@ -326,9 +356,7 @@ class _Field:
             )
             return
         started = time.perf_counter()
-        base = recipe.loss.temperature if recipe.als is None else 0.15
-        tables = table.model.neighbours
-        blended = best_blend(towers_of(one.model), tables, self.trial, [base * times for times in TEMPERATURES])
+        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, temperatures_of(recipe))
         mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
@@ -336,6 +364,7 @@ class _Field:
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
+        self.pairs[name] = one, table
         self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
 
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,9 +20,13 @@ __all__ = [
     "SAVE_AGAIN",
     "FileEntry",
     "Golden",
+    "ListEntry",
     "Manifest",
     "NeighboursEntry",
+    "SourceEntry",
     "TableEntry",
+    "TowersEntry",
+    "WeightedEntry",
     "decoded",
     "is_bundle",
     "learned",
@@ -32,7 +36,7 @@ __all__ = [
 
 FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors beside the index and in the weights
 MANIFEST = "manifest.json"
-LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
+LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "sources.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
@@ -74,11 +78,45 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     temperature: float
 
 
+class TowersEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="towers"):
+    """Towers as a source of a mixture. fingerprint: of further towers, which are a bundle of their own; "" of the first."""
+
+    weight: float
+    temperature: float
+    fingerprint: str
+
+
+class WeightedEntry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="neighbours"
+):
+    """A table of neighbours as a source of a mixture: what is not in its arrays."""
+
+    weight: float
+    kind: str
+    age: float
+    length: int
+
+
+class ListEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="list"):
+    """Ranked lists as a source of a mixture: what is not in their arrays."""
+
+    weight: float
+    kind: str
+    by: str | None
+    values: list[str | int | bool]
+    length: int
+    newest: str | None
+
+
+SourceEntry: TypeAlias = TowersEntry | WeightedEntry | ListEntry
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
 
     tables: names of those weights whose rows are vectors of the bundle, and not stored again. sample: sha256 of some of the
-    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
+    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three. neighbours: of a mixture of one pair of
+    towers and one table. sources: of any other mixture; only its manifest has the key.
     """
 
     kind: Kind = "shortlist bundle"
@@ -98,6 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     golden: list[Golden]
     metadata: dict[str, Any]
     neighbours: NeighboursEntry | None = None
+    sources: list[SourceEntry] | msgspec.UnsetType = msgspec.UNSET
     tables: list[str] = []
     sample: str = ""
     training: str = ""

@@ -43,7 +43,7 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower, or a Mixture of one with neighbours. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
+    model: a trained TwoTower, or a Mixture of sources. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
         known queries; by default what suits the catalogue (``reason`` says why).
     seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
         that the catalogue lacks are passed over.
@@ -159,7 +159,7 @@ class Recommender:
 
     @property
     def model(self) -> TwoTower | Mixture:
-        """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
+        """The model, towers alone or a mixture; of a loaded bundle it is built on first use.
 
         Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
         """
@@ -286,7 +286,8 @@ class Recommender:
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
-        Of a mixture: both sources' scores, added as for a query with the candidate's vector that chose it alone.
+        Of a mixture: the scores of towers and tables, added as for a query with the candidate's vectors that chose it alone; ranked
+        lists do not count.
 
         where: a condition on the candidates' columns, as in ``recommend``.
 
@@ -356,7 +357,8 @@ class Recommender:
             self.served = change(self.served)
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
-        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
+        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index. Of a mixture: of the exact
+        list by all its sources, by what its lists have.
 
         sample: ask this many known queries, evenly spread over the table, in place of all.
         Raises ConfigError where the query tower reads columns that only a request has.

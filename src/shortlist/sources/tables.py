@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,13 +116,17 @@ def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
     return csr_matrix((np.ones(len(chosen.query), np.float32), (chosen.query, chosen.candidate)), shape=shape)
 
 
-def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -> None:
+def check_settings(settings: DataclassInstance, names: Sequence[str] = (), **ranges: tuple[float, float]) -> None:
     """ConfigError for a source's setting that cannot be: a number outside its range in ``ranges``, ends included; of the others
-    what is no whole number of at least 1. None is for settings whose default it is."""
+    what is no whole number of at least 1. None is for settings whose default it is. names: settings that are columns' names."""
     owner = type(settings).__name__
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)
         if value is None and field.default is None:
+            continue
+        if name in names:
+            if not isinstance(value, str):
+                raise ConfigError(f"{owner} got {name}={value!r}; the name of a column was expected.")
             continue
         if name in ranges:
             low, high = ranges[name]
