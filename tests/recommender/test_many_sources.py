@@ -16,7 +16,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from tests.recommender.test_bundle import rewrite, trust
+from tests.recommender.saved import rewrite
+from tests.recommender.test_bundle import trust
 from tests.sources.plain import mixed, ranked, scores, weights_of
 
 import shortlist as sl
@@ -345,3 +346,14 @@ def test_it_is_served_without_torch(saved: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     expected = sl.Recommender.load(saved).recommend(["p0"], k=3)[0].ids
     assert (done.stdout.strip(), done.returncode) == (str(expected), 0), done.stderr
+
+
+def test_indexes_of_all_towers_are_rebuilt(recommender: sl.Recommender) -> None:
+    from shortlist.recommender.upkeep import renewal
+
+    recommender.upsert(pl.DataFrame({"film": [100], "year": [1999]}))
+    again = renewal(recommender.served)
+    recommender.delete([3])
+    served = again.onto(recommender.served)
+    assert [one.index.size for one in (served, *served.others)] == [FILMS, FILMS]
+    assert answers(sl.Recommender(served)) == answers(recommender)

@@ -47,6 +47,45 @@ def test_sigterm_finishes_what_is_under_way(bundles: Path) -> None:
     assert server.stop() in (0, -signal.SIGTERM)
 
 
+def test_a_server_that_drains_answers_until_it_closes(bundles: Path) -> None:
+    """Not ready at once; whoever comes is answered and told to close, until the listener closes; nobody is reset."""
+    server = Running(bundles / "one", "--drain-seconds", "2")
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    with httpx.Client(base_url=server.url) as kept:
+        assert kept.get("/readyz").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        while kept.get("/readyz").status_code == 200:
+            pass
+    answered = 0
+    while True:
+        try:
+            came = server.raw(head + BODY)
+        except ConnectionRefusedError:
+            break
+        assert came[:12] == b"HTTP/1.1 200"
+        assert b"connection: close" in came
+        answered += 1
+    assert answered
+    assert server.process.wait(120) in (0, -signal.SIGTERM)
+
+
+def test_a_hangup_ends_nothing_and_looks_again(bundles: Path, tmp_path: Path) -> None:
+    """A bundle was refused; what was wrong is mended without a trace in its files; the signal has it looked at again."""
+    link = tmp_path / "current"
+    link.symlink_to(bundles / "one")
+    server = Running(link)
+    with httpx.Client(base_url=server.url) as client:
+        before = client.get("/readyz").json()["bundle"]
+        server.process.send_signal(signal.SIGHUP)
+        new = tmp_path / "next"
+        new.symlink_to(bundles / "two")
+        new.rename(link)
+        server.process.send_signal(signal.SIGHUP)
+        while client.get("/readyz").json()["bundle"] == before:
+            assert client.post("/v1/recommend", content=BODY).status_code == 200
+    assert server.stop() in (0, -signal.SIGTERM)
+
+
 def test_a_flood_is_refused_at_once_and_on_the_same_connections(bundles: Path) -> None:
     """100 requests are there before the server looks; it may have two under way, and answers or refuses each."""
     server = Running(bundles / "one", "--max-under-way", "2")

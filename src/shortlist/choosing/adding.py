@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,18 +12,26 @@ import msgspec
 from shortlist.choosing.blending import best_addition
 from shortlist.choosing.choice import Tried
 from shortlist.choosing.trial import Figure, Trial
+from shortlist.errors import ShortlistWarning
 from shortlist.sources import Mixture, Weights, towers_of
-from shortlist.train.recipes import Recipe, SourceSection, TowersSection
+from shortlist.train.recipe import Recipe, SourceSection, TowersSection
 
-__all__ = ["TEMPERATURES", "Addition", "added", "further", "temperatures_of"]
+__all__ = ["TEMPERATURES", "Addition", "added", "further", "one_more", "temperatures_of"]
 
 TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 OF_ALS = 0.15
 DIGITS = 6  # of a share in a recipe
+TRAINED_AGAIN = 1.15  # times the seconds of the first time
+LATER = 20  # ranks after a mixture of two
 
 
 class Addition(NamedTuple):
-    """A mixture with one more source. recipe: trains it. figure: with weights that other queries chose."""
+    """A mixture with one more source.
+
+    Attributes:
+        recipe: trains it.
+        figure: with weights that other queries chose.
+    """
 
     name: str
     recipe: Recipe
@@ -35,9 +46,10 @@ def temperatures_of(recipe: Recipe) -> list[float]:
 
 
 def further(measured: list[Tried], towers: Tried, table: Tried) -> list[Tried]:
-    """What could be added to a mixture of these two: the best other towers, and the best table of another kind.
+    """Sources to add to a mixture of these two: the best other towers, and the best table of another kind.
 
-    measured: best first.
+    Args:
+        measured: best first.
     """
     kinds = {"towers": towers, "neighbours": table}
     found = []
@@ -61,6 +73,40 @@ def added(best: Tried, towers: Tried, table: Tried, other: Tried, trial: Trial) 
     return Addition(f"{best.name} + {other.name}", recipe, found, blended.measure(trial))
 
 
+def one_more(
+    chosen: Tried,
+    pair: tuple[Tried, Tried],
+    measured: list[Tried],
+    trial: Trial,
+    left: Callable[[], float],
+    refits: bool,
+) -> Tried | None:
+    """The chosen mixture with one more source: other towers or another kind of table, whichever has the higher figure.
+
+    Args:
+        pair: the towers and the table that it has.
+        measured: what could be added, best first.
+        left: seconds of the budget that are left.
+        refits: whether all of it will be trained again.
+
+    Returns:
+        None where there is nothing to add, or no time for it.
+    """
+    assert chosen.figure is not None
+    found = []
+    for other in further(measured, *pair):
+        started = time.perf_counter()
+        fits = sum(one.seconds for one in (*pair, other))
+        if fits * TRAINED_AGAIN * refits + 2 * chosen.seconds + 4 * chosen.figure.seconds > left():
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ShortlistWarning)
+            name, recipe, mixture, figure = added(chosen, *pair, other, trial)
+        seconds = time.perf_counter() - started
+        found.append(Tried(name, "mixture", chosen.rank + LATER, recipe, figure, seconds, model=mixture))
+    return max(found, key=lambda one: one.figure.value, default=None)  # type: ignore[union-attr]
+
+
 def _kind(one: Tried) -> str | None:
     """The kind of a table; None of towers."""
     return None if one.kind == "towers" or one.recipe.neighbours is None else one.recipe.neighbours.kind
@@ -72,7 +118,11 @@ def _table(one: Tried) -> Any:
 
 
 def _recipe(recipe: Recipe, other: Tried, weights: Weights) -> Recipe:
-    """The recipe of the mixture with one more source. weights: of towers, tables; the new one is the last of its kind."""
+    """The recipe of the mixture with one more source.
+
+    Args:
+        weights: of towers, tables; the new one is the last of its kind.
+    """
     section = recipe.neighbours
     assert section is not None
     total = sum(weights.values)

@@ -16,8 +16,8 @@ from torch import Tensor
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation import Pairs, TestSet
 from shortlist.evaluation.mixing import mixed
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.scorers import part_of
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
 from shortlist.sources import Blend, Mixture, Neighbours, RankedList, Weights
 
@@ -28,7 +28,7 @@ SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NEAR = 0.25  # between two shares
 LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
 ROUNDS = 2  # over all sources
 
 
@@ -184,11 +184,17 @@ def _level(recall: NDArray[np.float64]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What all sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """All sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, others: of each source float32 ``[queries, candidates]``, −inf (of the first towers) and 0 where a place is empty.
-    query, own_towers, own_others: of each pair. popular: the rank of each pair by popularity where that answers its query, else 0.
-    truths: pairs of each query. whole: whether all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]`` of each towers, −inf where a place is empty.
+        others: float32 ``[queries, candidates]`` of each other source, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: each towers' score of each pair.
+        own_others: each other source's score of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        truths: pairs of each query.
+        whole: whether all of the trial's queries are here.
     """
 
     towers: list[Tensor]
@@ -202,7 +208,7 @@ class _Asked:
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
         test = TestSet.of(mixture.towers, trial.test, trial.seen)
         scorer = mixed(mixture, test.vectors(), test.queries, test.candidates, trial.seen)
         histories = scorer.context.histories
@@ -237,7 +243,8 @@ class _Asked:
         )  # fmt: skip
 
     def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count
+        against it."""
         parts = [self._towers_at(number, temperature) for number, temperature in enumerate(weights.temperatures)]
         parts += self._others
         (first, own_first), *rest = parts
@@ -284,7 +291,7 @@ def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
     sources = [*towers, *others]
     most = min(BEST, towers[0].shape[1])
     picked: list[Tensor] = []
-    again: list[Tensor] = []  # which of those picked stand in an earlier place
+    again: list[Tensor] = []  # which of those picked are in an earlier place too
     last: list[Tensor] = []
     for scores in sources:
         values, rows = torch.topk(scores, most, dim=1)

@@ -1,4 +1,4 @@
-"""What is tried on a table: recipes, cheapest first, each with what it needs and what it would cost."""
+"""The contenders for a table: recipes, cheapest first, each with its needs and its expected cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shortlist.train.recipes import Recipe
 
 __all__ = ["Contender", "contenders_of"]
 
-ALONE = 0.95  # share of neighbours where popularity fills what they do not reach
+ALONE = 0.95  # share of neighbours where popularity fills the rest of the list
 MOST_COLUMNS = 6  # features of a table
 CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
 EASE_PRODUCTS = 2e12
@@ -25,9 +25,13 @@ PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
 
 @dataclass(frozen=True)
 class Contender:
-    """One recipe that is tried. name: as the table shows it. kind: "popularity", "neighbours", "towers" or "mixture".
+    """One recipe that is tried.
 
-    rank: simpler ones have lower ranks, and win where two are level. reason: why it is not tried, or None.
+    Attributes:
+        name: as the table shows it.
+        kind: "popularity", "neighbours", "towers" or "mixture".
+        rank: simpler ones have lower ranks, and win where two are level.
+        reason: why it is not tried, or None.
     """
 
     name: str
@@ -41,7 +45,8 @@ class Contender:
 def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
     """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best.
 
-    again: whether people mostly choose what they chose before, so that seen items compete.
+    Args:
+        again: whether people mostly choose what they chose before, so that seen items compete.
     """
     ordered = data.timestamp is not None and not (isinstance(data, Dataset) and data.times.n_unique() < 2)
     in_memory = isinstance(data, Dataset)
@@ -72,7 +77,7 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
-    """Tables of neighbours, alone: popularity fills what they do not reach."""
+    """Tables of neighbours alone; popularity fills the rest of their lists."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None
     if isinstance(data, Dataset):
@@ -139,7 +144,7 @@ def _features(data: Dataset | Shards, seed: int) -> Contender:
 
 
 def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
-    """Features for the columns of a table that say something of more than one row, in the order of the table."""
+    """Features for the columns of a table with values that more than one row has, in the order of the table."""
     found: list[dict[str, Any]] = []
     rows = max(len(table), 1)
     for name, dtype in table.schema.items():

@@ -138,7 +138,7 @@ def _rerank(
 
 
 def _how_answered(found: Recommendations) -> str:
-    """How queries that the model never saw were answered."""
+    """A line on how queries that the model never saw were answered."""
     sources = {source for one in found if not one.known for source in one.sources}
     return "by popularity" if sources == {"popularity"} else "by what else the request says, or an average"
 

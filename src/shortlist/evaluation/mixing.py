@@ -1,4 +1,4 @@
-"""A mixture as a scorer: each towers' vectors of the asked queries, and what the other sources are asked by."""
+"""A mixture as a scorer: each towers' vectors of the asked queries, and the input of the other sources."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ def mixed(
 ) -> Mixed:
     """The scorer of a mixture.
 
-    vectors: those of the first towers, of the rows of ``queries`` and ``candidates``. queries: with the id's column. seen: what
-    queries that training did not have chose.
+    Args:
+        vectors: those of the first towers, of the rows of ``queries`` and ``candidates``.
+        queries: with the id's column.
+        seen: choices of queries that training did not have.
     """
     towers = (vectors, *(_vectors(one, queries, candidates, seen) for one in model.others))
     histories = model.histories_of(queries[model.catalogue.query], seen)

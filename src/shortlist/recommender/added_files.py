@@ -1,4 +1,4 @@
-"""The sources of a mixture in a bundle: their arrays, what the manifest says of them, and the way back."""
+"""The sources of a mixture in a bundle: their arrays and their entries in the manifest, written and read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def added_files(added: Added) -> dict[str, dict[str, NDArray[Any]]]:
 
 
 def pair_entry(added: Added | None) -> NeighboursEntry | None:
-    """What the manifest says of one pair of towers and one table; None for any other model."""
+    """The manifest's entry of one pair of towers and one table; None for any other model."""
     blend = None if added is None else added.pair
     if added is None or blend is None:
         return None
@@ -56,7 +56,7 @@ def pair_entry(added: Added | None) -> NeighboursEntry | None:
 
 
 def sources_entries(added: Added | None) -> list[SourceEntry] | None:
-    """What the manifest says of the sources of any other mixture, in their order; None for any other model."""
+    """The manifest's entries of the sources of any other mixture, in their order; None for any other model."""
     if added is None or added.pair is not None:
         return None
     weights = added.weights
@@ -145,7 +145,7 @@ def _check_types(tensors: Mapping[str, NDArray[Any]], types: Mapping[str, Any], 
 
 
 def _checked(added: Added, state: State, file: str) -> Added:
-    """BundleError unless the sources are of the catalogue of ``state``."""
+    """BundleError unless the sources belong to the catalogue of ``state``."""
     size, chosen = len(state.candidates), added.histories.values
     inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
     sizes = {*map(len, added.tables), *map(len, added.lists)}

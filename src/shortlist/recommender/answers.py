@@ -1,4 +1,4 @@
-"""The lists themselves, in candidate rows: what the index finds, filled along the fallback chain."""
+"""The lists themselves, in candidate rows: the results of the index, filled by the fallbacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SOURCES = ("model", "popularity", "pinned", "explored")
 class Answers:
     """Per query i the slice ``offsets[i]:offsets[i + 1]`` of candidate ``rows``, ``scores``, and ``sources``.
 
-    sources: numbers of ``SOURCES``; None where every item is the model's.
+    Attributes:
+        sources: numbers of ``SOURCES``; None where every item is the model's.
     """
 
     offsets: NDArray[np.int64]
@@ -45,10 +46,12 @@ def answered(
     context: Context | None,
     fallback: Sequence[str],
 ) -> Answers:
-    """The k best of each query by the model; what that leaves open, by popularity where ``fallback`` has it.
+    """The k best of each query by the model; the rest of the list by popularity if ``fallback`` has it.
 
-    vectors: of the queries, ``[queries, heads · dim]``. by_model: whether each query is the model's to answer; one that is not
-    gets popularity alone. context: what a mixture's further sources are asked by.
+    Args:
+        vectors: of the queries, ``[queries, heads · dim]``.
+        by_model: whether the model answers each query; the others get popularity alone.
+        context: input of a mixture's further sources.
     """
     if not len(vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
@@ -73,9 +76,9 @@ def answered(
 
 
 def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, context: Context | None) -> Hits:
-    """What the model finds: its towers through the index, and by all sources where it is a mixture.
+    """The candidates that the model finds: by its towers through the index, and by all sources where it is a mixture.
 
-    Deleted candidates are in no history: lists are those of the recommender that ``save`` writes, which lacks them.
+    Deleted candidates are left out of histories: lists are the same as after ``save`` and ``load``.
     """
     added, dead = served.state.near, served.state.dead
     if added is None or context is None:
@@ -127,7 +130,7 @@ def _popular(number: int, k: int, filters: Filters, state: State, found: NDArray
         barred.append(filters.deny)
     out = np.concatenate(barred)
     if filters.allow is None:
-        pool = state.popular[: wanted + len(out)]  # however many of them are barred, enough are left
+        pool = state.popular[: wanted + len(out)]  # enough to fill the list even if all excluded ones are among them
     else:
         allowed = np.zeros(state.size, bool)
         allowed[filters.allow] = True

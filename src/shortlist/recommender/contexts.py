@@ -1,4 +1,4 @@
-"""What a mixture's further sources are asked by: histories, segments, and the vectors of further towers."""
+"""Input of a mixture's further sources: histories, segments, and the vectors of further towers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ def context_of(
     vectors: Sequence[NDArray[np.float32]] | None = None,
     listed: NDArray[np.int64] | None = None,
 ) -> Context | None:
-    """The context of stored queries ``rows`` (−1: one that is not stored); None where the model is no mixture.
+    """The context of stored queries ``rows`` (−1: one that is not stored); None for a model that is not a mixture.
 
-    more: candidate rows that each chose since training. request: with columns of its own. vectors: of each further towers, where
-    they are not the stored ones. listed: rows of the queries' table, of those too of which training had no interaction; their
-    columns are read.
+    Args:
+        more: candidate rows that each chose since training.
+        request: with columns of its own.
+        vectors: of each further towers, where they are not the stored ones.
+        listed: rows of the queries' table from which columns are read, those without an interaction in training included.
     """
     added = served.state.near
     if added is None:

@@ -23,10 +23,13 @@ __all__ = ["Embedder"]
 
 
 class Embedder:
-    """A trained model behind its stored form; what it takes is made when it is first needed, and kept.
+    """A trained model in its stored form; towers are built when they are first needed, and kept.
 
-    state: as training left it. model: the model itself, where it is there; else it is built on first use. modules: the torch
-    modules of towers that were built with ``module=``, by side. others: those of a mixture's further towers.
+    Args:
+        state: as training left it.
+        model: the model itself; None to build it on first use.
+        modules: the torch modules of towers that were built with ``module=``, by side.
+        others: those of a mixture's further towers.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Embedder:
         modules: Mapping[str, Any] | None = None,
         others: Sequence[Embedder] = (),
     ) -> None:
-        self._state = replace(state)  # without what requests have made of it
+        self._state = replace(state)  # without the caches that requests have filled
         self._model, self._modules, self._others = model, modules, others
         self._exported: dict[str, ExportedTower | None] = {}
 
@@ -44,7 +47,9 @@ class Embedder:
     def model(self) -> TwoTower | Mixture:
         """The model, towers alone or a mixture.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given.
         """
         if self._model is None:
             self._model = _built(self._state, self._modules, self._others)
@@ -65,14 +70,18 @@ class Embedder:
         return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
 
     def features(self, side: str) -> Mapping[str, Feature]:
-        """The features of the tower of ``side``, by name; those of the model where it is there."""
+        """The features of the tower of ``side``, by name; those of the model if it is built."""
         if self._model is not None:
             return getattr(self.towers, side).features  # type: ignore[no-any-return]
         files = self._state.model
         return features_from_state(side, files.config[side]["features"], files.series())
 
     def with_exports(self, onnx: Mapping[str, bytes], others: Sequence[Embedder] = ()) -> Embedder:
-        """The same model with its towers as ONNX, by side. others: those of further towers, with theirs."""
+        """The same model with its towers as ONNX, by side.
+
+        Args:
+            others: those of further towers, with theirs.
+        """
         files = replace(self._state.model, onnx=onnx)
         return Embedder(replace(self._state, model=files), self._model, self._modules, others)
 

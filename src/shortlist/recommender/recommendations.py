@@ -1,4 +1,4 @@
-"""What a recommender answers: raw ids, scores, and where each came from."""
+"""A recommender's answers: raw ids, scores, and the source of each."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Recommendation(Sequence[Item]):
 
     @property
     def sources(self) -> list[str]:
-        """Where each came from."""
+        """The source of each."""
         return [item.source for item in self.items]
 
     def __str__(self) -> str:
@@ -80,13 +80,19 @@ class Recommendation(Sequence[Item]):
 
 
 class Recommendations(Sequence[Recommendation]):
-    """One list per query, in the order asked; ``queries`` are the ids asked for, ``known`` whether training had them.
+    """One list per query, in the order asked; ids have the type that the interactions had.
 
-    ``columns`` names the ids of queries and candidates, ``query_dtype`` the type of the former; ``answers`` holds rows of
-    the catalogue with scores and sources, ``candidates`` the catalogue's ids.
+    ``print`` shows them; ``to_frame`` and ``to_dicts`` convert them.
 
-    ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
+    Args:
+        columns: names of the ids of queries and candidates.
+        queries: the ids asked for.
+        known: of each query, whether training had it.
+        answers: rows of the catalogue, with scores and sources.
+        candidates: the catalogue's ids.
+        query_dtype: the type of the queries' ids.
 
+    Example:
         answer = recommender.recommend(["42"], k=3)
         answer[0].ids, answer[0].scores, answer[0].sources
         for id, score, source in answer[0]: ...

@@ -1,4 +1,4 @@
-"""From what a caller asks to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
+"""From a caller's request to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ __all__ = [
 class Request:
     """The ids asked for, and the other columns that the query tower reads.
 
-    ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
-    request had, which rows did.
+    Attributes:
+        ids: None where a row has none.
+        features: by column, one value per id.
+        given: which rows have a column, for columns that not every row has.
     """
 
     ids: list[Id | None]
@@ -45,9 +47,13 @@ class Request:
 def read_request(queries: Any, state: State, reads: Sequence[str] | None = None) -> Request:
     """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
 
-    reads: the columns that are read; by default those of the query tower.
+    Args:
+        queries: the request.
+        state: the tables.
+        reads: the columns that are read; by default those of the query tower.
 
-    Raises DataError for anything else.
+    Raises:
+        DataError: for anything else.
     """
     name, ids = state.query, state.query_ids
     reads = state.reads if reads is None else reads
@@ -85,7 +91,7 @@ def read_request(queries: Any, state: State, reads: Sequence[str] | None = None)
 def candidate_table(given: Any, column: str) -> pl.DataFrame:
     """Candidates to add, from any table that ``Dataset`` takes; ids of text files are integers where all read back.
 
-    DataError for what is no table.
+    DataError for anything that is not a table.
     """
     table = read_table(given, "candidates", ids=(column,))
     if table.untyped and column in table.frame.columns:
@@ -122,7 +128,8 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
 def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
-    values: ids, or a table that holds them in the column of the same name as ``ids``.
+    Args:
+        values: ids, or a table that holds them in the column of the same name as ``ids``.
     """
     if is_frame(values) or isinstance(values, Mapping):
         values = _id_column(values, ids.name, what)
@@ -153,9 +160,10 @@ def feature_table(
     state: State,
     names: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """What the query tower reads, one row per query: the request's own columns, else the stored ones, else null.
+    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null.
 
-    names: other columns than those of the query tower.
+    Args:
+        names: other columns than those of the query tower.
     """
     at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
     columns = []
@@ -182,7 +190,7 @@ def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
-    """Columns of a list of dicts, and which records had those that not all of them have."""
+    """Columns of a list of dicts, and which records have a column, for columns that not all have."""
     for record in records:
         if not isinstance(record, Mapping):
             raise DataError(f"the queries mix dicts and {_shown(record)}; give one or the other.")

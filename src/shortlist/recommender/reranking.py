@@ -60,7 +60,10 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
     """The lists of all queries by the rules.
 
     Args:
-        asked: the queries. rules: of the lists. ids: the queries' raw ids, which what is drawn depends on. k: how many.
+        asked: the queries.
+        rules: for each list.
+        ids: the queries' raw ids; exploration draws by them.
+        k: the length of the lists.
 
     Raises:
         DataError: a column or a condition that the candidates' table does not fit; an id of another type.
@@ -94,7 +97,7 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """Candidates of one query, best first: by the model, then by the fallback. scores: with what boosts add."""
+    """Candidates of one query, best first: by the model, then by the fallback."""
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -144,7 +147,7 @@ class _Pool:
 
 @dataclass(frozen=True, eq=False)
 class _Boosts:
-    """What conditions add to scores. lift: by row, in spans; groups: the rows of each sum that there is."""
+    """The lift that conditions give each candidate row, in spans, and the rows in groups of one lift."""
 
     lift: NDArray[np.float64] | None
     groups: Sequence[NDArray[np.int64]]
@@ -159,12 +162,12 @@ class _Boosts:
         return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
 
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
-        """The best candidates of each query, ``size`` of each group, so that whatever is lifted is among them; not lifted yet."""
+        """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
         parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
         return [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
 
     def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
-        """The pool with what the conditions add, in the spans of each source."""
+        """The pool with lifted scores, in the spans of each source."""
         if self.lift is None:
             return pool
         span = np.array([spans.get(source, 1.0) for source in pool.sources.tolist()])
@@ -271,7 +274,7 @@ class _List:
         )
 
     def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
-        """Put a row at a place; at: where the pool has it."""
+        """Put a row at a place, which is ``at`` in the pool."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
         for column, counts in self.counts.items():

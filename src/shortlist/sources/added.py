@@ -1,4 +1,4 @@
-"""What a mixture adds to its towers: tables of neighbours, ranked lists, and the weights of all."""
+"""The sources that a mixture adds to its towers: tables of neighbours and ranked lists, and the weights of all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ __all__ = ["Added", "Context", "without"]
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What sources other than the first towers are asked by, for each of some queries.
+    """Input of all sources but the first towers, for each of some queries.
 
-    histories: the candidate rows that each chose, oldest first. segments: int64 ``[queries, lists]``, see
-    ``RankedList.segments``. vectors: of each further pair of towers the queries' vectors, ``[queries, heads · dim]``.
+    Attributes:
+        histories: the candidate rows that each chose, oldest first.
+        segments: int64 ``[queries, lists]``, see ``RankedList.segments``.
+        vectors: the queries' vectors of each further towers, ``[queries, heads · dim]``.
     """
 
     histories: Lists
@@ -41,9 +43,12 @@ class Context:
 class Added:
     """Sources that complement a recommender's towers.
 
-    tables, lists: of neighbours, and ranked. histories: of each stored query, the candidate rows that it chose, oldest first.
-    weights: of the towers, then of tables, then of lists. towers: fingerprints of the further towers, which have their own
-    state.
+    Attributes:
+        tables: of neighbours.
+        lists: ranked lists.
+        histories: of each stored query, the candidate rows that it chose, oldest first.
+        weights: of the towers, then of tables, then of lists.
+        towers: fingerprints of the further towers, which have a state of their own.
     """
 
     tables: tuple[Neighbours, ...]
@@ -90,7 +95,7 @@ class Added:
         return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
 
     def renumbered(self, row: NDArray[np.int64]) -> Added:
-        """The same for candidates of other rows: ``row[old]`` is the new one, −1 for a candidate that is gone."""
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         items = row[self.histories.values]
         left = _kept(self.histories, items >= 0)
         return replace(
@@ -101,15 +106,16 @@ class Added:
         )
 
     def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> Added:
-        """The sources after candidates came or changed, see ``RankedList.grown``."""
+        """The sources after candidates were added or changed, see ``RankedList.grown``."""
         return replace(self, lists=tuple(one.grown(candidates, changed) for one in self.lists))
 
 
 def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
     """The lists without some ids.
 
-    >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
-    array([1])
+    Example:
+        >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+        array([1])
     """
     return _kept(lists, ~np.isin(lists.values, ids))
 

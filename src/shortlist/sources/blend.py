@@ -16,19 +16,23 @@ __all__ = ["Blend", "Weights"]
 
 @dataclass(frozen=True)
 class Blend:
-    """How the scores of two sources are added. Of the candidates that a query may have, with s the towers' scores and n
-    the neighbours':
+    """How the scores of two sources are added.
+
+    With s the towers' scores and n the neighbours' of the candidates that a query may have:
 
         score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
 
-    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
-    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
+    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query without neighbours
+    has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
     rounds to 0), s(c) − max s is used instead: below all others, such candidates are in the towers' order.
 
-    share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
+    Args:
+        share: the neighbours' share of the score, from 0 to 1.
+        temperature: above 0, in the unit of the towers' scores.
 
-    >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
-    array([0.5 , 0.75])
+    Example:
+        >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
+        array([0.5 , 0.75])
     """
 
     share: float
@@ -52,28 +56,40 @@ class Blend:
     def total(
         self, towers: NDArray[Any], neighbours: NDArray[Any], best_tower: float, best_neighbour: float
     ) -> NDArray[np.float64]:
-        """Scores ``[candidates]`` from both sources' scores and their largest; a ``best_neighbour`` of 0: they know nothing."""
+        """The sum of both parts, for candidates with these scores.
+
+        Args:
+            towers: the towers' scores.
+            neighbours: the neighbours' scores.
+            best_tower: the largest score of the towers.
+            best_neighbour: the largest score of the neighbours; 0 without neighbours.
+        """
         return self.weights.total([towers], [neighbours], [best_tower], [best_neighbour])
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How the scores of any number of sources are added. Of the candidates that a query may have, with s the scores of towers and
-    n those of a table of neighbours or of a ranked list:
+    """How the scores of any number of sources are added.
+
+    With s the scores of towers, and n those of a table of neighbours or of a ranked list, of the candidates that a query may
+    have:
 
         score(c) = Σ_towers w · exp((s(c) − max s) / temperature) + Σ_others w · n(c) / max n
 
-    Each part is between 0 and 1 before its weight counts. A source that knows nothing of a query adds nothing. Where the
-    sum is 0, s(c) − max s of the first towers is used instead, as in ``Blend``.
+    Each part is between 0 and 1 before its weight counts. A source without a score for a query adds nothing. Where the sum is
+    0, s(c) − max s of the first towers is used instead, as in ``Blend``.
 
-    values: a weight for each source, at least 0: of all towers, then of the others. temperatures: one for each towers, above 0, in
-    the unit of their scores.
+    Args:
+        values: a weight for each source, at least 0: of all towers, then of the others.
+        temperatures: one for each towers, above 0, in the unit of their scores.
 
-    Raises ConfigError for weights or temperatures that cannot be.
+    Raises:
+        ConfigError: for weights or temperatures out of range.
 
-    >>> two = np.array([2.0, 2.0 - np.log(2)])
-    >>> Weights((0.5, 0.25, 0.25), (1.0, 1.0)).total([two, two[::-1]], [np.array([0.0, 3.0])], [2.0, 2.0], [3.0])
-    array([0.625, 0.75 ])
+    Example:
+        >>> two = np.array([2.0, 2.0 - np.log(2)])
+        >>> Weights((0.5, 0.25, 0.25), (1.0, 1.0)).total([two, two[::-1]], [np.array([0.0, 3.0])], [2.0, 2.0], [3.0])
+        array([0.625, 0.75 ])
     """
 
     values: tuple[float, ...]
@@ -111,7 +127,14 @@ class Weights:
         best_towers: Sequence[float],
         best_others: Sequence[float],
     ) -> NDArray[np.float64]:
-        """Scores ``[candidates]`` from each source's scores and their largest; 0 as the largest of others: they know nothing."""
+        """The sum of all parts, float64 ``[candidates]``.
+
+        Args:
+            towers: scores ``[candidates]`` of each towers.
+            others: scores ``[candidates]`` of each other source.
+            best_towers: the largest score of each towers.
+            best_others: the largest score of each other source; 0 for one without a score.
+        """
         below = [np.asarray(one, np.float64) - best for one, best in zip(towers, best_towers, strict=True)]
         weights, temperatures = self.of_towers, self.temperatures
         total: NDArray[np.float64] = weights[0] * np.exp(below[0] / temperatures[0])

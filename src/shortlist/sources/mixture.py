@@ -34,23 +34,26 @@ KINDS = ("TwoTower", "Neighbours", "RankedList")  # in the order in which a mixt
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Mixture:
-    """Trained towers, tables of neighbours and ranked lists, whose scores are added; ``evaluate`` and ``Recommender`` take it
-    as a model.
+    """Towers, tables of neighbours and ranked lists, whose scores are added; ``evaluate`` and ``Recommender`` take it as a model.
 
-    Every candidate's score is the sum of ``Weights``: of each towers' dot product, each table's score of the query's history,
-    and each list's score of the candidate's place. A source that knows nothing of a query adds nothing.
+    Every candidate's score is the sum by ``Weights`` of each towers' dot product, each table's score of the query's history,
+    and each list's score of the candidate's place. A source without a score for a query adds nothing.
 
-    sources: at least one TwoTower, fitted Neighbours, RankedLists; all of one catalogue. They are kept in this order, and the
-        first towers are those that the recommender's index is made for.
-    train: the training data, of which each query's history is taken; or the histories themselves, as candidate rows by row of the
-        towers' ``catalogue.queries``, oldest first.
-    weights: a number of at least 0 for each of ``sources``, which count against each other; None: all alike.
-    temperatures: for each of the towers among them, in the unit of its scores, usually the temperature of its loss; one number is
-        for all.
+    Args:
+        sources: trained TwoTowers (at least one), fitted Neighbours, RankedLists; all with one catalogue. They are kept in this
+            order; the recommender's ``index`` belongs to the first towers.
+        train: the training data, from which each query's history is read; or the histories themselves, candidate rows of each
+            row of the towers' ``catalogue.queries``, oldest first.
+        weights: a number of at least 0 for each of ``sources``, relative to each other; None for equal ones.
+        temperatures: one for each of the towers, in the unit of its scores, usually the temperature of its loss; or one
+            number for all.
 
-    Raises ConfigError for anything that is no source, towers that were not trained, sources of different catalogues, further
-    towers that read what only a request has, or weights that cannot be; DataError where ``train`` has other id columns.
+    Raises:
+        ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
+            further towers that read what only a request has, or weights out of range.
+        DataError: where ``train`` has other id columns.
 
+    Example:
         towers = sl.TwoTower(…); sl.fit(towers, train)
         table, popular = sl.Transitions().fit(train), sl.Recent().fit(train)
         model = sl.Mixture([towers, table, popular], train, weights=[0.6, 0.3, 0.1], temperatures=0.1)
@@ -107,12 +110,19 @@ class Mixture:
     def of(
         cls, towers: TwoTower, neighbours: Neighbours, train: Dataset, *, share: float, temperature: float = 1.0
     ) -> Mixture:
-        """The mixture of two sources, added as ``Blend(share, temperature)``; its queries have the histories of ``train``.
+        """The mixture of two sources by ``Blend(share, temperature)``; its queries have the histories of ``train``.
 
-        share: of the neighbours, from 0 to 1. temperature: in the unit of the towers' scores.
+        Args:
+            towers: a trained model.
+            neighbours: a table that was fitted on the same data.
+            train: the training data.
+            share: the neighbours' share of the score, from 0 to 1.
+            temperature: above 0, in the unit of the towers' scores, usually that of their loss.
 
-        Raises ConfigError for anything but towers and neighbours, where they are not of one catalogue, or for a share or
-        temperature that cannot be; DataError where ``train`` has other id columns.
+        Raises:
+            ConfigError: for anything but towers and neighbours, where they do not have the same catalogue, or for a share or
+                temperature out of range.
+            DataError: where ``train`` has other id columns.
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
         check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")
@@ -159,7 +169,7 @@ class Mixture:
 
     @property
     def length(self) -> int:
-        """How many of a history's latest items any of the tables asks."""
+        """How many of a history's latest items any of the tables reads."""
         return max((table.length for table in self.tables), default=1)
 
     @property
@@ -175,21 +185,30 @@ class Mixture:
 
     @cached_property
     def added(self) -> Added:
-        """What it adds to its towers, as searches and recommenders hold it."""
+        """The sources other than towers, and the weights of all, as searches and recommenders hold them."""
         return Added(self.tables, self.lists, self.histories, self.weights)
 
     def with_blend(self, blend: Blend) -> Mixture:
-        """The same two sources, added in another way. ConfigError for other sources."""
+        """The same two sources with another blend; ConfigError for other sources."""
         if (len(self.sources), len(self.tables)) != (2, 1):
             raise ConfigError("only a mixture of towers and one table has a blend.", hint="with_weights(…)")
         return self.with_weights(blend.weights)
 
     def with_weights(self, weights: Weights) -> Mixture:
-        """The same sources, added in another way; weights: in the order of ``sources``."""
+        """The same sources with other weights.
+
+        Args:
+            weights: in the order of ``sources``.
+        """
         return Mixture(self.sources, self.histories, weights=weights.values, temperatures=weights.temperatures)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
-        """The choices of each query as candidate rows, oldest first: in training; of an unknown query, in ``given``."""
+        """The choices of each query as candidate rows, oldest first.
+
+        Args:
+            query_ids: raw ids.
+            given: interactions of queries that training never saw.
+        """
         catalogue = self.catalogue
         rows = IdMap(catalogue.queries[catalogue.query]).find(query_ids)
         lists = [self.histories.row(row) if row >= 0 else np.zeros(0, np.int64) for row in rows.tolist()]
@@ -201,9 +220,10 @@ class Mixture:
         return Lists.of(lists)
 
     def segments_of(self, queries: pl.DataFrame) -> NDArray[np.int64]:
-        """The list of each ranked source for each row of ``queries``, which has the id's column; int64 ``[queries, lists]``.
+        """The list of each ranked source for each query, int64 ``[queries, lists]``.
 
-        A column that ``queries`` lacks is taken from the training's queries.
+        Args:
+            queries: a table with the id's column; other columns that it lacks are read from the training's queries.
         """
         catalogue = self.catalogue
         lacking = [name for name in self.added.reads if name not in queries.columns]
@@ -233,7 +253,7 @@ def _kind(source: object) -> str | None:
 
 
 def _in_order(sources: Any, weights: Sequence[float] | None) -> tuple[list[float], list[Source]]:
-    """Weights and sources: towers, tables, lists. ConfigError for what is no source, or other weights than sources."""
+    """Weights and sources: towers, tables, lists. ConfigError for something that is not a source, or another number of weights."""
     hint = "[towers, shortlist.Transitions().fit(train)]"
     if isinstance(sources, (str, bytes)) or not isinstance(sources, Sequence):
         raise ConfigError(f"Mixture(sources) got {kind_of(sources)}; a list of sources was expected.", hint=hint)

@@ -19,23 +19,31 @@ SLOPE = 60  # places that count alike, about
 
 @dataclass(frozen=True, eq=False)
 class RankedList:
-    """Candidates in an order that does not depend on what a query chose. Of those in its list that a query may have, the one in
-    place p (from 1) has the score 61 / (60 + p); all others 0.
+    """Candidates in an order that does not depend on a query's choices.
 
-    Places are counted after what the query may not have is left out, so a condition or an exclusion moves the rest up.
+    The candidate in place p (from 1) of those that a query may have has the score 61 / (60 + p); candidates outside the list
+    have 0. Places are counted after filters, so an exclusion moves the rest up.
 
-    offsets: int64 ``[lists + 1]``; list i owns ``offsets[i]:offsets[i + 1]`` of ``rows`` (int32 candidate rows, best first). List 0
-    is everybody's; list i + 1 that of queries whose column ``by`` has ``values[i]``. size: how many candidates there are.
-    kind: what made it: "popular", "recent" or "new". length: most candidates of a list. newest: of "new" lists, the
-    candidates' column by which they are ordered; None for the order of arrival.
+    Source: the score of reciprocal rank fusion, Cormack, Clarke, Büttcher 2009.
 
-    Source of the score: reciprocal rank fusion, Cormack, Clarke, Büttcher 2009.
+    Args:
+        offsets: int64 ``[lists + 1]``; list i owns ``offsets[i]:offsets[i + 1]`` of ``rows``. List 0 is everybody's, list
+            i + 1 belongs to queries whose column ``by`` has ``values[i]``.
+        rows: int32 candidate rows, best first.
+        size: how many candidates there are.
+        kind: "popular", "recent" or "new".
+        by: a column of the queries; None for one list.
+        values: of that column, those with a list of their own.
+        length: most candidates of a list.
+        newest: of "new" lists, the candidates' column by which they are ordered; None for the order of arrival.
 
-    Raises ConfigError for arrays that do not describe such lists.
+    Raises:
+        ConfigError: for arrays that do not describe such lists.
 
-    >>> ranked = RankedList(np.array([0, 2]), np.array([4, 1], np.int32), size=5, kind="popular")
-    >>> ranked.scores(np.zeros(1, np.int64), lambda scored: scored.rows == 4).row(0)
-    (array([1]), array([1.], dtype=float32))
+    Example:
+        >>> ranked = RankedList(np.array([0, 2]), np.array([4, 1], np.int32), size=5, kind="popular")
+        >>> ranked.scores(np.zeros(1, np.int64), lambda scored: scored.rows == 4).row(0)
+        (array([1]), array([1.], dtype=float32))
     """
 
     offsets: NDArray[np.int64]
@@ -56,7 +64,9 @@ class RankedList:
                 "offsets that rise from 0 to the number of rows, for everybody's list and one for each segment."
             )
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.size:
-            raise ConfigError(f"ranked lists of {self.size:,} candidates need rows from 0 to {self.size - 1:,}.")
+            raise ConfigError(
+                f"ranked lists of {self.size:,} candidates got other rows; rows from 0 to {self.size - 1:,} were expected."
+            )
         owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         if len(np.unique(owner * max(self.size, 1) + rows)) < len(rows):
             raise ConfigError("ranked lists have a candidate twice in one list; expected each once.")
@@ -69,14 +79,24 @@ class RankedList:
         return f"RankedList({self.kind}: {len(self.rows):,} of {self.size:,} candidates{by})"
 
     def segments(self, values: pl.Series | None, queries: int) -> NDArray[np.int64]:
-        """The list of each query, int64 ``[queries]``. values: what each has in the column ``by``; None for everybody's."""
+        """The list of each query, int64 ``[queries]``.
+
+        Args:
+            values: of each query in the column ``by``; None for everybody's list.
+            queries: how many there are.
+        """
         if self.by is None or values is None:
             return np.zeros(queries, np.int64)
         number = {value: place for place, value in enumerate(self.values, start=1)}
         return np.array([number.get(value, 0) for value in values.to_list()], np.int64)
 
     def scores(self, segments: NDArray[np.int64], closed: Callable[[Scored], NDArray[np.bool_]]) -> Scored:
-        """All candidates with a score above 0, of each query's list. closed: which entries a query may not have."""
+        """All candidates with a score above 0, of each query's list.
+
+        Args:
+            segments: the list of each query.
+            closed: which entries a query may not have.
+        """
         counts = np.diff(self.offsets)[segments]
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[segments] - ends + counts, counts)
@@ -93,7 +113,13 @@ class RankedList:
     def dense(
         self, segments: NDArray[np.int64], candidates: int, closed: NDArray[np.bool_] | None
     ) -> NDArray[np.float32]:
-        """Scores ``[queries, candidates]``, 0 for what is not in the list. closed: bool of that shape, what each may not have."""
+        """Scores ``[queries, candidates]``, 0 for candidates that are not in the list.
+
+        Args:
+            segments: the list of each query.
+            candidates: how many columns.
+            closed: bool of the same shape, candidates that each query may not have.
+        """
         out = np.zeros((len(segments), candidates), np.float32)
         for number in np.unique(segments).tolist():
             which = np.flatnonzero(segments == number)
@@ -108,16 +134,18 @@ class RankedList:
         return out
 
     def renumbered(self, row: NDArray[np.int64]) -> RankedList:
-        """The same for candidates of other rows: ``row[old]`` is the new one, −1 for a candidate that is gone."""
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         rows = row[self.rows]
         before = np.concatenate([[0], np.cumsum(rows >= 0)])
         size = int(row.max(initial=-1)) + 1
         return replace(self, offsets=before[self.offsets], rows=rows[rows >= 0].astype(np.int32), size=size)
 
     def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> RankedList:
-        """The lists after candidates came or changed. candidates: the table by now. changed: their rows.
+        """The lists after candidates were added or changed; only lists of new candidates change.
 
-        Lists of new candidates follow; those of counts know nothing of what came since training.
+        Args:
+            candidates: the table by now.
+            changed: rows of the candidates that were added or changed.
         """
         size = len(candidates)
         if self.kind != "new":

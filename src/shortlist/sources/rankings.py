@@ -1,4 +1,4 @@
-"""Settings of ranked lists: what is popular, what was popular lately, what is new."""
+"""Settings of ranked lists: popular, recently popular and new candidates."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ SPAN = 0.1  # of the time from the first interaction to the last: the half-life 
 
 @dataclass(frozen=True)
 class Popular:
-    """Settings of the list of what was chosen most often.
+    """Settings of the list of candidates that were chosen most often.
 
-    by: a column of the queries' table; each of its values with at least ``least`` interactions gets a list of its own, queries
-    with another value get everybody's. length: most candidates of a list.
+    Args:
+        by: a column of the queries' table; each of its values with enough interactions gets a list of its own, queries with
+            another value get everybody's.
+        least: interactions that a value needs for a list of its own.
+        length: most candidates of a list.
 
-    Raises ConfigError for settings that cannot be.
+    Raises:
+        ConfigError: for settings out of range.
 
+    Example:
         model = sl.Mixture([towers, sl.Popular(by="country").fit(train)], train, weights=[0.9, 0.1])
     """
 
@@ -41,20 +46,30 @@ class Popular:
         check_settings(self, names=("by", "column"))
 
     def fit(self, train: Dataset) -> RankedList:
-        """The lists of ``train``. Raises DataError for anything but a Dataset, or a column that its queries lack."""
+        """The lists of ``train``.
+
+        Raises:
+            DataError: for anything but a Dataset, or a column that its queries lack.
+        """
         check_dataset(train, "Popular.fit(train)")
         return _counted(train, _weights(train), self, "popular")
 
 
 @dataclass(frozen=True)
 class Recent:
-    """Settings of the list of what was chosen most often lately: an interaction counts half as much for each ``half_life`` that
-    it is older than the latest.
+    """Settings of the list of candidates that were chosen most often lately.
 
-    half_life: in days where the timestamps are dates or times, else in their own unit; None takes a tenth of the time
-    from the first interaction to the last. by, least, length: as in ``Popular``.
+    An interaction counts half as much for each ``half_life`` that it is older than the latest.
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        half_life: in days where the timestamps are dates or times, else in their own unit; None takes a tenth of the time
+            from the first interaction to the last.
+        by: as in ``Popular``.
+        least: as in ``Popular``.
+        length: most candidates of a list.
+
+    Raises:
+        ConfigError: for settings out of range.
     """
 
     half_life: float | None = None
@@ -66,8 +81,11 @@ class Recent:
         check_settings(self, names=("by",), half_life=(1e-9, 1e18))
 
     def fit(self, train: Dataset) -> RankedList:
-        """The lists of ``train``. Raises DataError for anything but a Dataset, one without a timestamp, or a column that its
-        queries lack."""
+        """The lists of ``train``.
+
+        Raises:
+            DataError: for anything but a Dataset, one without a timestamp, or a column that its queries lack.
+        """
         check_dataset(train, "Recent.fit(train)")
         if train.timestamp is None:
             raise DataError(
@@ -85,14 +103,18 @@ class Recent:
 
 @dataclass(frozen=True)
 class Newest:
-    """Settings of the list of what is new.
+    """Settings of the list of new candidates.
 
-    column: of the candidates' table, numbers, dates or times, by which the largest come first; null is not listed. None: by
-    arrival, which is a candidate's first interaction, or its place in the table where there are no timestamps; candidates
-    that nobody chose are not listed. What ``upsert`` adds later comes first, or in the place that its column says.
-    length: most candidates of the list.
+    Candidates that ``upsert`` adds later come first, or in the place of their value.
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        column: of the candidates' table, with numbers, dates or times; the largest come first, null is not listed. None for the
+            order of arrival: a candidate's first interaction, or its place in the table where there are no timestamps;
+            candidates that nobody chose are not listed.
+        length: most candidates of the list.
+
+    Raises:
+        ConfigError: for settings out of range.
     """
 
     column: str | None = None
@@ -102,8 +124,11 @@ class Newest:
         check_settings(self, names=("by", "column"))
 
     def fit(self, train: Dataset) -> RankedList:
-        """The list of ``train``. Raises DataError for anything but a Dataset, or a column that its candidates lack or that has no
-        order."""
+        """The list of ``train``.
+
+        Raises:
+            DataError: for anything but a Dataset, or a column that its candidates lack or that has no order.
+        """
         check_dataset(train, "Newest.fit(train)")
         candidates = train.candidates
         if self.column is not None:

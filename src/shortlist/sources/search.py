@@ -1,4 +1,4 @@
-"""Several sources in one list: what each finds, scored by all of them."""
+"""Several sources in one list: the candidates of each, scored by all of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ DEPTH = 4  # times k: how far several towers are searched at first, and how much
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """What may be found: per query, or for all queries, as ``Index.search`` takes it."""
+    """The candidates that may be found: per query, or for all queries, as ``Index.search`` takes it."""
 
     exclude: Lists | None = None
     allow: NDArray[np.int64] | None = None
     deny: NDArray[np.int64] | None = None
 
     def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
-        """Which of the entries of ``scored`` their query may not have; size: rows of candidates that can be among them."""
+        """Which of the entries of ``scored`` their query may not have.
+
+        Args:
+            size: rows of candidates that can be among them.
+        """
         shut = np.zeros(size, np.bool_) if self.allow is None else np.ones(size, np.bool_)
         if self.allow is not None:
             shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
@@ -51,8 +55,13 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """Towers as they are searched. index: over the candidates' vectors. vectors_of: those of candidate rows, ``[rows, dim]``.
-    queries: the queries' vectors, ``[queries, heads · dim]``."""
+    """Towers as they are searched.
+
+    Attributes:
+        index: over the candidates' vectors.
+        vectors_of: the vectors of candidate rows, ``[rows, dim]``.
+        queries: the queries' vectors, ``[queries, heads · dim]``.
+    """
 
     index: Index
     vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -67,15 +76,20 @@ class Searched:
 def search(towers: Sequence[Searched], added: Added, context: Context, k: int, filters: Filters) -> Hits:
     """The k best candidates of each query by all sources together, best first; equal scores by row.
 
-    1. Every candidate that a table or a ranked list scores is looked at, and the k best of the towers.
+    1. Every candidate with a score of a table or a ranked list is compared, and the k best of the towers.
     2. With one pair of towers that is enough: any other candidate has their score alone, and no more of it than those k.
-    3. Of several towers a candidate can be good by all and best by none. So each is searched four times as deep as long as a
+    3. With several towers a candidate can be good by all and best by none. So each is searched four times as deep as long as a
        candidate that none of them has found could still be among the k best: its part of each is no more than that of
        the last that was found (the threshold algorithm of Fagin, Lotem, Naor 2003).
 
-    So the list is exact where all indexes are.
+    So the list is exact if all indexes are.
 
-    towers: in the order of ``added.weights``. context: what else is known of the queries.
+    Args:
+        towers: in the order of ``added.weights``.
+        added: the other sources, and the weights of all.
+        context: input of the other sources for each query.
+        k: length of the lists.
+        filters: candidates that may be found.
     """
     near = [_open(table.scores(context.histories), filters, max(len(table), 1)) for table in added.tables]
     for number, ranked in enumerate(added.lists):
@@ -127,9 +141,11 @@ def _scored(
     depth: int,
     added: Added,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], float | None]:
-    """One query's candidates with their scores, and what any other can have at most; None where there is no other.
+    """One query's candidates with their scores, and the most that any other can have; None where there is no other.
 
-    found: rows and scores by each towers. near: by each other source, rows rising.
+    Args:
+        found: rows and scores by each towers.
+        near: by each other source, rows rising.
     """
     rows = found[0][0]
     if not len(rows):  # the index has nothing that is open: neither have the others
