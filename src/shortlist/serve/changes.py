@@ -43,7 +43,8 @@ class Changes:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
-        self.expired(float(record["at"]))
+        if self._queue and self._queue[0][0] <= record["at"]:
+            self.expired(float(record["at"]))
         if "name" in record:
             self._named({record["name"]: record.get("outcome")})
         self._named(record.get("named", {}))

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
-from shortlist.index import exact_copy
 from shortlist.recommender import bundle
+from shortlist.recommender.answers import exact_served
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
@@ -126,9 +126,9 @@ class Loaded:
 
     @cached_property
     def exact(self) -> Served:
-        """The same with exact search in place of its index."""
-        index = self.served.index
-        return self.served if index.exact else replace(self.served, index=exact_copy(index))
+        """The same with exact search in place of its indexes."""
+        whole = all(one.index.exact for one in (self.served, *self.served.others))
+        return self.served if whole else exact_served(self.served)
 
     @property
     def query_strings(self) -> bool:
