@@ -59,7 +59,8 @@ class ModelFiles:
 class Popularity:
     """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had.
 
-    ordered: ``order``, where it is known.
+    Attributes:
+        ordered: ``order``, where it is known.
     """
 
     counts: NDArray[np.int64]
