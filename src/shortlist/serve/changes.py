@@ -129,8 +129,8 @@ class Changes:
             yield {**change, "expire": expire}
         for chosen in _parts({"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()):
             yield {"op": "events", "at": 0.0, "events": chosen}
-        if self.outcomes:
-            yield {"op": "events", "at": 0.0, "events": [], "named": dict(self.outcomes)}
+        for named in _parts(self.outcomes):
+            yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -9,6 +9,7 @@ from shortlist.serve.logs import Log
 from shortlist.serve.processes.children import Child, Children, Plan
 from shortlist.serve.processes.messages import Ready, Swap
 from shortlist.serve.processes.scraping import Scraping
+from shortlist.serve.processes.sharing import shared_of
 from shortlist.serve.processes.worker import Source
 from shortlist.serve.swap import LOOK, signature
 
@@ -38,7 +39,7 @@ class Swapping:
         self._coming: Source | None = None
         self._began = 0.0
         self._sent = False
-        self.source = Source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
+        self.source = _source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
         self.ready: Ready | None = None
 
     def first(self, ready: Ready) -> None:
@@ -55,7 +56,7 @@ class Swapping:
         if found is None or found == self._signature:
             return
         self._signature = found
-        self._coming, self._began = Source(Path(found[0]), self.source.name), now
+        self._coming, self._began = _source(Path(found[0]), self.source.name), now
         self._children.coming.append(self._children.start_worker(self._coming))
 
     def look_again(self) -> None:
@@ -143,5 +144,9 @@ class Swapping:
         self._children.coming = []
 
 
+def _source(path: Path, name: str) -> Source:
+    return Source(path, name, shared=shared_of(path))
+
+
 def _verified(source: Source) -> Source:
-    return Source(source.path, source.name, verified=True)
+    return Source(source.path, source.name, verified=True, shared=source.shared)
