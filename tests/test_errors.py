@@ -47,3 +47,4 @@ def test_a_missing_package_names_its_extra() -> None:
 def test_the_nearest_name_or_all_of_them() -> None:
     assert did_you_mean("sofmax", ["softmax", "bpr"]) == "did you mean 'softmax'?"
     assert did_you_mean("xyz", ["softmax", "bpr"]) == "known: bpr, softmax"
+    assert did_you_mean("USER", ["user", "item"]) == "did you mean 'user'?"

@@ -231,6 +231,14 @@ def test_bad_weights(values: list[Any], came: str) -> None:
     assert came in refused({"u": ["a", "b"], "c": [1, 2], "w": values}, weight="w").message
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0, 1e300, None])
+def test_bad_weights_are_left_out_by_the_condition_that_the_error_gives(bad: float | None) -> None:
+    table = {"u": ["a", "b"], "c": [1, 2], "w": [1.0, bad]}
+    hint = str(refused(table, weight="w").hint)
+    where = hint.partition("Events(where='")[2].partition("')")[0]
+    assert len(Dataset(table, "u", "c", weight="w", events=sl.Events(where=where))) == 1
+
+
 @pytest.mark.parametrize(
     ("values", "came"),
     [

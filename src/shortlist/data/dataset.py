@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from shortlist.data.account import Account
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
+from shortlist.data.conditions import quoted
+from shortlist.data.doubts import crawler, doubtful_rows, glance
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.given import check_kind
+from shortlist.data.given import check_columns, check_kind
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, few, frame_of, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
-from shortlist.data.times import TimeForm, read_times, settled_form, told_form
+from shortlist.data.times import TimeForm, doubtful_times, read_times, settled_form, told_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
@@ -129,11 +130,7 @@ class Dataset:
         keep: Sequence[str] | None,
         reading: Reading | None,
     ) -> None:
-        if query == candidate:
-            raise ConfigError(
-                f"query and candidate are both {query!r}; expected two different columns.",
-                hint="query is the column of who chose, candidate the column of what was chosen",
-            )
+        check_columns("Dataset", query, candidate, timestamp, weight)
         if isinstance(keep, str):
             raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
         check_kind(events, "Dataset(events=)", "Events", optional=True, hint="events=shortlist.Events(where=…)")
@@ -157,8 +154,11 @@ class Dataset:
         for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
             more += said
         weight = plan.weight or weight
+        given = frame.schema
         main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
         notes = [*main.notes, *notes, *time_notes]
+        if timestamp is not None:
+            warned += doubtful_times(given[timestamp], main.frame[timestamp], reading or Reading())
         tables = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
@@ -442,9 +442,25 @@ def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: P
         raise DataError(
             f"the timestamp column {column!r} has {counted(number, 'bad value')} (null, NaN, infinite, or in no year from 1 "
             f"to 9999){places.first(column, bad)}; every interaction needs a time.",
-            hint=f"leave those rows out, Events(where='{quoted(column)} is not null'), --where; or leave timestamp out",
+            hint=f"leave those rows out, Events(where='{_finite(values)}'), --where; or leave timestamp out",
         )
     return values
+
+
+def _finite(times: pl.Series) -> str:
+    """The condition that only usable times meet. NaN is above every number."""
+    column = quoted(times.name)
+    if times.dtype.is_float():
+        return f"abs({column}) < 1e300"
+    if _is_beyond(unpatterned(times)):
+        return f"{column} between date '0001-01-01' and date '9999-12-31'"
+    return f"{column} is not null"
+
+
+def _usable(weights: pl.Series) -> str:
+    """The condition that only weights of 0 and more meet, which float32 can hold."""
+    column = quoted(weights.name)
+    return f"{column} >= 0 and {column} < 1e38" if weights.dtype.is_float() else f"{column} >= 0"
 
 
 def _is_beyond(times: pl.Series) -> bool:
@@ -476,7 +492,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
         raise DataError(
             f"the weight column {column!r} has {counted(number, 'bad value')} (null, negative, or not finite in "
             f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
-            hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
+            hint=f"fill those values, or leave the rows out: Events(where='{_usable(values)}'), or --where",
         )
     if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
         raise DataError(

@@ -6,18 +6,19 @@ the values are refused with both readings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from shortlist.data.ids import counted
+from shortlist.data.conditions import literal, quoted
+from shortlist.data.ids import counted, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "doubtful_times", "read_times", "settled_form", "told_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -38,6 +39,14 @@ USUAL = {
     True: ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%dT%H:%M:%S%.f%#z"),
 }
 FEW = 1000
+EPOCHS = {
+    "seconds": 3e8,
+    "milliseconds": 3e11,
+    "microseconds": 3e14,
+    "nanoseconds": 3e17,
+}  # since 1970: from 1979 to 2103
+MOST_NAMED = 5  # texts among times that a condition can leave out
+DAY_FIRST = r"^[0-3]\d[0-3]\d(?:19|20)\d\d$"  # eight digits that end in a year
 AMBIGUOUS = ("day first", "month first")
 ORDER = {"day-first": "day first", "month-first": "month first"}
 
@@ -107,8 +116,11 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, plac
     if reading.dates is not None:
         forms = [form for form in forms if form.name not in AMBIGUOUS or form.name == ORDER[reading.dates]]
     differ: Any = None
-    for part in parts:
+    days: str | None = None  # a value of a column that looks like days without marks, year last
+    for number, part in enumerate(parts):
         given = part.drop_nulls()
+        if len(given) and (number == 0 or days):
+            days = given[0] if given.str.contains(DAY_FIRST).all() else None
         some = [form for form in forms if not form.read(given.head(FEW)).null_count()]
         read = {form: form.read(given) for form in some or forms}
         forms = list(read)
@@ -122,6 +134,12 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, plac
         forms = left
     if sum(form.name in AMBIGUOUS for form in forms) == 2 and differ is not None:
         raise _both_ways(column, differ, forms, places)
+    if forms[0].name == "whole numbers" and days:
+        raise DataError(
+            f"the timestamp column {column!r} has eight digits each that end in a year, such as {days!r}"
+            f"{_place(column, days, places)}; taken for numbers they would be in a wrong order.",
+            hint="say how they are written: Reading(time_format='%d%m%Y'), --time-format %d%m%Y, or %m%d%Y",
+        )
     return forms[0]
 
 
@@ -153,6 +171,28 @@ def told_form(values: pl.Series, form: TimeForm) -> list[str]:
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]
+
+
+def doubtful_times(given: pl.DataType, times: pl.Series, reading: Reading) -> Iterator[str]:
+    """Signs that times are in a wrong order, as sentences. given: the column's type before text was read."""
+    column = times.name
+    if reading.time_format is not None and given != pl.String:
+        yield (
+            f"the timestamp column {column!r} is of type {given}, so the format {reading.time_format!r} was not used; it is "
+            "for text (write the times as text to have it read)"
+        )
+    if times.dtype.is_integer() or times.dtype.is_float():
+        values = unpatterned(times)
+        units = {name: values.is_between(least, 14 * least) for name, least in EPOCHS.items()}
+        found = {name: int(inside.sum()) for name, inside in units.items() if inside.any()}
+        if len(found) > 1 and sum(found.values()) == len(values):
+            some = " and ".join(
+                f"{number:,} in {name} (such as {values.filter(units[name])[0]})" for name, number in found.items()
+            )
+            yield (
+                f"the timestamp column {column!r} mixes units of time since 1970: {some}; they are compared as they are, so "
+                "the rows are in a wrong order (convert them to one unit)"
+            )
 
 
 def _even(values: pl.Series) -> pl.Series:
@@ -222,8 +262,18 @@ def _unreadable(
     return DataError(
         f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}{place}"
         f"{some if len(bad) < len(given) else ''}.",
-        hint=OPTION,
+        hint=_without(column, bad) if 2 * len(bad) < len(given) else OPTION,
     )
+
+
+def _without(column: str, bad: pl.Series) -> str:
+    """How to leave out the few values that are no times, such as NULL."""
+    texts = bad.unique(maintain_order=True).to_list()
+    if len(texts) > MOST_NAMED:
+        return "mend or leave out those rows; or say how all are written: Reading(time_format=…), --time-format"
+    name, named = quoted(column), ", ".join(map(literal, texts))
+    where = f"{name} <> {named}" if len(texts) == 1 else f"{name} not in ({named})"
+    return f'leave those rows out: Events(where="{where}"), --where "{where}"'
 
 
 def _place(column: str, value: str, places: Places) -> str:

@@ -38,7 +38,7 @@ from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, context_rows, context_table
 from shortlist.data.shards.files import Header, Manifest, Piece, Tables
 from shortlist.data.source import AT_ONCE, Source, SourceFile, find
-from shortlist.data.times import TimeForm, settled_form, told_form
+from shortlist.data.times import TimeForm, doubtful_times, settled_form, told_form
 from shortlist.errors import ConfigError, DataError
 from shortlist.store import Entry, is_scratch, locked
 
@@ -428,8 +428,12 @@ def _left_out(work: _Work) -> list[str]:
 def _doubts(work: _Work) -> Iterator[str]:
     """What looks wrong with the given rows: told from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
-    head, whole = glance(_as(Source, work.source), known)
+    when = work.header.timestamp
+    head, whole = glance(_as(Source, work.source), known - {when})
     yield from doubtful_rows(head, known, whole=whole)
+    if when is not None and when in head.columns:
+        times = head[when] if work.form is None else work.form.read(head[when]).alias(when)
+        yield from doubtful_times(head.schema[when], times.drop_nulls(), work.reading)
 
 
 def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
