@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Events
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 ODD = ["", " ", "1", "01", "é", "e\u0301", "用户", "🙂", "a\x00b", "null", "NaN", "x" * 100_000]
@@ -236,7 +236,7 @@ def test_bad_weights_are_left_out_by_the_condition_that_the_error_gives(bad: flo
     table = {"u": ["a", "b"], "c": [1, 2], "w": [1.0, bad]}
     hint = str(refused(table, weight="w").hint)
     where = hint.partition("Events(where='")[2].partition("')")[0]
-    assert len(Dataset(table, "u", "c", weight="w", events=sl.Events(where=where))) == 1
+    assert len(Dataset(table, "u", "c", weight="w", events=Events(where=where))) == 1
 
 
 @pytest.mark.parametrize(
