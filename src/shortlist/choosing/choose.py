@@ -187,7 +187,7 @@ class _Field:
             tried = _quietly(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
             return self._left_out(contender, error.message.rstrip("."))
-        tried = replace(tried, seconds=time.perf_counter() - started)
+        tried = replace(tried, seconds=time.perf_counter() - started, note=contender.note)
         before = self.tried.get(contender.name)
         figure = tried.figure
         assert figure is not None
