@@ -127,7 +127,7 @@ def _sample(served: Served, count: int) -> Floats:
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so so there are no queries to measure on.",
+            "the query tower reads columns that only a request has, so there are no queries to measure on.",
             hint="rebuild its index when there is little load instead: recommender.index.rebuild()",
         )
     rows = np.flatnonzero(state.known)

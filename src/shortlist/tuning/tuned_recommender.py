@@ -74,7 +74,7 @@ def tune(
 ) -> TunedRecommender:
     """A recommender like the given one, with the fastest index that finds ``recall`` of the true top ``k``.
 
-    The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
+    Candidates that were deleted take no part. The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
     backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
@@ -91,9 +91,12 @@ def tune(
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
     served = recommender.served
+    dead = served.state.dead
+    alive = np.setdiff1d(np.arange(served.state.size), dead, assume_unique=True) if len(dead) else None
     tuning = tune_index(
-        served.vectors,
+        served.vectors if alive is None else served.vectors_of(alive),
         known_queries(served.state),
+        ids=alive,
         recall=recall,
         k=k,
         backends=backends,
@@ -113,7 +116,7 @@ def known_queries(state: State) -> NDArray[np.float32]:
     """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
+            "the query tower reads columns that only a request has, so there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
         )
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
