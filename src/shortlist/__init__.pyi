@@ -63,6 +63,15 @@ from shortlist.model import join as join
 from shortlist.model import popularity as popularity
 from shortlist.recommender import Recommendations as Recommendations
 from shortlist.recommender import Recommender as Recommender
+from shortlist.recommender import Rerank as Rerank
+from shortlist.shown import Examination as Examination
+from shortlist.shown import Interleaved as Interleaved
+from shortlist.shown import OffPolicyEvaluation as OffPolicyEvaluation
+from shortlist.shown import PolicyValue as PolicyValue
+from shortlist.shown import Preference as Preference
+from shortlist.shown import interleave as interleave
+from shortlist.shown import off_policy_evaluate as off_policy_evaluate
+from shortlist.shown import preference as preference
 from shortlist.sources import EASE as EASE
 from shortlist.sources import Blend as Blend
 from shortlist.sources import Cooccurrence as Cooccurrence

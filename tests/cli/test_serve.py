@@ -45,6 +45,28 @@ def test_days_that_are_no_number_are_refused(tmp_path: Path, days: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--unix", "socket", "--host", "0.0.0.0"), "--unix was given with --host or --port"),
+        (("--unix", "socket", "--port", "80"), "--unix was given with --host or --port"),
+        (("--max-memory", "500"), "give --workers 2"),
+        (("--worker-timeout", "5"), "give --workers 2"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    done = shortlist("serve", "none.shortlist", *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--workers", "0"), ("--workers", "2", "--max-memory", "0"), ("--worker-timeout", "0")]
+)
+def test_numbers_out_of_range_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert shortlist("serve", "none.shortlist", *options, cwd=tmp_path).returncode == 2
+
+
 def test_names_under_which_a_server_is_asked() -> None:
     assert set(_hosts("127.0.0.1", (), ()) or ()) == NAMES
     assert set(_hosts("127.0.0.2", (), ()) or ()) == {*NAMES, "127.0.0.2"}

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.four_ways import WAYS, read
+from tests.data.four_ways import WAYS, read, rows
 
 import shortlist as sl
 from shortlist.data.times import dated
@@ -69,7 +69,6 @@ REFUSED: list[tuple[list[str], dict[str, Any], str]] = [
     (["2024-02-30"], {}, "could not be read as dates and times"),
     (["13/5/2024"], {"dates": "month-first"}, "could not be read"),
     (["05/01/24"], {}, "could not be read"),
-    (["01122024", "31122024"], {}, "eight digits each that end in a year, such as '01122024'"),
     (["2024-05-01"], {"time_format": "%d.%m.%Y"}, r"not written as '%d\.%m\.%Y': '2024-05-01'"),
 ]
 
@@ -81,46 +80,6 @@ def test_what_is_not_clear_is_refused(texts: list[str], options: dict[str, Any],
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("texts", "hint"),
-    [
-        (["2024-05-01", "2024-05-02", "NULL"], "t <> 'NULL'"),
-        (["1", "2", "3", "4", "5", "o'clock", ""], "t not in ('o''clock', '')"),
-        (["2024-05-01"] * 20 + [f"no {n}" for n in range(9)], None),  # too many to name
-        (["2024-05-01", "no", "none"], None),  # most are no times: how are they written?
-    ],
-)
-def test_few_values_that_are_no_times_can_be_left_out_by_the_condition_that_the_error_gives(
-    texts: list[str], hint: str | None
-) -> None:
-    with pytest.raises(sl.DataError) as caught:
-        times(texts)
-    assert str(caught.value.hint).startswith("leave those rows out") == (hint is not None)
-    if hint is not None:
-        assert hint in str(caught.value.hint)
-        log = {"u": ["a"] * len(texts), "i": list(range(len(texts))), "t": texts}
-        assert sl.Dataset(log, "u", "i", timestamp="t", events=sl.Events(where=hint)).timestamp == "t"
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [float("nan"), float("inf"), -float("inf"), None, 1e9, 2e9],
-        [None, 5, 6],
-        [None, dt.date(2024, 5, 1), dt.date(2024, 5, 2)],
-        pl.Series([-(10**7), 0, 10**6], dtype=pl.Int32).cast(pl.Date),  # the first is before year 1
-    ],
-)
-def test_times_that_cannot_be_are_left_out_by_the_condition_that_the_error_gives(values: Any) -> None:
-    log = {"u": ["a"] * len(values), "i": list(range(len(values))), "t": values}
-    with pytest.raises(sl.DataError, match="bad value") as caught:
-        sl.Dataset(log, "u", "i", timestamp="t")
-    where = str(caught.value.hint).partition("Events(where='")[2].partition("')")[0].replace("''", "'")
-    where = where if where.count("'") % 2 == 0 else f"{where}'"
-    kept = sl.Dataset(log, "u", "i", timestamp="t", events=sl.Events(where=where))
-    assert len(kept) == 2
-
-
 def test_an_option_settles_what_reads_both_ways() -> None:
     assert times(["05/01/2024"], dates="day-first") == [dt.datetime(2024, 1, 5)]
     assert times(["05/01/2024"], dates="month-first") == [dt.datetime(2024, 5, 1)]
@@ -130,33 +89,6 @@ def test_an_option_settles_what_reads_both_ways() -> None:
 def test_how_times_were_read_is_said_where_it_was_settled() -> None:
     log = {"u": ["a", "a"], "i": [1, 2], "t": ["12/13/2010", "1/2/2011"]}
     assert sl.Dataset(log, "u", "i", timestamp="t").notes == ("'t' was read month first (such as '12/13/2010')",)
-
-
-SECONDS = [1_714_521_600 + n for n in range(3)]
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    ("values", "options", "says"),
-    [
-        ([*SECONDS, *(1000 * n for n in SECONDS)], {}, "3 in seconds .* and 3 in milliseconds"),
-        ([*SECONDS, 10**6 * SECONDS[0], 10**9 * SECONDS[1]], {}, "3 in seconds .*, 1 in nano|1 in nanoseconds"),
-        (SECONDS, {}, None),
-        ([1, 2, 1000 * SECONDS[0]], {}, None),  # not only times since 1970
-        (SECONDS, {"time_format": "%s"}, "of type Int64, so the format '%s' was not used"),
-    ],
-)
-@pytest.mark.filterwarnings("error::shortlist.errors.ShortlistWarning")
-def test_times_in_a_wrong_order_are_told(
-    way: str, values: list[int], options: dict[str, str], says: str | None, tmp_path: Path
-) -> None:
-    log = pl.DataFrame({"u": ["a"] * len(values), "i": list(range(len(values))), "t": values})
-    log.write_parquet(tmp_path / "t.parquet")
-    if says is None:
-        assert len(read(way, tmp_path / "t.parquet", {"timestamp": "t"}, options)) == len(values)
-        return
-    with pytest.raises(sl.ShortlistWarning, match=says):
-        read(way, tmp_path / "t.parquet", {"timestamp": "t"}, options)
 
 
 def test_pieces_of_a_large_file_are_read_by_one_form(tmp_path: Path) -> None:
@@ -212,3 +144,39 @@ def test_text_becomes_the_type_of_a_column() -> None:
     ]:
         with pytest.raises(sl.DataError, match=r"'since' is text such as .* was expected"):
             dated(values, kind)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("days", [["01122024", "31012024"], ["11122024", "31012024"], ["12112024", "01312024"]])
+def test_eight_digits_that_can_be_days_are_no_numbers(way: str, days: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,i,t\n" + "".join(f"a{n},b,{day}\n" for n, day in enumerate(days)))
+    with pytest.raises(sl.DataError, match=r"eight digits in every row") as caught:
+        rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {})
+    assert "--time-format %d%m%Y" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_eight_digits_that_are_no_days_are_numbers(way: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,i,t\na,b,86400000\nb,b,43200000\n")
+    assert [row[2] for row in rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {})] == [86_400_000, 43_200_000]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_format_for_times_that_are_numbers_is_refused(way: str, tmp_path: Path) -> None:
+    pl.DataFrame({"u": ["a"], "i": ["b"], "t": [1122024]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(sl.DataError, match="is for times that are text; the timestamp column 't' is of type Int64"):
+        rows(way, tmp_path / "t.parquet", {"timestamp": "t"}, {"time_format": "%d%m%Y"})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_few_values_that_are_no_times_can_be_left_out_as_the_hint_says(way: str, tmp_path: Path) -> None:
+    pl.DataFrame({"u": ["a", "b", "c"], "i": ["x"] * 3, "t": ["2024-01-02", "NULL", "it's"]}).write_parquet(
+        tmp_path / "t.parquet"
+    )
+    with pytest.raises(sl.DataError, match="but not 'NULL'") as caught:
+        rows(way, tmp_path / "t.parquet", {"timestamp": "t"}, {})
+    hint = str(caught.value.hint)
+    condition = hint[hint.index('--where "') + len('--where "') : hint.index('", Events')]
+    assert condition == "t not in ('NULL', 'it''s')"
+    found = sl.Dataset(tmp_path / "t.parquet", "u", "i", "t", events=sl.Events(where=condition))
+    assert found.interactions["u"].to_list() == ["a"]

@@ -15,16 +15,18 @@ from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation import Pairs, TestSet
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.scorers import Mixed, part_of
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
 from shortlist.sources import Blend, Mixture, Neighbours
 
 __all__ = ["SHARES", "Blended", "best_blend"]
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+NEAR = 0.25  # between two shares
+LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
 
 
 class Blended(NamedTuple):
@@ -43,8 +45,7 @@ class Blended(NamedTuple):
         if trial.metric == "recall" and self.asked.whole:
             started = time.perf_counter()
             odd, even = (self.asked.recall(one.blend, trial.k) for one in (self.odd, self.even))
-            there = (self.asked.truths > 0).astype(np.float64)
-            sums = [PairSums(one * there, there) for one in (odd, even)]
+            sums = [PairSums(one * self.asked.weight, self.asked.weight) for one in (odd, even)]
             first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
             return first.alternated(second)
         of_even = trial.measure(self.odd)
@@ -62,20 +63,21 @@ def best_blend(
 ) -> Blended:
     """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
 
-    All shares are tried at the first temperature, then the other temperatures with the shares near the best; on at most 4,000 of
-    the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with the highest
-    recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
+    All shares are tried at the first temperature, then at each further one the shares near the best of the one before; on at most
+    4,000 of the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with
+    the highest recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
     """
     mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
     asked = _Asked.of(mixture, trial)
-    blends = [Blend(share, temperatures[0]) for share in shares]
-    found = [asked.recall(blend, trial.k) for blend in blends]
-    if len(temperatures) > 1:
-        best = blends[int(np.argmax([round(float(one.mean()), 9) for one in found]))]
-        near = [share for share in shares if abs(share - best.share) < 0.15]
-        more = [Blend(share, temperature) for temperature in temperatures[1:] for share in near]
-        blends += more
-        found += [asked.recall(blend, trial.k) for blend in more]
+    blends: list[Blend] = []
+    found: list[NDArray[np.float64]] = []
+    near = tuple(shares)
+    for temperature in temperatures:
+        tried = [Blend(share, temperature) for share in near]
+        blends += tried
+        found += [asked.counted(blend, trial.k) for blend in tried]
+        best = max(zip(tried, found[-len(tried) :], strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
+        near = tuple(share for share in shares if abs(share - best.share) < NEAR)
     recall = np.array(found)
     deep: dict[int, NDArray[np.float64]] = {}
 
@@ -83,7 +85,7 @@ def best_blend(
         level = _level(recall[:, half])
         for number in level:
             if len(level) > 1 and number not in deep:
-                deep[number] = asked.recall(blends[number], 10 * trial.k)
+                deep[number] = asked.counted(blends[number], 10 * trial.k)
         if len(level) > 1:
             level = [max(level, key=lambda number: (round(float(deep[number][half].mean()), 9), -number))]
         return mixture.with_blend(blends[level[0]])
@@ -95,20 +97,29 @@ def best_blend(
 
 
 def _level(recall: NDArray[np.float64]) -> list[int]:
-    """The blends whose recall ``[blends, queries]`` is level with the highest, by one standard error of the difference."""
+    """The blends whose recall ``[blends, queries]`` is level with the highest, by ``LEVEL`` standard errors of the difference."""
     best = int(np.argmax(np.round(recall.mean(1), 9)))
     gain = recall[best] - recall
-    level: list[int] = np.flatnonzero(gain.mean(1) <= gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
+    level: list[int] = np.flatnonzero(gain.mean(1) <= LEVEL * gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
     return level
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """Both sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
-    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
-    all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]``, −inf where a place is empty.
+        near: float32 ``[queries, candidates]``, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: the towers' score of each pair.
+        own_near: the neighbours' score of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        each: what each pair counts.
+        truths: what the pairs of each query count together.
+        weight: what each query counts.
+        weighted: whether pairs have weights.
+        whole: whether all of the trial's queries are here.
     """
 
     towers: Tensor
@@ -117,13 +128,16 @@ class _Asked:
     own_towers: Tensor
     own_near: Tensor
     popular: NDArray[np.int64]
+    each: NDArray[np.float64]
     truths: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    weighted: bool
     whole: bool
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
-        test = TestSet.of(mixture.towers, trial.test, trial.seen)
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
+        test = TestSet.of(mixture.towers, trial.test, trial.seen, weighted=trial.weighted)
         histories = mixture.histories_of(test.query_ids, trial.seen)
         scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
         hidden = test.hidden if trial.exclude_seen else None
@@ -146,13 +160,27 @@ class _Asked:
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
             popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)
+        truths = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
+        each = np.ones(len(query)) if test.weight is None else test.weight[inside]
+        weight = (truths > 0).astype(np.float64) if test.weight is None else truths
         towers, near = (torch.cat(one) for one in zip(*parts, strict=True))
         whole = count == len(test.queries)
-        return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
+        return cls(
+            towers,
+            near,
+            torch.from_numpy(query),
+            own_towers,
+            own_near,
+            popular,
+            each,
+            truths,
+            weight,
+            trial.weighted,
+            whole,
+        )
 
     def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count against it."""
         towers, own_towers = self._towers_at(blend.temperature)
         near, own_near = self._near
         total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)
@@ -162,9 +190,14 @@ class _Asked:
             after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
-        hits = np.bincount(self.query.numpy(), among, len(self.truths))
-        found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
+        hits = np.bincount(self.query.numpy(), among * self.each, len(self.truths))
+        found: NDArray[np.float64] = hits / np.where(self.truths > 0, self.truths, 1)
         return found
+
+    def counted(self, blend: Blend, k: int) -> NDArray[np.float64]:
+        """``recall`` of each query, times what the query counts where pairs have weights: a mean weighs queries as the figure does."""
+        found = self.recall(blend, k)
+        return found * (self.weight / self.weight.mean()) if self.weighted else found
 
     def _towers_at(self, temperature: float) -> tuple[Tensor, Tensor]:
         """The towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""

@@ -1,4 +1,4 @@
-"""What is tried on a table: recipes, cheapest first, each with what it needs and what it would cost."""
+"""The contenders for a table: recipes, cheapest first, each with its needs and its expected cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shortlist.train.recipes import Recipe
 
 __all__ = ["Contender", "contenders_of"]
 
-ALONE = 0.95  # share of neighbours where popularity fills what they do not reach
+ALONE = 0.95  # share of neighbours where popularity fills the rest of the list
 MOST_COLUMNS = 6  # features of a table
 CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
 EASE_PRODUCTS = 2e12
@@ -26,10 +26,14 @@ PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
 
 @dataclass(frozen=True)
 class Contender:
-    """One recipe that is tried. name: as the table shows it. kind: "popularity", "neighbours", "towers" or "mixture".
+    """One recipe that is tried.
 
-    rank: simpler ones have lower ranks, and win where two are level. reason: why it is not tried, or None. note: what to know
-    of it where it is tried.
+    Attributes:
+        name: as the table shows it.
+        kind: "popularity", "neighbours", "towers" or "mixture".
+        rank: simpler ones have lower ranks, and win where two are level.
+        reason: why it is not tried, or None.
+        note: what to know of it where it is tried.
     """
 
     name: str
@@ -43,7 +47,8 @@ class Contender:
 def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
     """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best.
 
-    again: whether people mostly choose what they chose before, so that seen items compete.
+    Args:
+        again: whether people mostly choose what they chose before, so that seen items compete.
     """
     ordered = data.timestamp is not None and not (isinstance(data, Dataset) and data.times.n_unique() < 2)
     in_memory = isinstance(data, Dataset)
@@ -74,7 +79,7 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
-    """Tables of neighbours, alone: popularity fills what they do not reach."""
+    """Tables of neighbours alone; popularity fills the rest of their lists."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None
     if isinstance(data, Dataset):
@@ -144,9 +149,10 @@ def _features(data: Dataset | Shards, seed: int) -> Contender:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Features for the columns of a table that say something of more than one row, in the order of the table.
+    """Features for the columns of a table with values that more than one row has, in the order of the table.
 
-    unread: the other columns, each with the reason.
+    Attributes:
+        unread: the other columns, each with the reason.
     """
 
     features: list[dict[str, Any]]

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "SHARE", "check_recipe_place", "chooses", "chosen_outcome", "write_recipe"]
 
 AUTO = "auto"
-SHARE = 0.1  # held out to choose by where --test is 0
+SHARE = 0.1  # share of rows to hold out for the choice where --test is 0
 
 
 def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_recipe: Mapping[str, Any]) -> bool:
-    """Whether contenders are tried. one_recipe: options that concern the training of one recipe, by name.
+    """Whether contenders are tried. ConfigError for ``--recipe auto`` with options of one recipe.
 
-    ConfigError for ``--recipe auto`` with those.
+    Args:
+        one_recipe: options that concern the training of one recipe, by name.
     """
     given = [name for name, value in one_recipe.items() if value]
     if processes > 1:
@@ -52,7 +53,7 @@ def chosen_outcome(
     seed: int = 42,
     weighted: bool = False,
 ) -> Outcome:
-    """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
+    """The winner on the data, trained on all of it where ``refit``. Prints each contender as it is measured, and the table."""
     from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 

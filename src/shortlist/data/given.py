@@ -1,4 +1,4 @@
-"""What a function is given, checked in one place: a Dataset is not a table, a model is not a recommender, a path is no frame."""
+"""Checks of what a function is given: a Dataset is not a table, a model is not a recommender, a path is not a frame."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def check_columns(
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
     """DataError unless ``value`` is a Dataset.
 
-    where: how the caller wrote it, such as ``"evaluate(seen=)"``. optional: None is fine. shards: so are Shards.
+    Args:
+        where: how the caller wrote it, such as ``"evaluate(seen=)"``.
+        optional: None is accepted.
+        shards: Shards are accepted too.
     """
     if (optional and value is None) or not _names(type(value)).isdisjoint(
         ("Dataset", "Shards") if shards else ("Dataset",)
@@ -66,9 +69,11 @@ def check_model(value: object, where: str, *kinds: str) -> None:
 
 
 def check_kind(value: object, where: str, *kinds: str, optional: bool = False, hint: str | None = None) -> None:
-    """ConfigError unless ``value`` is of one of these classes of the package, which are named since rooms above this one have them.
+    """ConfigError unless ``value`` belongs to one of these classes of the package, given by name since they are defined in rooms above this one.
 
-    where: how the caller wrote it. optional: None is fine.
+    Args:
+        where: how the caller wrote it.
+        optional: None is accepted.
     """
     if not (optional and value is None) and _names(type(value)).isdisjoint(kinds):
         if isinstance(value, type) and not _names(value).isdisjoint(kinds):
@@ -79,7 +84,7 @@ def check_kind(value: object, where: str, *kinds: str, optional: bool = False, h
 def check_methods(
     value: object, where: str, methods: Iterable[str], expected: str, *, optional: bool = False, hint: str | None = None
 ) -> None:
-    """ConfigError unless ``value`` has these methods: where a class of the user's own is as good as one of ours."""
+    """ConfigError unless ``value`` has these methods; for values whose class may be the user's own."""
     if optional and value is None:
         return
     if isinstance(value, type) or not all(callable(getattr(type(value), method, None)) for method in methods):
@@ -87,7 +92,7 @@ def check_methods(
 
 
 def checked_path(value: object, where: str, expected: str = "a path") -> Path:
-    """The path; ConfigError for what is neither text nor a path."""
+    """The path; ConfigError for anything but text or a path."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
         raise _refused(value, where, expected, None)
     return Path(value)
@@ -110,7 +115,7 @@ def check_seed(seed: object, where: str, *, least: int = 0) -> int:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in words: "a pandas DataFrame", "None", "a dict"."""
+    """A value in words: "a pandas DataFrame", "None", "a dict"."""
     if value is None:
         return "None"
     if isinstance(value, (str, Path)):
@@ -143,7 +148,7 @@ def _refused(value: object, where: str, expected: str, hint: str | None) -> Conf
 
 
 def _model_hint(value: object, kinds: tuple[str, ...]) -> str | None:
-    """How to come from ``value`` to a model of one of these kinds."""
+    """A hint on how to get a model of one of these kinds from ``value``."""
     if isinstance(value, (str, Path)):
         loaded = f'shortlist.Recommender.load("{value}")'
         return loaded if "Recommender" in kinds else f"{loaded}.model"

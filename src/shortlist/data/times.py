@@ -1,24 +1,25 @@
-"""Timestamps given as text → datetimes: the form is settled by the whole column, and never guessed.
+"""Timestamps given as text → datetimes: the whole column decides the form, which is never guessed.
 
-A column has one form. Of the forms below those remain that read every value; where day and month can be read both ways,
-the values are refused with both readings.
+A column has one form: the one of those below that reads every value. If day and month can be read both ways, the values
+are refused with both readings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from shortlist.data.conditions import literal, quoted
-from shortlist.data.ids import counted, unpatterned
+from shortlist.data.conditions import literal
+from shortlist.data.ids import counted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "doubtful_times", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "form_in_words", "read_times", "refuse_format", "settled_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -38,22 +39,19 @@ USUAL = {
     False: ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d"),
     True: ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%dT%H:%M:%S%.f%#z"),
 }
+PACKED = ("%d%m%Y", "%m%d%Y")  # days of eight digits, which look like whole numbers
 FEW = 1000
-EPOCHS = {
-    "seconds": 3e8,
-    "milliseconds": 3e11,
-    "microseconds": 3e14,
-    "nanoseconds": 3e17,
-}  # since 1970: from 1979 to 2103
-MOST_NAMED = 5  # texts among times that a condition can leave out
-DAY_FIRST = r"^[0-3]\d[0-3]\d(?:19|20)\d\d$"  # eight digits that end in a year
 AMBIGUOUS = ("day first", "month first")
 ORDER = {"day-first": "day first", "month-first": "month first"}
 
 
 @dataclass(frozen=True)
 class TimeForm:
-    """How the times of a column are written: one of the forms by name, or a format; zoned: with a time zone each."""
+    """How the times of a column are written: one of the forms by name, or a format.
+
+    Attributes:
+        zoned: whether each has a time zone.
+    """
 
     name: str
     zoned: bool = False
@@ -111,16 +109,16 @@ FORMS = (
 
 
 def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, places: Places = NOWHERE) -> TimeForm:
-    """The form of a column of text, which comes in parts. DataError where no form or more than one reads all of it."""
+    """The form of a column of text, given in parts. DataError where no form or more than one reads all of it."""
     forms: Sequence[TimeForm] = FORMS if reading.time_format is None else (TimeForm(reading.time_format),)
     if reading.dates is not None:
         forms = [form for form in forms if form.name not in AMBIGUOUS or form.name == ORDER[reading.dates]]
     differ: Any = None
-    days: str | None = None  # a value of a column that looks like days without marks, year last
-    for number, part in enumerate(parts):
+    packed = [TimeForm(one) for one in PACKED] if reading.time_format is None else []
+    for part in parts:
         given = part.drop_nulls()
-        if len(given) and (number == 0 or days):
-            days = given[0] if given.str.contains(DAY_FIRST).all() else None
+        for eight in (given.head(FEW), _where(given, r"^\d{8}$")):
+            packed = [form for form in packed if not form.read(eight).null_count()]
         some = [form for form in forms if not form.read(given.head(FEW)).null_count()]
         read = {form: form.read(given) for form in some or forms}
         forms = list(read)
@@ -134,13 +132,18 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, plac
         forms = left
     if sum(form.name in AMBIGUOUS for form in forms) == 2 and differ is not None:
         raise _both_ways(column, differ, forms, places)
-    if forms[0].name == "whole numbers" and days:
-        raise DataError(
-            f"the timestamp column {column!r} has eight digits each that end in a year, such as {days!r}"
-            f"{_place(column, days, places)}; taken for numbers they would be in a wrong order.",
-            hint="say how they are written: Reading(time_format='%d%m%Y'), --time-format %d%m%Y, or %m%d%Y",
-        )
+    if packed and forms[0].name == "whole numbers":
+        raise _packed(column, packed[0], places)
     return forms[0]
+
+
+def refuse_format(column: str, kind: pl.DataType, reading: Reading) -> None:
+    """DataError where a format is given for times that are numbers."""
+    if reading.time_format is not None and kind.is_numeric():
+        raise DataError(
+            f"time_format={reading.time_format!r} is for times that are text; the timestamp column {column!r} is of type {kind}.",
+            hint="leave it out (--time-format) if these numbers rise with time; else write the column as text",
+        )
 
 
 def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
@@ -153,7 +156,7 @@ def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
 
 
 def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Text as dates or datetimes of that type. DataError where it cannot be, and where it can be read both ways."""
+    """Text as dates or datetimes of that type. DataError where it cannot be read, and where it can be read both ways."""
     found = read_times(values, settled_form([values], values.name, Reading()))
     zone, own = getattr(kind, "time_zone", None), getattr(found.dtype, "time_zone", None)
     if not found.dtype.is_temporal() or (zone is None) != (own is None):
@@ -166,33 +169,11 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
     return cast
 
 
-def told_form(values: pl.Series, form: TimeForm) -> list[str]:
-    """How times were read, for a person, if that is not obvious."""
+def form_in_words(values: pl.Series, form: TimeForm) -> list[str]:
+    """How times were read, in words, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]
-
-
-def doubtful_times(given: pl.DataType, times: pl.Series, reading: Reading) -> Iterator[str]:
-    """Signs that times are in a wrong order, as sentences. given: the column's type before text was read."""
-    column = times.name
-    if reading.time_format is not None and given != pl.String:
-        yield (
-            f"the timestamp column {column!r} is of type {given}, so the format {reading.time_format!r} was not used; it is "
-            "for text (write the times as text to have it read)"
-        )
-    if times.dtype.is_integer() or times.dtype.is_float():
-        values = unpatterned(times)
-        units = {name: values.is_between(least, 14 * least) for name, least in EPOCHS.items()}
-        found = {name: int(inside.sum()) for name, inside in units.items() if inside.any()}
-        if len(found) > 1 and sum(found.values()) == len(values):
-            some = " and ".join(
-                f"{number:,} in {name} (such as {values.filter(units[name])[0]})" for name, number in found.items()
-            )
-            yield (
-                f"the timestamp column {column!r} mixes units of time since 1970: {some}; they are compared as they are, so "
-                "the rows are in a wrong order (convert them to one unit)"
-            )
 
 
 def _even(values: pl.Series) -> pl.Series:
@@ -262,18 +243,27 @@ def _unreadable(
     return DataError(
         f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}{place}"
         f"{some if len(bad) < len(given) else ''}.",
-        hint=_without(column, bad) if 2 * len(bad) < len(given) else OPTION,
+        hint=OPTION if len(bad) == len(given) else f"{_leave_out(column, bad)}; or {OPTION}",
     )
 
 
-def _without(column: str, bad: pl.Series) -> str:
-    """How to leave out the few values that are no times, such as NULL."""
-    texts = bad.unique(maintain_order=True).to_list()
-    if len(texts) > MOST_NAMED:
-        return "mend or leave out those rows; or say how all are written: Reading(time_format=…), --time-format"
-    name, named = quoted(column), ", ".join(map(literal, texts))
-    where = f"{name} <> {named}" if len(texts) == 1 else f"{name} not in ({named})"
-    return f'leave those rows out: Events(where="{where}"), --where "{where}"'
+def _leave_out(column: str, bad: pl.Series) -> str:
+    """How to leave out the rows of these values, if they are few."""
+    values = bad.unique(maintain_order=True).to_list()
+    if len(values) > 5:
+        return "mend or drop those rows"
+    texts = ", ".join(map(literal, values))
+    name = column if re.fullmatch(r"[^\W\d]\w*", column) else f'\\"{column}\\"'
+    return f'leave those rows out: --where "{name} not in ({texts})", Events(where=…)'
+
+
+def _packed(column: str, form: TimeForm, places: Places) -> DataError:
+    return DataError(
+        f"the timestamp column {column!r} has eight digits in every row, which can be whole numbers or days written as "
+        f"{' or '.join(PACKED)}.",
+        hint="for days: Reading(time_format='%d%m%Y'), --time-format %d%m%Y; if they are numbers, write them in a "
+        "Parquet file",
+    )
 
 
 def _place(column: str, value: str, places: Places) -> str:

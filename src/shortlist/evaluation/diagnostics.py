@@ -1,4 +1,4 @@
-"""What can be wrong with a model that trains without an error: named findings, each with its figures and what to do."""
+"""Problems of models that train without an error: named findings, each with its figures and what to do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,14 @@ SCORES = 1 << 24
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong. name: one of ``FINDINGS``. message: what, in figures. hint: what to do. figures: by name."""
+    """A problem of a trained model or a split.
+
+    Attributes:
+        name: one of ``FINDINGS``.
+        message: what is wrong, in figures.
+        hint: what to do.
+        figures: the figures by name.
+    """
 
     name: str
     message: str
@@ -78,11 +85,18 @@ def diagnose(
     unknown_ids: of a column that a tower looks up, more than half of the distinct values in the test are unknown.
     unseen_queries: more than a fifth of the test pairs have a query that training never saw.
 
-    Queries that training knew are asked. test: without it the last two findings cannot be made. training: a mapping
-    per epoch with "loss" and "chance", such as ``history.to_frame().to_dicts()``.
+    Queries that training knew are asked.
 
-    Raises ConfigError for a model that was not trained, DataError where the test data's columns do not fit.
+    Args:
+        model: a trained model.
+        test: held-out interactions; without them the last two findings cannot be made.
+        training: a mapping per epoch with "loss" and "chance", for example ``history.to_frame().to_dicts()``.
 
+    Raises:
+        ConfigError: for a model that was not trained.
+        DataError: where the test data's columns do not fit.
+
+    Example:
         for finding in sl.diagnose(model, test, training=history.to_frame().to_dicts()):
             print(finding)
     """
@@ -97,7 +111,7 @@ def findings(
     test: TestSet | None,
     training: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds, of a test that is encoded already."""
+    """The findings of ``diagnose``, for a test that is encoded already."""
     found: list[Finding | None] = []
     towers = towers_of(model)
     candidates = _inputs(towers.candidate, towers.catalogue.candidates) if test is None else test.candidate_inputs
@@ -112,7 +126,7 @@ def findings(
             scorer = Mixed(Vectors(heads, vectors), model.neighbours, histories, model.blend)
             k = min(10, -(-len(vectors) // 10))
             lists = _Lists(scorer.top(k).numpy(), len(vectors), alike=False)
-        elif towers.dim > 1:  # one number orders the candidates alike for everyone, which is popularity as it was meant
+        elif towers.dim > 1:  # a vector of one number orders the candidates alike for everyone: a popularity model
             lists = _Lists.of(heads.reshape(-1, heads.shape[-1]), vectors)
         if lists is not None:
             trained = not isinstance(model, Mixture)
@@ -126,7 +140,7 @@ def findings(
 
 
 def loss_findings(training: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds in the losses alone."""
+    """The findings of ``diagnose`` about the losses alone."""
     return _named(_loss_at_chance(list(training)))
 
 
@@ -138,8 +152,12 @@ def warn_of(findings: Iterable[Finding], stacklevel: int = 3) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Lists:
-    """Top lists of some queries: candidate rows int64 ``[queries, k]``; candidates: how many there are; alike: whether
-    every query scores all candidates the same."""
+    """Top lists of some queries: candidate rows int64 ``[queries, k]``.
+
+    Attributes:
+        candidates: how many there are.
+        alike: whether every query scores all candidates the same.
+    """
 
     rows: NDArray[np.int64]
     candidates: int
@@ -168,7 +186,11 @@ class _Lists:
 
 
 def _collapsed(lists: _Lists, trained: bool) -> Finding | None:
-    """trained: whether there is a training that could be changed; neighbours are counted."""
+    """The finding for lists that are alike, if they are.
+
+    Args:
+        trained: whether the advice is for a trained model; neighbours are counted.
+    """
     queries, k = lists.rows.shape
     if queries < 2 or lists.candidates < 2:
         return None

@@ -1,4 +1,4 @@
-"""What can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
+"""Scorers, which can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite
 from shortlist.index import Lists
 from shortlist.sources import Blend, Neighbours
 
-__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of"]
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
 
 TILE = 1 << 21  # scores in memory at a time: larger arrays come fresh from the system, page by page
 COMPARED = 1 << 21
@@ -71,7 +71,7 @@ class ByRow(ABC):
 
     @abstractmethod
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        """Scores ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
+        """Scores ``[last − first, candidates]``; −inf for hidden candidates (rows of ``hidden`` count from ``first``)."""
 
     def ranks(self, pairs: Pairs) -> Tensor:
         order = torch.argsort(pairs.query.cpu(), stable=True)
@@ -109,10 +109,12 @@ class ByRow(ABC):
 
 @dataclass(frozen=True, eq=False)
 class NeighbourScores(ByRow):
-    """A table of neighbours alone: its own scores, and below 0 what it does not reach, by popularity: −1 / (1 + count).
+    """A table of neighbours alone: its own scores; other candidates are below 0, by popularity: −1 / (1 + count).
 
-    histories: of each asked query, rows of the table, oldest first. place: int64 ``[candidates]``, the row in the table of each
-    candidate, −1 for one that it lacks. counts: ``[candidates]``, training interactions.
+    Attributes:
+        histories: of each asked query, rows of the table, oldest first.
+        place: int64 ``[candidates]``, the row in the table of each candidate, −1 for one that it lacks.
+        counts: ``[candidates]``, training interactions.
     """
 
     neighbours: Neighbours
@@ -131,14 +133,17 @@ class NeighbourScores(ByRow):
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         near = torch.from_numpy(_placed(self.neighbours, self.histories, self.place, first, last))
         popular = torch.from_numpy(-1 / (1 + self.counts))
-        return _without(torch.where(near > 0, near.double(), popular), hidden)
+        return without(torch.where(near > 0, near.double(), popular), hidden)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed(ByRow):
-    """Towers and neighbours, added as ``Blend`` says; of what each query may have.
+    """Towers and neighbours, added by ``Blend`` over the candidates that each query may have.
 
-    Candidates beyond the table have no neighbours. Raises TrainingError where a vector is not finite.
+    Candidates beyond the table have no neighbours.
+
+    Raises:
+        TrainingError: where a vector is not finite.
     """
 
     vectors: Vectors
@@ -159,10 +164,10 @@ class Mixed(ByRow):
         return len(self.vectors.query)
 
     def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
-        """What the towers and the neighbours say, ``[rows, candidates]`` each; of what is hidden −inf and 0."""
+        """Scores of the towers and of the neighbours, ``[rows, candidates]`` each; −inf and 0 for hidden candidates."""
         rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
         towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
-        towers = _without(towers.float().cpu(), hidden)
+        towers = without(towers.float().cpu(), hidden)
         place = np.arange(self.candidates)
         place[len(self.neighbours) :] = -1
         near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
@@ -194,9 +199,11 @@ class Mixed(ByRow):
 
 @dataclass(frozen=True, eq=False)
 class Cold:
-    """Another scorer, but popularity for queries of which nothing is known, as a recommender answers them.
+    """Another scorer, with popularity for unknown queries, as a recommender answers them.
 
-    cold: bool ``[queries]``. popular: ``Vectors`` of popularity.
+    Attributes:
+        cold: bool ``[queries]``.
+        popular: ``Vectors`` of popularity.
     """
 
     scorer: Scorer
@@ -239,7 +246,11 @@ def _above(scores: Tensor, pairs: Pairs) -> Tensor:
 def _placed(
     neighbours: Neighbours, histories: Lists, place: NDArray[np.int64], first: int, last: int
 ) -> NDArray[np.float32]:
-    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``; place: see NeighbourScores."""
+    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``.
+
+    Args:
+        place: see NeighbourScores.
+    """
     offsets = histories.offsets[first : last + 1]
     part = Lists(offsets - offsets[0], histories.values[offsets[0] : offsets[-1]])
     dense = neighbours.dense(part, len(neighbours))
@@ -250,7 +261,7 @@ def _placed(
 
 
 def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
-    """What is hidden of the first so many candidates."""
+    """The hidden pairs among the first ``candidates`` candidates."""
     if hidden is None:
         return None
     kept = hidden.candidate < candidates
@@ -258,14 +269,15 @@ def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
 
 
 def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
-    """What is hidden from the queries ``first`` to ``last``, counted from ``first``."""
+    """The hidden pairs of the queries ``first`` to ``last``, counted from ``first``."""
     if hidden is None:
         return None
     low, high = torch.searchsorted(hidden.query, torch.tensor([first, last], device=hidden.query.device)).tolist()
     return Hidden(hidden.query[low:high] - first, hidden.candidate[low:high])
 
 
-def _without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+def without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+    """The scores with −inf for hidden candidates."""
     if hidden is not None:
         scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
     return scores

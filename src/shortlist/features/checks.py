@@ -1,4 +1,4 @@
-"""What every feature refuses, in one wording: what was given, what was expected, what to do."""
+"""Checks that every feature shares, in one wording: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "wrong_type",
 ]
 
-MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
+MAX_ROWS = 2**31 - 2  # rows of an embedding table at most, so that codes fit int32
 
 
 class ValueRefusedError(DataError):
@@ -37,13 +37,21 @@ class ValueRefusedError(DataError):
 
 
 def check_dim(feature: Feature) -> None:
-    """Raises ConfigError for a ``dim`` that no embedding can have; None stands for the tower's."""
+    """Check an embedding's width; None stands for the tower's.
+
+    Raises:
+        ConfigError: for a ``dim`` that no embedding can have.
+    """
     if feature.dim is not None:
         check_count(feature, "dim", feature.dim)
 
 
 def check_count(feature: Feature, option: str, value: int, least: int = 1) -> None:
-    """Raises ConfigError for an option that is not a whole number from ``least`` on."""
+    """Check an option that counts something.
+
+    Raises:
+        ConfigError: for anything but a whole number of at least ``least``.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(
             f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number of at least {least}."
@@ -51,21 +59,21 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
 
 
 def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:
-    """The error of a column of a type that the feature does not take."""
+    """The error for a column of a type that the feature does not take."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got a column of type {values.dtype}; it takes {takes}.", hint=hint
     )
 
 
 def not_fitted(feature: Feature, lacks: str) -> ConfigError:
-    """The error of a feature that is asked before it was trained."""
+    """The error of a feature that is used before it was trained."""
     return ConfigError(
         f"{feature.kind}({feature.column!r}) has no {lacks} yet.", hint="train the model with fit() first"
     )
 
 
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
-    """The error of a training column that is null throughout."""
+    """The error for a training column of nulls only."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without any value; "
         "at least one was expected.",
@@ -79,7 +87,11 @@ def as_text(values: pl.Series) -> pl.Series:
 
 
 def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
-    """The non-null numbers of a column. Raises DataError for other types, and where one is NaN or infinite."""
+    """The non-null numbers of a column.
+
+    Raises:
+        DataError: for other types, and where one is NaN or infinite.
+    """
     if values.dtype == pl.Null:
         return np.empty(0)
     if not values.dtype.is_numeric():

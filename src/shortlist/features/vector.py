@@ -19,12 +19,15 @@ __all__ = ["Vector"]
 class Vector:
     """A column of vectors, one list of ``width`` numbers per row, that enters the tower as it is and stays frozen.
 
-    width: numbers in each vector; by default that of the training data. Another width is a DataError, and so are a
-    null, NaN or infinite number within a vector and a column that does not hold lists (or arrays) of numbers.
-    A row that is null has no vector; it becomes zeros.
+    Args:
+        column: a column of lists or arrays of numbers.
+        width: numbers in each vector; by default that of the training data. Another width is a DataError, and so are a
+            null, NaN or infinite number within a vector and a column that does not hold lists (or arrays) of numbers. A
+            row that is null has no vector; it becomes zeros.
 
-    >>> Vector("image", width=2).encode(pl.Series([[0.5, 1.0], None])).values.tolist()
-    [[0.5, 1.0], [0.0, 0.0]]
+    Example:
+        >>> Vector("image", width=2).encode(pl.Series([[0.5, 1.0], None])).values.tolist()
+        [[0.5, 1.0], [0.0, 0.0]]
     """
 
     kind: ClassVar[str] = "Vector"

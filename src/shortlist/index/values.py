@@ -38,12 +38,12 @@ def as_ids(values: object, name: str) -> Ints:
 class Lists:
     """One list of ids per query, in compressed rows: list i is ``values[offsets[i]:offsets[i + 1]]``.
 
-    Args:
+    Attributes:
         offsets: int64 ``[queries + 1]``, from 0, never falling.
         values: int64 ``[offsets[-1]]``.
 
     Raises:
-        SearchError: offsets and values that do not describe lists.
+        SearchError: for offsets and values that do not describe lists.
 
     Example:
         >>> seen = Lists.of([[3, 5], [], [7]])
@@ -86,7 +86,7 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a search found: per query, ids and scores, best first; never padded.
+    """The result of a search: per query, ids and scores, best first; never padded.
 
     Attributes:
         offsets: int64 ``[queries + 1]``; query i owns ``offsets[i]:offsets[i + 1]`` of the two arrays below.

@@ -1,4 +1,4 @@
-"""The lists themselves, in candidate rows: what the index finds, filled along the fallback chain."""
+"""The lists themselves, in candidate rows: the results of the index, filled by the fallbacks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Filters, search_blend, without
 
-__all__ = ["MODEL", "SOURCES", "Answers", "answered", "overlap", "searched"]
+__all__ = ["EXPLORED", "MODEL", "PINNED", "SOURCES", "Answers", "answered", "overlap", "searched"]
 
-MODEL, POPULARITY = 0, 1
-SOURCES = ("model", "popularity")
+MODEL, POPULARITY, PINNED, EXPLORED = range(4)
+SOURCES = ("model", "popularity", "pinned", "explored")
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Per query i the slice ``offsets[i]:offsets[i + 1]`` of candidate ``rows``, ``scores``, and ``sources``.
 
-    sources: numbers of ``SOURCES``; None where every item is the model's.
+    Attributes:
+        sources: numbers of ``SOURCES``; None where every item is the model's.
     """
 
     offsets: NDArray[np.int64]
@@ -45,10 +46,12 @@ def answered(
     histories: Lists | None,
     fallback: Sequence[str],
 ) -> Answers:
-    """The k best of each query by the model; what that leaves open, by popularity where ``fallback`` has it.
+    """The k best of each query by the model; the rest of the list by popularity if ``fallback`` has it.
 
-    vectors: of the queries, ``[queries, heads · dim]``. by_model: whether each query is the model's to answer; one that is not
-    gets popularity alone. histories: what each query chose, candidate rows, oldest first, where the model has neighbours.
+    Args:
+        vectors: of the queries, ``[queries, heads · dim]``.
+        by_model: whether the model answers each query; the others get popularity alone.
+        histories: what each query chose, candidate rows, oldest first, where the model has neighbours.
     """
     if not len(vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
@@ -73,9 +76,9 @@ def answered(
 
 
 def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, histories: Lists | None) -> Hits:
-    """What the model finds: by its towers through the index, and by its neighbours where it has some.
+    """The candidates that the model finds: by its towers through the index, and by its neighbours where it has some.
 
-    Deleted candidates are in no history: lists are those of the recommender that ``save`` writes, which lacks them.
+    Deleted candidates are left out of histories: lists are the same as after ``save`` and ``load``.
     """
     index, near, dead = served.index, served.state.near, served.state.dead
     if near is None or histories is None:
@@ -116,7 +119,7 @@ def _popular(number: int, k: int, filters: Filters, state: State, found: NDArray
         barred.append(filters.deny)
     out = np.concatenate(barred)
     if filters.allow is None:
-        pool = state.popular[: wanted + len(out)]  # however many of them are barred, enough are left
+        pool = state.popular[: wanted + len(out)]  # enough to fill the list even if all excluded ones are among them
     else:
         allowed = np.zeros(state.size, bool)
         allowed[filters.allow] = True

@@ -1,4 +1,4 @@
-"""A request's way: what came is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
+"""The steps of a request: it is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
@@ -24,6 +25,8 @@ from shortlist.recommender.requests import (
     own_histories,
     read_request,
 )
+from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
 
@@ -41,15 +44,19 @@ def recommend(
     allow: Iterable[Id] | None = None,
     deny: Iterable[Id] | None = None,
     where: str | None = None,
+    rerank: Rerank | None = None,
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``."""
+    check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
-    told = [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
-    if not all(told):
-        check_unknown(request.ids, told, policy.cold_start)
+    answerable = (
+        [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
+    )
+    if not all(answerable):
+        check_unknown(request.ids, answerable, policy.cold_start)
     recent = own_histories(request, state)
     vectors = _vectors(served, request, rows, known, own)
     filters = Filters(
@@ -57,10 +64,11 @@ def recommend(
         allowed(state, allow, where),
         None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
     )
-    by_model = [True] * len(told) if policy.answered_by_model(state) else told
+    by_model = [True] * len(answerable) if policy.answered_by_model(state) else answerable
     near = state.near
     histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
-    answers = answered(served, vectors, k, filters, by_model, histories, policy.fallback)
+    asked = Asked(served, vectors, filters, by_model, histories, policy.fallback)
+    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k)
     columns, ids = (state.query, state.candidate), state.candidate_ids
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 
@@ -109,7 +117,7 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Lists of one query put together; either may be missing."""
+    """Each query's lists, one after the other; either may be None."""
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]
@@ -122,26 +130,28 @@ def _vectors(
     known: NDArray[np.bool_],
     chosen: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
+    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved by fold-in towards what each chose.
 
-    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
+    Of several heads the one with the highest scores for the choices is moved; for a query that the tower does not know, all.
 
-    rows: of the stored queries, -1 for others. known: whether training had them.
+    Args:
+        rows: of the stored queries, -1 for others.
+        known: whether training had them.
     """
     state = served.state
     vectors = _from_tower(served, request, rows, known)
-    told = np.flatnonzero([len(one) for one in chosen])
-    if len(told):
-        fold, lists = served.fold_in, [chosen[number] for number in told.tolist()]
-        informed = known[told] | any(name != state.query for name in state.reads)
-        heads = vectors[told].reshape(len(told), -1, state.dim)  # [told, heads, dim]
+    moving = np.flatnonzero([len(one) for one in chosen])
+    if len(moving):
+        fold, lists = served.fold_in, [chosen[number] for number in moving.tolist()]
+        informed = known[moving] | any(name != state.query for name in state.reads)
+        heads = vectors[moving].reshape(len(moving), -1, state.dim)  # [moving, heads, dim]
         wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
         nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
-        own = heads[np.arange(len(told)), nearest]
+        own = heads[np.arange(len(moving)), nearest]
         expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
         moved = fold.vectors_of(lists, expected if informed.any() else None)
-        heads[np.arange(len(told)), nearest] = moved
-        vectors[told] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(told), -1)
+        heads[np.arange(len(moving)), nearest] = moved
+        vectors[moving] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(moving), -1)
     return vectors
 
 

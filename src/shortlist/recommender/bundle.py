@@ -1,4 +1,4 @@
-"""A bundle: what a recommender serves, saved and loaded; it answers the same to the last bit."""
+"""A bundle: a recommender saved and loaded; it answers the same to the last bit."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, learned
 from shortlist.recommender.served import Policy, Served
+from shortlist.recommender.signing import check_signature
 from shortlist.recommender.state import State, fingerprint, learned_arrays
 from shortlist.recommender.tables import WholeTables, divided
 from shortlist.store import Entry
@@ -75,7 +76,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         return manifest, tensors, known
 
     def check(folder: Path) -> None:
-        again = load(folder, verify="native")  # what was just written is compared with memory instead
+        again = load(folder, verify="native")  # files just written are compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
                 "the bundle just written gives other answers than this recommender; it was deleted.",
@@ -88,8 +89,11 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
-    cannot hold.
+    No other file is touched.
+
+    Raises:
+        BundleError: for anything but a bundle, or where the disk refuses.
+        ConfigError: for what JSON cannot hold.
     """
     plain = _plain(more)
     amend(
@@ -99,7 +103,7 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
 
 
 def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
-    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    """``mmap`` and ``trusted`` of ``Recommender.load``, also from their old names."""
     if verify not in (None, True, "native"):
         raise ConfigError(
             f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
@@ -119,13 +123,18 @@ def load(
     verify: Verify = True,
     trusted: bool = True,
     rest: Callable[[], None] | None = None,
+    key: bytes | None = None,
 ) -> Served:
-    """What the bundle at ``path`` answers from; see ``Recommender.load``.
+    """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
-    rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
+    Args:
+        rest: called between steps of a millisecond or so, so that other threads can run.
+        key: the bundle must have a signature made with it.
     """
-    root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
+    root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
+    if key is not None:
+        check_signature(manifest, key, path)
     rest = rest or _on
     try:
         state, vectors = read_state(manifest, root, rest)
@@ -160,7 +169,7 @@ def _on() -> None:
 
 
 def _plain_arrays(name: str) -> bool:
-    """Whether a file holds numbers alone, which no native library parses; the index sees to its own files."""
+    """Whether a file holds numbers alone, which no native library parses; the index checks its own files."""
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
 
 
@@ -174,7 +183,11 @@ def _check_unchanged(served: Served) -> None:
 
 
 def _same_arrays(again: Served, served: Served, weights: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether a bundle just read holds, to the last bit, what was written into it. weights: as they were to be stored."""
+    """Whether a bundle just read holds, to the last bit, what was written into it.
+
+    Args:
+        weights: as they should be stored.
+    """
     read = again.state.model.tensors
     assert isinstance(read, WholeTables)
     now = dict(learned_arrays(again.state, again.vectors, read.stored))
@@ -226,10 +239,11 @@ def _check_one_training(
     candidates: NDArray[np.float32] | None,
     verify: Verify,
 ) -> None:
-    """BundleError unless tables, vectors, weights and index are of one training.
+    """BundleError unless tables, vectors, weights and index belong to one training.
 
-    candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are compared row by
-    row with those of the index, a sample of them unless ``verify`` is True.
+    Args:
+        candidates: their vectors, where the bundle holds them next to the index, as those of format 1 do; they are
+            compared row by row with those of the index, a sample of them unless ``verify`` is True.
     """
     fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
     if candidates is None:
@@ -247,7 +261,7 @@ def _check_one_training(
 
 def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
-    compared: Verify = False if verify is True else verify  # every file was compared already
+    compared: Verify = False if verify is True else verify  # every file has been compared already
     try:
         return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:

@@ -1,4 +1,4 @@
-"""Conditions on candidates: SQL over the columns of their table, to the rows that meet it; the last are remembered."""
+"""Conditions on candidates: SQL over the columns of their table; the rows of the last ones are remembered."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from shortlist.data.conditions import check_text, condition
 __all__ = ["Conditions"]
 
 _KEPT = 64  # conditions remembered
-_BYTES = 1 << 27  # bytes of row numbers remembered, beside those of the last condition
+_BYTES = 1 << 27  # bytes of row numbers remembered, in addition to those of the last condition
 
 
 class Conditions:
     """Which rows of a table meet a condition; the last conditions are remembered.
 
-    What a condition may say: ``shortlist.data.conditions``.
+    See ``shortlist.data.conditions`` for what a condition may contain.
 
         >>> Conditions(pl.DataFrame({"stock": [0, 4, None]})).rows("stock > 0").tolist()
         [1]
@@ -35,7 +35,8 @@ class Conditions:
     def rows(self, where: str) -> NDArray[np.int64]:
         """Rows that meet the condition, rising; not to be written to.
 
-        Raises DataError for an invalid condition, columns that the table lacks, and values that do not fit a column.
+        Raises:
+            DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
         """
         check_text(where, "where")
         with self._changing:
@@ -45,7 +46,7 @@ class Conditions:
                 return found
         rows: NDArray[np.int64] = _evaluated(
             self._table, where
-        ).copy()  # its own memory: an index remembers what cannot change
+        ).copy()  # read-only memory of its own: an index caches by arrays that cannot change
         rows.setflags(write=False)
         with self._changing:
             if where not in self._known:

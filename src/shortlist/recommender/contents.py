@@ -46,9 +46,14 @@ NEIGHBOUR_TYPES: dict[str, Any] = {
 def write_state(
     state: State, weights: Mapping[str, NDArray[Any]], golden: NDArray[np.float32], folder: Path
 ) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
-    """Write a state's files into ``folder``; what the manifest says of its tables, and of its tensors by file.
+    """Write a state's files into ``folder``; the manifest's entries for its tables, and for its tensors by file.
 
-    weights: as they are to be stored. golden: the vectors of the stored requests. Raises BundleError where the disk refuses.
+    Args:
+        weights: as they are to be stored.
+        golden: the vectors of the stored requests.
+
+    Raises:
+        BundleError: where the disk refuses.
     """
     (folder / "model").mkdir()
     tables = {
@@ -91,7 +96,7 @@ def write_state(
 
 
 def neighbours_entry(state: State) -> NeighboursEntry | None:
-    """What the manifest says of the neighbours; None where there are none."""
+    """The manifest's description of the neighbours; None where there are none."""
     if state.near is None:
         return None
     table, blend = state.near.neighbours, state.near.blend

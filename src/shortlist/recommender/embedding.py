@@ -23,16 +23,18 @@ __all__ = ["Embedder"]
 
 
 class Embedder:
-    """A trained model behind its stored form; what it takes is made when it is first needed, and kept.
+    """A trained model in its stored form; towers are built when they are first needed, and kept.
 
-    state: as training left it. model: the model itself, where it is there; else it is built on first use. modules: the torch
-    modules of towers that were built with ``module=``, by side.
+    Args:
+        state: as training left it.
+        model: the model itself; None to build it on first use.
+        modules: the torch modules of towers that were built with ``module=``, by side.
     """
 
     def __init__(
         self, state: State, model: TwoTower | Mixture | None = None, modules: Mapping[str, Any] | None = None
     ) -> None:
-        self._state = replace(state)  # without what requests have made of it
+        self._state = replace(state)  # without the caches that requests have filled
         self._model, self._modules = model, modules
         self._exported: dict[str, ExportedTower | None] = {}
 
@@ -40,7 +42,9 @@ class Embedder:
     def model(self) -> TwoTower | Mixture:
         """The model, towers alone or with neighbours.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given.
         """
         if self._model is None:
             self._model = _built(self._state, self._modules)
@@ -61,7 +65,7 @@ class Embedder:
         return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
 
     def features(self, side: str) -> Mapping[str, Feature]:
-        """The features of the tower of ``side``, by name; those of the model where it is there."""
+        """The features of the tower of ``side``, by name; those of the model if it is built."""
         if self._model is not None:
             return getattr(self.towers, side).features  # type: ignore[no-any-return]
         files = self._state.model

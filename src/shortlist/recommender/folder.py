@@ -35,8 +35,11 @@ def write_folder(
 ) -> None:
     """Let ``fill`` write a new folder, ``accept`` it or raise, and put it in the place of ``path`` (see ``store.new_folder``).
 
-    ``fill`` returns the manifest, what it says of tensors by file, and the entries of files that were read back already. Raises BundleError where ``path`` exists and
-    ``overwrite`` is false, where it is no bundle, or the disk refuses; ``path`` is as it was then.
+    ``fill`` returns the manifest, its entries for tensors by file, and those of files that were read back already.
+
+    Raises:
+        BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk refuses;
+            ``path`` is as it was then.
     """
     require_folder(path.absolute().parent)
     try:
@@ -81,8 +84,10 @@ def check_place(path: Path, overwrite: bool) -> None:
 def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Put another manifest in the place of the bundle's own, in one step; no other file is touched.
 
-    It is written next to the bundle, which may hold nothing that its manifest does not name. Raises BundleError for what
-    is no bundle, or where the disk refuses; the bundle is as it was then.
+    It is written next to the bundle, which may hold nothing that its manifest does not name.
+
+    Raises:
+        BundleError: for a path that is not a bundle, or where the disk refuses; the bundle is as it was then.
     """
     require_folder(path.parent)
     try:
@@ -100,11 +105,15 @@ def verified(
 ) -> Manifest:
     """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
 
-    unread: names of files of which the size alone is compared. rest: called between steps, where others are to run meanwhile;
-    then one file is read at a time.
+    No file but the manifest is parsed.
 
-    Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything that its
-    manifest does not name. No file but the manifest is parsed.
+    Args:
+        unread: names of files of which only the size is compared.
+        rest: called between steps, so that other threads can run; then one file is read at a time.
+
+    Raises:
+        BundleError: for a bundle that is missing, torn, altered, of a newer format, or holds anything that its manifest
+            does not name.
     """
     if not path.is_dir():
         aside = set_aside(path)

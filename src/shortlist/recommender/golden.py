@@ -24,7 +24,7 @@ K = 10
 
 
 def golden_rows(served: Served) -> list[int]:
-    """A few known queries, spread over the table, and one that nobody knows (-1) where such are answered."""
+    """A few known queries, spread over the table, and an unknown one (-1) if such are answered."""
     known = np.flatnonzero(served.state.known)
     some = known[np.unique(np.linspace(0, len(known) - 1, QUERIES).astype(np.int64))].tolist() if len(known) else []
     return [*some, *([] if served.policy.cold_start == "refuse" else [-1])]
@@ -73,7 +73,7 @@ def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:
 
 
 def same(saved: Golden, now: Golden) -> bool:
-    """Whether two answers are alike but for rounding, which differs between processors: scores to 1e-5, and the order
+    """Whether two answers are the same except for rounding, which differs between processors: scores to 1e-5, and the order
     of candidates only where their scores are that close."""
     if saved.sources != now.sources or not _close(saved.scores, now.scores):
         return False
@@ -87,11 +87,11 @@ def same(saved: Golden, now: Golden) -> bool:
 
 
 def still_true(saved: Golden, vector: NDArray[np.float32], served: Served) -> bool:
-    """Whether each stored score of the model is still that of its candidate: for an index that stands in for another,
-    which may find more than the other did."""
+    """Whether each stored score of the model is still that of its candidate: for an index that replaces another,
+    and may find more than the other did."""
     state = served.state
     if state.near is not None:
-        return True  # a mixture's score depends on all that was found
+        return True  # a mixture's score depends on all candidates that were found
     for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
         if not 0 <= row < state.size:
             return False

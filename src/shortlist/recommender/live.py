@@ -1,4 +1,4 @@
-"""Candidates that come, change and go after training: another value to answer from, which shares everything else."""
+"""Candidates that are added, changed and deleted after training: another value to answer from, which shares the rest."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from shortlist.index.checks import check_vectors
 from shortlist.recommender.grown import spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
-from shortlist.recommender.state import Buried, Popularity, State, fingerprint, known_queries
+from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
 __all__ = ["changed", "folded"]
 
-CHUNKS = 64  # pieces of the candidates' table beyond which it is made one again
+CHUNKS = 64  # pieces of the candidates' table beyond which it is merged into one
 
 
 def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Served:
     """``served`` with candidates added or replaced, then deleted; the one given stays as it is.
 
-    A candidate keeps its row for good, also while it is deleted, so that what queries have seen stays theirs. Its columns
-    go with it: one that comes back has those that come with it, and null.
+    A candidate keeps its row for good, even after it is deleted, so that queries' seen items stay valid. Its columns are
+    deleted with it: a candidate that is added again has only the columns that are given then.
 
-    Raises DataError for tables without the id column, with null or repeated ids, unknown columns or values that do not
-    fit.
+    Raises:
+        DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not
+            fit.
     """
     index, state = copied(served.index), served.state
     if upserted is not None and len(upserted):
@@ -52,7 +53,7 @@ def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id]
 
 
 def folded(served: Served) -> Served:
-    """``served`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    """``served`` as if it had been built from its current candidates: new rows, without deleted ones."""
     state = served.state
     if not state.live:
         return served
@@ -72,7 +73,7 @@ def folded(served: Served) -> Served:
         popularity=Popularity(state.counts[alive]),
         seen=Lists(offsets, chosen[chosen >= 0]),
         near=None if state.near is None else state.near.renumbered(row),
-        buried={},
+        deleted={},
         live=False,
     )
     vectors = served.index.vectors_of(alive)
@@ -83,14 +84,18 @@ def folded(served: Served) -> Served:
 def _upserted(
     state: State, table: pl.DataFrame, ids: Sequence[Id], places: Sequence[int]
 ) -> tuple[State, NDArray[np.int64]]:
-    """The state with the table's candidates, and their rows. places: where they stand by now, -1 where nowhere."""
-    buried, before = dict(state.buried), state.size
+    """The state with the table's candidates, and their rows.
+
+    Args:
+        places: their rows now, -1 for new ones.
+    """
+    deleted, before = dict(state.deleted), state.size
     rows = np.array(places, np.int64)
     added: list[Id] = []
     for number, one in enumerate(ids):
-        grave = buried.pop(one, None)
-        if grave is not None:
-            rows[number] = grave.row
+        earlier = deleted.pop(one, None)
+        if earlier is not None:
+            rows[number] = earlier.row
         elif places[number] < 0:
             rows[number] = before + len(added)
             added.append(one)
@@ -101,7 +106,7 @@ def _upserted(
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     came = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
     known = state.candidate_ids.changed(both[state.candidate], added, came)
-    return replace(state, candidates=both, candidate_ids=known, buried=buried, live=True), rows
+    return replace(state, candidates=both, candidate_ids=known, deleted=deleted, live=True), rows
 
 
 def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
@@ -113,10 +118,15 @@ def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
 
 
 def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32]) -> State:
-    """The state without candidates. gone: their rows by id. vectors: those that they had."""
-    graves = {one: Buried(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
+    """The state without candidates.
+
+    Args:
+        gone: their rows by id.
+        vectors: their last vectors.
+    """
+    removed = {one: Deleted(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
     known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
-    return replace(state, candidate_ids=known, buried={**state.buried, **graves}, live=True)
+    return replace(state, candidate_ids=known, deleted={**state.deleted, **removed}, live=True)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:
@@ -137,7 +147,7 @@ def _ids(table: pl.DataFrame, state: State) -> list[Any]:
 
 
 def _completed(table: pl.DataFrame, state: State, places: Sequence[int]) -> pl.DataFrame:
-    """The table with the catalogue's columns and types; what did not come is as stored at ``places``, or null."""
+    """The table with the catalogue's columns and types; missing columns are as stored at ``places``, or null."""
     there = pl.Series([None if row < 0 else row for row in places], dtype=pl.UInt32)
     columns = []
     for name, kind in state.candidates.schema.items():
@@ -154,7 +164,7 @@ def _completed(table: pl.DataFrame, state: State, places: Sequence[int]) -> pl.D
 
 
 def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """``values`` as ``kind`` where that changes none of them: numbers to wider ones, texts to dates, nothing to text."""
+    """``values`` as ``kind`` if that changes none of them: numbers to wider ones, texts to dates; never to text."""
     same = values.dtype == kind or values.dtype == pl.Null
     numbers = values.dtype.is_numeric() and kind.is_numeric()
     dates = values.dtype == pl.String and kind.is_temporal()

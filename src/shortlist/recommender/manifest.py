@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and the strict reading of it."""
+"""A bundle's manifest, and the strict reading of it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "SAVE_AGAIN",
+    "UNSEALED",
     "FileEntry",
     "Golden",
     "Manifest",
@@ -30,14 +31,16 @@ __all__ = [
     "sealed",
 ]
 
-FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors beside the index and in the weights
+FORMAT = (
+    2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
+)
 MANIFEST = "manifest.json"
 LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
-_UNSEALED = "0" * 64  # the place of the checksum while it is worked out
+UNSEALED = "0" * 64  # in place of the checksum while it is computed
 
 
 class FileEntry(Entry, frozen=True, kw_only=True):
@@ -65,7 +68,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is not in a table of neighbours itself: its kind, how a history asks it, and how it is added to the towers."""
+    """The settings of a table of neighbours: its kind, how a history asks it, and how it is added to the towers."""
 
     kind: str
     age: float
@@ -75,15 +78,18 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
+    """A bundle's manifest; written last.
 
-    tables: names of those weights whose rows are vectors of the bundle, and not stored again. sample: sha256 of some of the
-    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
+    Attributes:
+        checksum: sha256 of the file with zeros in its place.
+        tables: names of those weights whose rows are vectors of the bundle, and not stored again.
+        sample: sha256 of some of the candidates' vectors.
+        training: ``learned`` of the files. Format 1 has none of the three.
     """
 
     kind: Kind = "shortlist bundle"
     format: int = FORMAT
-    checksum: str = _UNSEALED
+    checksum: str = UNSEALED
     library: str
     created: str
     fingerprint: str
@@ -119,7 +125,7 @@ def learned(fingerprint: str, files: Mapping[str, FileEntry]) -> str:
 
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as a file, with its checksum."""
-    unsealed = msgspec.structs.replace(manifest, checksum=_UNSEALED)
+    unsealed = msgspec.structs.replace(manifest, checksum=UNSEALED)
     return seal_zeros(msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n")
 
 
@@ -144,8 +150,9 @@ def refused() -> Iterator[None]:
 def decoded(path: Path) -> Manifest:
     """The manifest in the file ``path``.
 
-    Raises BundleError where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the
-    wrong types.
+    Raises:
+        BundleError: where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the wrong
+            types.
     """
     bundle = str(path.parent)
     try:

@@ -1,4 +1,4 @@
-"""From what a caller asks to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
+"""From a caller's request to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ __all__ = [
 class Request:
     """The ids asked for, and the other columns that the query tower reads.
 
-    ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
-    request had, which rows did.
+    Attributes:
+        ids: None where a row has none.
+        features: by column, one value per id.
+        given: which rows have a column, for columns that not every row has.
     """
 
     ids: list[Id | None]
@@ -45,7 +47,8 @@ class Request:
 def read_request(queries: Any, state: State) -> Request:
     """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
 
-    Raises DataError for anything else.
+    Raises:
+        DataError: for anything else.
     """
     name, ids = state.query, state.query_ids
     given: dict[str, list[bool]] = {}
@@ -84,7 +87,7 @@ def read_request(queries: Any, state: State) -> Request:
 def candidate_table(given: Any, column: str) -> pl.DataFrame:
     """Candidates to add, from any table that ``Dataset`` takes; ids of text files are integers where all read back.
 
-    DataError for what is no table.
+    DataError for anything that is not a table.
     """
     table = read_table(given, "candidates", ids=(column,))
     if table.untyped and column in table.frame.columns:
@@ -121,7 +124,8 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
 def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
-    values: ids, or a table that holds them in the column of the same name as ``ids``.
+    Args:
+        values: ids, or a table that holds them in the column of the same name as ``ids``.
     """
     if is_frame(values) or isinstance(values, Mapping):
         values = _id_column(values, ids.name, what)
@@ -146,7 +150,7 @@ def _id_column(frame: Any, name: str, what: str) -> pl.Series:
 
 
 def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
-    """What the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
+    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
     at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
     columns = []
     for name in state.reads:
@@ -172,7 +176,7 @@ def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
-    """Columns of a list of dicts, and which records had those that not all of them have."""
+    """Columns of a list of dicts, and which records have a column, for columns that not all have."""
     for record in records:
         if not isinstance(record, Mapping):
             raise DataError(f"the queries mix dicts and {_shown(record)}; give one or the other.")

@@ -1,4 +1,4 @@
-"""What a recommender knows of queries and candidates, as arrays and tables; none of it needs torch."""
+"""A recommender's data on queries and candidates, as arrays and tables; none of it needs torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shortlist.model import Catalogue, TwoTower
 
 __all__ = [
-    "Buried",
+    "Deleted",
     "ModelFiles",
     "Popularity",
     "State",
@@ -39,10 +39,12 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
+    """A model's stored form: JSON values, weights, and a function that reads its long feature states (vocabularies).
 
-    onnx: its exported towers by side, empty before an export. optimizer, slots: what the optimizer knew in the end, under
-    its name; empty where it was not kept.
+    Attributes:
+        onnx: its exported towers by side, empty before an export.
+        optimizer: the name of the optimizer whose state was kept; empty for none.
+        slots: its state.
     """
 
     config: dict[str, Any]
@@ -65,8 +67,8 @@ class Popularity:
         return np.argsort(-self.counts, kind="stable")
 
 
-class Buried(NamedTuple):
-    """What is left of a candidate that was deleted: its row, which stays its own, and the vector that it had."""
+class Deleted(NamedTuple):
+    """A deleted candidate: its row, which stays its own, and the vector that it had."""
 
     row: int
     vector: NDArray[np.float32]
@@ -76,13 +78,22 @@ class Buried(NamedTuple):
 class State:
     """Tables and seen items of a trained model, by row; the candidates' vectors are in the index.
 
-    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. popularity: training
-    counts; candidates that came since have none. known: bool ``[queries]``, whether training had any of the query. reads:
-    the columns that the query tower reads. dim: the length of a candidate's vector. query_vectors: float32
-    ``[queries, heads · dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
-    ``[heads · dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
-    near: the neighbours behind the towers, where the model has some. buried: the deleted candidates, by raw id. live: whether
-    candidates came, changed or went since training.
+    Attributes:
+        queries: the training table of queries.
+        candidates: the training table of candidates, and those added since.
+        query: the id column of ``queries``.
+        candidate: the id column of ``candidates``.
+        popularity: training counts; 0 for candidates added since.
+        known: bool ``[queries]``, whether training had any interaction of the query.
+        reads: the columns that the query tower reads.
+        dim: the length of a candidate's vector.
+        query_vectors: float32 ``[queries, heads · dim]``, or None where the query tower reads context that only a
+            request has.
+        unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
+        seen: per query row, the candidate rows chosen.
+        near: the neighbours behind the towers, where the model has some.
+        deleted: the deleted candidates, by raw id.
+        live: whether candidates were added, changed or deleted since training.
     """
 
     query: str
@@ -100,7 +111,7 @@ class State:
     seen: Lists
     model: ModelFiles
     near: NeighbourSource | None = None
-    buried: Mapping[Id, Buried] = field(default_factory=dict)
+    deleted: Mapping[Id, Deleted] = field(default_factory=dict)
     live: bool = False
 
     @property
@@ -111,7 +122,7 @@ class State:
     @cached_property
     def dead(self) -> NDArray[np.int64]:
         """Rows of candidates that were deleted since, rising."""
-        return np.array(sorted(one.row for one in self.buried.values()), np.int64)
+        return np.array(sorted(one.row for one in self.deleted.values()), np.int64)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -122,22 +133,22 @@ class State:
     def counts(self) -> NDArray[np.int64]:
         """Training counts of all candidate rows; not to be written to."""
         trained = self.popularity.counts
-        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._came else trained
+        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._has_added else trained
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
         order = self.popularity.order
-        if self._came:  # what came since has a count of 0, and stands behind all others
+        if self._has_added:  # a candidate added since has a count of 0, and comes after all others
             order = np.concatenate([order, np.arange(len(order), self.size)])
-        if not self.buried:
+        if not self.deleted:
             return order
         alive = np.ones(self.size, bool)
         alive[self.dead] = False
         return order[alive[order]]
 
     @property
-    def _came(self) -> bool:
+    def _has_added(self) -> bool:
         return self.size > len(self.popularity.counts)
 
     def rows_of(self, ids: Sequence[Id | None]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -198,9 +209,10 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
 def learned_arrays(
     state: State, vectors: NDArray[np.float32], weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What was learned, by name: both sides' vectors, neighbours, weights.
+    """The arrays that were learned, by name: both sides' vectors, neighbours, weights.
 
-    vectors: the candidates', ``[candidates, dim]``, by row.
+    Args:
+        vectors: the candidates', ``[candidates, dim]``, by row.
     """
     yield "candidates", vectors
     if state.query_vectors is not None and state.unknown_vector is not None:
@@ -219,7 +231,11 @@ def learned_arrays(
 
 
 def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
-    """sha256 over what was learned. Files of one training share it. vectors: as for ``learned_arrays``."""
+    """sha256 over what was learned. Files of one training share it.
+
+    Args:
+        vectors: as for ``learned_arrays``.
+    """
     digest = hashlib.sha256(f"dim {state.dim}".encode())
     for name, part in learned_arrays(state, vectors, state.model.tensors):
         digest.update(repr((name, part.dtype.str, part.shape)).encode())
@@ -234,7 +250,7 @@ def _numbers(tensor: Tensor) -> NDArray[Any]:
 
 
 def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
-    """The queries, with null in place of ids that training never saw: of those only the features count."""
+    """The queries, with null in place of ids that training never saw: for those only the features count."""
     if catalogue.known.all():
         return catalogue.queries
     known = pl.Series(catalogue.known)

@@ -26,13 +26,21 @@ def render(
     about: Mapping[str, str] | None = None,
     weighted: bool = False,
 ) -> str:
-    """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, nothing to fetch.
+    """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, without anything to fetch.
 
-    test: interactions to measure on; without them the page tells what was kept when the model was trained. name: what
-    to call the model. method: "pca" or "pacmap", for the map of the catalogue. baselines: names from ``BASELINES``; by
-    default those that take seconds. about: more lines for the table about the model. weighted: count each test pair by its weight.
+    Errors are those of ``evaluate``.
 
-    Raises as ``evaluate`` does; ConfigError for another method, MissingExtraError where its package is missing.
+    Args:
+        test: interactions to measure on; without them the page has the figures from the model's training.
+        name: what to call the model.
+        method: "pca" or "pacmap", for the map of the catalogue.
+        baselines: names from ``BASELINES``; by default those that take seconds.
+        about: more lines for the table about the model.
+        weighted: count each test pair by its weight.
+
+    Raises:
+        ConfigError: for an unknown method.
+        MissingExtraError: where the method's package is missing.
     """
     return page(
         gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)
@@ -57,7 +65,7 @@ def write(
 
 
 def saved(facts: Facts, path: Path) -> int:
-    """The page of ``facts`` in the file ``path``, which is there whole or not at all; returns its size in bytes."""
+    """Write the page of ``facts`` to the file ``path``, whole or not at all; returns its size in bytes."""
     content = page(facts).encode()
     try:
         write_file(path, content)

@@ -93,14 +93,21 @@ class Loaded:
 
     @classmethod
     def read(
-        cls, path: Path, trusted: bool = True, rest: Callable[[], None] | None = None, cold_start: str | None = None
+        cls,
+        path: Path,
+        trusted: bool = True,
+        rest: Callable[[], None] | None = None,
+        cold_start: str | None = None,
+        verified: bool = False,
+        key: bytes | None = None,
     ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
         trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
-        cold_start: in place of the bundle's own.
+        cold_start: in place of the bundle's own. verified: whether another process has just compared every file; then only
+        those are that a native library parses. key: the bundle must have a signature made with it.
         """
-        served = bundle.load(path, trusted=trusted, rest=rest)
+        served = bundle.load(path, verify="native" if verified else True, trusted=trusted, rest=rest, key=key)
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
         if rest is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 from shortlist.errors import ShortlistError
@@ -32,22 +34,34 @@ REMEMBERED = 64  # requests, to warm the next bundle with
 class Service:
     """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
 
-    settings: limits, keys, what is served. loaded: the bundle to begin with.
+    settings: limits, keys, what is served. loaded: the bundle to begin with. follows: the changes that another process has
+    logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
+
+    change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        settings: Settings | None = None,
+        log: Log | None = None,
+        follows: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.log = log or Log(requests=False)
         self.metrics = Metrics()
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
+        self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request came
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
         self.loaded = loaded
         self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
-        self._asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
-        self.writer = ChangeWriter(self, self.settings.state)
-        self.put(self.writer.replay())
+        self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
+        self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
+        self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
+        self.writes: Callable[[], bool] = lambda: True
+        self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
@@ -56,6 +70,8 @@ class Service:
         self.loaded = loaded
         self.metrics.bundle.labels(loaded.bundle).set(1)
         self.metrics.candidates.set(loaded.served.index.size)
+        self.metrics.model_time.set(unix_time(loaded.served.origin.get("created")))
+        self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
     async def recommend(self, loaded: Loaded, request: RecommendRequest) -> list[Recommendation]:
         """The lists of one request, in its order. Raises Problem."""
@@ -74,7 +90,7 @@ class Service:
             found = await self.batcher.ask(group, [asks[number] for number in numbers])
             for number, one in zip(numbers, found, strict=True):
                 lists[number] = one
-        self._asked.append(request)
+        self.asked.append(request)
         self.last_asked = time.perf_counter()
         self._watch(loaded, request, asks, lists)
         return lists  # type: ignore[return-value]
@@ -130,7 +146,7 @@ class Service:
 
     def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
         """Let a bundle that is to come answer the last requests, so that its first ones find everything in place."""
-        for request in list(self._asked):
+        for request in list(self.asked):
             rest()
             try:
                 asks = [read_query(loaded, self.events, query, 0, request.exclude_seen) for query in request.queries]
@@ -142,6 +158,10 @@ class Service:
             except (Problem, ShortlistError, LookupError):
                 continue  # it asks for what the new bundle does not have
 
+    async def metrics_text(self) -> bytes:
+        """All figures, for a scraper."""
+        return self.metrics.text()
+
     async def run(self, function: Any, *arguments: Any) -> Any:
         """A slow call, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
@@ -152,6 +172,24 @@ class Service:
         self.writer.close()
         self.pool.shutdown(wait=False)
         self.log.flush()
+
+
+def unix_time(value: Any) -> float:
+    """A time as a bundle holds it, in seconds or ISO 8601, as Unix time; NaN for none."""
+    try:
+        if isinstance(value, str):
+            given = datetime.fromisoformat(value)
+            return (given if given.tzinfo else given.replace(tzinfo=timezone.utc)).timestamp()
+        return float(value) / (1000.0 if abs(float(value)) >= 1e11 else 1.0)  # milliseconds
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _until(metadata: Any) -> Any:
+    """The latest time in the data of a training, as its bundle's metadata have it; None where they do not."""
+    for name in ("run", "data", "until"):
+        metadata = metadata.get(name) if isinstance(metadata, dict) else None
+    return metadata
 
 
 def milliseconds(started: float) -> float:

@@ -34,7 +34,7 @@ async def change(service: Service, incoming: Incoming) -> Reply:
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
     check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
     record = {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
-    upserted, deleted, size, _ = await service.writer.change(record)
+    upserted, deleted, size, _ = await service.change(record)
     return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
 
 
@@ -49,6 +49,5 @@ async def events(service: Service, incoming: Incoming) -> Reply:
         check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
-    count = await service.writer.change({"op": "events", "at": now, "events": chosen})
-    service.metrics.changes.labels("event").inc(count)
+    count = await service.change({"op": "events", "at": now, "events": chosen})
     return Reply(msgspec.json.encode({"recorded": count}))

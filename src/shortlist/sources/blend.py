@@ -18,19 +18,23 @@ __all__ = ["Blend", "Filters", "NeighbourSource", "search_blend", "without"]
 
 @dataclass(frozen=True)
 class Blend:
-    """How the scores of two sources are added. Of the candidates that a query may have, with s the towers' scores and n
-    the neighbours':
+    """How the scores of two sources are added.
+
+    With s the towers' scores and n the neighbours' of the candidates that a query may have:
 
         score(c) = (1 − share) · exp((s(c) − max s) / temperature) + share · n(c) / max n
 
-    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query of which neighbours know
-    nothing has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
+    Both parts are between 0 and 1, whatever the sources' scale, and 1 is each source's best. A query without neighbours
+    has the first part alone. Where both parts are 0 (a share of 1, or so far below the best that the first part
     rounds to 0), s(c) − max s is used instead: below all others, such candidates are in the towers' order.
 
-    share: of the neighbours, from 0 to 1. temperature: above 0, in the unit of the towers' scores.
+    Args:
+        share: the neighbours' share of the score, from 0 to 1.
+        temperature: above 0, in the unit of the towers' scores.
 
-    >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
-    array([0.5 , 0.75])
+    Example:
+        >>> Blend(0.5, temperature=1.0).total(np.array([2.0, 2.0 - np.log(2)]), np.array([0.0, 3.0]), 2.0, 3.0)
+        array([0.5 , 0.75])
     """
 
     share: float
@@ -49,7 +53,14 @@ class Blend:
     def total(
         self, towers: NDArray[Any], neighbours: NDArray[Any], best_tower: float, best_neighbour: float
     ) -> NDArray[np.float64]:
-        """Scores ``[candidates]`` from both sources' scores and their largest; a ``best_neighbour`` of 0: they know nothing."""
+        """The sum of both parts, for candidates with these scores.
+
+        Args:
+            towers: the towers' scores.
+            neighbours: the neighbours' scores.
+            best_tower: the towers' best score of the query.
+            best_neighbour: the neighbours' best score of the query.
+        """
         below = np.asarray(towers, np.float64) - best_tower
         total = (1 - self.share) * np.exp(below / self.temperature)
         if best_neighbour > 0:
@@ -59,14 +70,18 @@ class Blend:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """What may be found: per query, or for all queries, as ``Index.search`` takes it."""
+    """The candidates that may be found: per query, or for all queries, as ``Index.search`` takes it."""
 
     exclude: Lists | None = None
     allow: NDArray[np.int64] | None = None
     deny: NDArray[np.int64] | None = None
 
     def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
-        """Which of the entries of ``scored`` their query may not have; size: rows of candidates that can be among them."""
+        """Which of the entries of ``scored`` their query may not have.
+
+        Args:
+            size: rows of candidates that can be among them.
+        """
         shut = np.zeros(size, np.bool_) if self.allow is None else np.ones(size, np.bool_)
         if self.allow is not None:
             shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
@@ -85,8 +100,10 @@ class Filters:
 class NeighbourSource:
     """Neighbours that complement a recommender's towers.
 
-    neighbours: the table. histories: of each stored query, the candidate rows that it chose, oldest first. blend: how both
-    sources' scores are added.
+    Attributes:
+        neighbours: the table.
+        histories: of each stored query, the candidate rows that it chose, oldest first.
+        blend: how both sources' scores are added.
     """
 
     neighbours: Neighbours
@@ -102,7 +119,7 @@ class NeighbourSource:
         return Lists.of(lists)
 
     def renumbered(self, row: NDArray[np.int64]) -> NeighbourSource:
-        """The same for candidates of other rows: ``row[old]`` is the new one, −1 for a candidate that is gone."""
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         table = self.neighbours
         owner = row[np.repeat(np.arange(len(table)), np.diff(table.offsets))]
         columns = row[table.columns]
@@ -121,8 +138,9 @@ class NeighbourSource:
 def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
     """The lists without some ids.
 
-    >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
-    array([1])
+    Example:
+        >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+        array([1])
     """
     return _kept(lists, ~np.isin(lists.values, ids))
 
@@ -145,11 +163,13 @@ def search_blend(
 ) -> Hits:
     """The k best candidates of each query by both sources, best first; equal scores by row.
 
-    Every candidate with a neighbours' score is looked at, and the k best of the towers. Any other has no neighbours' score and
-    no more of the towers than those k: so the list is exact where the index is.
+    Every candidate with a neighbours' score is compared, and the k best of the towers. Any other candidate has no neighbours'
+    score and a tower score no higher than those k: so the list is exact if the index is.
 
-    vectors_of: the vectors ``[rows, dim]`` of candidate rows. queries: ``[queries, heads · dim]``. histories: candidate rows
-    that each query chose, oldest first.
+    Args:
+        vectors_of: the vectors ``[rows, dim]`` of candidate rows.
+        queries: ``[queries, heads · dim]``.
+        histories: candidate rows that each query chose, oldest first.
     """
     found = search_heads(index, queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
     near = neighbours.scores(histories)
@@ -158,7 +178,7 @@ def search_blend(
     for number in range(len(queries)):
         rows, by_towers = found.row(number)
         best, total = rows, by_towers.astype(np.float64)
-        if len(rows):  # else the index has nothing that is open: neither have they
+        if len(rows):  # otherwise the index has no open candidate, and neither have the neighbours
             known, by_neighbours = near.row(number)
             open_to_it = ~closed[near.offsets[number] : near.offsets[number + 1]]
             known, by_neighbours = known[open_to_it], by_neighbours[open_to_it]
@@ -182,7 +202,11 @@ def _blended(
     by_neighbours: NDArray[np.float32],
     blend: Blend,
 ) -> NDArray[np.float64]:
-    """The score of each of one query's candidates; known: those that neighbours score, rising, all of them among ``rows``."""
+    """The score of each of one query's candidates.
+
+    Args:
+        known: those that neighbours score, rising, all of them among ``rows``.
+    """
     near = np.zeros(len(rows), np.float32)
     if len(known):
         place = np.minimum(np.searchsorted(known, rows), len(known) - 1)

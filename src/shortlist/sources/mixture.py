@@ -1,4 +1,4 @@
-"""A model of two sources: two towers, and a table of neighbours that is asked by what a query chose."""
+"""A model of two sources: two towers, and a table of neighbours, which scores by a query's history."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ class Mixture:
     Every candidate's score is ``Blend(share, temperature)`` of the towers' dot product and the neighbours' score of the
     query's history. A query without a history is answered by the towers alone.
 
-    towers: trained. neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours,
-    from 0 to 1. temperature: in the unit of the towers' scores, usually that of their loss. blend: both, as a ``Blend``.
-    histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see ``Mixture.of``.
+    Args:
+        towers: a trained model.
+        neighbours: fitted on the same data, so that both count the same candidate rows.
+        histories: the choices of each row of the towers' ``catalogue.queries``, as candidate rows, oldest first; see
+            ``Mixture.of``.
+        blend: share and temperature.
 
-    Raises ConfigError for towers that were not trained, or a table of other candidates.
+    Raises:
+        ConfigError: for towers that were not trained, or a table of other candidates.
 
+    Example:
         towers = sl.TwoTower(…); sl.fit(towers, train)
         model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4, temperature=0.1)
         sl.Recommender(model, seen=train).recommend(["42"], k=10)
@@ -60,8 +65,17 @@ class Mixture:
     ) -> Mixture:
         """The mixture whose queries have the histories that ``train`` has of them.
 
-        Raises ConfigError for anything but towers and neighbours, where they are not of one catalogue, or for a share or temperature that cannot be;
-        DataError where ``train`` has other id columns.
+        Args:
+            towers: a trained model.
+            neighbours: a table that was fitted on the same data.
+            train: the training data.
+            share: the neighbours' share of the score, from 0 to 1.
+            temperature: above 0, in the unit of the towers' scores, usually that of their loss.
+
+        Raises:
+            ConfigError: for anything but towers and neighbours, where they do not have the same catalogue, or for a share or
+                temperature out of range.
+            DataError: where ``train`` has other id columns.
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
         check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")
@@ -83,11 +97,16 @@ class Mixture:
         return self.towers.catalogue
 
     def with_blend(self, blend: Blend) -> Mixture:
-        """The same sources, added in another way."""
+        """The same sources with another blend."""
         return replace(self, blend=blend)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
-        """The choices of each query as candidate rows, oldest first: in training; of an unknown query, in ``given``."""
+        """The choices of each query as candidate rows, oldest first.
+
+        Args:
+            query_ids: raw ids.
+            given: interactions of queries that training never saw.
+        """
         import numpy as np
 
         catalogue = self.catalogue

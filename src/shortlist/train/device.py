@@ -1,4 +1,4 @@
-"""The device that a run is asked for, or a refusal in words before anything begins."""
+"""The device of a run, checked before anything begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ KNOWN = ("auto", "cpu", "cuda", "mps", "xpu")
 def chosen_device(device: str | torch.device) -> torch.device:
     """``device`` as torch knows it; "auto" takes a GPU where there is one.
 
-    Raises ConfigError for a name that torch does not know, and for a device that is not here.
+    Raises:
+        ConfigError: for a name that torch does not know, and for a device that this machine lacks.
     """
     if isinstance(device, str) and device == "auto":
         return local_device()

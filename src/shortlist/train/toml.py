@@ -15,7 +15,7 @@ def as_toml(tree: Mapping[str, Any]) -> str:
 
 
 def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
-    """Lines of a table: its values, then its tables; None is left out, as what a reader takes by itself."""
+    """Lines of a table: its values, then its tables; None is left out, since a reader assumes it."""
     values = {k: v for k, v in tree.items() if v is not None and not isinstance(v, dict) and not _tables(v)}
     lines = [f"{name} = {_value(value)}" for name, value in values.items()]
     for name, value in tree.items():

@@ -29,9 +29,10 @@ class Accuracy:
     """Top-k accuracy on test pairs through exact search and through the tuned index, seen items excluded.
 
     Attributes:
-        pairs: test pairs asked; ``left_out``: those of queries or candidates that training did not have, and those
-            that are among the seen.
-        exact, index: by k, the part of the pairs whose candidate is in its query's list.
+        pairs: test pairs asked.
+        left_out: test pairs whose query or candidate training did not have, and those that are among the seen.
+        exact: by k, the share of the pairs whose candidate is in its query's list by exact search.
+        index: the same through the tuned index.
     """
 
     pairs: int
@@ -48,7 +49,13 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TunedRecommender:
-    """A ``recommender`` with a tuned index, how it was found (``tuning``), and what it costs on test pairs (``accuracy``)."""
+    """A recommender with a tuned index.
+
+    Attributes:
+        recommender: like the one given, with the index that was chosen.
+        tuning: how the index was found.
+        accuracy: what the index costs on test pairs, where some were given.
+    """
 
     recommender: Recommender
     tuning: Tuning
@@ -77,13 +84,22 @@ def tune(
     Candidates that were deleted take no part. The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
-    backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
-    sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
-    search and through the tuned index.
+    Args:
+        recommender: a trained recommender.
+        recall: the mean recall to keep.
+        k: over the top k.
+        backends: kinds of indexes to try, by default all that can run here.
+        test: pairs to measure top-k accuracy on, through exact search and through the tuned index.
+        sample: how many queries to measure.
+        seconds: stop trying settings after this time.
+        seed: of the sample.
+        say: called with a line of text after each step.
 
-    Raises ConfigError where the query tower reads columns that only a request has, SearchError for fewer than 40 known
-    queries.
+    Raises:
+        ConfigError: where the query tower reads columns that only a request has.
+        SearchError: for fewer than 40 known queries.
 
+    Example:
         tuned = sl.tune(recommender, recall=0.95, k=100)
         tuned.recommender.save("my.shortlist", overwrite=True)
     """
@@ -113,7 +129,7 @@ def tune(
 
 
 def known_queries(state: State) -> NDArray[np.float32]:
-    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
+    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where they are made of columns that only a request has."""
     if state.query_vectors is None:
         raise ConfigError(
             "the query tower reads columns that only a request has, so there are no stored queries to tune on.",
