@@ -8,7 +8,7 @@ from tests.choosing.tables import blocks
 
 import shortlist as sl
 from shortlist.choosing import hold_out
-from shortlist.choosing.adding import added, further
+from shortlist.choosing.adding import added, further, one_more
 from shortlist.choosing.blending import best_addition, best_blend
 from shortlist.choosing.choice import Tried
 from shortlist.choosing.trial import Figure, Trial
@@ -75,6 +75,26 @@ def test_the_recipe_repeats_the_mixture_bit_for_bit(trial: Trial, other) -> None
     known = trial.train.queries["who"].to_list()
     lists = [sl.Recommender(one, seen=trial.train).recommend(known, k=5).to_dicts() for one in (again, found.mixture)]
     assert lists[0] == lists[1]
+
+
+def test_one_more_is_the_better_of_both_and_needs_time(trial: Trial) -> None:
+    towers, counts = (
+        measured(trial, "ALS", "towers", ALS),
+        measured(trial, "counts", "neighbours", table("cooccurrence")),
+    )
+    others = [measured(trial, "EASE", "neighbours", table("ease")), measured(trial, "factorization", "towers", FLAT)]
+    tree = recipes.load({**ALS, "neighbours": {"kind": "cooccurrence", "share": 0.5, "temperature": 0.1}})
+    model, _ = tree.train(trial.train)
+    chosen = Tried("ALS + counts", "mixture", 20, tree, trial.measure(model), model=model)
+    every = [towers, counts, *others]
+    found = one_more(chosen, (towers, counts), every, trial, lambda: 60.0, refits=True)
+    assert found is not None
+    assert (found.kind, found.rank) == ("mixture", 40)
+    both = [added(chosen, towers, counts, one, trial).figure.value for one in others]
+    assert found.figure is not None
+    assert found.figure.value == max(both)
+    assert one_more(chosen, (towers, counts), every, trial, lambda: -1.0, refits=True) is None
+    assert one_more(chosen, (towers, counts), [towers, counts], trial, lambda: 60.0, refits=True) is None
 
 
 def test_weights_are_those_of_the_sources_and_useless_ones_get_little(trial: Trial) -> None:
