@@ -33,7 +33,12 @@ def check_columns(
 ) -> None:
     """ConfigError unless all of these are names of columns, and the first two of different ones.
 
-    where: how the caller is called, such as ``"Dataset"``. A timestamp or weight may be None.
+    Args:
+        where: how the caller is called, such as ``"Dataset"``.
+        query: the column of queries.
+        candidate: the column of candidates.
+        timestamp: the column of times, or None.
+        weight: the column of weights, or None.
     """
     for role, name in {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}.items():
         optional = role in ("timestamp", "weight")
