@@ -44,6 +44,7 @@ ELSEWHERE = {
     "index/publish.py": "cli/test_index.py",
     "index/storage.py": "congruence/test_index_contract.py",
     "model/onnx.py": "recommender/test_exported.py",
+    "recommender/added_files.py": "recommender/test_many_sources.py",
     "recommender/folder.py": "recommender/test_saving.py",
     "report/facts.py": "report/test_page.py",
     "serve/processes/children.py": "serve/processes/test_supervisor.py",

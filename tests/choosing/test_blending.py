@@ -27,14 +27,14 @@ def test_a_mixture_is_measured_as_it_ranks(weighted: bool) -> None:
     table = sl.Cooccurrence().fit(train)
     blended = best_blend(popularity(train), table, trial, (1.0,), (0.5, 0.95))
     exact = trial.measure(blended.odd)
-    if blended.even.blend != blended.odd.blend:
+    if blended.even.weights != blended.odd.weights:
         exact = exact.alternated(trial.measure(blended.even))
     found = blended.measure(trial)
     assert found.sums.numerator.tolist() == pytest.approx(exact.sums.numerator.tolist())
     assert found.value == pytest.approx(exact.value)
     for share in (0.5, 0.95):  # and so are the shares that are compared
-        blend = sl.Blend(share, 1.0)
-        one = trial.measure(blended.mixture.with_blend(blend))
-        counted = blended.asked.counted(blend, trial.k)
+        weights = sl.Blend(share, 1.0).weights
+        one = trial.measure(blended.mixture.with_weights(weights))
+        counted = blended.asked.counted(weights, trial.k)
         there = blended.asked.weight > 0
         assert counted[there].sum() / (len(counted) if weighted else there.sum()) == pytest.approx(one.value)

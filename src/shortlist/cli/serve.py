@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
+
+
+class _Finite(click.FloatRange):
+    """A finite number in a range; "nan" is in every range of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails for others."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 @click.command("serve")
@@ -50,7 +62,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--worker-timeout",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(1, 3600),
+    type=_Finite(1, 3600),
     help="Seconds without a sign of life after which a process is replaced; with --workers 2 or more.",
 )
 @click.option(
@@ -80,18 +92,24 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum number of requests at once.",
 )
 @click.option(
-    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; after that 503."
+    "--max-wait",
+    default=0.1,
+    show_default=True,
+    type=_Finite(0, min_open=True),
+    help="Seconds that a request may wait for its turn; after that 503.",
 )
 @click.option(
     "--receive-seconds",
     default=10.0,
     show_default=True,
+    type=_Finite(0, min_open=True),
     help="Maximum seconds from the first byte of a request to its last.",
 )
 @click.option(
     "--send-seconds",
     default=10.0,
     show_default=True,
+    type=_Finite(0, min_open=True),
     help="Seconds in which a client has to take some of its reply; after that it is cut off.",
 )
 @click.option(
@@ -105,13 +123,14 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--drain-seconds",
     default=0.0,
     show_default=True,
+    type=_Finite(0),
     help="After SIGTERM, seconds in which the server is not ready but still answers; then it takes no more connections.",
 )
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
-    "--seen-days", type=float, help="Days that an event excludes its candidate from lists (default: for ever)."
+    "--seen-days", type=_Finite(0), help="Days that an event excludes its candidate from lists (default: for ever)."
 )
 @click.option(
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."

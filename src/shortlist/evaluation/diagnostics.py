@@ -16,7 +16,8 @@ from torch import Tensor
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_model
 from shortlist.errors import ShortlistWarning
-from shortlist.evaluation.scorers import Mixed, Vectors
+from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.testset import TestSet
 from shortlist.features import Codes
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
@@ -122,8 +123,8 @@ def findings(
         counts = towers.catalogue.counts
         lists = None
         if isinstance(model, Mixture):
-            histories = model.histories_of(asked[towers.catalogue.query])
-            scorer = Mixed(Vectors(heads, vectors), model.neighbours, histories, model.blend)
+            table = towers.catalogue.candidates if test is None else test.candidates
+            scorer = mixed(model, Vectors(heads, vectors), asked, table)
             k = min(10, -(-len(vectors) // 10))
             lists = _Lists(scorer.top(k).numpy(), len(vectors), alike=False)
         elif towers.dim > 1:  # a vector of one number orders the candidates alike for everyone: a popularity model

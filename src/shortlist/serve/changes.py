@@ -43,10 +43,12 @@ class Changes:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
-        self.expired(float(record["at"]))
+        if self._queue and self._queue[0][0] <= record["at"]:
+            self.expired(float(record["at"]))
         if "name" in record:
             self._named({record["name"]: record.get("outcome")})
-        self._named(record.get("named", {}))
+        if "named" in record:
+            self._named(record["named"])
         if record["op"] == "events":
             for one in record["events"]:
                 self.events.add(one["query"], one["candidate"], one["at"])
@@ -128,8 +130,8 @@ class Changes:
             yield {**change, "expire": expire}
         for chosen in _parts({"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()):
             yield {"op": "events", "at": 0.0, "events": chosen}
-        if self.outcomes:
-            yield {"op": "events", "at": 0.0, "events": [], "named": dict(self.outcomes)}
+        for named in _parts(self.outcomes):
+            yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

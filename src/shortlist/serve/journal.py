@@ -81,22 +81,23 @@ class Journal:
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Every record, once, at the start. Raises BundleError for a log that was altered."""
-        chain, left = self._chain, b""
+        left = b""
         while part := os.pread(self._file, CHUNK, self.size + len(left)):
             *lines, left = (left + part).split(b"\n")
+            chain, size, weighs = self._chain, self.size, self.weight
             for line in lines:
                 text = line[9:]
                 chain = zlib.crc32(text, chain)
                 record = _decoded(text) if line[:9] == b"%08x " % chain else None
                 if record is None:
                     raise BundleError(
-                        f"the change log {str(self.path)!r} was altered at byte {self.size:,}.",
+                        f"the change log {str(self.path)!r} was altered at byte {size:,}.",
                         hint="restore a copy, or move the file away, which loses its changes",
                     )
-                self._chain = chain
-                self.size += len(line) + 1
-                self.weight += _weight(record)
+                size += len(line) + 1
+                weighs += _weight(record)
                 yield record
+            self._chain, self.size, self.weight = chain, size, weighs
         if left:
             os.ftruncate(self._file, self.size)
             os.fsync(self._file)

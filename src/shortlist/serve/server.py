@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         self.servers = []
         for one in sockets or ():
             self.accept(one)
-        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self._hang_up)
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:

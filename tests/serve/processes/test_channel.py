@@ -34,7 +34,7 @@ def test_messages_come_whole_and_in_order() -> None:
         Change({"op": "change", "upsert": [{"what": 2**63, "text": big}]}),
         Records(3, [{"name": "a"}]),
         Outcome("a", (1, 0, 4, 1)),
-        Outcome("b", problem=(422, "no.", "$", None, None)),
+        Outcome("b", problem=(422, "no.", "$", None, None, "wait")),
         Published(1, [Family("x", "", "counter", [Sample("x_total", {"a": "b"}, 1.5)])]),
     ]
     for message in sent:

@@ -9,6 +9,7 @@ from shortlist.serve.logs import Log
 from shortlist.serve.processes.children import Child, Children, Plan
 from shortlist.serve.processes.messages import Ready, Swap
 from shortlist.serve.processes.scraping import Scraping
+from shortlist.serve.processes.sharing import shared_of
 from shortlist.serve.processes.worker import Source
 from shortlist.serve.swap import LOOK, signature
 
@@ -38,7 +39,7 @@ class Swapping:
         self._coming: Source | None = None
         self._began = 0.0
         self._sent = False
-        self.source = Source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
+        self.source = _source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
         self.ready: Ready | None = None
 
     def first(self, ready: Ready) -> None:
@@ -55,8 +56,8 @@ class Swapping:
         if found is None or found == self._signature:
             return
         self._signature = found
-        self._coming, self._began = Source(Path(found[0]), self.source.name), now
-        self._children.coming.append(self._children.start_worker(self._coming))
+        self._coming, self._began = _source(Path(found[0]), self.source.name), now
+        self._start(self._coming, 1)
 
     def look_again(self) -> None:
         """Take the bundle for another one at the next look, also where it was refused."""
@@ -73,8 +74,7 @@ class Swapping:
         elif ready.strings != self.ready.strings:
             self.refuse("ShortlistError", "the bundle's ids have another type than the ids served until now.")
         elif len(coming) < self._plan.workers:
-            while len(coming) < self._plan.workers:
-                coming.append(self._children.start_worker(_verified(self._coming)))
+            self._start(_verified(self._coming), self._plan.workers)
         elif any(one.ready is None for one in coming):
             return
         elif not self._children.logs:
@@ -84,6 +84,13 @@ class Swapping:
         else:
             self._sent = True
             writer.channel.send(Swap(str(self._coming.path)))
+
+    def _start(self, source: Source, count: int) -> None:
+        try:
+            while len(self._children.coming) < count:
+                self._children.coming.append(self._children.start_worker(source))
+        except OSError as error:  # no memory, or too many processes
+            self.refuse("OSError", f"a worker could not be started: {error.strerror}.")
 
     def done(self) -> None:
         """The new workers take over."""
@@ -143,5 +150,9 @@ class Swapping:
         self._children.coming = []
 
 
+def _source(path: Path, name: str) -> Source:
+    return Source(path, name, shared=shared_of(path))
+
+
 def _verified(source: Source) -> Source:
-    return Source(source.path, source.name, verified=True)
+    return Source(source.path, source.name, verified=True, shared=source.shared)

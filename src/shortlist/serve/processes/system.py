@@ -14,6 +14,8 @@ from pathlib import Path
 __all__ = ["Lines", "die_with", "end", "give_back", "kill", "own_memory", "reaped"]
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_KEPT = 1 << 20  # bytes
 _OWN = re.compile(rb"^(?:Pss_Anon|SwapPss):\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -44,9 +46,12 @@ def die_with(parent: int) -> None:
 
 
 def give_back() -> None:
-    """Give the system the memory that loading has left unused; only glibc keeps it."""
+    """Give the system the memory that loading has left unused, and from now on what a search leaves; only glibc keeps it."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        libc = ctypes.CDLL(None)
+        for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            libc.mallopt(setting, _KEPT)
+        libc.malloc_trim(0)
 
 
 def kill(pid: int) -> None:

@@ -44,6 +44,7 @@ from shortlist.serve.processes.messages import (
     Swap,
     Swapped,
 )
+from shortlist.serve.processes.sharing import Shared
 from shortlist.serve.processes.writing import Hub
 from shortlist.serve.protocol import Connection
 from shortlist.serve.schema import RecommendRequest
@@ -63,11 +64,16 @@ _REQUEST = msgspec.json.Decoder(RecommendRequest)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A bundle to answer from. path: a folder. name: what people call it. verified: whether a process compared its files."""
+    """A bundle to answer from.
+
+    path: a folder. name: what people call it. verified: whether a process compared its files. shared: what its workers hold
+    together.
+    """
 
     path: Path
     name: str
     verified: bool = False
+    shared: Shared | None = None
 
     def read(self, settings: Settings) -> Loaded:
         """The bundle. Raises BundleError."""
@@ -77,6 +83,7 @@ class Source(msgspec.Struct, frozen=True):
             cold_start=settings.cold_start,
             verified=self.verified,
             key=settings.signature,
+            share=self.shared,
         )
         loaded.name = self.name
         return loaded
@@ -284,7 +291,6 @@ def write(
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
     hub = Hub(service)
-    service.writer.start()
     for way, slot in followers:
         hub.add(way, slot, counts=True)
     finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
