@@ -133,9 +133,8 @@ class _Asked:
         own_towers: each towers' score of each pair.
         own_others: each other source's score of each pair.
         popular: the rank of each pair by popularity where that answers its query, else 0.
-        each: what each pair counts.
-        truths: what the pairs of each query count together.
-        weight: what each query counts.
+        truths: pairs of each query.
+        weight: what each query counts: 1, or what its pairs weigh together.
         weighted: whether pairs have weights.
         whole: whether all of the trial's queries are here.
     """
@@ -146,7 +145,6 @@ class _Asked:
     own_towers: list[Tensor]
     own_others: list[Tensor]
     popular: NDArray[np.int64]
-    each: NDArray[np.float64]
     truths: NDArray[np.float64]
     weight: NDArray[np.float64]
     weighted: bool
@@ -180,14 +178,15 @@ class _Asked:
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
             popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
-        each = np.ones(len(query)) if test.weight is None else test.weight[inside]
-        weight = (truths > 0).astype(np.float64) if test.weight is None else truths
+        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)[:count]
+        weight = (truths > 0).astype(np.float64)
+        if test.weight is not None:
+            weight = np.bincount(test.query, test.weight, len(test.queries))[:count]
         whole = count == len(test.queries)
         joined = [torch.cat(one) for one in zip(*parts, strict=True)]
         return cls(
             joined[:number], joined[number:], torch.from_numpy(query), mine[:number], mine[number:],
-            popular, each, truths, weight, trial.weighted, whole,
+            popular, truths, weight, trial.weighted, whole,
         )  # fmt: skip
 
     def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
@@ -204,14 +203,14 @@ class _Asked:
             after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
-        hits = np.bincount(self.query.numpy(), among * self.each, len(self.truths))
-        found: NDArray[np.float64] = hits / np.where(self.truths > 0, self.truths, 1)
+        hits = np.bincount(self.query.numpy(), among, len(self.truths))
+        found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
         return found
 
     def counted(self, weights: Weights, k: int) -> NDArray[np.float64]:
         """``recall`` of each query, times what the query counts where pairs have weights: a mean weighs queries as the figure does."""
         found = self.recall(weights, k)
-        return found * (self.weight / self.weight.mean()) if self.weighted else found
+        return found * (self.weight / max(float(self.weight.mean()), 1e-300)) if self.weighted else found
 
     def _towers_at(self, number: int, temperature: float) -> tuple[Tensor, Tensor]:
         """One towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""
