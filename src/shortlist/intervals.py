@@ -84,7 +84,12 @@ def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.flo
 def chance(gain: NDArray[np.float64], draws: int, seed: int) -> float:
     """How often chance alone would bring a sum as large: a randomisation test that turns each query's gain round or not.
 
-    gain: ``[queries]``. The p-value counts the observed sum as one of the draws, so it is never 0.
+    The p-value counts the observed sum as one of the draws, so it is never 0.
+
+    Args:
+        gain: ``[queries]``.
+        draws: how many.
+        seed: of the draws.
     """
     generator = np.random.default_rng(seed)
     moved = gain[gain != 0]

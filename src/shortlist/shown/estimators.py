@@ -20,7 +20,7 @@ PRIOR = 10.0  # examinations that a candidate's click rate is drawn towards the 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What the estimators add up, float64 ``[queries]`` each but for the last two.
+    """The terms that estimators add up, float64 ``[queries]`` each but for the last two.
 
     Attributes:
         lists: how many were shown.

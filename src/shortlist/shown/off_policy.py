@@ -1,4 +1,4 @@
-"""What a new bundle's lists would have brought, estimated from lists that were shown by another one."""
+"""A new bundle's clicks, estimated from lists that another bundle showed."""
 
 from __future__ import annotations
 
