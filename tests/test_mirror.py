@@ -38,6 +38,7 @@ def expected(module: str) -> Path:
 
 
 ELSEWHERE = {
+    "cli/compare_logged.py": "cli/test_impressions.py",
     "cli/import_tfrs.py": "model/test_tfrs.py",
     "cli/outcome.py": "cli/test_choosing.py",
     "data/shards/interactions.py": "data/test_events.py",

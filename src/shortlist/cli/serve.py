@@ -108,6 +108,13 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--seen-days", type=float, help="Days that an event excludes its candidate from lists (default: for ever)."
 )
 @click.option(
+    "--max-impressions",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum megabytes of the log of impressions; the oldest are deleted.",
+)
+@click.option(
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
 )
 @click.option(
@@ -141,6 +148,7 @@ def command(
     max_unsent: int,
     state: Path | None,
     seen_days: float | None,
+    max_impressions: int,
     watch: bool,
     untrusted: bool,
     guard: bool,
@@ -188,6 +196,7 @@ def command(
         write_keys=_keys(WRITE_KEYS),
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
+        impression_bytes=max_impressions << 20,
         page=not no_page,
         trusted=not (untrusted or guard),
         cold_start=cold_start,

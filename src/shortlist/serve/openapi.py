@@ -41,6 +41,7 @@ _WRITES = (
     _Operation("post", "/v1/candidates", "Upsert, delete and expire candidates.", schema.ChangeRequest,
                schema.ChangeReply, "write"),
     _Operation("post", "/v1/events", "Record new choices of queries.", schema.EventsRequest, dict, "write"),
+    _Operation("post", "/v1/impressions", "Record lists as they were shown.", schema.ImpressionsRequest, dict, "write"),
 )  # fmt: skip
 _LOOKUPS = (
     _Operation("get", "/v1/card", "A description of the bundle."),
@@ -145,5 +146,6 @@ def _examples(service: Service) -> dict[str, Any]:
         "/v1/embed": {"queries": [{"id": query}]},
         "/v1/candidates": {"upsert": [{column: candidate}]},
         "/v1/events": {"events": [{"query": query, "candidate": candidate}]},
+        "/v1/impressions": {"impressions": [{"query": query, "items": [{"candidate": candidate}]}]},
         f"/v1/models/{loaded.name}:predict": {"instances": [query]},
     }

@@ -9,6 +9,7 @@ import msgspec
 
 from shortlist.serve import answers, lookups, page, predict, writes
 from shortlist.serve.http import Incoming, Reply
+from shortlist.serve.impressions import impressions
 from shortlist.serve.openapi import document
 from shortlist.serve.service import Service
 
@@ -58,6 +59,7 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/embed", answers.embed)
     add("POST", "/v1/candidates", writes.change, "write")
     add("POST", "/v1/events", writes.events, "write")
+    add("POST", "/v1/impressions", impressions, "write")
     model = f"/v1/models/{service.loaded.name}"
     add("GET", model, predict.status)
     add("POST", f"{model}:predict", predict.predict)

@@ -15,6 +15,7 @@ from shortlist.recommender import Recommendation
 from shortlist.recommender.asking import recommend
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
+from shortlist.serve.impressions import ImpressionLog
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
@@ -58,6 +59,7 @@ class Service:
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
+        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
         self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
@@ -165,6 +167,7 @@ class Service:
         """No more answers."""
         self.ready = False
         self.writer.close()
+        self.impressions.close()
         self.pool.shutdown(wait=False)
         self.log.flush()
 

@@ -49,6 +49,7 @@ class Settings:
     trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
     this machine asks under its own name, and is refused. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    impression_bytes: the most that the log of impressions may take on the disk.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -60,6 +61,7 @@ class Settings:
     trusted: bool = True
     cold_start: str | None = None
     hosts: tuple[str, ...] | None = None
+    impression_bytes: int = 1 << 30
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,10 @@ class Settings:
             raise ConfigError(
                 f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
                 hint="leave --seen-days out for always",
+            )
+        if self.impression_bytes < 1 << 20:
+            raise ConfigError(
+                f"impression_bytes is {self.impression_bytes:,}; at least 1,048,576 was expected.", hint="1 << 30"
             )
         if not 0 <= self.sample <= 1:
             raise ConfigError(f"sample is {self.sample}; a share from 0 to 1 was expected.")

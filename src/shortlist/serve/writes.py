@@ -50,5 +50,7 @@ async def events(service: Service, incoming: Incoming) -> Reply:
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
     count = await service.change({"op": "events", "at": now, "events": chosen})
+    if service.impressions.begun:  # whoever logs what was shown wants to know what followed
+        await service.impressions.add([{"op": "events", "at": now, "events": chosen}])
     service.metrics.changes.labels("event").inc(count)
     return Reply(msgspec.json.encode({"recorded": count}))

@@ -91,7 +91,8 @@ class Sums:
 
     def values(self) -> NDArray[np.float64]:
         """Clicks as shown, IPS, SNIPS, DR, support."""
-        return _combined(np.array([[one.value for one in self.fractions()]]))[0]
+        (values,) = _combined(np.array([[one.value for one in self.fractions()]]))
+        return np.asarray(values)
 
     def drawn(self, resamples: int, seed: int) -> NDArray[np.float64]:
         """The same ``[resamples, 5]``, of queries drawn again."""

@@ -22,7 +22,7 @@ def off_policy_text(result: OffPolicyEvaluation) -> str:
         f"{result.lists:,} lists shown to {result.queries:,} queries, {result.clicks:,} clicks; new lists of {result.k}"
     )
     basis = (
-        f"support {result.support:.0%} of what the new lists show; effective sample "
+        f"support {min(result.support, 1):.0%} of what the new lists show; effective sample "
         f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
     )
     rows = [
