@@ -77,7 +77,12 @@ from shortlist.sources import Blend as Blend
 from shortlist.sources import Cooccurrence as Cooccurrence
 from shortlist.sources import Mixture as Mixture
 from shortlist.sources import Neighbours as Neighbours
+from shortlist.sources import Newest as Newest
+from shortlist.sources import Popular as Popular
+from shortlist.sources import RankedList as RankedList
+from shortlist.sources import Recent as Recent
 from shortlist.sources import Transitions as Transitions
+from shortlist.sources import Weights as Weights
 from shortlist.train import ALS as ALS
 from shortlist.train import SGD as SGD
 from shortlist.train import Adagrad as Adagrad

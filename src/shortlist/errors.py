@@ -131,6 +131,9 @@ class ShortlistWarning(UserWarning):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known name, or lists all of them when none is near."""
     known = sorted(known)
+    same = [one for one in known if one.casefold() == name.casefold() or one.strip() == name.strip()]
+    if same:
+        return f"did you mean {same[0]!r}?"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 

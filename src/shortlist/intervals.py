@@ -87,8 +87,8 @@ def chance(gain: NDArray[np.float64], draws: int, seed: int) -> float:
     The p-value counts the observed sum as one of the draws, so it is never 0.
 
     Args:
-        gain: ``[queries]``.
-        draws: how many.
+        gain: of each query, ``[queries]``.
+        draws: how many times.
         seed: of the draws.
     """
     generator = np.random.default_rng(seed)

@@ -8,12 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.cli.typed import shortlist
-from tests.train.log import COLUMNS, ROWS
+from tests.train.log import COLUMNS, ROWS, written
 
 import shortlist as sl
 from shortlist.cli.plan import _guessed, lines
 from shortlist.data.shards import find
 from shortlist.train.forecast import forecast
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("plan") / "log")
 
 
 def test_the_command(log: Path) -> None:

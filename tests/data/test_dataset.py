@@ -105,7 +105,9 @@ def test_a_dataset_is_frozen_and_survives_pickling() -> None:
         ({"u": ["a"] * 2, "c": [1.0, float("nan")]}, {}, "1 of them NaN, the first in row 1", "drop the missing ids"),
         ({"u": [True], "c": [1]}, {}, "'u' (query) is of type Boolean", "cast the column"),
         ({"u": [b"x"], "c": [1]}, {}, "'u' (query) is of type Binary", "cast the column"),
-        ({"u": [["x"]], "c": [1]}, {}, "'u' (query) is of type List(String)", "cast the column"),
+        ({"u": [["x"]], "c": [1]}, {}, "'u' (query) is of type List(String)", "frame.explode('u')"),
+        ({"u": [{"a": 1}], "c": [1]}, {}, "'u' (query) is of type Struct", "struct.json_encode()"),
+        ({"u": [object()], "c": [1]}, {}, "'u' (query) is of type Object", "[str(one) for one in frame['u']]"),
         ({"u": [], "c": []}, {}, "interactions table is empty; expected at least one row", "how it was made"),
         ([], {}, "interactions table is empty; expected at least one row", "how it was made"),
         (

@@ -60,3 +60,20 @@ def test_a_crawler_is_named(read: Any, tmp_path: Path) -> None:
     assert "one who, 'bot', has 30 of 60 rows (50%)" in found
     (tmp_path / "again").mkdir()
     assert told(read, log, tmp_path / "again", Events(where="who <> 'bot'")) == []
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([1_700_000_000, 1_700_000_001_000, 1_700_000_002], "2 in seconds (such as 1700000000), 1 in milliseconds"),
+        ([1.7e15, 1.7e12, 1.7e15], "1 in milliseconds (such as 1700000000000.0), 2 in microseconds"),
+        ([1_700_000_000, 1_700_000_001, 1_700_000_002], None),
+        ([1_700_000_000, 1_700_000_001_000, 3], None),  # 3 is no time, so these are other numbers
+        ([1, 2, 3], None),
+    ],
+)
+def test_times_in_two_units_are_named(read: Any, times: list[Any], words: str | None, tmp_path: Path) -> None:
+    found = told(read, CLEAN.with_columns(at=pl.Series(times)), tmp_path)
+    assert len(found) == (words is not None)
+    assert all(str(words) in one for one in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Reading
+from shortlist.errors import DataError
 
 ODD = ["", " ", "1", "01", "é", "e\u0301", "用户", "🙂", "a\x00b", "null", "NaN", "x" * 100_000]
 LARGE = [2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0, -1]
@@ -54,3 +56,12 @@ def test_categories_become_strings(dtype: Any) -> None:
     data = Dataset(frame, "u", "c", queries=frame.select("u"))
     assert data.interactions["u"].dtype == data.queries["u"].dtype == pl.String
     assert data.queries["u"].to_list() == ["b", "a"]
+
+
+@pytest.mark.parametrize("mark", [";", "|", ":", "^"])
+def test_another_separator_is_named(mark: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"u{mark}i\n1{mark}2\n")
+    with pytest.raises(DataError) as caught:
+        Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=","))
+    assert f"--separator '{mark}'" in str(caught.value.hint)
+    assert Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=mark)).interactions.rows() == [(1, 2)]

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from tests.data.refusals import refused
 
-from shortlist.data import Dataset
-from shortlist.errors import ShortlistWarning
+from shortlist.data import Dataset, Events
+from shortlist.errors import DataError, ShortlistWarning
 
 
 def test_rows_with_the_same_id_are_merged_and_counted() -> None:
@@ -77,3 +77,21 @@ def test_bad_weights(values: list[Any], came: str) -> None:
 )
 def test_bad_timestamps(values: list[Any], came: str) -> None:
     assert came in refused({"u": ["a", "b"], "c": [1, 2], "t": values}, timestamp="t").message
+
+
+def test_a_table_of_other_ids_is_named() -> None:
+    log = {"u": ["a", "b"], "c": [1, 2]}
+    with pytest.warns(
+        ShortlistWarning, match=r"none of its own ids \(such as 100\) occurs there: are they written in another way"
+    ):
+        Dataset(log, "u", "c", candidates={"c": [100, 101], "name": ["x", "y"]})
+
+
+@pytest.mark.parametrize(("column", "roles"), [("at", {"timestamp": "at"}), ("w", {"weight": "w"})])
+def test_the_condition_of_the_hint_leaves_the_bad_rows_out(column: str, roles: dict[str, str]) -> None:
+    log = {"u": [1, 2, 3, 4, 5], "c": [1] * 5, column: [1.0, float("nan"), float("inf"), None, float("-inf")]}
+    with pytest.raises(DataError) as caught:
+        Dataset(log, "u", "c", **roles)
+    hint = str(caught.value.hint)
+    condition = hint[hint.index('--where "') + 9 :].partition('"')[0]
+    assert Dataset(log, "u", "c", **roles, events=Events(where=condition)).interactions["u"].to_list() == [1]

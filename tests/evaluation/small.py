@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import polars as pl
-import pytest
 
 import shortlist as sl
 
@@ -21,8 +20,8 @@ TRAIN = dataset([("ann", 1, 1), ("ann", 2, 2), ("bob", 1, 3), ("bob", 3, 4), ("c
 TEST = dataset([("ann", 3, 6), ("bob", 2, 7), ("cat", 4, 8), ("dan", 1, 5)])
 
 
-@pytest.fixture(scope="module")
-def model() -> sl.TwoTower:
+def trained() -> sl.TwoTower:
+    """A model of the training rows."""
     model = sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=4), sl.Tower(sl.IntegerLookup("film"), dim=4))
     sl.fit(model, TRAIN, epochs=30, batch_size=6)
     return model

@@ -7,13 +7,18 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from tests.evaluation.small import FILMS, TEST, TRAIN
+from tests.evaluation.small import FILMS, TEST, TRAIN, trained
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import BASELINES
 from shortlist.evaluation.baselines import Training, baseline, left_out
 from shortlist.evaluation.scorers import Vectors
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.TwoTower:
+    return trained()
 
 
 def training(ids=("ann", "bob", "cat", "dan")) -> Training:

@@ -10,13 +10,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.evaluation.small import FILMS, TEST, TRAIN, USERS, dataset
+from tests.evaluation.small import FILMS, TEST, TRAIN, USERS, dataset, trained
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import METRICS, compare
 from shortlist.evaluation.segments import grouped, segment_names
 from shortlist.evaluation.testset import TestSet
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.TwoTower:
+    return trained()
 
 
 def test_popularity_by_hand(model):

@@ -29,7 +29,7 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
         long.apply(made)
     short = Changes(Events(None))
     short.id_column = "what"
-    for made in long.records(0.0):
+    for made in long.records():
         short.apply(made)
     for now in (10.0, 40.0):
         long.expired(now)

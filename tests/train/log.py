@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 COLUMNS = {"query": "user_id", "candidate": "item_id"}
 ROWS = 60_000
@@ -23,9 +22,8 @@ def ids(kind: str) -> np.ndarray:
     return rng.zipf(1.3, ROWS) % 1_000_000
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("plan") / "log"
+def written(place: Path) -> Path:
+    """Three files of the log, in the folder ``place``."""
     place.mkdir()
     frame = pl.DataFrame({"user_id": ids("sorted"), "item_id": [f"item {number}" for number in ids("zipf").tolist()]})
     for part in range(3):

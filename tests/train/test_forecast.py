@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.train.log import COLUMNS, ROWS, ids
+from tests.train.log import COLUMNS, ROWS, ids, written
 
 import shortlist as sl
 from shortlist.data.shards import find
@@ -15,6 +15,11 @@ from shortlist.data.shards.estimate import counted_distinct, distinct, sample_of
 from shortlist.model import EmbeddingTable
 from shortlist.train.forecast import Forecast, forecast
 from shortlist.train.optimizers import Updater
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("plan") / "log")
 
 
 @pytest.mark.parametrize("kind", ["even", "sorted", "few", "zipf"])

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shortlist.choosing.adding import one_more, temperatures_of
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
@@ -34,7 +35,6 @@ LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
 CHANCE = 0.05  # of preferring some model to popularity where none is better
 DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
-TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
@@ -63,7 +63,8 @@ def choose(
        those that are level there too, by half a standard error, the simplest. Popularity wins unless the best is ahead of it by
        more than the best of so many contenders would be by chance in one choice of twenty (Bonferroni: 2.7 standard errors
        for 15).
-    5. The winner is trained again on all rows (``refit``).
+    5. Where a mixture wins, other towers or another kind of table is added to it if that puts it ahead by more than one
+       standard error of the difference. The winner is trained again on all rows (``refit``).
 
     Where the budget does not bind, the outcome follows from the data and ``seed``.
 
@@ -155,7 +156,7 @@ def choose_on(
     field_.mix()
     field_.halve(trained)
     field_.mix()
-    chosen = field_.winner()
+    chosen = field_.with_one_more(field_.winner())
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
@@ -181,6 +182,7 @@ class _Field:
         self.refits = refits
         self.speed = Speed()
         self.tried: dict[str, Tried] = {}
+        self.pairs: dict[str, tuple[Tried, Tried]] = {}  # what mixtures are of, by name
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
         """Fit and measure a contender if the budget allows it.
@@ -247,6 +249,22 @@ class _Field:
         for one, table in pairs:
             if f"{one.name} + {table.name}" not in self.tried:
                 self._blend(one, table, 20 + one.rank)
+
+    def with_one_more(self, chosen: Tried) -> Tried:
+        """The chosen model; a mixture with one more source, if that is ahead of it by more than chance."""
+        if chosen.name not in self.pairs:
+            return chosen
+        measured = [one for one in self.ranked() if one.figure is not None]
+        found = one_more(
+            chosen, self.pairs[chosen.name], measured, self.trial, lambda: self.budget.left - RESERVE, self.refits
+        )
+        if found is not None and found.figure is not None and chosen.figure is not None:
+            lead, error = found.figure.lead_over(chosen.figure)
+            if lead > LEVEL * error:
+                self.tried[found.name] = found
+                self._say_of(found)
+                return found
+        return chosen
 
     def winner(self) -> Tried:
         """The best; or the simplest that is level with it. ConfigError where none could be measured."""
@@ -330,6 +348,12 @@ class _Field:
         found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
         return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
 
+    def _say_of(self, tried: Tried) -> None:
+        """A line about a mixture."""
+        assert tried.figure is not None
+        value, error = tried.figure.value, tried.figure.error
+        self.say(f"  {tried.name:<24} {self.trial.name} {value:.4f} ± {error:.4f}   {tried.seconds:.1f} s")
+
     def _best_figure(self) -> Figure | None:
         """The best figure so far."""
         found = [one.figure for one in self.tried.values() if one.figure is not None]
@@ -349,9 +373,7 @@ class _Field:
             )
             return
         started = time.perf_counter()
-        base = recipe.loss.temperature if recipe.als is None else 0.15
-        tables = table.model.neighbours
-        blended = best_blend(towers_of(one.model), tables, self.trial, [base * times for times in TEMPERATURES])
+        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, temperatures_of(recipe))
         mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
@@ -359,7 +381,8 @@ class _Field:
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
-        self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
+        self.pairs[name] = one, table
+        self._say_of(self.tried[name])
 
 
 def _is_level(best: Tried, other: Tried, errors: float) -> bool:

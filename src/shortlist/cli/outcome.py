@@ -57,6 +57,9 @@ class Outcome:
 def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
     """TrainingError for a model at chance, lists that are alike for everyone, or an index with a recall below its promise.
 
+    A chosen model is ahead of popularity on the held-out rows. Lists that are alike are then a warning, unless they became alike
+    in the training on all rows.
+
     Args:
         force: warn and continue.
     """
@@ -64,7 +67,11 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
 
     troubles = []
     for finding in sl.diagnose(outcome.model, training=outcome.training):
-        if finding.name in FATAL and not _has_learned(outcome):
+        if finding.name not in FATAL or _has_learned(outcome):
+            continue
+        if _measured_with(outcome, finding.name):
+            say(f"note: {finding.message}; held-out choices are still found better than by popularity")
+        else:
             troubles.append((finding.message, finding.hint))
     index = recommender.index
     if not index.exact and recommender.served.state.query_vectors is not None:
@@ -86,6 +93,15 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
     raise TrainingError(
         f"{'; '.join(one for one, _ in troubles)}; the bundle was not saved.", hint=f"{hint}; or --force to save it"
     )
+
+
+def _measured_with(outcome: Outcome, name: str) -> bool:
+    """Whether the model was chosen, and measured with the same finding: the figures that it won by include it."""
+    import shortlist as sl
+
+    if outcome.choice is None:
+        return False
+    return not outcome.refitted or name in {one.name for one in sl.diagnose(outcome.measured)}
 
 
 def _has_learned(outcome: Outcome) -> bool:

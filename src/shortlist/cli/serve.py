@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
+
+
+class _Finite(click.FloatRange):
+    """A finite number in a range; "nan" is in every range of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails for others."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 @click.command("serve")
@@ -50,7 +62,7 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--worker-timeout",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(1, 3600),
+    type=_Finite(1, 3600),
     help="Seconds without a sign of life after which a process is replaced; with --workers 2 or more.",
 )
 @click.option(
@@ -80,18 +92,24 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum number of requests at once.",
 )
 @click.option(
-    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; after that 503."
+    "--max-wait",
+    default=0.1,
+    show_default=True,
+    type=_Finite(0, min_open=True),
+    help="Seconds that a request may wait for its turn; after that 503.",
 )
 @click.option(
     "--receive-seconds",
     default=10.0,
     show_default=True,
+    type=_Finite(0, min_open=True),
     help="Maximum seconds from the first byte of a request to its last.",
 )
 @click.option(
     "--send-seconds",
     default=10.0,
     show_default=True,
+    type=_Finite(0, min_open=True),
     help="Seconds in which a client has to take some of its reply; after that it is cut off.",
 )
 @click.option(
@@ -102,10 +120,17 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum bytes of one reply, and of all replies that wait for their readers.",
 )
 @click.option(
+    "--drain-seconds",
+    default=0.0,
+    show_default=True,
+    type=_Finite(0),
+    help="After SIGTERM, seconds in which the server is not ready but still answers; then it takes no more connections.",
+)
+@click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
-    "--seen-days", type=float, help="Days that an event excludes its candidate from lists (default: for ever)."
+    "--seen-days", type=_Finite(0), help="Days that an event excludes its candidate from lists (default: for ever)."
 )
 @click.option(
     "--max-impressions",
@@ -121,6 +146,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     "--untrusted",
     is_flag=True,
     help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
+)
+@click.option(
+    "--require-signature",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Refuse bundles without a signature made with this key (shortlist export --sign).",
 )
 @click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
@@ -146,11 +177,13 @@ def command(
     receive_seconds: float,
     send_seconds: float,
     max_unsent: int,
+    drain_seconds: float,
     state: Path | None,
     seen_days: float | None,
     max_impressions: int,
     watch: bool,
     untrusted: bool,
+    require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -159,23 +192,19 @@ def command(
     API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
     candidates and record events. Changes need a write key and --state.
     """
-    context = click.get_current_context()
-    if unix is not None and any(
-        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")
-    ):
+    if unix is not None and any(_typed(name) for name in ("host", "port")):
         raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
-    if workers == 1 and (
-        max_memory is not None or context.get_parameter_source("worker_timeout") is ParameterSource.COMMANDLINE
-    ):
+    if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
         raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
     if workers > 1:
-        _share_processors(workers)
+        _prepare(workers)
     import shortlist.index  # noqa: F401 - while nothing else runs
 
     try:
         from shortlist.serve.listening import Place, listening
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
+    from shortlist.recommender.signing import read_key
     from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
 
@@ -200,7 +229,9 @@ def command(
         page=not no_page,
         trusted=not (untrusted or guard),
         cold_start=cold_start,
+        signature=None if require_signature is None else read_key(require_signature),
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
+        drain_seconds=drain_seconds,
         limits=limits,
     )
     if unix is None and not keys and not _loopback(host):
@@ -217,6 +248,13 @@ def command(
         _alone(bundle, settings, place, watch, log_requests)
 
 
+def _typed(option: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    context = click.get_current_context()
+    assert context is not None
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
@@ -227,7 +265,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     from shortlist.serve.swap import Swapper, signature
 
     before = signature(bundle)
-    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start)
+    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:
@@ -263,13 +301,18 @@ def _port(taken: socket.socket) -> int | None:
     return int(name[1]) if isinstance(name, tuple) else None
 
 
-def _share_processors(workers: int) -> None:
-    """Keep the threads of all workers together to as many as there are processors; before numpy and Polars are imported."""
+def _prepare(workers: int) -> None:
+    """Set what numpy and Polars look for when they are imported.
+
+    Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
+    since the thread that would do it later does not outlive a fork.
+    """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ.setdefault(name, str(each))
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
 
 
 def _keys(variable: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.doubts import doubtful_rows, first_rows
+from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.given import check_kind
 from shortlist.data.id_map import IdMap
@@ -21,7 +21,7 @@ from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
-from shortlist.data.times import form_in_words, settled_form
+from shortlist.data.times import form_in_words, refuse_format, settled_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["Dataset", "warn"]
@@ -156,6 +156,8 @@ class Dataset:
         weight = plan.weight or weight
         main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
         notes = [*main.notes, *notes, *time_notes]
+        if timestamp is not None:
+            warned += mixed_units(unpatterned(main.frame[timestamp]), timestamp)
         tables = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
@@ -367,6 +369,7 @@ def _checked_context(
         if values.dtype == pl.String:
             form = settled_form([values], timestamp, reading, table.places)
             notes += form_in_words(values, form)
+        refuse_format(timestamp, values.dtype, reading)
         frame = frame.with_columns(checked_timestamp(values, form, table.places))
     if weight is not None:
         require_column(table, weight, "weight")

@@ -13,12 +13,18 @@ from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "first_rows", "quoted"]
+__all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units", "quoted"]
 
 ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
 LOOKED_AT = 1_000_000
 FEW_VALUES = 64
+UNITS = {  # the numbers that are times from 1985 to 2100 in each unit
+    "seconds": (4.8e8, 4.1e9),
+    "milliseconds": (4.8e11, 4.1e12),
+    "microseconds": (4.8e14, 4.1e15),
+    "nanoseconds": (4.8e17, 4.1e18),
+}
 SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
 
 _TAKEN_BACK = re.compile(
@@ -61,6 +67,24 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                     f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
                     f'(to leave them out: --where "{quoted(name)} > 0", Events(where=…))'
                 )
+
+
+def mixed_units(times: pl.Series, column: str, some: str = "") -> Iterator[str]:
+    """Whether numbers seem to be times in seconds next to times in milliseconds or smaller units; one sentence, or none.
+
+    Args:
+        some: which of all rows these are, in words.
+    """
+    if not times.dtype.is_numeric():
+        return
+    sizes = times.cast(pl.Float64)
+    found = {unit: times.filter(sizes.is_between(low, high)) for unit, (low, high) in UNITS.items()}
+    units = [f"{len(values):,} in {unit} (such as {values[0]})" for unit, values in found.items() if len(values)]
+    if len(units) > 1 and sum(map(len, found.values())) == len(times):
+        yield (
+            f"the timestamp column {column!r} seems to mix units{some}: {', '.join(units)}; the order in time is wrong "
+            "unless they are written in one unit"
+        )
 
 
 def first_rows(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -224,7 +224,7 @@ class _Fixed:
         """Build the map, and the list if the ids are few; ``rest`` is called after every few thousand ids."""
         row_of: dict[Id, int] = {}
         listed: list[Id] = []
-        keeps = self.size <= LISTED
+        keeps = self.size <= LISTED and self._integers is None
         for low in range(0, self.size, PIECE):
             part = self._ids[low : low + PIECE].to_list()
             row_of.update(zip(part, range(low, low + len(part)), strict=True))
@@ -235,6 +235,8 @@ class _Fixed:
 
     def take(self, rows: NDArray[np.int64]) -> list[Id]:
         """The raw ids of ``rows``."""
+        if self._integers is not None:  # as fast as a list, and shared with the column
+            return self._integers[rows].tolist()  # type: ignore[no-any-return]
         if self.size > LISTED:
             return self._ids.gather(rows).to_list()
         if self._listed is None:
@@ -292,6 +294,11 @@ class _Fixed:
         rows: NDArray[np.int32] = table[np.where(inside, places - first, 0)]
         rows[~inside] = -1
         return rows
+
+    @cached_property
+    def _integers(self) -> NDArray[Any] | None:
+        """The ids as an array, where they are numbers."""
+        return None if self._ids.dtype == pl.String else self._ids.to_numpy()
 
     @cached_property
     def _frame(self) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from shortlist.data.readers import Table
+from shortlist.data.source import VALUE
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
 ]
 
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
-VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a value, not the name of a column
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 
@@ -39,10 +39,19 @@ def require_column(table: Table, column: str, role: str) -> None:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was given as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
-            hint=NO_HEADER
-            if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
-            else did_you_mean(column, table.frame.columns),
+            hint=_hint_for(column, table),
         )
+
+
+def _hint_for(column: str, table: Table) -> str:
+    """A hint for a column that a table lacks."""
+    names = table.frame.columns
+    if table.untyped and len(names) == 1 and (mark := re.search(r"[^\w\s.\"'-]|\t", names[0])) is not None:
+        shown = "\\t" if mark[0] == "\t" else mark[0]
+        return f"its columns seem to be separated by {shown!r}: Reading(separator={mark[0]!r}), --separator '{shown}'"
+    if table.untyped and any(VALUE.match(name) for name in names):
+        return NO_HEADER
+    return did_you_mean(column, names)
 
 
 def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataFrame]:
@@ -116,12 +125,24 @@ def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
         if nans:
             hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"
     else:
-        missing, hint = "", f"cast the column to String or Int64, or name another column as the {role}"
+        missing, hint = "", f"{_to_text(values)}; or name another column as the {role}"
     return DataError(
         f"the {table.name} table's {values.name!r} ({role}) is of type {values.dtype}{missing}; "
         "ids are strings or integers.",
         hint=hint,
     )
+
+
+def _to_text(values: pl.Series) -> str:
+    """How a column becomes one of ids, as code."""
+    name, column = values.name, f"pl.col({values.name!r})"
+    if isinstance(values.dtype, (pl.List, pl.Array)):
+        return f"one row for each id: frame.explode({name!r})"
+    if isinstance(values.dtype, pl.Struct):
+        return f"frame.with_columns({column}.struct.json_encode())"
+    if values.dtype == pl.Object:
+        return f"frame.with_columns(pl.Series({name!r}, [str(one) for one in frame[{name!r}]]))"
+    return f"cast the column: frame.with_columns({column}.cast(pl.String))"
 
 
 def _reads_back(text: pl.Series, dtype: pl.DataType) -> bool:

@@ -99,6 +99,11 @@ def listed(source: str | Path, table: str) -> Listing:
         _walk(path, "", found, frozenset())
         return _chosen(found, text, table)
     if WILD.search(text) is None:
+        if path.exists():
+            raise DataError(
+                f"the {table} table {text!r} is neither a file nor a folder, but a device or a pipe.",
+                hint="write what it gives to a file first",
+            )
         what = "is a link to nothing" if path.is_symlink() else "does not exist"
         raise DataError(f"the {table} table {text!r} {what}.", hint="check the path")
     return _chosen(_matching(path), text, table)
@@ -311,13 +316,16 @@ def _remote(url: str, table: str) -> Listing:
         infos: Mapping[str, Any] = (
             {name: store.info(name) for name in store.glob(path)} if "*" in path else store.find(path, detail=True)
         )
+        if not infos and "*" not in path and url.startswith(("http://", "https://")):
+            store.info(path)  # raises the reason
     except ImportError as error:
         raise DataError(
             f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"
         ) from error
     except (OSError, ValueError, TypeError) as error:
+        told = error.__cause__ if error.__cause__ is not None and str(error) in (url, path) else error
         raise DataError(
-            f"{url!r} cannot be listed: {first_line(error)}", hint="check the address and the credentials"
+            f"{url!r} cannot be listed: {first_line(told)}", hint="check the address and the credentials"
         ) from error
     root = path.partition("*")[0]
     short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}

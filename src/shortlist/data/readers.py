@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -106,6 +107,8 @@ def _from_object(source: object, name: str, ids: Sequence[str]) -> pl.DataFrame:
     if isinstance(source, Mapping):
         for column in ids:
             _refuse_mixed(source.get(column, ()), column, name)
+        for column, values in source.items():
+            _refuse_mixed_zones(values, str(column), name)
         return pl.DataFrame(dict(source), strict=True)
     if isinstance(source, Sequence) and not isinstance(source, (bytes, bytearray)):
         return _from_dicts(source, name, ids)
@@ -128,6 +131,8 @@ def _from_dicts(rows: Sequence[Any], name: str, ids: Sequence[str]) -> pl.DataFr
             )
     for column in ids:
         _refuse_mixed((row.get(column) for row in rows), column, name)
+    for column in dict.fromkeys(column for row in rows for column in row):
+        _refuse_mixed_zones([row.get(column) for row in rows], str(column), name)
     return pl.DataFrame(list(rows), infer_schema_length=None, strict=True)
 
 
@@ -156,6 +161,19 @@ def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:
                 f"the {name} table's id column {column!r} mixes values of types {' and '.join(kinds)}; "
                 "expected one type, strings or integers.",
                 hint="convert every id to str, or every id to int",
+            )
+
+
+def _refuse_mixed_zones(values: Any, column: str, name: str) -> None:
+    """Polars would drop the zones of some times among others without; refuse them instead."""
+    if isinstance(values, (list, tuple)) and isinstance(
+        next((one for one in values if one is not None), None), datetime
+    ):
+        zoned = {one.tzinfo is not None for one in values if isinstance(one, datetime)}
+        if len(zoned) > 1:
+            raise DataError(
+                f"the {name} table's column {column!r} has times with a zone and times without.",
+                hint="give all of them a zone, or none",
             )
 
 

@@ -63,7 +63,13 @@ def side_table(
     lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
     if len(lacking):
         lacked = counted(len(lacking), "interacted id")
-        warned.append(f"the {name} table lacked {lacked} ({few(lacking)}); added with null features")
+        strange = (
+            f"; none of its own ids (such as {distinct[column][0]!r}) occurs there: are they written in another way"
+        )
+        warned.append(
+            f"the {name} table lacked {lacked} ({few(lacking)}); added with null features"
+            f"{strange if len(lacking) == len(interacted) else ''}"
+        )
         distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
     return replace(main, frame=frame), distinct, [*notes, *warned], warned
 
@@ -109,9 +115,19 @@ def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: P
         raise DataError(
             f"the timestamp column {column!r} has {counted(number, 'bad value')} (null, NaN, infinite, or in no year from 1 "
             f"to 9999){places.first(column, bad)}; every interaction needs a time.",
-            hint=f"leave those rows out, Events(where='{quoted(column)} is not null'), --where; or leave timestamp out",
+            hint=f"leave those rows out: {_where(column, values, '-1e300 and 1e300')}; or leave timestamp out",
         )
     return values
+
+
+def _where(column: str, values: pl.Series, between: str) -> str:
+    """A condition that only good values meet, as options; of floats also NaN and infinity fail it."""
+    condition = f"{quoted(column)} between {between}" if values.dtype.is_numeric() else f"{quoted(column)} is not null"
+    return (
+        f'Events(where="{condition}"), --where "{condition}"'
+        if '"' not in condition
+        else f"Events(where='{condition}'), --where '{condition}'"
+    )
 
 
 def _is_beyond(times: pl.Series) -> bool:
@@ -143,7 +159,7 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
         raise DataError(
             f"the weight column {column!r} has {counted(number, 'bad value')} (null, negative, or not finite in "
             f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
-            hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
+            hint=f"fill those values, or leave the rows out: {_where(column, values, '0 and 3e38')}",
         )
     if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
         raise DataError(

@@ -6,6 +6,7 @@ Memory and disk, Python and the command line all read through ``Source``; so the
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,9 +26,10 @@ from shortlist.data.reading import Reading
 from shortlist.data.text import Text
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["UNREADABLE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
+__all__ = ["UNREADABLE", "VALUE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
 
 AT_ONCE = 1 << 25
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a value, not the name of a column
 UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
 
 
@@ -80,7 +82,18 @@ class Source:
         looked = self.kind.family in ("delimited", "json")
         empty = [file.name for file in self.files if file.bytes == 0 or (looked and self._opened(file) is None)]
         empty = [] if self.lake is not None else empty
-        return [*self.found, *([f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else [])]
+        repeats = [
+            self._repeats(file) for file in self.files if self.untyped and self.lake is None and file.name not in empty
+        ]
+        left_out = [f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else []
+        return [*self.found, *left_out, *filter(None, repeats)]
+
+    def _repeats(self, file: SourceFile) -> str:
+        """A note on the lines of a file that repeat its header; empty without any."""
+        with self._naming(file):
+            lines = self._text(file).repeated_headers()
+        some = f"{len(lines):,} lines repeat" if len(lines) > 1 else "1 line repeats"
+        return f"{file.name!r}: {some} the header (the first is line {lines[0]}); left out" if lines else ""
 
     def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
         """The same with the files of an earlier listing alone; a lake at its version then.
@@ -116,13 +129,34 @@ class Source:
         return self._settled()[1]
 
     def require(self, columns: Sequence[str]) -> None:
-        """DataError for a column whose types have nothing in common."""
+        """DataError for a column whose types have nothing in common, and for an id that some files lack."""
         for column in columns:
+            if column in self.ids:
+                self._refuse_without(column)
             if (types := self.conflicts.get(column)) is not None:
                 raise DataError(
                     f"the column {column!r} of the {self.table} table {types}; one type in all files was expected.",
                     hint="write it with one type, or select files of one type with a pattern",
                 )
+
+    def _refuse_without(self, column: str) -> None:
+        """DataError where some files have this column and another one has others alone."""
+        lacking, there = None, False
+        for file in self.files if self.lake is None else ():
+            types = self._types(file)
+            there |= column in types or column in file.partitions
+            if len(types) and column not in types and column not in file.partitions:
+                lacking = lacking or file
+        if there and lacking is not None:
+            names = list(self._types(lacking))
+            headless = self.untyped and any(VALUE.match(name) for name in names)
+            raise DataError(
+                f"the {self.table} table {self.where!r}: {lacking.name!r} has no column {column!r}, which other files have; it has "
+                f"{', '.join(map(repr, names))}.",
+                hint="it seems to have no header line: add one, or leave it out with a pattern"
+                if headless
+                else "leave that file out with a pattern, or write it with the same columns",
+            )
 
     def rows(self, file: SourceFile) -> int:
         """How many rows a file has, from its footer. DataError where it cannot be read."""

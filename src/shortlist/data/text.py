@@ -22,6 +22,7 @@ from shortlist.data.reading import Reading
 
 __all__ = ["Text"]
 
+HEADER = 1 << 16  # bytes of a header line, at most
 SNIFFED = 10_000  # rows whose values decide the types, if the rest agrees
 EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
 EXCEL = re.compile(rb'"?sep=([^\w"\r\n])"?\1*\r?(?:\n|\Z)', re.I | re.A)
@@ -75,6 +76,13 @@ class Text:
         content, quote = _settled(content, separator)
         return self._names(_records(content, separator, quote))[0]
 
+    def repeated_headers(self) -> list[int]:
+        """The lines that repeat the header of delimited text, as two files put together have; they hold no row."""
+        content = plain(self.content, self.kind, self.reading.encoding, None)
+        separator = self._separator(head_of(content))
+        header = self._names(_records(content, separator, '"'))[1]
+        return [line_of(content, start) for start, _ in repeats_of(content, separator)] if header else []
+
     def line_of_row(self, row: int) -> int | None:
         """The line that ends a row, counted from 0; None if it is not known."""
         content = plain(self.content, self.kind, self.reading.encoding, None)
@@ -84,8 +92,13 @@ class Text:
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
         header = self._names(_records(content, separator, quote))[1]
-        records = (line for line, fields in _records(content, separator, quote) if any(fields))
-        return next(islice(records, row + header, None), None)
+        first = next(_records(content, separator, quote), (1, []))[1]
+        rows = (
+            line
+            for place, (line, fields) in enumerate(_records(content, separator, quote))
+            if any(fields) and (place == 0 or not header or fields != first)
+        )
+        return next(islice(rows, row + header, None), None)
 
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 
@@ -118,6 +131,8 @@ class Text:
             "skip_lines": int(excel is not None),
             "glob": False,
         }
+        if header:
+            content = _without_repeats(content, repeats_of(content, separator))
         blank = BLANK.search(buffer_of(content).data) is not None
 
         def scan(sniffed: int | None) -> pl.LazyFrame:
@@ -213,6 +228,27 @@ def _stored(lazy: pl.LazyFrame, columns: Sequence[str] | None, room: Path | None
         return lazy.collect().lazy()
     lazy.sink_parquet(room)
     return pl.scan_parquet(room, glob=False, hive_partitioning=False)
+
+
+def repeats_of(content: Content, separator: str) -> list[tuple[int, int]]:
+    """Where lines begin and end that are the same as the header line, which has at least two columns; in bytes."""
+    view = buffer_of(content).data
+    excel = EXCEL.match(head_of(content))
+    start = excel.end() if excel else 0
+    line = bytes(view[start : start + HEADER]).partition(b"\n")[0].rstrip(b"\r")
+    if separator.encode() not in line or len(line) >= HEADER - 1:
+        return []
+    pattern = re.compile(rb"\n(?:" + re.escape(line) + rb"\r?(?:\n|\Z))+")
+    return [(found.start() + 1, found.end()) for found in pattern.finditer(view, start + len(line))]
+
+
+def _without_repeats(content: Content, repeats: Sequence[tuple[int, int]]) -> Content:
+    """The text without those parts."""
+    if not repeats:
+        return content
+    view = buffer_of(content)
+    edges = [0, *(edge for repeat in repeats for edge in repeat), len(view)]
+    return b"".join(bytes(view[low:high]) for low, high in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _settled(content: Content, separator: str) -> tuple[Content, str | None]:

@@ -17,6 +17,7 @@ from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
 from shortlist.evaluation.metrics import AT_K, DEFAULT_KS, WHOLE, check_ks, measured, metric_names
+from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.ranks import Ties
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
@@ -202,12 +203,10 @@ def scorer_of(
     asked: Vectors | Mixed = vectors
     without = np.ones(len(test.queries), np.bool_)
     if isinstance(model, Mixture):
-        histories = model.histories_of(test.query_ids, seen)
-        asked = Mixed(vectors, model.neighbours, histories, model.blend)
-        without = np.diff(histories.offsets) == 0
-    towers = towers_of(model)
+        asked = mixed(model, vectors, test.queries, test.candidates, seen)
+        without = np.diff(asked.context.histories.offsets) == 0
     cold = ~test.known & without
-    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
+    if (cold_start == "auto" and not model.reads_ids_alone) or cold_start == "unknown" or not cold.any():
         return asked, asked
     return Cold(asked, torch.from_numpy(cold), test.popularity()), asked
 

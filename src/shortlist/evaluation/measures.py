@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,10 @@ from shortlist.evaluation.ranked import RankedPairs
 from shortlist.evaluation.ranks import Hidden, Ties
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.testset import TestSet
-from shortlist.index import Index, search_heads
+from shortlist.index import BruteForce, Index, search_heads
 from shortlist.index import Lists as IdLists
 from shortlist.intervals import PairSums
-from shortlist.sources import Filters, search_blend
+from shortlist.sources import Filters, Searched, search
 
 __all__ = ["Measured", "Measures"]
 
@@ -86,16 +86,21 @@ class Measures:
 
 
 def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) -> NDArray[np.int64]:
-    """The candidates that the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
-    vectors = asked.vectors if isinstance(asked, Mixed) else asked
-    queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
+    """The candidates that the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more.
+
+    Further towers of a mixture are searched exactly.
+    """
+    vectors = asked.towers[0] if isinstance(asked, Mixed) else asked
+    queries = _queries_of(vectors)
     exclude = None if hidden is None else _as_lists(hidden, len(queries))
     if isinstance(asked, Mixed):
-        candidates = vectors.candidate.cpu().numpy()
-        hits = search_blend(
-            index, lambda rows: candidates[rows], asked.neighbours, asked.blend, queries, asked.histories, k,
-            Filters(exclude=exclude),
-        )  # fmt: skip
+        arrays = [one.candidate.cpu().numpy() for one in asked.towers]
+        indexes = [index, *(BruteForce().build(np.ascontiguousarray(one[: index.size])) for one in arrays[1:])]
+        towers = [
+            Searched(own, _rows_of(candidates), _queries_of(one))
+            for own, candidates, one in zip(indexes, arrays, asked.towers, strict=True)
+        ]
+        hits = search(towers, asked.added, asked.context, k, Filters(exclude=exclude))
     else:
         hits = search_heads(index, queries, k, exclude=exclude)
     rows = np.full((len(queries), k), -1, np.int64)
@@ -103,6 +108,16 @@ def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) 
     query = np.repeat(np.arange(len(queries)), lengths)
     rows[query, np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths)] = hits.ids
     return rows
+
+
+def _queries_of(vectors: Vectors) -> NDArray[np.float32]:
+    """The queries' vectors as an index takes them, ``[queries, heads · dim]``."""
+    return np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
+
+
+def _rows_of(vectors: NDArray[np.float32]) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+    """A function that gives some rows of ``vectors``."""
+    return lambda rows: vectors[rows]
 
 
 def _as_lists(hidden: Hidden, queries: int) -> IdLists:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
-from shortlist.sources import Blend, Neighbours
+from shortlist.sources import Added, Context, Neighbours, Weights
 
 __all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
 
@@ -138,63 +138,88 @@ class NeighbourScores(ByRow):
 
 @dataclass(frozen=True, eq=False)
 class Mixed(ByRow):
-    """Towers and neighbours, added by ``Blend`` over the candidates that each query may have.
+    """Towers, tables of neighbours and ranked lists, added by ``Weights`` over the candidates that each query may have.
 
-    Candidates beyond the table have no neighbours.
+    Candidates beyond a table or a list are not known to it.
+
+    Attributes:
+        towers: vectors of each, the first towers first.
+        added: the other sources, and the weights of all.
+        context: histories and segments of the queries.
 
     Raises:
         TrainingError: where a vector is not finite.
     """
 
-    vectors: Vectors
-    neighbours: Neighbours
-    histories: Lists
-    blend: Blend
+    towers: tuple[Vectors, ...]
+    added: Added
+    context: Context
 
     def __post_init__(self) -> None:
-        check_finite("query", self.vectors.query)
-        check_finite("candidate", self.vectors.candidate)
+        for one in self.towers:
+            check_finite("query", one.query)
+            check_finite("candidate", one.candidate)
 
     @property
     def candidates(self) -> int:  # type: ignore[override]
-        return len(self.vectors.candidate)
+        return len(self.towers[0].candidate)
 
     @property
     def queries(self) -> int:  # type: ignore[override]
-        return len(self.vectors.query)
+        return len(self.towers[0].query)
 
-    def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
-        """Scores of the towers and of the neighbours, ``[rows, candidates]`` each; −inf and 0 for hidden candidates."""
-        rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
-        towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
-        towers = without(towers.float().cpu(), hidden)
-        place = np.arange(self.candidates)
-        place[len(self.neighbours) :] = -1
-        near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
+    def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores of each towers and of each other source, ``[rows, candidates]``; −inf and 0 for hidden candidates."""
+        towers = []
+        for one, exact in zip(self.towers, self._exact, strict=True):
+            rows = one.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
+            scores = rows @ exact.T if rows.ndim == 2 else (rows @ exact.T).amax(1)
+            towers.append(without(scores.float().cpu(), hidden))
+        others = []
+        for table in self.added.tables:
+            place = np.arange(self.candidates)
+            place[len(table) :] = -1
+            others.append(torch.from_numpy(_placed(table, self.context.histories, place, first, last)))
+        if self.added.lists:
+            closed = None if hidden is None else np.zeros((last - first, self.candidates), np.bool_)
+            if closed is not None and hidden is not None:
+                closed[hidden.query.cpu().numpy(), hidden.candidate.cpu().numpy()] = True
+            for number, ranked in enumerate(self.added.lists):
+                segments = self.context.segments[first:last, number]
+                others.append(torch.from_numpy(ranked.dense(segments, self.candidates, closed)))
         if hidden is not None:
-            near[hidden.query.cpu(), hidden.candidate.cpu()] = 0
-        return towers, near
+            for other in others:
+                other[hidden.query.cpu(), hidden.candidate.cpu()] = 0
+        return towers, others
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        towers, near = self.parts(first, last, hidden)
-        return self.added(towers.double(), near.double(), self.blend)
+        towers, others = self.parts(first, last, hidden)
+        return self.added_up([one.double() for one in towers], [one.double() for one in others], self.added.weights)
 
     def first(self, candidates: int) -> Mixed:
         """The same for the first so many candidates."""
-        return Mixed(self.vectors.first(candidates), self.neighbours, self.histories, self.blend)
+        return Mixed(tuple(one.first(candidates) for one in self.towers), self.added, self.context)
 
     @cached_property
-    def _exact(self) -> Tensor:
-        return self.vectors.candidate.double()
+    def _exact(self) -> tuple[Tensor, ...]:
+        return tuple(one.candidate.double() for one in self.towers)
+
+    @property
+    def _step(self) -> int:
+        sources = len(self.towers) + len(self.added.lists) + len(self.added.tables)
+        return max(1, 2 * TILE // max(sources, 2) // max(self.candidates, 1))
 
     @staticmethod
-    def added(towers: Tensor, near: Tensor, blend: Blend) -> Tensor:
-        """Both parts as ``blend`` adds them, see ``Blend.total``; −inf where the towers have it."""
-        below = towers - towers.amax(1, keepdim=True)
-        largest = near.amax(1, keepdim=True)
-        largest = torch.where(largest > 0, largest, 1.0)
-        total = (1 - blend.share) * torch.exp(below / blend.temperature) + blend.share * (near / largest)
-        return torch.where(total > 0, total, below).masked_fill_(torch.isneginf(towers), -torch.inf)
+    def added_up(towers: list[Tensor], others: list[Tensor], weights: Weights) -> Tensor:
+        """All parts as ``weights`` adds them, see ``Weights.total``; −inf where the first towers have it."""
+        below = [one - one.amax(1, keepdim=True) for one in towers]
+        total = weights.of_towers[0] * torch.exp(below[0] / weights.temperatures[0])
+        for one, weight, temperature in zip(below[1:], weights.of_towers[1:], weights.temperatures[1:], strict=True):
+            total = total + weight * torch.exp(one / temperature)
+        for other, weight in zip(others, weights.of_others, strict=True):
+            largest = other.amax(1, keepdim=True)
+            total = total + weight * (other / torch.where(largest > 0, largest, 1.0))
+        return torch.where(total > 0, total, below[0]).masked_fill_(torch.isneginf(towers[0]), -torch.inf)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from shortlist.index.exact import Matches, best
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import Reader, Verify, Writer
-from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -344,7 +344,7 @@ class LiveIndex(ABC):
         header = reader.header
         n, dim, more = header["built"], header["dim"], header["added"]
         vectors = reader.array("vectors", np.float32, (n, dim), reader.mmap)
-        ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
+        ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else counted(n)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
             raise BundleError(f"{reader.path('dead')} has invalid positions.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -11,10 +12,18 @@ import numpy.typing as npt
 
 from shortlist.errors import SearchError
 
-__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids"]
+__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=2)
+def counted(rows: int) -> Ints:
+    """0 to ``rows`` - 1, not to be written to; kept, so that processes which are forked afterwards share one."""
+    numbers = np.arange(rows, dtype=np.int64)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def as_ids(values: object, name: str) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
+from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed, check_unknown, excluded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
@@ -28,7 +30,7 @@ from shortlist.recommender.requests import (
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
-from shortlist.sources import Filters
+from shortlist.sources import Context, Filters
 
 __all__ = ["overlap_of", "query_vectors", "recommend", "similar"]
 
@@ -49,7 +51,7 @@ def recommend(
     """The k best candidates of each query, best first; see ``Recommender.recommend``."""
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
-    request = read_request(queries, state)
+    request = read_request(queries, state, served.reads)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
     answerable = (
@@ -64,10 +66,10 @@ def recommend(
         allowed(state, allow, where),
         None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
     )
-    by_model = [True] * len(answerable) if policy.answered_by_model(state) else answerable
-    near = state.near
-    histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
-    asked = Asked(served, vectors, filters, by_model, histories, policy.fallback)
+    by_model = [True] * len(answerable) if policy.answered_by_model(served) else answerable
+    others = [_vectors(one, request, rows, known, own) for one in served.others]
+    context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
+    asked = Asked(served, vectors, filters, by_model, context, policy.fallback)
     answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k)
     columns, ids = (state.query, state.candidate), state.candidate_ids
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
@@ -86,8 +88,13 @@ def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
     filters = Filters(itself, allowed(state, None, where))
-    known, histories = [True] * len(rows), None if state.near is None else itself
-    answers = answered(served, served.vectors_of(rows), k, filters, known, histories, ())
+    known, context = [True] * len(rows), None
+    if state.near is not None:
+        alone = state.near.without_lists  # which know nothing of one candidate's likeness to another
+        served = replace(served, state=replace(state, near=alone))
+        nothing = np.zeros((len(rows), 0), np.int64)
+        context = Context(itself, nothing, tuple(one.vectors_of(rows) for one in served.others))
+    answers = answered(served, served.vectors_of(rows), k, filters, known, context, ())
     name = state.candidate
     return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.ids.dtype)
 
@@ -96,7 +103,7 @@ def query_vectors(
     served: Served, queries: Any, history: Sequence[Sequence[Id]] | None = None
 ) -> tuple[NDArray[np.float32], list[bool]]:
     """The vectors by which ``recommend`` would answer; see ``Recommender.query_vectors``."""
-    request = read_request(queries, served.state)
+    request = read_request(queries, served.state, served.reads)
     rows, known = served.state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), served.state.candidate_ids, "history")
     return _vectors(served, request, rows, known, own), known.tolist()
@@ -113,7 +120,7 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
     rows = np.flatnonzero(state.known)
     if sample is not None and check_k(sample) < len(rows):
         rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
-    return overlap(served.index, np.asarray(state.query_vectors[rows]), k)
+    return overlap(served, np.asarray(state.query_vectors[rows]), k, context_of(served, rows))
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
@@ -159,7 +166,8 @@ def _from_tower(
     served: Served, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     state = served.state
-    if request.features or state.query_vectors is None or state.unknown_vector is None:
+    own = any(name in state.reads for name in request.features)
+    if own or state.query_vectors is None or state.unknown_vector is None:
         return served.embedder.vectors("query", feature_table(request, rows, known, state))
     vectors = state.query_vectors[rows]
     if not known.all():

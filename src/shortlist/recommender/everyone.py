@@ -21,6 +21,7 @@ from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import searched
+from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
@@ -143,8 +144,7 @@ class Parts:
         state = self.served.state
         exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         vectors = np.ascontiguousarray(self._vectors[rows])
-        histories = None if state.near is None else state.near.of_queries(rows)
-        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), histories)
+        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), context_of(self.served, rows))
         lengths = np.diff(hits.offsets)
         ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
         ids = (state.query, state.candidate)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from shortlist.index import score_heads
 from shortlist.recommender.answers import SOURCES, Answers, answered
+from shortlist.recommender.contexts import context_of, stored_vectors
 from shortlist.recommender.eligible import excluded
 from shortlist.recommender.manifest import Golden
 from shortlist.recommender.requests import Request, feature_table
 from shortlist.recommender.served import Served
-from shortlist.recommender.state import State
 from shortlist.sources import Filters
 
 __all__ = ["golden_rows", "golden_vectors", "recorded", "same", "still_true"]
@@ -34,26 +34,16 @@ def golden_vectors(served: Served, rows: Sequence[int]) -> NDArray[np.float32]:
     """Their vectors, from the store or, where the query tower reads context, from the model."""
     state, at = served.state, np.array(rows, np.int64)
     if state.query_vectors is not None:
-        return stored_vectors(state, rows)
+        return stored_vectors(state, at)
     return served.embedder.vectors("query", feature_table(Request([None] * len(rows)), at, at >= 0, state))
-
-
-def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:
-    """The vectors that requests for these rows use; only where the query tower reads no context."""
-    assert state.query_vectors is not None
-    assert state.unknown_vector is not None
-    vectors = state.query_vectors[np.array(rows, np.int64)]
-    vectors[np.array(rows) < 0] = state.unknown_vector
-    return vectors
 
 
 def recorded(served: Served, rows: Sequence[int], vectors: NDArray[np.float32]) -> list[Golden]:
     """The answers of now to the requests of query ``rows``, -1 for an unknown one; seen candidates are left out."""
     state, policy, at = served.state, served.policy, np.array(rows, np.int64)
-    by_model = [row >= 0 or policy.answered_by_model(state) for row in rows]
-    histories = None if state.near is None else state.near.of_queries(at)
+    by_model = [row >= 0 or policy.answered_by_model(served) for row in rows]
     filters = Filters(excluded(state, at, True))
-    return _listed(answered(served, vectors, K, filters, by_model, histories, policy.fallback), rows)
+    return _listed(answered(served, vectors, K, filters, by_model, context_of(served, at), policy.fallback), rows)
 
 
 def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:

@@ -37,19 +37,22 @@ def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id]
             fit.
     """
     index, state = copied(served.index), served.state
+    others = tuple(changed(one, _of_table(upserted, one.state), deleted) for one in served.others)
     if upserted is not None and len(upserted):
         ids = _ids(upserted, state)
         places = state.candidate_ids.rows(ids)
         table = _completed(upserted, state, places)
         vectors, _ = check_vectors(served.embedder.vectors("candidate", table), "the candidates' vectors")
         state, rows = _upserted(state, table, ids, places)
+        if state.near is not None:
+            state = replace(state, near=state.near.grown(state.candidates, rows))
         index.upsert(rows, vectors)
     gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
     if gone:
         rows = np.array(list(gone.values()), np.int64)
         state = _deleted(state, gone, index.vectors_of(rows))
         index.delete(rows)
-    return replace(served, state=state, index=index)
+    return replace(served, state=state, index=index, others=others)
 
 
 def folded(served: Served) -> Served:
@@ -66,19 +69,30 @@ def folded(served: Served) -> Served:
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
     candidates = state.candidates[alive]
+    others = tuple(map(folded, served.others))
+    near = None
+    if state.near is not None:
+        near = replace(state.near.renumbered(row), towers=tuple(one.fingerprint for one in others))
     now = replace(
         state,
         candidates=candidates,
         candidate_ids=IdMap(candidates[state.candidate]),
         popularity=Popularity(state.counts[alive]),
         seen=Lists(offsets, chosen[chosen >= 0]),
-        near=None if state.near is None else state.near.renumbered(row),
+        near=near,
         deleted={},
         live=False,
     )
     vectors = served.index.vectors_of(alive)
     index = served.index.build(vectors, queries=known_queries(now))
-    return replace(served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce())
+    return replace(
+        served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce(), others=others
+    )
+
+
+def _of_table(table: pl.DataFrame | None, state: State) -> pl.DataFrame | None:
+    """The columns that the candidates' table of further towers has."""
+    return None if table is None else table.select([name for name in table.columns if name in state.candidates.columns])
 
 
 def _upserted(

@@ -44,7 +44,7 @@ class Recommender:
     answered by a lookup and one search, without torch.
 
     Args:
-        model: a trained TwoTower, or a Mixture of one with neighbours.
+        model: a trained TwoTower, or a Mixture of sources.
         index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
             what suits the catalogue (``reason`` says why).
         seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
@@ -164,7 +164,7 @@ class Recommender:
 
     @property
     def model(self) -> TwoTower | Mixture:
-        """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
+        """The model, towers alone or a mixture; of a loaded bundle it is built on first use.
 
         Raises:
             MissingExtraError: without torch.
@@ -314,7 +314,8 @@ class Recommender:
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
-        With a mixture both sources' scores are added, as for a query with the candidate's vector that chose it alone.
+        With a mixture the scores of towers and tables are added, as for a query with the candidate's vectors that chose it
+        alone; ranked lists do not count.
 
         Args:
             candidates: raw candidate ids.
@@ -415,7 +416,8 @@ class Recommender:
             self.served = change(self.served)
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
-        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
+        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index. Of a mixture: of the exact
+        list by all its sources, by what its lists have.
 
         Args:
             k: the length of the lists that are compared.

@@ -44,13 +44,19 @@ class Request:
     given: dict[str, list[bool]] = field(default_factory=dict)
 
 
-def read_request(queries: Any, state: State) -> Request:
+def read_request(queries: Any, state: State, reads: Sequence[str] | None = None) -> Request:
     """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
+
+    Args:
+        queries: the request.
+        state: the tables.
+        reads: the columns that are read; by default those of the query tower.
 
     Raises:
         DataError: for anything else.
     """
     name, ids = state.query, state.query_ids
+    reads = state.reads if reads is None else reads
     given: dict[str, list[bool]] = {}
     if is_frame(queries):
         frame = read_table(queries, "queries").frame
@@ -72,15 +78,13 @@ def read_request(queries: Any, state: State) -> Request:
     if not columns:
         return Request(asked)
     for column in columns:
-        if column not in state.reads and column not in state.queries.columns:
-            known = {*state.reads, *state.queries.columns}
+        if column not in reads and column not in state.queries.columns:
+            known = {*reads, *state.queries.columns}
             raise DataError(
                 f"the queries have a column {column!r}, which the model does not know.",
                 hint=did_you_mean(str(column), known),
             )
-    features = {
-        column: _series(column, values, len(asked)) for column, values in columns.items() if column in state.reads
-    }
+    features = {column: _series(column, values, len(asked)) for column, values in columns.items() if column in reads}
     return Request(asked, features, given)
 
 
@@ -149,11 +153,21 @@ def _id_column(frame: Any, name: str, what: str) -> pl.Series:
     return table[name]
 
 
-def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
-    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
+def feature_table(
+    request: Request,
+    rows: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    state: State,
+    names: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null.
+
+    Args:
+        names: other columns than those of the query tower.
+    """
     at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
     columns = []
-    for name in state.reads:
+    for name in state.reads if names is None else names:
         stored = state.queries[name].gather(at) if name in state.queries.columns else pl.Series([None] * len(rows))
         if name == state.query:
             stored = _chosen(known.tolist(), stored, pl.Series([None] * len(rows), dtype=stored.dtype))

@@ -20,7 +20,7 @@ from shortlist.recommender.requests import candidate_rows
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Filters
+from shortlist.sources import Context, Filters
 
 __all__ = ["Asked", "reranked"]
 
@@ -36,7 +36,7 @@ class Asked:
     vectors: NDArray[np.float32]
     filters: Filters
     by_model: Sequence[bool]
-    histories: Lists | None
+    context: Context | None
     fallback: Sequence[str]
 
     def best(self, k: int, allow: NDArray[np.int64] | None = None) -> Answers:
@@ -45,15 +45,15 @@ class Asked:
         if allow is not None:
             both = allow if filters.allow is None else np.intersect1d(allow, filters.allow)
             filters = replace(filters, allow=both)
-        return answered(self.served, self.vectors, k, filters, self.by_model, self.histories, self.fallback)
+        return answered(self.served, self.vectors, k, filters, self.by_model, self.context, self.fallback)
 
     def one(self, number: int) -> Asked:
         """One of the queries."""
         exclude = self.filters.exclude
         filters = self.filters if exclude is None else replace(self.filters, exclude=Lists.of([exclude.row(number)]))
-        histories = None if self.histories is None else Lists.of([self.histories.row(number)])
+        context = None if self.context is None else self.context.one(number)
         part = slice(number, number + 1)
-        return Asked(self.served, self.vectors[part], filters, list(self.by_model[part]), histories, self.fallback)
+        return Asked(self.served, self.vectors[part], filters, list(self.by_model[part]), context, self.fallback)
 
 
 def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> Answers:

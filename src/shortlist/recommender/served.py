@@ -20,10 +20,10 @@ from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import exported
 from shortlist.recommender.fold_in import FoldIn, Prior
 from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
+from shortlist.sources import Mixture
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
-    from shortlist.sources import Mixture
 
 __all__ = ["Policy", "PriorOnce", "Served", "served_from_model", "with_exports"]
 
@@ -53,11 +53,11 @@ class Policy:
             _check_choice("fallback", name, FALLBACKS)
         return cls(cold_start, tuple(fallback))
 
-    def answered_by_model(self, state: State) -> bool:
-        """Whether the towers answer an unknown query: not under "popularity", and not under "auto" if they read ids
+    def answered_by_model(self, served: Served) -> bool:
+        """Whether the model answers an unknown query: not under "popularity", and not under "auto" if it reads ids
         alone."""
         if self.cold_start == "auto":
-            return state.reads != (state.query,)
+            return served.reads != (served.state.query,)
         return self.cold_start != "popularity"
 
 
@@ -88,6 +88,7 @@ class Served:
         reason: why this index was chosen.
         metadata: values about the training, which the bundle keeps.
         origin: of a loaded bundle its checksum, its time and the version that wrote it.
+        others: of a mixture, what its further towers answer from; each has the same rows of queries and candidates.
     """
 
     state: State
@@ -99,6 +100,7 @@ class Served:
     metadata: dict[str, Any] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     prior: PriorOnce = field(default_factory=PriorOnce, repr=False)
+    others: tuple[Served, ...] = ()
 
     def __str__(self) -> str:
         state = self.state
@@ -106,6 +108,13 @@ class Served:
             f"{state.size:,} candidates · {len(state.queries):,} queries · "
             f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason}"
         )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The queries' columns that any source reads."""
+        added = () if self.state.near is None else self.state.near.reads
+        names = (*self.state.reads, *(name for one in self.others for name in one.state.reads), *added)
+        return tuple(dict.fromkeys(names))
 
     def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of candidate rows, ``[rows, dim]``; for a deleted candidate its last one."""
@@ -134,6 +143,11 @@ class Served:
 def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Dataset | None, policy: Policy) -> Served:
     """The value that a trained model answers from; see ``Recommender``."""
     state, vectors = state_from_model(model, seen)
+    others: tuple[Served, ...] = ()
+    if isinstance(model, Mixture):
+        others = tuple(served_from_model(one, index, None, policy) for one in model.others)
+    if others and state.near is not None:
+        state = replace(state, near=replace(state.near, towers=tuple(one.fingerprint for one in others)))
     if state.query_vectors is not None:
         check_vectors(state.query_vectors, "the queries' vectors")
     reason = "asked for"
@@ -142,14 +156,17 @@ def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Data
     built = index.build(vectors, queries=known_queries(state))
     tuning = getattr(built, "tuning", None)
     reason = reason if tuning is None else tuning.reason
-    return Served(state, built, Embedder(state, model), policy, fingerprint(state, vectors), reason)
+    embedder = Embedder(state, model, others=[one.embedder for one in others])
+    return Served(state, built, embedder, policy, fingerprint(state, vectors), reason, others=others)
 
 
 def with_exports(served: Served) -> Served:
     """The same with both towers as ONNX; see ``Recommender.export``."""
     onnx = exported(served.embedder.towers)
     state = replace(served.state, model=replace(served.state.model, onnx=onnx))
-    return replace(served, state=state, embedder=served.embedder.with_exports(onnx))
+    others = tuple(map(with_exports, served.others))
+    embedder = served.embedder.with_exports(onnx, [one.embedder for one in others])
+    return replace(served, state=state, embedder=embedder, others=others)
 
 
 def _vectors_of(state: State, index: Index, rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from shortlist.data.id_map import Id, IdMap
 from shortlist.errors import DataError
 from shortlist.index import Lists
 from shortlist.recommender.conditions import Conditions
-from shortlist.sources import Mixture, NeighbourSource, towers_of
+from shortlist.sources import Added, Mixture, towers_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,14 +57,18 @@ class ModelFiles:
 
 @dataclass(frozen=True, eq=False)
 class Popularity:
-    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had."""
+    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had.
+
+    ordered: ``order``, where it is known.
+    """
 
     counts: NDArray[np.int64]
+    ordered: NDArray[np.int64] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The rows by count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable")
+        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered
 
 
 class Deleted(NamedTuple):
@@ -91,7 +95,7 @@ class State:
             request has.
         unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
         seen: per query row, the candidate rows chosen.
-        near: the neighbours behind the towers, where the model has some.
+        near: the sources that a mixture adds to its towers.
         deleted: the deleted candidates, by raw id.
         live: whether candidates were added, changed or deleted since training.
     """
@@ -110,7 +114,7 @@ class State:
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
-    near: NeighbourSource | None = None
+    near: Added | None = None
     deleted: Mapping[Id, Deleted] = field(default_factory=dict)
     live: bool = False
 
@@ -194,7 +198,7 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
             if stored.optimizer is None
             else {name: one.numpy() for name, one in stored.optimizer.slots.items()},
         ),
-        near=NeighbourSource(model.neighbours, model.histories, model.blend) if isinstance(model, Mixture) else None,
+        near=model.added if isinstance(model, Mixture) else None,
     )
     return state if seen is None else _with_seen(state, seen), vectors
 
@@ -219,15 +223,34 @@ def learned_arrays(
         yield "queries", state.query_vectors
         yield "unknown", state.unknown_vector
     if state.near is not None:
-        table, histories, blend = state.near.neighbours, state.near.histories, state.near.blend
-        yield "neighbours", table.columns
-        yield "neighbours' offsets", table.offsets
-        yield "neighbours' weights", table.weights
-        yield "histories", histories.values
-        yield "histories' offsets", histories.offsets
-        yield "blend", np.array([blend.share, blend.temperature, table.age, table.length])
+        yield from _added_arrays(state.near)
     for name in sorted(weights):
         yield f"weights {name}", weights[name]
+
+
+def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Arrays of the sources that a mixture adds to its towers, by name; a pair keeps its earlier names."""
+    pair = added.pair
+    for number, table in enumerate(added.tables):
+        name = "neighbours" if pair is not None else f"neighbours {number}"
+        yield name, table.columns
+        yield f"{name}' offsets", table.offsets
+        yield f"{name}' weights", table.weights
+    yield "histories", added.histories.values
+    yield "histories' offsets", added.histories.offsets
+    if pair is not None:
+        (table,) = added.tables
+        yield "blend", np.array([pair.share, pair.temperature, table.age, table.length])
+        return
+    for number, ranked in enumerate(added.lists):
+        yield f"list {number}", ranked.rows
+        yield f"list {number}' offsets", ranked.offsets
+        said = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
+        yield f"list {number}' settings", np.frombuffer(said.encode(), np.uint8)
+    yield "weights of sources", np.array(added.weights.values)
+    yield "temperatures", np.array(added.weights.temperatures)
+    yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
+    yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)
 
 
 def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:

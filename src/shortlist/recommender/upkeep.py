@@ -27,16 +27,18 @@ class Renewal:
 
     before: Index
     fresh: Index
+    others: tuple[Renewal, ...] = ()
 
     def onto(self, now: Served) -> Served:
         """``now`` with the new index, and every change since then made on it; quick. The value given stays as it is."""
-        return replace(now, index=caught_up(self.fresh, self.before, now.index))
+        others = tuple(one.onto(other) for one, other in zip(self.others, now.others, strict=True))
+        return replace(now, index=caught_up(self.fresh, self.before, now.index), others=others)
 
 
 def renewal(served: Served) -> Renewal:
     """The index, built again: as slow as a build; searches and changes continue."""
     before = copied(served.index)
-    return Renewal(before, rebuilt(before))
+    return Renewal(before, rebuilt(before), tuple(map(renewal, served.others)))
 
 
 class Upkeep:

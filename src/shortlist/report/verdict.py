@@ -44,12 +44,14 @@ def judged(
 ) -> Verdict:
     """The verdict on the figures: against chance, then popularity, then every other baseline.
 
+    Lists that are alike for everyone are a collapse unless the model is ahead of popularity: the table then teaches them.
+
     Args:
         choice: ``Choice.to_dict()``, if the model was chosen; used alone where measuring was stopped.
     """
-    for finding in findings:
-        if finding["name"] in FATAL:
-            return Verdict("bad", FATAL[finding["name"]], f"{finding['message'].capitalize()}.")
+    wrong = [finding for finding in findings if finding["name"] in FATAL]
+    if wrong and not _ahead_of_popularity(measured):
+        return Verdict("bad", FATAL[wrong[0]["name"]], _sentence(wrong[0]["message"]))
     if measured is None and choice is not None and choice.get("figure") is not None:
         reason = (
             f"The report's figures are missing, because measuring was stopped or no rows were kept for it. When {choice['chosen']} was "
@@ -68,7 +70,7 @@ def judged(
             continue
         group = level if not one["real"] else ahead if one["difference"] > 0 else behind
         group.append(one["scorer"])
-    reason = _figures(measured)
+    reason = " ".join([_figures(measured), *(_sentence(finding["message"]) for finding in wrong)])
     if "popularity" in behind:
         return Verdict("bad", "Behind plain popularity", reason)
     if behind:
@@ -83,8 +85,18 @@ def judged(
         return Verdict("mixed", lead, reason)
     if ahead:
         lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
-        return Verdict("good", lead, reason)
+        return Verdict("mixed" if wrong else "good", lead, reason)
     return Verdict("unknown", "No comparison", reason)
+
+
+def _ahead_of_popularity(measured: Mapping[str, Any] | None) -> bool:
+    """Whether held-out choices are found better than by popularity, by more than chance."""
+    compared = [] if measured is None else measured["comparisons"]
+    return any(one["scorer"] == "popularity" and one["real"] and one["difference"] > 0 for one in compared)
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def seen_of(measured: Mapping[str, Any]) -> str:

@@ -85,10 +85,15 @@ class Batcher:
             if inline:
                 self._done(batch, count, *self._timed(batch, time.perf_counter))
             else:
+                try:
+                    future = asyncio.get_running_loop().run_in_executor(
+                        self._pool, self._timed, batch, time.thread_time
+                    )
+                except RuntimeError as error:  # no room for another thread
+                    self._done(batch, count, [error] * len(batch), 0.0)
+                    continue
                 self._busy = True
-                asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._timed, batch, time.thread_time
-                ).add_done_callback(
+                future.add_done_callback(
                     lambda done, batch=batch, count=count: self._back(batch, count, done.result())  # type: ignore[misc]
                 )
 
@@ -135,8 +140,9 @@ class Batcher:
                 return [outcome for one in batch for outcome in self._outcomes([one])]
             where = batch[0].group.filters[2] if batch[0].group.filters else None
             return [misfit(batch[0].group.loaded, error, batch[0].asks, where)]
-        except Exception as error:  # a bug of ours, for the app to log and to answer with 500
-            return [error] * len(batch)
+        except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
+            failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+            return [failed] * len(batch)
         outcomes, at = [], 0
         for one in batch:
             outcomes.append(found[at : at + len(one.asks)])

@@ -1,32 +1,21 @@
-"""The log of impressions, and the route that takes them."""
+"""The log of impressions: lists as they were shown, and the events that followed."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
-from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.impression_files import FOLDER, Segment, prune
 from shortlist.serve.logs import Log
 from shortlist.serve.problems import Problem
-from shortlist.serve.reading import check_id
-from shortlist.serve.schema import ImpressionsRequest
 
-if TYPE_CHECKING:
-    from shortlist.serve.service import Service
-
-__all__ = ["ImpressionLog", "impressions"]
+__all__ = ["ImpressionLog"]
 
 AT_ONCE = 256  # records by one fsync
 PARTS = 16  # files that the log has when it is full
-
-_IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
 
 
 class ImpressionLog:
@@ -103,31 +92,3 @@ class ImpressionLog:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
-
-
-async def impressions(service: Service, incoming: Incoming) -> Reply:
-    """Record lists as they were shown; answered when they are on the disk."""
-    request, loaded, most = decoded(_IMPRESSIONS, incoming.body), service.loaded, service.settings.limits.ids
-    count = sum(len(one.items) for one in request.impressions)
-    if not 1 <= count <= most:
-        raise Problem(422, f"{count} places were given; 1 to {most} were expected.", "$.impressions")
-    now = time.time()
-    records = []
-    for number, one in enumerate(request.impressions):
-        field = f"$.impressions[{number}]"
-        check_id(one.query, loaded.query_strings, f"{field}.query")
-        places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
-        if len(set(places)) < len(places):
-            raise Problem(422, "two items have one place; expected a place each.", f"{field}.items")
-        items = []
-        for at, (item, place) in enumerate(zip(one.items, places, strict=True)):
-            check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")
-            items.append({**msgspec.to_builtins(item), "place": place})
-        record = {"op": "shown", "at": now if one.at is None else one.at, "query": one.query, "items": items}
-        record["bundle"] = loaded.bundle if one.bundle is None else one.bundle
-        if one.request is not None:
-            record["request"] = one.request
-        records.append(record)
-    await service.impressions.add(records)
-    service.metrics.changes.labels("impression").inc(len(records))
-    return Reply(msgspec.json.encode({"recorded": len(records)}))

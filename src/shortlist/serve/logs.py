@@ -26,13 +26,17 @@ class Log:
         self._lost = 0
         self.requests = requests
 
-    def request(self, request_id: str, route: str, status: int, seconds: float, bundle: str) -> None:
-        """One reply; held back until the next ``flush``."""
+    def request(
+        self, request_id: str, route: str, status: int, seconds: float, bundle: str, trace: str | None = None
+    ) -> None:
+        """One reply; held back until the next ``flush``. trace: the caller's trace id."""
         if self.requests:
             line = {
                 "time": _now(), "event": "request", "id": request_id, "route": route, "status": status,
                 "ms": round(seconds * 1e3, 3), "bundle": bundle,
             }  # fmt: skip
+            if trace is not None:
+                line["trace"] = trace
             self._held.append(msgspec.json.encode(line))
             if len(self._held) >= 1000:
                 self.flush()

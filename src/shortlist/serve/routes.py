@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,6 @@ import msgspec
 
 from shortlist.serve import answers, lookups, page, predict, writes
 from shortlist.serve.http import Incoming, Reply
-from shortlist.serve.impressions import impressions
 from shortlist.serve.openapi import document
 from shortlist.serve.service import Service
 
@@ -29,7 +29,7 @@ async def _healthy(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _ready(service: Service, incoming: Incoming) -> Reply:
-    if not (service.ready and service.writes()):
+    if not (service.ready and service.progress(time.monotonic()) and service.writes()):
         return Reply(b'{"status":"not ready"}', 503, headers=((b"retry-after", b"1"),))
     return Reply(b'{"status":"ready","bundle":"%s"}' % service.loaded.bundle.encode())
 
@@ -59,7 +59,7 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/embed", answers.embed)
     add("POST", "/v1/candidates", writes.change, "write")
     add("POST", "/v1/events", writes.events, "write")
-    add("POST", "/v1/impressions", impressions, "write")
+    add("POST", "/v1/impressions", writes.impressions, "write")
     model = f"/v1/models/{service.loaded.name}"
     add("GET", model, predict.status)
     add("POST", f"{model}:predict", predict.predict)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -17,6 +21,7 @@ from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
 from shortlist.serve.listening import BACKLOG
 from shortlist.serve.protocol import Connection
+from shortlist.serve.room import Room, raise_limit
 from shortlist.serve.swap import Swapper
 
 __all__ = ["Server", "run"]
@@ -46,15 +51,20 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._app = app
+        self._drain = app.service.settings.drain_seconds
+        self._stop_at: float | None = None
         self._swapper = swapper
         self._live = live
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # its own way of taking connections is too slow for a flood
+        self._room = Room(self._app)
         self.servers = []
         for one in sockets or ():
             self.accept(one)
+        if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, self._hang_up)
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))
@@ -63,7 +73,7 @@ class Server(uvicorn.Server):
 
     def accept(self, listening: socket.socket, share: Callable[[], int] | None = None) -> Acceptor:
         """Take the connections of a listening socket from now on. share: see ``Acceptor``."""
-        acceptor = Acceptor(listening, self._connection, share)
+        acceptor = Acceptor(listening, self._connection, self._room, share)
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
 
@@ -71,12 +81,30 @@ class Server(uvicorn.Server):
         return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: first not ready for ``drain`` seconds, in which balancers look elsewhere. SIGINT, or a second one: now."""
+        if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
+            self._captured_signals.append(sig)
+            self._app.leave()
+            self._stop_at = time.monotonic() + self._drain
+            return
         self._app.finish()
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        """SIGHUP: look for another bundle, also where the last was refused; at a terminal that is closed, stop."""
+        if os.isatty(2):
+            self.handle_exit(signal.SIGTERM, frame)
+        elif self._swapper is not None:
+            self._swapper.look_again()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.finish()
-        self._app.service.ready = False
         if self._swapper is not None:
             self._swapper.close()
         await super().shutdown(sockets)
@@ -86,20 +114,27 @@ class Server(uvicorn.Server):
                 await task
 
     async def _sweep(self) -> None:
-        """Cut off whoever has been sending one request for too long, or has stopped reading its reply."""
-        limit = self._app.service.settings.limits.receive_seconds
-        loop = asyncio.get_running_loop()
+        """Look at connections and logs again and again, whatever goes wrong with one look."""
         while True:
             await asyncio.sleep(SWEEP)
-            self._app.service.log.flush()
-            self._app.count_refused()
-            now = loop.time()
-            for one in list(Connection.everyone):
-                if one.held():
-                    self._app.unsent.watch(one, now)
-                if one.waiting_since is not None and now - one.waiting_since > limit:
-                    one.cut("slow")
-            self._app.unsent.look(now)
+            try:
+                self._look()
+            except Exception as error:  # a bug of ours
+                self._app.service.log.event("sweep_failed", kind=type(error).__name__)
+
+    def _look(self) -> None:
+        """Cut off whoever has been sending one request for too long, has stopped reading its reply, or waits for too long."""
+        app, now = self._app, asyncio.get_running_loop().time()
+        app.service.log.flush()
+        app.count_refused()
+        limit = app.service.settings.limits.receive_seconds
+        for one in list(Connection.everyone):
+            if one.held():
+                app.unsent.watch(one, now)
+            if one.waiting_since is not None and now - one.waiting_since > limit:
+                one.cut("slow")
+        app.unsent.look(now)
+        app.end_waiting(time.monotonic())
 
 
 def run(
@@ -130,6 +165,7 @@ def run(
         h11_max_incomplete_event_size=None,
     )
     server = Server(config, app, swapper, live)
+    raise_limit()
     sys.setswitchinterval(SWITCH)
     gc.collect()
     gc.freeze()  # the bundle stays: no need to look through it again and again

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 from shortlist.errors import ShortlistError
@@ -51,6 +53,7 @@ class Service:
         self.metrics = Metrics()
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
+        self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request came
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
         self.loaded = loaded
@@ -69,6 +72,8 @@ class Service:
         self.loaded = loaded
         self.metrics.bundle.labels(loaded.bundle).set(1)
         self.metrics.candidates.set(loaded.served.index.size)
+        self.metrics.model_time.set(unix_time(loaded.served.origin.get("created")))
+        self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
     async def recommend(self, loaded: Loaded, request: RecommendRequest) -> list[Recommendation]:
         """The lists of one request, in its order. Raises Problem."""
@@ -170,6 +175,24 @@ class Service:
         self.impressions.close()
         self.pool.shutdown(wait=False)
         self.log.flush()
+
+
+def unix_time(value: Any) -> float:
+    """A time as a bundle holds it, in seconds or ISO 8601, as Unix time; NaN for none."""
+    try:
+        if isinstance(value, str):
+            given = datetime.fromisoformat(value)
+            return (given if given.tzinfo else given.replace(tzinfo=timezone.utc)).timestamp()
+        return float(value) / (1000.0 if abs(float(value)) >= 1e11 else 1.0)  # milliseconds
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _until(metadata: Any) -> Any:
+    """The latest time in the data of a training, as its bundle's metadata have it; None where they do not."""
+    for name in ("run", "data", "until"):
+        metadata = metadata.get(name) if isinstance(metadata, dict) else None
+    return metadata
 
 
 def milliseconds(started: float) -> float:

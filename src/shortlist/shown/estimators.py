@@ -20,7 +20,7 @@ PRIOR = 10.0  # examinations that a candidate's click rate is drawn towards the 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """The terms that estimators add up, float64 ``[queries]`` each but for the last two.
+    """The sums that the estimators need, float64 ``[queries]`` each but for the last two.
 
     Attributes:
         lists: how many were shown.
@@ -92,7 +92,8 @@ class Sums:
     def values(self) -> NDArray[np.float64]:
         """Clicks as shown, IPS, SNIPS, DR, support."""
         (values,) = _combined(np.array([[one.value for one in self.fractions()]]))
-        return np.asarray(values)
+        found: NDArray[np.float64] = values
+        return found
 
     def drawn(self, resamples: int, seed: int) -> NDArray[np.float64]:
         """The same ``[resamples, 5]``, of queries drawn again."""

@@ -1,7 +1,8 @@
-"""A new bundle's clicks, estimated from lists that another bundle showed."""
+"""The clicks that a new bundle's lists would have brought, estimated from lists that were shown by another one."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,11 @@ from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
 from shortlist.shown.new_lists import NewLists, check_k, read_new_lists
-from shortlist.shown.text import off_policy_text
+from shortlist.shown.text import WIDTH, interval_text
 
 __all__ = ["ESTIMATORS", "OffPolicyEvaluation", "PolicyValue", "off_policy_evaluate"]
+
+TITLES = {"ips": "IPS", "snips": "SNIPS", "dr": "doubly robust"}
 
 ESTIMATORS = ("ips", "snips", "dr")
 FEWEST_CLICKS = 10  # that an estimate is worth, below which its interval means nothing
@@ -119,7 +122,7 @@ class OffPolicyEvaluation:
         }
 
     def __str__(self) -> str:
-        return off_policy_text(self)
+        return _text(self)
 
 
 def off_policy_evaluate(
@@ -317,3 +320,27 @@ def _interval(values: NDArray[np.float64]) -> Interval:
         return Interval(float("nan"), float("nan"))
     low, high = np.percentile(usable, [2.5, 97.5])
     return Interval(float(low), float(high))
+
+
+def _text(result: OffPolicyEvaluation) -> str:
+    """How much was measured, a line per estimator, and the verdict."""
+    head = (
+        f"{result.lists:,} lists shown to {result.queries:,} queries, {result.clicks:,} clicks; new lists of {result.k}"
+    )
+    basis = (
+        f"support {min(result.support, 1):.0%} of what the new lists show; effective sample "
+        f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
+    )
+    rows = [
+        f"{'clicks per list':<15}  {'value':>7}  {'95%':>18}  {'gain':>8}  {'95%':>20}",
+        f"{'as shown':<15}  {result.shown:7.4f}  {interval_text(result.shown_interval):>18}",
+    ]
+    for name, title in TITLES.items():
+        one = getattr(result, name)
+        rows.append(
+            f"{title:<15}  {one.value:7.4f}  {interval_text(one.interval):>18}  {one.gain:+8.4f}  "
+            f"{interval_text(one.gain_interval, '+'):>20}"
+        )
+    said = [textwrap.fill(line, WIDTH) for line in (head, basis)]
+    notes = [textwrap.fill(f"note: {note}", WIDTH) for note in result.notes]
+    return "\n".join([*said, "", *rows, "", result.verdict(), *notes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -122,10 +123,13 @@ def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
     return csr_matrix((np.ones(len(chosen.query), np.float32), (chosen.query, chosen.candidate)), shape=shape)
 
 
-def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -> None:
+def check_settings(settings: DataclassInstance, names: Sequence[str] = (), **ranges: tuple[float, float]) -> None:
     """Check a source's settings: numbers in ``ranges``, ends included; the others are whole numbers of at least 1.
 
     None is accepted where it is the default.
+
+    Args:
+        names: settings that are columns' names.
 
     Raises:
         ConfigError: for a setting out of range.
@@ -134,6 +138,10 @@ def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)
         if value is None and field.default is None:
+            continue
+        if name in names:
+            if not isinstance(value, str):
+                raise ConfigError(f"{owner} got {name}={value!r}; the name of a column was expected.")
             continue
         if name in ranges:
             low, high = ranges[name]

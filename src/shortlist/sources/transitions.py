@@ -66,8 +66,7 @@ class Transitions:
     length: int = 50
 
     def __post_init__(self) -> None:
-        powers = {"source_power": (0, 2), "target_power": (0, 2)}
-        check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), **powers)
+        check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), source_power=(0, 2), target_power=(0, 2))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.

@@ -139,8 +139,8 @@ def forecast(
         columns: names of the columns, as in ``Dataset``.
         tables: the tables of features, as in ``Dataset``, by name.
     """
-    if recipe.als is not None or recipe.joined:
-        what = "[als]" if recipe.als is not None else "[[joined]]"
+    if recipe.als is not None or recipe.joined or recipe.sources:
+        what = "[als]" if recipe.als is not None else "[[joined]]" if recipe.joined else "[[sources]]"
         raise ConfigError(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs all interactions in memory",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -14,7 +14,7 @@ from shortlist.errors import ConfigError
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, join, no_histories, popularity
-from shortlist.sources import Mixture
+from shortlist.sources import Blend, Mixture
 from shortlist.train.als import als, als_options, not_from_disk
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
@@ -22,6 +22,7 @@ from shortlist.train.fit import fit
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import Optimizer
 from shortlist.train.sections import (
+    AddedSection,
     ALSSection,
     FitSection,
     HistorySection,
@@ -177,6 +178,38 @@ class JoinedSection(_Model, frozen=True):
     weight: float = 0.5
 
 
+class TowersSection(_Model, frozen=True):
+    """Towers that are trained as a source of a mixture, from the seed that their own ``fit`` has."""
+
+
+class SourceSection(AddedSection, frozen=True):
+    """A source of [[sources]].
+
+    Attributes:
+        towers: of kind "towers", how they are trained.
+    """
+
+    towers: TowersSection | None = None
+
+    def fitted(self, data: Dataset, **shared: Any) -> Any:
+        """The source of ``data``.
+
+        Args:
+            shared: options of ``fit`` that all towers have.
+
+        Raises:
+            ConfigError: where the kind and the section of towers do not fit together.
+        """
+        if (self.kind == "towers") != (self.towers is not None):
+            raise ConfigError(
+                f"a source of the recipe has kind {self.kind!r} and {'no' if self.towers is None else 'a'} section of towers.",
+                hint='kind = "towers" and [sources.towers.model], or another kind and its options',
+            )
+        if self.towers is not None:
+            return self.towers.train(data, **shared)[0]
+        return self.settings().fit(data)
+
+
 class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
@@ -193,45 +226,83 @@ class Recipe(_Model, frozen=True):
             leave of 1.
         towers: "trained"; or "popularity" or "recent" (the latest tenth of the interactions), without training.
         neighbours: a table of neighbours behind the towers, see ``Mixture``.
+        sources: more sources of the mixture, each with its share of the score.
+        temperature: of the first towers, where there are sources and no neighbours.
     """
 
     joined: list[JoinedSection] = msgspec.field(default_factory=list)
     towers: Literal["trained", "popularity", "recent"] = "trained"
     neighbours: NeighboursSection | None = None
+    sources: list[SourceSection] = msgspec.field(default_factory=list)
+    temperature: float = 1.0
 
     @property
     def interaction_columns(self) -> list[str]:
         """The columns other than ids, time and weight that it may read from the interactions."""
-        models = [self, *self.joined]
+        models = [self, *self.joined, *(one.towers for one in self.sources if one.towers is not None)]
         read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
         return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
         """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
         super().check_from_disk()
-        if self.neighbours is not None:
+        if self.neighbours is not None or self.sources:
             raise neighbours_in_memory()
         for one in self.joined:
             one.check_from_disk()
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
-        """A model built for ``data`` and trained on it; with ``neighbours`` it is a ``Mixture``. Errors are those of ``fit``.
+        """A model built for ``data`` and trained on it; with ``neighbours`` or ``sources`` it is a ``Mixture``. Errors are
+        those of ``fit``.
 
         Args:
             data: the training data.
             options: options of ``fit``, instead of the recipe's.
 
         Raises:
-            ConfigError: for neighbours of shards.
+            ConfigError: for sources of shards, or weights that leave the first sources nothing.
         """
+        if self.sources:
+            self._check_sources(options)
         towers, history = self.train_towers(data, **options)
-        if self.neighbours is None:
+        if self.neighbours is None and not self.sources:
             return towers, history
         if not isinstance(data, Dataset):
             raise neighbours_in_memory()
+        sources: list[Any] = [towers]
+        if self.neighbours is not None:
+            sources.append(self.neighbours.source().fit(data))
+        shared = {name: options[name] for name in ("device",) if name in options}
+        sources += [one.fitted(data, **shared) for one in self.sources]
+        weights, temperatures = self.mixing()
+        return Mixture(sources, data, weights=weights, temperatures=temperatures), history
+
+    def mixing(self) -> tuple[list[float], list[float]]:
+        """The weight of each source, in the order of the recipe, and the temperature of each towers."""
         section = self.neighbours
-        table = section.source().fit(data)
-        return Mixture.of(towers, table, data, share=section.share, temperature=section.temperature), history
+        blend = None if section is None else Blend(section.share, section.temperature).weights
+        first = (1.0,) if blend is None else blend.values
+        shares = [one.weight for one in self.sources]
+        weights = [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
+        temperatures = [one.temperature for one in self.sources if one.kind == "towers"]
+        return weights, [self.temperature if blend is None else blend.temperatures[0], *temperatures]
+
+    def _check_sources(self, options: Mapping[str, Any]) -> None:
+        """ConfigError for weights that leave the first sources nothing, and for what one training alone can do."""
+        shares = [one.weight for one in self.sources]
+        if not all(share > 0 for share in shares) or sum(shares) >= 1:
+            raise ConfigError(
+                f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
+                hint="the towers and the neighbours have the rest",
+            )
+        several = any(one.kind == "towers" for one in self.sources)
+        if several and (options.get("warm_start") is not None or joined().size > 1):
+            what = "warm start" if options.get("warm_start") is not None else "several processes"
+            raise ConfigError(
+                f"this recipe trains {1 + sum(one.kind == 'towers' for one in self.sources)} pairs of towers; that does not "
+                f"support {what}.",
+                hint="train without it, or without [[sources]] of towers",
+            )
 
     def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
         """The towers alone, as ``train``.

@@ -79,8 +79,9 @@ def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
     Args:
         quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
     """
-    joined = tree.get("joined")
-    for model in (tree, *(joined if isinstance(joined, list) else ())):
+    joined, sources = tree.get("joined"), tree.get("sources")
+    towers = [one.get("towers") for one in sources if isinstance(one, dict)] if isinstance(sources, list) else []
+    for model in (tree, *(joined if isinstance(joined, list) else ()), *towers):
         if not isinstance(model, dict) or not isinstance(model.get("loss"), dict):
             continue
         for name in () if quiet else [name for name in MOVED if name in model["loss"]]:

@@ -17,12 +17,13 @@ from shortlist.features import FEATURE_KINDS, Feature, History, StringLookup
 from shortlist.loss import ALS, Retrieval
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.model import Tower
-from shortlist.sources import EASE, Blend, Cooccurrence, OwnHistory, Transitions
+from shortlist.sources import EASE, Blend, Cooccurrence, Newest, OwnHistory, Popular, Recent, Transitions
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
 __all__ = [
     "ALSSection",
+    "AddedSection",
     "FitSection",
     "HistorySection",
     "LossSection",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 OPTIMIZERS: dict[str, type[Any]] = {made.__name__: made for made in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)}
+LISTS: dict[str, type[Any]] = {"popular": Popular, "recent": Recent, "new": Newest}
 NEIGHBOURS: dict[str, type[Any]] = {
     "cooccurrence": Cooccurrence,
     "transitions": Transitions,
@@ -190,6 +192,26 @@ class NeighboursSection(_BLEND):  # type: ignore[misc]
             NEIGHBOURS[self.kind], self.options, f"neighbours of kind {self.kind!r} have"
         )
         return source
+
+
+class AddedSection(Section, frozen=True):
+    """One more source of a mixture; the sources before it share the rest of the score.
+
+    Attributes:
+        kind: "towers", a kind of neighbours, or of ranked lists (``Popular``, ``Recent``, ``Newest``).
+        weight: its share of the score.
+        temperature: of towers, in the unit of their scores.
+        options: of the class of neighbours or lists.
+    """
+
+    kind: Literal["towers", "cooccurrence", "transitions", "ease", "own", "popular", "recent", "new"]
+    weight: float
+    temperature: float = 1.0
+    options: dict[str, int | float | str] = {}
+
+    def settings(self) -> Any:
+        """The settings of neighbours or of ranked lists; ConfigError for an option that their class does not have."""
+        return _made({**NEIGHBOURS, **LISTS}[self.kind], self.options, f"sources of kind {self.kind!r} have")
 
 
 def optimizer_of(section: Mapping[str, Any]) -> Optimizer:

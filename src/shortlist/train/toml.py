@@ -29,7 +29,11 @@ def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
 
 
 def _tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "fit" in one for one in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and ("fit" in one or {"kind", "weight"} <= one.keys()) for one in value)
+    )
 
 
 def _value(value: Any) -> str:

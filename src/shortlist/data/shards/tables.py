@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from shortlist.data.doubts import doubtful_rows, first_rows
-from shortlist.data.ids import counted
+from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
+from shortlist.data.ids import counted, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table
 from shortlist.data.roles import PLURAL, checked_timestamp, id_doubts, side_table
@@ -92,8 +92,13 @@ def _left_out(work: Work) -> list[str]:
 def _doubts(work: Work) -> Iterator[str]:
     """Doubts about the given rows, from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
-    head, whole = first_rows(plain(work.source), known)
+    time = work.columns.get("timestamp")
+    head, whole = first_rows(plain(work.source), known - {time})
     yield from doubtful_rows(head, known, whole=whole)
+    if time in head.columns:
+        values, some = head[time], "" if whole else f" among {head.height:,} rows that were looked at"
+        times = values if work.form is None else work.form.read(values)
+        yield from mixed_units(unpatterned(times.drop_nulls()), time, some)
 
 
 def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:

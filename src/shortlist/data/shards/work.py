@@ -17,7 +17,7 @@ from shortlist.data.roles import TableLike
 from shortlist.data.shards.files import Header
 from shortlist.data.shards.interactions import plain
 from shortlist.data.source import Source, SourceFile
-from shortlist.data.times import TimeForm, settled_form
+from shortlist.data.times import TimeForm, refuse_format, settled_form
 
 __all__ = ["CONTEXTS", "SIDES", "OnPiece", "Work", "plan_of"]
 
@@ -57,7 +57,10 @@ class Work:
     def form(self) -> TimeForm | None:
         """How timestamps that are text are written; None for others."""
         column = self.header.timestamp
-        if column is None or self.source.schema()[column] != pl.String:
+        if column is None:
+            return None
+        if self.source.schema()[column] != pl.String:
+            refuse_format(column, self.source.schema()[column], self.reading)
             return None
         wanted = [column] if self.plan.idle else self.plan.sources([column])
         read = (self.source.read(file, start, rows, wanted) for _, file, start, rows in plan_of(self))

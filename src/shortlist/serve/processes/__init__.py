@@ -5,7 +5,8 @@ are mapped, so that their pages are in memory once. The writing process owns the
 and follow it. docs/decisions/047 has the reasons.
 """
 
+from shortlist.serve.processes.children import Plan
 from shortlist.serve.processes.messages import Ready
-from shortlist.serve.processes.supervisor import Plan, Supervisor
+from shortlist.serve.processes.supervisor import Supervisor
 
 __all__ = ["Plan", "Ready", "Supervisor"]

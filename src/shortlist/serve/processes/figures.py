@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
+from shortlist.serve.metrics import Figures
 from shortlist.serve.processes.messages import Family, Sample
 
 __all__ = ["families_of", "kept", "merged", "text"]
 
-LARGEST = frozenset({"shortlist_bundle", "shortlist_candidates"})  # the same in every process
+LARGEST = frozenset(
+    {
+        "process_max_fds",
+        "shortlist_bundle",
+        "shortlist_candidates",
+        "shortlist_data_timestamp_seconds",
+        "shortlist_model_timestamp_seconds",
+    }
+)  # the same in every process
 EARLIEST = frozenset({"process_start_time_seconds"})
 
 
@@ -24,7 +34,7 @@ def families_of(registry: CollectorRegistry) -> list[Family]:
             metric.type,
             [Sample(one.name, dict(one.labels), one.value) for one in metric.samples],
         )
-        for metric in registry.collect()
+        for metric in Figures(registry).collect()
     ]
 
 
@@ -42,7 +52,7 @@ def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
             for one in family.samples:
                 key = one.name, tuple(one.labels.items())
                 before = values.get(key)
-                values[key] = one.value if before is None else _both(family.name, one.name, before, one.value)
+                values[key] = one.value if before is None else _both(family.name, before, one.value)
     return [
         Family(
             family.name,
@@ -54,10 +64,10 @@ def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
     ]
 
 
-def _both(family: str, sample: str, first: float, second: float) -> float:
+def _both(family: str, first: float, second: float) -> float:
     if family in LARGEST:
-        return max(first, second)
-    if family in EARLIEST or sample.endswith("_created"):
+        return second if math.isnan(first) else max(first, second)
+    if family in EARLIEST:
         return min(first, second)
     return first + second
 

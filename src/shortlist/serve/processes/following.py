@@ -103,6 +103,7 @@ class Following:
                 503,
                 "the change was not acknowledged in time; it may have been made.",
                 retry_after=5,
+                reason="late",
                 hint="send it again",
             ) from None
         finally:
@@ -127,8 +128,8 @@ class Following:
         if future is None or future.done():
             return
         if outcome.problem is not None:
-            status, detail, field, hint, retry_after = outcome.problem
-            future.set_exception(Problem(status, detail, field, hint, retry_after))
+            status, detail, field, hint, retry_after, reason = outcome.problem
+            future.set_exception(Problem(status, detail, field, hint, retry_after, reason=reason))
         elif outcome.value is None:
             future.set_exception(RuntimeError("the writing process failed"))
         else:

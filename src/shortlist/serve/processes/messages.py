@@ -220,7 +220,7 @@ class Outcome(_Message):
 
     name: str
     value: Any = None
-    problem: tuple[int, str, str | None, str | None, int | None] | None = None
+    problem: tuple[int, str, str | None, str | None, int | None, str] | None = None
 
 
 class Pulse(_Message):

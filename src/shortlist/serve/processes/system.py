@@ -11,10 +11,12 @@ import signal
 import sys
 from pathlib import Path
 
-__all__ = ["Lines", "die_with", "end", "kill", "own_memory", "reaped"]
+__all__ = ["Lines", "die_with", "end", "give_back", "kill", "own_memory", "reaped"]
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-_OWN = re.compile(rb"^(?:Private_Dirty|Swap):\s+(\d+) kB$", re.MULTILINE)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_KEPT = 1 << 20  # bytes
+_OWN = re.compile(rb"^(?:Pss_Anon|SwapPss):\s+(\d+) kB$", re.MULTILINE)
 
 
 class Lines(io.TextIOBase):
@@ -43,6 +45,15 @@ def die_with(parent: int) -> None:
             os._exit(1)
 
 
+def give_back() -> None:
+    """Give the system the memory that loading has left unused, and from now on what a search leaves; only glibc keeps it."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            libc.mallopt(setting, _KEPT)
+        libc.malloc_trim(0)
+
+
 def kill(pid: int) -> None:
     """End a child at once."""
     with contextlib.suppress(ProcessLookupError):
@@ -65,7 +76,7 @@ def reaped(pid: int) -> int:
 
 
 def own_memory(pid: int) -> int:
-    """Bytes that no other process shares and no file holds; 0 where the system does not say."""
+    """Bytes that no file holds, what several processes share in equal parts; 0 where the system does not say."""
     try:
         content = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -19,7 +20,7 @@ from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
-from shortlist.serve.processes import figures
+from shortlist.serve.processes import figures, system
 from shortlist.serve.processes.board import NOBODY, Board, Share
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
@@ -43,6 +44,7 @@ from shortlist.serve.processes.messages import (
     Swap,
     Swapped,
 )
+from shortlist.serve.processes.sharing import Shared
 from shortlist.serve.processes.writing import Hub
 from shortlist.serve.protocol import Connection
 from shortlist.serve.schema import RecommendRequest
@@ -62,15 +64,27 @@ _REQUEST = msgspec.json.Decoder(RecommendRequest)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A bundle to answer from. path: a folder. name: what people call it. verified: whether a process compared its files."""
+    """A bundle to answer from.
+
+    path: a folder. name: what people call it. verified: whether a process compared its files. shared: what its workers hold
+    together.
+    """
 
     path: Path
     name: str
     verified: bool = False
+    shared: Shared | None = None
 
     def read(self, settings: Settings) -> Loaded:
         """The bundle. Raises BundleError."""
-        loaded = Loaded.read(self.path, settings.trusted, cold_start=settings.cold_start, verified=self.verified)
+        loaded = Loaded.read(
+            self.path,
+            settings.trusted,
+            cold_start=settings.cold_start,
+            verified=self.verified,
+            key=settings.signature,
+            share=self.shared,
+        )
         loaded.name = self.name
         return loaded
 
@@ -132,6 +146,8 @@ def work(
         service = Service(loaded, settings, log, None if following is None else following.snapshot())
         service.asked.extend(_REQUEST.decode(one) for one in asked)
         service.warm(service.loaded, lambda: None)
+        gc.collect()
+        system.give_back()
         return service
 
     service = _loaded_or_told(channel, load)
@@ -232,9 +248,9 @@ class _Worker:
     async def _retire(self, seconds: float) -> None:
         """Answer whoever is connected once more and say that the connection ends; then stop."""
         if self._acceptor is not None:
-            self._acceptor.close()
+            self._acceptor.close(leave=True)
         self._board.set(self._slot, NOBODY)
-        self.app.draining = True
+        self.app.leaving = True
         if self._following is not None:
             self._following.leaving = True
         loop = asyncio.get_running_loop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -120,7 +119,7 @@ class Hub:
         try:
             value = await self._writer.change(record)
         except Problem as problem:
-            parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after
+            parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
             return Outcome(name, problem=parts)
         except Exception as error:  # a bug of ours, which the worker answers with 500
             self._service.log.event("error", kind=type(error).__name__, where="writing")
@@ -165,7 +164,7 @@ class Hub:
 
     async def _snapshot(self, one: _Follower) -> None:
         """Send all that the log holds; from there on the worker is sent each change."""
-        content = await self._writer.look(lambda changes: Channel.encoded(Snapshot(changes.records(time.time()))))
+        content = await self._writer.look(lambda changes: Channel.encoded(Snapshot(list(changes.records()))))
         one.channel.send_encoded(content)
         one.channel.send(Records(self._position, []))
         one.follows = True
