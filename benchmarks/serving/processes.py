@@ -132,7 +132,7 @@ def worker_kills(options: argparse.Namespace) -> dict:
             time.sleep(1.0)
             children = tree(server.process.pid)[1:]
             writing = [pid for pid in children if _writes(pid, folder)]
-            kind = "writing" if kills["worker"] % 5 == 4 and writing else "worker"
+            kind = "writing" if sum(kills.values()) % 5 == 4 and writing else "worker"
             victims = writing if kind == "writing" else [pid for pid in children if pid not in writing]
             if victims:
                 os.kill(chance.choice(victims), signal.SIGKILL)

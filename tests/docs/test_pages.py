@@ -66,7 +66,12 @@ def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
         recipe = sl.recipes.load(str(tmp_path / "mine.toml"))
         changed = recipe.loss != sl.recipes.Recipe().loss
-        declared = {"[[joined]]": recipe.joined, "[neighbours]": recipe.neighbours, "[loss]": changed}
+        declared = {
+            "[[joined]]": recipe.joined,
+            "[[sources]]": recipe.sources,
+            "[neighbours]": recipe.neighbours,
+            "[loss]": changed,
+        }
         assert all(declared[section] for section in declared if section in text)
         assert recipe.query.features or any(section in text for section in declared)
 

@@ -48,8 +48,7 @@ class Blended(NamedTuple):
         if trial.metric == "recall" and self.asked.whole:
             started = time.perf_counter()
             odd, even = (self.asked.recall(one.weights, trial.k) for one in (self.odd, self.even))
-            there = (self.asked.truths > 0).astype(np.float64)
-            sums = [PairSums(one * there, there) for one in (odd, even)]
+            sums = [PairSums(one * self.asked.weight, self.asked.weight) for one in (odd, even)]
             first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
             return first.alternated(second)
         of_even = trial.measure(self.odd)
@@ -144,7 +143,7 @@ class _Tries:
 
     def best(self, tried: dict[T, Weights]) -> T:
         """Tries them; which of these has the highest recall, the first of equal ones."""
-        found = [self.asked.recall(one, self.trial.k) for one in tried.values()]
+        found = [self.asked.counted(one, self.trial.k) for one in tried.values()]
         self.weights += tried.values()
         self.recall += found
         return max(zip(tried, found, strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
@@ -163,7 +162,7 @@ class _Tries:
             level = _level(recall[:, half])
             for number in level:
                 if len(level) > 1 and number not in deep:
-                    deep[number] = self.asked.recall(self.weights[number], 10 * self.trial.k)
+                    deep[number] = self.asked.counted(self.weights[number], 10 * self.trial.k)
             if len(level) > 1:
                 level = [max(level, key=lambda number: (round(float(deep[number][half].mean()), 9), -number))]
             return self.mixture.with_weights(self.weights[level[0]])
@@ -193,7 +192,10 @@ class _Asked:
         own_towers: each towers' score of each pair.
         own_others: each other source's score of each pair.
         popular: the rank of each pair by popularity where that answers its query, else 0.
-        truths: pairs of each query.
+        each: what each pair counts.
+        truths: what the pairs of each query count together.
+        weight: what each query counts.
+        weighted: whether pairs have weights.
         whole: whether all of the trial's queries are here.
     """
 
@@ -203,13 +205,16 @@ class _Asked:
     own_towers: list[Tensor]
     own_others: list[Tensor]
     popular: NDArray[np.int64]
+    each: NDArray[np.float64]
     truths: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    weighted: bool
     whole: bool
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
         """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
-        test = TestSet.of(mixture.towers, trial.test, trial.seen)
+        test = TestSet.of(mixture.towers, trial.test, trial.seen, weighted=trial.weighted)
         scorer = mixed(mixture, test.vectors(), test.queries, test.candidates, trial.seen)
         histories = scorer.context.histories
         hidden = test.hidden if trial.exclude_seen else None
@@ -234,12 +239,14 @@ class _Asked:
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
             popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)
+        truths = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
+        each = np.ones(len(query)) if test.weight is None else test.weight[inside]
+        weight = (truths > 0).astype(np.float64) if test.weight is None else truths
         whole = count == len(test.queries)
         joined = [torch.cat(one) for one in zip(*parts, strict=True)]
         return cls(
             joined[:number], joined[number:], torch.from_numpy(query), mine[:number], mine[number:],
-            popular, truths[:count], whole,
+            popular, each, truths, weight, trial.weighted, whole,
         )  # fmt: skip
 
     def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
@@ -256,9 +263,14 @@ class _Asked:
             after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
-        hits = np.bincount(self.query.numpy(), among, len(self.truths))
-        found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
+        hits = np.bincount(self.query.numpy(), among * self.each, len(self.truths))
+        found: NDArray[np.float64] = hits / np.where(self.truths > 0, self.truths, 1)
         return found
+
+    def counted(self, weights: Weights, k: int) -> NDArray[np.float64]:
+        """``recall`` of each query, times what the query counts where pairs have weights: a mean weighs queries as the figure does."""
+        found = self.recall(weights, k)
+        return found * (self.weight / self.weight.mean()) if self.weighted else found
 
     def _towers_at(self, number: int, temperature: float) -> tuple[Tensor, Tensor]:
         """One towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import shown
 from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products
 
@@ -51,7 +52,7 @@ def seconds_of(budget: str | float) -> float:
         return float(budget)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", budget) if isinstance(budget, str) else None
     if match is None or (match.group(2) or "s") not in UNITS or float(match.group(1)) <= 0:
-        raise ConfigError(f"the budget is {budget!r}; a time above 0 was expected.", hint="90s, 2min or 1h")
+        raise ConfigError(f"the budget is {shown(budget)}; a time above 0 was expected.", hint="90s, 2min or 1h")
     return float(match.group(1)) * UNITS[match.group(2) or "s"]
 
 

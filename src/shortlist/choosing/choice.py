@@ -28,6 +28,7 @@ class Tried:
         figure: None where it was not measured.
         seconds: time for fitting and measuring.
         reason: why it was not measured.
+        note: what else to know, such as columns that were not read.
     """
 
     name: str
@@ -37,11 +38,14 @@ class Tried:
     figure: Figure | None = None
     seconds: float = 0.0
     reason: str | None = None
+    note: str | None = None
     model: TwoTower | Mixture | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
+        if self.note is not None:
+            plain["note"] = self.note
         if self.figure is None:
             return {**plain, "figure": None, "reason": self.reason}
         return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
@@ -123,6 +127,9 @@ def _table(choice: Choice) -> str:
     skipped = [one for one in choice.tried if one.figure is None]
     for one in skipped:
         lines += _folded(f"  not tried: {one.name}: {one.reason}")
+    for one in choice.tried:
+        if one.note is not None:
+            lines += _folded(f"  {one.name}: {one.note}")
     return "\n".join(lines)
 
 

@@ -10,18 +10,20 @@ from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from shortlist.choosing.adding import one_more, temperatures_of
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.trial import Figure, Trial, times_number_rows
+from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_seed, shown
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
+from shortlist.train.device import chosen_device
 from shortlist.train.recipes import Recipe
 from shortlist.train.sections import NeighboursSection
 
@@ -90,6 +92,10 @@ def choose(
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
     check_dataset(data, "choose(data)")
+    check_seed(seed, "choose")
+    chosen_device(device)
+    if by is not None:
+        parsed_metric(by)
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
@@ -109,8 +115,8 @@ def choose(
 
 def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, str]:
     """The rows to learn from, those to measure on, and how they were divided: "time", "last" or "random"."""
-    if not 0 < test < 1:
-        raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
+    if isinstance(test, bool) or not isinstance(test, (int, float, np.number)) or not 0 < test < 1:
+        raise ConfigError(f"test is {shown(test)}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
             f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
@@ -208,7 +214,7 @@ class _Field:
             tried = _without_warnings(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
             return self._left_out(contender, error.message.rstrip("."))
-        tried = replace(tried, seconds=time.perf_counter() - started)
+        tried = replace(tried, seconds=time.perf_counter() - started, note=contender.note)
         before = self.tried.get(contender.name)
         figure = tried.figure
         assert figure is not None

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import shown
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
@@ -152,10 +153,10 @@ class Trial:
 
 def parsed_metric(by: str) -> tuple[str, int]:
     """A figure such as "recall@10" as a name and a cut-off. ConfigError for anything else."""
-    match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip())
+    match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip()) if isinstance(by, str) else None
     if match is None or int(match.group(2)) < 1:
         raise ConfigError(
-            f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
+            f"by is {shown(by)}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
         )
     name, k = match.group(1), int(match.group(2))
     if name not in AT_K:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
+from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
 from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 LEAST = 20  # interactions that a choice can be made on
+MAX_SEED = (1 << 64) - 1
 
 
 def work(options: dict[str, Any]) -> None:
@@ -80,7 +81,13 @@ def work(options: dict[str, Any]) -> None:
 @click.option(
     "--budget", default="2min", show_default=True, help="Time for choosing and training without a recipe: 90s, 10min."
 )
-@click.option("--seed", default=42, show_default=True, help="Seed of the choice: held-out rows, weights, shuffling.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=42,
+    show_default=True,
+    help="Seed of the choice: held-out rows, weights, shuffling.",
+)
 @click.option("--by", metavar="METRIC", help="Metric to choose by: recall@10 (the default), ndcg@20, …")
 @click.option(
     "--refit/--no-refit",
@@ -193,14 +200,9 @@ def command(
             "--weighted-metrics was given, and no weights were.",
             hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
         )
-    if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     check_place(out, overwrite)
-    if write_recipe is not None and not write_recipe.absolute().parent.is_dir():
-        raise ConfigError(
-            f"the folder of --write-recipe {str(write_recipe)!r} does not exist.",
-            hint="create it first, or choose another",
-        )
+    if write_recipe is not None:
+        check_recipe_place(write_recipe)
     daily.check(test, timestamp)
     one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
     one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}

@@ -18,7 +18,7 @@ BEHIND = re.compile(rf"(--[a-z][^;]*?),(?: or)? {CALL}(?=[).;,]|$)")
 NAMED = re.compile(r"\b(\w+)(=\w*)?(?: \(| or )(--([a-z-]+)[^);,]*)\)?")
 FRAME = re.compile(rf"(?:,? for example )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
 ONLY_PYTHON = {
-    "Dataset(…, timestamp=…)": "--time COLUMN (of evaluate: --timestamp COLUMN)",
+    "Dataset(…, timestamp=…)": "--time COLUMN",
     "Dataset(…, weight=…)": "--weight COLUMN",
 }
 

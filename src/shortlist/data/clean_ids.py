@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import polars.selectors as cs
 
+from shortlist.data.conditions import literal, quoted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.errors import DataError
 
@@ -110,6 +111,12 @@ def remarks(counts: pl.DataFrame, column: str) -> list[str]:
         found.append(
             f"{rows:,} of the rows have {some} as {column!r}, which other programs write for a missing value; "
             "it is taken for an id (to leave such rows out: --drop-null-ids, Events(drop_null_ids=True))"
+        )
+    own = counts.filter(ids == column)
+    if own.height:
+        found.append(
+            f"{int(own['rows'].sum()):,} of the rows have the column's own name, {column!r}, as {column!r}, as a header in the "
+            f'middle of a file does (to leave such rows out: --where "{quoted(column)} <> {literal(column)}", Events(where=…))'
         )
     whole = int(ids.str.contains(WHOLE).sum())
     if whole:

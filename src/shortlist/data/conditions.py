@@ -18,7 +18,7 @@ import polars.selectors as cs
 from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["FUNCTIONS", "Condition", "check_text", "columns_named", "condition"]
+__all__ = ["FUNCTIONS", "Condition", "check_text", "columns_named", "condition", "literal", "quoted"]
 
 FUNCTIONS = frozenset({"abs", "array_contains", "coalesce", "ends_with", "length", "lower", "starts_with", "upper"})
 _LITERALS = frozenset({"date", "timestamp"})  # before a text: date '2020-01-31'
@@ -361,3 +361,13 @@ def _first_line(error: BaseException) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:79]}…")
+
+
+def quoted(name: str) -> str:
+    """A column as a condition names it."""
+    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))
+
+
+def literal(text: str) -> str:
+    """Text as a condition writes it."""
+    return "'{}'".format(text.replace("'", "''"))

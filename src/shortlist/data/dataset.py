@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.account import Account
 from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.given import check_kind
+from shortlist.data.given import check_columns, check_kind
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
@@ -126,11 +126,7 @@ class Dataset:
         keep: Sequence[str] | None,
         reading: Reading | None,
     ) -> None:
-        if query == candidate:
-            raise ConfigError(
-                f"query and candidate are both {query!r}; expected two different columns.",
-                hint="query is the column of who chose, candidate the column of what was chosen",
-            )
+        check_columns("Dataset", query, candidate, timestamp, weight)
         if isinstance(keep, str):
             raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
         check_kind(events, "Dataset(events=)", "Events", optional=True, hint="events=shortlist.Events(where=…)")

@@ -8,16 +8,18 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import polars as pl
 
+from shortlist.data.conditions import literal, quoted
 from shortlist.data.formats import format_of
 from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units", "quoted"]
+__all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units"]
 
 ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
 LOOKED_AT = 1_000_000
+LONGEST = 100  # characters of an id that a condition in a message writes out
 FEW_VALUES = 64
 UNITS = {  # the numbers that are times from 1985 to 2100 in each unit
     "seconds": (4.8e8, 4.1e9),
@@ -55,7 +57,7 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
             back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
             if back:
                 rows = int(values.is_in(back).sum())
-                texts = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
+                texts = ", ".join(literal(one) for one in back[:3])
                 yield (
                     f"{rows:,} rows have {texts} as {name!r}{some}, which sounds like taking a choice back; they are "
                     f'taken for choices (to leave them out: --where "{quoted(name)} not in ({texts})", Events(where=…))'
@@ -131,13 +133,10 @@ def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):
         return
     heaviest = counts.filter(pl.col("rows") == most)["id"].sort()[0]
-    value = "'{}'".format(str(heaviest)[:40].replace("'", "''")) if isinstance(heaviest, str) else str(heaviest)
+    value = literal(heaviest) if isinstance(heaviest, str) else str(heaviest)
+    leave = f' (to leave it out: --where "{quoted(column)} <> {value}")' if len(value) < LONGEST else ""
+    value = value if len(value) < LONGEST else f"{value[:40]}…"
     yield (
         f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
-        f'the model learns its choices more than anyone\'s (to leave it out: --where "{quoted(column)} <> {value}")'
+        f"the model learns its choices more than anyone's{leave}"
     )
-
-
-def quoted(name: str) -> str:
-    """A column as a condition names it."""
-    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))

@@ -13,6 +13,7 @@ import polars as pl
 from shortlist.errors import ConfigError, DataError
 
 __all__ = [
+    "check_columns",
     "check_dataset",
     "check_frame",
     "check_kind",
@@ -21,9 +22,28 @@ __all__ = [
     "check_seed",
     "checked_path",
     "kind_of",
+    "shown",
 ]
 
 MODELS = ("TwoTower", "Mixture")
+
+
+def check_columns(
+    where: str, query: object, candidate: object, timestamp: object = None, weight: object = None
+) -> None:
+    """ConfigError unless all of these are names of columns, and the first two of different ones.
+
+    where: how the caller is called, such as ``"Dataset"``. A timestamp or weight may be None.
+    """
+    for role, name in {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}.items():
+        optional = role in ("timestamp", "weight")
+        if not isinstance(name, str) and not (optional and name is None):
+            raise _refused(name, f"{where}({role}=)", "the name of a column", None)
+    if query == candidate:
+        raise ConfigError(
+            f"query and candidate are both {query!r}; expected two different columns.",
+            hint="query is the column of who chose, candidate the column of what was chosen",
+        )
 
 
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
@@ -89,7 +109,7 @@ def check_seed(seed: object, where: str, *, least: int = 0) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not least <= seed < 1 << 64:
         lowest = "-2^63" if least else "0"
         raise ConfigError(
-            f"{where} got seed={seed!r}; a whole number from {lowest} to 2^64 - 1 was expected.", hint="seed=42"
+            f"{where} got seed={shown(seed)}; a whole number from {lowest} to 2^64 - 1 was expected.", hint="seed=42"
         )
     return int(seed)
 
@@ -107,6 +127,12 @@ def kind_of(value: object) -> str:
         kind.__module__.partition(".")[0], ""
     )
     return f"{_article(library or kind.__name__)} {library}{kind.__name__}"
+
+
+def shown(value: object) -> str:
+    """A value in a message: text, numbers and None as they are written, anything else by its kind."""
+    plain = value is None or isinstance(value, (str, bool, int, float, np.generic))
+    return repr(value)[:80] if plain else kind_of(value)
 
 
 def _article(noun: str) -> str:

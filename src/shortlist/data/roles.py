@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, quoted
+from shortlist.data.conditions import quoted
+from shortlist.data.doubts import crawler
 from shortlist.data.ids import counted, few, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.conditions import literal
 from shortlist.data.ids import counted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
@@ -251,7 +252,7 @@ def _leave_out(column: str, bad: pl.Series) -> str:
     values = bad.unique(maintain_order=True).to_list()
     if len(values) > 5:
         return "mend or drop those rows"
-    texts = ", ".join("'{}'".format(value.replace("'", "''")) for value in values)
+    texts = ", ".join(map(literal, values))
     name = column if re.fullmatch(r"[^\W\d]\w*", column) else f'\\"{column}\\"'
     return f'leave those rows out: --where "{name} not in ({texts})", Events(where=…)'
 

@@ -9,9 +9,31 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError, DataError
 from shortlist.features.feature import Feature
 
-__all__ = ["MAX_ROWS", "as_text", "check_count", "check_dim", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
+__all__ = [
+    "MAX_ROWS",
+    "ValueRefusedError",
+    "as_text",
+    "check_count",
+    "check_dim",
+    "finite",
+    "not_fitted",
+    "nothing_to_learn",
+    "wrong_type",
+]
 
 MAX_ROWS = 2**31 - 2  # rows of an embedding table at most, so that codes fit int32
+
+
+class ValueRefusedError(DataError):
+    """Values of a column that a feature does not take. row: where the first is in the column, counted from 0."""
+
+    def __init__(self, came: str, rows: NDArray[np.integer], takes: str, hint: str) -> None:
+        self.came, self.row, self.takes = came, int(rows[0]), takes
+        super().__init__(f"{came}, the first in row {self.row} (counted from 0); {takes}", hint)
+
+    def where(self, place: str) -> DataError:
+        """The same with words for the place that say more than a row."""
+        return DataError(f"{self.came}, the first {place}; {self.takes}", self.hint)
 
 
 def check_dim(feature: Feature) -> None:
@@ -82,9 +104,11 @@ def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
     numbers: NDArray[np.float64] = values.drop_nulls().cast(pl.Float64).to_numpy()
     if not np.isfinite(numbers).all():
         nans, bad = int(np.isnan(numbers).sum()), int((~np.isfinite(numbers)).sum())
-        raise DataError(
+        raise ValueRefusedError(
             f"{feature.kind}({feature.column!r}) got {nans:,} NaN and {bad - nans:,} infinite values "
-            f"in {len(values):,} rows; it takes finite numbers and nulls.",
+            f"in {len(values):,} rows",
+            values.is_not_null().to_numpy().nonzero()[0][~np.isfinite(numbers)],
+            "it takes finite numbers and nulls.",
             hint=f"a missing value is a null: frame.with_columns(pl.col({feature.column!r}).fill_nan(None))",
         )
     return numbers

@@ -101,6 +101,10 @@ class ApproximateIndex(LiveIndex):
         again._snapshot = self._snapshot
         return again
 
+    def unbuilt(self, **options: Any) -> Self:
+        """These settings under others, of an index that is yet to be built."""
+        return type(self)(**{**asdict(self._settings), **options})
+
     @abstractmethod
     def require(self) -> None:
         """Check that the library behind the index runs here.

@@ -23,6 +23,7 @@ from shortlist.loss.kinds import (
     InBatch,
     Loss,
     Negatives,
+    Sampled,
     Softmax,
     WholeCatalogue,
     check_flag,
@@ -55,7 +56,7 @@ class Retrieval:
             its negative.
         log_q: correct for candidates being negatives more often than others. ``"counts"`` takes each candidate's
             probability to be drawn from the training data and the way of sampling; ``"streaming"`` estimates that of
-            the batch from the batches themselves; an array ``[candidates]``, in the order of ``dataset.candidates``,
+            the batch from the batches themselves, for InBatch and Mixed; an array ``[candidates]``, in the order of ``dataset.candidates``,
             gives the log of it; None corrects nothing.
         loss: ``Softmax()``, ``BSL()``, ``BPR()``, or ``CCL()`` (for cosines), each with its own options.
         negatives: what every query of a batch competes with: ``InBatch()``, ``Sampled(1024)``, ``Mixed(1024)`` (both),
@@ -106,6 +107,12 @@ class Retrieval:
         if isinstance(self.negatives, WholeCatalogue) and self.log_q is not None:
             raise ConfigError(
                 "Retrieval got log_q with negatives=WholeCatalogue(); leave log_q out, since every candidate occurs once."
+            )
+        if isinstance(self.negatives, Sampled) and isinstance(self.log_q, str) and self.log_q == "streaming":
+            raise ConfigError(
+                'Retrieval got log_q="streaming" with negatives=Sampled(), whose probabilities are known.',
+                hint='log_q="counts" corrects for them; "streaming" estimates how often candidates are in a batch, for InBatch() '
+                "or Mixed()",
             )
         if self._smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 
@@ -16,6 +17,7 @@ from shortlist.data.given import kind_of
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
+from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
@@ -143,10 +145,11 @@ class Tower(nn.Module):
             if feature.fitted or isinstance(feature, History):
                 continue
             values = column_of(table, feature.column, owner)
-            if getattr(feature, "min_count", 1) > 1:
-                feature.fit(values, sightings)  # type: ignore[call-arg]
-            else:
-                feature.fit(values)
+            with self._naming_rows(table):
+                if getattr(feature, "min_count", 1) > 1:
+                    feature.fit(values, sightings)  # type: ignore[call-arg]
+                else:
+                    feature.fit(values)
 
     def encode(
         self,
@@ -164,11 +167,22 @@ class Tower(nn.Module):
             but: columns that are in another table.
         """
         known = given or {}
-        return {
-            name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
-            for name, feature in self.features.items()
-            if feature.column not in but
-        }
+        with self._naming_rows(table):
+            return {
+                name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
+                for name, feature in self.features.items()
+                if feature.column not in but
+            }
+
+    @contextmanager
+    def _naming_rows(self, table: pl.DataFrame) -> Iterator[None]:
+        """Values that a feature refuses are told with the id of their row: the table may be a part of what was given."""
+        try:
+            yield
+        except ValueRefusedError as error:
+            ids = [feature.column for feature in self.features.values() if feature.kind in IDS]
+            column = next((name for name in ids if name in table.columns), table.columns[0])
+            raise error.where(f"where {column!r} is {table[column][error.row]!r}") from error
 
     def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
         """Make tables and layers to fit what the features encode to; does nothing if they exist.

@@ -20,7 +20,7 @@ from shortlist.recommender.manifest import (
     sealed,
 )
 from shortlist.recommender.tensors import TensorEntry
-from shortlist.store import Entry, check, check_names, entries_of, locked, new_folder, set_aside, write_file
+from shortlist.store import Entry, check, check_names, check_room, entries_of, locked, new_folder, set_aside, write_file
 
 __all__ = ["Tensors", "amend", "check_place", "require_folder", "verified", "write_folder"]
 
@@ -69,9 +69,16 @@ def require_folder(folder: Path) -> None:
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """BundleError where a bundle could not be put at ``path``: another file or folder is there, or its parent does not exist."""
-    require_folder(path.absolute().parent)
-    _check_target(path, overwrite)
+    """BundleError where a bundle could not be put at ``path``: something else is there, its folder does not exist or may not be
+    written to, or the name is too long."""
+    try:
+        require_folder(path.absolute().parent)
+        _check_target(path, overwrite)
+        check_room(path)
+    except OSError as error:
+        raise BundleError(
+            f"no bundle can be written to {str(path)!r}: {error.strerror or error}.", hint="choose another path"
+        ) from error
 
 
 def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
@@ -122,9 +129,14 @@ def verified(
 def _check_target(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
-    if not overwrite:
-        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True")
-    if path.is_symlink() or not is_bundle(path / MANIFEST):
+    if path.is_symlink():
+        raise BundleError(
+            f"{str(path)!r} is a link and not a bundle; refusing to overwrite it.",
+            hint="choose another path; shortlist promote points a link at a bundle",
+        )
+    if not is_bundle(path / MANIFEST):
         raise BundleError(
             f"{str(path)!r} exists and is not a bundle; refusing to overwrite it.", hint="choose another path"
         )
+    if not overwrite:
+        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True (--overwrite)")

@@ -57,9 +57,11 @@ class ModelFiles:
 
 @dataclass(frozen=True, eq=False)
 class Popularity:
-    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had.
+    """How often training chose each candidate.
 
-    ordered: ``order``, where it is known.
+    Attributes:
+        counts: int64 by row, of the candidates that training had.
+        ordered: ``order``, where it is known.
     """
 
     counts: NDArray[np.int64]

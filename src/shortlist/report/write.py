@@ -11,9 +11,9 @@ from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
-from shortlist.store import write_file
+from shortlist.store import check_room_for_file, write_file
 
-__all__ = ["render", "saved", "write"]
+__all__ = ["check_report_place", "render", "saved", "write"]
 
 
 def render(
@@ -59,6 +59,7 @@ def write(
 ) -> int:
     """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
     place = checked_path(path, "report.write(path)")
+    check_report_place(place)
     facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
     return saved(facts, place)
 
@@ -69,8 +70,20 @@ def saved(facts: Facts, path: Path) -> int:
     try:
         write_file(path, content)
     except OSError as error:
-        raise ConfigError(
-            f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
-            hint="choose a folder that exists and can be written to: -o report.html",
-        ) from error
+        raise _unwritable(path, error) from error
     return len(content)
+
+
+def check_report_place(path: Path) -> None:
+    """ConfigError where no report can be written to ``path``; asked before the measuring, which takes long."""
+    try:
+        check_room_for_file(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
+        hint="choose a folder that exists and can be written to: -o report.html",
+    )

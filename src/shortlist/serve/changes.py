@@ -47,7 +47,8 @@ class Changes:
             self.expired(float(record["at"]))
         if "name" in record:
             self._named({record["name"]: record.get("outcome")})
-        self._named(record.get("named", {}))
+        if "named" in record:
+            self._named(record["named"])
         if record["op"] == "events":
             for one in record["events"]:
                 self.events.add(one["query"], one["candidate"], one["at"])

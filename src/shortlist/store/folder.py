@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
@@ -20,7 +21,17 @@ from shortlist.store.seals import checksum
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_folder", "set_aside"]
+__all__ = [
+    "Additions",
+    "check",
+    "check_names",
+    "check_room",
+    "check_room_for_file",
+    "entries_of",
+    "locked",
+    "new_folder",
+    "set_aside",
+]
 
 
 # Reading.
@@ -148,6 +159,24 @@ def new_folder(path: Path) -> Iterator[Path]:
             _put(scratch, path)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_room(path: Path) -> None:
+    """OSError where nothing can be put at ``path``: its folder is missing or may not be written to, or the name is too long.
+
+    Long work asks before it begins. A scratch name next to ``path`` is tried, so that what is at ``path`` stays.
+    """
+    path = path.absolute()
+    scratch = path.parent / f".{path.name}.trying-{secrets.token_hex(6)}"
+    scratch.mkdir()
+    scratch.rmdir()
+
+
+def check_room_for_file(path: Path) -> None:
+    """``check_room``; OSError too where a folder is at ``path``."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    check_room(path)
 
 
 def set_aside(path: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from shortlist.data.given import shown
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.train.distributed import local_device
 
@@ -22,7 +23,8 @@ def chosen_device(device: str | torch.device) -> torch.device:
         return local_device()
     if not isinstance(device, (str, torch.device)):
         raise ConfigError(
-            f"device is {device!r}; {_names()} was expected.", hint="auto uses a GPU if there is one, otherwise the CPU"
+            f"device is {shown(device)}; {_names()} was expected.",
+            hint="auto uses a GPU if there is one, otherwise the CPU",
         )
     place = _named(device) if isinstance(device, str) else device
     if place.type == "cuda":

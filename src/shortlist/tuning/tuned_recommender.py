@@ -90,7 +90,7 @@ def tune(
 ) -> TunedRecommender:
     """A recommender like the given one, with the fastest index that finds ``recall`` of the true top ``k``.
 
-    The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
+    Candidates that were deleted take no part. The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
     Args:
@@ -116,9 +116,12 @@ def tune(
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
     served = recommender.served
+    dead = served.state.dead
+    alive = np.setdiff1d(np.arange(served.state.size), dead, assume_unique=True) if len(dead) else None
     tuning = tune_index(
-        served.vectors,
+        served.vectors if alive is None else served.vectors_of(alive),
         known_queries(served.state),
+        ids=alive,
         recall=recall,
         k=k,
         backends=backends,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,6 +176,8 @@ def test_a_worker_that_outgrows_its_memory_is_replaced(several: Callable[..., Se
         rows = [{"what": f"x{number}-{row}", "full_name": "x" * 60_000} for row in range(15)]
         said = change(server, upsert=rows)
         assert said.status_code == 200, said.text[:500]
+        if server.events("worker_replaced"):
+            break
     server.until(lambda: server.events("worker_replaced"))
     load.stop()
     assert server.events("worker_replaced")[0]["reason"] == "memory"
@@ -181,8 +186,6 @@ def test_a_worker_that_outgrows_its_memory_is_replaced(several: Callable[..., Se
 
 
 def test_sigterm_answers_what_is_under_way_and_ends_all(several: Callable[..., Several]) -> None:
-    import socket
-
     server = several("--max-wait", "100")
     body = b'{"queries":[{"id":"ann"}],"k":2}'
     head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -204,6 +207,42 @@ def test_sigterm_answers_what_is_under_way_and_ends_all(several: Callable[..., S
     assert answers == [2] * 40
     assert server.stop() == 0
     assert not any(map(lives, pids))
+
+
+def test_a_system_without_room_for_a_process_ends_nothing(
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forking fails: the first time at the start, where it is an error, then where a worker is missing, where others go on."""
+    from types import SimpleNamespace
+
+    from shortlist.serve import Settings
+    from shortlist.serve.logs import Log
+    from shortlist.serve.processes import Plan, Supervisor
+    from shortlist.serve.processes.children import Child
+
+    def fork() -> int:
+        raise OSError(11, "no room")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = set(os.listdir("/proc/self/fd"))
+    out = io.StringIO()
+    with socket.socket() as listening:
+        plan = Plan(bundles / "one", 2, Settings(state=tmp_path / "state"))
+        supervisor = Supervisor(plan, listening, Log(out))
+        for _ in range(3):
+            with pytest.raises(OSError, match="no room"):
+                supervisor._children.start_worker(supervisor._swapping.source)
+            with pytest.raises(OSError, match="no room"):
+                supervisor._children.start_writer(supervisor._swapping.source)
+        supervisor._swapping.ready = SimpleNamespace(bundle="x", strings=(True, True))  # type: ignore[assignment]
+        supervisor._see_to_all(1e9)
+        assert json.loads(out.getvalue())["event"] == "start_failed"
+        supervisor._swapping.look_again()
+        supervisor._swapping.look(1e9)
+        assert json.loads(out.getvalue().splitlines()[-1])["event"] == "swap_refused"
+        assert not any(isinstance(one, Child) for one in supervisor._children.everybody)
+        supervisor._children.selector.close()
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def test_connections_are_shared_among_the_workers(several: Callable[..., Several]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import selectors
@@ -107,48 +108,40 @@ class Children:
     # Starting.
 
     def start_worker(self, source: Source) -> Child:
-        """Another worker, which is told when to take connections."""
+        """Another worker, which is told when to take connections. Raises OSError where the system has no room for it."""
         used = {one.slot for one in (*self.workers, *self.coming, *self.going)}
         slot = next(number for number in itertools.count() if number not in used)
-        ends = pair() if self.logs else None
-        if ends:
-            if self.writer is not None:
-                self.writer.channel.send(NewFollower(slot), [ends[1].fileno()])
-            ends[1].close()  # where there is no writing process, this worker sees that at once
-        plan = self._plan
-        child = self._forked(
-            slot,
-            source,
-            lambda channel: work(
-                source,
-                plan.settings,
-                Log(system.Lines(), plan.log_requests),
-                channel,
-                self._listening,
-                (self._board, slot, 3 * plan.workers + 2),
-                ends[0] if ends else None,
-                self.asked,
-            ),
-        )
-        if ends:
-            ends[0].close()
-        return child
+        plan, shares = self._plan, 3 * self._plan.workers + 2
+        with contextlib.ExitStack() as ours:  # what is the child's alone, once it is forked
+            follow = None
+            if self.logs:
+                follow, its = (ours.enter_context(end) for end in pair())
+                if self.writer is not None:
+                    self.writer.channel.send(NewFollower(slot), [its.fileno()])
+                its.close()  # where there is no writing process, this worker sees that at once
+
+            def do(channel: Channel) -> int:
+                log = Log(system.Lines(), plan.log_requests)
+                share = self._board, slot, shares
+                return work(source, plan.settings, log, channel, self._listening, share, follow, self.asked)
+
+            return self._forked(slot, source, do)
 
     def start_writer(self, source: Source) -> Child:
-        """The process that writes, with ways to all workers that answer."""
-        followers = []
-        for one in (*self.workers, *self.going):
-            if one.opened is not None:
-                mine, its = pair()
-                followers.append((mine, one.slot))
-                one.channel.send(NewLog(), [its.fileno()])
-                its.close()
-        settings = self._plan.settings
-        self.writer = self._forked(
-            WRITER, source, lambda channel: write(source, settings, Log(system.Lines()), channel, followers)
-        )
-        for end, _ in followers:
-            end.close()
+        """The process that writes, with ways to all workers that answer. Raises OSError as ``start_worker``."""
+        with contextlib.ExitStack() as ours:
+            followers = []
+            for one in (*self.workers, *self.going):
+                if one.opened is not None:
+                    mine, its = (ours.enter_context(end) for end in pair())
+                    followers.append((mine, one.slot))
+                    one.channel.send(NewLog(), [its.fileno()])
+                    its.close()
+
+            def do(channel: Channel) -> int:
+                return write(source, self._plan.settings, Log(system.Lines()), channel, followers)
+
+            self.writer = self._forked(WRITER, source, do)
         return self.writer
 
     def _forked(self, slot: int, source: Source, do: Callable[[Channel], int]) -> Child:
@@ -156,9 +149,16 @@ class Children:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: those of libraries, which sleep
-            pid = os.fork()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # there are threads: those of libraries, which sleep
+                pid = os.fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
         if pid == 0:
             code = 1
             try:

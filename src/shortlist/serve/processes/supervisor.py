@@ -125,7 +125,11 @@ class Supervisor:
             self._weigh(self._plan.memory)
         if self._swapping.ready is not None:
             if now >= self._next_start:
-                self._fill_up()
+                try:
+                    self._fill_up()
+                except OSError as error:  # no memory, or too many processes: others go on
+                    self._log.event("start_failed", errno=error.errno)
+                    self._pause(lasted=False)
             self._retire_replaced()
             if self._plan.watch:
                 self._swapping.look(now)

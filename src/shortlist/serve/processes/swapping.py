@@ -57,7 +57,7 @@ class Swapping:
             return
         self._signature = found
         self._coming, self._began = _source(Path(found[0]), self.source.name), now
-        self._children.coming.append(self._children.start_worker(self._coming))
+        self._start(self._coming, 1)
 
     def look_again(self) -> None:
         """Take the bundle for another one at the next look, also where it was refused."""
@@ -74,8 +74,7 @@ class Swapping:
         elif ready.strings != self.ready.strings:
             self.refuse("ShortlistError", "the bundle's ids have another type than the ids served until now.")
         elif len(coming) < self._plan.workers:
-            while len(coming) < self._plan.workers:
-                coming.append(self._children.start_worker(_verified(self._coming)))
+            self._start(_verified(self._coming), self._plan.workers)
         elif any(one.ready is None for one in coming):
             return
         elif not self._children.logs:
@@ -85,6 +84,13 @@ class Swapping:
         else:
             self._sent = True
             writer.channel.send(Swap(str(self._coming.path)))
+
+    def _start(self, source: Source, count: int) -> None:
+        try:
+            while len(self._children.coming) < count:
+                self._children.coming.append(self._children.start_worker(source))
+        except OSError as error:  # no memory, or too many processes
+            self.refuse("OSError", f"a worker could not be started: {error.strerror}.")
 
     def done(self) -> None:
         """The new workers take over."""
