@@ -59,6 +59,7 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/embed", answers.embed)
     add("POST", "/v1/candidates", writes.change, "write")
     add("POST", "/v1/events", writes.events, "write")
+    add("POST", "/v1/impressions", writes.impressions, "write")
     model = f"/v1/models/{service.loaded.name}"
     add("GET", model, predict.status)
     add("POST", f"{model}:predict", predict.predict)

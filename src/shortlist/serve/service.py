@@ -17,6 +17,7 @@ from shortlist.recommender import Recommendation
 from shortlist.recommender.asking import recommend
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
+from shortlist.serve.impressions import ImpressionLog
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
@@ -61,6 +62,7 @@ class Service:
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
+        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
         self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
@@ -170,6 +172,7 @@ class Service:
         """No more answers."""
         self.ready = False
         self.writer.close()
+        self.impressions.close()
         self.pool.shutdown(wait=False)
         self.log.flush()
 

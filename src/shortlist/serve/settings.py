@@ -52,6 +52,7 @@ class Settings:
     this machine asks under its own name, and is refused. drain_seconds: from SIGTERM until no more connections are taken; the
     server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
     signature: the key of the signature that every bundle must have; None for none.
+    impression_bytes: the most that the log of impressions may take on the disk.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -64,6 +65,7 @@ class Settings:
     cold_start: str | None = None
     signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
+    impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
@@ -80,6 +82,10 @@ class Settings:
             raise ConfigError(
                 f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
                 hint="leave --seen-days out for always",
+            )
+        if self.impression_bytes < 1 << 20:
+            raise ConfigError(
+                f"impression_bytes is {self.impression_bytes:,}; at least 1,048,576 was expected.", hint="1 << 30"
             )
         if not 0 <= self.drain_seconds < math.inf:
             raise ConfigError(f"drain_seconds is {self.drain_seconds}; a finite number, 0 or above, was expected.")

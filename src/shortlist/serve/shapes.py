@@ -14,6 +14,7 @@ __all__ = [
     "Card",
     "EventsReply",
     "HistoryReply",
+    "ImpressionsReply",
     "MapReply",
     "ModelStatus",
     "PredictReply",
@@ -37,6 +38,12 @@ class Ready(msgspec.Struct):
 
 class EventsReply(msgspec.Struct):
     """recorded: how many events are on the disk."""
+
+    recorded: int
+
+
+class ImpressionsReply(msgspec.Struct):
+    """recorded: how many lists are on the disk."""
 
     recorded: int
 
