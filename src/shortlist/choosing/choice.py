@@ -195,7 +195,7 @@ def _advice(choice: Choice) -> str:
     unmeasured = [one for one in choice.tried if one.figure is None and one.reason and "were left" in one.reason]
     if trial.new > MOSTLY_NEW:
         return (
-            f"nearly all held-out pairs ({trial.new:.0%}) are of new queries, so the order above says little of known ones; "
+            f"nearly all held-out pairs ({trial.new:.0%}) have new queries, so the order above says little of known ones; "
             "models differ by person only where people have several choices"
         )
     if len(unmeasured) > len([one for one in choice.tried if one.figure is not None]):
