@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.serve.paces import Steady
+
 from shortlist.serve import Settings
 from shortlist.serve.settings import Limits
 
@@ -76,7 +78,7 @@ def test_one_too_many_is_a_503_with_retry_after(clients: Callable[..., Any]) -> 
 
 def test_a_queue_that_would_take_too_long_is_a_503(clients: Callable[..., Any]) -> None:
     client = clients(Settings(limits=Limits(wait_seconds=0.5)))
-    client.app.service.batcher._pace = 0.1  # seconds a query: the sixth would wait for 0.6
+    client.app.service.batcher.paces = Steady(0.1)  # seconds a query: the sixth would wait for 0.6
     replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}], "k": k}) for k in range(1, 21)])
     assert {reply.status_code for reply in replies} == {200, 503}
 

@@ -68,6 +68,16 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     is_flag=True,
     help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
 )
+@click.option(
+    "--other-data",
+    is_flag=True,
+    help="Also reload a bundle that has nearly none of the ids served until then: one of other data.",
+)
+@click.option(
+    "--string-ids",
+    is_flag=True,
+    help="Give integer ids as strings, and take them so: for clients that round integers beyond 2^53 (JavaScript).",
+)
 @click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
@@ -90,6 +100,8 @@ def command(
     seen_days: float | None,
     watch: bool,
     untrusted: bool,
+    other_data: bool,
+    string_ids: bool,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -126,12 +138,19 @@ def command(
         trusted=trusted,
         cold_start=cold_start,
         hosts=_hosts(host, allow_host, keys),
+        other_data=other_data,
+        string_ids=string_ids,
         limits=limits,
     )
     if not keys and not _loopback(host):
         say(f"warning: anyone who can reach this machine can read from the server; set {KEYS} to require a key")
     before = signature(bundle)
     loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
+    if loaded.long_ids and not string_ids:
+        say(
+            f"warning: {loaded.long_ids} of this model are beyond 2^53, which clients in JavaScript round to other ids; "
+            "--string-ids gives them as strings"
+        )
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
 

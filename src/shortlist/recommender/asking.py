@@ -13,12 +13,11 @@ from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
-from shortlist.recommender.eligible import allowed, check_unknown, excluded
+from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     Request,
     candidate_lists,
-    candidate_rows,
     exact_ids,
     feature_table,
     own_histories,
@@ -41,8 +40,12 @@ def recommend(
     allow: Iterable[Id] | None = None,
     deny: Iterable[Id] | None = None,
     where: str | None = None,
+    open_: Open | None = None,
 ) -> Recommendations:
-    """The k best candidates of each query, best first; see ``Recommender.recommend``."""
+    """The k best candidates of each query, best first; see ``Recommender.recommend``.
+
+    open_: what ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are answered in pieces.
+    """
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state)
     rows, known = state.rows_of(request.ids)
@@ -52,11 +55,8 @@ def recommend(
         check_unknown(request.ids, told, policy.cold_start)
     recent = own_histories(request, state)
     vectors = _vectors(served, request, rows, known, own)
-    filters = Filters(
-        excluded(state, rows, exclude_seen, exclude, [recent, own]),
-        allowed(state, allow, where),
-        None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
-    )
+    open_ = opened(state, allow, deny, where) if open_ is None else open_
+    filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]), open_.allowed, open_.denied)
     by_model = [True] * len(told) if policy.answered_by_model(state) else told
     near = state.near
     histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
@@ -65,8 +65,15 @@ def recommend(
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 
 
-def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
-    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``."""
+def similar(
+    served: Served,
+    candidates: Sequence[Id],
+    k: int = 10,
+    *,
+    where: str | None = None,
+    open_: Open | None = None,
+) -> Recommendations:
+    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``. open_: as for ``recommend``."""
     state, k = served.state, check_k(k)
     ids = exact_ids(candidates, state.candidate_ids, "candidates")
     rows = np.array(state.candidate_ids.rows(ids), np.int64)
@@ -77,7 +84,8 @@ def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str
             hint="ids are compared exactly, including their type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
-    filters = Filters(itself, allowed(state, None, where))
+    open_ = opened(state, None, None, where) if open_ is None else open_
+    filters = Filters(itself, open_.allowed)
     known, histories = [True] * len(rows), None if state.near is None else itself
     answers = answered(served, served.vectors_of(rows), k, filters, known, histories, ())
     name = state.candidate

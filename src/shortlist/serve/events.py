@@ -44,7 +44,7 @@ class Events:
         if self._seconds is None:
             return list(chosen)
         since = time.time() - self._seconds
-        return [candidate for candidate, at in chosen.items() if at >= since]
+        return [candidate for candidate, at in list(chosen.items()) if at >= since]
 
     def all(self) -> list[tuple[Any, Any, float]]:
         """Every choice: query, candidate, time."""

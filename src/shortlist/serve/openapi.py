@@ -81,6 +81,7 @@ def document(service: Service) -> dict[str, Any]:
         *_WRITES,
         *(_LOOKUPS if service.settings.page else ()),
         _Operation("get", model, "The model's state, as TensorFlow Serving has it."),
+        _Operation("get", f"{model}/metadata", "What is asked and answered, as TensorFlow Serving has it."),
         _Operation("post", f"{model}:predict", "The ten best, as TensorFlow Serving has it.", PredictRequest),
     ]
     types = [one for operation in operations for one in (operation.takes, operation.gives) if one not in (None, dict)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -13,7 +14,8 @@ TYPE = "application/problem+json"
 
 
 class ProblemBody(msgspec.Struct, omit_defaults=True):
-    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do."""
+    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do. fields: all places,
+    the first of them, where the same is wrong in several."""
 
     title: str
     status: int
@@ -22,6 +24,7 @@ class ProblemBody(msgspec.Struct, omit_defaults=True):
     field: str | None = None
     hint: str | None = None
     request_id: str | None = None
+    fields: list[str] | None = None
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -35,6 +38,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         hint: str | None = None,
         retry_after: int | None = None,
         close: bool = False,
+        fields: Sequence[str] = (),
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -43,13 +47,14 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.hint = hint
         self.retry_after = retry_after
         self.close = close
+        self.fields = fields
 
     def body(self, request_id: str | None) -> bytes:
         """The reply's body."""
         return msgspec.json.encode(
             ProblemBody(
                 HTTPStatus(self.status).phrase, self.status, self.detail, field=self.field, hint=self.hint,
-                request_id=request_id,
+                request_id=request_id, fields=list(self.fields) or None,
             )
         )  # fmt: skip
 

@@ -16,7 +16,8 @@ class Limits:
     """The most of everything that one request, or all of them, may take.
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. cells: values of columns in one reply. under_way: requests at once, beyond which the answer is 503.
+    request. cells: values of columns in one reply. reply: bytes of one reply. filter: what a condition may cost, rows times
+    operators, in comparisons of numbers. under_way: requests at once, beyond which the answer is 503.
     receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
     batch: queries answered together.
     """
@@ -26,6 +27,8 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
+    reply: int = 1 << 25
+    filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
     wait_seconds: float = 0.1
@@ -46,6 +49,8 @@ class Settings:
     trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
     this machine asks under its own name, and is refused. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
+    string_ids: whether integer ids are strings in replies, and may be in requests.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -57,6 +62,8 @@ class Settings:
     trusted: bool = True
     cold_start: str | None = None
     hosts: tuple[str, ...] | None = None
+    other_data: bool = False
+    string_ids: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 
 from shortlist.serve.http import Incoming, Reply, decoded
+from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id, check_ids
 from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest
@@ -20,7 +22,14 @@ _EVENTS = msgspec.json.Decoder(EventsRequest)
 
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
-    request, loaded, most = decoded(_CHANGE, incoming.body), service.loaded, service.settings.limits.ids
+    record = await service.read(len(incoming.body), _change, service, service.loaded, incoming.body)
+    upserted, deleted, size, _ = await service.writer.change(record)
+    return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
+
+
+def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
+    """The record of a change. Raises Problem."""
+    request, most = service.ids.read(decoded(_CHANGE, body), loaded), service.settings.limits.ids
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
@@ -33,14 +42,20 @@ async def change(service: Service, incoming: Incoming) -> Reply:
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
     check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
-    record = {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
-    upserted, deleted, size, _ = await service.writer.change(record)
-    return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
+    return {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
 
 
 async def events(service: Service, incoming: Incoming) -> Reply:
     """Record what queries just chose."""
-    request, loaded, most = decoded(_EVENTS, incoming.body), service.loaded, service.settings.limits.ids
+    record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
+    count = await service.writer.change(record)
+    service.metrics.changes.labels("event").inc(count)
+    return Reply(msgspec.json.encode({"recorded": count}))
+
+
+def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
+    """The record of choices. Raises Problem."""
+    request, most = service.ids.read(decoded(_EVENTS, body), loaded), service.settings.limits.ids
     if not 1 <= len(request.events) <= most:
         raise Problem(422, f"{len(request.events)} events were given; 1 to {most} were expected.", "$.events")
     now = time.time()
@@ -49,6 +64,4 @@ async def events(service: Service, incoming: Incoming) -> Reply:
         check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
-    count = await service.writer.change({"op": "events", "at": now, "events": chosen})
-    service.metrics.changes.labels("event").inc(count)
-    return Reply(msgspec.json.encode({"recorded": count}))
+    return {"op": "events", "at": now, "events": chosen}
