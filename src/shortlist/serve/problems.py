@@ -62,6 +62,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field")
 _EXPECTED = re.compile(r"^Expected `[a-z0-9 |<>=.\-]+`(?:, got `[a-z]+`)?(?: of length [<>=]+ \d+)?$")
+_BOUND = re.compile(r"^Expected `int` (>=|<=) (-?\d+)$")
 _MISSING = re.compile(r"^Object missing required field `[a-z_]+`$")
 _KEY = re.compile(r"\[[^\]\d.][^\]]*\]")
 
@@ -80,6 +81,9 @@ def from_decoding(error: Exception, known: str) -> Problem:
     reason = _WHERE.sub("", text)
     if _UNKNOWN.match(reason):
         return Problem(422, "unknown field.", path, hint=f"fields: {known}")
+    if bound := _BOUND.match(reason):
+        side = "at least" if bound[1] == ">=" else "at most"
+        return Problem(422, f"a whole number of {side} {int(bound[2]):,} was expected.", path)
     if _EXPECTED.match(reason) or _MISSING.match(reason):
         return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
     return Problem(422, "a value of another form was expected.", path)
