@@ -113,6 +113,7 @@ def test_what_was_slow_once_comes_back_to_the_loop(client: Any) -> None:
     seen = watched(client)
     batcher = client.app.service.batcher
     batcher._timed = lambda batch: (batcher._outcomes(batch), 0.0)
+    batcher._watch.since = lambda begun: 0.0
     group = Group(client.app.service.loaded, k=10, exclude_seen=True)
     batcher.paces._of[group.kind()] = 1.0
     for _ in range(70):

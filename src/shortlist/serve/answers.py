@@ -19,6 +19,7 @@ from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_
 from shortlist.serve.schema import (
     EmbedReply,
     EmbedRequest,
+    Found,
     Item,
     Query,
     RecommendReply,
@@ -38,30 +39,32 @@ _SIMILAR = msgspec.json.Decoder(SimilarRequest)
 _SCORE = msgspec.json.Decoder(ScoreRequest)
 _EMBED = msgspec.json.Decoder(EmbedRequest)
 SCORES = 100_000  # queries times candidates of one request
+COPIED = 1 << 18  # bytes of a reply that are put together on the event loop
 TEXT = 16  # bytes of a text that count as one value
 
 
 async def recommend(service: Service, incoming: Incoming) -> Reply:
     """The k best candidates of each query."""
     started = time.perf_counter()
-    size = len(incoming.body)
-    asked = await service.read(size, _asked, service, service.loaded, incoming.body)
-    request, loaded = asked.request, asked.loaded
+    loaded, body = service.loaded, incoming.body
+    light = service.light(len(body))
+    read = partial(_asked, service, loaded, body, light)
+    asked = read() if light else await service.read(len(body), read)
+    request = asked.request
     written = Written(len(asked.asks), service.settings.limits.reply)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
-    await service.recommend(
-        asked._replace(light=service.light(size)), take, _values(loaded, request.k, request.columns)
-    )
+    await service.recommend(asked, take, _values(loaded, request.k, request.columns))
     return await _lists(service, loaded, written, started)
 
 
-def _asked(service: Service, loaded: Loaded, body: bytes) -> Asked:
+def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     """The request in a body, against the bundle. Raises Problem."""
-    request = service.ids.read(decoded(_RECOMMEND, body), loaded)
+    request = decoded(_RECOMMEND, body)
+    request = service.ids.read(request, loaded) if service.ids.on else request
     check_request(request, loaded, service.settings.limits)
     asks = read_queries(loaded, service.events, request.queries, request.exclude_seen)
     check_known(loaded, asks)
-    return Asked(request, loaded, asks)
+    return Asked(request, loaded, asks, light)
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
@@ -170,12 +173,12 @@ def _put_list(
     shown: StringIds, written: Written, loaded: Loaded, columns: Sequence[str], number: int, found: Recommendation
 ) -> None:
     """Writes a list, with columns of the candidates."""
-    if not columns:
-        items = [Item(shown.shown(item[0]), item[1], item[2]) for item in found.items]
-        written.put(number, {"id": shown.shown(found.query), "known": found.known, "items": items})
+    if not columns and not shown.on:
+        items = [Item(item[0], item[1], item[2]) for item in found.items]
+        written.put(number, Found(found.query, found.known, items))
         return
     before = b'{"id":%s,"known":%s,"items":[' % (ENCODER.encode(shown.shown(found.query)), ENCODER.encode(found.known))
-    values = loaded.values_of(found.ids, columns)
+    values: Sequence[Any] = loaded.values_of(found.ids, columns) if columns else [None] * len(found)
     column = loaded.about.columns[0]
     if column in columns:
         values = [{**cells, column: shown.shown(cells[column])} for cells in values]
@@ -187,6 +190,8 @@ def _put_list(
 
 def _values(loaded: Loaded, k: int, columns: Sequence[str]) -> int:
     """How many values a list is to write; long texts count as several."""
+    if not columns:
+        return k
     return min(k, loaded.state.size) * (1 + sum(1 + loaded.width(name) // TEXT for name in columns))
 
 
@@ -208,4 +213,6 @@ async def _lists(service: Service, loaded: Loaded, written: Written, started: fl
 
 async def _reply(service: Service, written: Written, make: Callable[[], Any]) -> Reply:
     """The reply around the parts that are written."""
-    return Reply(await service.read(written.size // 64, lambda: ENCODER.encode(make())))
+    if written.size <= COPIED:
+        return Reply(ENCODER.encode(make()))
+    return Reply(await service.read(written.size, lambda: ENCODER.encode(make())))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment
+from shortlist.serve.clock import Moment, Stopwatch
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -93,8 +93,9 @@ class Batcher:
         self._pool = pool
         self._quick: list[_Waiting] = []
         self._slow: list[_Waiting] = []
+        self._watch = Stopwatch()
         self._long = 0  # requests that are being answered in pieces
-        self._expected = {"quick": 0.0, "slow": 0.0}  # seconds of what waits
+        self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
         self._flushing = self._finishing = False
         self._turning: asyncio.Task[None] | None = None
 
@@ -108,7 +109,17 @@ class Batcher:
         if len(asks) > self._fitting(pace):
             await self._in_pieces(group, asks, take)
             return
-        found = await self._at_once(group, asks, len(asks) * pace, light)
+        cost = len(asks) * pace
+        quick = light and cost <= INLINE and not group.chosen  # the first fold-in takes longer
+        self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
+        loop = asyncio.get_running_loop()
+        one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
+        self._expected[quick] += cost
+        try:
+            self._line_up(one, quick, loop)
+            found = await one.future
+        finally:
+            self._expected[quick] -= cost
         if len(asks) * values <= WRITTEN:
             take(0, found)
         else:
@@ -162,32 +173,25 @@ class Batcher:
 
     # In batches.
 
-    async def _at_once(self, group: Group, asks: Sequence[Ask], cost: float, light: bool) -> list[Any]:
-        loop = asyncio.get_running_loop()
-        quick = cost <= INLINE and light and not group.chosen  # the first fold-in takes longer
-        name = "quick" if quick else "slow"
-        self._check_wait(self._expected[name] * (2 if not quick and self._turns.others else 1))
-        one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
-        self._expected[name] += cost
-        try:
-            if quick:
-                self._quick.append(one)
-                if not self._flushing:
-                    self._flushing = True
-                    loop.call_soon(self._flush)
-            else:
-                self._slow.append(one)
-                if self._turning is None:
-                    self._turning = loop.create_task(self._turn())
-            return await one.future
-        finally:
-            self._expected[name] -= cost
+    def _line_up(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
+        if quick:
+            self._quick.append(one)
+            if not self._flushing:
+                self._flushing = True
+                loop.call_soon(self._flush)
+        else:
+            self._slow.append(one)
+            if self._turning is None:
+                self._turning = loop.create_task(self._turn())
 
     def _flush(self) -> None:
         """Answer one batch of what is quick; the loop looks at its sockets before the next."""
         self._flushing = False
         batch, self._quick = _joined(self._quick, self._limits.batch)
-        self._done(batch, *self._timed(batch))
+        self._waited(batch)
+        begun = self._watch.start()
+        outcomes = self._outcomes(batch)
+        self._done(batch, outcomes, self._watch.since(begun))
         if self._quick:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -211,12 +215,16 @@ class Batcher:
         self._turning = None
 
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
-        """For each request its answers, or the error that it alone has; and the seconds taken."""
-        started, begun = time.perf_counter(), Moment.now()
-        for one in batch:
-            self._metrics.wait.observe(started - one.since)
+        """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
+        begun = Moment.now()
+        self._waited(batch)
         outcomes = self._outcomes(batch)
         return outcomes, Moment.now().since(begun)
+
+    def _waited(self, batch: list[_Waiting]) -> None:
+        now = time.perf_counter()
+        for one in batch:
+            self._metrics.wait.observe(now - one.since)
 
     def _outcomes(self, batch: list[_Waiting]) -> list[Any]:
         try:

@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 
 from shortlist.recommender import Recommendation
+from shortlist.serve.answers import COPIED
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
@@ -61,7 +62,8 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
         reply: Any = {"predictions": [{"output_1": one, "output_2": other} for one, other in pairs]}
     else:
         reply = {"outputs": {"output_1": scores.parts, "output_2": ids.parts}}
-    return await service.read((ids.size + scores.size) // 64, _reply, reply)
+    size = ids.size + scores.size
+    return _reply(reply) if size <= COPIED else await service.read(size, _reply, reply)
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:

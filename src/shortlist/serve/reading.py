@@ -73,8 +73,7 @@ class Group:
 
     def kind(self) -> Any:
         """Equal for groups whose queries take about as long."""
-        exact = self.exact or self.loaded.served.index.exact
-        return (self.wants, exact, self.features, self.chosen, self.open is not None, self.k.bit_length())
+        return (self.wants, self.exact, self.features, self.chosen, self.open is not None, self.k.bit_length())
 
 
 def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:
@@ -82,6 +81,8 @@ def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group])
 
     make: the group of queries with these features, that have choices of their own or not.
     """
+    if len(asks) == 1:
+        return [(make(tuple(sorted(asks[0].features)), bool(asks[0].chosen)), [0])]
     numbers: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     for number, ask in enumerate(asks):
         numbers.setdefault((tuple(sorted(ask.features)), bool(ask.chosen)), []).append(number)
@@ -148,6 +149,8 @@ def read_queries(loaded: Loaded, events: Events, queries: Sequence[Query], exclu
 
 def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
     """Raises Problem for values that the model's features do not take: each column is encoded once, and no tower is asked."""
+    if not any(ask.features for ask in asks):
+        return
     columns: dict[str, tuple[list[int], list[Any]]] = {}
     for number, ask in enumerate(asks):
         for name, value in ask.features.items():

@@ -91,7 +91,9 @@ class Service:
         values: how many ``take`` writes for one list.
         """
         request, loaded, asks, light = asked
-        open_ = await self.filtering.open(loaded, request.allow, request.deny, request.where)
+        open_ = None
+        if not (request.allow is None and request.deny is None and request.where is None):
+            open_ = await self.filtering.open(loaded, request.allow, request.deny, request.where)
         unknown, first = 0, None
 
         def keep(numbers: Sequence[int], at: int, found: list[Recommendation]) -> None:

@@ -20,19 +20,19 @@ class StringIds:
     """Ids as a server's clients write them. on: whether integers are strings there; else every id is as it is."""
 
     def __init__(self, on: bool) -> None:
-        self._on = on
+        self.on = on
 
     def shown(self, one: Any) -> Any:
         """An id for a reply."""
-        return str(one) if self._on and type(one) is int else one
+        return str(one) if self.on and type(one) is int else one
 
     def all_shown(self, ids: Sequence[Any]) -> Sequence[Any]:
         """Ids for a reply."""
-        return [self.shown(one) for one in ids] if self._on else ids
+        return [self.shown(one) for one in ids] if self.on else ids
 
     def read(self, request: T, loaded: Loaded) -> T:
         """A request with integers where its model has integers and it has strings of digits; other strings stay."""
-        if not self._on or (loaded.query_strings and loaded.candidate_strings):
+        if not self.on or (loaded.query_strings and loaded.candidate_strings):
             return request
         query = _as_is if loaded.query_strings else _integer
         candidate = _as_is if loaded.candidate_strings else _integer
@@ -41,8 +41,9 @@ class StringIds:
             given = getattr(request, name, None)
             if given is not None:
                 changes[name] = [candidate(one) for one in given]
-        if getattr(request, "queries", None) is not None:
-            changes["queries"] = [_query(one, query, candidate) for one in request.queries]
+        queries = getattr(request, "queries", None)
+        if queries is not None:
+            changes["queries"] = [_query(one, query, candidate) for one in queries]
         if isinstance(request, schema.EventsRequest):
             changes["events"] = [
                 msgspec.structs.replace(one, query=query(one.query), candidate=candidate(one.candidate))
