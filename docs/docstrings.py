@@ -1,58 +1,34 @@
-"""The API reference: every public name, and its docstring as Markdown (examples fenced, ``name: meaning`` as lists).
+"""The API reference: every public name, with its docstring.
 
-Run as a program it writes ``docs/reference.md``; mkdocstrings loads ``Markdown`` from it.
+Run as a program it writes ``docs/reference.md`` and ``docs/modules.md``; mkdocstrings loads ``Fenced`` from it.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import griffe
 
+import shortlist as sl
 from shortlist._public import ROOMS
 
-ENTRY = re.compile(r"^(?:\*{0,2}[a-z_][\w]*(?:, [a-z_]\w*)*): ")
 
-
-class Markdown(griffe.Extension):
-    """Rewrites every docstring before it is rendered."""
+class Fenced(griffe.Extension):
+    """Fences the code of every docstring's Example before it is rendered."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = as_markdown(obj.docstring.value)
+            obj.docstring.value = fenced(obj.docstring.value)
 
 
-def as_markdown(text: str) -> str:
-    """A docstring's text as Markdown."""
-    return "\n\n".join(_paragraph(part) for part in re.split(r"\n\s*\n", text))
-
-
-def _paragraph(part: str) -> str:
-    lines = part.splitlines()
-    if lines[0].lstrip().startswith(">>>"):
-        indent = len(lines[0]) - len(lines[0].lstrip())
-        return "\n".join(["```pycon", *(line[indent:] for line in lines), "```"])
-    if lines[0].strip() in ("Args:", "Attributes:", "Raises:"):
-        head, lines = f"**{lines[0].strip()}**\n\n", [line[4:] for line in lines[1:]]
-        return head + _entries(lines)
-    return _entries(lines) if any(ENTRY.match(line) for line in lines) else part
-
-
-def _entries(lines: list[str]) -> str:
-    """Each ``name: meaning`` as an item; several on one line are taken apart."""
-    whole: list[str] = []
-    for line in lines:
-        if ENTRY.match(line) or re.match(r"^[A-Z]\w+Error: ", line) or not whole:
-            whole.append(line.strip())
-        else:
-            whole[-1] += " " + line.strip()
-    items = [item for line in whole for item in re.split(r"(?<=[.;]) (?=[a-z_]\w*(?:, [a-z_]\w*)*: )", line)]
-    return "\n".join(
-        re.sub(r"^([\w*, ]+): ", r"- **\1**: ", item) if ENTRY.match(item) or "Error: " in item else f"\n{item}\n"
-        for item in items
-    )
+def fenced(text: str) -> str:
+    """A docstring with its Example as Markdown code, under the name that griffe knows."""
+    before, head, code = text.partition("\nExample:\n")
+    if not head:
+        return text
+    language = "pycon" if code.lstrip().startswith(">>>") else "python"
+    return f"{before}\nExamples:\n    ```{language}\n{code.rstrip()}\n    ```\n"
 
 
 def reference() -> str:
@@ -63,9 +39,19 @@ def reference() -> str:
         if place != room:
             room = place
             page += f"\n## {room.split('.')[0].capitalize()}\n"
-        page += f"\n::: shortlist.{place}.{name}\n"
+        page += f"\n::: {_home(name, place)}\n    options:\n      heading: sl.{name}\n"
     return page
 
 
+def _home(name: str, place: str) -> str:
+    """Where a public name is defined: a function is not mixed up with the module of its name."""
+    value = getattr(sl, name)
+    module = getattr(value, "__module__", f"shortlist.{place}")
+    return f"{module}.{name}"
+
+
 if __name__ == "__main__":
+    import modules
+
     Path(__file__).with_name("reference.md").write_text(reference(), encoding="utf-8")
+    modules.PAGE.write_text(modules.page(), encoding="utf-8")

@@ -25,10 +25,12 @@ ASIDE = {
     "choosing": 0.375,
     "tuning": 0.625,
     "report": 0.885,
-    "evaluation": 0.5,
+    "evaluation": 0.26,
     "sources": 0.85,
     "recommender": 0.38,
-    "features": 0.36,
+    "features": 0.15,
+    "model": 0.13,
+    "shown": 0.65,
     "data": 0.14,
 }  # lets lines pass beside these
 

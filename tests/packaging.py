@@ -1,15 +1,18 @@
 """Builds wheel and sdist, and installs each into bare environments of every Python that this machine has: `make packages`.
 
 In each: the version, the front page, what doctor says, a bundle's recommendations without torch, and that what an extra
-brings fails with the line to type.
+brings fails with the line to type. Then the wheel with its extra ``serve`` goes into a bare folder (pip install --target), and
+two workers answer from there, read-only.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -71,6 +74,44 @@ def check(python: Path, archive: Path, folder: Path) -> None:
     print(f"{python} · {archive.name}: {version.strip()}")
 
 
+SERVE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+sys.argv = ["shortlist", "serve", *sys.argv[2:]]
+os.chdir("/")
+from shortlist.cli.main import main
+main()
+"""
+
+
+def serve(python: Path, wheel: Path, folder: Path) -> None:
+    """Installs the wheel into a bare folder and asks a server that runs from there."""
+    site = folder / "site"
+    run(python, "-m", "pip", "install", "-q", "--target", site, f"{wheel}[serve]", cwd=folder)
+    for path in [site, *site.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    command = [python, "-I", "-c", SERVE, site, folder / "my.shortlist", "--port", "0", "--workers", "2"]
+    server = subprocess.Popen(
+        [str(word) for word in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
+    )
+    assert server.stderr is not None
+    try:
+        found = next((re.search(r"http://[^/]+/", line) for line in server.stderr if "http://" in line), None)
+        assert found, "the server did not start"
+        with urllib.request.urlopen(f"{found[0]}readyz", timeout=60) as reply:
+            print(f"{python} · {wheel.name}[serve] in a bare folder: {reply.read().decode()}")
+    finally:
+        server.terminate()
+        server.wait()
+        server.stderr.close()
+        for path in [site, *site.rglob("*")]:
+            if path.is_dir():
+                path.chmod(0o755)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -80,6 +121,7 @@ def main() -> None:
         for python in found.values():
             for archive in archives:
                 check(python, archive, folder)
+        serve(Path(sys.executable), next(one for one in archives if one.suffix == ".whl"), folder)
         print("not found here: " + (", ".join(sorted(set(SUPPORTED) - set(found))) or "none"))
 
 

@@ -47,3 +47,8 @@ def test_a_missing_package_names_its_extra() -> None:
 def test_the_nearest_name_or_all_of_them() -> None:
     assert did_you_mean("sofmax", ["softmax", "bpr"]) == "did you mean 'softmax'?"
     assert did_you_mean("xyz", ["softmax", "bpr"]) == "known: bpr, softmax"
+
+
+def test_another_case_is_the_nearest() -> None:
+    assert did_you_mean("USER_ID", ["user_id", "USER_NAME"]) == "did you mean 'user_id'?"
+    assert did_you_mean("U", ["i", "t", "u"]) == "did you mean 'u'?"

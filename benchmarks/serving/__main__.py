@@ -4,8 +4,12 @@
     overload BUNDLE   ten times as much as it can answer
     swaps ONE TWO     a hundred swaps, and thirty broken bundles, at 70% of what it can answer
     kills BUNDLE      SIGKILL at random moments, beside a journal of what was acknowledged
+    log BUNDLE        a million events in the log: until the server is ready, and its memory
     stop BUNDLE       SIGTERM with 500 requests in flight
     soak ONE TWO      minutes of load with swaps, changes and bad requests; memory
+    memory X          one process and four workers on a million candidates, made at X if it is not there: memory they share
+    cores BUNDLE      requests per processor second, two workers against one
+    worker_kills BUNDLE   SIGKILL of a worker, or of the process that writes, every second
     million BUNDLE X  a bundle of a million candidates, made at X if it is not there, beside BUNDLE; live changes
     docs              the figures of docs/serving.md from the results
 
@@ -20,13 +24,16 @@ from pathlib import Path
 
 from benchmarks.machine import environment
 from benchmarks.serving import page
-from benchmarks.serving.changes import kills, stop
+from benchmarks.serving.changes import kills, log, stop
 from benchmarks.serving.million import CANDIDATES, million
+from benchmarks.serving.processes import cores, memory, worker_kills
 from benchmarks.serving.speed import overload, speed
 from benchmarks.serving.swaps import soak, swaps
 
 RESULTS = Path(__file__).parent.parent / "results"
-MEASURES = {one.__name__: one for one in (speed, overload, swaps, kills, stop, soak, million)}
+MEASURES = {
+    one.__name__: one for one in (speed, overload, swaps, kills, log, stop, soak, million, memory, cores, worker_kills)
+}
 
 
 def main() -> None:
@@ -38,9 +45,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--broken", type=int, default=30)
+    parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5, help="of the overload")
     parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
+    parser.add_argument("--workers", type=int, default=4, help="of the measurement of memory")
     parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json")
     options = parser.parse_args()
     if options.name == "docs":

@@ -9,8 +9,10 @@ import signal
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from benchmarks.serving.server import Connection, Server
+from shortlist.serve.journal import Journal
 
 IN_FLIGHT = 500
 
@@ -25,7 +27,7 @@ def kills(options: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.count):
             server = Server(options.bundles[0], "--no-log", "--state", folder)
-            column = _check(server, truth, doubtful, lost)
+            column = check(server, truth, doubtful, lost)
             end = time.perf_counter() + chance.uniform(0.05, 0.6)
             killer = threading.Timer(end - time.perf_counter(), server.process.kill)
             killer.start()
@@ -46,12 +48,56 @@ def kills(options: argparse.Namespace) -> dict:
             killer.join()
             server.process.wait()
         server = Server(options.bundles[0], "--no-log", "--state", folder)
-        _check(server, truth, doubtful, lost)
+        check(server, truth, doubtful, lost)
         server.stop()
     return {"kills": options.count, "acknowledged": acknowledged, "lost": len(lost), "first_lost": lost[:3]}
 
 
-def _check(server: Server, truth: dict[str, bool], doubtful: set[str], lost: list[str]) -> str:
+def log(options: argparse.Namespace) -> dict:
+    """A log of ``--events`` events, a record each: how long until the server is ready, and its memory; and once it is shortened.
+
+    Half as many people as events, each with events of the same few thousand candidates.
+    """
+    chance = random.Random(7)
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder))
+        for start in range(0, options.events, 1000):
+            journal.append([_event(chance, options.events, start + number) for number in range(1000)])
+        size = journal.size
+        journal.close()
+        first = _started(options.bundles[0], folder)
+        return {
+            "events": options.events,
+            "log_bytes": size,
+            "long": first,
+            "shortened": _started(options.bundles[0], folder),
+        }
+
+
+def _event(chance: random.Random, events: int, number: int) -> dict:
+    at = 1e9 + number
+    one = {"query": chance.randrange(events // 2), "candidate": chance.randrange(5000), "at": at}
+    return {"op": "events", "at": at, "events": [one]}
+
+
+def _started(bundle: Path, folder: str) -> dict:
+    """Start a server on the log; then wait until it has been shortened, or needs not be."""
+    server = Server(bundle, "--no-log", "--state", folder)
+    ready = time.perf_counter() - server.started
+    found = {"ready_seconds": round(ready, 2), "memory_mb": round(server.memory(), 1)}
+    connection = Connection(server.port)
+    size, steady = 0, 0
+    while steady < 30:
+        time.sleep(0.1)
+        connection.get("/healthz")
+        now = (Path(folder) / "changes.log").stat().st_size
+        steady, size = steady + 1 if now == size else 0, now
+    found |= {"log_bytes_after": size, "highest_memory_mb": round(server.memory("VmHWM"), 1)}
+    server.stop()
+    return found
+
+
+def check(server: Server, truth: dict[str, bool], doubtful: set[str], lost: list[str]) -> str:
     """Compare with what was acknowledged; the name of the candidates' id column."""
     connection = Connection(server.port)
     known = sorted({*truth, *doubtful})

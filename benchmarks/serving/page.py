@@ -130,6 +130,34 @@ def _soak(result: dict) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
+def _memory(result: dict) -> list[tuple[str, str, str]]:
+    one, *_, several = result["workers"].values()
+    count = list(result["workers"])[-1]
+    what = f"{result['candidates']:,} candidates of {result['dim']}, exact search: {count} workers, sum of proportional set sizes"
+    return [
+        (
+            what,
+            f"{several['pss_mb']:,.0f} MB, {result['times']:.2f} times one process ({one['pss_mb']:,.0f} MB)",
+            "1.3 times",
+        )
+    ]
+
+
+def _cores(result: dict) -> list[tuple[str, str, str]]:
+    what = "good answers per processor second, two workers against one process, median of rounds"
+    return [(what, f"{result['share']:.0%}", "90%")]
+
+
+def _worker_kills(result: dict) -> list[tuple[str, str, str]]:
+    kills = result["kills"]
+    return [
+        (f"{kills['worker']} kills of a worker, {kills['writing']} of the writing process, one a second: answers, and requests that failed",
+         f"{result['answers']:,} and {result['failed']}", ""),
+        ("failed on a connection to a worker that lived", str(result["failed_on_a_worker_that_lives"]), "0"),
+        (f"of {result['acknowledged']:,} changes acknowledged meanwhile, lost", str(result["lost"]), "0"),
+    ]  # fmt: skip
+
+
 ROWS = {
     "speed": _speed,
     "overload": _overload,
@@ -138,4 +166,7 @@ ROWS = {
     "kills": _kills,
     "soak": _soak,
     "million": _million,
+    "memory": _memory,
+    "cores": _cores,
+    "worker_kills": _worker_kills,
 }

@@ -31,7 +31,9 @@ class Server:
         command = [sys.executable, "-m", "shortlist", "serve", str(bundle), "--port", "0", *options]
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the server
         self.process = subprocess.Popen(
-            command, stderr=self.log, env={**os.environ, "SHORTLIST_WRITE_KEYS": KEY if "--state" in options else ""}
+            command,
+            stderr=self.log,
+            env={**os.environ, **({"SHORTLIST_WRITE_KEYS": KEY} if "--state" in options else {})},
         )
         self.port = 0
         while not self.port:

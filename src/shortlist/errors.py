@@ -43,7 +43,12 @@ REMOVED_IN = "0.3"
 
 
 class ShortlistError(Exception):
-    """Base of every error that a user can cause; ``message`` says what is wrong, ``hint`` what to do."""
+    """Base of every error that a user can cause.
+
+    Args:
+        message: what is wrong.
+        hint: what to do; by default the ``remedy`` of the class.
+    """
 
     remedy: ClassVar[str | None] = None
 
@@ -104,7 +109,13 @@ class UnknownQueryError(ShortlistError, KeyError):
 
 
 class MissingExtraError(ShortlistError, ImportError):
-    """An optional package that is not installed; names the extra that brings it."""
+    """An optional package that is not installed; names the extra that brings it.
+
+    Args:
+        package: what cannot be imported.
+        extra: the extra of shortlist that installs it.
+        purpose: what needs it.
+    """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
@@ -120,6 +131,9 @@ class ShortlistWarning(UserWarning):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known name, or lists all of them when none is near."""
     known = sorted(known)
+    same = [one for one in known if one.casefold() == name.casefold() or one.strip() == name.strip()]
+    if same:
+        return f"did you mean {same[0]!r}?"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 

@@ -12,7 +12,7 @@ import pytest
 import shortlist as sl
 from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.trial import Figure, Trial
-from shortlist.evaluation.ranked import PairSums
+from shortlist.intervals import PairSums
 from shortlist.train.recipes import load
 
 DATA = sl.Dataset({"u": ["a", "b"], "i": ["x", "y"]}, "u", "i")

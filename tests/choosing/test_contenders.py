@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
 import numpy as np
 import polars as pl
+import pytest
 from tests.choosing.tables import blocks
 
 import shortlist as sl
 from shortlist.choosing import choose
+from shortlist.choosing.contenders import Contender, contenders_of
 
 
 def test_features_are_declared_from_the_tables() -> None:
@@ -18,3 +24,72 @@ def test_features_are_declared_from_the_tables() -> None:
     (features,) = (one for one in choice.tried if one.name == "features")
     assert features.figure is not None
     assert features.recipe.candidate.features == [{"kind": "Category", "column": "kind"}]
+    assert features.note == "not read: 'one' is the same in every row"
+    assert "  features: not read: 'one' is the same in every row" in choice.table()
+    assert {"note": features.note}.items() <= next(
+        one for one in choice.to_dict()["contenders"] if one["name"] == "features"
+    ).items()
+
+
+def features_of(**columns: Any) -> Contender:
+    """The contender of features over a catalogue of four with these columns."""
+    log = {"who": ["a", "b"] * 10, "what": [n % 4 for n in range(20)]}
+    items = pl.DataFrame({"what": range(4), **columns}, strict=False)
+    found = contenders_of(sl.Dataset(log, "who", "what", candidates=items), 42, False)
+    return next(one for one in found if one.name == "features")
+
+
+NAN = float("nan")
+DAYS = [dt.date(2024, 1, day) for day in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["x", "y", "x", "y"], "Category"),
+        (pl.Series(["x", "y", "x", "y"], dtype=pl.Categorical), "Category"),
+        (pl.Series(["x", "y", None, "y"], dtype=pl.Enum(["x", "y"])), "Category"),
+        ([1, 2, 3, None], "Category"),
+        ([True, None, False, True], "Category"),
+        ([["x"], [], ["y", "x"], None], "MultiCategory"),
+        ([1.5, None, 2.5, 3.5], "Discretization"),
+        ([Decimal("1.5"), Decimal("2.5"), None, Decimal("3.5")], "Discretization"),
+    ],
+)
+def test_a_column_is_read_as_what_it_is(values: Any, kind: str) -> None:
+    found = features_of(column=values)
+    assert (found.reason, found.note) == (None, None)
+    (feature,) = found.recipe.candidate.features
+    assert (feature["kind"], feature["column"]) == (kind, "column")
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (
+            [1.0, 2.0, NAN, NAN],
+            "'column' has NaN or infinity in 2 of 4 rows, the first where 'what' is 2 (a missing value is a null)",
+        ),
+        ([1.0, None, float("inf"), 2.0], "'column' has NaN or infinity in 1 of 4 rows, the first where 'what' is 2"),
+        ([None] * 4, "'column' is null throughout"),
+        (["x"] * 4, "'column' is the same in every row"),
+        (DAYS, "'column' is of type Date"),
+        ([[0.5, 1.5]] * 4, "'column' is of type List(Float64)"),
+        ([b"x", b"y", b"z", b"x"], "'column' is of type Binary"),
+    ],
+)
+def test_a_column_that_is_not_read_is_told_with_the_reason(values: Any, why: str) -> None:
+    alone = features_of(column=values)
+    assert alone.reason is not None
+    assert alone.reason.startswith("no column of the tables can be used: ")
+    assert why in alone.reason
+    found = features_of(column=values, kind=["x", "y", "x", "y"])
+    assert found.reason is None
+    assert str(found.note).startswith(f"not read: {why}")
+    assert [one["column"] for one in found.recipe.candidate.features] == ["kind"]
+
+
+def test_columns_beyond_the_first_six_are_told() -> None:
+    found = features_of(**{f"c{number}": ["x", "y", "x", "y"] for number in range(8)})
+    assert [one["column"] for one in found.recipe.candidate.features] == [f"c{number}" for number in range(6)]
+    assert found.note == "not read: 'c6' comes after 6 others; 'c7' comes after 6 others"

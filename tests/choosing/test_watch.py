@@ -8,7 +8,7 @@ import pytest
 import shortlist as sl
 from shortlist.choosing.trial import Figure
 from shortlist.choosing.watch import Watch
-from shortlist.evaluation.ranked import PairSums
+from shortlist.intervals import PairSums
 from shortlist.train.epochs import Epoch
 
 

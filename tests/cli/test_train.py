@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests.cli.typed import shortlist
 
 BOTH = """
@@ -32,3 +33,27 @@ def test_train_solves_and_joins(bundle: Path, folder: Path) -> None:
     for name in ("als", "both"):
         done = shortlist("recommend", f"{name}.shortlist", 0, "--k", 1, "--json", cwd=folder)
         assert json.loads(done.stdout)[0]["items"][0]["id"] == "b0"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--out", "x" * 300), "too long"),
+        (("--out", "none/new"), "does not exist"),
+        (("--out", "choices.csv"), "is not a bundle"),
+        (("--out", "choices.csv", "--overwrite"), "is not a bundle"),
+        (("--out", "/proc/new"), "/proc"),
+        (("--out", "new", "--write-recipe", "."), "Is a directory"),
+        (("--out", "new", "--write-recipe", "none/new.toml"), "No such file"),
+        (("--out", "new", "--write-recipe", "x" * 300), "too long"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_anything_is_read(
+    folder: Path, options: tuple[str, ...], says: str
+) -> None:
+    done = shortlist("train", "absent.csv", "--query", "reader", "--candidate", "book", *options, cwd=folder)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "absent.csv" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "new").exists()

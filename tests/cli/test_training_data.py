@@ -99,12 +99,12 @@ def test_what_fits_in_memory_is_trained_from_there(log: Path, monkeypatch: pytes
 
 
 def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    training_data.say_where_steps_are_few(rows=1025, epochs=5, batch_size=1024)  # two batches an epoch
+    training_data.warn_of_few_steps(rows=1025, epochs=5, batch_size=1024)  # two batches an epoch
     assert capsys.readouterr().err == (
         "hint: 10 training steps are few; for a small table try --set fit.batch_size=64 --set fit.epochs=20\n"
     )
-    training_data.say_where_steps_are_few(rows=100_000, epochs=5, batch_size=1024)
-    training_data.say_where_steps_are_few(rows=100, epochs=5, batch_size=64)
+    training_data.warn_of_few_steps(rows=100_000, epochs=5, batch_size=1024)
+    training_data.warn_of_few_steps(rows=100, epochs=5, batch_size=64)
     assert capsys.readouterr().err == ""
 
 

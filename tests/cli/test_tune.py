@@ -74,7 +74,7 @@ def test_another_place_leaves_the_bundle_and_the_text_says_what_was_chosen(folde
         (["my.shortlist", "--recall", "1.5"], 1, "at most 1"),
         (["my.shortlist", "--k", "0"], 1, "k is 0"),
         (["my.shortlist", "--backend", "scan"], 1, "did you mean 'scann'"),
-        (["my.shortlist", "--curve", "nowhere/curve"], 1, "does not exist"),
+        (["my.shortlist", "--curve", "nowhere/curve"], 1, "No such file or directory"),
         (["my.shortlist", "--minutes", "-1"], 1, "--minutes"),
         (["my.shortlist", "--k", "many"], 2, "many"),
     ],

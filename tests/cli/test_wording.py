@@ -66,9 +66,14 @@ def test_no_message_names_what_only_python_has_beside_an_option(text: str) -> No
             "(to leave them out: --where \"e not in ('a', 'b')\", Events(where=…))",
             "(to leave them out: --where \"e not in ('a', 'b')\")",
         ),
-        ("name it: Dataset(…, timestamp=…)", "name it: --time COLUMN (of evaluate: --timestamp COLUMN)"),
+        ("name it: Dataset(…, timestamp=…)", "name it: --time COLUMN"),
         ("cast one of them, for example frame.with_columns(pl.col('i').cast(pl.Int64))", "cast one of them"),
         ("check the path", "check the path"),
+        (
+            "leave those rows out: Events(where=\"t not in ('a', 'b')\"), --where \"t not in ('a', 'b')\"",
+            "leave those rows out: --where \"t not in ('a', 'b')\"",
+        ),
+        ("choose another path, or overwrite=True (--overwrite)", "choose another path, or --overwrite"),
     ],
 )
 def test_hints_in_words_of_the_command_line(text: str, said: str) -> None:

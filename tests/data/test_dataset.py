@@ -8,62 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from tests.data.refusals import refused
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, DataError, ShortlistWarning
-
-ODD = ["", " ", "1", "01", "é", "e\u0301", "用户", "🙂", "a\x00b", "null", "NaN", "x" * 100_000]
-LARGE = [2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0, -1]
-texts = st.text(max_size=20) | st.sampled_from(ODD)
-numbers = st.integers(-(2**63), 2**63 - 1) | st.sampled_from(LARGE)
-
-
-def refused(*args: Any, **options: Any) -> DataError:
-    with pytest.raises(DataError) as caught:
-        Dataset(*args, **{"query": "u", "candidate": "c"} | options)
-    assert caught.value.hint, "every refusal says what to do"
-    return caught.value
-
-
-@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")  # ids that look wrong are meant
-@given(st.lists(st.tuples(texts, numbers), min_size=1, max_size=30))
-def test_odd_ids_come_back_through_their_rows(pairs: list[tuple[str, int]]) -> None:
-    data = Dataset({"u": [u for u, _ in pairs], "c": [c for _, c in pairs]}, "u", "c")
-    assert data.queries.schema["u"] == pl.String
-    assert data.candidates.schema["c"] == pl.Int64
-    assert data.queries["u"][data.query_rows].to_list() == [u for u, _ in pairs]
-    assert data.candidates["c"][data.candidate_rows].to_list() == [c for _, c in pairs]
-    assert data.queries["u"].to_list() == sorted({u for u, _ in pairs}, key=str.encode)
-    assert data.candidates["c"].to_list() == sorted({c for _, c in pairs})
-
-
-@pytest.mark.parametrize("dtype", [pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64])
-def test_integer_types_stay(dtype: Any) -> None:
-    data = Dataset(pl.DataFrame({"u": [3, 1], "c": [2, 2]}, schema={"u": dtype, "c": dtype}), "u", "c")
-    assert data.queries["u"].dtype == data.candidates["c"].dtype == data.interactions["u"].dtype == dtype
-    assert data.queries["u"].to_list() == [1, 3]
-
-
-def test_python_integers_on_both_sides_of_the_signed_range() -> None:
-    data = Dataset([{"u": "a", "c": 1}, {"u": "a", "c": 2**64 - 1}], "u", "c")
-    assert data.candidates.schema["c"] == pl.UInt64
-    assert data.candidates["c"].to_list() == [1, 2**64 - 1]
-
-
-def test_the_same_digits_in_both_columns_stay_apart() -> None:
-    data = Dataset({"u": ["1", "2"], "c": [1, 2]}, "u", "c")
-    assert data.queries["u"].to_list() == ["1", "2"]
-    assert data.candidates["c"].to_list() == [1, 2]
-
-
-@pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Enum(["b", "a"])])
-def test_categories_become_strings(dtype: Any) -> None:
-    frame = pl.DataFrame({"u": ["b", "a"], "c": [1, 2]}).with_columns(pl.col("u").cast(dtype))
-    data = Dataset(frame, "u", "c", queries=frame.select("u"))
-    assert data.interactions["u"].dtype == data.queries["u"].dtype == pl.String
-    assert data.queries["u"].to_list() == ["b", "a"]
+from shortlist.errors import ConfigError, DataError
 
 
 def test_row_numbers_are_int32_and_kept() -> None:
@@ -85,45 +33,10 @@ def test_context_weight_and_timestamp_are_kept() -> None:
     assert Dataset(rows, "u", "c").weights is None
 
 
-def test_rows_with_the_same_id_are_merged_and_counted() -> None:
-    users = {"u": ["b", "a", "b", "b"], "age": [1, 2, 3, 4]}
-    films = {"name": ["x", "y"], "c": [7, 7]}
-    data = Dataset({"u": ["a"], "c": [7]}, "u", "c", queries=users, candidates=films)
-    assert data.queries.rows() == [("b", 1), ("a", 2)]
-    assert data.candidates.rows() == [("x", 7)]
-    assert data.notes == (
-        "2 query rows had the u of an earlier row and merged into it (4 rows, 2 queries)",
-        "1 candidate row had the c of an earlier row and merged into it (2 rows, 1 candidates)",
-    )
-
-
-def test_ids_that_a_table_lacks_are_added_with_a_counted_warning() -> None:
-    log = {"u": ["a"] * 6, "c": [9, 5, 4, 3, 2, 1]}
-    with pytest.warns(ShortlistWarning, match=r"candidates table lacked 5 interacted ids \(1, 2, 3, …\)") as caught:
-        data = Dataset(log, "u", "c", candidates={"c": [9], "name": ["x"]})
-    assert caught[0].filename == __file__
-    assert data.candidates.rows() == [(9, "x"), (1, None), (2, None), (3, None), (4, None), (5, None)]
-    assert data.candidate_rows.tolist() == [0, 5, 4, 3, 2, 1]
-    assert data.notes == ("the candidates table lacked 5 interacted ids (1, 2, 3, …); added with null features",)
-    with pytest.warns(ShortlistWarning, match=r"queries table lacked 1 interacted id \('a'\)"):
-        Dataset(log, "u", "c", queries={"u": ["b"]})
-
-
 def test_candidates_that_nobody_chose_stay() -> None:
     data = Dataset({"u": ["a"], "c": [2]}, "u", "c", candidates={"c": [3, 2, 1]})
     assert data.candidates["c"].to_list() == [3, 2, 1]
     assert data.notes == ()
-
-
-def test_integers_of_another_width_take_the_type_of_the_interactions() -> None:
-    narrow = pl.DataFrame({"c": [1, 2]}, schema={"c": pl.Int16})
-    data = Dataset({"u": ["a"], "c": [1]}, "u", "c", candidates=narrow)
-    assert data.candidates["c"].dtype == pl.Int64
-    log = pl.DataFrame({"u": ["a"], "c": [1]}, schema={"u": pl.String, "c": pl.Int8})
-    error = refused(log, candidates={"c": [1, 300]})
-    assert error.message == "'c' is Int8 in the interactions table and Int64 in the candidates table; " + (
-        "expected one type in both."
-    )
 
 
 def test_with_interactions_shares_both_tables() -> None:
@@ -192,7 +105,9 @@ def test_a_dataset_is_frozen_and_survives_pickling() -> None:
         ({"u": ["a"] * 2, "c": [1.0, float("nan")]}, {}, "1 of them NaN, the first in row 1", "drop the missing ids"),
         ({"u": [True], "c": [1]}, {}, "'u' (query) is of type Boolean", "cast the column"),
         ({"u": [b"x"], "c": [1]}, {}, "'u' (query) is of type Binary", "cast the column"),
-        ({"u": [["x"]], "c": [1]}, {}, "'u' (query) is of type List(String)", "cast the column"),
+        ({"u": [["x"]], "c": [1]}, {}, "'u' (query) is of type List(String)", "frame.explode('u')"),
+        ({"u": [{"a": 1}], "c": [1]}, {}, "'u' (query) is of type Struct", "struct.json_encode()"),
+        ({"u": [object()], "c": [1]}, {}, "'u' (query) is of type Object", "[str(one) for one in frame['u']]"),
         ({"u": [], "c": []}, {}, "interactions table is empty; expected at least one row", "how it was made"),
         ([], {}, "interactions table is empty; expected at least one row", "how it was made"),
         (
@@ -210,38 +125,6 @@ def test_bad_ids_and_tables(rows: Any, options: dict[str, Any], came: str, hint:
     error = refused(rows, **options)
     assert came in error.message
     assert hint in str(error.hint)
-
-
-@pytest.mark.parametrize(
-    ("values", "came"),
-    [
-        (
-            [-1.0, 1.0],
-            "has 1 bad value (null, negative, or not finite in float32), the first in row 0 (counted from 0); expected",
-        ),
-        ([None, float("inf")], "has 2 bad values"),
-        ([float("nan"), 1e300], "has 2 bad values"),
-        ([0, 0], "is zero in every row"),
-        (["1", "2"], "is text; expected numbers"),
-        (["1", "two"], "is text, such as 'two', the first in row 1 (counted from 0); expected numbers"),
-        ([True, False], "is of type Boolean; expected numbers"),
-    ],
-)
-def test_bad_weights(values: list[Any], came: str) -> None:
-    assert came in refused({"u": ["a", "b"], "c": [1, 2], "w": values}, weight="w").message
-
-
-@pytest.mark.parametrize(
-    ("values", "came"),
-    [
-        ([1, None], "has 1 bad value (null, NaN, infinite, or in no year from 1 to 9999), the first in row 1"),
-        ([float("nan"), float("inf")], "has 2 bad values"),
-        (["yesterday", "today"], "is text that could not be read as dates and times"),
-        ([True, False], "is of type Boolean; expected numbers, dates or datetimes"),
-    ],
-)
-def test_bad_timestamps(values: list[Any], came: str) -> None:
-    assert came in refused({"u": ["a", "b"], "c": [1, 2], "t": values}, timestamp="t").message
 
 
 def test_one_column_cannot_be_both() -> None:

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.data.memory_and_disk import from_disk, in_memory, told
 
 import shortlist as sl
 from shortlist.data.events import Events
-from shortlist.errors import ConfigError, DataError, ShortlistWarning
+from shortlist.errors import ConfigError, DataError
 
 LOG = pl.DataFrame(
     {
@@ -24,26 +25,6 @@ LOG = pl.DataFrame(
     }
 )
 WEIGHTS = {"event": {"view": 1, "cart": 3, "buy": 10}}
-
-
-def in_memory(log: pl.DataFrame, tmp_path: Path, events: Events | None) -> sl.Dataset:
-    return sl.Dataset(log, "who", "what", "at", events=events)
-
-
-def from_disk(log: pl.DataFrame, tmp_path: Path, events: Events | None) -> sl.Dataset:
-    half = log.height // 2
-    (tmp_path / "log").mkdir()
-    log[:half].write_parquet(tmp_path / "log" / "a.parquet")
-    log[half:].write_parquet(tmp_path / "log" / "b.parquet")
-    shards = sl.Shards.encode(
-        tmp_path / "log", tmp_path / "shards",
-        query="who", candidate="what", timestamp="at", events=events, block_rows=2, piece_rows=2,
-    )  # fmt: skip
-    assert len(shards) == len(shards.to_dataset())
-    assert shards.account.to_dict() | {"files": None, "notes": None, "warnings": None} == shards.to_dataset().account.to_dict() | {
-        "files": None, "notes": None, "warnings": None, "times": shards.account.times,
-    }  # fmt: skip
-    return shards.to_dataset()
 
 
 def rows(data: sl.Dataset) -> list[tuple[Any, ...]]:
@@ -138,66 +119,6 @@ def test_a_weight_column_next_to_weights_by_event_is_refused() -> None:
         sl.Dataset(LOG, "who", "what", weight="at", events=Events(weight_by=WEIGHTS))
 
 
-def told(read: Any, log: pl.DataFrame, tmp_path: Path, events: Events | None = None) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        read(log, tmp_path, events)
-    assert len(caught) == len({str(one.message) for one in caught})  # once, not twice
-    assert all(issubclass(one.category, ShortlistWarning) for one in caught)
-    return [str(one.message) for one in caught]
-
-
-CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at": [1, 2, 3]})
-
-
-@pytest.mark.parametrize("read", [in_memory, from_disk])
-@pytest.mark.parametrize(
-    ("columns", "says"),
-    [
-        ({"event": ["view", "cart", "remove_from_cart"]}, "1 rows have 'remove_from_cart' as 'event'"),
-        ({"status": ["paid", "Cancelled", "REFUNDED"]}, "2 rows have 'Cancelled', 'REFUNDED' as 'status'"),
-        ({"Quantity": [1, -6, 2]}, "1 rows have a negative 'Quantity'"),
-        (
-            {"who": ["ann", "ann ", "bob"]},
-            "1 of 3 ids in 'who' differ from another only by blanks, such as 'ann' and 'ann '",
-        ),
-        ({"who": ["ann", "Ann", "bob"]}, "only by upper and lower case, such as 'Ann' and 'ann'"),
-        ({"who": ["\u00fc", "u\u0308", "bob"]}, "only by Unicode's normal form"),
-        ({"what": ["NaN", "None", "z"]}, "2 of the rows have 'NaN', 'None' as 'what'"),
-        ({"what": ["12346.0", "12347.0", "x"]}, "2 of 3 ids in 'what' are whole numbers with .0, such as '12346.0'"),
-    ],
-)
-def test_what_looks_wrong_is_said_once_with_numbers(
-    read: Any, columns: dict[str, list[Any]], says: str, tmp_path: Path
-) -> None:
-    (found,) = told(read, CLEAN.with_columns(**{name: pl.Series(values) for name, values in columns.items()}), tmp_path)
-    assert says in found
-
-
-@pytest.mark.parametrize("read", [in_memory, from_disk])
-def test_clean_tables_are_read_in_silence(read: Any, tmp_path: Path) -> None:
-    log = CLEAN.with_columns(event=pl.Series(["view", "returning", "cart"]), lat=pl.Series([-1.5, 2.0, 3.0]))
-    assert told(read, log, tmp_path) == []
-
-
-@pytest.mark.parametrize("read", [in_memory, from_disk])
-def test_events_that_are_spoken_for_are_not_warned_of(read: Any, tmp_path: Path) -> None:
-    log = CLEAN.with_columns(event=pl.Series(["view", "cart", "remove_from_cart"]), qty=pl.Series([1, 2, -1]))
-    assert told(read, log, tmp_path, Events(where="event <> 'remove_from_cart' and qty > 0")) == []
-
-
-@pytest.mark.parametrize("read", [in_memory, from_disk])
-def test_a_crawler_is_named(read: Any, tmp_path: Path) -> None:
-    """bot has 30 of 60 rows among 31 queries; without it nobody stands out."""
-    log = pl.DataFrame(
-        {"who": ["bot"] * 30 + [f"u{n}" for n in range(30)], "what": [n % 7 for n in range(60)], "at": list(range(60))}
-    )
-    (found,) = told(read, log, tmp_path)
-    assert "one who, 'bot', has 30 of 60 rows (50%)" in found
-    (tmp_path / "again").mkdir()
-    assert told(read, log, tmp_path / "again", Events(where="who <> 'bot'")) == []
-
-
 def test_unlisted_events_are_counted_and_misspelt_ones_named() -> None:
     events = Events(weight_by={"event": {"view": 1, "cart": 3, "bye": 10}})
     found = told(in_memory, LOG[:6], Path(), events)
@@ -221,34 +142,6 @@ def test_weights_by_any_type_of_column(kind: Any) -> None:
     coded = log.with_columns(event=pl.Series([7, 8], dtype=pl.Int8))
     for weights in ({7: 1, 8: 2}, {"7": 1, "8": 2}):
         assert sl.Dataset(coded, "q", "c", events=Events(weight_by={"event": weights})).weights.tolist() == [1, 2]  # type: ignore[union-attr]
-
-
-@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_ids_from_float_columns(tmp_path: Path, suffix: str) -> None:
-    """As pandas writes a column of integers in which one is missing."""
-    log = pl.DataFrame({"who": [12346.0, None, 12347.0], "what": [1, 2, 3]})
-    file = tmp_path / f"log.{suffix}"
-    log.write_csv(file) if suffix == "csv" else log.write_parquet(file)
-    data = sl.Dataset(file, "who", "what", events=Events(strip_ids=True, drop_null_ids=True))
-    assert data.interactions["who"].to_list() == [12346, 12347]
-    if suffix == "parquet":
-        shards = sl.Shards.encode(
-            file, tmp_path / "shards", query="who", candidate="what", events=Events(strip_ids=True, drop_null_ids=True)
-        )
-        assert shards.queries["who"].to_list() == [12346, 12347]
-        with pytest.raises(DataError, match=r"1 are not whole numbers.*1\.5"):
-            sl.Dataset({"who": [1.5, 2.0], "what": [1, 2]}, "who", "what", events=Events(strip_ids=True))
-
-
-@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")
-def test_the_tables_of_features_are_cleaned_too() -> None:
-    films = {"what": [" a", "b", None], "year": [1990, 2000, 2010]}
-    data = sl.Dataset(
-        {"who": [1, 1], "what": ["a", "b "]}, "who", "what", candidates=films,
-        events=Events(strip_ids=True, drop_null_ids=True),
-    )  # fmt: skip
-    assert data.candidates.rows() == [("a", 1990), ("b", 2000)]
 
 
 EVENTS = st.sampled_from(["view", "cart", "buy", "share"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,24 @@ def test_anothers_error_is_one_line_without_its_advice() -> None:
     assert first_line(ValueError("bad row, consider setting ignore_errors=True")) == "bad row"
     assert first_line(ValueError("first\nsecond")) == "first"
     assert first_line(ValueError()) == "ValueError"
+
+
+def test_a_device_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(sl.DataError, match="neither a file nor a folder"):
+        sl.Dataset("/dev/null", "u", "i")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(sl.DataError, match="neither a file nor a folder"):
+        sl.Dataset(tmp_path / "pipe.csv", "u", "i")
+
+
+def test_an_address_that_does_not_answer_is_said(unused_port: int) -> None:
+    with pytest.raises(sl.DataError, match=r"cannot be listed: .*[Cc]onnect"):
+        sl.Dataset(f"http://127.0.0.1:{unused_port}/t.parquet", "u", "i")
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

@@ -14,40 +14,14 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import polars as pl
 import pytest
+from tests.data.movielens_in_small import CSV, HUNDRED_K, ONE_M, write
 
 from shortlist.data import fetch, movielens
 from shortlist.data.datasets import MOVIELENS_LICENCE
 from shortlist.data.movielens import load_tables
 from shortlist.data.movielens_files import VARIANTS
 from shortlist.errors import ConfigError, DataError, DownloadError, ShortlistWarning
-
-NO_GENRE = "|".join("0" * 19)
-DRAMA = "|".join("0" * 8 + "1" + "0" * 10)  # the ninth of nineteen flags, where "unknown" is the first
-HUNDRED_K = {
-    "u.data": "196\t2\t3\t881250949\n22\t1\t1\t878887116\n196\t3\t5\t881250950\n",
-    "u.item": f"1|Toy Story (1995)|01-Jan-1995||http://a|{NO_GENRE}\n"
-    f"2|Misérables, Les (1995)|4-Feb-1995||http://b|{DRAMA}\n"
-    f'3|Toy Story (1995)|||http://"c|{NO_GENRE}\n',
-    "u.user": "22|24|M|technician|05201\n196|53|F|other|T8H1N\n",
-}
-ONE_M = {
-    "ratings.dat": "1::11::5::978300760\n2::12::3::978302109\n",
-    "users.dat": "1::F::1::10::48067\n2::M::56::16::70072-0\n",
-    "movies.dat": "11::Léon: The::Professional (1994)::Crime|Drama\n12::Plain::Comedy\n",
-}
-CSV = {
-    "ratings.csv": "userId,movieId,rating,timestamp\n1,11,0.5,1256677221\n",
-    "movies.csv": 'movieId,title,genres\n11,"Quo ""Vadis"", Ü (1951)",(no genres listed)\n',
-}
-
-
-def write(folder: Path, files: Mapping[str, str], encoding: str = "latin-1") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_bytes(text.encode(encoding))
-    return folder
 
 
 def zipped(files: Mapping[str, str], encoding: str = "latin-1", prefix: str = "ml/") -> bytes:
@@ -61,48 +35,11 @@ def zipped(files: Mapping[str, str], encoding: str = "latin-1", prefix: str = "m
 # --- formats -------------------------------------------------------------------------------------------------------
 
 
-def test_100k_in_its_own_format(tmp_path: Path) -> None:
-    data = movielens.movielens(data_dir=write(tmp_path, HUNDRED_K))
-    assert data.interactions.rows() == [
-        ("196", "2", "Misérables, Les (1995)", 3.0, 881250949),
-        ("22", "1", "Toy Story (1995)", 1.0, 878887116),
-        ("196", "3", "Toy Story (1995)", 5.0, 881250950),
-    ]
-    assert list(data.interactions.schema.values()) == [pl.String, pl.String, pl.String, pl.Float32, pl.Int64]
-    assert data.candidates.rows() == [
-        ("Toy Story (1995)", "1", date(1995, 1, 1), 1995, []),
-        ("Misérables, Les (1995)", "2", date(1995, 2, 4), 1995, ["Drama"]),
-    ]
-    assert data.queries.rows() == [("22", 24, "M", "technician", "05201"), ("196", 53, "F", "other", "T8H1N")]
-    assert (data.query, data.candidate, data.timestamp, data.weight) == ("user_id", "movie_title", "timestamp", None)
-    assert data.notes == (
-        "1 candidate row had the movie_title of an earlier row and merged into it (3 rows, 2 candidates)",
-        "the movie table has 3 rows",
-    )
-
-
 def test_movie_ids_as_candidates(tmp_path: Path) -> None:
     data = movielens.movielens("100k", candidate="movie_id", data_dir=write(tmp_path, HUNDRED_K))
     assert data.candidates.columns[:2] == ["movie_id", "movie_title"]
     assert data.candidates["movie_id"].to_list() == ["1", "2", "3"]
     assert data.candidate_rows.tolist() == [1, 0, 2]
-
-
-def test_1m_names_occupations_and_keeps_colons_in_titles(tmp_path: Path) -> None:
-    data = movielens.movielens("1m", data_dir=write(tmp_path, ONE_M))
-    assert data.candidates.rows() == [
-        ("Léon: The::Professional (1994)", "11", 1994, ["Crime", "Drama"]),
-        ("Plain", "12", None, ["Comedy"]),
-    ]
-    assert data.queries.rows() == [("1", 1, "F", "K-12 student", "48067"), ("2", 56, "M", "self-employed", "70072-0")]
-
-
-def test_csv_with_quotes_and_line_ends_of_windows(tmp_path: Path) -> None:
-    windows = {name: text.replace("\n", "\r\n") for name, text in CSV.items()}
-    data = movielens.movielens("25m", data_dir=write(tmp_path, windows, "utf-8"))
-    assert data.candidates.rows() == [('Quo "Vadis", Ü (1951)', "11", 1951, [])]
-    assert data.interactions.rows() == [("1", "11", 'Quo "Vadis", Ü (1951)', 0.5, 1256677221)]
-    assert data.queries.columns == ["user_id"]
 
 
 @pytest.mark.parametrize("where", ["files", "folder of the archive", "zip in the folder", "zip itself"])
@@ -126,25 +63,6 @@ def test_data_dir_without_the_files_names_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected the files u\.data, u\.item, u\.user .*ml-100k\.zip") as caught:
         movielens.movielens(data_dir=tmp_path)
     assert "https://files.grouplens.org" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("variant", "files"),
-    [
-        ("1m", ONE_M | {"ratings.dat": "1,11,5,978300760\n"}),
-        ("1m", ONE_M | {"ratings.dat": ""}),
-        ("1m", ONE_M | {"movies.dat": ""}),
-        ("1m", ONE_M | {"users.dat": "1::F::young::10::48067\n"}),
-        ("10m", {name: ONE_M[name] for name in ("ratings.dat", "movies.dat")}),  # Latin-1, where UTF-8 is expected
-        ("25m", CSV | {"ratings.csv": "user,movie\n1,2\n"}),
-        ("100k", HUNDRED_K | {"u.item": "1|Toy Story\n"}),
-        ("100k", HUNDRED_K | {"u.data": "a b c\n"}),
-    ],
-)
-def test_files_in_another_format_are_refused(variant: str, files: Mapping[str, str], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"MovieLens '{variant}'") as caught:
-        movielens.movielens(variant, data_dir=write(tmp_path, files))
-    assert "extract ml-" in str(caught.value.hint)
 
 
 def test_unknown_options_name_the_nearest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,12 @@ def test_a_table_in_another_encoding_says_what_to_do(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("u;c\n1;2\n", encoding="utf-8-sig")
     assert Dataset(tmp_path / "t.csv", "u", "c").interactions.columns == ["u", "c"]
+
+
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_times_with_and_without_a_zone_are_refused(as_rows: bool) -> None:
+    times = [None, datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=timezone.utc)]
+    columns = {"u": [1, 2, 3], "i": [1, 2, 3], "t": times}
+    table = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    with pytest.raises(DataError, match="'t' has times with a zone and times without"):
+        Dataset(table if as_rows else columns, "u", "i")

@@ -417,3 +417,20 @@ def test_an_object_store_holds_the_same_rows(ending: str, tmp_path: Path) -> Non
         assert sorted(shards.to_dataset().interactions.rows()) == [("a", 1, 1), ("b", 2, 1)]
     finally:
         store.rm("/shop", recursive=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_without_the_columns_of_the_others_is_named(way: str, tmp_path: Path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "a.csv").write_text("u,i\n1,2\n2,3\n")
+    (tmp_path / "csv" / "b.csv").write_text("5,6\n7,8\n")
+    with pytest.raises(
+        sl.DataError, match=r"'b.csv' has no column 'u', which other files have; it has '5', '6'"
+    ) as caught:
+        rows(way, tmp_path / "csv", {}, {})
+    assert "no header line" in str(caught.value.hint)
+    (tmp_path / "parquet").mkdir()
+    pl.DataFrame({"u": [1], "i": [2]}).write_parquet(tmp_path / "parquet" / "a.parquet")
+    pl.DataFrame({"vector": [1.0]}).write_parquet(tmp_path / "parquet" / "b.parquet")
+    with pytest.raises(sl.DataError, match=r"'b.parquet' has no column 'u', which other files have; it has 'vector'"):
+        rows(way, tmp_path / "parquet", {}, {})

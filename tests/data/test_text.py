@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.data.four_ways import WAYS, rows
+from tests.data.four_ways import WAYS, read, rows
 
 import shortlist as sl
 
@@ -332,3 +332,24 @@ def test_lines_after_excels_first_line_are_counted_with_it(way: str, tmp_path: P
     (tmp_path / "t.csv").write_text("sep=;\n")
     with pytest.raises(sl.DataError, match="empty"):
         rows(way, tmp_path / "t.csv", {}, {})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_header_in_the_middle_is_no_row(way: str, ends: str, tmp_path: Path) -> None:
+    """Two files put together have the header twice; the ids of the whole are integers still."""
+    lines = ["u,i,t", "1,7,5", "2,8,6", "u,i,t", "u,i,t", "3,9,7", "u,i,t"]
+    (tmp_path / "t.csv").write_bytes(ends.join(lines).encode())
+    assert rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {}) == [(1, 7, 5), (2, 8, 6), (3, 9, 7)]
+    found = read(way, tmp_path / "t.csv", {"timestamp": "t"}, {})
+    if way == "memory":
+        assert found.notes[0] == "'t.csv': 2 lines repeat the header (the first is line 4); left out"
+    (tmp_path / "t.csv").write_bytes(ends.join([*lines[:5], ",9,7", lines[-1]]).encode())
+    with pytest.raises(sl.DataError, match=r"line 6 of 't.csv'"):
+        rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_row_that_begins_as_the_header_does_is_one(way: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,i\nu,i2\nuu,i\nann,i\n")
+    assert rows(way, tmp_path / "t.csv", {}, {}) == [("ann", "i"), ("u", "i2"), ("uu", "i")]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.four_ways import WAYS, read
+from tests.data.four_ways import WAYS, read, rows
 
 import shortlist as sl
 from shortlist.data.times import dated
@@ -144,3 +144,39 @@ def test_text_becomes_the_type_of_a_column() -> None:
     ]:
         with pytest.raises(sl.DataError, match=r"'since' is text such as .* was expected"):
             dated(values, kind)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("days", [["01122024", "31012024"], ["11122024", "31012024"], ["12112024", "01312024"]])
+def test_eight_digits_that_can_be_days_are_no_numbers(way: str, days: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,i,t\n" + "".join(f"a{n},b,{day}\n" for n, day in enumerate(days)))
+    with pytest.raises(sl.DataError, match=r"eight digits in every row") as caught:
+        rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {})
+    assert "--time-format %d%m%Y" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_eight_digits_that_are_no_days_are_numbers(way: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("u,i,t\na,b,86400000\nb,b,43200000\n")
+    assert [row[2] for row in rows(way, tmp_path / "t.csv", {"timestamp": "t"}, {})] == [86_400_000, 43_200_000]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_format_for_times_that_are_numbers_is_refused(way: str, tmp_path: Path) -> None:
+    pl.DataFrame({"u": ["a"], "i": ["b"], "t": [1122024]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(sl.DataError, match="is for times that are text; the timestamp column 't' is of type Int64"):
+        rows(way, tmp_path / "t.parquet", {"timestamp": "t"}, {"time_format": "%d%m%Y"})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_few_values_that_are_no_times_can_be_left_out_as_the_hint_says(way: str, tmp_path: Path) -> None:
+    pl.DataFrame({"u": ["a", "b", "c"], "i": ["x"] * 3, "t": ["2024-01-02", "NULL", "it's"]}).write_parquet(
+        tmp_path / "t.parquet"
+    )
+    with pytest.raises(sl.DataError, match="but not 'NULL'") as caught:
+        rows(way, tmp_path / "t.parquet", {"timestamp": "t"}, {})
+    hint = str(caught.value.hint)
+    condition = hint[hint.index('--where "') + len('--where "') : hint.index('", Events')]
+    assert condition == "t not in ('NULL', 'it''s')"
+    found = sl.Dataset(tmp_path / "t.parquet", "u", "i", "t", events=sl.Events(where=condition))
+    assert found.interactions["u"].to_list() == ["a"]

@@ -20,7 +20,9 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "recommender/bundle.py": {"TypeError"},
     "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
+    "serve/processes/channel.py": {"EOFError"},
     "serve/protocol.py": {"ValueError"},
+    "serve/writer.py": {"InterruptedError"},
     "store/folder.py": {"NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},
 }

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.docs.words import error_texts, faults, help_texts, page_texts, reference_texts, source_texts
+from tests.docs.words import (
+    comment_texts,
+    docstring_texts,
+    error_texts,
+    faults,
+    help_texts,
+    page_texts,
+    reference_texts,
+    source_texts,
+)
 
 
 def _found(texts: Iterable[tuple[str, str]]) -> list[str]:
@@ -30,6 +39,14 @@ def test_the_reference_uses_plain_words() -> None:
 
 def test_other_texts_use_plain_words() -> None:
     assert _found(source_texts()) == []
+
+
+def test_docstrings_use_plain_words() -> None:
+    assert _found(docstring_texts()) == []
+
+
+def test_comments_use_plain_words() -> None:
+    assert _found(comment_texts()) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,9 +97,33 @@ def page_texts() -> Iterator[tuple[str, str]]:
     """Each paragraph, list item, table row and heading of README and of the pages, without code blocks."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for page in pages:
-        if "ko" in page.parts or page.name in ("errors.md", "licences.md"):
+        if "ko" in page.parts or page.name in ("errors.md", "licences.md", "modules.md"):
             continue
         prose = re.sub(r"^( *)```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
         for block in re.split(r"\n\s*\n|\n(?=\s*[-|*#\d])", prose):
             if not block.lstrip().startswith("#"):
                 yield str(page.relative_to(ROOT)), block
+
+
+def docstring_texts() -> Iterator[tuple[str, str]]:
+    """Every docstring of the source, with its place."""
+    for path in _sources():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
+            for inner in getattr(node, "body", ()) if isinstance(getattr(node, "body", ()), list) else ():
+                if isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant):
+                    yield f"{path.relative_to(SOURCE)}:{inner.lineno}", str(inner.value.value)
+
+
+def comment_texts() -> Iterator[tuple[str, str]]:
+    """Every comment of the source, with its place."""
+    for path in _sources():
+        with path.open("rb") as file:
+            for token in tokenize.tokenize(file.readline):
+                if token.type == tokenize.COMMENT:
+                    yield f"{path.relative_to(SOURCE)}:{token.start[0]}", token.string
+
+
+def _sources() -> list[Path]:
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path.relative_to(SOURCE).parts[0] != "serve"]

@@ -94,6 +94,16 @@ def test_bestsellers_for_everyone_are_popularity() -> None:
     assert names(sl.diagnose(model_of(query, unpopular, data))) == ["collapsed"]
 
 
+@pytest.mark.parametrize("towers", ["popularity", "recent"])
+def test_counts_have_no_norms_that_explode(towers: str) -> None:
+    pairs = [(f"r{n % READERS}", f"b{n % BOOKS}", n) for n in range(40 * BOOKS)]
+    pairs += [("r0", "b0", 10_000 + n) for n in range(400)]  # of late everyone reads one book, the others are near zero
+    frame = pl.DataFrame(pairs, schema=["reader", "book", "day"], orient="row")
+    data = sl.Dataset(frame, "reader", "book", timestamp="day")
+    model, _ = sl.recipes.load({"towers": towers}).train(data)
+    assert sl.diagnose(model) == ()
+
+
 def test_long_vectors_are_named() -> None:
     data = choices()
     (finding,) = sl.diagnose(model_of(*own_taste(scale=200.0), data), data)

@@ -5,44 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
+from tests.evaluation.by_hand import pairs, value
 
 from shortlist.errors import ConfigError
 from shortlist.evaluation.metrics import AT_K, measured, metric_names
-from shortlist.evaluation.ranked import RankedPairs
-from shortlist.evaluation.ranks import Hidden
-from shortlist.evaluation.testset import TestSet
-
-
-def pairs(
-    rank, query=None, candidate=None, competing=20, best=None, counts=None, hidden=None, **columns
-) -> RankedPairs:
-    """Ranked pairs, by default of one query, with a candidate each; ``competing`` candidates, where ``hidden`` says nothing else."""
-    query = np.zeros(len(rank), np.int64) if query is None else np.array(query)
-    candidate = np.arange(len(rank)) if candidate is None else np.array(candidate)
-    queries, size = int(query.max(initial=-1)) + 1, max(competing, int(candidate.max(initial=-1)) + 1)
-    if hidden is None:
-        hidden = [(q, c) for q in range(queries) for c in range(competing, size)]
-    test = replace(
-        TestSet.of_rows(query, candidate, queries, size),
-        hidden=Hidden(*torch.tensor(hidden, dtype=torch.long).reshape(-1, 2).T),
-        **{name: np.array(value, np.float64) for name, value in columns.items() if value is not None},
-        **({} if counts is None else {"candidate_counts": np.array(counts)}),
-    )
-    return RankedPairs(test, np.array(rank, np.float64), None if best is None else np.array(best, np.float64))
-
-
-def value(name: str, ranked: RankedPairs, k: int = 10) -> float:
-    return next(iter(measured(ranked, [name], [k]).values())).value
-
 
 BY_HAND = [
     ("top", [1, 3, 12], 10, 2 / 3),
@@ -80,30 +53,6 @@ def test_debiased_recall_by_hand():
     assert value("debiased_recall", ranked) == pytest.approx((1 / 10) / (1 / 10 + 1 / 2))
 
 
-def test_a_mean_over_queries_gives_each_query_the_same_say():
-    ranked = pairs([1, 12, 13, 14], query=[0, 1, 1, 1])
-    assert value("recall", ranked) == pytest.approx((1 + 0) / 2)
-    assert value("top", ranked) == pytest.approx(1 / 4)
-
-
-def test_weights_count_only_where_given():
-    ranked = pairs([1, 12, 13, 14], query=[0, 1, 1, 1], weight=[6, 1, 1, 0])
-    assert value("top", ranked) == pytest.approx(6 / 8)
-    assert value("recall", ranked) == pytest.approx((6 * 1 + 2 * 0) / 8)
-
-
-def test_a_repeated_truth_counts_once():
-    once, twice = pairs([2, 12]), pairs([2, 2, 12], candidate=[0, 0, 1])
-    for name in set(AT_K) - {"top"} | {"auc"}:
-        assert value(name, once) == pytest.approx(value(name, twice)), name
-
-
-def test_truths_that_tie_hold_places_of_their_own():
-    # three candidates tie at the top, two of them truths: with the other one first, the truths hold places 2 and 3
-    assert value("map", pairs([3, 3])) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert value("recall", pairs([3, 3]), 2) == pytest.approx(1 / 2)
-
-
 @pytest.mark.parametrize("name", [*AT_K, "auc"])
 @pytest.mark.parametrize("best", [None, [math.inf, math.inf]])
 def test_what_cannot_be_found_gains_nothing(name, best):
@@ -116,17 +65,6 @@ def test_auc_where_a_truth_is_hidden():
     assert value("auc", pairs([math.inf, 2], competing=4)) == pytest.approx((0 + 2 / 3) / 2)
     # nothing but the found truth competes: it is in order
     assert value("auc", pairs([math.inf, 1], competing=1)) == pytest.approx(1 / 2)
-
-
-@pytest.mark.parametrize("best", [None, [1, 2, 3, 1]])
-@pytest.mark.parametrize("name", [*AT_K, "auc"])
-def test_a_pair_of_grade_0_is_no_choice(name, best):
-    """Query 0 has a 0 at the top and truths at 2 and 3; query 1 has nothing but a 0."""
-    with_zeros = pairs([1, 2, 3, 1], query=[0, 0, 0, 1], grade=[0, 2, 1, 0], best=best)
-    without = pairs([2, 3], grade=[2, 1], best=best and best[1:3])
-    for k in (1, 2, 10):
-        assert value(name, with_zeros, k) == pytest.approx(value(name, without, k)), k
-    assert math.isnan(value(name, pairs([1], grade=[0])))
 
 
 EXPECTED_BY_HAND = [

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from shortlist.evaluation.intervals import Interval
 from shortlist.evaluation.result import Comparison, Evaluation, Segment
+from shortlist.intervals import Interval
 
 FOUND = Evaluation(
     {"model": {"seen_in": {"top_5": 0.5}}},

@@ -18,7 +18,7 @@ from shortlist.evaluation.ranks import Hidden, Pairs, Released
 from shortlist.evaluation.scorers import ByRow, Cold, Mixed, NeighbourScores, Vectors, among, part_of
 from shortlist.evaluation.testset import TestSet
 from shortlist.index import BruteForce
-from shortlist.sources import Blend, Filters, search_blend
+from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search
 
 QUERIES, CANDIDATES = 3, 5
 number = st.integers(-2, 2)
@@ -88,12 +88,20 @@ def test_row_by_row_is_as_by_dot_products(case, tile, k) -> None:
         assert Dots(case["vectors"]).top(k, case["hidden"]).tolist() == case["vectors"].top(k, case["hidden"]).tolist()
 
 
+def mixed_of(vectors: Vectors, table, histories, blend: Blend) -> Mixed:
+    """One pair of towers and one table."""
+    context = Context(histories, np.zeros((len(histories), 0), np.int64))
+    return Mixed((vectors,), Added((table,), (), histories, blend.weights), context)
+
+
 def dense_of(scorer: Mixed, weights, histories, hidden, query: int) -> dict[int, float]:
     """Blended scores of what competes for a query."""
     closed = set() if hidden is None else {int(c) for q, c in zip(*hidden, strict=True) if q == query}
-    towers = scorer.vectors.query[query] @ scorer.vectors.candidate.T
+    (vectors,), blend = scorer.towers, scorer.added.pair
+    assert blend is not None
+    towers = vectors.query[query] @ vectors.candidate.T
     competing = {one: float(towers[one]) for one in range(CANDIDATES) if one not in closed}
-    return blended(competing, scores(weights, histories[query], 0.5, 9), scorer.blend.share, scorer.blend.temperature)
+    return blended(competing, scores(weights, histories[query], 0.5, 9), blend.share, blend.temperature)
 
 
 @given(
@@ -105,7 +113,7 @@ def dense_of(scorer: Mixed, weights, histories, hidden, query: int) -> dict[int,
 )
 def test_a_mixture_ranks_as_its_sorted_dense_scores(case, weights, histories, blend, tile) -> None:
     # the table has four candidates, the catalogue five: the last has no neighbours
-    scorer = Mixed(case["vectors"], table_of(weights, 4, age=0.5), lists_of(histories), blend)
+    scorer = mixed_of(case["vectors"], table_of(weights, 4, age=0.5), lists_of(histories), blend)
     hidden = case["hidden"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scorers, "TILE", tile)
@@ -125,17 +133,29 @@ def test_a_mixture_ranks_as_its_sorted_dense_scores(case, weights, histories, bl
         else lists_of([[c for q, c in zip(*hidden, strict=True) if q == i] for i in range(QUERIES)])
     )
     candidates = case["vectors"].candidate.numpy()
-    hits = search_blend(
-        BruteForce().build(candidates), lambda rows: candidates[rows], scorer.neighbours, blend,
-        case["vectors"].query.numpy(), scorer.histories, CANDIDATES, Filters(exclude),
-    )  # fmt: skip
+    towers = Searched(BruteForce().build(candidates), candidates.__getitem__, case["vectors"].query.numpy())
+    hits = search([towers], scorer.added, scorer.context, CANDIDATES, Filters(exclude))
     assert [[one for one in row if one >= 0] for row in lists.tolist()] == [ids.tolist() for ids, _ in hits]
+
+
+def test_any_sources_by_hand() -> None:
+    # towers 2 and 1 (parts 1, e⁻¹), 0 and 4 (e⁻⁴, 1); a table that knows the second; a list of both, the first hidden from one
+    first = Vectors(torch.ones(2, 1), torch.tensor([[2.0], [1.0]]))
+    second = Vectors(torch.ones(2, 1), torch.tensor([[0.0], [4.0]]))
+    listed = RankedList(np.array([0, 2]), np.array([0, 1], np.int32), 2, "popular")
+    histories = lists_of([[0], [0]])
+    added = Added((table_of({(0, 1): 3.0}, 2),), (listed,), histories, Weights((0.4, 0.3, 0.2, 0.1), (1.0, 1.0)))
+    scorer = Mixed((first, second), added, Context(histories, np.zeros((2, 1), np.int64)))
+    e = float(np.exp(1))
+    expected = [0.4 + 0.3 * e**-4 + 0.1, 0.4 / e + 0.3 + 0.2 + 0.1 * 61 / 62]
+    assert scorer.scores(0, 2, None).tolist() == [pytest.approx(expected)] * 2
+    assert scorer.scores(0, 1, hidden_of([[0]]))[0].tolist() == pytest.approx([-np.inf, 1.0])
 
 
 def test_a_mixture_of_heads_goes_by_the_best() -> None:
     heads = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])  # of one query
     candidate = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
-    scorer = Mixed(Vectors(heads, candidate), table_of({(0, 2): 1.0}, 3), lists_of([[0]]), Blend(0.5, 1.0))
+    scorer = mixed_of(Vectors(heads, candidate), table_of({(0, 2): 1.0}, 3), lists_of([[0]]), Blend(0.5, 1.0))
     # towers 2, 3, 1: 1/2 e⁻¹, 1/2, 1/2 e⁻² + 1/2
     assert scorer.top(3).tolist() == [[2, 1, 0]]
     assert scorer.ranks(Pairs(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))).tolist() == [3, 2, 1]
@@ -144,7 +164,7 @@ def test_a_mixture_of_heads_goes_by_the_best() -> None:
 def test_the_hidden_do_not_calibrate() -> None:
     # with candidate 0 and its large scores hidden, 1 is best of both sources
     vectors = Vectors(torch.ones(1, 1), torch.tensor([[100.0], [1.0], [0.0]]))
-    scorer = Mixed(vectors, table_of({(2, 0): 8.0, (2, 1): 1.0}, 3), lists_of([[2]]), Blend(0.5, 1.0))
+    scorer = mixed_of(vectors, table_of({(2, 0): 8.0, (2, 1): 1.0}, 3), lists_of([[2]]), Blend(0.5, 1.0))
     found = scorer.scores(0, 1, hidden_of([[0]]))
     assert found[0].tolist() == pytest.approx([-np.inf, 1.0, 0.5 * np.exp(-1)])
     assert scorer.top(3, hidden_of([[0, 1, 2]])).tolist() == [[-1, -1, -1]]
@@ -152,7 +172,7 @@ def test_the_hidden_do_not_calibrate() -> None:
 
 def test_vectors_that_are_not_finite_are_refused() -> None:
     with pytest.raises(TrainingError, match="candidate vectors are NaN"):
-        Mixed(Vectors(torch.ones(1, 1), torch.tensor([[torch.nan]])), table_of({}, 1), lists_of([[]]), Blend(0.5))
+        mixed_of(Vectors(torch.ones(1, 1), torch.tensor([[torch.nan]])), table_of({}, 1), lists_of([[]]), Blend(0.5))
 
 
 def test_neighbours_alone_and_then_the_popular() -> None:
@@ -216,6 +236,16 @@ def towers_of(train: sl.Dataset, **options) -> sl.TwoTower:
     return model
 
 
+def many(train: sl.Dataset, towers: sl.TwoTower) -> sl.Mixture:
+    """Two towers, two tables, two ranked lists."""
+    solved = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=3), sl.Tower(sl.IntegerLookup("film"), dim=3))
+    sl.als(solved, train, epochs=2)
+    tables = [sl.Transitions().fit(train), sl.Cooccurrence().fit(train)]
+    lists = [sl.Popular(length=4).fit(train), sl.Newest().fit(train)]
+    weights = [0.3, 0.3, 0.2, 0.1, 0.05, 0.05]
+    return sl.Mixture([towers, solved, *tables, *lists], train, weights=weights, temperatures=[0.5, 0.2])
+
+
 def models() -> dict[str, tuple]:
     train, _ = table()
     towers, heads = towers_of(train), towers_of(train, heads=2)
@@ -226,6 +256,8 @@ def models() -> dict[str, tuple]:
         "mixture": sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4),
         "mixture of heads": sl.Mixture.of(heads, sl.Cooccurrence().fit(train), train, share=0.6, temperature=0.1),
         "neighbours and popularity": sl.Mixture.of(sl.popularity(train), sl.EASE().fit(train), train, share=1.0),
+        "many": many(train, towers),
+        "many with heads": many(train, heads),
         "share 0": sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.0, temperature=0.001),
     }
 
@@ -249,7 +281,7 @@ def test_an_index_with_less_than_the_catalogue_is_measured_on_what_it_has() -> N
     train, test = table()
     more = sl.Dataset({"who": ["p0", "p1"], "film": [99, 3]}, "who", "film")  # 99 is in no training
     seen = sl.Dataset({"who": ["p0", "p1"], "film": [99, 98]}, "who", "film")
-    for model in (towers_of(train), models()["mixture"]):
+    for model in (towers_of(train), models()["mixture"], models()["many"]):
         index = BruteForce().build(sl.Recommender(model).served.vectors)
         for data, before in ((test, train), (more, train), (more, seen)):
             found = sl.evaluate(model, data, seen=before, ks=(1, 5), index=index)
@@ -266,7 +298,7 @@ def test_what_no_table_has_is_no_neighbour() -> None:
     assert scorer.scores(0, 1, None)[0, 9] <= 0
 
 
-@pytest.mark.parametrize("name", ["mixture", "towers"])
+@pytest.mark.parametrize("name", ["mixture", "many", "towers"])
 def test_evaluate_measures_what_is_listed(name) -> None:
     train, test = table()
     found = sl.evaluate(models()[name], test, seen=train, ks=(3,), metrics=["top", "short", "repeated", "empty"])

@@ -46,7 +46,10 @@ def test_other_types_say_what_to_use(values: pl.Series, hint: str) -> None:
 
 def test_numbers_that_are_not_finite_are_counted() -> None:
     odd = pl.Series([1.0, float("nan"), float("inf"), float("-inf"), None])
-    with pytest.raises(sl.DataError, match="got 1 NaN and 2 infinite values in 5 rows"):
+    with pytest.raises(
+        sl.DataError,
+        match=r"got 1 NaN and 2 infinite values in 5 rows, the first in row 1 \(counted from 0\); it takes",
+    ):
         finite(PRICE, odd)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from shortlist.errors import ConfigError
+from shortlist.errors import BundleError, ConfigError
 from shortlist.index import BruteForce, Index, ScaNN, load_index
 from shortlist.index.scann import scann_trouble
 from shortlist.index.storage import Writer
@@ -73,3 +76,31 @@ def test_too_few_to_learn_codes_from_are_searched_exactly(tmp_path: Path) -> Non
 def test_scann_options_out_of_range(options):
     with pytest.raises(ConfigError):
         ScaNN(**options)
+
+
+@needs_scann
+def test_without_a_temporary_folder_it_is_read_or_the_error_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only root: memory will do, and where there is none, no bundle is blamed."""
+    ScaNN(leaves=20, leaves_to_search=5).build(VECTORS).save(tmp_path)
+    before = recall(load_index(tmp_path))
+    made = tempfile.mkdtemp
+
+    def nowhere(suffix: Any = None, prefix: Any = None, dir: Any = None) -> str:
+        if dir is None:
+            raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+        return made(suffix, prefix, dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
+    monkeypatch.setattr(tempfile, "TemporaryFile", nowhere)
+    assert recall(load_index(tmp_path)) == before
+
+    def read_only(*arguments: Any, **options: Any) -> str:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only)
+    with pytest.raises(BundleError, match="temporary folder") as caught:
+        load_index(tmp_path)
+    assert "TMPDIR" in str(caught.value)
+    assert "again" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.loss import BPR, BSL, CCL, Mixed, Retrieval, Softmax, WholeCatalogue, in_batch_softmax
+from shortlist.loss import BPR, BSL, CCL, Mixed, Retrieval, Sampled, Softmax, WholeCatalogue, in_batch_softmax
 
 
 def test_defaults():
@@ -100,6 +100,7 @@ def test_is_frozen():
         ({"hardest": 1.5}, "hardest=1.5"),
         ({"mined": True}, "mined=True"),
         ({"negatives": WholeCatalogue(), "log_q": "counts"}, "leave log_q out"),
+        ({"negatives": Sampled(8), "log_q": "streaming"}, "whose probabilities are known"),
         ({"hardest": 3, "loss": Softmax(label_smoothing=0.1)}, "one of them"),
         ({"loss": CCL(), "temperature": 0.5}, "cosines"),
         ({"loss": CCL(), "learn_temperature": True}, "cosines"),

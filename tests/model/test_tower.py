@@ -56,3 +56,28 @@ def test_one_feature_of_another_width_passes_a_layer() -> None:
     expected = rows @ linear.weight.T + linear.bias
     found = model.query_vectors(pl.DataFrame({"user": model.query.features["user:StringLookup"].vocabulary.ids}))
     assert np.allclose(found, expected.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+@pytest.mark.parametrize(
+    ("feature", "values"),
+    [
+        (sl.Normalization, [1.0, 2.0, float("nan"), 3.0]),
+        (sl.Discretization, [1.0, 2.0, float("inf"), 3.0]),
+        (sl.Vector, [[1.0], [2.0], [float("nan")], [3.0]]),
+        (sl.Vector, [[1.0], [2.0], [3.0, 4.0], [5.0]]),
+    ],
+)
+def test_a_value_that_a_feature_refuses_is_told_with_the_id_of_its_row(
+    with_id: bool, feature: type[sl.Normalization], values: list[object]
+) -> None:
+    """Film "a" was never chosen, so that rows of what is learned from are not those of the table."""
+    films = {"film": ["a", "b", "c", "d"], "size": values}
+    log = {"user": [1, 1, 1], "film": ["b", "c", "d"]}
+    dataset = sl.Dataset(log, "user", "film", candidates=films)
+    ids = [sl.StringLookup("film")] if with_id else []
+    model = sl.TwoTower(
+        sl.Tower(sl.IntegerLookup("user"), dim=2), sl.Tower(*ids, feature("size"), dim=2, combine="concat")
+    )
+    with pytest.raises(sl.DataError, match=r"'size'.*, the first where 'film' is 'c'; .*expected|it takes"):
+        model.prepare(dataset)

@@ -10,7 +10,8 @@ import pytest
 
 import shortlist as sl
 from shortlist.errors import BundleError
-from shortlist.recommender.contents import CANDIDATES, QUERIES, neighbours_entry, read_state
+from shortlist.recommender.added_files import pair_entry
+from shortlist.recommender.contents import CANDIDATES, QUERIES, read_state
 from shortlist.recommender.folder import verified
 
 
@@ -38,9 +39,9 @@ def test_columns_of_ours_are_not_in_the_tables(bundle: Path) -> None:
 
 
 def test_what_the_manifest_says_of_neighbours(model: sl.TwoTower, train: sl.Dataset) -> None:
-    assert neighbours_entry(sl.Recommender(model).served.state) is None
+    assert pair_entry(sl.Recommender(model).served.state.near) is None
     mixture = sl.Mixture.of(model, sl.Cooccurrence().fit(train), train, share=0.25, temperature=2.0)
-    entry = neighbours_entry(sl.Recommender(mixture).served.state)
+    entry = pair_entry(sl.Recommender(mixture).served.state.near)
     assert entry is not None
     assert (entry.share, entry.temperature) == (0.25, 2.0)
 

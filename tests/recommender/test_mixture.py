@@ -21,7 +21,7 @@ import shortlist as sl
 from shortlist.errors import BundleError
 from shortlist.recommender.manifest import FORMAT
 from shortlist.recommender.tensors import described, write_tensors
-from shortlist.sources import Blend, Neighbours, NeighbourSource
+from shortlist.sources import Added, Blend, Neighbours
 
 FILMS, PEOPLE = 12, 9
 
@@ -50,6 +50,11 @@ def towers(train: sl.Dataset, **options: Any) -> sl.TwoTower:
 def mixture(heads: int = 1, share: float = 0.5) -> sl.Mixture:
     train = data()
     return sl.Mixture.of(towers(train, heads=heads), sl.Transitions().fit(train), train, share=share)
+
+
+def pair(towers: sl.TwoTower, table: Neighbours, histories: Any, blend: Blend) -> sl.Mixture:
+    weights = blend.weights
+    return sl.Mixture([towers, table], histories, weights=weights.values, temperatures=weights.temperatures)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["", "heads"])
@@ -93,7 +98,7 @@ def test_what_is_chosen_now_counts_as_the_latest(model: sl.Mixture) -> None:
     # neighbours alone: film 0 leads to 1, what p0 chose before leads nowhere
     offsets = np.concatenate([[0], np.full(FILMS, 1)])
     table = Neighbours(offsets, np.array([11], np.int32), np.array([1], np.float32))
-    alone = sl.Mixture(model.towers, table, model.histories, Blend(1.0))
+    alone = pair(model.towers, table, model.histories, Blend(1.0))
     recommender = sl.Recommender(alone, sl.BruteForce())
     assert recommender.recommend(["new"], k=1, history=[[0]])[0].ids == [11]
     assert recommender.recommend(["p0"], k=1, history=[[0]])[0].ids == [11]
@@ -146,13 +151,9 @@ def test_the_fingerprint_is_of_all_that_was_learned(model: sl.Mixture) -> None:
     others = [
         model.towers,
         model.with_blend(Blend(0.4)),
-        sl.Mixture(
-            model.towers, Neighbours(table.offsets, table.columns, table.weights * 2), model.histories, model.blend
-        ),
-        sl.Mixture(model.towers, sl.Cooccurrence().fit(train), model.histories, model.blend),
-        sl.Mixture(
-            model.towers, table, turned(model.histories.offsets, model.histories.values[::-1].copy()), model.blend
-        ),
+        pair(model.towers, Neighbours(table.offsets, table.columns, table.weights * 2), model.histories, model.blend),
+        pair(model.towers, sl.Cooccurrence().fit(train), model.histories, model.blend),
+        pair(model.towers, table, turned(model.histories.offsets, model.histories.values[::-1].copy()), model.blend),
     ]
     prints = {sl.Recommender(one).fingerprint for one in [model, *others]}
     assert len(prints) == 6
@@ -371,6 +372,6 @@ def test_an_approximate_index_finds_what_neighbours_know(model: sl.Mixture) -> N
 
 def test_a_source_is_kept_as_it_was_given(recommender: sl.Recommender, model: sl.Mixture) -> None:
     near = recommender.served.state.near
-    assert isinstance(near, NeighbourSource)
-    assert (near.neighbours, near.histories, near.blend) == (model.neighbours, model.histories, model.blend)
+    assert isinstance(near, Added)
+    assert (near.tables, near.histories, near.pair) == ((model.neighbours,), model.histories, model.blend)
     assert sl.Recommender(model.towers).served.state.near is None

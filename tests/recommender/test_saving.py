@@ -41,6 +41,35 @@ def test_what_is_there_stays_unless_told(bundle: Path, other: sl.Recommender) ->
     assert names(bundle.parent) == ["tiny.shortlist"]
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_place_is_checked_before_the_work(bundle: Path, tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(bundle)
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name, says in {
+        "file": "is not a bundle",
+        "folder": "is not a bundle",
+        "link": "is a link",
+        "dangling": "is a link",
+        "none/new": "does not exist",
+        "x" * 300: "too long",
+        "new": None,
+    }.items():
+        if says is None:
+            room.check_place(tmp_path / name, overwrite)
+            continue
+        with pytest.raises(BundleError, match=says):
+            room.check_place(tmp_path / name, overwrite)
+    if overwrite:
+        room.check_place(bundle, overwrite)
+    else:
+        with pytest.raises(BundleError, match="already exists"):
+            room.check_place(bundle, overwrite)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_loaded_recommender_can_replace_its_own_bundle(
     bundle: Path, recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch, exchange: bool

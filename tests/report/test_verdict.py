@@ -44,5 +44,13 @@ def test_verdicts(comparisons: dict[str, tuple[float, bool]], level: str, headli
 
 def test_a_collapse_or_no_measurement_comes_first() -> None:
     collapse = {"name": "collapsed", "message": "everyone gets the same", "hint": "…"}
-    assert judged(measured(popularity=(0.1, True)), [collapse])[:2] == ("bad", "The model has collapsed")
+    for figures in (measured(popularity=(-0.1, True)), measured(popularity=(0.1, False)), measured(), None):
+        assert judged(figures, [collapse])[:2] == ("bad", "The model has collapsed")
     assert judged(None, []).level == "unknown"
+
+
+def test_lists_that_are_alike_but_ahead_of_popularity_are_no_collapse() -> None:
+    alike = {"name": "collapsed", "message": "two queries' top 10 share 94% of their candidates", "hint": "…"}
+    verdict = judged(measured(popularity=(0.1, True)), [alike])
+    assert verdict[:2] == ("mixed", "Ahead of popularity")
+    assert verdict.reason.endswith(" Two queries' top 10 share 94% of their candidates.")

@@ -17,7 +17,16 @@ class Running:
     """A server in a process of its own."""
 
     def __init__(self, *arguments: object, **environment: str) -> None:
-        command = [sys.executable, "-m", "shortlist", "serve", *map(str, arguments), "--port", "0"]
+        self._start([sys.executable, "-m", "shortlist", "serve", *map(str, arguments), "--port", "0"], environment)
+
+    @classmethod
+    def of(cls, command: list[str]) -> Running:
+        """A server by another command."""
+        made = cls.__new__(cls)
+        made._start(command, {})
+        return made
+
+    def _start(self, command: list[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
         assert self.process.stderr is not None
         self.lines: list[str] = []

@@ -58,6 +58,30 @@ def test_a_crowd_is_taken_in_a_few_turns_of_the_loop(
         one.close()
 
 
+@pytest.mark.parametrize(("leave", "taken"), [(False, 10), (True, 3)])
+def test_connections_are_left_to_others_until_the_end_or_for_good(
+    listening: socket.socket, leave: bool, taken: int
+) -> None:
+    """Its share is three of the ten that wait. A server that stops takes the rest; one whose place others take leaves it to them."""
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(10)]
+    made: list[Greeting] = []
+    shares = iter([1, 1, 1])
+
+    async def some_turns() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made), share=lambda: next(shares, 0))
+        while len(made) < 3:
+            await asyncio.sleep(0)
+        acceptor.close(leave)
+        acceptor.close()  # the server's own end closes all there are
+        await acceptor.wait_closed()
+        assert acceptor.coming == 0
+
+    asyncio.run(some_turns())
+    assert len(made) == taken
+    for one in crowd:
+        one.close()
+
+
 class Scripted:
     """A listening socket that does what it is told: raises, or hands out one end of a pair."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from tests.serve.paces import Steady
 
 from shortlist.serve import Settings
+from shortlist.serve.logs import Log
 from shortlist.serve.settings import Limits
 
 READ, WRITE = "r" * 20, "w" * 20
@@ -83,11 +86,15 @@ def test_a_queue_that_would_take_too_long_is_a_503(clients: Callable[..., Any]) 
     assert {reply.status_code for reply in replies} == {200, 503}
 
 
+def test_a_reply_longer_than_all_may_be_is_refused(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(unsent=200)))
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}], "k": 1}).status_code == 200
+    reply = client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 10})
+    assert reply.status_code == 422
+    assert "at most 200 are sent" in reply.json()["detail"]
+
+
 def test_a_bug_is_a_500_that_is_logged_without_what_came(clients: Callable[..., Any]) -> None:
-    import io
-
-    from shortlist.serve.logs import Log
-
     client = clients()
     out = io.StringIO()
     client.app.service.log = Log(out)
@@ -109,10 +116,6 @@ def test_a_bug_is_a_500_that_is_logged_without_what_came(clients: Callable[..., 
 
 def test_twenty_canaries_come_back_nowhere(clients: Callable[..., Any]) -> None:
     """What a request brings, in twenty places, is in no error, no log line and no metric."""
-    import io
-
-    from shortlist.serve.logs import Log
-
     client = clients()
     out = io.StringIO()
     client.app.service.log = Log(out)
@@ -139,7 +142,12 @@ def test_twenty_canaries_come_back_nowhere(clients: Callable[..., Any]) -> None:
     replies.append(client.get("/v1/map", params={"column": "canary18"}))
     replies.append(client.get("/canary19"))
     replies.append(client.post("/v1/similar", {"candidates": ["canary20"]}))
-    headers = {"x-request-id": "canary21", "content-encoding": "canary22", "user-agent": "canary23"}
+    headers = {
+        "x-request-id": "canary 21",
+        "traceparent": "canary21",
+        "content-encoding": "canary22",
+        "user-agent": "canary23",
+    }
     replies.append(client.ask("POST", "/v1/recommend", content=GOOD, headers=headers))
     for reply in replies:
         assert 400 <= reply.status_code < 500, reply.text
@@ -147,3 +155,86 @@ def test_twenty_canaries_come_back_nowhere(clients: Callable[..., Any]) -> None:
     assert client.post("/v1/recommend", {"queries": [{"id": "canary24"}]}).status_code == 200
     client.app.service.log.flush()
     assert "canary" not in out.getvalue() + client.get("/metrics").text
+
+
+class Panic(BaseException):
+    """What native code may raise: no Exception."""
+
+
+def test_whatever_ends_an_answer_it_is_a_500_and_the_next_is_answered(clients: Callable[..., Any]) -> None:
+    client = clients()
+    service = client.app.service
+    whole, body = service.batcher._answer, {"queries": [{"id": "ann"}]}
+
+    def broken(*_: Any) -> Any:
+        raise Panic
+
+    def no_thread(*_: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    thread = service.turns._thread
+    submit = thread.submit
+    for pace in (0.0, 1.0):  # on the event loop, and in a thread
+        service.batcher.paces = Steady(pace)
+        service.batcher._answer = broken
+        assert client.post("/v1/recommend", body).status_code == 500
+        service.batcher._answer = whole
+        thread.submit = no_thread
+        assert client.post("/v1/recommend", body).status_code == (500 if pace else 200)
+        thread.submit = submit
+        assert client.post("/v1/recommend", body).status_code == 200
+
+
+def test_ready_means_that_requests_are_answered_and_none_waits_for_good(clients: Callable[..., Any]) -> None:
+    """An answer that never comes: not ready after 20 s, a 503 after 60, and then ready again."""
+    client = clients()
+    app, held = client.app, asyncio.Event()
+
+    async def stuck(*_: Any) -> Any:
+        await held.wait()
+
+    async def talk() -> None:
+        app.service.recommend = stuck
+        asked = asyncio.create_task(client._client.post("/v1/recommend", content=GOOD))
+        while not app._working:
+            await asyncio.sleep(0)
+        began = next(iter(app._working.values()))
+        assert app.progressing(began + 19)
+        assert not app.progressing(began + 21)
+        app.service.progress = lambda now: app.progressing(began + 21)
+        assert (await client._client.get("/readyz")).status_code == 503
+        app.end_waiting(began + 59)
+        assert app._working
+        app.end_waiting(began + 61)
+        reply = await asked
+        assert reply.status_code == 503
+        assert reply.headers["retry-after"] == "5"
+        assert (await client._client.get("/readyz")).status_code == 200
+
+    client.loop.run_until_complete(talk())
+
+
+def test_the_callers_request_id_and_trace_come_back(clients: Callable[..., Any]) -> None:
+    client = clients()
+    log = client.app.service.log = Log(io.StringIO())
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+    def headers_of(path: str, **headers: str | bytes) -> Any:
+        return client.ask("POST", path, content=GOOD, headers=headers).headers
+
+    came = headers_of("/v1/recommend", **{"x-request-id": "a-1_2.3:4/5=6+7", "traceparent": f"00-{trace}-{parent}-01"})
+    assert came["x-request-id"] == "a-1_2.3:4/5=6+7"
+    version, same, own, flags = came["traceparent"].split("-")
+    assert (version, same, flags) == ("00", trace, "01")
+    assert own != parent
+    assert len(own) == 16
+    assert int(own, 16)
+    for odd in ("", "a b", "a\tb", "é".encode(), "x" * 129, 'a"b', "a;b"):
+        given = headers_of("/v1/recommend", **{"x-request-id": odd})["x-request-id"]
+        assert given.startswith(client.app._born)
+    for odd in (f"00-{'0' * 32}-{parent}-01", f"00-{trace}-{'0' * 16}-01", f"01-{trace}-{parent}-01", "canary"):
+        assert "traceparent" not in headers_of("/v1/recommend", traceparent=odd)
+    assert headers_of("/nowhere", **{"x-request-id": "mine"})["x-request-id"] == "mine"
+    log.flush()
+    first = json.loads(log._out.getvalue().splitlines()[0])
+    assert (first["id"], first["trace"]) == ("a-1_2.3:4/5=6+7", trace)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,9 +32,33 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
         long.apply(made)
     short = Changes(Events(None))
     short.id_column = "what"
-    for made in long.records(0.0):
+    for made in long.records():
         short.apply(made)
     for now in (10.0, 40.0):
         long.expired(now)
         short.expired(now)
         assert (short._rows, set(short._gone)) == (long._rows, set(long._gone))
+
+
+def test_names_of_changes_are_kept_without_looking_through_them() -> None:
+    """The last 4,096 of 10,000; and what reads a log never copies them for a record."""
+
+    class Counted(dict[str, Any]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Counted.walks += 1
+            return super().__iter__()
+
+    changes = Changes(Events(None))
+    changes.outcomes = Counted()
+    record = {"op": "events", "at": 0.0, "events": []}
+    for number in range(10_000):
+        changes.apply({**record, "name": str(number), "outcome": number})
+        changes.apply(record)
+    assert list(changes.outcomes) == [str(number) for number in range(10_000 - 4096, 10_000)]
+    assert Counted.walks == 10_000 - 4096 + 1  # to the first one, for each that goes; and just now
+    again = Changes(Events(None))
+    for made in changes.records():
+        again.apply(made)
+    assert again.outcomes == changes.outcomes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.serve.journal import Journal
+from shortlist.serve.journal import Journal, LogGoneError, Shorter
 
 
 def record(number: int) -> dict[str, Any]:
     return {"op": "change", "at": float(number), "upsert": [], "delete": [f"i{number}"], "expire": []}
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """What the log in a folder holds."""
+    journal = Journal(folder)
+    try:
+        return list(journal.read())
+    finally:
+        journal.close()
 
 
 def test_the_log_comes_back(tmp_path: Path) -> None:
@@ -25,13 +37,17 @@ def test_the_log_comes_back(tmp_path: Path) -> None:
         Journal(tmp_path)
     journal.close()
     again = Journal(tmp_path)
-    assert again.records == [record(1), record(2), record(3)]
-    again.rewrite([record(3)])
+    assert list(again.read()) == [record(1), record(2), record(3)]
+    shorter = Shorter(again, [record(3)], again.size)
     again.append([record(4)])
+    shorter.write(lambda: None)
+    again.append([record(5)])
+    shorter.adopt()
+    again.append([record(6)])
+    assert again.weight == 8
     again.close()
-    last = Journal(tmp_path)
-    assert last.records == [record(3), record(4)]
-    last.close()
+    assert read(tmp_path) == [record(3), record(4), record(5), record(6)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changes.log"]
 
 
 @settings(max_examples=60)
@@ -52,15 +68,135 @@ def test_a_log_cut_anywhere_keeps_what_was_whole_and_an_altered_one_is_refused(
         journal.path.write_bytes(content[:cut])
         again = Journal(folder)
         whole = sum(end <= cut for end in ends) - 1
-        assert again.records == [record(number) for number in range(whole)]
+        assert list(again.read()) == [record(number) for number in range(whole)]
         again.append([record(9)])
         again.close()
-        last = Journal(folder)
-        assert last.records == [*(record(number) for number in range(whole)), record(9)]
-        last.close()
+        assert read(folder) == [*(record(number) for number in range(whole)), record(9)]
     else:
         at = data.draw(st.integers(0, ends[3] - 1))
         bit = 1 << data.draw(st.integers(0, 7))
         journal.path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
         with pytest.raises(BundleError, match="was altered"):
-            Journal(folder)
+            read(folder)
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("changes.log.1"))
+
+
+def rotated(path: Path) -> None:
+    renamed(path)
+    path.touch()
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def copied_over(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+
+
+def folder_removed(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+AWAY = [Path.unlink, renamed, rotated, truncated, copied_over, folder_removed]
+
+
+@pytest.mark.parametrize("take_away", AWAY)
+def test_a_log_that_is_taken_away_is_noticed_and_put_back(tmp_path: Path, take_away: Callable[[Path], None]) -> None:
+    """Before, and between writing and the answer: nothing is written to a file that nobody will find."""
+    folder = tmp_path / "state"
+    journal = Journal(folder)
+    journal.append([record(1)])
+    take_away(journal.path)
+    with pytest.raises(LogGoneError):
+        journal.append([record(2)])
+    journal.restore([record(1)])
+    journal.append([record(2)])
+
+    whole, fsync = os.fsync, [take_away]
+
+    def taken(file: int) -> None:
+        whole(file)
+        if fsync:
+            fsync.pop()(journal.path)
+
+    os.fsync = taken  # type: ignore[assignment]
+    try:
+        with pytest.raises(LogGoneError):
+            journal.append([record(3)])
+    finally:
+        os.fsync = whole
+    journal.restore([record(1), record(2)])
+    journal.append([record(3)])
+    with pytest.raises(ConfigError, match="another server"):
+        Journal(folder)
+    journal.close()
+    assert read(folder) == [record(1), record(2), record(3)]
+
+
+def test_a_file_that_took_the_place_of_the_log_is_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([record(1)])
+    journal.path.unlink()
+    journal.path.write_bytes(b"a copy that somebody restored\n")
+    journal.restore([record(1)])
+    journal.close()
+    assert read(tmp_path) == [record(1)]
+    assert (tmp_path / "changes.log.aside").read_bytes() == b"a copy that somebody restored\n"
+
+
+@pytest.mark.parametrize("take_away", [Path.unlink, renamed])
+def test_no_second_server_starts_where_the_file_of_the_first_is_gone(
+    tmp_path: Path, take_away: Callable[[Path], None]
+) -> None:
+    journal = Journal(tmp_path)
+    take_away(journal.path)
+    with pytest.raises(ConfigError, match="another server"):
+        Journal(tmp_path)
+    journal.close()
+
+
+def test_who_lost_its_folder_to_another_server_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    first = Journal(folder)
+    first.append([record(1)])
+    shutil.rmtree(folder)
+    second = Journal(folder)
+    second.append([record(2)])
+    with pytest.raises(LogGoneError):
+        first.append([record(3)])
+    with pytest.raises(BlockingIOError):
+        first.restore([record(1)])
+    first.close()
+    second.close()
+    assert read(folder) == [record(2)]
+
+
+def test_a_shorter_log_that_cannot_be_written_leaves_the_longer_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([record(1), record(2)])
+
+    def stopped() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Shorter(journal, [record(2)], journal.size).write(stopped)
+    shorter = Shorter(journal, [record(2)], journal.size)
+    shorter.write(lambda: None)
+    journal.path.unlink()
+    with pytest.raises(LogGoneError):
+        shorter.adopt()
+    journal.restore([record(1), record(2)])
+    shorter = Shorter(journal, [record(2)], journal.size)
+    shorter.write(lambda: None)
+    journal.restore([record(1), record(2)])
+    with pytest.raises(LogGoneError):
+        shorter.adopt()
+    journal.append([record(3)])
+    journal.close()
+    assert read(tmp_path) == [record(1), record(2), record(3)]

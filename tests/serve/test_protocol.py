@@ -17,6 +17,7 @@ import uvicorn
 from tests.serve.running import Running
 from uvicorn.server import ServerState
 
+from shortlist.serve.app import COMPLETE
 from shortlist.serve.protocol import Connection
 
 
@@ -145,16 +146,28 @@ def test_trailers_are_no_headers(server: Running) -> None:
 
 
 class Wire:
-    """A transport that keeps what is written to it."""
+    """A transport that keeps what is written to it, and of what nobody reads tells its protocol."""
 
-    def __init__(self) -> None:
-        self.written, self.closed = b"", False
+    def __init__(self, read: bool = True) -> None:
+        self.written, self.closed, self.reading, self.read = b"", False, True, read
+        self.unread = 0
+        self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.unread += 0 if self.read else len(data)
+        if self.unread > self.high:
+            self.protocol.pause_writing()
+
+    def take(self) -> None:
+        """The other side reads."""
+        self.unread = 0
+        self.protocol.resume_writing()
 
     def close(self) -> None:
         self.closed = True
+
+    abort = close
 
     def is_closing(self) -> bool:
         return self.closed
@@ -162,17 +175,78 @@ class Wire:
     def get_extra_info(self, name: str) -> Any:
         return None
 
-    pause_reading = resume_reading = lambda self: None
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self.high = high
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+def connected(client: Any, wire: Wire) -> Connection:
+    """A connection of the client's server over ``wire``; to be made in the loop."""
+    config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+    config.load()
+    connection = wire.protocol = Connection(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    return connection
+
+
+async def settled(connection: Connection) -> None:
+    """All that was asked is answered, or waits for its reader."""
+    while connection.tasks:
+        await asyncio.gather(*connection.tasks)
+
+
+def test_nothing_is_answered_or_read_while_a_reply_is_unread(client: Any) -> None:
+    """Three requests for the page's script, of 10 kB, at once: one reply, and the next when it was taken."""
+
+    async def talk() -> None:
+        wire = Wire(read=False)
+        connection = connected(client, wire)
+        connection.data_received(b"GET /app.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 3)
+        for replies in (1, 2, 3):
+            await settled(connection)
+            assert wire.written.count(b"HTTP/1.1 200") == replies
+            assert not wire.reading
+            connection.resume()  # what was refused before is read again, but not this
+            assert not wire.reading
+            assert client.app.unsent.total == wire.unread > 4096
+            wire.take()
+        assert wire.reading
+        assert client.app.unsent.total == 0
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_who_reads_nothing_is_cut_off_and_counted(client: Any) -> None:
+    async def talk() -> None:
+        wire = Wire(read=False)
+        connection = connected(client, wire)
+        connection.data_received(b"GET /app.js HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await settled(connection)
+        client.app.unsent.look(client.loop.time() + 9)
+        assert not wire.closed
+        client.app.unsent.look(client.loop.time() + 11)
+        assert wire.closed
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert 'shortlist_connections_cut_total{reason="unread"} 1.0' in client.get("/metrics").text
 
 
 def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
     """After a reply the same clock ticks on, whatever empty lines come; a request stops it."""
 
     async def talk() -> None:
-        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
-        config.load()
-        connection, wire = Connection(config=config, server_state=ServerState(), app_state={}), Wire()
-        connection.connection_made(wire)
+        wire = Wire()
+        connection = connected(client, wire)
         connection.data_received(GET + b"\r\n")
         await asyncio.gather(*connection.tasks)
         clock = connection.timeout_keep_alive_task
@@ -235,3 +309,142 @@ def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered(client: Any) -> None:
+    """3,000 requests of 43 bytes in one read: no more than 96 begin before the first is answered, and all are."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        most, whole = 0, connection.on_message_begin
+
+        def counted() -> None:
+            nonlocal most
+            whole()
+            most = max(most, len(connection.pipeline))
+
+        connection.on_message_begin = counted  # type: ignore[method-assign]
+        request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        connection.data_received(request * 3000)
+        assert not wire.reading
+        connection.data_received(request)  # what was on its way
+        assert not wire.reading
+        while wire.written.count(b"HTTP/1.1 200") < 3001:
+            await asyncio.sleep(0)
+        assert most <= 4096 // len(request) + 1
+        assert wire.reading
+        assert connection.idle
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_the_time_in_which_a_request_waits_for_another_is_not_its_senders(client: Any) -> None:
+    """The second request's body is here, and not parsed while the first is being answered."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        client.app.admission.slots, waiting = 0, client.app.admission.waiting
+        body = b'{"queries":[{"id":"ann"}],"k":1}' + b" " * 10_000
+        request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+        connection.data_received(request * 2)
+        assert len(waiting) == 1
+        assert connection.waiting_since is None
+        assert client.app.received.total == 0
+        connection.data_received(request * 10)
+        assert client.app.received.total == 12 * len(request)
+        client.app.admission.slots = client.app.admission.inside = 1
+        client.app.admission.leave(client.loop.time())
+        while wire.written.count(b"HTTP/1.1 200") < 12:
+            await asyncio.sleep(0)
+        assert connection.idle
+        assert client.app.received.total == 0
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 10_000])
+def test_a_body_longer_than_a_piece_is_whole(client: Any, size: int) -> None:
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        body = b'{"queries":[{"id":"ann"}],"k":1}' + b" " * size
+        head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+        connection.data_received((head + body) * 3)
+        while wire.written.count(b"HTTP/1.1 200") < 3:
+            await asyncio.sleep(0)
+        assert connection.idle
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+@pytest.mark.parametrize(
+    "content", [GET + b"\r\n", POST + b"content-length: 32\r\n\r\n" + b'{"queries":[{"id":"ann"}],"k":1}']
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_has_sent_all_still_gets_its_replies(server: Running, content: bytes, count: int) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(content * count)
+        connection.shutdown(socket.SHUT_WR)
+        came = b""
+        while part := connection.recv(65536):
+            came += part
+    assert came.count(b"HTTP/1.1 200") == count
+
+
+def test_the_time_of_a_request_begins_with_its_last_byte(client: Any) -> None:
+    """It waits at the gate for what is in front of it: that counts as ``queue`` and in ``total``; a probe counts in neither."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        body = b'{"queries":[{"id":"ann"}],"k":1}'
+        connection.data_received(GET + b"\r\n")
+        await settled(connection)
+        client.app.admission.slots, entered = 0, client.app.admission.waiting
+        connection.data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+        ((_, cycle, _),) = entered
+        cycle.scope[COMPLETE] -= 3.0
+        client.app.admission.slots = 1
+        client.app.admission.inside = 1
+        client.app.admission.leave(client.loop.time())
+        await settled(connection)
+        assert wire.written.count(b"HTTP/1.1 200") == 2
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    text = client.get("/metrics").text
+    for stage in ("queue", "total"):
+        assert f'shortlist_stage_seconds_count{{stage="{stage}"}} 1.0' in text
+        (seconds,) = re.findall(rf'shortlist_stage_seconds_sum{{stage="{stage}"}} (\S+)', text)
+        assert 3.0 < float(seconds) < 63.0
+
+
+def test_a_server_that_leaves_answers_and_keeps_no_connection(client: Any) -> None:
+    """While it drains, a new connection is answered, told to close, and no refusal is short of that."""
+
+    async def talk() -> None:
+        client.app.leave()
+        body = b'{"queries":[{"id":"ann"}],"k":1}'
+        request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+        for path in (b"/readyz", b"/healthz"):
+            wire = Wire()
+            connected(client, wire).data_received(GET.replace(b"/healthz", path) + b"\r\n")
+            await settled(wire.protocol)
+            assert b"connection: close" in wire.written
+            assert wire.written[9:12] == (b"503" if path == b"/readyz" else b"200")
+            assert wire.closed
+        for full in (False, True):
+            client.app.admission.slots, client.app.admission.most = (0, 0) if full else (1, 1)
+            wire = Wire()
+            connected(client, wire).data_received(request)
+            await settled(wire.protocol)
+            assert wire.written[9:12] == (b"503" if full else b"200")
+            assert b"connection: close" in wire.written
+            assert wire.closed
+
+    client.loop.run_until_complete(talk())

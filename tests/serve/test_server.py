@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
+import uvicorn
 from tests.serve.running import Running
+
+from shortlist.serve.logs import Log
+from shortlist.serve.server import Server
 
 BODY = b'{"queries":[{"id":"ann"}],"k":2}'
 
@@ -44,6 +53,45 @@ def test_sigterm_finishes_what_is_under_way(bundles: Path) -> None:
         connection.close()
         answers.append(b"".join(parts))
     assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 200
+    assert server.stop() in (0, -signal.SIGTERM)
+
+
+def test_a_server_that_drains_answers_until_it_closes(bundles: Path) -> None:
+    """Not ready at once; whoever comes is answered and told to close, until the listener closes; nobody is reset."""
+    server = Running(bundles / "one", "--drain-seconds", "2")
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    with httpx.Client(base_url=server.url) as kept:
+        assert kept.get("/readyz").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        while kept.get("/readyz").status_code == 200:
+            pass
+    answered = 0
+    while True:
+        try:
+            came = server.raw(head + BODY)
+        except ConnectionRefusedError:
+            break
+        assert came[:12] == b"HTTP/1.1 200"
+        assert b"connection: close" in came
+        answered += 1
+    assert answered
+    assert server.process.wait(120) in (0, -signal.SIGTERM)
+
+
+def test_a_hangup_ends_nothing_and_looks_again(bundles: Path, tmp_path: Path) -> None:
+    """A bundle was refused; what was wrong is mended without a trace in its files; the signal has it looked at again."""
+    link = tmp_path / "current"
+    link.symlink_to(bundles / "one")
+    server = Running(link)
+    with httpx.Client(base_url=server.url) as client:
+        before = client.get("/readyz").json()["bundle"]
+        server.process.send_signal(signal.SIGHUP)
+        new = tmp_path / "next"
+        new.symlink_to(bundles / "two")
+        new.rename(link)
+        server.process.send_signal(signal.SIGHUP)
+        while client.get("/readyz").json()["bundle"] == before:
+            assert client.post("/v1/recommend", content=BODY).status_code == 200
     assert server.stop() in (0, -signal.SIGTERM)
 
 
@@ -150,3 +198,27 @@ def test_mistakes_end_in_a_message(bundles: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "there is no bundle" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_look_that_fails_ends_no_sweep(clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    client = clients()
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    monkeypatch.setattr("shortlist.serve.server.SWEEP", 0.0)
+    looks: list[float] = []
+
+    def broken(now: float) -> None:
+        looks.append(now)
+        if len(looks) < 3:
+            raise RuntimeError("canary")
+
+    client.app.unsent.look = broken
+
+    async def some_looks() -> None:
+        sweep = asyncio.create_task(Server(uvicorn.Config(client.app), client.app)._sweep())
+        while len(looks) < 5:
+            await asyncio.sleep(0)
+        sweep.cancel()
+        await asyncio.wait([sweep])
+
+    client.loop.run_until_complete(some_looks())
+    assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["sweep_failed"] * 2

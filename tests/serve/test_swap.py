@@ -74,6 +74,26 @@ def test_a_broken_bundle_is_refused_and_the_old_one_goes_on(
     assert 'shortlist_swaps_total{outcome="refused"} 1.0' in client.get("/metrics").text
 
 
+def test_a_bundle_without_the_right_signature_is_refused(
+    clients: Callable[..., Any], bundles: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from shortlist.recommender.signing import sign
+    from shortlist.serve import Settings
+
+    client = clients(Settings(signature=b"k" * 32))
+    first = client.app.service.loaded.bundle
+    place = tmp_path / "place"
+    shutil.copytree(bundles / "two", place)
+    assert not swapped(client, place)
+    sign(place, b"o" * 32)
+    assert not swapped(client, place)
+    assert client.app.service.loaded.bundle == first
+    sign(place, b"k" * 32)
+    assert swapped(client, place)
+
+
 def test_a_request_keeps_the_bundle_it_began_with(clients: Callable[..., Any], bundles: Path) -> None:
     """Each of many requests, with swaps between them, has the scores of the one bundle that it names."""
     client = clients()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +14,15 @@ from typing import Any
 
 import pytest
 from tests.serve.changing import KEY, WRITE, change, ids
+from tests.serve.test_journal import AWAY
 
 import shortlist as sl
 from shortlist.serve import Settings
+from shortlist.serve.changes import Changes
+from shortlist.serve.events import Events
+from shortlist.serve.journal import Journal
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.logs import Log
 
 
 def test_upsert_delete_and_a_restart(writable: Callable[..., Any]) -> None:
@@ -130,6 +139,222 @@ def test_a_full_disk_refuses_the_change(writable: Callable[..., Any], monkeypatc
     assert ids(writable()) == ["c", "b"]
 
 
+@pytest.mark.parametrize("take_away", AWAY)
+def test_what_was_acknowledged_outlives_a_log_that_is_taken_away(
+    writable: Callable[..., Any], tmp_path: Path, take_away: Callable[[Path], None]
+) -> None:
+    """Before the next change, and with none to come."""
+    client = writable()
+    path = tmp_path / "state" / "changes.log"
+    assert change(client, delete=["a"]).status_code == 200
+    take_away(path)
+    assert change(client, delete=["b"]).status_code == 200
+    take_away(path)
+    client.app.service.writer._apply([])
+    assert ids(writable()) == ["c", "d"]
+    take_away(path)
+    assert ids(writable()) == ["c", "d"]  # the server before has looked once more at its end
+
+
+def test_a_log_that_cannot_be_put_back_refuses_changes(writable: Callable[..., Any], tmp_path: Path) -> None:
+    """Another server has the folder by now: refused, counted, and logged once."""
+    client = writable()
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    assert change(client, delete=["a"]).status_code == 200
+    shutil.rmtree(tmp_path / "state")
+    other = Journal(tmp_path / "state")
+    for _ in range(2):
+        assert change(client, delete=["b"]).status_code == 503
+    other.close()
+    assert ids(client) == ["c", "d", "b"]
+    assert change(client, delete=["b"]).status_code == 200
+    assert ids(writable()) == ["c", "d"]
+    events = [json.loads(line)["event"] for line in log._out.getvalue().splitlines()]
+    assert events == ["log_failed", "log_restored"]
+    assert "shortlist_log_failures_total 0.0" not in client.get("/metrics").text
+
+
+def test_only_what_is_on_the_disk_is_counted(writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    client = writable()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    body = {"upsert": [{"what": "e"}, {"what": "f"}], "delete": ["a"]}
+    events = {"events": [{"query": "ann", "candidate": "b"}]}
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert change(client, **body).status_code == 503
+        assert client.post("/v1/events", events, headers=KEY).status_code == 503
+    text = client.get("/metrics").text
+    for kind in ("upsert", "delete", "event"):
+        assert f'shortlist_changes_total{{kind="{kind}"}} 0.0' in text
+    assert "shortlist_log_failures_total 2.0" in text
+    assert change(client, **body).status_code == 200
+    assert client.post("/v1/events", events, headers=KEY).status_code == 200
+    text = client.get("/metrics").text
+    for kind, count in (("upsert", 2), ("delete", 1), ("event", 1)):
+        assert f'shortlist_changes_total{{kind="{kind}"}} {count}.0' in text
+    size = (client.app.service.settings.state / "changes.log").stat().st_size
+    assert f"shortlist_log_bytes {size}.0" in text
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands at its first item."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
+
+
+def test_a_clock_set_back_brings_no_candidate_back(writable: Callable[..., Any], clock: list[float]) -> None:
+    client = writable()
+    assert change(client, expire=[{"id": "a", "at": 1010.0}, {"id": "b", "at": 1030.0}]).status_code == 200
+    clock[0] = 1020.0
+    assert change(client, expire=[{"id": "c", "at": 5000.0}]).status_code == 200
+    assert ids(client) == ["c", "d", "b"]
+    clock[0] = 1000.0
+    assert ids(client) == ["c", "d", "b"]
+    again = writable()
+    assert ids(again) == ["c", "d", "b"]
+    clock[0] = 1040.0
+    last = writable()  # what came due while no server ran
+    assert ids(last) == ["c", "d"]
+    last.app.service.writer._apply([])
+    clock[0] = 1000.0
+    assert ids(writable()) == ["c", "d"]
+
+
+def test_a_candidate_expires_while_the_disk_is_full(
+    writable: Callable[..., Any], clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = writable()
+    assert change(client, expire=[{"id": "a", "at": 1010.0}]).status_code == 200
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    clock[0] = 1020.0
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert change(client, delete=["b"]).status_code == 503
+    assert ids(client) == ["c", "d", "b"]
+    client.app.service.writer._apply([])
+    clock[0] = 1000.0
+    assert ids(writable()) == ["c", "d", "b"]
+
+
+def test_the_log_is_shortened_while_the_server_runs(writable: Callable[..., Any], tmp_path: Path) -> None:
+    """1,200 times the same deletion are 2,400 of weight; the shortest log is one record of one entry."""
+    client = writable()
+    writer, journal = client.app.service.writer, client.app.service.writer._journal
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    for _ in range(1200):
+        writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []})
+        journal.append([deletion])
+    assert journal.weight == 2400
+    writer._apply([])
+    assert writer._shortening is not None
+    assert change(client, delete=["b"]).status_code == 200  # meanwhile
+    writer._aside.submit(int).result()
+    while writer._shortening is not None:
+        writer._apply([])
+    assert journal.weight == 4
+    assert (tmp_path / "state" / "changes.log").stat().st_size == journal.size < 200
+    assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["log_shortened"]
+    assert change(client, delete=["d"]).status_code == 200
+    assert ids(writable()) == ["c"]
+
+
+def test_expiries_are_not_looked_through_for_each_record() -> None:
+    """Each of 2,000 expiries is looked at when it comes and when its time has come: not for each of 2,000 records."""
+
+    class Counted(float):
+        compared = 0
+
+        def __le__(self, other: Any) -> bool:
+            Counted.compared += 1
+            return float.__le__(self, other)
+
+    changes = Changes(Events(None))
+    changes.id_column = "what"
+    record = {"op": "change", "at": 0.0, "upsert": [], "delete": [], "expire": []}
+    for number in range(2000):
+        changes._expire_at(number, Counted(1000 + number))
+    for _ in range(2000):
+        changes.apply(record)
+    assert Counted.compared == 2000  # the next one, for each record
+    assert changes.expired(1499.0) == list(range(500))
+    assert changes.next_expiry == 1500
+    for _ in range(5):
+        for number in range(500, 2000):
+            changes._expire_at(number, 9000.0 - number)
+    assert len(changes._queue) <= 1000 + 2 * 1500
+    assert changes.expired(9000.0 - 1998) == [1999, 1998]
+
+
+class Panic(BaseException):
+    """What native code may raise: no Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), Panic()])
+@pytest.mark.parametrize("name", ["_apply", "_tried", "_with_journal", "_next", "put"])
+def test_whatever_goes_wrong_a_change_is_answered_and_the_next_is_made(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
+) -> None:
+    client = writable()
+    service = client.app.service
+    place: Any = {"_with_journal": service.writer._journal, "put": service}.get(name, service.writer)
+    name = "append" if name == "_with_journal" else name
+    assert change(client, delete=["a"]).status_code == 200
+
+    def broken(*_: Any) -> Any:
+        raise error
+
+    async def once(*_: Any) -> Any:
+        monkeypatch.undo()
+        raise error
+
+    if name == "_next":
+        if isinstance(error, Panic):
+            return
+        monkeypatch.setattr("shortlist.serve.writer.PAUSE", 0.0)
+        monkeypatch.setattr(service.writer, "_next", once)
+        service.writer._running.cancel()
+        client.loop.run_until_complete(asyncio.sleep(0))
+        assert change(client, delete=["b"]).status_code == 200
+    else:
+        monkeypatch.setattr(place, name, broken)
+        assert change(client, delete=["b"]).status_code == 500
+        monkeypatch.undo()
+        assert change(client, delete=["b"]).status_code == 200
+    assert ids(client) == ["c", "d"]
+    assert ids(writable()) == ["c", "d"]
+
+
+def test_no_change_is_acknowledged_for_another_that_failed(writable: Callable[..., Any]) -> None:
+    """Two at once, the second of which ends in a bug of ours: neither is on the disk, and neither is acknowledged."""
+    client = writable()
+    writer = client.app.service.writer
+    whole = writer._tried
+
+    def broken(served: Any, record: Any) -> Any:
+        if record["delete"] == ["b"]:
+            raise RuntimeError("canary")
+        return whole(served, record)
+
+    writer._tried = broken
+
+    async def both() -> list[Any]:
+        send = client._client.post
+        return await asyncio.gather(
+            *(send("/v1/candidates", json={"delete": [one]}, headers=KEY) for one in ("a", "b"))
+        )
+
+    assert [reply.status_code for reply in client.loop.run_until_complete(both())] == [500, 500]
+    assert ids(client) == ids(writable()) == ["c", "d", "b", "a"]
+
+
 @pytest.fixture(scope="module")
 def approximate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of 30 candidates of two numbers each, found through ScaNN."""
@@ -152,8 +377,6 @@ def approximate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_index_that_finds_too_little_is_built_afresh(
     clients: Callable[..., Any], approximate: Path, tmp_path: Path
 ) -> None:
-    import asyncio
-
     client = clients(
         Settings(write_keys=(WRITE,), state=tmp_path, trusted=False),
         sl.Recommender(Loaded.read(approximate, False).served),

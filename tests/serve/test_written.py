@@ -27,7 +27,7 @@ def test_the_bound_counts_bytes() -> None:
     """Five letters of two bytes, and two quotes, are twelve."""
     written = Written(1, 12)
     written.put(0, "é" * 5)
-    with pytest.raises(Problem, match="longer than 12 bytes"):
+    with pytest.raises(Problem, match="at most 12 are sent"):
         written.put(0, "")
 
 
@@ -58,10 +58,10 @@ def test_every_reply_has_the_bound(clients: Callable[..., Any], path: str, body:
     """``few`` bytes are less than one query's part; a server with the usual bound answers."""
     asked = {"instances": ["ann"]} if "predict" in path else {"queries": [{"id": "ann"}], **body}
     assert clients().post(f"/v1/{path}", asked).status_code == 200
-    small = clients(Settings(limits=Limits(reply=few, wait_seconds=100.0)))
+    small = clients(Settings(limits=Limits(unsent=few, wait_seconds=100.0)))
     reply = small.post(f"/v1/{path}", asked)
     assert reply.status_code == 422
-    assert f"longer than {few} bytes" in reply.json()["detail"]
+    assert f"at most {few} are sent" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize(

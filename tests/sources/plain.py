@@ -124,6 +124,31 @@ def blended(
     return found
 
 
+def ranked(order: Sequence[int], eligible: Sequence[int]) -> dict[int, float]:
+    """The score of every candidate in a list's order that may be had."""
+    left = [one for one in order if one in eligible]
+    return {one: 61 / (60 + place) for place, one in enumerate(left, start=1)}
+
+
+def mixed(
+    towers: Sequence[Mapping[int, float]],
+    others: Sequence[Mapping[int, float]],
+    weights: Sequence[float],
+    temperatures: Sequence[float],
+) -> dict[int, float]:
+    """The score of every candidate that the towers have, by all sources."""
+    found = {}
+    for one in towers[0]:
+        total = 0.0
+        for scores_, weight, temperature in zip(towers, weights[: len(towers)], temperatures, strict=True):
+            total += weight * math.exp((scores_[one] - max(scores_.values())) / temperature)
+        for scores_, weight in zip(others, weights[len(towers) :], strict=True):
+            most = max((scores_.get(each, 0.0) for each in towers[0]), default=0.0)
+            total += weight * scores_.get(one, 0.0) / most if most else 0.0
+        found[one] = total if total > 0 else towers[0][one] - max(towers[0].values())
+    return found
+
+
 def lists_of(rows: Sequence[Sequence[int]]) -> Lists:
     """Lists of int64, also where all are empty."""
     return Lists.of([np.array(row, np.int64) for row in rows])

@@ -70,7 +70,7 @@ def test_what_is_of_another_catalogue_is_refused(mixture: Mixture) -> None:
     with pytest.raises(ConfigError, match="neighbours have 1 candidates"):
         Mixture.of(mixture.towers, sl.Transitions().fit(other), train, share=0.5)
     with pytest.raises(ConfigError, match="and 1 histories"):
-        Mixture(mixture.towers, mixture.neighbours, Lists.of([[0]]), Blend(0.5))
+        Mixture([mixture.towers, mixture.neighbours], Lists.of([[0]]))
     with pytest.raises(DataError, match="the towers were trained on 'who'"):
         Mixture.of(mixture.towers, mixture.neighbours, dataset(query="user"), share=0.5)
     with pytest.raises(ConfigError, match="share=2"):

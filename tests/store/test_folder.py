@@ -180,3 +180,26 @@ def test_entries_that_are_known_are_not_worked_out_again(tmp_path: Path) -> None
     known = Entry(bytes=3, sha256="0" * 64)
     assert rooms.entries_of(tmp_path, {"known": known}) == {"known": known, "inner/new": Entry(bytes=3, sha256=ABC)}
     assert rooms.entries_of(tmp_path)["known"] == Entry(bytes=3, sha256=ABC)
+
+
+def test_room_for_something_new_is_tried_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "new", tmp_path / "there"):
+        rooms.check_room(path)
+    rooms.check_room_for_file(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    with pytest.raises(IsADirectoryError):
+        rooms.check_room_for_file(tmp_path / "there")
+    for path in (tmp_path / "none" / "new", tmp_path / ("x" * 300)):
+        for check in (rooms.check_room, rooms.check_room_for_file):
+            with pytest.raises(OSError, match=r"No such file|too long"):
+                check(path)
+
+
+def test_a_disk_that_refuses_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match="Read-only"):
+        rooms.check_room(tmp_path / "new")

@@ -3,103 +3,32 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.train.short_run import (
+    EPOCHS,
+    ROWS,
+    RUNS,
+    SIZE,
+    StoppedError,
+    assert_same,
+    data,
+    model,
+    rows,
+    stopped,
+    trained,
+)
 
 import shortlist as sl
-from shortlist.store import checksum
 from shortlist.train import checkpoint_files, checkpoints
-
-EPOCHS, SIZE, ROWS = 3, 64, 500  # 8 batches an epoch, the last of them short
-
-
-class StoppedError(Exception):
-    """What ends a run in these tests."""
-
-
-def rows() -> pl.DataFrame:
-    generator = np.random.default_rng(0)
-    return pl.DataFrame(
-        {
-            "user": generator.integers(0, 30, ROWS),
-            "item": generator.integers(0, 20, ROWS),
-            "time": np.arange(ROWS),
-            "weight": generator.integers(1, 4, ROWS).astype(np.float32),
-        }
-    )
-
-
-def data(**columns: str) -> sl.Dataset:
-    return sl.Dataset(rows(), query="user", candidate="item", **columns)
-
-
-def model(**options) -> sl.TwoTower:
-    query = sl.Tower(sl.IntegerLookup("user"), dim=4, hidden=[4], dropout=0.3, **options)
-    return sl.TwoTower(query=query, candidate=sl.Tower(sl.IntegerLookup("item"), dim=4))
-
-
-def sequences() -> sl.TwoTower:
-    history = sl.History(encoder="transformer", length=8, dropout=0.2)
-    return sl.TwoTower(query=sl.Tower(history, dim=4), candidate=sl.Tower(sl.IntegerLookup("item"), dim=4))
-
-
-RUNS = {
-    "plain": (model, {}, {}),
-    "adam": (model, {"optimizer": sl.Adam(0.01)}, {}),
-    "rowwise": (model, {"optimizer": sl.RowwiseAdagrad(0.1)}, {}),
-    "bfloat16 tables": (lambda: model(table_dtype="bfloat16"), {"optimizer": sl.Adam(0.01)}, {}),
-    "weights": (model, {}, {"weight": "weight"}),
-    "histories": (sequences, {"optimizer": sl.AdamW(0.01)}, {"timestamp": "time"}),
-    "streaming log Q": (model, {"task": sl.Retrieval(log_q="streaming")}, {}),
-    "sampled": (model, {"task": sl.Retrieval(negatives=sl.Mixed(8), log_q="counts")}, {}),
-    "mined": (model, {"task": sl.Retrieval(mined=2)}, {}),
-    "learned temperature": (model, {"task": sl.Retrieval(learn_temperature=True)}, {}),
-}
-
-
-def trained(run: str, **options):
-    """A model trained by one of the runs, and its history."""
-    build, given_options, columns = RUNS[run]
-    made = build()
-    history = sl.fit(made, data(**columns), epochs=EPOCHS, batch_size=SIZE, **{**given_options, **options})
-    return made, history
-
-
-def stopped(run: str, after: int, folder: Path, every: int, **options) -> None:
-    """A run that ends within its batch ``after``."""
-    batches = 0
-
-    def count(done: int, total: int) -> None:
-        nonlocal batches
-        batches += 1
-        if batches > after:
-            raise StoppedError
-
-    with pytest.raises(StoppedError):
-        trained(run, checkpoints=sl.Checkpoints(folder, every=every, resume=True), on_batch=count, **options)
-
-
-def assert_same(one, other) -> None:
-    for (name, first), second in zip(one[0].state_dict().items(), other[0].state_dict().values(), strict=True):
-        assert torch.equal(first, second), name
-    for first, second in zip(one[1], other[1], strict=True):
-        assert (first.loss, first.chance, first.metrics, first.temperature) == (
-            second.loss,
-            second.chance,
-            second.metrics,
-            second.temperature,
-        )
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -248,59 +177,6 @@ def test_a_folder_with_checkpoints_is_not_taken_over_silently(tmp_path: Path) ->
     with pytest.raises(sl.ConfigError, match="has the checkpoints of a run"):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
-def test_the_newest_stay(tmp_path: Path) -> None:
-    trained("plain", checkpoints=sl.Checkpoints(tmp_path, every=5, keep=3))  # 24 batches
-    assert checkpoint_files.steps_of(tmp_path) == [10, 15, 20]
-    assert len(list(tmp_path.iterdir())) == 6  # two files each, and nothing else
-
-
-def damage(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    if how == "missing":
-        path.unlink()
-    elif how == "truncated":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "empty":
-        path.write_bytes(b"")
-    else:
-        middle = len(content) // 2
-        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-
-
-@pytest.mark.parametrize("how", ["missing", "truncated", "empty", "altered"])
-@pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_a_torn_checkpoint_is_passed_over_for_the_one_before(suffix: str, how: str, tmp_path: Path) -> None:
-    stopped("adam", after=9, folder=tmp_path, every=4)  # checkpoints at 4 and 8
-    (torn,) = tmp_path.glob(f"checkpoint-000000008*.{suffix}")
-    damage(torn, how)
-    keeping = sl.Checkpoints(tmp_path, every=4, resume=True)
-    if (suffix, how) == ("json", "missing"):  # then there is no checkpoint of 8
-        resumed = trained("adam", checkpoints=keeping)
-    else:
-        with pytest.warns(sl.ShortlistWarning, match=r"checkpoint-000000008: .*one before, of step 4"):
-            resumed = trained("adam", checkpoints=keeping)
-    assert_same(trained("adam"), resumed)
-
-
-def test_where_none_is_whole_it_is_said(tmp_path: Path) -> None:
-    stopped("plain", after=9, folder=tmp_path, every=4)
-    for path in tmp_path.glob("*.safetensors"):
-        damage(path, "truncated")
-    with pytest.raises(sl.TrainingError, match="none of the checkpoints"):
-        trained("plain", checkpoints=sl.Checkpoints(tmp_path, resume=True))
-
-
-def test_a_checkpoint_of_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
-    stopped("plain", after=4, folder=tmp_path, every=4)
-    path = tmp_path / "checkpoint-000000004.json"
-    header = json.loads(path.read_text())
-    del header["checksum"]
-    header["format"] = 99
-    path.write_text(json.dumps({**header, "checksum": checksum(header)}))
-    with pytest.raises(sl.TrainingError, match="format 99; this version of shortlist reads up to 1"):
-        trained("plain", checkpoints=sl.Checkpoints(tmp_path, resume=True))
 
 
 @pytest.mark.parametrize("at", ["save_file", "os.replace"])

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tests.cli.typed import shortlist
+from tests.train.log import COLUMNS, ROWS, ids, written
 
 import shortlist as sl
-from shortlist.cli.plan import _guessed, lines
 from shortlist.data.shards import find
 from shortlist.data.shards.estimate import counted_distinct, distinct, sample_of
 from shortlist.model import EmbeddingTable
 from shortlist.train.forecast import Forecast, forecast
 from shortlist.train.optimizers import Updater
 
-COLUMNS = {"query": "user_id", "candidate": "item_id"}
-ROWS = 60_000
-
-
-def ids(kind: str) -> np.ndarray:
-    rng = np.random.default_rng(7)
-    if kind == "even":
-        return rng.integers(0, 4000, ROWS)
-    if kind == "sorted":
-        return np.sort(rng.integers(0, 4000, ROWS))
-    if kind == "few":
-        return rng.integers(0, 50, ROWS)
-    return rng.zipf(1.3, ROWS) % 1_000_000
-
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("plan") / "log"
-    place.mkdir()
-    frame = pl.DataFrame({"user_id": ids("sorted"), "item_id": [f"item {number}" for number in ids("zipf").tolist()]})
-    for part in range(3):
-        frame.slice(part * 20_000, 20_000).write_parquet(place / f"{part}.parquet")
-    return place
+    return written(tmp_path_factory.mktemp("plan") / "log")
 
 
 @pytest.mark.parametrize("kind", ["even", "sorted", "few", "zipf"])
@@ -139,30 +118,3 @@ def test_what_takes_less_is_seen_to(log: Path) -> None:
     rows = sum(table.rows for table in plain.tables)
     assert (plain.weights, plain.optimizer) == (rows * 256, rows * 256)
     assert (small.weights, small.optimizer) == (rows * 128, rows * 4)
-
-
-def test_the_command(log: Path) -> None:
-    done = shortlist("plan", log, "factorization", "--sample", 2000, "--json", cwd=log.parent)
-    assert done.returncode == 0, done.stderr
-    assert "taking 'user_id' for the query ids" in done.stderr
-    found = json.loads(done.stdout)
-    assert found["rows"] == ROWS
-    assert [table["name"] for table in found["tables"]] == [
-        "query: user_id:IntegerLookup",
-        "candidate: item_id:StringLookup",
-    ]
-
-
-def test_what_a_person_reads(log: Path) -> None:
-    found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=ROWS)
-    text = " ".join("\n".join(lines(found)).split())
-    assert "interactions 60,000 in 3 files, 60,000 looked at queries 4,000 candidates" in text
-    for part in ("training in memory", "train from memory", "index (BruteForce)", "an epoch"):
-        assert part in text
-    with pytest.raises(sl.ConfigError, match="--candidate COLUMN"):
-        _guess_unclear(log)
-
-
-def _guess_unclear(log: Path) -> str:
-    pl.DataFrame({"a": [1], "b": [2]}).write_parquet(log.parent / "unclear.parquet")
-    return _guessed(find(log.parent / "unclear.parquet"), "candidate")

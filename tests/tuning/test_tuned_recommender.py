@@ -53,6 +53,45 @@ def test_a_tuned_recommender_answers_and_is_saved(parts, tmp_path) -> None:
     assert again.recommend(["r3"], k=5)[0].ids == tuned.recommender.recommend(["r3"], k=5)[0].ids
 
 
+@pytest.mark.parametrize("backend", ["exact", "scann"])
+def test_deleted_candidates_take_no_part(parts, tmp_path, backend: str) -> None:
+    model, train, test = parts
+    recommender = sl.Recommender(model, index=sl.BruteForce(), seen=train)
+    gone = [one for one in recommender.recommend(["r3"], k=400)[0].ids if one not in {"b0", "b1"}][:150]
+    recommender.delete(gone)
+    tuned = sl.tune(recommender, recall=0.9, k=10, backends=[backend], test=test)
+    assert tuned.recommender.index.size == recommender.index.size == len(train.candidates) - 150
+    left = set(train.candidates["book"].to_list()) - set(gone)
+    assert tuned.accuracy.pairs == sum(book in left for book in test.interactions["book"].to_list())
+    for one in (tuned.recommender, recommender):
+        assert not set(gone) & set(one.recommend(["r3"], k=400)[0].ids)
+    tuned.recommender.upsert({"book": gone[:1]})
+    assert gone[0] in tuned.recommender.recommend(["r3"], k=400)[0].ids
+    tuned.recommender.save(tmp_path / "b.shortlist")
+    again = sl.Recommender.load(tmp_path / "b.shortlist")
+    assert again.recommend(["r3"], k=5)[0].ids == tuned.recommender.recommend(["r3"], k=5)[0].ids
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_a_promise_is_kept_again_where_a_changed_recommender_is_saved(parts, tmp_path, tuned: bool) -> None:
+    """Saving builds the index of what there is by now, which is not what the settings were found for."""
+    model, train, _ = parts
+    if tuned:
+        recommender = sl.tune(
+            sl.Recommender(model, index=sl.BruteForce(), seen=train), recall=0.9, k=10, backends=["scann"]
+        ).recommender
+    else:
+        recommender = sl.Recommender(model, index=sl.ScaNN(recall=0.9, k=10), seen=train)
+    assert type(recommender.index) is sl.ScaNN
+    recommender.upsert({"book": ["new"]})
+    recommender.delete(["b1"])
+    recommender.save(tmp_path / "b.shortlist")
+    again = sl.Recommender.load(tmp_path / "b.shortlist")
+    assert again.index.size == recommender.index.size
+    assert again.ann_overlap(k=10) >= 0.88
+    assert {"new", "b1"} & set(again.candidate_ids.to_list()) == {"new"}
+
+
 def test_a_recommender_built_with_a_promise(parts) -> None:
     model, train, _ = parts
     recommender = sl.Recommender(model, index=sl.ScaNN(recall=0.9, k=10), seen=train)

@@ -1,4 +1,4 @@
-"""The best share of neighbours next to a model's towers, on held-out rows."""
+"""The best weights of a mixture's sources, on held-out rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,22 +15,27 @@ from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation import Pairs, TestSet
-from shortlist.evaluation.ranked import PairSums
-from shortlist.evaluation.scorers import Mixed, part_of
+from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.scorers import part_of
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
-from shortlist.sources import Blend, Mixture, Neighbours
+from shortlist.sources import Blend, Mixture, Neighbours, RankedList, Weights
 
-__all__ = ["SHARES", "Blended", "best_blend"]
+__all__ = ["SHARES", "Blended", "best_addition", "best_blend"]
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+T = TypeVar("T")
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+NEAR = 0.25  # between two shares
+LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
-BEST = 250  # candidates of each source that are looked at; the lists measured are a tenth to a half as long
+BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
+ROUNDS = 2  # over all sources
 
 
 class Blended(NamedTuple):
-    """A mixture with the blend that all asked queries prefer, and those that each half of them prefers, by row: even and odd.
+    """A mixture with the weights that all asked queries prefer, and those that each half of them prefers, by row: even and odd.
 
-    A blend that is measured on the queries that it was chosen by looks better than it is; each half's is measured on the other.
+    Weights that are measured on the queries that they were chosen by look better than they are; each half's are measured on the other.
     """
 
     mixture: Mixture
@@ -39,16 +44,15 @@ class Blended(NamedTuple):
     asked: _Asked
 
     def measure(self, trial: Trial) -> Figure:
-        """The figure of the two halves, each by the blend that the other half prefers."""
+        """The figure of the two halves, each by the weights that the other half prefers."""
         if trial.metric == "recall" and self.asked.whole:
             started = time.perf_counter()
-            odd, even = (self.asked.recall(one.blend, trial.k) for one in (self.odd, self.even))
-            there = (self.asked.truths > 0).astype(np.float64)
-            sums = [PairSums(one * there, there) for one in (odd, even)]
+            odd, even = (self.asked.recall(one.weights, trial.k) for one in (self.odd, self.even))
+            sums = [PairSums(one * self.asked.weight, self.asked.weight) for one in (odd, even)]
             first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
             return first.alternated(second)
         of_even = trial.measure(self.odd)
-        if self.even.blend == self.odd.blend:
+        if self.even.weights == self.odd.weights:
             return of_even
         return of_even.alternated(trial.measure(self.even))
 
@@ -62,137 +66,255 @@ def best_blend(
 ) -> Blended:
     """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
 
-    All shares are tried at the first temperature, then the other temperatures with the shares near the best; on at most 4,000 of
-    the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with the highest
-    recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
+    All shares are tried at the first temperature, then at each further one the shares near the best of the one before; on at most
+    4,000 of the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with
+    the highest recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
     """
     mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
-    asked = _Asked.of(mixture, trial)
-    blends = [Blend(share, temperatures[0]) for share in shares]
-    found = [asked.recall(blend, trial.k) for blend in blends]
-    if len(temperatures) > 1:
-        best = blends[int(np.argmax([round(float(one.mean()), 9) for one in found]))]
-        near = [share for share in shares if abs(share - best.share) < 0.15]
-        more = [Blend(share, temperature) for temperature in temperatures[1:] for share in near]
-        blends += more
-        found += [asked.recall(blend, trial.k) for blend in more]
-    recall = np.array(found)
-    deep: dict[int, NDArray[np.float64]] = {}
+    tries = _Tries(mixture, trial)
+    near = tuple(shares)
+    for temperature in temperatures:
+        best = tries.best({share: Blend(share, temperature).weights for share in near})
+        near = tuple(share for share in shares if abs(share - best) < NEAR)
+    return tries.blended()
 
-    def chosen(half: NDArray[np.int64]) -> Mixture:
-        level = _level(recall[:, half])
-        for number in level:
-            if len(level) > 1 and number not in deep:
-                deep[number] = asked.recall(blends[number], 10 * trial.k)
-        if len(level) > 1:
-            level = [max(level, key=lambda number: (round(float(deep[number][half].mean()), 9), -number))]
-        return mixture.with_blend(blends[level[0]])
 
-    every = np.arange(recall.shape[1])
-    halves = (every, every[::2], every[1::2] if len(every) > 1 else every)
-    whole, even, odd = (chosen(half) for half in halves)
-    return Blended(whole, even, odd, asked)
+def best_addition(
+    mixture: Mixture,
+    source: TwoTower | Neighbours | RankedList,
+    trial: Trial,
+    temperatures: Sequence[float] = (1.0,),
+) -> Blended:
+    """The mixture with one more source, and the weights that reach the highest recall, found as in ``best_blend``.
+
+    1. All shares of the new source are tried, the others keep to each other; where it is towers, at each of ``temperatures``, as
+       in ``best_blend``.
+    2. Then the share of each source in turn, near the best so far, twice: a search along one coordinate of the simplex at a time.
+    """
+    place = sum(isinstance(one, TwoTower) for one in mixture.sources)
+    is_towers = isinstance(source, TwoTower)
+    if not is_towers:
+        place = len(mixture.sources) if isinstance(source, RankedList) else place + len(mixture.tables)
+    total = sum(mixture.weights.values)
+    others = tuple(value / total for value in mixture.weights.values)
+    own = mixture.weights.temperatures
+
+    def weights(share: float, temperature: float) -> Weights:
+        values = [(1 - share) * value for value in others]
+        at = (*own, temperature) if is_towers else own
+        return Weights((*values[:place], share, *values[place:]), at)
+
+    first = weights(0.5, temperatures[0])
+    grown = Mixture(
+        [*mixture.sources, source], trial.seen, weights=[*mixture.weights.values, 1.0], temperatures=first.temperatures
+    )
+    near: tuple[float, ...] = SHARES
+    tries = _Tries(grown, trial)
+    for temperature in temperatures if is_towers else temperatures[:1]:
+        best = tries.best({(share, temperature): weights(share, temperature) for share in near})
+        near = tuple(share for share in SHARES if abs(share - best[0]) < NEAR)
+    found = tries.leader
+    for _ in range(ROUNDS):
+        for number in range(len(found.values)):
+            now = found.values[number] / sum(found.values)
+            near = tuple(share for share in SHARES if abs(share - now) < NEAR)
+            tries.best({share: _moved(found, number, share) for share in near})
+            found = tries.leader
+    return tries.blended()
+
+
+def _moved(weights: Weights, number: int, share: float) -> Weights:
+    """The weights with another share of one source; the others keep to each other."""
+    rest = sum(weights.values) - weights.values[number]
+    if rest <= 0:
+        return weights
+    values = [share if at == number else (1 - share) * value / rest for at, value in enumerate(weights.values)]
+    return Weights(tuple(values), weights.temperatures)
+
+
+class _Tries:
+    """Weights that were tried for a mixture, with their recall."""
+
+    def __init__(self, mixture: Mixture, trial: Trial) -> None:
+        self.mixture, self.trial = mixture, trial
+        self.asked = _Asked.of(mixture, trial)
+        self.weights: list[Weights] = []
+        self.recall: list[NDArray[np.float64]] = []
+
+    def best(self, tried: dict[T, Weights]) -> T:
+        """Tries them; which of these has the highest recall, the first of equal ones."""
+        found = [self.asked.counted(one, self.trial.k) for one in tried.values()]
+        self.weights += tried.values()
+        self.recall += found
+        return max(zip(tried, found, strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
+
+    @property
+    def leader(self) -> Weights:
+        """The weights with the highest recall of all."""
+        return self.weights[int(np.argmax([round(float(one.mean()), 9) for one in self.recall]))]
+
+    def blended(self) -> Blended:
+        """The mixture with the best weights, of all queries and of each half."""
+        recall = np.array(self.recall)
+        deep: dict[int, NDArray[np.float64]] = {}
+
+        def chosen(half: NDArray[np.int64]) -> Mixture:
+            level = _level(recall[:, half])
+            for number in level:
+                if len(level) > 1 and number not in deep:
+                    deep[number] = self.asked.counted(self.weights[number], 10 * self.trial.k)
+            if len(level) > 1:
+                level = [max(level, key=lambda number: (round(float(deep[number][half].mean()), 9), -number))]
+            return self.mixture.with_weights(self.weights[level[0]])
+
+        every = np.arange(recall.shape[1])
+        halves = (every, every[::2], every[1::2] if len(every) > 1 else every)
+        whole, even, odd = (chosen(half) for half in halves)
+        return Blended(whole, even, odd, self.asked)
 
 
 def _level(recall: NDArray[np.float64]) -> list[int]:
-    """The blends whose recall ``[blends, queries]`` is level with the highest, by one standard error of the difference."""
+    """The blends whose recall ``[blends, queries]`` is level with the highest, by ``LEVEL`` standard errors of the difference."""
     best = int(np.argmax(np.round(recall.mean(1), 9)))
     gain = recall[best] - recall
-    level: list[int] = np.flatnonzero(gain.mean(1) <= gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
+    level: list[int] = np.flatnonzero(gain.mean(1) <= LEVEL * gain.std(1) / max(recall.shape[1], 1) ** 0.5).tolist()
     return level
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What both sources say of the candidates that can come first, for some queries: their own best ``BEST`` each.
+    """All sources' scores of the candidates that can come first, for some queries: their own best ``BEST`` each.
 
-    towers, near: float32 ``[queries, candidates]``, −inf and 0 where a place is empty. query, own_towers, own_near: of each pair.
-    popular: the rank of each pair by popularity where that answers its query, else 0. truths: pairs of each query. whole: whether
-    all of the trial's queries are here.
+    Attributes:
+        towers: float32 ``[queries, candidates]`` of each towers, −inf where a place is empty.
+        others: float32 ``[queries, candidates]`` of each other source, 0 where a place is empty.
+        query: the query of each pair.
+        own_towers: each towers' score of each pair.
+        own_others: each other source's score of each pair.
+        popular: the rank of each pair by popularity where that answers its query, else 0.
+        each: what each pair counts.
+        truths: what the pairs of each query count together.
+        weight: what each query counts.
+        weighted: whether pairs have weights.
+        whole: whether all of the trial's queries are here.
     """
 
-    towers: Tensor
-    near: Tensor
+    towers: list[Tensor]
+    others: list[Tensor]
     query: Tensor
-    own_towers: Tensor
-    own_near: Tensor
+    own_towers: list[Tensor]
+    own_others: list[Tensor]
     popular: NDArray[np.int64]
+    each: NDArray[np.float64]
     truths: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    weighted: bool
     whole: bool
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, which are in no order that matters."""
-        test = TestSet.of(mixture.towers, trial.test, trial.seen)
-        histories = mixture.histories_of(test.query_ids, trial.seen)
-        scorer = Mixed(test.vectors(), mixture.neighbours, histories, mixture.blend)
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
+        test = TestSet.of(mixture.towers, trial.test, trial.seen, weighted=trial.weighted)
+        scorer = mixed(mixture, test.vectors(), test.queries, test.candidates, trial.seen)
+        histories = scorer.context.histories
         hidden = test.hidden if trial.exclude_seen else None
         count = min(len(test.queries), QUERIES)
         inside = (test.query < count) & (test.candidate >= 0)
         query, own = test.query[inside], torch.from_numpy(test.candidate[inside])
         step = max(1, (1 << 21) // max(scorer.candidates, 1))
         parts = []
-        own_towers, own_near = torch.zeros(len(query)), torch.zeros(len(query))
+        number = len(scorer.towers)
+        mine = [torch.zeros(len(query)) for _ in mixture.sources]
         for first in range(0, count, step):
             last = min(first + step, count)
-            towers, near = scorer.parts(first, last, part_of(hidden, first, last))
+            towers, others = scorer.parts(first, last, part_of(hidden, first, last))
             here = np.flatnonzero((query >= first) & (query < last))
             at = torch.from_numpy(query[here] - first)
-            own_towers[here], own_near[here] = towers[at, own[here]], near[at, own[here]]
-            parts.append(_union(towers, near))
-        cold = ~test.known & (np.diff(histories.offsets) == 0) & mixture.towers.reads_ids_alone
+            for one, scores in zip(mine, (*towers, *others), strict=True):
+                one[here] = scores[at, own[here]]
+            parts.append(_union(towers, others))
+        cold = ~test.known & (np.diff(histories.offsets) == 0) & mixture.reads_ids_alone
         popular = np.zeros(len(query), np.int64)
         if cold.any():
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
             popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)
-        towers, near = (torch.cat(one) for one in zip(*parts, strict=True))
+        truths = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
+        each = np.ones(len(query)) if test.weight is None else test.weight[inside]
+        weight = (truths > 0).astype(np.float64) if test.weight is None else truths
         whole = count == len(test.queries)
-        return cls(towers, near, torch.from_numpy(query), own_towers, own_near, popular, truths[:count], whole)
+        joined = [torch.cat(one) for one in zip(*parts, strict=True)]
+        return cls(
+            joined[:number], joined[number:], torch.from_numpy(query), mine[:number], mine[number:],
+            popular, each, truths, weight, trial.weighted, whole,
+        )  # fmt: skip
 
-    def recall(self, blend: Blend, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; what ties counts against a pair."""
-        towers, own_towers = self._towers_at(blend.temperature)
-        near, own_near = self._near
-        total = torch.add((1 - blend.share) * towers, near, alpha=blend.share)
-        own = torch.add((1 - blend.share) * own_towers, own_near, alpha=blend.share)
+    def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
+        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count
+        against it."""
+        parts = [self._towers_at(number, temperature) for number, temperature in enumerate(weights.temperatures)]
+        parts += self._others
+        (first, own_first), *rest = parts
+        total, own = weights.values[0] * first, weights.values[0] * own_first
+        for (part, own_part), weight in zip(rest, weights.values[1:], strict=True):
+            total, own = torch.add(total, part, alpha=weight), torch.add(own, own_part, alpha=weight)
         after = total.new_full((len(total),), -torch.inf)  # the best of those that are no longer among the first k
         if k < total.shape[1]:
             after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
-        hits = np.bincount(self.query.numpy(), among, len(self.truths))
-        found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
+        hits = np.bincount(self.query.numpy(), among * self.each, len(self.truths))
+        found: NDArray[np.float64] = hits / np.where(self.truths > 0, self.truths, 1)
         return found
 
-    def _towers_at(self, temperature: float) -> tuple[Tensor, Tensor]:
-        """The towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""
-        if temperature not in self._parts:
-            best = self.towers.amax(1, keepdim=True)
-            towers = torch.exp((self.towers - best) / temperature).masked_fill_(torch.isneginf(self.towers), -torch.inf)
-            own = torch.exp((self.own_towers - best[self.query, 0]) / temperature)
-            own.masked_fill_(torch.isneginf(self.own_towers), -torch.inf)
-            self._parts[temperature] = towers, own
-        return self._parts[temperature]
+    def counted(self, weights: Weights, k: int) -> NDArray[np.float64]:
+        """``recall`` of each query, times what the query counts where pairs have weights: a mean weighs queries as the figure does."""
+        found = self.recall(weights, k)
+        return found * (self.weight / self.weight.mean()) if self.weighted else found
+
+    def _towers_at(self, number: int, temperature: float) -> tuple[Tensor, Tensor]:
+        """One towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""
+        if (number, temperature) not in self._parts:
+            scores, mine = self.towers[number], self.own_towers[number]
+            best = scores.amax(1, keepdim=True)
+            towers = torch.exp((scores - best) / temperature).masked_fill_(torch.isneginf(scores), -torch.inf)
+            own = torch.exp((mine - best[self.query, 0]) / temperature)
+            own.masked_fill_(torch.isneginf(mine), -torch.inf)
+            self._parts[number, temperature] = towers, own
+        return self._parts[number, temperature]
 
     @cached_property
-    def _parts(self) -> dict[float, tuple[Tensor, Tensor]]:
-        """By temperature."""
+    def _parts(self) -> dict[tuple[int, float], tuple[Tensor, Tensor]]:
+        """By source and temperature."""
         return {}
 
     @cached_property
-    def _near(self) -> tuple[Tensor, Tensor]:
-        """The neighbours' part of all candidates and of each pair, at full weight."""
-        largest = self.near.amax(1, keepdim=True).clamp(min=1e-30)
-        return self.near / largest, self.own_near / largest[self.query, 0]
+    def _others(self) -> list[tuple[Tensor, Tensor]]:
+        """The other sources' parts of all candidates and of each pair, at full weight."""
+        found = []
+        for scores, mine in zip(self.others, self.own_others, strict=True):
+            largest = scores.amax(1, keepdim=True).clamp(min=1e-30)
+            found.append((scores / largest, mine / largest[self.query, 0]))
+        return found
 
 
-def _union(towers: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-    """Both scores of the ``BEST`` candidates by either source, ``[queries, 2 · BEST]``; one that both have occurs once."""
-    most = min(BEST, towers.shape[1])
-    by_towers, first = torch.topk(towers, most, dim=1)
-    second = torch.topk(near, most, dim=1).indices
-    again = towers.gather(1, second)
-    again = again.masked_fill(again >= by_towers[:, -1:], -torch.inf)
-    return torch.cat([by_towers, again], 1), torch.cat([near.gather(1, first), near.gather(1, second)], 1)
+def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """All scores of the ``BEST`` candidates by each source, ``[queries, sources · BEST]``; one that several have occurs once."""
+    sources = [*towers, *others]
+    most = min(BEST, towers[0].shape[1])
+    picked: list[Tensor] = []
+    again: list[Tensor] = []  # which of those picked are in an earlier place too
+    last: list[Tensor] = []
+    for scores in sources:
+        values, rows = torch.topk(scores, most, dim=1)
+        repeats = torch.zeros_like(rows, dtype=torch.bool)
+        for earlier, least in zip(sources, last, strict=False):
+            repeats |= earlier.gather(1, rows) >= least
+        if len(last) > len(towers):  # what the table or list before it filled its places with, this one would too
+            repeats |= values <= 0
+        picked.append(rows)
+        again.append(repeats)
+        last.append(values[:, -1:].clamp(min=1e-30) if len(last) >= len(towers) else values[:, -1:])
+    rows, repeats = torch.cat(picked, 1), torch.cat(again, 1)
+    found = [scores.gather(1, rows) for scores in sources]
+    return [scores.masked_fill(repeats, -torch.inf) if at < len(towers) else scores for at, scores in enumerate(found)]

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
+from shortlist.data.given import shown
 from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products
 
 __all__ = ["Budget", "Speed", "seconds_of"]
 
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-PROBE = 8_000  # interactions that say how long an epoch takes
+PROBE = 8_000  # interactions that are timed to estimate an epoch
 SAFETY = 1.2
 BATCHED = 25  # times as long as in one large matrix product: many small systems, and rows that are gathered
 
@@ -43,19 +44,20 @@ class Budget:
 def seconds_of(budget: str | float) -> float:
     """A budget in seconds: a number of them, or text such as "90s", "2min", "1h". ConfigError for anything else.
 
-    >>> seconds_of("2min"), seconds_of(90)
-    (120.0, 90.0)
+    Example:
+        >>> seconds_of("2min"), seconds_of(90)
+        (120.0, 90.0)
     """
     if isinstance(budget, (int, float)) and not isinstance(budget, bool) and 0 < budget < float("inf"):
         return float(budget)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", budget) if isinstance(budget, str) else None
     if match is None or (match.group(2) or "s") not in UNITS or float(match.group(1)) <= 0:
-        raise ConfigError(f"the budget is {budget!r}; a time above 0 was expected.", hint="90s, 2min or 1h")
+        raise ConfigError(f"the budget is {shown(budget)}; a time above 0 was expected.", hint="90s, 2min or 1h")
     return float(match.group(1)) * UNITS[match.group(2) or "s"]
 
 
 class Speed:
-    """What this machine does in a second, measured once, for estimates of what is not started yet."""
+    """The work that this machine does in a second, measured once, to estimate contenders before they start."""
 
     def __init__(self) -> None:
         one = torch.rand(768, 768)
@@ -67,7 +69,7 @@ class Speed:
         self._per_row: dict[str, float] = {}
 
     def estimate(self, contender: Contender, data: Dataset | Shards, epochs: int) -> float:
-        """Seconds that fitting a contender on ``data`` would take, about; of trained towers by a short run of their own."""
+        """About how many seconds it would take to fit a contender on ``data``; for trained towers by a short run."""
         recipe = contender.recipe
         found = 0.05
         if recipe.neighbours is not None and isinstance(data, Dataset):

@@ -1,4 +1,4 @@
-"""The outcome of a choice: the winner, what became of every contender, and both in words."""
+"""The outcome of a choice: the winner, the result of every contender, and both in words."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ WIDTH = 80
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What became of a contender. figure: None where it was not measured; reason: why, then. seconds: fitting and measuring.
+    """A contender and its result.
 
-    recipe: with the epochs, share and temperature that were found.
+    Attributes:
+        recipe: with the epochs, share and temperature that were found.
+        figure: None where it was not measured.
+        seconds: time for fitting and measuring.
+        reason: why it was not measured.
+        note: what else to know, such as columns that were not read.
     """
 
     name: str
@@ -33,11 +38,14 @@ class Tried:
     figure: Figure | None = None
     seconds: float = 0.0
     reason: str | None = None
+    note: str | None = None
     model: TwoTower | Mixture | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "seconds": round(self.seconds, 3)}
+        if self.note is not None:
+            plain["note"] = self.note
         if self.figure is None:
             return {**plain, "figure": None, "reason": self.reason}
         return {**plain, "figure": self.figure.value, "standard_error": self.figure.error}
@@ -47,9 +55,16 @@ class Tried:
 class Choice:
     """The outcome of ``choose``.
 
-    model: the winner, trained on all rows where ``refitted``. recipe: it again, so that ``recipe.train(data)`` repeats it.
-    chosen: the winner as it was measured, with the model from before the refit. tried: every contender, best first, then
-    those that were not measured. trial: the held-out rows and the figure. split: how they were held out. budget, seconds: given, and taken.
+    Attributes:
+        model: the winner, trained on all rows where ``refitted``.
+        recipe: the winner's recipe; ``recipe.train(data)`` repeats it.
+        chosen: the winner as it was measured, with the model from before the refit.
+        tried: every contender, best first, then those that were not measured.
+        trial: the held-out rows and the figure.
+        split: how the rows were held out: "time", "last" or "random".
+        budget: seconds given.
+        seconds: seconds taken.
+        refitted: whether ``model`` was trained again on all rows.
     """
 
     model: TwoTower | Mixture
@@ -63,7 +78,7 @@ class Choice:
     refitted: bool
 
     def table(self) -> str:
-        """The contenders as text: figure ± standard error, seconds; what was not measured, and why."""
+        """The contenders as text: figure ± standard error, seconds; the reason for those that were not measured."""
         return _table(self)
 
     def verdict(self) -> list[str]:
@@ -112,16 +127,19 @@ def _table(choice: Choice) -> str:
     skipped = [one for one in choice.tried if one.figure is None]
     for one in skipped:
         lines += _folded(f"  not tried: {one.name}: {one.reason}")
+    for one in choice.tried:
+        if one.note is not None:
+            lines += _folded(f"  {one.name}: {one.note}")
     return "\n".join(lines)
 
 
 def _folded(line: str) -> list[str]:
-    """A line as lines of at most 80 columns; those behind the first are indented."""
+    """A line as lines of at most 80 columns; all but the first are indented."""
     return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _verdict(choice: Choice) -> list[str]:
-    """Plain sentences: what won, by how much, whether that is more than chance, and what to know of the table."""
+    """Plain sentences: the winner, its lead, whether that is more than chance, and notes on the table."""
     trial, chosen = choice.trial, choice.chosen
     assert chosen.figure is not None
     lines = [f"chosen: {chosen.name} ({trial.name} {chosen.figure.value:.4f})"]

@@ -6,20 +6,24 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
+from shortlist.choosing.adding import one_more, temperatures_of
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
 from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.trial import Figure, Trial, starts_anew
+from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.given import check_dataset
+from shortlist.data.given import check_dataset, check_seed, shown
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
+from shortlist.train.device import chosen_device
 from shortlist.train.recipes import Recipe
 from shortlist.train.sections import NeighboursSection
 
@@ -27,12 +31,13 @@ __all__ = ["choose", "choose_on", "hold_out"]
 
 T = TypeVar("T")
 LEAST = 20  # interactions
-PATIENCE = 3  # measurements without a better one, after which a training ends in any case
+PATIENCE = 3  # a training ends after so many measurements without a better one
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
-LEVEL, LEVEL_DEEPER, POPULARITY = 1.0, 0.5, 2.0  # standard errors of a difference that is none
-DEEPER = 10  # times the cut-off, where contenders that are level are told apart
-RESERVE = 2.0  # seconds kept for what comes after
+LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
+CHANCE = 0.05  # of preferring some model to popularity where none is better
+DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
+RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
 def choose(
@@ -53,25 +58,44 @@ def choose(
        each query where times only number its rows, else rows drawn at random.
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
-       halving (Jamieson, Talwalkar 2016). One that could not be finished in what is left of the budget is not started.
+       halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
     3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
     4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
-       the one with the best figure at ten times the cut-off wins, and of those that are level there too, by half a standard
-       error, the simplest. Popularity wins where it is behind by no more than two standard errors.
-    5. The winner is trained again on all rows (``refit``).
+       the one with the best sum of its figures at the cut-off and at ten times it wins, each as a share of the highest, and of
+       those that are level there too, by half a standard error, the simplest. Popularity wins unless the best is ahead of it by
+       more than the best of so many contenders would be by chance in one choice of twenty (Bonferroni: 2.7 standard errors
+       for 15).
+    5. Where a mixture wins, other towers or another kind of table is added to it if that puts it ahead by more than one
+       standard error of the difference. The winner is trained again on all rows (``refit``).
 
-    by: the figure, such as "recall@10" (the default) or "ndcg@20"; seen items do not compete, unless most held-out pairs were
-        chosen before; ``weighted`` counts each held-out pair by its weight. budget: for all of it, as text ("90s", "2min") or seconds. say: called with a line of text after each step.
+    Where the budget does not bind, the outcome follows from the data and ``seed``.
+
+    Args:
+        data: the interactions, with tables of features where there are some.
+        by: the figure, for example "recall@10" (the default) or "ndcg@20". Seen items do not compete, unless most held-out
+            pairs were chosen before.
+        budget: for all of it, as text ("90s", "2min") or seconds.
+        test: share of the interactions to hold out.
+        seed: of the held-out rows, where they are drawn, and of every training.
+        refit: train the winner again on all rows.
+        weighted: count each held-out pair by its weight.
         device: as in ``fit``.
+        say: called with a line of text after each step.
 
-    Where the budget does not bind, the outcome follows from the data and ``seed``. Raises ConfigError for options that cannot work,
-    DataError for anything but a Dataset or has fewer than 20 interactions.
+    Raises:
+        ConfigError: for options that cannot work.
+        DataError: for anything but a Dataset, and for one with fewer than 20 interactions.
 
+    Example:
         choice = sl.choose(data)
         print(choice)
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
     check_dataset(data, "choose(data)")
+    check_seed(seed, "choose")
+    chosen_device(device)
+    if by is not None:
+        parsed_metric(by)
     budgeted = Budget(seconds_of(budget))
     train, held_out, how = hold_out(data, test, seed)
     return choose_on(
@@ -90,15 +114,15 @@ def choose(
 
 
 def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, str]:
-    """What to learn from, what to measure on, and how they were parted: "time", "last" or "random"."""
-    if not 0 < test < 1:
-        raise ConfigError(f"test is {test!r}; a share between 0 and 1 was expected.", hint="test=0.1")
+    """The rows to learn from, those to measure on, and how they were divided: "time", "last" or "random"."""
+    if isinstance(test, bool) or not isinstance(test, (int, float, np.number)) or not 0 < test < 1:
+        raise ConfigError(f"test is {shown(test)}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
             f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
             hint="collect more, or name a recipe",
         )
-    if starts_anew(data):
+    if times_number_rows(data):
         train, held_out = split_last(data)
         return train, held_out, "last"
     if data.timestamp is not None and data.times.n_unique() > 1:
@@ -122,8 +146,12 @@ def choose_on(
     device: str = "auto",
     say: Callable[[str], None] | None = None,
 ) -> Choice:
-    """``choose`` on rows that were held out before. seen: what the asked queries chose in ``train``. whole: what the winner is
-    trained on in the end, or None."""
+    """``choose`` on rows that were held out before.
+
+    Args:
+        seen: what the asked queries chose in ``train``.
+        whole: the data that the winner is trained on in the end, or None.
+    """
     trial = Trial.of(train, seen, held_out, by, seed, weighted)
     field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
@@ -134,18 +162,18 @@ def choose_on(
     field_.mix()
     field_.halve(trained)
     field_.mix()
-    chosen = field_.winner()
+    chosen = field_.with_one_more(field_.winner())
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
         field_.say(f"training {chosen.name} on all {len(whole):,} interactions")
-        model, _ = _quietly(lambda: chosen.recipe.train(whole, device=device))
+        model, _ = _without_warnings(lambda: chosen.recipe.train(whole, device=device))
         refitted = True
     return Choice(model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted)
 
 
 class _Field:
-    """The contenders of one choice, as far as they have come."""
+    """The contenders of one choice, and their results so far."""
 
     def __init__(
         self,
@@ -160,15 +188,20 @@ class _Field:
         self.refits = refits
         self.speed = Speed()
         self.tried: dict[str, Tried] = {}
+        self.pairs: dict[str, tuple[Tried, Tried]] = {}  # what mixtures are of, by name
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
-        """Fit and measure a contender where it has a chance to be finished; share: of its epochs."""
+        """Fit and measure a contender if the budget allows it.
+
+        Args:
+            share: of its epochs that it is trained for.
+        """
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
         most = self._epochs(contender, share)
         started = time.perf_counter()
         try:
-            needs = _quietly(lambda: self.speed.estimate(contender, self.train, most))
+            needs = _without_warnings(lambda: self.speed.estimate(contender, self.train, most))
             if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
                 room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
                 most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))
@@ -178,10 +211,10 @@ class _Field:
                 return self._left_out(
                     contender, f"takes about {needs:.1f} s, and as long for the refit; {left:.1f} s were left"
                 )
-            tried = _quietly(lambda: self._fitted(contender, most))
+            tried = _without_warnings(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
             return self._left_out(contender, error.message.rstrip("."))
-        tried = replace(tried, seconds=time.perf_counter() - started)
+        tried = replace(tried, seconds=time.perf_counter() - started, note=contender.note)
         before = self.tried.get(contender.name)
         figure = tried.figure
         assert figure is not None
@@ -223,6 +256,22 @@ class _Field:
             if f"{one.name} + {table.name}" not in self.tried:
                 self._blend(one, table, 20 + one.rank)
 
+    def with_one_more(self, chosen: Tried) -> Tried:
+        """The chosen model; a mixture with one more source, if that is ahead of it by more than chance."""
+        if chosen.name not in self.pairs:
+            return chosen
+        measured = [one for one in self.ranked() if one.figure is not None]
+        found = one_more(
+            chosen, self.pairs[chosen.name], measured, self.trial, lambda: self.budget.left - RESERVE, self.refits
+        )
+        if found is not None and found.figure is not None and chosen.figure is not None:
+            lead, error = found.figure.lead_over(chosen.figure)
+            if lead > LEVEL * error:
+                self.tried[found.name] = found
+                self._say_of(found)
+                return found
+        return chosen
+
     def winner(self) -> Tried:
         """The best; or the simplest that is level with it. ConfigError where none could be measured."""
         measured = [one for one in self.ranked() if one.figure is not None]
@@ -230,22 +279,32 @@ class _Field:
             reasons = "; ".join(f"{one.name}: {one.reason}" for one in self.tried.values())
             raise ConfigError(f"no model could be measured ({reasons}).", hint="name a recipe: --recipe als")
         best = measured[0]
-        level = [one for one in measured if _is_level(best, one, LEVEL)]
+        level = [one for one in measured if _is_level(best, one, _margin(one, len(measured)))]
         simplest = min(level, key=lambda one: one.rank)
         if simplest.kind == "popularity":
             return simplest
-        deeper = self._deeper(level)
-        best = max(deeper, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
-        rank = min(one.rank for one in deeper if _is_level(best, one, LEVEL_DEEPER))
+        both = self._at_both(level)
+        best = max(both, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
+        rank = min(one.rank for one in both if _is_level(best, one, LEVEL_AT_BOTH))
         return next(one for one in level if one.rank == rank)
 
-    def _deeper(self, level: list[Tried]) -> list[Tried]:
-        """The contenders with their figures at ten times the cut-off, where the catalogue is large enough to tell them apart."""
+    def _at_both(self, level: list[Tried]) -> list[Tried]:
+        """The contenders with the sum of their figures at the cut-off and at ten times it, each as a share of the highest.
+
+        In a small catalogue they would not differ there; the contenders are then returned as they are.
+        """
         k = DEEPER * self.trial.k
         if len(level) < 2 or 2 * k > len(self.train.candidates):
             return level
         trial = replace(self.trial, k=k)
-        return [replace(one, figure=trial.measure(one.model)) for one in level if one.model is not None]
+        figures = [
+            (one.figure, trial.measure(one.model)) for one in level if one.figure is not None and one.model is not None
+        ]
+        most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]
+        return [
+            replace(one, figure=figure.scaled(1 / most[0]).plus(deep.scaled(1 / most[1])))
+            for one, (figure, deep) in zip(level, figures, strict=True)
+        ]
 
     def ranked(self) -> tuple[Tried, ...]:
         """Best first, then those that were not measured."""
@@ -262,7 +321,7 @@ class _Field:
 
     @staticmethod
     def _descends(contender: Contender) -> bool:
-        """Whether it is trained in epochs of steps."""
+        """Whether the contender is trained by gradient descent."""
         return contender.recipe.als is None and contender.recipe.towers == "trained"
 
     def _epochs(self, contender: Contender, share: float) -> int:
@@ -295,6 +354,12 @@ class _Field:
         found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
         return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
 
+    def _say_of(self, tried: Tried) -> None:
+        """A line about a mixture."""
+        assert tried.figure is not None
+        value, error = tried.figure.value, tried.figure.error
+        self.say(f"  {tried.name:<24} {self.trial.name} {value:.4f} ± {error:.4f}   {tried.seconds:.1f} s")
+
     def _best_figure(self) -> Figure | None:
         """The best figure so far."""
         found = [one.figure for one in self.tried.values() if one.figure is not None]
@@ -314,9 +379,7 @@ class _Field:
             )
             return
         started = time.perf_counter()
-        base = recipe.loss.temperature if recipe.als is None else 0.15
-        tables = table.model.neighbours
-        blended = best_blend(towers_of(one.model), tables, self.trial, (base, base / 2, base * 2))
+        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, temperatures_of(recipe))
         mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
@@ -324,17 +387,23 @@ class _Field:
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
-        self.say(f"  {name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {seconds:.1f} s")
+        self.pairs[name] = one, table
+        self._say_of(self.tried[name])
 
 
 def _is_level(best: Tried, other: Tried, errors: float) -> bool:
-    """Whether the best is ahead by no more than so many standard errors of the difference; of popularity by no more than two."""
+    """Whether the best is ahead by no more than so many standard errors of the difference."""
     assert best.figure is not None
     assert other.figure is not None
     if other is best:
         return True
     lead, error = best.figure.lead_over(other.figure)
-    return lead <= (POPULARITY if other.kind == "popularity" else errors) * error
+    return lead <= errors * error
+
+
+def _margin(other: Tried, contenders: int) -> float:
+    """The standard errors by which the best of so many may be ahead of this one and still be level with it."""
+    return NormalDist().inv_cdf(1 - CHANCE / contenders) if other.kind == "popularity" else LEVEL
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
@@ -345,7 +414,7 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
     )
 
 
-def _quietly(work: Callable[[], T]) -> T:
+def _without_warnings(work: Callable[[], T]) -> T:
     """The work's result; its warnings are not shown while contenders are tried."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShortlistWarning)

@@ -1,22 +1,23 @@
-"""What is tried on a table: recipes, cheapest first, each with what it needs and what it would cost."""
+"""The contenders for a table: recipes, cheapest first, each with its needs and its expected cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.ids import unpatterned
 from shortlist.sources import EASE, ease_products
 from shortlist.train import recipes
 from shortlist.train.recipes import Recipe
 
 __all__ = ["Contender", "contenders_of"]
 
-ALONE = 0.95  # share of neighbours where popularity fills what they do not reach
+ALONE = 0.95  # share of neighbours where popularity fills the rest of the list
 MOST_COLUMNS = 6  # features of a table
 CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
 EASE_PRODUCTS = 2e12
@@ -25,9 +26,14 @@ PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
 
 @dataclass(frozen=True)
 class Contender:
-    """One recipe that is tried. name: as the table shows it. kind: "popularity", "neighbours", "towers" or "mixture".
+    """One recipe that is tried.
 
-    rank: simpler ones have lower ranks, and win where two are level. reason: why it is not tried, or None.
+    Attributes:
+        name: as the table shows it.
+        kind: "popularity", "neighbours", "towers" or "mixture".
+        rank: simpler ones have lower ranks, and win where two are level.
+        reason: why it is not tried, or None.
+        note: what to know of it where it is tried.
     """
 
     name: str
@@ -35,13 +41,14 @@ class Contender:
     recipe: Recipe
     rank: int
     reason: str | None = None
-    of: tuple[str, ...] = field(default=())
+    note: str | None = None
 
 
 def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
     """The contenders for a table, cheapest first; those that it does not allow have a reason. Mixtures come later, from the best.
 
-    again: whether people mostly choose what they chose before, so that seen items compete.
+    Args:
+        again: whether people mostly choose what they chose before, so that seen items compete.
     """
     ordered = data.timestamp is not None and not (isinstance(data, Dataset) and data.times.n_unique() < 2)
     in_memory = isinstance(data, Dataset)
@@ -72,7 +79,7 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
-    """Tables of neighbours, alone: popularity fills what they do not reach."""
+    """Tables of neighbours alone; popularity fills the rest of their lists."""
     memory = None if in_memory else "counts whole histories in memory"
     many = None
     if isinstance(data, Dataset):
@@ -121,46 +128,79 @@ def _too_large_for_ease(data: Dataset | Shards) -> str | None:
 
 
 def _features(data: Dataset | Shards, seed: int) -> Contender:
-    """Ids and the columns of both tables, added up."""
+    """Ids and the columns of both tables, added up. Its note says which columns are not read, and why."""
     sides = {
-        "query": _declared(data.queries, data.query),
-        "candidate": _declared(data.candidates, data.candidate),
+        "query": _Columns.of(data.queries, data.query),
+        "candidate": _Columns.of(data.candidates, data.candidate),
     }
-    if not any(sides.values()):
+    unread = "; ".join(why for columns in sides.values() for why in columns.unread)
+    if not any(columns.features for columns in sides.values()):
         reason = "needs a table of features (--queries, --candidates)"
         if len(data.queries.columns) + len(data.candidates.columns) > 2:
-            reason = "no column of the tables tells rows apart"
+            reason = f"no column of the tables can be used{f': {unread}' if unread else ''}"
         return _contender("features", "towers", {}, 12, seed, reason)
     tree = recipes.load("factorization").to_dict()
     tree["model"] |= {"combine": "sum", "id_dropout": 0.1}
-    for side, features in sides.items():
-        tree[side] |= {"features": features}
-    return _contender("features", "towers", tree, 12, seed)
+    for side, columns in sides.items():
+        tree[side] |= {"features": columns.features}
+    found = _contender("features", "towers", tree, 12, seed)
+    return replace(found, note=f"not read: {unread}" if unread else None)
 
 
-def _declared(table: pl.DataFrame, ids: str) -> list[dict[str, Any]]:
-    """Features for the columns of a table that say something of more than one row, in the order of the table."""
-    found: list[dict[str, Any]] = []
-    rows = max(len(table), 1)
-    for name, dtype in table.schema.items():
-        values = table[name]
-        if name == ids or values.null_count() == len(values):
-            continue
-        if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
-            found.append({"kind": "MultiCategory", "column": name})
-        elif dtype == pl.Boolean:
-            found.append({"kind": "Category", "column": name})
-        elif dtype == pl.String or dtype.is_integer():
-            distinct = values.n_unique()
-            if 1 < distinct <= max(50, rows // 5):
-                found.append({"kind": "Category", "column": name})
-            elif dtype == pl.String and distinct > 1:
-                found.append({"kind": "Text", "column": name})
-            elif distinct > 1:
-                found.append({"kind": "Discretization", "column": name, "bins": 20})
-        elif dtype.is_float() and bool(values.drop_nulls().is_finite().all()):
-            found.append({"kind": "Discretization", "column": name, "bins": 20})
-    return found[:MOST_COLUMNS]
+@dataclass(frozen=True)
+class _Columns:
+    """Features for the columns of a table with values that more than one row has, in the order of the table.
+
+    Attributes:
+        unread: the other columns, each with the reason.
+    """
+
+    features: list[dict[str, Any]]
+    unread: list[str]
+
+    @classmethod
+    def of(cls, table: pl.DataFrame, ids: str) -> _Columns:
+        found: list[dict[str, Any]] = []
+        unread = []
+        for name in table.columns:
+            if name == ids:
+                continue
+            feature = _feature(unpatterned(table[name]), max(len(table), 1), ids, table)
+            if isinstance(feature, str):
+                unread.append(f"{name!r} {feature}")
+            elif len(found) == MOST_COLUMNS:
+                unread.append(f"{name!r} comes after {MOST_COLUMNS} others")
+            else:
+                found.append({**feature, "column": name})
+        return cls(found, unread)
+
+
+def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dict[str, Any] | str:
+    """The feature of a column, or why it is not read."""
+    dtype = values.dtype
+    if values.null_count() == len(values):
+        return "is null throughout"
+    if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
+        return {"kind": "MultiCategory"}
+    if dtype == pl.Boolean:
+        return {"kind": "Category"}
+    if dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer():
+        distinct = values.n_unique()
+        if distinct < 2:
+            return "is the same in every row"
+        if distinct <= max(50, rows // 5):
+            return {"kind": "Category"}
+        return {"kind": "Discretization", "bins": 20} if dtype.is_integer() else {"kind": "Text"}
+    if dtype.is_float() or dtype.is_decimal():
+        bad = ~values.cast(pl.Float64).is_finite().fill_null(True)
+        if not bad.any():
+            return {"kind": "Discretization", "bins": 20}
+        first = table[ids][int(bad.arg_true()[0])]
+        return (
+            f"has NaN or infinity in {int(bad.sum()):,} of {rows:,} rows, the first where {ids!r} is {first!r} (a missing "
+            "value is a null)"
+        )
+    return f"is of type {dtype}"
 
 
 def _histories(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:

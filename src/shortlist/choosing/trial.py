@@ -12,27 +12,33 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
+from shortlist.data.given import shown
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
 from shortlist.evaluation.measures import Measures
 from shortlist.evaluation.metrics import AT_K
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.testset import TestSet, checked_weights
+from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
-__all__ = ["Figure", "Trial", "parsed_metric", "starts_anew"]
+__all__ = ["Figure", "Trial", "parsed_metric", "times_number_rows"]
 
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
-AGAIN = 0.5  # share of held-out pairs that were chosen before, from which seen items are left in
+AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A model's figure on the held-out rows. sums: by query; seconds: what measuring took."""
+    """A model's figure on the held-out rows.
+
+    Attributes:
+        sums: by query.
+        seconds: time that measuring took.
+    """
 
     value: float
     sums: PairSums
@@ -49,12 +55,22 @@ class Figure:
         return float(np.sqrt((away**2).sum()) / weight.sum())
 
     def alternated(self, other: Figure) -> Figure:
-        """This figure of queries with even rows, and another one's of the odd ones."""
+        """This figure for queries with even rows, and another figure for odd ones."""
         odd = np.arange(len(self.sums.numerator)) % 2 == 1
         sums = PairSums(
             np.where(odd, other.sums.numerator, self.sums.numerator),
             np.where(odd, other.sums.denominator, self.sums.denominator),
         )
+        return Figure(sums.value, sums, self.seconds + other.seconds)
+
+    def scaled(self, factor: float) -> Figure:
+        """The figure times a factor."""
+        sums = PairSums(self.sums.numerator * factor, self.sums.denominator)
+        return Figure(sums.value, sums, self.seconds)
+
+    def plus(self, other: Figure) -> Figure:
+        """The sum of two figures that count the same queries by the same weights."""
+        sums = PairSums(self.sums.numerator + other.sums.numerator, self.sums.denominator)
         return Figure(sums.value, sums, self.seconds + other.seconds)
 
     def lead_over(self, other: Figure) -> tuple[float, float]:
@@ -68,10 +84,17 @@ class Figure:
 class Trial:
     """Held-out rows of whole queries, and how they are counted.
 
-    train: what contenders learn from. test: the held-out rows of the queries that are asked, at most so many that queries ×
-    candidates stays within ``SCORES``. held_out: all of them. metric, k: the figure. exclude_seen: whether what a query chose
-    in ``train`` competes. again: share of held-out pairs that are in ``train``. new: share of those of new queries.
-    weighted: whether pairs count by their weight.
+    Attributes:
+        train: what contenders learn from.
+        test: the held-out rows of the queries that are asked, at most so many that queries × candidates stays within
+            ``SCORES``.
+        held_out: all held-out rows.
+        metric: the figure's metric.
+        k: its cut-off.
+        exclude_seen: whether what a query chose in ``train`` is left out.
+        again: share of held-out pairs that are in ``train``.
+        new: share of those of new queries.
+        weighted: whether pairs count by their weight.
     """
 
     train: Any
@@ -89,7 +112,11 @@ class Trial:
     def of(
         cls, train: Any, seen: Dataset, held_out: Dataset, by: str | None, seed: int, weighted: bool = False
     ) -> Trial:
-        """by: such as "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue."""
+        """The trial on these held-out rows.
+
+        Args:
+            by: the figure, for example "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue.
+        """
         checked_weights(held_out, weighted)
         size = len(train.candidates)
         metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
@@ -126,10 +153,10 @@ class Trial:
 
 def parsed_metric(by: str) -> tuple[str, int]:
     """A figure such as "recall@10" as a name and a cut-off. ConfigError for anything else."""
-    match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip())
+    match = re.fullmatch(r"([a-z_]+)@(\d+)", by.strip()) if isinstance(by, str) else None
     if match is None or int(match.group(2)) < 1:
         raise ConfigError(
-            f"by is {by!r}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
+            f"by is {shown(by)}; a metric with a cut-off was expected.", hint="for example recall@10 or ndcg@20"
         )
     name, k = match.group(1), int(match.group(2))
     if name not in AT_K:
@@ -137,7 +164,7 @@ def parsed_metric(by: str) -> tuple[str, int]:
     return name, k
 
 
-def starts_anew(data: Dataset) -> bool:
+def times_number_rows(data: Dataset) -> bool:
     """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
     if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
         return False

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
-GAIN = 0.005  # of the figure: less than that in two measurements in a row is no gain
-REST = 2.0  # times the last gain: about what is still to come where gains fall by a third each time
-ERRORS = 2.0  # standard errors of the difference by which the best is to be missed
-FEWEST = 3  # measurements before a training is said to be behind for good
+GAIN = 0.005  # of the figure: less than that in two measurements in a row does not count as a gain
+REST = 2.0  # times the last gain: about the sum of all later gains if each is two thirds of the last
+ERRORS = 2.0  # standard errors of the difference within which the best counts as reached
+FEWEST = 3  # measurements before a training counts as behind for good
 
 
 class Watch:
@@ -51,7 +51,7 @@ class Watch:
         return bool(epoch.metrics) and (self.converged or self.behind)
 
     def on_batch(self, done: int, total: int) -> None:
-        """TrainingError where all the time is over before anything was measured: the estimate was wrong."""
+        """TrainingError if the time is over before anything was measured: the estimate was wrong."""
         if not self.figures and time.perf_counter() > self.last_moment:
             raise TrainingError(
                 f"took longer than was left of the budget ({done / max(total, 1):.0%} done)",

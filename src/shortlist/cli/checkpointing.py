@@ -17,7 +17,7 @@ MINUTES = {"s": 1 / 60, "sec": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0}
 
 
 def checkpoints_of(folder: Path | None, every: str | None, resume: bool) -> Checkpoints | None:
-    """What the three options ask for; None without a folder. ConfigError for a text that is neither steps nor time."""
+    """The checkpoints that the three options describe; None without a folder. ConfigError for a text that is neither steps nor time."""
     from shortlist.train import Checkpoints
 
     if folder is None:

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from shortlist.choosing import Budget
     from shortlist.cli.training_data import TrainingData
 
-__all__ = ["AUTO", "SHARE", "chooses", "chosen_outcome", "write_recipe"]
+__all__ = ["AUTO", "SHARE", "check_recipe_place", "chooses", "chosen_outcome", "write_recipe"]
 
 AUTO = "auto"
-SHARE = 0.1  # held out to choose by where --test is 0
+SHARE = 0.1  # share of rows to hold out for the choice where --test is 0
 
 
 def chooses(recipe: str | None, warm_start: Path | None, processes: int, one_recipe: Mapping[str, Any]) -> bool:
-    """Whether contenders are tried. one_recipe: options that concern the training of one recipe, by name.
+    """Whether contenders are tried. ConfigError for ``--recipe auto`` with options of one recipe.
 
-    ConfigError for ``--recipe auto`` with those.
+    Args:
+        one_recipe: options that concern the training of one recipe, by name.
     """
     given = [name for name, value in one_recipe.items() if value]
     if processes > 1:
@@ -52,7 +53,7 @@ def chosen_outcome(
     seed: int = 42,
     weighted: bool = False,
 ) -> Outcome:
-    """The winner on the data, trained on all of it where ``refit``. Says each contender as it is measured, and the table."""
+    """The winner on the data, trained on all of it where ``refit``. Prints each contender as it is measured, and the table."""
     from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 
@@ -92,6 +93,17 @@ def chosen_outcome(
     )
 
 
+def check_recipe_place(path: Path) -> None:
+    """ConfigError where no recipe can be written to ``path``."""
+    from shortlist.store import check_room_for_file
+
+    try:
+        if path.is_dir() or not path.exists():  # an existing file may be a device
+            check_room_for_file(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_recipe(outcome: Outcome, path: Path) -> None:
     """The recipe as a file; ``--recipe FILE --test 0`` repeats the model bit for bit. ConfigError where the disk refuses."""
     from shortlist.train.recipes import to_toml
@@ -99,7 +111,11 @@ def write_recipe(outcome: Outcome, path: Path) -> None:
     try:
         path.write_text(to_toml(outcome.recipe), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(
-            f"the recipe could not be written to {str(path)!r}: {error.strerror}.", hint="choose another --write-recipe"
-        ) from None
+        raise _unwritable(path, error) from error
     say(f"wrote {path}")
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the recipe could not be written to {str(path)!r}: {error.strerror}.", hint="choose another --write-recipe"
+    )

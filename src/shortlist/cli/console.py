@@ -1,4 +1,4 @@
-"""What every command says and how: data to stdout, messages to stderr, bars only on a terminal."""
+"""Output of every command: data to stdout, messages to stderr, bars only on a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def say(message: str = "") -> None:
 
 
 def say_account(account: Account, how: str = "read") -> None:
-    """What was read, on stderr."""
+    """Print an account of the data that was read, on stderr."""
     first, *others = account.lines()
     say(f"{how} {first}")
     for line in others:
@@ -57,7 +57,7 @@ def say_account(account: Account, how: str = "read") -> None:
 
 
 def as_one(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that several processes run together: the first one speaks, and a complaint of all is made once."""
+    """A command that several processes run together: the first one prints, and an error of all of them is printed once."""
 
     @functools.wraps(command)
     def run(**options: Any) -> None:

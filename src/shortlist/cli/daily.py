@@ -79,7 +79,7 @@ def daily_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass(frozen=True)
 class Daily:
-    """The options of daily retraining; without ``bundle`` none of it happens but ``promote``."""
+    """The options of daily retraining; without ``bundle`` only ``promote`` has an effect."""
 
     bundle: Path | None
     only_new: bool
@@ -112,7 +112,7 @@ class Daily:
                     hint="top_1, top_5, top_10, top_50 or top_100",
                 )
         if self.bundle is not None:
-            _ = self.yesterday  # a bundle that cannot be read is found out now
+            _ = self.yesterday  # a bundle that cannot be read is refused now
 
     @cached_property
     def _gates(self) -> list[Gate]:
@@ -137,7 +137,7 @@ class Daily:
             plan = sl.recipes.load(self.yesterday.metadata["recipe"], changes)
         else:
             plan = sl.recipes.load(name or DEFAULT, changes)
-        if self.only_new and (plan.neighbours is not None or plan.towers != "trained"):
+        if self.only_new and (plan.neighbours is not None or plan.sources or plan.towers != "trained"):
             raise ConfigError(
                 "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
                 hint="give all interactions and omit --only-new, or use --recipe factorization",
@@ -154,7 +154,7 @@ class Daily:
         return sl.WarmStart(before.towers, self.only_new, self.half_life, before.fingerprint)
 
     def data(self, given: TrainingData) -> TrainingData:
-        """The data; where it is only what is new, what was seen before stays seen. Warns of a test that is no later."""
+        """The data; if it has only new rows, items seen before stay seen. Warns of a test that is not later."""
         yesterday = self.yesterday
         if yesterday is None:
             return given
@@ -166,23 +166,23 @@ class Daily:
         return replace(given, seen_before=yesterday.seen)
 
     def since(self, today: Recommender, test: Dataset | None, seen: Dataset | None) -> dict[str, Any] | None:
-        """What ``report.since`` tells, and says it in short; None without yesterday."""
+        """Print a summary of ``report.since`` and return it; None without yesterday's bundle."""
         if self.yesterday is None:
             return None
         from shortlist.report.since import since
 
         ks = {name: {k for metric, k in map(_measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
         churn_ks = sorted(ks.pop("churn"))
-        told = since(self.yesterday, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
-        _say(told)
-        return told
+        changes = since(self.yesterday, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
+        _say(changes)
+        return changes
 
-    def judged(self, told: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
-        """Each condition, judged and said. ConfigError for a figure that was not measured."""
-        return _judged(self._gates, told, evaluation)
+    def judged(self, changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
+        """Judge and print each condition. ConfigError for a figure that was not measured."""
+        return _judged(self._gates, changes, evaluation)
 
     def finish(self, bundle: Path, passed: bool, written: bool) -> None:
-        """Turn the link where every condition holds; else say what there is to look at."""
+        """Switch the link if every condition holds; else print where to look."""
         if not passed:
             there = "is there to be looked at" if written else "is what it was before; this training was not kept"
             say(f"not promoted: {bundle} {there}")
@@ -194,21 +194,21 @@ class Daily:
 
 
 def judged_of(bundle: Path, conditions: tuple[str, ...]) -> list[Judged]:
-    """Conditions on a bundle, judged by what it says of itself, and said. BundleError, ConfigError where it says nothing."""
+    """Judge and print conditions by the figures that a bundle holds. BundleError, ConfigError where it holds none."""
     if not conditions:
         return []
     from shortlist.evaluation.gate import Gate
     from shortlist.recommender.folder import verified
 
-    told = verified(bundle.resolve()).metadata
-    return _judged([Gate.parsed(text) for text in conditions], told.get("since"), told.get("evaluation"))
+    metadata = verified(bundle.resolve()).metadata
+    return _judged([Gate.parsed(text) for text in conditions], metadata.get("since"), metadata.get("evaluation"))
 
 
-def _judged(gates: list[Gate], told: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
+def _judged(gates: list[Gate], changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
     from shortlist.report.since import figures
 
-    if told is not None:
-        today, before = figures(told)
+    if changes is not None:
+        today, before = figures(changes)
     else:
         by_seen = (evaluation or {}).get("model", {})
         today, before = dict(by_seen.get("seen_out") or by_seen.get("seen_in") or {}), {}
@@ -231,7 +231,7 @@ def _measured(gate: Gate) -> tuple[str, int]:
 
 
 def _warn_of_learned(held_out: Dataset, until: Any) -> None:
-    """Say how many held-out rows are no later than what yesterday's model has learned from."""
+    """Warn of held-out rows that are not later than the rows that yesterday's model has learned from."""
     if held_out.timestamp is None:
         return
     times = held_out.times
@@ -247,17 +247,17 @@ def _warn_of_learned(held_out: Dataset, until: Any) -> None:
         )
 
 
-def _say(told: dict[str, Any]) -> None:
+def _say(changes: dict[str, Any]) -> None:
     say("\nsince yesterday:")
-    comparison, churn = told["comparison"], told["churn"]
+    comparison, churn = changes["comparison"], changes["churn"]
     if comparison is not None:
-        shown = {f"top_{told['k']}", "top_100"}
+        shown = {f"top_{changes['k']}", "top_100"}
         for one in comparison["differences"]:
             if one["metric"] in shown:
                 say(f"  {one['text']}")
     for side in ("candidates", "queries"):
-        if side in told["drift"]:
-            moved = told["drift"][side]
+        if side in changes["drift"]:
+            moved = changes["drift"][side]
             say(
                 f"  {side}: mean cosine {moved['cosine']:.3f} with yesterday's vectors ({moved['turned']:.3f} after the best "
                 f"rotation), {moved['ids']:,} ids that both know"
@@ -267,4 +267,4 @@ def _say(told: dict[str, Any]) -> None:
             f"  lists: {churn['changed']:.1%} of the top {churn['k']} is new ({churn['came_new']:.1%} new candidates); "
             f"{churn['left_chosen']:.1%} of yesterday's was chosen since"
         )
-    say(f"  new: {told['new_candidates']:,} candidates, {told['new_queries']:,} queries\n")
+    say(f"  new: {changes['new_candidates']:,} candidates, {changes['new_queries']:,} queries\n")

@@ -151,7 +151,7 @@ class _Demo:
         untimed = Dataset(
             train.interactions.drop("timestamp"), train.query, train.candidate, candidates=train.candidates
         )
-        with self._timed("training"):  # the test part is drawn at random too, so times are of no use
+        with self._timed("training"):  # the test part is drawn at random too, so times would not help
             choice = choose(untimed, budget=BUDGET, seed=SEED)
         for line in str(choice).splitlines():
             click.echo(f"  {line}" if line else "")

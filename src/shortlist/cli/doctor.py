@@ -17,7 +17,7 @@ from shortlist.cli.console import print_json
 
 __all__ = ["command", "examine"]
 
-HIDDEN = ("dev", "bench")  # extras of the workshop
+HIDDEN = ("dev", "bench")  # extras for developers
 
 
 @click.command("doctor")
@@ -36,7 +36,7 @@ def command(as_json: bool) -> None:
 
 
 def examine() -> dict[str, dict[str, Any]]:
-    """What ``doctor`` prints, by section and line."""
+    """The output of ``doctor``, by section and line."""
     return {"this machine": _machine(), "training": _training(), "indexes": _indexes(), "extras": _extras()}
 
 
@@ -83,7 +83,7 @@ def _indexes() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, Any]:
-    """Each extra of the package: whether all it needs is there, or the line that brings it."""
+    """Each extra of the package: whether all its packages are installed, or the command that installs them."""
     lines: dict[str, Any] = {}
     for extra, needs in _requirements().items():
         missing = [name for name in needs if not _installed(name)]
@@ -96,7 +96,7 @@ def _extras() -> dict[str, Any]:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """The packages behind each extra that a user may want, those of included extras too."""
+    """The packages of each extra that a user may want, with those of the extras that it includes."""
     raw: dict[str, list[str]] = {}
     for line in importlib.metadata.requires("shortlist") or ():
         found = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?.*extra == ['\"]([\w-]+)['\"]", line)

@@ -109,7 +109,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
 
 
 def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
-    """The other columns of the interactions that something reads."""
+    """The other columns of the interactions that are needed."""
     segments = [] if options["segments"] == AUTO else _names(options["segments"])
     graded = [] if options["grade"] is None else [options["grade"]]
     return [*graded, *segments, *recommender.towers.query.columns]

@@ -15,19 +15,31 @@ __all__ = ["command"]
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle to write (default: replace BUNDLE).")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle at --out.")
+@click.option(
+    "--sign",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Sign the bundle with the key in this file, for `shortlist serve --require-signature`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(bundle: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+def command(bundle: Path, out: Path | None, overwrite: bool, sign: Path | None, as_json: bool) -> None:
     """Add the towers of BUNDLE as ONNX, checked against torch to 1e-5.
 
     A server can then answer requests with features or a history, and take new candidates, without torch.
     """
     import shortlist as sl
+    from shortlist.recommender import signing
 
+    key = None if sign is None else signing.read_key(sign)
     recommender = sl.Recommender.load(bundle)
     recommender.export()
     target = bundle if out is None else out
     recommender.save(target, overwrite=overwrite or out is None)
+    if key is not None:
+        signing.sign(target, key)
     size = sum(file.stat().st_size for file in target.glob("model/*.onnx"))
     say(f"wrote {target}: query and candidate tower as ONNX ({size / 1e6:.2f} MB), the same as torch to 1e-5")
+    if key is not None:
+        say(f"signed with the key in {sign}; sign it again after every change")
     if as_json:
         print_json({"bundle": str(target), "onnx_bytes": size})

@@ -10,7 +10,6 @@ import rich_click as click
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
-from shortlist.errors import BundleError
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -52,9 +51,9 @@ def command(
     """
     import shortlist as sl
     from shortlist.cli.indexes import index_named
+    from shortlist.recommender.folder import check_place
 
-    if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
+    check_place(out, overwrite)
     index = index_named(index_name)
     data = None if seen is None else sl.Dataset(seen, query, candidate, events=events, keep=[], reading=reading)
     model = sl.from_tfrs(arrays, query, candidate, seen=data)

@@ -1,4 +1,4 @@
-"""The group of commands, and how errors leave it.
+"""The group of commands, and how errors are shown.
 
 Exit codes: 0 done, 1 the command could not do what was asked (bad data, a bundle that is refused), 2 the command line
 itself was wrong, 3 trained, but a condition of --promote-if does not hold, 130 interrupted.
@@ -67,7 +67,7 @@ class _Lazy(click.RichGroup):
     """Lists its commands without importing them, so that ``--help`` is immediate; a module is read when it is run."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an interrupt, whenever it comes, ends it with one line and the code of one."""
+        """Run a command; an interrupt at any time ends it with one line and the code of one."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -78,7 +78,7 @@ class _Lazy(click.RichGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A stand-in with the name and the line of help, or None where there is no such command."""
+        """A placeholder with the command's name and line of help, or None for an unknown command."""
         return click.Command(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
     def resolve_command(
@@ -97,13 +97,13 @@ class _Lazy(click.RichGroup):
 @click.version_option(__version__, prog_name="shortlist")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Without a command: what there is, and an example."""
+    """Without a command, print the commands and an example."""
     if ctx.invoked_subcommand is None:
         click.echo(FRONT)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in a message and an exit code, a bug of ours in a traceback."""
+    """Run the command line; a user's mistake ends with a message and an exit code, a bug of ours with a traceback."""
     warnings.showwarning = _show_warning
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:

@@ -1,6 +1,6 @@
 """Commands on a Ray cluster: Ray Train runs the training loop, Ray Data the lists for everyone.
 
-What drives a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
+The driver of a command runs as a task of the cluster, so that a client at ``ray://…`` needs nothing but Ray. Paths are those
 of the cluster: tables, bundles and folders are where every node can read them.
 """
 
@@ -65,12 +65,15 @@ def cluster(address: str) -> Iterator[Any]:
     """The module ``ray``, connected to the cluster at ``address``.
 
     A client at ``ray://`` sends the cluster's token where this machine has one: in ``RAY_AUTH_TOKEN``, in the file that
-    ``RAY_AUTH_TOKEN_PATH`` names, or in ``~/.ray/auth_token``. Raises MissingExtraError without Ray, ShortlistError where
-    nobody answers.
+    ``RAY_AUTH_TOKEN_PATH`` names, or in ``~/.ray/auth_token``.
+
+    Raises:
+        MissingExtraError: without Ray.
+        ShortlistError: where nothing answers at the address.
     """
     if address.startswith(CLIENT):
         _check_reachable(address)
-        if has_token():  # Ray looks for one by itself but in a client
+        if has_token():  # Ray finds the token by itself, except in a client
             os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
@@ -98,7 +101,7 @@ def cluster(address: str) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What Ray says, in a line; of a traceback from the other side the end alone."""
+    """Ray's message, in one line; of a traceback from the other side only the end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any(line.startswith("Traceback") for line in lines):
         lines = lines[-1:]
@@ -127,7 +130,8 @@ def train_on(
 ) -> dict[str, Any]:
     """``shortlist train`` with these options, by several workers of Ray Train; the result as under ``--json``.
 
-    work: what every worker does with the options, in the process group that Ray Train has made.
+    Args:
+        work: what every worker does with the options, in the process group that Ray Train has made.
     """
     if options["promote_if"]:
         raise ConfigError(
@@ -157,7 +161,7 @@ def recommend_all_on(address: str, workers: int | None, options: dict[str, Any])
 
 
 def _done(ray: Any, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What a task of the cluster returns; its complaint is raised here."""
+    """The result of a task of the cluster; its errors are raised here."""
     try:
         result: dict[str, Any] = ray.get(ray.remote(num_cpus=0)(work).remote(*arguments))
     except ray.exceptions.RayTaskError as error:
@@ -190,7 +194,7 @@ def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
 def _drive_training(
     work: Callable[[dict[str, Any]], None], options: dict[str, Any], workers: int, cpus: int, gpu: bool
 ) -> dict[str, Any]:
-    """Trains by Ray Train, and returns what the bundle says of it."""
+    """Trains by Ray Train, and returns the result that is in the bundle."""
     import tempfile
 
     from ray.train import RunConfig, ScalingConfig, TrainingFailedError
@@ -211,15 +215,15 @@ def _drive_training(
             trainer.fit()
         except TrainingFailedError as failed:
             raise _first_complaint(failed) from failed
-    told = Recommender.load(options["out"]).metadata
-    result: dict[str, Any] = {name: told[name] for name in ("training", "evaluation") if name in told}
-    if "measured" in told:
-        result["findings"] = told["measured"]["findings"]
+    metadata = Recommender.load(options["out"]).metadata
+    result: dict[str, Any] = {name: metadata[name] for name in ("training", "evaluation") if name in metadata}
+    if "measured" in metadata:
+        result["findings"] = metadata["measured"]["findings"]
     return {**result, "bundle": str(options["out"]), "workers": workers}
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:
-    """The complaint of the worker that stopped by itself, of all that stopped."""
+    """The error of the worker that stopped first; the others stop because of it."""
     found = []
     for failure in getattr(failed, "worker_failures", {}).values():
         for error in (failure, getattr(failure, "_base_exc", None), getattr(failure, "cause", None)):
@@ -232,7 +236,7 @@ def _first_complaint(failed: Exception) -> ShortlistError:
 
 
 def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int) -> dict[str, Any]:
-    """Writes the parts that are not there yet by Ray Data, then the manifest."""
+    """Writes the missing parts by Ray Data, then the manifest."""
     import ray
 
     from shortlist.recommender import Recommender

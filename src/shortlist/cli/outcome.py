@@ -1,4 +1,4 @@
-"""What ``shortlist train`` ends with: a model, what it may be served as, and what is wrong with it."""
+"""The outcome of ``shortlist train``: a model, how it was made, and whether something is wrong with it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from shortlist.sources import Mixture
     from shortlist.train.recipes import Recipe
 
-__all__ = ["Outcome", "check_outcome", "figures_of", "spoken_verdict"]
+__all__ = ["Outcome", "check_outcome", "figures_of", "verdict_lines"]
 
 FATAL = ("collapsed", "loss_at_chance")
-OVERLAP = 0.8  # of the exact top ten that an index must find where it promised nothing
+OVERLAP = 0.8  # share of the exact top ten that an index without a promise must find
 ASKED = 300
-LEARNED = 1.5  # times what chance would find
+LEARNED = 1.5  # times as many as by chance
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A trained model and how it was made.
 
-    model: what is saved. measured: the model that held-out rows are measured with: the same, or the one from before the refit.
-    recipe: what repeats it. data: what ``model`` was trained on. seen: what is left out of lists. training: a mapping per epoch.
-    choice: where contenders were tried.
+    Attributes:
+        model: what is saved.
+        measured: the model that held-out rows are measured with: the same, or the one from before the refit.
+        recipe: repeats the training.
+        data: what ``model`` was trained on.
+        seen: the items that are left out of lists.
+        training: a mapping per epoch.
+        choice: where contenders were tried.
     """
 
     model: TwoTower | Mixture
@@ -50,15 +55,23 @@ class Outcome:
 
 
 def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> None:
-    """TrainingError for a model at chance, lists that are alike for everyone, or an index that misses what it should find.
+    """TrainingError for a model at chance, lists that are alike for everyone, or an index with a recall below its promise.
 
-    force: warn and continue.
+    A chosen model is ahead of popularity on the held-out rows. Lists that are alike are then a warning, unless they became alike
+    in the training on all rows.
+
+    Args:
+        force: warn and continue.
     """
     import shortlist as sl
 
     troubles = []
     for finding in sl.diagnose(outcome.model, training=outcome.training):
-        if finding.name in FATAL and not _has_learned(outcome):
+        if finding.name not in FATAL or _has_learned(outcome):
+            continue
+        if _measured_with(outcome, finding.name):
+            say(f"note: {finding.message}; held-out choices are still found better than by popularity")
+        else:
             troubles.append((finding.message, finding.hint))
     index = recommender.index
     if not index.exact and recommender.served.state.query_vectors is not None:
@@ -82,6 +95,15 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
     )
 
 
+def _measured_with(outcome: Outcome, name: str) -> bool:
+    """Whether the model was chosen, and measured with the same finding: the figures that it won by include it."""
+    import shortlist as sl
+
+    if outcome.choice is None:
+        return False
+    return not outcome.refitted or name in {one.name for one in sl.diagnose(outcome.measured)}
+
+
 def _has_learned(outcome: Outcome) -> bool:
     """Whether held-out choices are found clearly more often than by chance, whatever the loss says."""
     size = max(len(outcome.model.catalogue.candidates), 1)
@@ -95,8 +117,10 @@ def _has_learned(outcome: Outcome) -> bool:
 def figures_of(
     outcome: Outcome, given: TrainingData, recommender: Recommender, weighted: bool = False
 ) -> dict[str, Any]:
-    """Everything that a report says of the model on the held-out rows, which count by their weights where ``weighted``;
-    says the table of figures."""
+    """A report's figures of the model on the held-out rows, which count by their weights if ``weighted``.
+
+    Prints the table of figures.
+    """
     from shortlist.report.measured import measured_with_table
 
     assert given.held_out is not None
@@ -117,8 +141,8 @@ def figures_of(
     return measured
 
 
-def spoken_verdict(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
-    """The last lines of a training: of a choice its own, otherwise how the model compares with simple baselines."""
+def verdict_lines(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:
+    """The last lines of a training: the verdict of a choice, else how the model compares with simple baselines."""
     if outcome.choice is not None:
         return outcome.choice.verdict()
     from shortlist.data import Dataset

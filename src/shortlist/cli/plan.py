@@ -1,4 +1,4 @@
-"""``shortlist plan``: what training will take, from a sample."""
+"""``shortlist plan``: the time and memory of a training, from a sample."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def command(
 
 
 def _read(head: Source, named: Sequence[str | None]) -> list[str]:
-    """Those of these columns that there are."""
+    """Those of these columns that exist."""
     there = head.names()
     return [column for column in dict.fromkeys(named) if column is not None and column in there]
 
@@ -119,7 +119,7 @@ def _left_out(files: Source, kept: int) -> list[str]:
 
 
 def _guessed(source: Source, role: str) -> str:
-    """The one column that is called as such ids are. ConfigError where there is none, or several."""
+    """The one column with a usual name for such ids. ConfigError where there is none, or several."""
     names = source.names()
     found = [name for name in names if any(word in name.lower() for word in LIKELY[role])]
     if len(found) != 1:

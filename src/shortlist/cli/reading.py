@@ -67,8 +67,11 @@ def sql_options(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its table.
 
-    table: the name of the parameter. option: how it is written where it is an option. required: whether there must be
-    one. follows: an argument that comes behind it, and that a lone argument is where ``--sql`` is given.
+    Args:
+        table: the name of the parameter.
+        option: how it is written where it is an option.
+        required: whether there must be one.
+        follows: an argument that follows it, and that a lone argument is where ``--sql`` is given.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -11,7 +11,7 @@ from shortlist.cli.console import print_json, say
 from shortlist.errors import REMOVED_IN, DataError
 
 if TYPE_CHECKING:
-    from shortlist.recommender import Recommendations
+    from shortlist.recommender import Recommendations, Recommender, Rerank
 
 __all__ = ["command"]
 
@@ -44,6 +44,37 @@ class _OfIds(click.RichCommand):
 @click.option(
     "--history", multiple=True, metavar="CANDIDATE", help="A candidate that every ID has chosen; can be repeated."
 )
+@click.option("--diversify", default=0.0, metavar="D", help="From 0 (off) to 1: prefer items unlike those above them.")
+@click.option(
+    "--at-most",
+    nargs=2,
+    type=(str, int),
+    multiple=True,
+    metavar="COLUMN N",
+    help="At most N items of a list have one value of COLUMN; can be repeated.",
+)
+@click.option(
+    "--pin",
+    nargs=2,
+    type=(int, str),
+    multiple=True,
+    metavar="PLACE CANDIDATE",
+    help="Put CANDIDATE at PLACE, counted from 1; can be repeated.",
+)
+@click.option(
+    "--boost",
+    nargs=2,
+    type=(str, float),
+    multiple=True,
+    metavar="CONDITION FACTOR",
+    help="Lift candidates that meet CONDITION by FACTOR times the list's span; below 0 buries them. Up to 4 times.",
+)
+@click.option("--explore", default=0.0, metavar="SHARE", help="Give this share of the places to candidates to explore.")
+@click.option(
+    "--explore-rarer-than", type=int, metavar="N", help="Explore candidates with fewer training interactions."
+)
+@click.option("--explore-where", metavar="CONDITION", help="Explore candidates that meet CONDITION.")
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn to explore.")
 @click.option("--chosen", multiple=True, hidden=True, help="The old name of --history.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
@@ -55,6 +86,7 @@ def command(
     history: tuple[str, ...],
     chosen: tuple[str, ...],
     as_json: bool,
+    **rules: Any,
 ) -> None:
     """Print the top k of BUNDLE for query IDS, best first.
 
@@ -73,6 +105,7 @@ def command(
         exclude_seen=not include_seen,
         where=where,
         history=[own] * len(ids) if own else None,
+        rerank=_rerank(recommender, **rules),
     )
     if as_json:
         print_json(found.to_dicts())
@@ -84,8 +117,28 @@ def command(
         say(f"unknown to the model: {', '.join(map(str, unknown))} (answered {how})")
 
 
+def _rerank(
+    recommender: Recommender,
+    at_most: tuple[tuple[str, int], ...],
+    pin: tuple[tuple[int, str], ...],
+    boost: tuple[tuple[str, float], ...],
+    **options: Any,
+) -> Rerank:
+    """The rules that the options name. UsageError for an option that says two things of one place, column or condition."""
+    import shortlist as sl
+
+    for name, given in (("--at-most", at_most), ("--pin", pin), ("--boost", boost)):
+        keys = [key for key, _ in given]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise click.UsageError(f"{name} was given twice for {twice[0]!r}.")
+    pinned = typed_ids(tuple(one for _, one in pin), recommender.candidate_ids.dtype.is_integer(), "candidate")
+    places = dict(zip([place for place, _ in pin], pinned, strict=True))
+    return sl.Rerank(at_most=dict(at_most), pin=places, boost=dict(boost), **options)
+
+
 def _how_answered(found: Recommendations) -> str:
-    """How queries that the model never saw were answered."""
+    """A line on how queries that the model never saw were answered."""
     sources = {source for one in found if not one.known for source in one.sources}
     return "by popularity" if sources == {"popularity"} else "by what else the request says, or an average"
 

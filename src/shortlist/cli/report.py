@@ -58,8 +58,9 @@ def command(
     from shortlist.recommender.manifest import MANIFEST, decoded
     from shortlist.report.facts import gathered
     from shortlist.report.verdict import judged
-    from shortlist.report.write import saved
+    from shortlist.report.write import check_report_place, saved
 
+    check_report_place(out)
     started = time.perf_counter()
     recommender = sl.Recommender.load(bundle)
     manifest = decoded(bundle / MANIFEST)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
+import socket
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click.core import ParameterSource
 
 from shortlist.cli.console import say
 from shortlist.errors import ConfigError, MissingExtraError
 
+if TYPE_CHECKING:
+    from shortlist.serve import Settings
+    from shortlist.serve.listening import Place
+    from shortlist.serve.processes import Plan
+
 __all__ = ["command"]
 
 KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
+
+
+class _Finite(click.FloatRange):
+    """A finite number in a range; "nan" is in every range of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails for others."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 @click.command("serve")
@@ -24,6 +44,32 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     show_default=True,
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 for any free one.",
+)
+@click.option(
+    "--unix",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Listen on a Unix socket at PATH instead of --host and --port.",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Processes that answer. Two or more share one copy of the vectors, and a process that fails is replaced.",
+)
+@click.option(
+    "--worker-timeout",
+    default=10.0,
+    show_default=True,
+    type=_Finite(1, 3600),
+    help="Seconds without a sign of life after which a process is replaced; with --workers 2 or more.",
+)
+@click.option(
+    "--max-memory",
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="Replace a worker that holds more memory of its own than this (MiB, files not counted); with --workers 2 or more.",
 )
 @click.option(
     "--allow-host",
@@ -46,19 +92,45 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     help="Maximum number of requests at once.",
 )
 @click.option(
-    "--max-wait", default=0.1, show_default=True, help="Seconds that a request may wait for its turn; after that 503."
+    "--max-wait",
+    default=0.1,
+    show_default=True,
+    type=_Finite(0, min_open=True),
+    help="Seconds that a request may wait for its turn; after that 503.",
 )
 @click.option(
     "--receive-seconds",
     default=10.0,
     show_default=True,
+    type=_Finite(0, min_open=True),
     help="Maximum seconds from the first byte of a request to its last.",
+)
+@click.option(
+    "--send-seconds",
+    default=10.0,
+    show_default=True,
+    type=_Finite(0, min_open=True),
+    help="Seconds in which a client has to take some of its reply; after that it is cut off.",
+)
+@click.option(
+    "--max-unsent",
+    default=32 << 20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum bytes of one reply, and of all replies that wait for their readers.",
+)
+@click.option(
+    "--drain-seconds",
+    default=0.0,
+    show_default=True,
+    type=_Finite(0),
+    help="After SIGTERM, seconds in which the server is not ready but still answers; then it takes no more connections.",
 )
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Folder for the log of live changes; required for changes."
 )
 @click.option(
-    "--seen-days", type=float, help="Days that an event excludes its candidate from lists (default: for ever)."
+    "--seen-days", type=_Finite(0), help="Days that an event excludes its candidate from lists (default: for ever)."
 )
 @click.option(
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
@@ -78,6 +150,12 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
     is_flag=True,
     help="Give integer ids as strings, and take them so: for clients that round integers beyond 2^53 (JavaScript).",
 )
+@click.option(
+    "--require-signature",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Refuse bundles without a signature made with this key (shortlist export --sign).",
+)
 @click.option("--guard", is_flag=True, hidden=True, help="The old name of --untrusted.")
 @click.option(
     "--cold-start",
@@ -86,6 +164,10 @@ KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 )
 def command(
     bundle: Path,
+    unix: Path | None,
+    workers: int,
+    worker_timeout: float,
+    max_memory: int | None,
     host: str,
     allow_host: tuple[str, ...],
     port: int,
@@ -96,12 +178,16 @@ def command(
     max_under_way: int,
     max_wait: float,
     receive_seconds: float,
+    send_seconds: float,
+    max_unsent: int,
+    drain_seconds: float,
     state: Path | None,
     seen_days: float | None,
     watch: bool,
     untrusted: bool,
     other_data: bool,
     string_ids: bool,
+    require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
 ) -> None:
@@ -110,23 +196,32 @@ def command(
     API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
     candidates and record events. Changes need a write key and --state.
     """
+    if unix is not None and any(_typed(name) for name in ("host", "port")):
+        raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
+    if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
+        raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
+    if workers > 1:
+        _prepare(workers)
     import shortlist.index  # noqa: F401 - while nothing else runs
 
     try:
-        from shortlist.serve.server import serve
+        from shortlist.serve.listening import Place, listening
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
-    from shortlist.serve import App, Service, Settings
-    from shortlist.serve.loaded import Loaded
-    from shortlist.serve.logs import Log
+    from shortlist.recommender.signing import read_key
+    from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
-    from shortlist.serve.swap import Swapper, signature
 
     if guard:
         say("--guard is now --untrusted: the index is built from its vectors")
-    trusted = not (untrusted or guard)
     limits = Limits(
-        k=max_k, body=max_body, under_way=max_under_way, receive_seconds=receive_seconds, wait_seconds=max_wait
+        k=max_k,
+        body=max_body,
+        under_way=max_under_way,
+        receive_seconds=receive_seconds,
+        wait_seconds=max_wait,
+        send_seconds=send_seconds,
+        unsent=max_unsent,
     )
     keys = _keys(KEYS)
     settings = Settings(
@@ -135,35 +230,104 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         page=not no_page,
-        trusted=trusted,
+        trusted=not (untrusted or guard),
         cold_start=cold_start,
-        hosts=_hosts(host, allow_host, keys),
+        signature=None if require_signature is None else read_key(require_signature),
+        hosts=None if unix is not None else _hosts(host, allow_host, keys),
         other_data=other_data,
         string_ids=string_ids,
+        drain_seconds=drain_seconds,
         limits=limits,
     )
-    if not keys and not _loopback(host):
+    if unix is None and not keys and not _loopback(host):
         say(f"warning: anyone who can reach this machine can read from the server; set {KEYS} to require a key")
+    place = Place(host, port, unix)
+    if workers > 1:
+        from shortlist.serve.processes import Plan
+
+        memory = None if max_memory is None else max_memory << 20
+        plan = Plan(bundle, workers, settings, watch, memory, worker_timeout, log_requests)
+        with listening(place) as taken:
+            _supervised(plan, place, taken)
+    else:
+        _alone(bundle, settings, place, watch, log_requests)
+
+
+def _typed(option: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    context = click.get_current_context()
+    assert context is not None
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
+    """Serve from this process."""
+    from shortlist.serve import App, Service
+    from shortlist.serve.listening import listening
+    from shortlist.serve.loaded import Loaded
+    from shortlist.serve.logs import Log
+    from shortlist.serve.server import run
+    from shortlist.serve.swap import Swapper, signature
+
     before = signature(bundle)
-    loaded = Loaded.read(bundle, trusted, cold_start=cold_start)
-    if loaded.long_ids and not string_ids:
-        say(
-            f"warning: {loaded.long_ids} of this model are beyond 2^53, which clients in JavaScript round to other ids; "
-            "--string-ids gives them as strings"
-        )
+    loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
+    _warn_of_long_ids(loaded.long_ids, settings)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
+    with listening(place) as taken:
+        address = place.address(_port(taken))
+        _announce(bundle, str(loaded.served), address, settings)
+        service.log.event("started", port=_port(taken), bundle=loaded.bundle)
+        run(App(service), [taken], swapper=swapper)
 
-    def announce(actual: int) -> None:
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        say(f"serving {bundle} (Recommender({loaded.served}))")
-        say(f"  http://{shown}:{actual}/  {'the page' if not no_page else 'the API'}; Ctrl-C stops")
-        service.log.event("started", port=actual, bundle=loaded.bundle)
 
-    try:
-        serve(App(service), host, port, announce=announce, swapper=swapper)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}.", hint="choose another --port") from None
+def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:
+    """Serve from several processes."""
+    from shortlist.serve.logs import Log
+    from shortlist.serve.processes import Ready, Supervisor
+    from shortlist.serve.processes.system import Lines
+
+    log = Log(Lines())
+
+    def announce(ready: Ready) -> None:
+        _announce(plan.bundle, ready.description, place.address(_port(taken)), plan.settings)
+        log.event("started", port=_port(taken), bundle=ready.bundle, workers=plan.workers)
+
+    Supervisor(plan, taken, log).run(announce)
+
+
+def _warn_of_long_ids(long: str | None, settings: Settings) -> None:
+    """Say so where clients in JavaScript would round ids."""
+    if long and not settings.string_ids:
+        say(
+            f"warning: {long} of this model are beyond 2^53, which clients in JavaScript round to other ids; "
+            "--string-ids gives them as strings"
+        )
+
+
+def _announce(bundle: Path, description: str, address: str, settings: Settings) -> None:
+    say(f"serving {bundle} (Recommender({description}))")
+    say(f"  {address}  {'the page' if settings.page else 'the API'}; Ctrl-C stops")
+
+
+def _port(taken: socket.socket) -> int | None:
+    """Where a socket listens; None for a Unix socket."""
+    name = taken.getsockname()
+    return int(name[1]) if isinstance(name, tuple) else None
+
+
+def _prepare(workers: int) -> None:
+    """Set what numpy and Polars look for when they are imported.
+
+    Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
+    since the thread that would do it later does not outlive a fork.
+    """
+    if not hasattr(os, "fork"):
+        raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
+    each = max(1, (os.cpu_count() or 1) // workers)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ.setdefault(name, str(each))
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
 
 
 def _keys(variable: str) -> tuple[str, ...]:
@@ -181,10 +345,10 @@ def _loopback(host: str) -> bool:
 
 
 def _hosts(host: str, allowed: tuple[str, ...], keys: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Names under which the server is asked; None for any.
+    """Host names that the server accepts; None for any.
 
-    Who listens on loopback alone and asks for no key counts on that nobody else reaches it; a page in the same machine's
-    browser does, when its own name resolves to 127.0.0.1 (DNS rebinding).
+    A server without keys on loopback must not be reachable from outside. A web page in a browser on the same machine could
+    reach it if the page's own name resolves to 127.0.0.1 (DNS rebinding).
     """
     if "*" in allowed or (not allowed and (keys or not _loopback(host))):
         return None

@@ -22,7 +22,7 @@ TRACKING = "tracking.json"
 def curves(
     tensorboard: Path | None, mlflow: str | None, parameters: Mapping[str, Any], checkpoints: Checkpoints | None
 ) -> list[TensorBoard | MLflow]:
-    """The loggers asked for, opened; of several processes only the first one should ask.
+    """Open the loggers that the options name; with several processes only the first one should call it.
 
     The run of MLflow is noted in the folder of checkpoints, and a resumed training continues it. TensorBoard reads all that
     is in one folder as one run. ConfigError where the note cannot be read.

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.choosing import SHARE, chooses, chosen_outcome
+from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
 from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
-from shortlist.cli.outcome import Outcome, check_outcome, figures_of, spoken_verdict
+from shortlist.cli.outcome import Outcome, check_outcome, figures_of, verdict_lines
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.tracking import curves
-from shortlist.cli.training_data import say_where_steps_are_few, training_data
+from shortlist.cli.training_data import training_data, warn_of_few_steps
 from shortlist.errors import BundleError, ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-LEAST = 20  # interactions to choose by
+LEAST = 20  # interactions that a choice can be made on
+MAX_SEED = (1 << 64) - 1
 
 
 def work(options: dict[str, Any]) -> None:
-    """What every worker of a Ray cluster does: this command, in the process group that Ray Train has made."""
+    """The work of every worker of a Ray cluster: this command, in the process group that Ray Train has made."""
     assert command.callback is not None
     try:
         command.callback(**options)
@@ -80,7 +81,13 @@ def work(options: dict[str, Any]) -> None:
 @click.option(
     "--budget", default="2min", show_default=True, help="Time for choosing and training without a recipe: 90s, 10min."
 )
-@click.option("--seed", default=42, show_default=True, help="Seed of the choice: held-out rows, weights, shuffling.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=42,
+    show_default=True,
+    help="Seed of the choice: held-out rows, weights, shuffling.",
+)
 @click.option("--by", metavar="METRIC", help="Metric to choose by: recall@10 (the default), ndcg@20, …")
 @click.option(
     "--refit/--no-refit",
@@ -193,14 +200,9 @@ def command(
             "--weighted-metrics was given, and no weights were.",
             hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
         )
-    if out.exists() and not overwrite:
-        raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or add --overwrite")
     check_place(out, overwrite)
-    if write_recipe is not None and not write_recipe.absolute().parent.is_dir():
-        raise ConfigError(
-            f"the folder of --write-recipe {str(write_recipe)!r} does not exist.",
-            hint="create it first, or choose another",
-        )
+    if write_recipe is not None:
+        check_recipe_place(write_recipe)
     daily.check(test, timestamp)
     one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
     one_recipe |= {"--tensorboard": tensorboard, "--mlflow": mlflow}
@@ -237,7 +239,7 @@ def command(
         metadata["choice"] = outcome.choice.to_dict()
     measured = None
     held_out = given.held_out if test else None
-    if daily.conditions and held_out is not None:  # they decide whether the bundle is kept
+    if daily.conditions and held_out is not None:  # the figures decide whether the bundle is kept
         measured = figures_of(outcome, given, recommender, weighted_metrics)
     since = daily.since(recommender, held_out, given.seen)
     judged = daily.judged(since, None if measured is None else measured["evaluation"])
@@ -251,14 +253,14 @@ def command(
         say(f"  {recommender!r}")
     if write_recipe is not None:
         save_recipe(outcome, write_recipe)
-    if outcome.choice is not None:  # before the measuring, which takes longer on a large catalogue
+    if outcome.choice is not None:  # before the figures are measured, which takes long on a large catalogue
         say(f"\n{outcome.choice}\n")
     try:
         if measured is None and held_out is not None:
             measured = figures_of(outcome, given, recommender, weighted_metrics)
         if measured is not None:
             result |= {"evaluation": measured["evaluation"], "findings": measured["findings"]}
-        verdict = spoken_verdict(outcome, measured, given)
+        verdict = verdict_lines(outcome, measured, given)
         result["verdict"] = verdict
         if result["bundle"] is not None:
             kept = {} if measured is None else {"measured": measured, "evaluation": measured["evaluation"]}
@@ -282,14 +284,14 @@ def command(
 def _by_recipe(
     plan: Recipe, given: TrainingData, tensorboard: Path | None, mlflow: str | None, options: dict[str, Any]
 ) -> Outcome:
-    """One recipe's model, with live curves where they were asked for; of several processes the first one draws them."""
+    """One recipe's model, with live curves if they are asked for; with several processes the first one draws them."""
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
 
     plan = plan.for_rows(len(given.train))
     epochs = int(plan.fit.epochs)
-    if plan.als is None and plan.towers == "trained":  # others take no steps
-        say_where_steps_are_few(len(given.train), epochs, int(plan.fit.batch_size))
+    if plan.als is None and plan.towers == "trained":  # popularity is not trained in steps
+        warn_of_few_steps(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
         say(f"{1 + len(plan.joined)} models are trained one after another and joined; these lines belong to the first")
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What ``shortlist train`` trains on and measures with: from memory, or from shards on disk."""
+"""The data that ``shortlist train`` trains on and measures with: from memory, or from shards on disk."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from shortlist.train.processes import Processes
     from shortlist.train.recipes import Recipe
 
-__all__ = ["TrainingData", "say_where_steps_are_few", "training_data"]
+__all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
 
 SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
-SEED = 42  # of what is held out
+SEED = 42  # of the held-out rows
 HOW = {"time": "the latest", "last": "the last of each query", "random": "at random"}
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What to train on, and what was held out (or None); account: of both together, as they were read.
+    """The training data, and the held-out rows (or None).
 
-    whole: both together. how: "time", "last" or "random", how they were parted.
+    Attributes:
+        account: of both together, as they were read.
+        whole: both together.
+        how: "time", "last" or "random", how they were divided.
     """
 
     train: Dataset | Shards
@@ -43,12 +46,12 @@ class TrainingData:
 
     @cached_property
     def seen(self) -> Dataset | None:
-        """What was chosen in training and before, to leave it out of lists; None beyond what a bundle should carry."""
+        """The choices in training and before, to leave them out of lists; None if there are too many for a bundle."""
         return self._with_before(self._seen_of(self.train))
 
     @cached_property
     def seen_with_held_out(self) -> Dataset | None:
-        """The same with what was held out."""
+        """The same with the held-out rows."""
         return self._with_before(self._seen_of(self.train if self.whole is None else self.whole))
 
     def _with_before(self, seen: Dataset | None) -> Dataset | None:
@@ -84,11 +87,13 @@ def training_data(
     like_use: bool = False,
     seed: int = SEED,
 ) -> TrainingData:
-    """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Says what it does.
+    """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Prints what it does.
 
-    stream: from disk or not; None for what ``should_stream`` says. columns: the columns and tables, as ``Dataset`` takes
-    them. plan: what it is for; columns of the interactions that its query tower reads are encoded too. like_use: hold out as
-    ``choose.hold_out`` does, which knows times that only number the rows of each query.
+    Args:
+        columns: the columns and tables, as ``Dataset`` takes them.
+        stream: from disk or not; None for what ``should_stream`` says.
+        plan: the recipe; columns of the interactions that its query tower reads are encoded too.
+        like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
@@ -122,7 +127,7 @@ def should_stream(interactions: str) -> bool:
     try:
         needs = memory_of(find(interactions))
     except DataError:
-        return False  # the reader of tables says what is wrong
+        return False  # the reader of tables gives the error
     if needs <= available_memory() / 2:
         return False
     say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
@@ -135,7 +140,7 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
 
     data = sl.Dataset(interactions, **columns)
     say_account(data.account)
-    _say_where_one_side_is_alone(data.account, columns)
+    _warn_of_a_single_id(data.account, columns)
     if not test:
         return TrainingData(data, None, account=data.account, whole=data)
     if like_use and len(data) < LEAST:
@@ -161,7 +166,7 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
         shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
     say(f"encoded {shards!r}")
     say_account(shards.account)
-    _say_where_one_side_is_alone(shards.account, columns)
+    _warn_of_a_single_id(shards.account, columns)
     if not test:
         return TrainingData(shards, None, account=shards.account, whole=shards)
     how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
@@ -173,8 +178,8 @@ def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: P
     return TrainingData(train, held_out, account=shards.account, whole=shards, how=how)
 
 
-def _say_where_one_side_is_alone(account: Account, columns: dict[str, Any]) -> None:
-    """Says so where there is nobody to tell apart, or nothing to choose from."""
+def _warn_of_a_single_id(account: Account, columns: dict[str, Any]) -> None:
+    """Warn of a table with only one query or one candidate."""
     for side, number in (("query", account.queries), ("candidate", account.candidates)):
         if number == 1:
             alike = "no list can differ from another's" if side == "query" else "every list is the same"
@@ -206,12 +211,12 @@ def _cache(interactions: str, columns: dict[str, Any]) -> Path:
     from shortlist.data.shards import find
 
     named = sorted((name, str(value)) for name, value in columns.items())
-    told = repr((interactions, sorted(find(interactions).stamps.items()), named))
-    return default_cache() / "shards" / hashlib.sha256(told.encode()).hexdigest()[:16]
+    described = repr((interactions, sorted(find(interactions).stamps.items()), named))
+    return default_cache() / "shards" / hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def say_where_steps_are_few(rows: int, epochs: int, batch_size: int) -> None:
-    """Says so where a table is so small that its training would end before it has begun."""
+def warn_of_few_steps(rows: int, epochs: int, batch_size: int) -> None:
+    """Warn of a table so small that training would take only a few steps."""
     steps = epochs * -(-rows // batch_size)
     if steps < FEW_STEPS and batch_size > SMALL:
         say(

@@ -39,7 +39,7 @@ __all__ = ["command"]
     "--curve", type=click.Path(path_type=Path), help="Write the curve to NAME.json and NAME.svg (default: OUT.tuning)."
 )
 @click.option("--minutes", type=float, help="Start no further build after this many minutes.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the sample of queries.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sample of queries.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
@@ -65,6 +65,8 @@ def command(
     bundle is replaced in one step. The recall–latency curve is written next to it.
     """
     import shortlist as sl
+    from shortlist.recommender.folder import check_place
+    from shortlist.store import check_room_for_file
     from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
@@ -73,11 +75,14 @@ def command(
         raise ConfigError(f"--minutes is {minutes}; a number of at least 0 was expected.")
     if out is not None and out.exists():
         raise BundleError(f"{str(out)!r} already exists.", hint="choose another --out, or omit --out to replace BUNDLE")
-    if not stem.parent.is_dir():
-        raise ConfigError(
-            f"the folder {str(stem.parent)!r} does not exist.", hint="create it first, or choose another --curve"
-        )
     recommender = sl.Recommender.load(bundle)
+    check_place(place, overwrite=out is None)
+    files = {"json": f"{stem}.json", "svg": f"{stem}.svg"}
+    try:
+        for name in files.values():
+            check_room_for_file(Path(name))
+    except OSError as error:
+        raise _unwritable(stem, error) from error
     tuned = sl.tune(
         recommender,
         recall=recall,
@@ -90,9 +95,11 @@ def command(
     )
     measured = tuned.to_dict()
     tuned.recommender.save(place, overwrite=out is None)
-    files = {"json": f"{stem}.json", "svg": f"{stem}.svg"}
-    Path(files["json"]).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    Path(files["svg"]).write_text(curve_svg(measured), encoding="utf-8")
+    try:
+        Path(files["json"]).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        Path(files["svg"]).write_text(curve_svg(measured), encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(stem, error) from error
     if as_json:
         print_json(
             {
@@ -104,6 +111,12 @@ def command(
         return
     _show(measured)
     say(f"wrote {out or bundle}, {files['json']} and {files['svg']}")
+
+
+def _unwritable(stem: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the curve could not be written to {str(stem)!r}: {error.strerror or error}.", hint="choose another --curve"
+    )
 
 
 def _test(path: str, recommender: Recommender, events: Events, reading: Reading) -> Any:

@@ -1,4 +1,4 @@
-"""Messages as the command line gives them: with its own options in place of Python's, and as wide as the terminal."""
+"""Messages of the command line: with its own options instead of Python's, and as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ BEHIND = re.compile(rf"(--[a-z][^;]*?),(?: or)? {CALL}(?=[).;,]|$)")
 NAMED = re.compile(r"\b(\w+)(=\w*)?(?: \(| or )(--([a-z-]+)[^);,]*)\)?")
 FRAME = re.compile(rf"(?:,? for example )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
 ONLY_PYTHON = {
-    "Dataset(…, timestamp=…)": "--time COLUMN (of evaluate: --timestamp COLUMN)",
+    "Dataset(…, timestamp=…)": "--time COLUMN",
     "Dataset(…, weight=…)": "--weight COLUMN",
 }
 
 
 def for_command_line(text: str) -> str:
-    """A message or hint without what only Python has, where it names an option of the command line for the same.
+    """A message or hint without the Python options for which it also names an option of the command line.
 
-    >>> for_command_line("name the encoding: Reading(encoding='cp949'), --encoding cp949; or save it as UTF-8")
-    'name the encoding: --encoding cp949; or save it as UTF-8'
-    >>> for_command_line("leave columns= (--columns) out")
-    'leave --columns out'
+    Example:
+        >>> for_command_line("name the encoding: Reading(encoding='cp949'), --encoding cp949; or save it as UTF-8")
+        'name the encoding: --encoding cp949; or save it as UTF-8'
+        >>> for_command_line("leave columns= (--columns) out")
+        'leave --columns out'
     """
     for python, option in ONLY_PYTHON.items():
         text = text.replace(python, option)
@@ -42,7 +43,7 @@ def for_command_line(text: str) -> str:
 
 
 def _option(match: re.Match[str]) -> str:
-    """The option alone, of ``encoding= (--encoding)``; what is no name of Python's stays."""
+    """The option alone, of ``encoding= (--encoding)``; a word that is not a name in Python stays."""
     word, value, option, name = match.groups()
     same = word.replace("_", "-") == name
     if value is None and not (same and "(" in match.group()):
@@ -51,7 +52,7 @@ def _option(match: re.Match[str]) -> str:
 
 
 def wrapped(text: str) -> str:
-    """A message in lines that fit the terminal; as it is where nobody looks at one."""
+    """A message in lines that fit the terminal; unchanged where the output is not a terminal."""
     if not sys.stderr.isatty():
         return text
     width = max(shutil.get_terminal_size().columns, 40)

@@ -1,4 +1,4 @@
-"""What was read: a short account of the interactions, for the terminal, for JSON, for bundles and reports."""
+"""A short account of the interactions, for the terminal, for JSON, for bundles and reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKED_AT = 20_000_000
 
 
 class _Counted(Sized, Protocol):
-    """What a Dataset and Shards have in common: see there."""
+    """The part that a Dataset and Shards have in common: see there."""
 
     @property
     def query(self) -> str: ...
@@ -37,7 +37,7 @@ class _Counted(Sized, Protocol):
 
 
 class _InMemory(_Counted, Protocol):
-    """What an account reads of a Dataset."""
+    """The part of a Dataset that an account reads."""
 
     @property
     def _files(self) -> int | None: ...
@@ -58,7 +58,7 @@ class _InMemory(_Counted, Protocol):
 
 
 class _OnDisk(_Counted, Protocol):
-    """What an account reads of Shards."""
+    """The part of Shards that an account reads."""
 
     @property
     def interactions(self) -> pl.DataFrame: ...
@@ -71,17 +71,23 @@ class _OnDisk(_Counted, Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """What there is to train on, and what became of the rest.
+    """The interactions to train on, and what was done with the rest.
 
     Attributes:
-        rows, queries, candidates: how many interactions, and how many ids each table has.
-        files: how many files were read, where that is known.
+        rows: number of interactions.
+        queries: number of query ids.
+        candidates: number of candidate ids.
         again: the share of interactions that repeat an earlier one of the same query and candidate.
-        heaviest, heaviest_share: the query with the most interactions, and its share of them.
-        since, until: the first and the last time, as text. times: what they were read from.
+        heaviest: the query with the most interactions.
+        heaviest_share: its share of all interactions.
+        files: how many files were read, where that is known.
+        since: the first time, as text.
+        until: the last time, as text.
+        times: what the times were read from.
         weights: least, mean and most, where there are weights.
         seen: how many interactions count as seen, where not all do.
-        notes: what was left out, merged or added. warnings: what was warned of.
+        notes: what was left out, merged or added.
+        warnings: what was warned of.
     """
 
     rows: int
@@ -157,7 +163,7 @@ class Account:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Account:
-        """The account that ``to_dict`` made, as a bundle's metadata keeps it; what this version does not know is passed over."""
+        """The account that ``to_dict`` made, as a bundle's metadata keeps it; entries that this version does not know are ignored."""
         names = {one.name for one in fields(cls)}
         known: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
@@ -165,7 +171,7 @@ class Account:
         return cls(**{name: value for name, value in known.items() if name in names})
 
     def lines(self) -> list[str]:
-        """The account as a person reads it; warnings are not among them, since they were given."""
+        """The account as lines of text, without the warnings, which were shown already."""
         of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
         sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
         said = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
@@ -193,8 +199,9 @@ def _counted(number: int, one: str, several: str) -> str:
 def share_again(query: NDArray[Any], candidate: NDArray[Any], candidates: int) -> float:
     """The share of pairs that occur earlier among them; rows of both tables ``[interactions]``.
 
-    >>> share_again(np.array([0, 0, 0, 1]), np.array([5, 5, 6, 5]), 7)
-    0.25
+    Example:
+        >>> share_again(np.array([0, 0, 0, 1]), np.array([5, 5, 6, 5]), 7)
+        0.25
     """
     return _repeated(query.astype(np.int64) * max(candidates, 1) + candidate)
 

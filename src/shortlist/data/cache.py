@@ -29,7 +29,11 @@ def default_cache() -> Path:
 
 
 def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Writes ``tables`` as ``folder``, replacing it as a whole. Raises OSError when that place cannot be written."""
+    """Writes ``tables`` as ``folder``, replacing it as a whole.
+
+    Raises:
+        OSError: when that place cannot be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as scratch:
         digests = {}
@@ -43,7 +47,7 @@ def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
 
 
 def load(folder: Path) -> dict[str, pl.DataFrame] | None:
-    """The tables stored as ``folder``, or None when there are none, or not exactly those that were written."""
+    """The tables stored as ``folder``, or None when there are none, or they were altered."""
     try:
         manifest = json.loads(read_file(folder / MANIFEST))
         if manifest["format"] != FORMAT:

@@ -1,6 +1,6 @@
-"""Ids as people's tables have them: blanks around them, words for "nothing", whole numbers with ``.0``: cleaned, or told.
+"""Ids with blanks around them, words for "nothing", or whole numbers with ``.0``: cleaned, or reported.
 
-Nothing here is done unless it is asked for; ``remarks`` says with counts what could be done.
+Ids are cleaned only on request; ``remarks`` says with counts what could be cleaned.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import polars.selectors as cs
 
+from shortlist.data.conditions import literal, quoted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.errors import DataError
 
@@ -26,11 +27,13 @@ Step = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 class CleanIds:
-    """What is done to id columns before anything else.
+    """How id columns are cleaned before anything else.
 
-    strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes integers).
-    drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
-    places: where the ids are, for errors.
+    Args:
+        strip: take blanks off both ends, and ``.0`` off whole numbers (a float column of whole numbers becomes
+            integers).
+        drop_null: leave out rows whose id is null, NaN, empty or a word for that ("NaN", "None", "null", …, any case).
+        places: where the ids are, for errors.
     """
 
     def __init__(self, strip: bool = False, drop_null: bool = False, places: Places = NOWHERE) -> None:
@@ -40,7 +43,7 @@ class CleanIds:
         return self.strip or self.drop_null
 
     def steps(self, column: str, schema: pl.Schema) -> Iterator[tuple[str, Step]]:
-        """What to do with a column, in order, and what to call the rows that each step leaves out."""
+        """The steps for a column, in order, and a name for the rows that each step leaves out."""
         kind = schema[column]
         text = kind in (pl.String, pl.Categorical, pl.Enum)
         values = cs.by_name(column).as_expr()
@@ -91,9 +94,10 @@ def _whole(values: pl.Expr, column: str, places: Places) -> pl.Expr:
 
 
 def remarks(counts: pl.DataFrame, column: str) -> list[str]:
-    """What looks wrong with the ids of a column, as sentences with numbers; none for clean ids.
+    """Doubts about the ids of a column, as sentences with numbers; none for clean ids.
 
-    counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.
+    Args:
+        counts: each distinct ``id``, and how many ``rows`` it has, null for one that only a table of features has.
     """
     ids = counts["id"]
     if ids.dtype != pl.String or ids.is_empty():
@@ -107,6 +111,12 @@ def remarks(counts: pl.DataFrame, column: str) -> list[str]:
         found.append(
             f"{rows:,} of the rows have {some} as {column!r}, which other programs write for a missing value; "
             "it is taken for an id (to leave such rows out: --drop-null-ids, Events(drop_null_ids=True))"
+        )
+    own = counts.filter(ids == column)
+    if own.height:
+        found.append(
+            f"{int(own['rows'].sum()):,} of the rows have the column's own name, {column!r}, as {column!r}, as a header in the "
+            f'middle of a file does (to leave such rows out: --where "{quoted(column)} <> {literal(column)}", Events(where=…))'
         )
     whole = int(ids.str.contains(WHOLE).sum())
     if whole:

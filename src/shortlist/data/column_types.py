@@ -17,7 +17,9 @@ DATE = r"^\d{4}-\d{2}-\d{2}$"
 def common_schema(files: Mapping[str, pl.Schema], ids: Sequence[str]) -> tuple[pl.Schema, dict[str, str]]:
     """The type of each column in all files, and which columns have none, with the two types and where they are.
 
-    files: the columns of each file, by name. ids: columns whose integers are not turned into floats.
+    Args:
+        files: the columns of each file, by name.
+        ids: columns whose integers are not turned into floats.
     """
     types: dict[str, pl.DataType] = {}
     since: dict[str, str] = {}
@@ -29,7 +31,7 @@ def common_schema(files: Mapping[str, pl.Schema], ids: Sequence[str]) -> tuple[p
                 continue
             both = common_type(types[column], kind)
             if both is not None and column in ids and both.is_float() and types[column] != kind:
-                both = None  # 12346.0 is no id
+                both = None  # 12346.0 is not an id
             if both is None:
                 conflicts.setdefault(column, f"is {types[column]} in {since[column]!r} and {kind} in {name!r}")
             else:
@@ -49,12 +51,13 @@ def partition_type(values: Sequence[str | None]) -> pl.DataType:
 
 
 def common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
-    """The smallest type that holds the values of both; None where a value would become something else.
+    """The smallest type that holds the values of both; None if some value would change.
 
     Integers take the wider type, times the finer unit, categories become strings, integers together with floats become Float64.
 
-    >>> common_type(pl.Int32(), pl.UInt32()), common_type(pl.Int64(), pl.String())
-    (Int64, None)
+    Example:
+        >>> common_type(pl.Int32(), pl.UInt32()), common_type(pl.Int64(), pl.String())
+        (Int64, None)
     """
     if one == other or other == pl.Null:
         return one

@@ -1,6 +1,6 @@
 """Conditions on rows in SQL: text to an expression that says of each row whether it meets the condition.
 
-The text is taken apart here first, so that only what looks at one row at a time ever reaches Polars: comparisons,
+The text is parsed here first, so that Polars only gets expressions that read one row at a time: comparisons,
 and/or/not, in, between, like, is null, arithmetic, and the functions of ``FUNCTIONS``. Comparisons of dates and times with
 numbers are refused: Polars would compare days or microseconds since 1970.
 """
@@ -18,7 +18,7 @@ import polars.selectors as cs
 from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["FUNCTIONS", "Condition", "check_text", "columns_named", "condition"]
+__all__ = ["FUNCTIONS", "Condition", "check_text", "columns_named", "condition", "literal", "quoted"]
 
 FUNCTIONS = frozenset({"abs", "array_contains", "coalesce", "ends_with", "length", "lower", "starts_with", "upper"})
 _LITERALS = frozenset({"date", "timestamp"})  # before a text: date '2020-01-31'
@@ -110,9 +110,10 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     Raises:
         DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
 
-    >>> table = pl.DataFrame({"stock": [0, 4, None]})
-    >>> condition("stock > 0", table.schema).mask(table).to_list()
-    [False, True, False]
+    Example:
+        >>> table = pl.DataFrame({"stock": [0, 4, None]})
+        >>> condition("stock > 0", table.schema).mask(table).to_list()
+        [False, True, False]
     """
     check_text(where, option)
     tokens = _tokens(where, option, of)
@@ -127,7 +128,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{option}={_shown(where)} is not a condition: {_first_line(error)}", hint=_EXAMPLE) from None
     for name in expression.meta.root_names():
-        if name not in schema and name not in moved.values():  # a word of SQL where a column should stand
+        if name not in schema and name not in moved.values():  # a word of SQL where a column is expected
             raise DataError(
                 f"{option}={_shown(where)} is not a condition: {name!r} is in the wrong place.", hint=_EXAMPLE
             )
@@ -146,7 +147,7 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
 
 
 def columns_named(where: str) -> tuple[str, ...]:
-    """The columns that a condition names, whatever else is wrong with it; none if it is not the text of a condition."""
+    """The columns that a condition names, even if it has other errors; none if the text is not a condition."""
     try:
         tokens = _tokens(where, "where", "rows")
     except (DataError, TypeError):
@@ -280,7 +281,7 @@ def _member(kind: pl.DataType) -> pl.DataType:
 
 
 def _class(kind: pl.DataType) -> str:
-    """What a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
+    """The kinds of time that a type, or its members, can be compared within: moments, times of day, durations; empty if it is not a time."""
     kind = _member(kind)
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         return "moment"
@@ -291,7 +292,7 @@ def _class(kind: pl.DataType) -> str:
 
 
 def _tokens(where: str, option: str, of: str) -> list[_Token]:
-    """The condition in pieces; DataError at the first that no condition has."""
+    """The condition's tokens; DataError for the first that a condition cannot have."""
     if len(where) > _LONGEST:
         raise DataError(
             f"{option} has {len(where):,} characters; at most {_LONGEST:,} were expected.",
@@ -376,7 +377,7 @@ def _checked_columns(tokens: list[_Token], schema: pl.Schema, of: str) -> tuple[
 
 
 def _types(columns: tuple[str, ...], schema: pl.Schema) -> str | None:
-    """What the columns of a condition hold, and how values of their kinds are written."""
+    """The types of a condition's columns, and how values of these types are written."""
     says = [f"{name} is {schema[name]}" for name in columns]
     kinds = {_class(schema[name]) for name in columns}
     if "moment" in kinds:
@@ -392,3 +393,13 @@ def _first_line(error: BaseException) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:79]}…")
+
+
+def quoted(name: str) -> str:
+    """A column as a condition names it."""
+    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))
+
+
+def literal(text: str) -> str:
+    """Text as a condition writes it."""
+    return "'{}'".format(text.replace("'", "''"))

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.doubts import crawler, doubtful_rows, glance, quoted
+from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.given import check_kind
+from shortlist.data.given import check_columns, check_kind
 from shortlist.data.id_map import IdMap
-from shortlist.data.ids import counted, few, frame_of, require_column, settle_ids, unpatterned
-from shortlist.data.places import NOWHERE, Places
+from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
-from shortlist.data.times import TimeForm, read_times, settled_form, told_form
+from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
+from shortlist.data.times import form_in_words, refuse_format, settled_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
-__all__ = ["PLURAL", "Dataset", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table", "warn"]
-
-PLURAL = {"query": "queries", "candidate": "candidates"}
-
-TableLike: TypeAlias = (
-    "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
-)
+__all__ = ["Dataset", "warn"]
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -53,29 +44,35 @@ class Dataset:
        parsed; dates that can be read both ways (05/01/2024) are refused, unless ``reading`` says which.
     5. Of a folder, files under a name that begins with _ or . are skipped. Hive partitions (day=2024-05-01) are columns.
 
+    Doubtful rows (ids that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+
     Args:
         interactions: one row per interaction.
         query: the column of query ids, in ``interactions`` and ``queries``.
         candidate: the column of candidate ids, in ``interactions`` and ``candidates``.
         timestamp: a column of numbers, dates or datetimes, none of them null.
         weight: a column of finite numbers, none of them negative.
-        queries, candidates: tables of features, or None.
+        queries: a table of the queries' features, or None.
+        candidates: a table of the candidates' features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.
         keep: the other columns of the interactions that are read; None for all of them.
         reading: how to read text files, if it cannot be detected.
 
-    Other attributes: ``notes`` says what was merged or left out, ``account`` what was read (``Account``). Doubtful rows (ids
-    that differ only by blanks, events that take a choice back, a crawler) cause a ShortlistWarning.
+    Attributes:
+        notes: what was merged or left out.
+        account: what was read, an ``Account``.
 
-    Raises DataError (before anything is trained): a missing column, a null id, an id that is neither string nor integer,
-    ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
+    Raises:
+        DataError: (before anything is trained) a missing column, a null id, an id that is neither string nor integer,
+            ids of different types in two tables, an empty table, a bad weight or timestamp, an unreadable file.
 
-    >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
-    >>> data = Dataset(ratings, query="user", candidate="film")
-    >>> data
-    Dataset(3 interactions · 2 queries · 2 candidates)
-    >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
-    ([0, 1, 1], [7, 9])
+    Example:
+        >>> ratings = [{"user": "ann", "film": 7}, {"user": "bob", "film": 9}, {"user": "ann", "film": 9}]
+        >>> data = Dataset(ratings, query="user", candidate="film")
+        >>> data
+        Dataset(3 interactions · 2 queries · 2 candidates)
+        >>> data.candidate_rows.tolist(), data.candidates["film"].to_list()
+        ([0, 1, 1], [7, 9])
     """
 
     interactions: pl.DataFrame
@@ -129,11 +126,7 @@ class Dataset:
         keep: Sequence[str] | None,
         reading: Reading | None,
     ) -> None:
-        if query == candidate:
-            raise ConfigError(
-                f"query and candidate are both {query!r}; expected two different columns.",
-                hint="query is the column of who chose, candidate the column of what was chosen",
-            )
+        check_columns("Dataset", query, candidate, timestamp, weight)
         if isinstance(keep, str):
             raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
         check_kind(events, "Dataset(events=)", "Events", optional=True, hint="events=shortlist.Events(where=…)")
@@ -159,6 +152,8 @@ class Dataset:
         weight = plan.weight or weight
         main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
         notes = [*main.notes, *notes, *time_notes]
+        if timestamp is not None:
+            warned += mixed_units(unpatterned(main.frame[timestamp]), timestamp)
         tables = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
@@ -189,10 +184,14 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def with_interactions(self, interactions: pl.DataFrame) -> Dataset:
-        """A Dataset of other interactions (the same columns that matter, known ids) that shares both tables.
+        """A Dataset of other interactions that shares both tables.
 
-        Raises DataError for a missing column, another id type, or no rows; an id that its table lacks is found out when
-        row numbers are first asked for.
+        Args:
+            interactions: the same columns that matter; ids that the tables know.
+
+        Raises:
+            DataError: for a missing column, another id type, or no rows; for an id that its table lacks only when row
+                numbers are first asked for.
         """
         table = Table(interactions, "interactions")
         for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
@@ -297,7 +296,11 @@ class Dataset:
 
     @property
     def times(self) -> pl.Series:
-        """The time of each interaction. DataError without a timestamp column."""
+        """The time of each interaction.
+
+        Raises:
+            DataError: without a timestamp column.
+        """
         if self.timestamp is None:
             raise DataError("the data has no timestamp column.", hint="name it: Dataset(…, timestamp=…)")
         return unpatterned(self.interactions[self.timestamp])
@@ -319,48 +322,6 @@ class Dataset:
         )
 
 
-def side_table(
-    main: Table,
-    source: TableLike | None,
-    column: str,
-    role: str,
-    name: str,
-    reading: Reading | None = None,
-    clean: CleanIds | None = None,
-) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
-    """The interactions with settled ids, the table of one side, what there is to say about it, and to warn of."""
-    if source is None:
-        (frame,) = settle_ids([main], column, role)
-        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
-    table = read_table(source, name, ids=(column,), reading=reading)
-    notes = [f"{name}: {note}" for note in table.notes]
-    warned: list[str] = []
-    if clean:
-        require_column(table, column, role)
-        cleaned, said = clean.applied(table.frame, column)
-        notes += [f"{note} from the {name} table" for note in said]
-        table = replace(table, frame=cleaned)
-    frame, given = settle_ids([main, table], column, role)
-    distinct = given.filter(given[column].alias("id").is_first_distinct())
-    if merged := given.height - distinct.height:
-        notes.append(
-            f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
-            f"({given.height:,} rows, {distinct.height:,} {name})"
-        )
-    interacted = _distinct(frame[column])
-    lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
-    if len(lacking):
-        lacked = counted(len(lacking), "interacted id")
-        warned.append(f"the {name} table lacked {lacked} ({few(lacking)}); added with null features")
-        distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
-    return replace(main, frame=frame), distinct, [*notes, *warned], warned
-
-
-def _distinct(ids: pl.Series) -> pl.Series:
-    """Each id once, under a name that Polars takes for nothing else (it would take "^u.*$" for a pattern)."""
-    return ids.alias("id").unique()
-
-
 def warn(sentences: Sequence[str], stacklevel: int) -> None:
     """A ShortlistWarning for each."""
     for one in sentences:
@@ -368,11 +329,11 @@ def warn(sentences: Sequence[str], stacklevel: int) -> None:
 
 
 def _doubts(main: Table, plan: EventPlan, roles: Sequence[str | None], keeps: Sequence[str] | None) -> Iterator[str]:
-    """What looks wrong with the given rows; columns that were not kept are looked at in the first rows of files."""
+    """Doubts about the given rows; columns that were not kept are checked in the first rows of files."""
     known = {*plan.columns, *(role for role in roles if role is not None)}
     yield from doubtful_rows(main.frame, known)
     if main.source is not None and keeps is not None:
-        head, whole = glance(main.source, {*known, *main.frame.columns})
+        head, whole = first_rows(main.source, {*known, *main.frame.columns})
         yield from doubtful_rows(head, known, whole=whole)
 
 
@@ -385,19 +346,12 @@ def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
 
 
 def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
-    """What looks wrong with the ids of both sides, and with one query's share of the rows."""
+    """Doubts about the ids of both sides, and about one query's share of the rows."""
     for number, (column, table) in enumerate(sides):
         if number and table.schema[column] != pl.String:
             continue
         counts = frame[column].alias("id").to_frame().group_by("id").agg(pl.len().alias("rows"))
         yield from id_doubts(counts, table[column], column, crawlers=number == 0)
-
-
-def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:
-    """The same for one side; counts: ``id`` and ``rows`` of every id in the interactions. ids: all that the table has."""
-    yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
-    if crawlers:
-        yield from crawler(counts, column)
 
 
 def _checked_context(
@@ -410,97 +364,10 @@ def _checked_context(
         values, form = frame[timestamp], None
         if values.dtype == pl.String:
             form = settled_form([values], timestamp, reading, table.places)
-            notes += told_form(values, form)
+            notes += form_in_words(values, form)
+        refuse_format(timestamp, values.dtype, reading)
         frame = frame.with_columns(checked_timestamp(values, form, table.places))
     if weight is not None:
         require_column(table, weight, "weight")
         check_weight(frame[weight], places=table.places)
     return replace(table, frame=frame), notes
-
-
-def checked_timestamp(values: pl.Series, form: TimeForm | None = None, places: Places = NOWHERE) -> pl.Series:
-    """Timestamps; those that are text are read by ``form``. DataError for another type, and where one is missing."""
-
-    def read(raw: pl.Series) -> pl.Series:
-        return read_times(raw, form) if raw.dtype == pl.String and form is not None else raw
-
-    def bad(raw: pl.Series) -> pl.Series:
-        times = unpatterned(read(raw))
-        if times.dtype.is_float():
-            return times.is_null() | ~times.is_finite()
-        missing = times.is_null()
-        return missing | ~times.dt.year().is_between(1, 9999) if _is_beyond(times) else missing
-
-    column, values = values.name, read(values)
-    dtype = values.dtype
-    if not (dtype.is_integer() or dtype.is_float() or dtype == pl.Date or isinstance(dtype, pl.Datetime)):
-        raise DataError(
-            f"the timestamp column {column!r} is of type {dtype}; expected numbers, dates or datetimes.",
-            hint="cast it, or name another column as the timestamp",
-        )
-    if number := int(bad(values).fill_null(True).sum()):
-        raise DataError(
-            f"the timestamp column {column!r} has {counted(number, 'bad value')} (null, NaN, infinite, or in no year from 1 "
-            f"to 9999){places.first(column, bad)}; every interaction needs a time.",
-            hint=f"leave those rows out, Events(where='{quoted(column)} is not null'), --where; or leave timestamp out",
-        )
-    return values
-
-
-def _is_beyond(times: pl.Series) -> bool:
-    """Whether some date is in a year that Python has no date for."""
-    try:
-        times.min(), times.max()
-    except (ValueError, OverflowError):
-        return True
-    return False
-
-
-def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWHERE) -> None:
-    """DataError for weights that cannot be; ``whole``: also where every one of them is zero."""
-    column = values.name
-    if values.dtype == pl.String:
-        raise _text_as_weight(values, places)
-    if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype.is_decimal()):
-        raise DataError(
-            f"the weight column {column!r} is of type {values.dtype}; expected numbers.",
-            hint="cast it, or name another column as the weight",
-        )
-
-    def bad(weights: pl.Series) -> pl.Series:
-        numbers = unpatterned(weights).cast(pl.Float32)
-        good: pl.Series = (numbers.is_finite() & (numbers >= 0)).fill_null(False)
-        return ~good
-
-    if number := int(bad(values).sum()):
-        raise DataError(
-            f"the weight column {column!r} has {counted(number, 'bad value')} (null, negative, or not finite in "
-            f"float32){places.first(column, bad)}; expected finite numbers ≥ 0.",
-            hint=f"fill those values, or leave the rows out: Events(where='{quoted(column)} >= 0'), or --where",
-        )
-    if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
-        raise DataError(
-            f"the weight column {column!r} is zero in every row; expected some weight above 0.",
-            hint="leave weight out to count every interaction once",
-        )
-
-
-def _text_as_weight(values: pl.Series, places: Places) -> DataError:
-    """What to say of weights that are text, such as "1,5" or "n/a" among numbers."""
-
-    def bad(weights: pl.Series) -> pl.Series:
-        numbers: pl.Series = unpatterned(weights).str.strip_chars().cast(pl.Float64, strict=False)
-        return weights.is_not_null() & numbers.is_null()
-
-    first = values.filter(bad(values)).head(1).to_list()
-    place = places.first(values.name, bad)
-    such = f", such as {first[0]!r}{place}" if first else place.replace("the first", "the first that is not a number")
-    decimal = bool(first) and re.fullmatch(r"-?\d*,\d+", first[0].strip()) is not None
-    return DataError(
-        f"the weight column {values.name!r} is text{such}; expected numbers.",
-        hint='a decimal comma: Reading(decimal=","), --decimal ,'
-        if decimal
-        else "mend those values, or name another column as the weight"
-        if such
-        else f"frame.with_columns(pl.col({values.name!r}).cast(pl.Float64))",
-    )

@@ -1,4 +1,4 @@
-"""Rows that are read as choices and may be none: events that take a choice back, negative quantities, a crawler."""
+"""Rows that are read as choices but may not be: events that take a choice back, negative quantities, a crawler."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import polars as pl
 
+from shortlist.data.conditions import literal, quoted
 from shortlist.data.formats import format_of
 from shortlist.data.ids import unpatterned
 from shortlist.data.source import UNREADABLE, Source, SourceFile
 from shortlist.data.text import Text
 
-__all__ = ["crawler", "doubtful_rows", "glance", "quoted"]
+__all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units"]
 
-ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # of a glance, and at most so many bytes of a text file
+ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
 LOOKED_AT = 1_000_000
+LONGEST = 100  # characters of an id that a condition in a message writes out
 FEW_VALUES = 64
+UNITS = {  # the numbers that are times from 1985 to 2100 in each unit
+    "seconds": (4.8e8, 4.1e9),
+    "milliseconds": (4.8e11, 4.1e12),
+    "microseconds": (4.8e14, 4.1e15),
+    "nanoseconds": (4.8e17, 4.1e18),
+}
 SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
 
 _TAKEN_BACK = re.compile(
@@ -34,8 +42,9 @@ _QUANTITY = re.compile(
 def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = True) -> Iterator[str]:
     """Signs that some rows are not choices, as sentences.
 
-    known: columns that have another role already, or by which rows were chosen. whole: whether ``frame`` is all rows, or
-    some of them.
+    Args:
+        known: columns that have another role already, or by which rows were chosen.
+        whole: whether ``frame`` is all rows, or some of them.
     """
     some = "" if whole else f" among {frame.height:,} that were looked at"
     for name, kind in frame.schema.items():
@@ -48,7 +57,7 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
             back = [one for one in values.unique().drop_nulls().sort().to_list() if _TAKEN_BACK.search(one)]
             if back:
                 rows = int(values.is_in(back).sum())
-                texts = ", ".join("'{}'".format(one.replace("'", "''")) for one in back[:3])
+                texts = ", ".join(literal(one) for one in back[:3])
                 yield (
                     f"{rows:,} rows have {texts} as {name!r}{some}, which sounds like taking a choice back; they are "
                     f'taken for choices (to leave them out: --where "{quoted(name)} not in ({texts})", Events(where=…))'
@@ -62,14 +71,32 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                 )
 
 
-def glance(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
-    """The first rows of some files, evenly spread, of all columns but these; and whether that is all there is."""
+def mixed_units(times: pl.Series, column: str, some: str = "") -> Iterator[str]:
+    """Whether numbers seem to be times in seconds next to times in milliseconds or smaller units; one sentence, or none.
+
+    Args:
+        some: which of all rows these are, in words.
+    """
+    if not times.dtype.is_numeric():
+        return
+    sizes = times.cast(pl.Float64)
+    found = {unit: times.filter(sizes.is_between(low, high)) for unit, (low, high) in UNITS.items()}
+    units = [f"{len(values):,} in {unit} (such as {values[0]})" for unit, values in found.items() if len(values)]
+    if len(units) > 1 and sum(map(len, found.values())) == len(times):
+        yield (
+            f"the timestamp column {column!r} seems to mix units{some}: {', '.join(units)}; the order in time is wrong "
+            "unless they are written in one unit"
+        )
+
+
+def first_rows(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:
+    """The first rows of some files, evenly spread, of all columns but these; and whether these are all rows."""
     places = np.unique(np.linspace(0, len(source.files) - 1, min(len(source.files), FILES)).astype(int)).tolist()
     heads = []
     for place in places:
         try:
             head = _first_rows(source, source.files[place], ROWS // len(places))
-        except UNREADABLE:  # what reads everything says what is wrong
+        except UNREADABLE:  # the reader of the whole file gives the error
             continue
         heads.append(head.drop([name for name in head.columns if name in without]))
     heads = [head for head in heads if head.schema == heads[0].schema]
@@ -98,19 +125,18 @@ def _first_rows(source: Source, file: SourceFile, rows: int) -> pl.DataFrame:
 def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     """Whether one query has so many of all rows that it looks like a crawler or a shared account; one sentence, or none.
 
-    counts: each distinct query (``id``), and how many ``rows`` it has. column: what its ids are called.
+    Args:
+        counts: each distinct query (``id``), and how many ``rows`` it has.
+        column: what its ids are called.
     """
     total, most = int(counts["rows"].sum()), int(counts["rows"].max())  # type: ignore[arg-type]
     if len(counts) < QUERIES or most < SHARE * total or most < TIMES * total / len(counts):
         return
     heaviest = counts.filter(pl.col("rows") == most)["id"].sort()[0]
-    value = "'{}'".format(str(heaviest)[:40].replace("'", "''")) if isinstance(heaviest, str) else str(heaviest)
+    value = literal(heaviest) if isinstance(heaviest, str) else str(heaviest)
+    leave = f' (to leave it out: --where "{quoted(column)} <> {value}")' if len(value) < LONGEST else ""
+    value = value if len(value) < LONGEST else f"{value[:40]}…"
     yield (
         f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
-        f'the model learns its choices more than anyone\'s (to leave it out: --where "{quoted(column)} <> {value}")'
+        f"the model learns its choices more than anyone's{leave}"
     )
-
-
-def quoted(name: str) -> str:
-    """A column as a condition names it."""
-    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))

@@ -32,20 +32,23 @@ class Events:
     5. ``seen_where`` says which rows count as seen: only those are left out of their query's lists. By default all.
 
     Args:
-        where: such as ``"event_type = 'purchase'"``.
-        weight_by: a column and the weight of each of its values: ``{"event_type": {"view": 1, "cart": 3, "purchase": 10}}``.
-        seen_where: such as ``"event_type = 'purchase'"``, a condition on the rows that ``where`` keeps.
-        strip_ids, drop_null_ids: see above; they hold for the tables of queries and candidates too.
+        where: a condition on the rows, for example ``"event_type = 'purchase'"``.
+        weight_by: a column and the weight of each of its values: ``{"event_type": {"view": 1, "cart": 3, "purchase":
+            10}}``.
+        seen_where: a condition on the rows that ``where`` keeps, for example ``"event_type = 'purchase'"``.
+        strip_ids: see 3; for the tables of queries and candidates too.
+        drop_null_ids: see 2; for the tables of queries and candidates too.
 
     Raises:
-        ConfigError: for weights that cannot be.
+        ConfigError: for ``weight_by`` without one column, or with a weight that is not a finite number of at least 0.
 
-    >>> from shortlist.data import Dataset
-    >>> log = {"who": list("aab"), "what": [1, 1, 2], "event": ["view", "buy", "view"]}
-    >>> events = Events(weight_by={"event": {"view": 1, "buy": 5}}, seen_where="event = 'buy'")
-    >>> data = Dataset(log, "who", "what", events=events)
-    >>> data.weights.tolist(), data.seen.interactions.rows()
-    ([1.0, 5.0, 1.0], [('a', 1, 'buy', 5.0, True)])
+    Example:
+        >>> from shortlist.data import Dataset
+        >>> log = {"who": list("aab"), "what": [1, 1, 2], "event": ["view", "buy", "view"]}
+        >>> events = Events(weight_by={"event": {"view": 1, "buy": 5}}, seen_where="event = 'buy'")
+        >>> data = Dataset(log, "who", "what", events=events)
+        >>> data.weights.tolist(), data.seen.interactions.rows()
+        ([1.0, 5.0, 1.0], [('a', 1, 'buy', 5.0, True)])
     """
 
     where: str | None = None
@@ -78,12 +81,17 @@ class Events:
         return CleanIds(self.strip_ids, self.drop_null_ids)
 
     def mentioned(self) -> tuple[str, ...]:
-        """The columns that it names, as far as its conditions can be read."""
+        """The columns that the events name, as far as their conditions can be read."""
         named = [name for text in (self.where, self.seen_where) if text is not None for name in columns_named(text)]
         return tuple(dict.fromkeys([*named, *(self.weight_by or {})]))
 
     def added(self, taken: Collection[str], weight: str | None = None) -> dict[str, str | None]:
-        """Names of the columns of weights and of seen interactions, in a table with other columns."""
+        """Names of the columns of weights and of seen interactions, in a table with other columns.
+
+        Args:
+            taken: names of the table's columns.
+            weight: the table's own column of weights, or None.
+        """
         return {
             "weight": weight if self.weight_by is None else free_name("weight", taken),
             "seen": None if self.seen_where is None else free_name("counts_as_seen", taken),
@@ -97,7 +105,14 @@ class Events:
         weight: str | None = None,
         taken: Collection[str] | None = None,
     ) -> EventPlan:
-        """The steps for a table of these columns; taken: the names of all its columns, where ``schema`` has only some.
+        """The steps for a table of these columns.
+
+        Args:
+            schema: the table's columns and their types.
+            query: the column of query ids.
+            candidate: the column of candidate ids.
+            weight: the table's own column of weights, or None.
+            taken: the names of all its columns, where ``schema`` has only some.
 
         Raises:
             DataError: for a condition that cannot be read, and columns that are missing or of the wrong type.
@@ -122,7 +137,10 @@ _HINT = 'weight_by={"event_type": {"view": 1, "cart": 3, "purchase": 10}}'
 class EventPlan:
     """``Events`` for the columns of one table.
 
-    weight, seen: names of the columns that are added, or None. clean: what is done to ids.
+    Attributes:
+        weight: the name of the column of weights that is added, or None.
+        seen: the name of the column of seen interactions that is added, or None.
+        clean: what is done to ids.
     """
 
     _where: Condition | None
@@ -134,23 +152,23 @@ class EventPlan:
     _ids: tuple[str, str]
 
     def placed(self, places: Places) -> EventPlan:
-        """The same, whose errors about ids say where in the table they are."""
+        """The same plan, whose errors about ids name the place in the table."""
         rows = replace(self, _weights=None, _seen=None, weight=None, seen=None, clean=CleanIds())
         return replace(self, clean=CleanIds(self.clean.strip, self.clean.drop_null, replace(places, plan=rows)))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it reads besides the ids."""
+        """The columns that the plan reads besides the ids."""
         read = [*(self._where.columns if self._where else ()), *(self._seen.columns if self._seen else ())]
         return tuple(dict.fromkeys([*read, *([self._weights[0]] if self._weights else [])]))
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the plan changes nothing."""
         return self._where is None and self._weights is None and self._seen is None and not self.clean
 
     def sources(self, columns: Sequence[str]) -> list[str]:
-        """The columns to read where these are wanted: without those that are added, with those that are read for it."""
+        """The columns to read where these are wanted: without those that the plan adds, with those that it reads."""
         wanted = dict.fromkeys([*columns, *self._ids, *self.columns])
         return [column for column in wanted if column not in (self.weight, self.seen)]
 
@@ -173,7 +191,7 @@ class EventPlan:
         return scan
 
     def applied(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-        """The same of a frame, and how many rows each step left out. DataError where none is left."""
+        """The interactions of a frame, and how many rows each step left out. DataError where none is left."""
         notes = []
         for label, step in self._steps(frame.schema):
             before = frame
@@ -188,7 +206,11 @@ class EventPlan:
         return frame, notes
 
     def unlisted(self, counts: pl.DataFrame) -> tuple[list[str], list[str]]:
-        """What ``weight_by`` leaves out, to note, and what it names in vain, to warn of; counts: each ``value`` of its column, and how many ``rows``."""
+        """A note on the rows that ``weight_by`` leaves out, and a warning of values that do not occur.
+
+        Args:
+            counts: each ``value`` of its column, and how many ``rows``.
+        """
         if self._weights is None:
             return [], []
         column, weights = self._weights
@@ -236,7 +258,7 @@ def _condition(text: str | None, schema: pl.Schema, option: str) -> Condition | 
 
 
 def _typed(column: str, weights: Mapping[Any, float], schema: pl.Schema) -> dict[Any, float]:
-    """The weights by values of the column's own type; from the command line they come as text."""
+    """The weights by values of the column's own type; from the command line they are text."""
     if column not in schema:
         raise DataError(
             f"the interactions have no column {column!r}, by which to weight them.", hint=did_you_mean(column, schema)

@@ -20,7 +20,7 @@ from shortlist.errors import DownloadError
 
 __all__ = ["download", "extract", "fetch_text", "pip_download", "published_md5"]
 
-CONNECT_SECONDS = 3.0  # to find out quickly that a host is out of reach
+CONNECT_SECONDS = 3.0  # seconds; to notice quickly that a host cannot be reached
 READ_SECONDS = 30.0
 BLOCK = 1 << 20
 HTTP_ERRORS = (OSError, http.client.HTTPException, ValueError)
@@ -29,8 +29,9 @@ HTTP_ERRORS = (OSError, http.client.HTTPException, ValueError)
 def download(url: str, into: Path, md5: str | None = None) -> Path:
     """Fetches ``url`` into the folder ``into`` → the file's path.
 
-    Raises DownloadError when the host is out of reach, answers with an error, sends less than it announced, or sends
-    something with another md5; nothing is left behind then.
+    Raises:
+        DownloadError: when the host cannot be reached, answers with an error, sends less than it announced, or sends
+            content with another md5; no file is left behind.
     """
     path = into / PurePosixPath(urlsplit(url).path).name
     try:
@@ -47,7 +48,11 @@ def download(url: str, into: Path, md5: str | None = None) -> Path:
 
 
 def fetch_text(url: str) -> str:
-    """The text at ``url``, at most 64 kB of it. Raises DownloadError if it is not available."""
+    """The text at ``url``, at most 64 kB of it.
+
+    Raises:
+        DownloadError: if it is not available.
+    """
     try:
         with _open(url) as answer:
             return str(answer.read(1 << 16).decode("utf-8", "replace"))
@@ -64,7 +69,8 @@ def published_md5(text: str) -> str | None:
 def pip_download(requirement: str, filename: str, sha256: str, into: Path) -> Path:
     """Fetches one wheel from the package index that pip is set up for → its path. Nothing is installed.
 
-    Raises DownloadError when pip cannot fetch it or it has another sha256.
+    Raises:
+        DownloadError: when pip cannot fetch it or it has another sha256.
     """
     command = [
         sys.executable,
@@ -97,8 +103,11 @@ def pip_download(requirement: str, filename: str, sha256: str, into: Path) -> Pa
 def extract(archive: Path, names: Sequence[str], into: Path) -> Path:
     """Extracts the members whose file names are in ``names``, side by side, into ``into`` → ``into``.
 
-    Nothing else is extracted. Raises DownloadError for a broken archive, a member whose path leads out of the archive,
-    a missing member and one that is there twice.
+    Nothing else is extracted.
+
+    Raises:
+        DownloadError: for a broken archive, a member whose path leads out of the archive, a missing member and one that
+            occurs twice.
     """
     try:
         with zipfile.ZipFile(archive) as content:

@@ -20,16 +20,23 @@ __all__ = ["k_core", "keep_at_least"]
 def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
     """The interactions of ``dataset`` with ``column`` ≥ ``value``: "a rating of 4 or more is a choice".
 
-    Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` takes it out. Rows where
-    the column is null or NaN go. ``notes`` says how many were kept.
+    Both tables stay as they are, so that candidates without such interactions still compete; ``k_core(…, 1)`` removes them.
+    Rows where the column is null or NaN are left out. ``notes`` says how many were kept.
 
-    Raises DataError for a column that is not there or holds no numbers, and where nothing is left; ConfigError for a
-    value that is not a finite number.
+    Args:
+        dataset: stays as it is.
+        column: a column of numbers among the interactions.
+        value: the least number to keep.
 
-    >>> ratings = {"user": list("aab"), "film": [1, 2, 1], "stars": [5, 3, 4]}
-    >>> kept = keep_at_least(Dataset(ratings, query="user", candidate="film"), "stars", 4)
-    >>> kept, kept.notes
-    (Dataset(2 interactions · 2 queries · 2 candidates), ('kept 2 of 3 interactions: stars at least 4',))
+    Raises:
+        DataError: for a column that does not exist or holds no numbers, and where nothing is left.
+        ConfigError: for a value that is not a finite number.
+
+    Example:
+        >>> ratings = {"user": list("aab"), "film": [1, 2, 1], "stars": [5, 3, 4]}
+        >>> kept = keep_at_least(Dataset(ratings, query="user", candidate="film"), "stars", 4)
+        >>> kept, kept.notes
+        (Dataset(2 interactions · 2 queries · 2 candidates), ('kept 2 of 3 interactions: stars at least 4',))
     """
     check_dataset(dataset, "keep_at_least()")
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
@@ -53,21 +60,30 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
 def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidates: int | None = None) -> Dataset:
     """The k-core of ``dataset``: queries and candidates that have at least ``k`` of the interactions that are left.
 
-    1. Take out every query with fewer than ``queries`` (by default ``k``) interactions.
-    2. Take out every candidate with fewer than ``candidates`` (by default ``k``) of what is left.
+    1. Take out every query with fewer than ``queries`` interactions.
+    2. Take out every candidate with fewer than ``candidates`` of what is left.
     3. Repeat until nothing changes; the result does not depend on the order (Batagelj, Zaveršnik 2003).
 
-    Queries and candidates that are out leave the tables too: they no longer compete. Repeated pairs count as often as they
-    occur. Figures on a core say nothing of the rest; ``notes`` says how much was taken out.
+    Queries and candidates that are taken out leave the tables too: they no longer compete. Repeated pairs count as often as they
+    occur. Figures on a core say nothing about the rest; ``notes`` says how much was taken out.
 
-    Raises ConfigError for numbers below 1, DataError where nothing is left.
+    Args:
+        dataset: stays as it is.
+        k: the least number of interactions, for both sides.
+        queries: the same for queries alone; by default ``k``.
+        candidates: the same for candidates alone; by default ``k``.
 
-    >>> log = {"user": list("aabbc"), "film": [1, 2, 1, 2, 1]}
-    >>> core = k_core(Dataset(log, query="user", candidate="film"), 2)   # c has one film only
-    >>> core.interactions["user"].to_list(), core.queries["user"].to_list()
-    (['a', 'a', 'b', 'b'], ['a', 'b'])
-    >>> core.notes
-    ('kept 4 of 5 interactions: queries with at least 2, candidates with at least 2 (2 of 3 queries, 2 of 2 candidates)',)
+    Raises:
+        ConfigError: for numbers below 1.
+        DataError: where nothing is left.
+
+    Example:
+        >>> log = {"user": list("aabbc"), "film": [1, 2, 1, 2, 1]}
+        >>> core = k_core(Dataset(log, query="user", candidate="film"), 2)   # c has one film only
+        >>> core.interactions["user"].to_list(), core.queries["user"].to_list()
+        (['a', 'a', 'b', 'b'], ['a', 'b'])
+        >>> core.notes
+        ('kept 4 of 5 interactions: queries with at least 2, candidates with at least 2 (2 of 3 queries, 2 of 2 candidates)',)
     """
     check_dataset(dataset, "k_core()")
     least = {

@@ -27,14 +27,19 @@ EXTENSIONS = tuple(FAMILIES)
 
 @dataclass(frozen=True)
 class Format:
-    """family: who reads it. extension: as in its name, in lower case, with that of the compression (".csv.gz")."""
+    """The format of a file.
+
+    Attributes:
+        family: which reader takes it.
+        extension: as in the file's name, in lower case, with that of the compression (".csv.gz").
+    """
 
     family: Family
     extension: str
 
     @property
     def separator(self) -> str:
-        """What parts the columns where the file itself does not tell."""
+        """The separator of columns where the file itself does not tell."""
         return "\t" if self.extension.startswith(".tsv") else ","
 
     @property
@@ -46,8 +51,9 @@ class Format:
 def format_of(name: str) -> Format | None:
     """The format of a file of that name, or None for one that is not known; only text may be compressed.
 
-    >>> format_of("log.CSV.gz"), format_of("log.xlsx")
-    (Format(family='delimited', extension='.csv.gz'), None)
+    Example:
+        >>> format_of("log.CSV.gz"), format_of("log.xlsx")
+        (Format(family='delimited', extension='.csv.gz'), None)
     """
     lower = name.lower()
     packed = next((ending for ending in PACKED if lower.endswith(ending)), "")
@@ -62,7 +68,7 @@ JUNK = ("$recycle.bin", "system volume information", "lost+found", "@eadir")  # 
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a part of a path is never data: hidden, a folder that systems make, or staging of Spark and Hive. A partition
+    """Whether a part of a path is never data: a hidden name, a system's folder, or staging of Spark and Hive. A partition
     such as _day=1 is data."""
     if part.lower() in JUNK or part.startswith("~$"):
         return True

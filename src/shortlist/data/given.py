@@ -1,4 +1,4 @@
-"""What a function is given, checked in one place: a Dataset is not a table, a model is not a recommender, a path is no frame."""
+"""Checks of what a function is given: a Dataset is not a table, a model is not a recommender, a path is not a frame."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import polars as pl
 from shortlist.errors import ConfigError, DataError
 
 __all__ = [
+    "check_columns",
     "check_dataset",
     "check_frame",
     "check_kind",
@@ -21,15 +22,37 @@ __all__ = [
     "check_seed",
     "checked_path",
     "kind_of",
+    "shown",
 ]
 
 MODELS = ("TwoTower", "Mixture")
 
 
+def check_columns(
+    where: str, query: object, candidate: object, timestamp: object = None, weight: object = None
+) -> None:
+    """ConfigError unless all of these are names of columns, and the first two of different ones.
+
+    where: how the caller is called, such as ``"Dataset"``. A timestamp or weight may be None.
+    """
+    for role, name in {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}.items():
+        optional = role in ("timestamp", "weight")
+        if not isinstance(name, str) and not (optional and name is None):
+            raise _refused(name, f"{where}({role}=)", "the name of a column", None)
+    if query == candidate:
+        raise ConfigError(
+            f"query and candidate are both {query!r}; expected two different columns.",
+            hint="query is the column of who chose, candidate the column of what was chosen",
+        )
+
+
 def check_dataset(value: object, where: str, *, optional: bool = False, shards: bool = False) -> None:
     """DataError unless ``value`` is a Dataset.
 
-    where: how the caller wrote it, such as ``"evaluate(seen=)"``. optional: None is fine. shards: so are Shards.
+    Args:
+        where: how the caller wrote it, such as ``"evaluate(seen=)"``.
+        optional: None is accepted.
+        shards: Shards are accepted too.
     """
     if (optional and value is None) or not _names(type(value)).isdisjoint(
         ("Dataset", "Shards") if shards else ("Dataset",)
@@ -46,9 +69,11 @@ def check_model(value: object, where: str, *kinds: str) -> None:
 
 
 def check_kind(value: object, where: str, *kinds: str, optional: bool = False, hint: str | None = None) -> None:
-    """ConfigError unless ``value`` is of one of these classes of the package, which are named since rooms above this one have them.
+    """ConfigError unless ``value`` belongs to one of these classes of the package, given by name since they are defined in rooms above this one.
 
-    where: how the caller wrote it. optional: None is fine.
+    Args:
+        where: how the caller wrote it.
+        optional: None is accepted.
     """
     if not (optional and value is None) and _names(type(value)).isdisjoint(kinds):
         if isinstance(value, type) and not _names(value).isdisjoint(kinds):
@@ -59,7 +84,7 @@ def check_kind(value: object, where: str, *kinds: str, optional: bool = False, h
 def check_methods(
     value: object, where: str, methods: Iterable[str], expected: str, *, optional: bool = False, hint: str | None = None
 ) -> None:
-    """ConfigError unless ``value`` has these methods: where a class of the user's own is as good as one of ours."""
+    """ConfigError unless ``value`` has these methods; for values whose class may be the user's own."""
     if optional and value is None:
         return
     if isinstance(value, type) or not all(callable(getattr(type(value), method, None)) for method in methods):
@@ -67,7 +92,7 @@ def check_methods(
 
 
 def checked_path(value: object, where: str, expected: str = "a path") -> Path:
-    """The path; ConfigError for what is neither text nor a path."""
+    """The path; ConfigError for anything but text or a path."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
         raise _refused(value, where, expected, None)
     return Path(value)
@@ -84,13 +109,13 @@ def check_seed(seed: object, where: str, *, least: int = 0) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not least <= seed < 1 << 64:
         lowest = "-2^63" if least else "0"
         raise ConfigError(
-            f"{where} got seed={seed!r}; a whole number from {lowest} to 2^64 - 1 was expected.", hint="seed=42"
+            f"{where} got seed={shown(seed)}; a whole number from {lowest} to 2^64 - 1 was expected.", hint="seed=42"
         )
     return int(seed)
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in words: "a pandas DataFrame", "None", "a dict"."""
+    """A value in words: "a pandas DataFrame", "None", "a dict"."""
     if value is None:
         return "None"
     if isinstance(value, (str, Path)):
@@ -102,6 +127,12 @@ def kind_of(value: object) -> str:
         kind.__module__.partition(".")[0], ""
     )
     return f"{_article(library or kind.__name__)} {library}{kind.__name__}"
+
+
+def shown(value: object) -> str:
+    """A value in a message: text, numbers and None as they are written, anything else by its kind."""
+    plain = value is None or isinstance(value, (str, bool, int, float, np.generic))
+    return repr(value)[:80] if plain else kind_of(value)
 
 
 def _article(noun: str) -> str:
@@ -117,7 +148,7 @@ def _refused(value: object, where: str, expected: str, hint: str | None) -> Conf
 
 
 def _model_hint(value: object, kinds: tuple[str, ...]) -> str | None:
-    """How to come from ``value`` to a model of one of these kinds."""
+    """A hint on how to get a model of one of these kinds from ``value``."""
     if isinstance(value, (str, Path)):
         loaded = f'shortlist.Recommender.load("{value}")'
         return loaded if "Recommender" in kinds else f"{loaded}.model"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -19,13 +19,13 @@ Id: TypeAlias = "str | int"
 
 FEW = 64  # up to this many values of a column are looked up one by one, which is faster
 AT_A_TIME = 4_000_000  # values joined at a time: twice as fast as all at once, in a quarter of the memory
-SPREAD = 8  # integers that span up to so many times their number are found in an array
-PIECE = 4096  # ids put into a dictionary between two rests
+SPREAD = 8  # integers whose range is up to so many times their number are looked up in an array
+PIECE = 4096  # ids put into a dictionary between two calls of ``rest``
 LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
-SEARCH = 4  # so many ids are searched for among all of them while there is no dictionary yet,
-SEARCHES = 16  # so many times; then the dictionary is made
+SEARCH = 4  # single ids are searched for among up to so many while there is no dictionary yet,
+SEARCHES = 16  # up to so many times; then the dictionary is built
 SEARCHED = 1 << 16  # ids compared at a time
-MERGED = 64  # changes of more than one id in so many are made into a map of their own
+MERGED = 64  # changes of more than one id in so many get a map of their own
 
 
 def is_id_type(dtype: pl.DataType) -> bool:
@@ -36,18 +36,21 @@ def is_id_type(dtype: pl.DataType) -> bool:
 class IdMap:
     """Distinct raw ids and their rows: the id at position r of ``ids`` has row r.
 
-    Rows are found for a column (``find``, ``require``, ``encode``) or for single ids (``rows``, ``row_of``); ``take`` goes
-    back. What a way needs is built when it is first worth it. Ids are never converted: ``"1"`` and ``1`` are different.
-    ``changed`` gives the map of a changed table, which shares what was built of this one.
+    ``find``, ``require`` and ``encode`` look up a column; ``rows`` and ``row_of`` single ids; ``take`` gives the ids of
+    rows. Lookup tables are built when they are first needed. Ids are never converted: ``"1"`` and ``1`` are different.
+    ``changed`` gives the map of a changed table, which shares the lookup tables of this one.
 
-    ids: distinct and not null, as a table's id column is; ``checked`` takes those of unknown origin.
+    Args:
+        ids: distinct and not null, as a table's id column is; ``checked`` takes those of unknown origin.
 
-    Raises DataError for nulls and types that are neither string nor integer.
+    Raises:
+        DataError: for nulls and types that are neither string nor integer.
 
-    >>> known = IdMap(pl.Series(["b", "a"]))
-    >>> asked = pl.Series(["a", "never seen", "b"])
-    >>> known.find(asked).tolist(), known.encode(asked).tolist()
-    ([1, -1, 0], [2, 0, 1])
+    Example:
+        >>> known = IdMap(pl.Series(["b", "a"]))
+        >>> asked = pl.Series(["a", "never seen", "b"])
+        >>> known.find(asked).tolist(), known.encode(asked).tolist()
+        ([1, -1, 0], [2, 0, 1])
     """
 
     def __init__(self, ids: pl.Series) -> None:
@@ -60,14 +63,18 @@ class IdMap:
             raise DataError(f"a vocabulary got {ids.null_count():,} nulls; every id must have a value.")
         self.ids = unpatterned(ids)
         self.name = ids.name
-        self._fixed = _Fixed(self.ids)  # the rows that do not change
-        self._added: Sequence[Id] = ()  # ids of rows behind those
-        self._more: Mapping[Id, int] = {}  # rows of ids that came since
-        self._gone: frozenset[Id] = frozenset()  # ids that are found no longer
+        self._fixed = _Fixed(self.ids)  # the rows of the table that is shared
+        self._added: Sequence[Id] = ()  # ids of rows after those
+        self._more: Mapping[Id, int] = {}  # rows of ids added since
+        self._gone: frozenset[Id] = frozenset()  # ids that no longer have a row
 
     @classmethod
     def checked(cls, ids: pl.Series) -> IdMap:
-        """The map of ids that may repeat. Raises DataError where one does."""
+        """The map of ids that may repeat.
+
+        Raises:
+            DataError: where one does.
+        """
         made = cls(ids)
         if ids.n_unique() != len(ids):
             raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
@@ -96,20 +103,25 @@ class IdMap:
         return len(self.ids) + 1
 
     def encode(self, values: pl.Series) -> NDArray[np.int32]:
-        """Codes ``[len(values)]``, row + 1 of each value; 0 where it is null or not there. Raises as ``find``."""
+        """Codes ``[len(values)]``, row + 1 of each value; 0 where it is null or unknown. Errors as in ``find``."""
         codes = self._found(values)
         codes += 1
         return codes
 
     def find(self, values: pl.Series) -> NDArray[np.int64]:
-        """Rows ``[len(values)]``; −1 where a value is null or not there.
+        """Rows ``[len(values)]``; −1 where a value is null or unknown.
 
-        Raises DataError where the values are strings and the ids integers, or the other way round.
+        Raises:
+            DataError: where the values are strings and the ids integers, or the other way round.
         """
         return self._found(values).astype(np.int64)
 
     def require(self, values: pl.Series) -> NDArray[np.int32]:
-        """Rows ``[len(values)]`` of interactions' ids. Raises DataError where one is not there."""
+        """Rows ``[len(values)]`` of interactions' ids.
+
+        Raises:
+            DataError: for an unknown id.
+        """
         values = self._of_type(values)
         rows = self._singly(values) if self._more or self._gone else self._fixed.by_column(values)
         if len(rows) and rows.min() < 0:
@@ -122,7 +134,7 @@ class IdMap:
         return rows
 
     def rows(self, ids: Sequence[Id | None]) -> list[int]:
-        """The row of each id; −1 for one that is not there."""
+        """The row of each id; −1 for an unknown one."""
         rows = self._fixed.rows(ids)
         more, gone = self._more, self._gone
         if not more and not gone:
@@ -147,16 +159,19 @@ class IdMap:
         return [next(old) if row < size else self._added[row - size] for row in rows.tolist()]
 
     def prepare(self, rest: Callable[[], None]) -> None:
-        """Build at once, with rests, what look-ups of single ids would build at the first of them."""
+        """Build the lookup table of single ids now, in steps, rather than at the first lookup."""
         self._fixed.prepare(rest)
 
     def changed(
         self, ids: pl.Series, added: Sequence[Id] = (), more: Mapping[Id, int] | None = None, gone: Sequence[Id] = ()
     ) -> IdMap:
-        """The map of a changed table, at the cost of what changed; this one stays as it is.
+        """The map of a changed table, at a cost that depends on the change alone; this map stays as it is.
 
-        ids: of all its rows, those whose ids are gone too. added: the ids of rows that are new, in their order. more: the rows
-        of ids that came, whether these rows are new or not. gone: ids whose rows are found no longer.
+        Args:
+            ids: the ids of all its rows, also of those that were removed.
+            added: the ids of rows that are new, in their order.
+            more: the rows of added ids, whether these rows are new or not.
+            gone: the ids that were removed.
         """
         after, more = IdMap(ids), more or {}
         all_gone = (self._gone - more.keys()) | set(gone)
@@ -169,7 +184,7 @@ class IdMap:
         return after
 
     def _found(self, values: pl.Series) -> NDArray[np.int32]:
-        """The row of each value; −1 where it is null or not there. Raises as ``find``."""
+        """The row of each value; −1 where it is null or unknown. Errors as in ``find``."""
         values = self._of_type(values)
         if len(values) <= FEW or self._more or self._gone:
             return self._singly(values)
@@ -179,7 +194,7 @@ class IdMap:
         return np.array(self.rows(values.to_list()), dtype=np.int32)
 
     def _of_type(self, values: pl.Series) -> pl.Series:
-        """Values that may be among the ids: categories become strings. Raises as ``find``."""
+        """Values in a type that can be compared with the ids: categories become strings. Errors as in ``find``."""
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
         same = is_id_type(values.dtype) and (values.dtype == pl.String) == self.strings
@@ -192,7 +207,7 @@ class IdMap:
 
 
 class _Fixed:
-    """The rows of ids that do not change: a list, a dictionary, an array or a frame, each made when it is first worth it."""
+    """The rows of ids that do not change: a list, a dictionary, an array or a frame, each built when it is first needed."""
 
     def __init__(self, ids: pl.Series, row_of: dict[Id, int] | None = None, listed: list[Id] | None = None) -> None:
         self.size = len(ids)
@@ -206,10 +221,10 @@ class _Fixed:
         return self._row_of
 
     def prepare(self, rest: Callable[[], None]) -> None:
-        """Make the map, and the list where there is to be one; ``rest`` is called after every few thousand ids."""
+        """Build the map, and the list if the ids are few; ``rest`` is called after every few thousand ids."""
         row_of: dict[Id, int] = {}
         listed: list[Id] = []
-        keeps = self.size <= LISTED
+        keeps = self.size <= LISTED and self._integers is None
         for low in range(0, self.size, PIECE):
             part = self._ids[low : low + PIECE].to_list()
             row_of.update(zip(part, range(low, low + len(part)), strict=True))
@@ -220,6 +235,8 @@ class _Fixed:
 
     def take(self, rows: NDArray[np.int64]) -> list[Id]:
         """The raw ids of ``rows``."""
+        if self._integers is not None:  # as fast as a list, and shared with the column
+            return self._integers[rows].tolist()  # type: ignore[no-any-return]
         if self.size > LISTED:
             return self._ids.gather(rows).to_list()
         if self._listed is None:
@@ -228,7 +245,7 @@ class _Fixed:
         return [listed[row] for row in rows.tolist()]
 
     def rows(self, ids: Sequence[Id | None]) -> list[int]:
-        """The row of each id; -1 for one that is not there."""
+        """The row of each id; -1 for an unknown one."""
         if self._row_of is None and self.size > PIECE and len(ids) <= SEARCH and self._searches < SEARCHES:
             self._searches += 1
             return [self._searched(one) for one in ids]
@@ -236,7 +253,7 @@ class _Fixed:
         return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
 
     def _searched(self, one: Id | None) -> int:
-        """The row of an id, without a map: a map of a million ids takes longer than some searches, and 100 MB."""
+        """The row of an id, without a map: to build a map of a million ids takes longer than some searches, and 100 MB."""
         if one is None:
             return -1
         try:
@@ -244,12 +261,12 @@ class _Fixed:
                 at = (self._ids[low : low + SEARCHED] == one).arg_max()
                 if at is not None and self._ids[low + at] == one:
                     return low + at
-        except OverflowError:  # no number of the column's type
+        except OverflowError:  # not a number of the column's type
             pass
         return -1
 
     def merged(self, ids: pl.Series, added: Sequence[Id], more: Mapping[Id, int], gone: frozenset[Id]) -> _Fixed:
-        """These ids and what came since, as one map."""
+        """These ids and those added since, as one map."""
         row_of = {one: row for one, row in self.row_of().items() if one not in gone} | dict(more)
         listed = None if self._listed is None or len(ids) > LISTED else [*self._listed, *added]
         return _Fixed(ids, row_of, listed)
@@ -279,6 +296,11 @@ class _Fixed:
         return rows
 
     @cached_property
+    def _integers(self) -> NDArray[Any] | None:
+        """The ids as an array, where they are numbers."""
+        return None if self._ids.dtype == pl.String else self._ids.to_numpy()
+
+    @cached_property
     def _frame(self) -> pl.DataFrame:
         return pl.DataFrame({"id": self._ids, "row": np.arange(self.size, dtype=np.int32)})
 
@@ -296,7 +318,7 @@ class _Fixed:
 
 
 class _Overlay(Mapping[Id, int]):
-    """A map from raw ids to rows with some entries added, others gone; the map below is shared and stays as it is."""
+    """A map from raw ids to rows with entries added and removed; the map below it is shared and stays as it is."""
 
     def __init__(self, below: Mapping[Id, int], more: Mapping[Id, int], gone: frozenset[Id]) -> None:
         self._below, self._more, self._gone = below, more, gone

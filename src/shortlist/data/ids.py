@@ -1,4 +1,4 @@
-"""Ids: what counts as one, how the ids of several tables are brought to one type."""
+"""Ids: their types, and how the ids of several tables get one type."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from shortlist.data.readers import Table
+from shortlist.data.source import VALUE
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
@@ -22,34 +23,47 @@ __all__ = [
 ]
 
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
-VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # what no column is called
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
-    """Raises DataError when ``table`` has no column of that name."""
+    """Check that ``table`` has a column of that name.
+
+    Raises:
+        DataError: where it has none.
+    """
     if not table.frame.columns:
         raise DataError(f"the {table.name} table is empty; expected at least one row.", hint="check how it was made")
     if column not in table.frame.columns:
         raise DataError(
             f"the {table.name} table has no column {column!r}, which was given as the {role}; "
             f"it has {', '.join(map(repr, table.frame.columns))}.",
-            hint=NO_HEADER
-            if table.untyped and any(VALUE.match(name) for name in table.frame.columns)
-            else did_you_mean(column, table.frame.columns),
+            hint=_hint_for(column, table),
         )
+
+
+def _hint_for(column: str, table: Table) -> str:
+    """A hint for a column that a table lacks."""
+    names = table.frame.columns
+    if table.untyped and len(names) == 1 and (mark := re.search(r"[^\w\s.\"'-]|\t", names[0])) is not None:
+        shown = "\\t" if mark[0] == "\t" else mark[0]
+        return f"its columns seem to be separated by {shown!r}: Reading(separator={mark[0]!r}), --separator '{shown}'"
+    if table.untyped and any(VALUE.match(name) for name in names):
+        return NO_HEADER
+    return did_you_mean(column, names)
 
 
 def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataFrame]:
     """The frames of ``tables``, where ``column`` has one type throughout: the first table's.
 
-    1. Categories become strings. Nothing else is turned into something else.
+    1. Categories become strings. No other type is converted, except by 2 and 3.
     2. Ids read from text become integers when in every such table all of them read back exactly ("007" does not),
        and no other table holds strings.
     3. Integers of another width take the first table's type, when all of them fit.
 
-    Raises DataError for a missing column, nulls, ids that are neither strings nor integers, and ids of two types.
+    Raises:
+        DataError: for a missing column, nulls, ids that are neither strings nor integers, and ids of two types.
     """
     columns = [_checked(table, column, role) for table in tables]
     texts = [values for values, table in zip(columns, tables, strict=True) if table.untyped]
@@ -68,8 +82,9 @@ def settle_ids(tables: Sequence[Table], column: str, role: str) -> list[pl.DataF
 def integer_id(text: str) -> int | None:
     """The integer that ``text`` is written as, or None for any other text: only "-5" is -5, not "-05", "−5" or "5_0".
 
-    >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
-    [5863, -1, None, None, None, None, None, None, None]
+    Example:
+        >>> [integer_id(text) for text in ("5863", "-1", "5_863", "+5863", "٥", " 5", "05", "-0", "")]
+        [5863, -1, None, None, None, None, None, None, None]
     """
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
@@ -110,12 +125,24 @@ def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
         if nans:
             hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"
     else:
-        missing, hint = "", f"cast the column to String or Int64, or name another column as the {role}"
+        missing, hint = "", f"{_to_text(values)}; or name another column as the {role}"
     return DataError(
         f"the {table.name} table's {values.name!r} ({role}) is of type {values.dtype}{missing}; "
         "ids are strings or integers.",
         hint=hint,
     )
+
+
+def _to_text(values: pl.Series) -> str:
+    """How a column becomes one of ids, as code."""
+    name, column = values.name, f"pl.col({values.name!r})"
+    if isinstance(values.dtype, (pl.List, pl.Array)):
+        return f"one row for each id: frame.explode({name!r})"
+    if isinstance(values.dtype, pl.Struct):
+        return f"frame.with_columns({column}.struct.json_encode())"
+    if values.dtype == pl.Object:
+        return f"frame.with_columns(pl.Series({name!r}, [str(one) for one in frame[{name!r}]]))"
+    return f"cast the column: frame.with_columns({column}.cast(pl.String))"
 
 
 def _reads_back(text: pl.Series, dtype: pl.DataType) -> bool:
@@ -138,17 +165,17 @@ def _aligned(values: pl.Series, dtype: pl.DataType, table: Table, first: Table) 
 
 
 def unpatterned(values: pl.Series) -> pl.Series:
-    """The same values; where their name is a pattern to Polars ("^a$", "*"), which would take other columns for it in many
-    of a Series' own methods, under another one."""
+    """The same values, renamed if Polars would read their name as a pattern ("^a$", "*") in methods of a Series."""
     name = values.name
     return values.alias(f"column {name}") if name == "*" or (name.startswith("^") and name.endswith("$")) else values
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """``name``, with underscores behind it until nothing in ``taken`` is called so: a column of ours among a user's.
+    """``name``, with underscores behind it until nothing in ``taken`` is called so: for a column of ours among a user's.
 
-    >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
-    ('rank__', 'rank')
+    Example:
+        >>> free_name("rank", ["rank", "rank_", "item"]), free_name("rank", ["item"])
+        ('rank__', 'rank')
     """
     while name in taken:
         name += "_"
@@ -156,7 +183,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def frame_of(columns: Sequence[pl.Series]) -> pl.DataFrame:
-    """Columns as a table under their own names; of a list Polars would call one without a name ``column_0``."""
+    """Columns as a table under their own names; from a list Polars would name an unnamed one ``column_0``."""
     return pl.DataFrame({column.name: column for column in columns})
 
 

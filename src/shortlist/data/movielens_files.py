@@ -56,7 +56,11 @@ class Variant:
 
 
 def read_folder(variant: Variant, folder: Path) -> MovieTables:
-    """The tables in a folder of extracted files. Raises DataError when they are not in the variant's format."""
+    """The tables in a folder of extracted files.
+
+    Raises:
+        DataError: when they are not in the variant's format.
+    """
     try:
         tables = variant.read(folder)
     except (pl.exceptions.PolarsError, ValueError, IndexError, OSError) as error:

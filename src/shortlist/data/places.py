@@ -15,11 +15,11 @@ from shortlist.errors import DataError
 __all__ = ["NOWHERE", "Bad", "Places"]
 
 Bad: TypeAlias = Callable[[pl.Series], pl.Series]
-"""Which values of a column are refused, as Booleans."""
+"""The values of a column that are refused, as Booleans."""
 
 
 class Prepared(Protocol):
-    """What turns the rows of a table into interactions (``EventPlan``)."""
+    """A plan that turns the rows of a table into interactions (``EventPlan``)."""
 
     def sources(self, columns: Sequence[str]) -> list[str]:
         """The columns to read where these are wanted."""
@@ -32,7 +32,10 @@ class Prepared(Protocol):
 class Places:
     """Finds the first value of a table that a check refuses; it reads the table again, so it is for errors alone.
 
-    source: the files of the table. frame: the table itself, where it did not come from files. plan: which of its rows count.
+    Attributes:
+        source: the files of the table.
+        frame: the table itself, where it did not come from files.
+        plan: which of its rows count.
     """
 
     source: Source | None = None
@@ -40,7 +43,7 @@ class Places:
     plan: Prepared | None = None
 
     def first(self, column: str, bad: Bad) -> str:
-        """``", the first in line 7 of 'log.csv'"``, to end a sentence with; nothing where no value is found."""
+        """``", the first in line 7 of 'log.csv'"``, to end a sentence with; empty if no value is found."""
         if self.frame is not None:
             row = self._row(self.frame.lazy(), self.frame.columns, column, bad)
             return "" if row is None else f", the first in row {row} (counted from 0)"
@@ -65,7 +68,7 @@ class Places:
             kept = numbered if self.plan is None else self.plan.lazily(numbered)
             rows = kept.select(cs.by_name(number, column)).collect()
             found = rows[number].filter(bad(rows[column].alias("value")).fill_null(False))
-        except (*UNREADABLE, DataError):  # the place is an addition to an error that is to be told
+        except (*UNREADABLE, DataError):  # the place is an addition to an error that will be shown
             return None
         return int(found[0]) if len(found) else None
 

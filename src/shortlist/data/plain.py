@@ -1,4 +1,4 @@
-"""A text file's bytes, unpacked and in UTF-8; and what is wrong with bytes that are not."""
+"""A text file's bytes, unpacked and in UTF-8; and the problems of other bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAD = 1 << 16
 ZSTD = ("compression.zstd", "backports.zstd", "zstandard")
 ISOLATED = re.compile(rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])")
 SINGLE = ("iso8859", "cp125", "cp437", "cp85", "koi8", "mac")  # encodings of one byte a letter
-SCRIPTS = (  # encodings that are met, letters by which they are known, and the least byte of their common ones
+SCRIPTS = (  # encodings to guess from, letters by which they are recognised, and the least byte of their common letters
     ("cp949", "[\uac00-\ud7a3]", 0xA1),
     ("shift_jis", "[\u3040-\u30ff]", 0),
     ("gb18030", "[\u4e00-\u9fff]", 0xA1),
@@ -35,7 +35,7 @@ SCRIPTS = (  # encodings that are met, letters by which they are known, and the 
 
 
 class TextError(ValueError):
-    """What is wrong with a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
+    """A problem of a text file, and what to do; the caller, who knows the table's name, makes a DataError of it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -43,13 +43,14 @@ class TextError(ValueError):
 
 
 class EmptyFileError(ValueError):
-    """A file that holds nothing at all."""
+    """An empty file."""
 
 
 def plain(content: Content, kind: Format, encoding: str | None, room: Path | None) -> Content:
-    """The text unpacked and in UTF-8: the file itself where it is that already, else at ``room`` or in memory.
+    """The text unpacked and in UTF-8: the file itself if it is plain already, else at ``room`` or in memory.
 
-    Raises TextError where it cannot be unpacked or is in another encoding.
+    Raises:
+        TextError: where it cannot be unpacked or is in another encoding.
     """
     utf8 = encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
     if kind.packed is not None or not utf8:
@@ -62,7 +63,7 @@ def plain(content: Content, kind: Format, encoding: str | None, room: Path | Non
     if head.startswith(codecs.BOM_UTF8):
         content = bytes(buffer_of(content)[3:])
     if b"\r" in head and b"\n" not in head and b"\n" not in bytes(buffer_of(content)):
-        return bytes(buffer_of(content)).replace(b"\r", b"\n")  # lines as on a Mac of old
+        return bytes(buffer_of(content)).replace(b"\r", b"\n")  # line ends of old Macs
     return content
 
 
@@ -141,7 +142,7 @@ def _guessed(raw: bytes) -> str:
 
 
 def _western(sample: bytes) -> str:
-    """Latin-1, or what Windows makes of it, which has signs where Latin-1 has none."""
+    """Latin-1, or Windows' form of it, which has signs where Latin-1 has none."""
     return "cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1"
 
 
@@ -188,7 +189,7 @@ class _Recoded:
                 return text.encode("utf-8")
 
     def _watch(self, raw: bytes) -> None:
-        """TextError at the end of a text that is UTF-8: encodings of one byte a letter read everything, as something."""
+        """TextError at the end of a text that is UTF-8: encodings of one byte a letter can read any bytes."""
         if self._utf8 is None:
             return
         try:
@@ -212,7 +213,7 @@ def _opened(content: Content, packed: str | None) -> Iterator[IO[bytes]]:
             yield _unpacked(raw, packed)
         except TextError:
             raise
-        except Exception as error:  # zlib.error and ZstdError are no OSErrors
+        except Exception as error:  # zlib.error and ZstdError are not OSErrors
             raise TextError(
                 f"it could not be unpacked as {packed[1:]}: {str(error).partition(chr(10))[0]}",
                 "check that the file is complete and its extension says what it holds",
@@ -230,7 +231,7 @@ def _unpacked(raw: IO[bytes], packed: str) -> IO[bytes]:
         if hasattr(module, "ZstdFile"):
             return module.ZstdFile(raw)  # type: ignore[no-any-return]
         return module.ZstdDecompressor().stream_reader(raw, read_across_frames=True)  # type: ignore[no-any-return]
-    lines = pl.scan_csv(  # Polars brings a decompressor of its own, which hands out frames alone
+    lines = pl.scan_csv(  # Polars has a decompressor of its own, but it returns frames only
         raw.read(), has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}
     )
     text: str = lines.select(pl.col("line").fill_null("").str.join("\n")).collect().item()

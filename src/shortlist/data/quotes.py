@@ -1,4 +1,4 @@
-"""Quotes in delimited text: whether each of them opens or closes a field, and what to do where one does not.
+"""Quotes in delimited text: whether each of them opens or closes a field, and how to read a text where one does not.
 
 A product called 6" pipe is written without escaping by many programs. A quote is only one of CSV's own where it begins a
 field; Polars counts every quote, and would read the rows between two of them as one.
@@ -22,7 +22,12 @@ PIECE = 1 << 26
 
 @dataclass(frozen=True)
 class Quotes:
-    """fields: whether some field begins with a quote. stray: where the first quote that belongs to no field is, or None."""
+    """How the fields of a delimited text are quoted.
+
+    Attributes:
+        fields: whether some field begins with a quote.
+        stray: where the first quote that belongs to no field is, or None.
+    """
 
     fields: bool
     stray: int | None
@@ -58,7 +63,7 @@ def quotes_of(content: Bytes, separator: str) -> Quotes:
 def without_quoting(content: Bytes, separator: str) -> bool:
     """Whether a text whose fields may begin with a quote was written without quoting.
 
-    It was where no field of one line is whole in quotes, and every line has as many separators.
+    It was if no field of the lines is quoted as a whole, and every line has as many separators.
     """
     parts = re.escape(separator.encode())
     end = rb"(?=[" + parts + rb"\r\n]|\Z)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,7 +36,10 @@ ACCEPTED = (
 class Table:
     """A frame, what to call it in messages, and whether its ids came from text, where 1 and "1" look alike.
 
-    notes: what was left out when it was read. source: the files that it was read from. places: where its values are.
+    Attributes:
+        notes: what was left out when it was read.
+        source: the files that it was read from.
+        places: where its values are.
     """
 
     frame: pl.DataFrame
@@ -58,10 +62,14 @@ def read_table(
 ) -> Table:
     """The frame held by ``source``; columns named in ``ids`` and ``times`` keep the exact text of a CSV file.
 
-    others: more columns that are named. keep: other columns to read, or None for all there are. A column that has no one type in all files is left out with a
-    ShortlistWarning, and refused where it is named.
+    Args:
+        others: more columns that are named.
+        keep: other columns to read, or None for all there are. A column that has no one type in all files is left out
+            with a ShortlistWarning, and refused where it is named.
 
-    Raises DataError for a file that is missing, unreadable or of an unknown extension, and for an object that is not a table.
+    Raises:
+        DataError: for a file that is missing, unreadable or of an unknown extension, and for an object that is not a
+            table.
     """
     if isinstance(source, Table):
         return source
@@ -99,6 +107,8 @@ def _from_object(source: object, name: str, ids: Sequence[str]) -> pl.DataFrame:
     if isinstance(source, Mapping):
         for column in ids:
             _refuse_mixed(source.get(column, ()), column, name)
+        for column, values in source.items():
+            _refuse_mixed_zones(values, str(column), name)
         return pl.DataFrame(dict(source), strict=True)
     if isinstance(source, Sequence) and not isinstance(source, (bytes, bytearray)):
         return _from_dicts(source, name, ids)
@@ -121,6 +131,8 @@ def _from_dicts(rows: Sequence[Any], name: str, ids: Sequence[str]) -> pl.DataFr
             )
     for column in ids:
         _refuse_mixed((row.get(column) for row in rows), column, name)
+    for column in dict.fromkeys(column for row in rows for column in row):
+        _refuse_mixed_zones([row.get(column) for row in rows], str(column), name)
     return pl.DataFrame(list(rows), infer_schema_length=None, strict=True)
 
 
@@ -152,6 +164,19 @@ def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:
             )
 
 
+def _refuse_mixed_zones(values: Any, column: str, name: str) -> None:
+    """Polars would drop the zones of some times among others without; refuse them instead."""
+    if isinstance(values, (list, tuple)) and isinstance(
+        next((one for one in values if one is not None), None), datetime
+    ):
+        zoned = {one.tzinfo is not None for one in values if isinstance(one, datetime)}
+        if len(zoned) > 1:
+            raise DataError(
+                f"the {name} table's column {column!r} has times with a zone and times without.",
+                hint="give all of them a zone, or none",
+            )
+
+
 def _kind(value: object) -> str:
     """The name of a value's type, the same for Python's and numpy's integers and strings."""
     if isinstance(value, bool):
@@ -180,8 +205,8 @@ def _read_path(
     source.require([*named, *(keep or ())])
     notes = source.notes
     if keep is None:
-        for column, told in source.conflicts.items():
-            note = f"the column {column!r} of the {name} table {told}; left out"
+        for column, types in source.conflicts.items():
+            note = f"the column {column!r} of the {name} table {types}; left out"
             notes.append(note)
             warnings.warn(f"{note}.", ShortlistWarning, stacklevel=4)
     frame = source.frame(columns if all(column in schema for column in named) else None)

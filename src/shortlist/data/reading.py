@@ -1,4 +1,4 @@
-"""How text files are to be read: what their bytes do not say by themselves."""
+"""Options for reading text files that cannot be found from their bytes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ class Reading:
         time_format: how the timestamp column is written, such as "%d/%m/%Y %H:%M".
         dates: "day-first" or "month-first", for timestamps such as 05/01/2024 that can be read both ways.
 
-    Raises ConfigError for a value that cannot be.
+    Raises:
+        ConfigError: for a value that an option cannot have.
 
-    >>> Reading(encoding="cp949", dates="month-first")
-    Reading(columns=None, encoding='cp949', decimal='.', separator=None, time_format=None, dates='month-first')
+    Example:
+        >>> Reading(encoding="cp949", dates="month-first")
+        Reading(columns=None, encoding='cp949', decimal='.', separator=None, time_format=None, dates='month-first')
     """
 
     columns: Sequence[str] | None = None

@@ -1,4 +1,4 @@
-"""The one reader of files: what is in them, what they looked like, their common schema, and slices of them.
+"""The one reader of files: their stamps, their common schema, and slices of them.
 
 Memory and disk, Python and the command line all read through ``Source``; so they read the same rows.
 """
@@ -6,6 +6,7 @@ Memory and disk, Python and the command line all read through ``Source``; so the
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -25,9 +26,10 @@ from shortlist.data.reading import Reading
 from shortlist.data.text import Text
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["UNREADABLE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
+__all__ = ["UNREADABLE", "VALUE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
 
 AT_ONCE = 1 << 25
+VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a value, not the name of a column
 UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
 
 
@@ -35,10 +37,14 @@ UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, Overflo
 class Source:
     """The files of a table, in the order of their names.
 
-    where, table: the place as it was named, and what the table is called in messages. store: the fsspec file system of
-    files that Polars cannot open. ids: columns of ids. as_text: columns that are kept as text where they are text (ids
-    and times). columns: those that will be read, where that is known. room: a folder for plain copies of text files; without,
-    they are held in memory.
+    Attributes:
+        where: the place as it was named.
+        table: what the table is called in messages.
+        store: the fsspec file system of files that Polars cannot open.
+        ids: columns of ids.
+        as_text: columns that are kept as text where they are text (ids and times).
+        columns: those that will be read, if that is known.
+        room: a folder for plain copies of text files; without, they are held in memory.
     """
 
     where: str
@@ -57,7 +63,7 @@ class Source:
 
     @property
     def stamps(self) -> dict[str, str]:
-        """What every file looked like, by name."""
+        """The stamp of every file, by name."""
         return {file.name: file.stamp for file in self.files}
 
     @property
@@ -67,24 +73,39 @@ class Source:
 
     @property
     def untyped(self) -> bool:
-        """Whether ids came from text, where 1 and "1" look alike."""
+        """Whether ids were read from text, where 1 and "1" look alike."""
         return self.kind.family == "delimited"
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, for a person."""
+        """The files that were left out, in words."""
         looked = self.kind.family in ("delimited", "json")
         empty = [file.name for file in self.files if file.bytes == 0 or (looked and self._opened(file) is None)]
         empty = [] if self.lake is not None else empty
-        return [*self.found, *([f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else [])]
+        repeats = [
+            self._repeats(file) for file in self.files if self.untyped and self.lake is None and file.name not in empty
+        ]
+        left_out = [f"{counted_files(empty)} left out, empty (such as {empty[0]!r})"] if empty else []
+        return [*self.found, *left_out, *filter(None, repeats)]
+
+    def _repeats(self, file: SourceFile) -> str:
+        """A note on the lines of a file that repeat its header; empty without any."""
+        with self._naming(file):
+            lines = self._text(file).repeated_headers()
+        some = f"{len(lines):,} lines repeat" if len(lines) > 1 else "1 line repeats"
+        return f"{file.name!r}: {some} the header (the first is line {lines[0]}); left out" if lines else ""
 
     def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
-        """The same with the files of an earlier listing alone; a lake at its version then. room: for copies of text."""
+        """The same with the files of an earlier listing alone; a lake at its version then.
+
+        Args:
+            room: for copies of text.
+        """
         files = [replace(file, stamp=stamps[file.name]) for file in self.files if file.name in stamps]
         return replace(self, files=tuple(files), room=room, _held={})
 
     def changed(self) -> dict[str, str]:
-        """What its files look like now; those of a lake never change."""
+        """The stamps of its files now; those of a lake never change."""
         return self.stamps if self.lake is not None else find(self.where, table=self.table).stamps
 
     # --- what is in it ----------------------------------------------------------------------------------------------
@@ -104,17 +125,38 @@ class Source:
 
     @property
     def conflicts(self) -> dict[str, str]:
-        """Columns that have no common type, and which two types they have where."""
+        """Columns without a common type, with two of their types and where these occur."""
         return self._settled()[1]
 
     def require(self, columns: Sequence[str]) -> None:
-        """DataError for a column that is of types which have nothing in common."""
+        """DataError for a column whose types have nothing in common, and for an id that some files lack."""
         for column in columns:
-            if (told := self.conflicts.get(column)) is not None:
+            if column in self.ids:
+                self._refuse_without(column)
+            if (types := self.conflicts.get(column)) is not None:
                 raise DataError(
-                    f"the column {column!r} of the {self.table} table {told}; one type in all files was expected.",
+                    f"the column {column!r} of the {self.table} table {types}; one type in all files was expected.",
                     hint="write it with one type, or select files of one type with a pattern",
                 )
+
+    def _refuse_without(self, column: str) -> None:
+        """DataError where some files have this column and another one has others alone."""
+        lacking, there = None, False
+        for file in self.files if self.lake is None else ():
+            types = self._types(file)
+            there |= column in types or column in file.partitions
+            if len(types) and column not in types and column not in file.partitions:
+                lacking = lacking or file
+        if there and lacking is not None:
+            names = list(self._types(lacking))
+            headless = self.untyped and any(VALUE.match(name) for name in names)
+            raise DataError(
+                f"the {self.table} table {self.where!r}: {lacking.name!r} has no column {column!r}, which other files have; it has "
+                f"{', '.join(map(repr, names))}.",
+                hint="it seems to have no header line: add one, or leave it out with a pattern"
+                if headless
+                else "leave that file out with a pattern, or write it with the same columns",
+            )
 
     def rows(self, file: SourceFile) -> int:
         """How many rows a file has, from its footer. DataError where it cannot be read."""
@@ -159,7 +201,11 @@ class Source:
     ) -> tuple[pl.DataFrame, pl.Series]:
         """Each distinct row of these columns, and how often it occurs, in no order.
 
-        check: is given what was found so far after each part that was read. DataError where the source cannot be read.
+        Args:
+            check: called with the counts so far after each part that was read.
+
+        Raises:
+            DataError: where the source cannot be read.
         """
         self.require(columns)
         numbers = [str(place) for place in range(len(columns))]
@@ -181,13 +227,13 @@ class Source:
             return self.scan(file, columns).slice(start, rows).collect()
 
     def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Everything in memory: those of these columns that there are, or all. DataError where that cannot be."""
+        """Everything in memory: those of these columns that exist, or all. DataError where it cannot be read."""
         schema = self.schema()
         columns = list(schema) if columns is None else [column for column in dict.fromkeys(columns) if column in schema]
         try:
             return self._joined(self.files, columns).collect()
         except UNREADABLE as error:
-            for file in self.files:  # which of them it was
+            for file in self.files:  # to name the file
                 with self._naming(file):
                     self.scan(file, columns).collect()
             with self._naming(self.where):
@@ -238,7 +284,7 @@ class Source:
         return held
 
     def _unified(self) -> tuple[pl.Schema, dict[str, str]]:
-        """The common schema, and what has none; text is read again as text where its columns disagree."""
+        """The common schema, and the columns without one; text is read again as text where its columns disagree."""
         self._look()
         schema, conflicts = self._union()
         if self.untyped and conflicts:
@@ -258,7 +304,7 @@ class Source:
         return common_schema({file.name: self._types(file) for file in self.files}, self.ids)
 
     def _look(self) -> None:
-        """Open all files, several at a time where they are only looked at; DataError where all of them are empty."""
+        """Open all files, several at a time where only their heads are read; DataError where all of them are empty."""
         if self.kind.family == "parquet" and len(self.files) > 1 and self.store is None:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(self._types, self.files))
@@ -273,7 +319,7 @@ class Source:
         return list(dict.fromkeys(key for file in self.files for key in file.partitions))
 
     def _types(self, file: SourceFile) -> pl.Schema:
-        """The file's own columns; of text among several files, those that hold nothing have no type."""
+        """The file's own columns; in text among several files, empty columns have no type."""
         key = ("types", file.name)
         if key not in self._held:
             lazy = self._opened(file)
@@ -289,7 +335,7 @@ class Source:
         return held
 
     def _opened(self, file: SourceFile) -> pl.LazyFrame | None:
-        """The file as it is; None for one that holds nothing at all."""
+        """The file as it is; None for an empty one."""
         if file.bytes == 0 and self.lake is None:
             return None
         if self.store is not None and self.kind.family == "parquet":
@@ -331,7 +377,7 @@ class Source:
 
 
 class _Naming:
-    """Turns what Polars or a store raises into a DataError that names the file."""
+    """Turns errors of Polars or a store into a DataError that names the file."""
 
     def __init__(self, source: Source, name: str) -> None:
         self.source, self.name = source, name
@@ -363,12 +409,19 @@ def find(
 ) -> Source:
     """The files of a file, a pattern, a folder (with those below it), a Delta or Iceberg table, or a URL (s3://bucket/log/).
 
-    ids, times: columns that text files keep as they are written. columns: those that will be read, or None for any.
-    room: a folder for plain copies of text files, which are held in memory without. Local files and what Polars knows (s3, gs, az, http, hf) are read in slices; from other
-    stores that fsspec knows, a file at a time. Credentials come from the environment, as both take them.
+    Local files and what Polars knows (s3, gs, az, http, hf) are read in slices; from other stores that fsspec knows, a
+    file at a time. Credentials come from the environment, as both read them.
 
-    Raises DataError where there is none, ConfigError for options that do not fit, MissingExtraError where a package is
-    missing.
+    Args:
+        ids: columns of ids, which text files keep as they are written.
+        times: columns of times, which text files keep as they are written.
+        columns: those that will be read, or None for any.
+        room: a folder for plain copies of text files, which are held in memory without.
+
+    Raises:
+        DataError: where there is none.
+        ConfigError: for options that do not fit.
+        MissingExtraError: where a package is missing.
     """
     reading = reading or Reading()
     try:

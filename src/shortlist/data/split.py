@@ -1,4 +1,4 @@
-"""The two parts of a split, and what it did."""
+"""The two parts of a split, and a report on it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ __all__ = ["Split", "SplitReport"]
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What a split did.
+    """How many interactions a split put into each part, and which of them a model cannot know.
 
     Attributes:
         method: "random", "by time", "last" or "held-out queries".
-        train_rows, test_rows: interactions in each part.
+        train_rows: interactions in the training part.
+        test_rows: interactions in the test part.
         unseen_queries: test rows whose query has no interaction in train.
         unseen_candidates: test rows whose candidate has no interaction in train.
         cut: by time: the earliest timestamp of the test part.
-        tied: by time: rows that share the timestamp nearest to the wanted cut, and so stayed together (0 if it has but
+        tied: by time: rows that share the timestamp nearest to the wanted cut, and so stayed together (0 if there is only
             one); last: queries where a tie of timestamps was resolved by row order.
         whole: last, held-out queries: queries with too few interactions, which stayed whole in train.
-        held_out, given_rows: held-out queries: how many, and how many of their interactions are given.
+        held_out: held-out queries: how many.
+        given_rows: held-out queries: how many of their interactions are given.
     """
 
     method: str
@@ -58,9 +60,13 @@ class SplitReport:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Split:
-    """Two datasets that share their tables; unpacks as ``train, test``. ``report`` counts what happened.
+    """Two datasets that share their tables; unpacks as ``train, test``.
 
-    given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
+    Attributes:
+        train: the interactions to train on.
+        test: the held-out interactions.
+        report: what was counted.
+        given: what is known of held-out queries, which is neither trained on nor tested; None for other splits.
     """
 
     train: Dataset

@@ -24,12 +24,19 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
     2. The rows with the smallest numbers are the test part: exactly ``round(test · rows)`` of them, or ``test`` of them
        when it is an integer.
 
-    Raises ConfigError for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
+    Args:
+        dataset: stays as it is.
+        test: the share of the interactions to hold out, or how many.
+        seed: of the draw; a whole number of at least 0.
 
-    >>> data = Dataset({"user": list("aabbc"), "film": [1, 2, 1, 3, 2]}, query="user", candidate="film")
-    >>> train, test = split_random(data, test=0.4, seed=42)
-    >>> len(train), len(test)
-    (3, 2)
+    Raises:
+        ConfigError: for a size that leaves either part empty, and for a seed that is not an integer ≥ 0.
+
+    Example:
+        >>> data = Dataset({"user": list("aabbc"), "film": [1, 2, 1, 3, 2]}, query="user", candidate="film")
+        >>> train, test = split_random(data, test=0.4, seed=42)
+        >>> len(train), len(test)
+        (3, 2)
     """
     check_dataset(dataset, "split_random()")
     count = _test_count(test, len(dataset))
@@ -41,19 +48,25 @@ def split_random(dataset: Dataset, test: float | int = 0.2, seed: int = 42) -> S
 
 
 def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = None) -> Split:
-    """Holds out what ``dataset`` has from one moment on: one global cut, as a system that goes live would see it.
+    """Holds out the interactions of ``dataset`` from one moment on: one global cut, as a system that goes live would see it.
 
-    Give either ``at`` (rows with a timestamp ≥ ``at`` are the test part) or ``test`` (a fraction or a count, 0.2 when
-    neither is given). Rows with equal timestamps are never separated: with ``test``, the cut falls between two
+    Give either ``at`` or ``test``. Rows with equal timestamps are never separated: with ``test``, the cut falls between two
     timestamps, where the size of the test part is nearest to the requested one (the smaller of two as near).
 
-    Raises DataError without a timestamp column or when all rows share one timestamp, ConfigError for a size or moment
-    that leaves either part empty.
+    Args:
+        dataset: stays as it is.
+        test: the share of the interactions to hold out, or how many; 0.2 when neither is given.
+        at: the first moment of the test part, in the type of the timestamps.
 
-    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> split_by_time(data, at=30)
-    Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
+    Raises:
+        DataError: without a timestamp column or when all rows share one timestamp.
+        ConfigError: for a size or moment that leaves either part empty.
+
+    Example:
+        >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 30, 20, 30]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> split_by_time(data, at=30)
+        Split(split by time: 2 train, 2 test · test rows with an unseen query 0, an unseen candidate 2 · cut at 30)
     """
     check_dataset(dataset, "split_by_time()")
     times = _timestamps(dataset, "split_by_time")
@@ -79,13 +92,20 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
     Tie rule: interactions of a query with the same timestamp count in the order of their rows; the later row is the
     later one. Queries with ``n`` interactions or fewer stay whole in the train part.
 
-    Raises DataError without a timestamp column, or when no query has more than ``n`` interactions; ConfigError for n < 1.
+    Args:
+        dataset: stays as it is.
+        n: how many interactions of each query to hold out.
 
-    >>> log = {"user": list("aaabb"), "film": [1, 2, 3, 1, 2], "time": [5, 9, 9, 7, 6]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> train, test = split_last(data)
-    >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
-    [('a', 3, 9), ('b', 1, 7)]
+    Raises:
+        DataError: without a timestamp column, or when no query has more than ``n`` interactions.
+        ConfigError: for n < 1.
+
+    Example:
+        >>> log = {"user": list("aaabb"), "film": [1, 2, 3, 1, 2], "time": [5, 9, 9, 7, 6]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> train, test = split_last(data)
+        >>> test.interactions.rows()   # a's films 2 and 3 tie at 9: the later row, 3, is the last
+        [('a', 3, 9), ('b', 1, 7)]
     """
     check_dataset(dataset, "split_last()")
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
@@ -117,23 +137,32 @@ def split_queries(
     """Holds whole queries of ``dataset`` out, and gives a part of each one's interactions: can it serve someone new?
 
     Strong generalisation (Marlin 2004; as in Liang et al. 2018): the model is trained without these queries, so that
-    one that knows them by their id alone has nothing to say. The towers see what is ``given`` through a history or by
+    one that knows them by their id alone cannot answer. The towers see what is ``given`` through a history or by
     folding in.
 
-    1. Queries with one interaction cannot be parted: they stay in train (``report.whole``).
-    2. Of the others, ``queries`` (a fraction or a number of them) are drawn as in ``split_random``, by ``seed``.
+    1. Queries with one interaction cannot be divided: they stay in train (``report.whole``).
+    2. Of the others, ``queries`` of them are drawn as in ``split_random``, by ``seed``.
     3. Of each, ``given`` of its n interactions, at least 1 and at most n - 1, ``round(given · n)`` otherwise, are
-       ``split.given``; the rest is the test part. Which, is drawn too; with ``by_time`` the earlier ones are given,
-       equal times in the order of their rows.
+       ``split.given``; the rest is the test part.
 
-    Raises ConfigError for a share or number that leaves a part empty; DataError where no query has two interactions,
-    and for ``by_time`` without a timestamp column.
+    Args:
+        dataset: stays as it is.
+        queries: the share of the queries to hold out, or how many.
+        given: the share of a held-out query's interactions that is given.
+        seed: of the queries, and of their given interactions.
+        by_time: give the earlier interactions, equal times in the order of their rows; by default those given are
+            drawn.
 
-    >>> log = {"user": list("aaaabbbbcc"), "film": [1, 2, 3, 4, 1, 2, 3, 4, 1, 2], "time": [4, 3, 2, 1] * 2 + [1, 2]}
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> split = split_queries(data, queries=1, given=0.75, by_time=True)
-    >>> split.given.interactions.rows(), split.test.interactions.rows()
-    ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
+    Raises:
+        ConfigError: for a share or number that leaves a part empty.
+        DataError: where no query has two interactions, and for ``by_time`` without a timestamp column.
+
+    Example:
+        >>> log = {"user": list("aaaabbbbcc"), "film": [1, 2, 3, 4, 1, 2, 3, 4, 1, 2], "time": [4, 3, 2, 1] * 2 + [1, 2]}
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> split = split_queries(data, queries=1, given=0.75, by_time=True)
+        >>> split.given.interactions.rows(), split.test.interactions.rows()
+        ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
     """
     check_dataset(dataset, "split_queries()")
     if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not 0 < given < 1:
@@ -243,7 +272,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
 
 
 def _moment(at: Any, times: pl.Series) -> Any:
-    """``at`` as something that compares with ``times``."""
+    """``at`` in a type that compares with ``times``."""
     number = isinstance(at, (int, float, np.integer, np.floating)) and not isinstance(at, bool)
     if times.dtype.is_numeric():
         if number and at == at:

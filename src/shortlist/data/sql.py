@@ -29,8 +29,9 @@ def read_sql(query: str, connect: str | Path | None = None) -> pl.DataFrame:
         MissingExtraError: without DuckDB (extra ``sql``).
         DataError: for a database that cannot be opened, and a query that fails.
 
-    >>> read_sql("select 1 as user, 'x' as item").rows()  # doctest: +SKIP
-    [(1, 'x')]
+    Example:
+        >>> read_sql("select 1 as user, 'x' as item").rows()  # doctest: +SKIP
+        [(1, 'x')]
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"

@@ -22,10 +22,11 @@ from shortlist.data.reading import Reading
 
 __all__ = ["Text"]
 
-SNIFFED = 10_000  # rows whose values settle the types, where the rest agrees
+HEADER = 1 << 16  # bytes of a header line, at most
+SNIFFED = 10_000  # rows whose values decide the types, if the rest agrees
 EMPTY_LIST = re.compile(rb"\s*\[\s*\]\s*")
 EXCEL = re.compile(rb'"?sep=([^\w"\r\n])"?\1*\r?(?:\n|\Z)', re.I | re.A)
-"""The line by which Excel is told what separates the columns; it comes before the header."""
+"""The line that tells Excel what separates the columns; it is before the header."""
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 
 
@@ -33,7 +34,9 @@ BLANK = re.compile(rb"\n[ \t]*\r?\n")
 class Text:
     """A text file as it is on the disk (or its bytes from a store), and how to read it.
 
-    as_text: columns of delimited text whose values are kept as they are written. ids: columns that must not mix types.
+    Attributes:
+        as_text: columns of delimited text whose values are kept as they are written.
+        ids: columns that must not mix types.
     """
 
     content: Content
@@ -45,7 +48,12 @@ class Text:
     def load(self, room: Path | None, columns: Sequence[str] | None, overrides: Mapping[str, Any]) -> pl.LazyFrame:
         """These columns (all of them for None, or where one is missing), in memory or as a Parquet file at ``room``.
 
-        overrides: types to read columns as. Raises TextError (which says the line), EmptyFileError.
+        Args:
+            overrides: types to read columns as.
+
+        Raises:
+            TextError: with the line, where the text cannot be read.
+            EmptyFileError: for an empty file.
         """
         made = None if room is None else room.with_suffix(".text")
         try:
@@ -62,14 +70,21 @@ class Text:
                 made.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """The names of the columns of delimited text. Raises as ``load`` does."""
+        """The names of the columns of delimited text. Errors are those of ``load``."""
         content = plain(self.content, self.kind, self.reading.encoding, None)
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
         return self._names(_records(content, separator, quote))[0]
 
+    def repeated_headers(self) -> list[int]:
+        """The lines that repeat the header of delimited text, as two files put together have; they hold no row."""
+        content = plain(self.content, self.kind, self.reading.encoding, None)
+        separator = self._separator(head_of(content))
+        header = self._names(_records(content, separator, '"'))[1]
+        return [line_of(content, start) for start, _ in repeats_of(content, separator)] if header else []
+
     def line_of_row(self, row: int) -> int | None:
-        """The line that ends a row, counted from 0; None where it is not known."""
+        """The line that ends a row, counted from 0; None if it is not known."""
         content = plain(self.content, self.kind, self.reading.encoding, None)
         if self.kind.family == "json":
             written = (number for number, line in _lines(content) if line.strip())
@@ -77,8 +92,13 @@ class Text:
         separator = self._separator(head_of(content))
         content, quote = _settled(content, separator)
         header = self._names(_records(content, separator, quote))[1]
-        records = (line for line, fields in _records(content, separator, quote) if any(fields))
-        return next(islice(records, row + header, None), None)
+        first = next(_records(content, separator, quote), (1, []))[1]
+        rows = (
+            line
+            for place, (line, fields) in enumerate(_records(content, separator, quote))
+            if any(fields) and (place == 0 or not header or fields != first)
+        )
+        return next(islice(rows, row + header, None), None)
 
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 
@@ -86,8 +106,8 @@ class Text:
         self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], room: Path | None
     ) -> pl.LazyFrame:
         head = head_of(content)
-        told = EXCEL.match(head)
-        if not head[told.end() if told else 0 :].strip(b"\r\n"):
+        excel = EXCEL.match(head)
+        if not head[excel.end() if excel else 0 :].strip(b"\r\n"):
             raise EmptyFileError("empty: it holds nothing")
         separator = self._separator(head)
         content, quote = _settled(content, separator)
@@ -97,7 +117,7 @@ class Text:
             "quote_char": quote,
             "has_header": False,
             "n_rows": 1,
-            "skip_lines": int(told is not None),
+            "skip_lines": int(excel is not None),
             "glob": False,
         }
         own = names if header else pl.scan_csv(content, **bare).collect_schema().names()
@@ -108,9 +128,11 @@ class Text:
             "has_header": header,
             "decimal_comma": self.reading.decimal == ",",
             "schema_overrides": {own[names.index(name)]: kind for name, kind in kinds.items() if name in names},
-            "skip_lines": int(told is not None),
+            "skip_lines": int(excel is not None),
             "glob": False,
         }
+        if header:
+            content = _without_repeats(content, repeats_of(content, separator))
         blank = BLANK.search(buffer_of(content).data) is not None
 
         def scan(sniffed: int | None) -> pl.LazyFrame:
@@ -125,12 +147,12 @@ class Text:
             return _stored(scan(None), columns, room)
 
     def _separator(self, head: bytes) -> str:
-        """What parts the columns: what Excel's first line or the extension says or, where the first line has none of it,
-        ; or a tab or |."""
+        """The separator of the columns: as Excel's first line or the extension says; if the first line does not contain
+        that, a semicolon, a tab or a bar."""
         if self.reading.separator is not None:
             return self.reading.separator
-        if (told := EXCEL.match(head)) is not None:
-            return told[1].decode()
+        if (excel := EXCEL.match(head)) is not None:
+            return excel[1].decode()
         usual, first = self.kind.separator, head.partition(b"\n")[0].decode("utf-8", "replace")
         return usual if usual in first else next((other for other in ";\t|," if other in first), usual)
 
@@ -174,10 +196,10 @@ class Text:
                 raise _mixed(column, f"line {line}")
         return frame
 
-    # --- what was wrong ---------------------------------------------------------------------------------------------
+    # --- errors ---------------------------------------------------------------------------------------------
 
     def _trouble(self, content: Content, error: Exception) -> TextError:
-        """What Polars could not read, by line."""
+        """The lines that Polars could not read."""
         if self.kind.family == "json":
             line, said = _bad_json(content)
             return TextError(
@@ -208,6 +230,27 @@ def _stored(lazy: pl.LazyFrame, columns: Sequence[str] | None, room: Path | None
     return pl.scan_parquet(room, glob=False, hive_partitioning=False)
 
 
+def repeats_of(content: Content, separator: str) -> list[tuple[int, int]]:
+    """Where lines begin and end that are the same as the header line, which has at least two columns; in bytes."""
+    view = buffer_of(content).data
+    excel = EXCEL.match(head_of(content))
+    start = excel.end() if excel else 0
+    line = bytes(view[start : start + HEADER]).partition(b"\n")[0].rstrip(b"\r")
+    if separator.encode() not in line or len(line) >= HEADER - 1:
+        return []
+    pattern = re.compile(rb"\n(?:" + re.escape(line) + rb"\r?(?:\n|\Z))+")
+    return [(found.start() + 1, found.end()) for found in pattern.finditer(view, start + len(line))]
+
+
+def _without_repeats(content: Content, repeats: Sequence[tuple[int, int]]) -> Content:
+    """The text without those parts."""
+    if not repeats:
+        return content
+    view = buffer_of(content)
+    edges = [0, *(edge for repeat in repeats for edge in repeat), len(view)]
+    return b"".join(bytes(view[low:high]) for low, high in zip(edges[::2], edges[1::2], strict=True))
+
+
 def _settled(content: Content, separator: str) -> tuple[Content, str | None]:
     """The text, and its quote; a text with quotes that belong to no field is read without, or mended."""
     view = buffer_of(content)
@@ -228,13 +271,13 @@ def _settled(content: Content, separator: str) -> tuple[Content, str | None]:
 
 def _records(content: Content, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
     """The number of its last line and the fields of every record, as far as the text is UTF-8; without Excel's first line."""
-    told = EXCEL.match(head_of(content)) is not None
+    excel = EXCEL.match(head_of(content)) is not None
     stream = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
     with stream, io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="") as lines:
         how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
         reader = csv.reader(lines, delimiter=separator, **how)
         for fields in reader:
-            if fields and not (told and reader.line_num == 1):
+            if fields and not (excel and reader.line_num == 1):
                 yield reader.line_num, fields
 
 

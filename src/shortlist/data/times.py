@@ -1,23 +1,25 @@
-"""Timestamps given as text → datetimes: the form is settled by the whole column, and never guessed.
+"""Timestamps given as text → datetimes: the whole column decides the form, which is never guessed.
 
-A column has one form. Of the forms below those remain that read every value; where day and month can be read both ways,
-the values are refused with both readings.
+A column has one form: the one of those below that reads every value. If day and month can be read both ways, the values
+are refused with both readings.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from shortlist.data.conditions import literal
 from shortlist.data.ids import counted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "read_times", "settled_form", "told_form"]
+__all__ = ["TimeForm", "dated", "form_in_words", "read_times", "refuse_format", "settled_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -37,6 +39,7 @@ USUAL = {
     False: ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d"),
     True: ("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%dT%H:%M:%S%.f%#z"),
 }
+PACKED = ("%d%m%Y", "%m%d%Y")  # days of eight digits, which look like whole numbers
 FEW = 1000
 AMBIGUOUS = ("day first", "month first")
 ORDER = {"day-first": "day first", "month-first": "month first"}
@@ -44,7 +47,11 @@ ORDER = {"day-first": "day first", "month-first": "month first"}
 
 @dataclass(frozen=True)
 class TimeForm:
-    """How the times of a column are written: one of the forms by name, or a format; zoned: with a time zone each."""
+    """How the times of a column are written: one of the forms by name, or a format.
+
+    Attributes:
+        zoned: whether each has a time zone.
+    """
 
     name: str
     zoned: bool = False
@@ -102,13 +109,16 @@ FORMS = (
 
 
 def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, places: Places = NOWHERE) -> TimeForm:
-    """The form of a column of text, which comes in parts. DataError where no form or more than one reads all of it."""
+    """The form of a column of text, given in parts. DataError where no form or more than one reads all of it."""
     forms: Sequence[TimeForm] = FORMS if reading.time_format is None else (TimeForm(reading.time_format),)
     if reading.dates is not None:
         forms = [form for form in forms if form.name not in AMBIGUOUS or form.name == ORDER[reading.dates]]
     differ: Any = None
+    packed = [TimeForm(one) for one in PACKED] if reading.time_format is None else []
     for part in parts:
         given = part.drop_nulls()
+        for eight in (given.head(FEW), _where(given, r"^\d{8}$")):
+            packed = [form for form in packed if not form.read(eight).null_count()]
         some = [form for form in forms if not form.read(given.head(FEW)).null_count()]
         read = {form: form.read(given) for form in some or forms}
         forms = list(read)
@@ -122,7 +132,18 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, plac
         forms = left
     if sum(form.name in AMBIGUOUS for form in forms) == 2 and differ is not None:
         raise _both_ways(column, differ, forms, places)
+    if packed and forms[0].name == "whole numbers":
+        raise _packed(column, packed[0], places)
     return forms[0]
+
+
+def refuse_format(column: str, kind: pl.DataType, reading: Reading) -> None:
+    """DataError where a format is given for times that are numbers."""
+    if reading.time_format is not None and kind.is_numeric():
+        raise DataError(
+            f"time_format={reading.time_format!r} is for times that are text; the timestamp column {column!r} is of type {kind}.",
+            hint="leave it out (--time-format) if these numbers rise with time; else write the column as text",
+        )
 
 
 def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
@@ -135,7 +156,7 @@ def read_times(values: pl.Series, form: TimeForm) -> pl.Series:
 
 
 def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Text as dates or datetimes of that type. DataError where it cannot be, and where it can be read both ways."""
+    """Text as dates or datetimes of that type. DataError where it cannot be read, and where it can be read both ways."""
     found = read_times(values, settled_form([values], values.name, Reading()))
     zone, own = getattr(kind, "time_zone", None), getattr(found.dtype, "time_zone", None)
     if not found.dtype.is_temporal() or (zone is None) != (own is None):
@@ -148,8 +169,8 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
     return cast
 
 
-def told_form(values: pl.Series, form: TimeForm) -> list[str]:
-    """How times were read, for a person, if that is not obvious."""
+def form_in_words(values: pl.Series, form: TimeForm) -> list[str]:
+    """How times were read, in words, if that is not obvious."""
     if form.name in ("year first", "whole numbers", "numbers") or "%" in form.name:
         return []
     return [f"{values.name!r} was read {form} (such as {_shown(values.drop_nulls(), 1)})"]
@@ -222,7 +243,26 @@ def _unreadable(
     return DataError(
         f"the timestamp column {column!r} is text that could not be read as dates and times, such as {_shown(bad)}{place}"
         f"{some if len(bad) < len(given) else ''}.",
-        hint=OPTION,
+        hint=OPTION if len(bad) == len(given) else f"{_leave_out(column, bad)}; or {OPTION}",
+    )
+
+
+def _leave_out(column: str, bad: pl.Series) -> str:
+    """How to leave out the rows of these values, if they are few."""
+    values = bad.unique(maintain_order=True).to_list()
+    if len(values) > 5:
+        return "mend or drop those rows"
+    texts = ", ".join(map(literal, values))
+    name = column if re.fullmatch(r"[^\W\d]\w*", column) else f'\\"{column}\\"'
+    return f'leave those rows out: --where "{name} not in ({texts})", Events(where=…)'
+
+
+def _packed(column: str, form: TimeForm, places: Places) -> DataError:
+    return DataError(
+        f"the timestamp column {column!r} has eight digits in every row, which can be whole numbers or days written as "
+        f"{' or '.join(PACKED)}.",
+        hint="for days: Reading(time_format='%d%m%Y'), --time-format %d%m%Y; if they are numbers, write them in a "
+        "Parquet file",
     )
 
 

@@ -1,14 +1,14 @@
-"""Exact ranks over the whole catalogue, and what they say of a model."""
+"""Exact ranks over the whole catalogue, and metrics of a model from them."""
 
 from shortlist.evaluation.audit import LEAKS, audit
 from shortlist.evaluation.baselines import BASELINES
 from shortlist.evaluation.diagnostics import FINDINGS, Finding, diagnose
 from shortlist.evaluation.evaluate import METRICS, evaluate
-from shortlist.evaluation.intervals import Interval
 from shortlist.evaluation.metrics import DEFAULT_KS, check_ks
 from shortlist.evaluation.ranks import Hidden, Pairs, ranks
 from shortlist.evaluation.result import Comparison, Evaluation, Segment, compare
 from shortlist.evaluation.testset import TestSet
+from shortlist.intervals import Interval
 
 __all__ = [
     "BASELINES",

@@ -1,4 +1,4 @@
-"""What a split leaks from the test into the training: named findings, and refusals of what cannot be a test."""
+"""Leaks from the test into the training: named findings, and refusals of data that cannot be a test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAKS = (
 """Every leak, by name."""
 
 UNIX = 10**8  # whole numbers from here on are taken for seconds or finer since 1970
-FEWEST = 5  # ids that must tell a statistic of the whole data from one of the training data
+FEWEST = 5  # ids whose values must differ between a statistic of the whole data and one of the training data
 AGREE = 0.95
 MOST_OFFSET = 14 * 3600 * 1e6  # microseconds by which a time without a zone may differ from UTC
 
@@ -48,17 +48,24 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
     target_context: columns of the test interactions themselves that ``model``'s query tower reads, such as the time of
         the choice. Known at the moment of a request, they are fair; an outcome is not.
 
-    Raises DataError for what can be no test of this training: other id columns or types, other kinds of time, every
-    test interaction in the training data, or all training after all of the test.
+    Args:
+        train: the training part.
+        test: the test part.
+        model: its query tower is checked for ``target_context``; None for the split alone.
 
-    >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 40, 20, 30]}
-    >>> from shortlist.data import split_by_time
-    >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
-    >>> audit(*split_by_time(data, at=30))
-    ()
-    >>> train, test = (data.with_interactions(data.interactions[rows]) for rows in ([1, 2], [0, 3]))
-    >>> audit(train, test)[0].figures
-    {'rows': 2, 'share': 1.0, 'own': 1}
+    Raises:
+        DataError: for what can be no test of this training: other id columns or types, other kinds of time, every test
+            interaction in the training data, or all training after all of the test.
+
+    Example:
+        >>> log = {"user": list("aabb"), "film": [1, 2, 1, 3], "time": [10, 40, 20, 30]}
+        >>> from shortlist.data import split_by_time
+        >>> data = Dataset(log, query="user", candidate="film", timestamp="time")
+        >>> audit(*split_by_time(data, at=30))
+        ()
+        >>> train, test = (data.with_interactions(data.interactions[rows]) for rows in ([1, 2], [0, 3]))
+        >>> audit(train, test)[0].figures
+        {'rows': 2, 'share': 1.0, 'own': 1}
     """
     check_dataset(train, "audit(train)")
     check_dataset(test, "audit(test)")
@@ -237,13 +244,13 @@ def _as_whole(joined: pl.DataFrame, owner: str, column: str) -> Iterator[Finding
 
 def _target_context(test: Dataset, model: TwoTower) -> Iterator[Finding]:
     own = [name for name in model.query.columns if name not in test.queries.columns and name != test.query]
-    told = [name for name in own if name in test.interactions.columns]
-    if told:
-        names = ", ".join(map(repr, told))
-        time = ", including the time of the choice" if test.timestamp in told else ""
+    context = [name for name in own if name in test.interactions.columns]
+    if context:
+        names = ", ".join(map(repr, context))
+        time = ", including the time of the choice" if test.timestamp in context else ""
         message = f"the query tower reads {names} of each test interaction{time}"
         hint = "fair only for values known at the time of the request, before the choice; otherwise remove it from the tower"
-        yield Finding("target_context", message, hint, {"columns": len(told)})
+        yield Finding("target_context", message, hint, {"columns": len(context)})
 
 
 def _table_columns(train: Dataset, read: set[str] | None) -> Iterator[tuple[str, str, pl.Series]]:

@@ -1,4 +1,4 @@
-"""What a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
+"""Baselines that a model must beat: cheaper ways to fill the same lists, none of which is trained by descent."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.evaluation.ranks import Hidden
-from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors
+from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors, without
 from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, solve
 from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
 
 __all__ = ["BASELINES", "Training", "baseline", "baseline_names", "left_out"]
 
-EASE_WEIGHTS = 20_000**2  # of its matrix from items to items that are held at once
-EASE_PRODUCTS = 1.5e11  # what takes seconds
+EASE_WEIGHTS = 20_000**2  # weights of its matrix from items to items, at most
+EASE_PRODUCTS = 1.5e11  # multiplications that take seconds
 RECENT_SHARE = 0.1
 SMALL_TRAINING = 5_000_000
-LENGTH = 1_000_000  # of a history: all of it
+LENGTH = 1_000_000  # items of a history that count: in effect all
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What baselines learn from: training pairs as rows of the asked queries and the catalogue.
+    """The data that baselines learn from: training pairs as rows of the asked queries and the catalogue.
 
-    asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that training
-    never saw. query, candidate: int64 ``[pairs]``, distinct pairs. time: float64 ``[pairs]``, or None. counts:
-    ``[candidates]``, training interactions, repeats counted. train: the training data themselves. query_ids: raw ids
-    ``[queries]`` of the asked. place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
+    Attributes:
+        asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
+            training never saw.
+        query: int64 ``[pairs]``, the rows of distinct pairs.
+        candidate: int64 ``[pairs]``, likewise.
+        time: float64 ``[pairs]``, or None.
+        counts: ``[candidates]``, training interactions, repeats counted.
+        train: the training data themselves.
+        query_ids: raw ids ``[queries]`` of the asked queries.
+        place: int64 ``[candidates]``, the row of each candidate in ``train.candidates``, or −1.
     """
 
     asked: NDArray[np.int64]
@@ -52,7 +58,7 @@ class Training:
 
     @classmethod
     def of(cls, train: Dataset, query_ids: pl.Series, candidate_ids: pl.Series) -> Training:
-        """The training data for these asked queries and this catalogue; candidates beyond it are passed over."""
+        """The training data for these asked queries and this catalogue; other candidates are ignored."""
         row = _rows(train.candidates[train.candidate], candidate_ids)[train.candidate_rows]
         asked = _rows(query_ids, train.queries[train.query])
         inside = row >= 0
@@ -69,7 +75,7 @@ class Training:
         return cls(asked, *distinct, counts, len(train.queries), train, query_ids, place)
 
     def histories(self) -> Lists:
-        """What each asked query chose, as rows of ``train.candidates``, oldest first."""
+        """The choices of each asked query, as rows of ``train.candidates``, oldest first."""
         distinct = self.query_ids.unique(maintain_order=True)  # a query may be asked in several contexts
         lists = histories_of(self.train, distinct, self.train.candidates[self.train.candidate], LENGTH)
         if len(distinct) == len(self.query_ids):
@@ -100,7 +106,8 @@ def ease(training: Training, strength: float | None = None) -> Scorer:
     """EASE: a linear model from items to items with nothing on its diagonal, in closed form (Steck 2019, "Embarrassingly
     shallow autoencoders for sparse data"), with all of its weights; see ``shortlist.sources.EASE``.
 
-    Raises ConfigError where both sides are too large to invert, or the weights to hold.
+    Raises:
+        ConfigError: where both sides are too large to invert, or the weights to hold.
     """
     size = len(training.train.candidates)
     if size**2 > EASE_WEIGHTS:
@@ -119,7 +126,7 @@ def cooccurrence(training: Training) -> Scorer:
 
 
 def transitions(training: Training) -> Scorer:
-    """What was chosen soon after what, asked by the latest items of a history; needs timestamps. See
+    """Transitions: candidates that were chosen soon after others, from the latest items of a history; needs timestamps. See
     ``shortlist.sources.Transitions``."""
     if training.time is None:
         raise _no_times("transitions")
@@ -139,13 +146,13 @@ def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> 
         query = solve(chosen, candidate, task)
         candidate = solve(turned, query, task)
     met = chosen.offsets.diff() > 0
-    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last stands for those that training never saw
+    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last is for queries that training never saw
     return Vectors(whole[torch.from_numpy(training.asked)], candidate)
 
 
 @dataclass(frozen=True, eq=False)
 class _Linear(ByRow):
-    """A dense matrix from items to items, asked by what a query chose; a score of 0 is unchanged."""
+    """A dense matrix from items to items, which scores by a query's history."""
 
     weights: Tensor
     histories: Lists
@@ -167,12 +174,9 @@ class _Linear(ByRow):
         rows = np.repeat(np.arange(last - first), np.diff(offsets))
         size = len(self.weights)
         chosen = csr_matrix((np.ones(len(items), np.float32), (rows, items)), shape=(last - first, size))
-        found = np.zeros((last - first, size + 1), np.float32)  # the last column: not in the table
+        found = np.zeros((last - first, size + 1), np.float32)  # the last column: candidates that the table lacks
         found[:, :size] = chosen @ self.weights.numpy()
-        scores = torch.from_numpy(found[:, self.place])
-        if hidden is not None:
-            scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
-        return scores
+        return without(torch.from_numpy(found[:, self.place]), hidden)
 
 
 BASELINES: dict[str, Callable[[Training], Scorer]] = {
@@ -223,7 +227,7 @@ def baseline_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def baseline(name: str, training: Training) -> Scorer:
-    """The scorer of a baseline; errors as its function says."""
+    """The scorer of a baseline; errors are those of its function."""
     return BASELINES[name](training)
 
 
@@ -239,5 +243,5 @@ def _for_everyone(training: Training, scores: NDArray[np.float64]) -> Scorer:
 
 
 def _rows(ids: pl.Series, of: pl.Series) -> NDArray[np.int64]:
-    """The row of each id in ``of``, −1 where it is not there."""
+    """The row of each id in ``of``, −1 for an unknown one."""
     return IdMap(of).find(ids)

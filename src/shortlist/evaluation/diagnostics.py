@@ -1,4 +1,4 @@
-"""What can be wrong with a model that trains without an error: named findings, each with its figures and what to do."""
+"""Problems of models that train without an error: named findings, each with its figures and what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from torch import Tensor
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_model
 from shortlist.errors import ShortlistWarning
-from shortlist.evaluation.scorers import Mixed, Vectors
+from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.testset import TestSet
 from shortlist.features import Codes
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
@@ -42,12 +43,20 @@ AT_CHANCE = 0.999
 MOST_UNKNOWN = 0.5
 MANY_UNSEEN = 0.2
 ASKED = 512
+BESTSELLER_LIST = "if popularity is all there is to learn, a list of bestsellers is cheaper"
 SCORES = 1 << 24
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong. name: one of ``FINDINGS``. message: what, in figures. hint: what to do. figures: by name."""
+    """A problem of a trained model or a split.
+
+    Attributes:
+        name: one of ``FINDINGS``.
+        message: what is wrong, in figures.
+        hint: what to do.
+        figures: the figures by name.
+    """
 
     name: str
     message: str
@@ -77,11 +86,18 @@ def diagnose(
     unknown_ids: of a column that a tower looks up, more than half of the distinct values in the test are unknown.
     unseen_queries: more than a fifth of the test pairs have a query that training never saw.
 
-    Queries that training knew are asked. test: without it the last two findings cannot be made. training: a mapping
-    per epoch with "loss" and "chance", such as ``history.to_frame().to_dicts()``.
+    Queries that training knew are asked.
 
-    Raises ConfigError for a model that was not trained, DataError where the test data's columns do not fit.
+    Args:
+        model: a trained model.
+        test: held-out interactions; without them the last two findings cannot be made.
+        training: a mapping per epoch with "loss" and "chance", for example ``history.to_frame().to_dicts()``.
 
+    Raises:
+        ConfigError: for a model that was not trained.
+        DataError: where the test data's columns do not fit.
+
+    Example:
         for finding in sl.diagnose(model, test, training=history.to_frame().to_dicts()):
             print(finding)
     """
@@ -96,7 +112,7 @@ def findings(
     test: TestSet | None,
     training: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds, of a test that is encoded already."""
+    """The findings of ``diagnose``, for a test that is encoded already."""
     found: list[Finding | None] = []
     towers = towers_of(model)
     candidates = _inputs(towers.candidate, towers.catalogue.candidates) if test is None else test.candidate_inputs
@@ -107,15 +123,17 @@ def findings(
         counts = towers.catalogue.counts
         lists = None
         if isinstance(model, Mixture):
-            histories = model.histories_of(asked[towers.catalogue.query])
-            scorer = Mixed(Vectors(heads, vectors), model.neighbours, histories, model.blend)
+            table = towers.catalogue.candidates if test is None else test.candidates
+            scorer = mixed(model, Vectors(heads, vectors), asked, table)
             k = min(10, -(-len(vectors) // 10))
             lists = _Lists(scorer.top(k).numpy(), len(vectors), alike=False)
-        elif towers.dim > 1:  # one number orders the candidates alike for everyone, which is popularity as it was meant
+        elif towers.dim > 1:  # a vector of one number orders the candidates alike for everyone: a popularity model
             lists = _Lists.of(heads.reshape(-1, heads.shape[-1]), vectors)
         if lists is not None:
-            found += [_collapsed(lists), _popularity_dominates(lists, counts)]
-        found.append(_norms_explode(heads.reshape(-1, heads.shape[-1]), vectors[: len(counts)], counts))
+            trained = not isinstance(model, Mixture)
+            found += [_collapsed(lists, trained), _popularity_dominates(lists, counts, trained)]
+        if towers.dim > 1:  # one number is a count, which has no length to keep within bounds
+            found.append(_norms_explode(heads.reshape(-1, heads.shape[-1]), vectors[: len(counts)], counts))
     found.append(_loss_at_chance(list(training)))
     if test is not None:
         found += [*_unknown_ids(towers, test), _unseen_queries(towers, test)]
@@ -123,7 +141,7 @@ def findings(
 
 
 def loss_findings(training: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """What ``diagnose`` finds in the losses alone."""
+    """The findings of ``diagnose`` about the losses alone."""
     return _named(_loss_at_chance(list(training)))
 
 
@@ -135,8 +153,12 @@ def warn_of(findings: Iterable[Finding], stacklevel: int = 3) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Lists:
-    """Top lists of some queries: candidate rows int64 ``[queries, k]``; candidates: how many there are; alike: whether
-    every query scores all candidates the same."""
+    """Top lists of some queries: candidate rows int64 ``[queries, k]``.
+
+    Attributes:
+        candidates: how many there are.
+        alike: whether every query scores all candidates the same.
+    """
 
     rows: NDArray[np.int64]
     candidates: int
@@ -164,7 +186,12 @@ class _Lists:
         return np.bincount(self.rows.ravel(), minlength=self.candidates)
 
 
-def _collapsed(lists: _Lists) -> Finding | None:
+def _collapsed(lists: _Lists, trained: bool) -> Finding | None:
+    """The finding for lists that are alike, if they are.
+
+    Args:
+        trained: whether the advice is for a trained model; neighbours are counted.
+    """
     queries, k = lists.rows.shape
     if queries < 2 or lists.candidates < 2:
         return None
@@ -184,11 +211,13 @@ def _collapsed(lists: _Lists) -> Finding | None:
     hint = (
         "train longer or with another learning rate; less weight decay or dropout; check that the query tower reads "
         "a feature that differs between queries, such as their id"
+        if trained
+        else BESTSELLER_LIST
     )
     return Finding("collapsed", message, hint, {"shared": shared, "same_list": most, "queries": queries, "k": k})
 
 
-def _popularity_dominates(lists: _Lists, counts: NDArray[np.int64]) -> Finding | None:
+def _popularity_dominates(lists: _Lists, counts: NDArray[np.int64], trained: bool) -> Finding | None:
     if lists.alike:
         return None
     k = min(lists.k, len(counts))
@@ -198,10 +227,8 @@ def _popularity_dominates(lists: _Lists, counts: NDArray[np.int64]) -> Finding |
     if share - chance <= BESTSELLERS * (1 - chance):
         return None
     message = f"the {k} most popular candidates fill {share:.0%} of all places in the top {lists.k}"
-    hint = (
-        'correct the loss for popularity (log_q="counts", and remove_accidental_hits), train longer; if popularity is '
-        "all there is to learn, a list of bestsellers is cheaper"
-    )
+    change = 'correct the loss for popularity (log_q="counts", and remove_accidental_hits), train longer; '
+    hint = f"{change if trained else ''}{BESTSELLER_LIST}"
     return Finding("popularity_dominates", message, hint, {"share": share, "expected_by_chance": chance, "k": k})
 
 

@@ -14,10 +14,10 @@ from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_methods, check_model
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
-from shortlist.evaluation.intervals import Interval, bootstrap
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
 from shortlist.evaluation.metrics import AT_K, DEFAULT_KS, WHOLE, check_ks, measured, metric_names
+from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.ranks import Ties
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
@@ -25,6 +25,7 @@ from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors
 from shortlist.evaluation.segments import grouped
 from shortlist.evaluation.testset import TestSet
 from shortlist.index import Index
+from shortlist.intervals import Interval, bootstrap
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -56,29 +57,37 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of ``model`` on every pair of ``test``, over the whole catalogue, by candidate id.
 
-    A pair counts for k when fewer than k other candidates score as high as its own: ties count against the model. With
-    ``ties="expected"`` each metric of ranks is its mean over all orders of the candidates that tie.
+    A pair counts for k when fewer than k other candidates score as high as its own.
 
-    seen: usually the training data; what a query chose there is left out of its competition in ``seen_out``, and is the
-        history of one that training never saw (``split_queries``).
-    metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources are in
-        ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
-    baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
-    index: an index over the model's candidates (ids are their rows), measured next to the exact ranks.
-    segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
-    intervals: 95% intervals by the bootstrap over queries.
-    weighted: count each test pair by the test's weight column. grade: a column of the test interactions that says how
-        good a choice was, for ndcg; a pair of grade 0 is not a choice and counts in no metric, as if the test did not have
-        it. released: a column of the candidates' table with the time since when each exists, in
-        the unit of the test's timestamps; a candidate competes only for later pairs. Only metrics of ranks can
-        be measured so: not auc, not what lists are like, not an index, which know one catalogue for all pairs.
+    Args:
+        model: a trained model.
+        test: held-out interactions.
+        seen: usually the training data. A query's choices there are left out of its competition in ``seen_out``, and
+            are the history of a query that training never saw (``split_queries``).
+        ks: the cut-offs of metrics that have one.
+        metrics: names from ``METRICS``; those with a cut-off are measured at each of ``ks``. Definitions and sources
+            are in ``shortlist.evaluation.metrics`` and ``shortlist.evaluation.lists``.
+        baselines: names from ``BASELINES``, measured on the same pairs; all but "popularity" learn from ``seen``.
+        index: an index over the model's candidates (ids are their rows), measured next to the exact ranks.
+        segments: built-in groups ("query_history", "candidate_popularity", "head_tail", "warm_cold") or columns.
+        intervals: 95% intervals by the bootstrap over queries.
+        ties: "worst": ties count against the model; "expected": each metric of ranks is its mean over all orders of the
+            candidates that tie.
+        weighted: count each test pair by the test's weight column.
+        grade: a column of the test interactions that says how good a choice was, for ndcg; a pair of grade 0 is not a
+            choice and counts in no metric, as if the test did not have it.
+        released: a column of the candidates' table with the time since when each exists, in the unit of the test's
+            timestamps; a candidate competes only for later pairs. Only metrics of ranks can be measured so: not auc,
+            not what lists are like, not an index, which know one catalogue for all pairs.
+        cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query
+            tower reads its id alone and nothing that it chose is in ``seen``, "unknown" from the shared unknown row,
+            "popularity".
 
-    cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query tower reads its
-        id alone and nothing that it chose is in ``seen``, "unknown" from the shared unknown row, "popularity".
-
-    Raises ConfigError for options that cannot work, or a model that was not trained; DataError where the test data's
-    columns do not fit; TrainingError where a vector is not finite; MissingExtraError where a baseline's package is
-    missing.
+    Raises:
+        ConfigError: for options that cannot work, or a model that was not trained.
+        DataError: where the test data's columns do not fit.
+        TrainingError: where a vector is not finite.
+        MissingExtraError: where a baseline's package is missing.
     """
     check_model(model, "evaluate(model)")
     check_dataset(test, "evaluate(test)")
@@ -100,7 +109,8 @@ def evaluate(
 class Contest:
     """A model and baselines that are fitted, and the test set that they are measured on: as often as asked.
 
-    asked: the part of the model that an index is asked by.
+    Attributes:
+        asked: the part of the model that queries an index.
     """
 
     data: Dataset
@@ -146,7 +156,11 @@ class Contest:
         intervals: bool = False,
         ties: Ties = "worst",
     ) -> Evaluation:
-        """As ``evaluate`` with these options. only: the scorers that are measured; by default all."""
+        """As ``evaluate`` with these options.
+
+        Args:
+            only: the scorers that are measured; by default all.
+        """
         started = time.perf_counter()
         test = self.test
         tests = {"seen_in": test.with_all} if self.seen is None else {"seen_in": test.with_all, "seen_out": test}
@@ -183,18 +197,16 @@ class Contest:
 def scorer_of(
     model: TwoTower | Mixture, vectors: Vectors, test: TestSet, seen: Dataset | None, cold_start: ColdStart
 ) -> tuple[Scorer, Vectors | Mixed]:
-    """The model as a recommender would answer, and the part of it that an index is asked by."""
+    """The model as a recommender would answer, and the part of it that queries an index."""
     if cold_start not in COLD_STARTS:
         raise ConfigError(f"evaluate() got cold_start={cold_start!r}.", hint=did_you_mean(str(cold_start), COLD_STARTS))
     asked: Vectors | Mixed = vectors
     without = np.ones(len(test.queries), np.bool_)
     if isinstance(model, Mixture):
-        histories = model.histories_of(test.query_ids, seen)
-        asked = Mixed(vectors, model.neighbours, histories, model.blend)
-        without = np.diff(histories.offsets) == 0
-    towers = towers_of(model)
+        asked = mixed(model, vectors, test.queries, test.candidates, seen)
+        without = np.diff(asked.context.histories.offsets) == 0
     cold = ~test.known & without
-    if (cold_start == "auto" and not towers.reads_ids_alone) or cold_start == "unknown" or not cold.any():
+    if (cold_start == "auto" and not model.reads_ids_alone) or cold_start == "unknown" or not cold.any():
         return asked, asked
     return Cold(asked, torch.from_numpy(cold), test.popularity()), asked
 
@@ -209,7 +221,7 @@ def _baselines(names: Sequence[str], seen: Dataset | None, test: TestSet) -> dic
         elif seen is not None:
             training = training or Training.of(seen, test.query_ids, test.candidate_ids)
             scorer = baseline(name, training)
-            if name in ("ease", "ials"):  # the others have popularity behind what they know
+            if name in ("ease", "ials"):  # the others rank candidates that they do not reach by popularity
                 without = torch.from_numpy(training.asked < 0)
                 scorer = Cold(scorer, without, test.popularity()) if without.any() else scorer
             scorers[name] = scorer.to(test.device) if isinstance(scorer, Vectors) else scorer
@@ -245,8 +257,8 @@ def _segments(
             for seen, one in by_seen.items():
                 part = one.ranked.only(mask)
                 sums = measured(part, measures.metrics, measures.ks)
-                sure: Mapping[str, Interval] = bootstrap(sums) if intervals else {}
+                bounds: Mapping[str, Interval] = bootstrap(sums) if intervals else {}
                 figures = {metric: value.value for metric, value in sums.items()}
                 queries = len(np.unique(part.test.query))
-                rows.append(Segment(name, group, scorer, seen, int(mask.sum()), queries, figures, sure))
+                rows.append(Segment(name, group, scorer, seen, int(mask.sum()), queries, figures, bounds))
     return rows

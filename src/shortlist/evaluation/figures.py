@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shortlist.evaluation.intervals import Interval
+from shortlist.intervals import Interval
 
 __all__ = ["Figures", "Segment", "plain_intervals"]
 

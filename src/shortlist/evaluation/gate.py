@@ -26,7 +26,14 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """condition: as it was given. value, bound: today's figure, and what it was held against. passed: whether it holds."""
+    """A condition and whether it holds.
+
+    Attributes:
+        condition: as it was given.
+        value: today's figure.
+        bound: the number that it was compared with.
+        passed: whether it holds.
+    """
 
     condition: str
     value: float
@@ -41,11 +48,12 @@ class Judged:
 class Gate:
     """A condition ``FIGURE >= BOUND``, where the bound is a number or ``yesterday``, more or less a number or percents.
 
-    >>> gate = Gate.parsed("top_100 >= yesterday - 0.002")
-    >>> gate.judge({"top_100": 0.3}, {"top_100": 0.301}).passed
-    True
-    >>> Gate.parsed("top_100 >= yesterday - 1%").judge({"top_100": 0.3}, {"top_100": 0.31}).passed
-    False
+    Example:
+        >>> gate = Gate.parsed("top_100 >= yesterday - 0.002")
+        >>> gate.judge({"top_100": 0.3}, {"top_100": 0.301}).passed
+        True
+        >>> Gate.parsed("top_100 >= yesterday - 1%").judge({"top_100": 0.3}, {"top_100": 0.31}).passed
+        False
     """
 
     text: str
@@ -57,7 +65,7 @@ class Gate:
 
     @classmethod
     def parsed(cls, text: str) -> Gate:
-        """The condition that ``text`` says. ConfigError for what cannot be read as one."""
+        """The condition in ``text``. ConfigError for text that is not a condition."""
         found = _FORM.fullmatch(text)
         if found is None:
             raise ConfigError(

@@ -1,6 +1,6 @@
-"""What the lists themselves are like, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
+"""Metrics of the lists themselves, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
 
-``lists`` is int64 ``[queries, k]``: candidate rows, best first, −1 where the list has ended.
+``lists`` is int64 ``[queries, k]``: candidate rows, best first, −1 beyond the end of the list.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """Top lists of one scorer, with what is known of the catalogue.
+    """Top lists of one scorer, with facts about the catalogue.
 
-    rows: int64 ``[queries, k]``, −1 beyond the end. eligible: int64 ``[queries]``, how many candidates could have been
-    listed. counts: ``[candidates]``, training interactions. vectors: the model's, float32 ``[candidates, dim]``.
+    Attributes:
+        rows: int64 ``[queries, k]``, −1 beyond the end.
+        eligible: int64 ``[queries]``, how many candidates could have been listed.
+        counts: ``[candidates]``, training interactions.
+        vectors: the model's, float32 ``[candidates, dim]``.
     """
 
     rows: Rows
@@ -60,7 +63,7 @@ def gini(lists: Lists, k: int) -> float:
 
 
 def popularity(lists: Lists, k: int) -> float:
-    """Average recommendation popularity: the mean over lists of the mean training count of what is listed
+    """Average recommendation popularity: the mean over lists of the mean training count of the listed candidates
     (Abdollahpouri, Burke, Mobasher 2019, "Managing popularity bias").
 
     A list with counts 10 and 2: 6.
@@ -69,8 +72,8 @@ def popularity(lists: Lists, k: int) -> float:
 
 
 def novelty(lists: Lists, k: int) -> float:
-    """Mean self-information −log2 p of what is listed, p the share of training interactions; a candidate without any counts
-    as half of one (Zhou et al. 2010; Castells, Hurley, Vargas 2015, §26.3.2).
+    """Mean self-information −log2 p of the listed candidates, p the share of training interactions; a candidate without any
+    counts as half of one (Zhou et al. 2010; Castells, Hurley, Vargas 2015, §26.3.2).
 
     A list with shares 1/2 and 1/8: (1 + 3) / 2 = 2 bits.
     """
@@ -99,7 +102,7 @@ def diversity(lists: Lists, k: int) -> float:
 
 
 def short(lists: Lists, k: int) -> float:
-    """The share of lists with fewer than min(k, eligible) candidates; 0 is as it should be."""
+    """The share of lists with fewer than min(k, eligible) candidates; 0 is right."""
     return float((_lengths(lists.first(k)) < np.minimum(k, lists.eligible)).mean())
 
 
@@ -109,7 +112,7 @@ def empty(lists: Lists, k: int) -> float:
 
 
 def repeated(lists: Lists, k: int) -> float:
-    """The share of lists that hold a candidate twice; 0 is as it should be."""
+    """The share of lists that hold a candidate twice; 0 is right."""
     rows = np.sort(lists.first(k), axis=1)
     return float(((rows[:, 1:] == rows[:, :-1]) & (rows[:, 1:] >= 0)).any(1).mean())
 
@@ -133,7 +136,7 @@ def described(lists: Lists, metrics: Sequence[str], ks: Sequence[int]) -> Mappin
 
 
 def ranked_in_lists(test: TestSet, rows: Rows) -> RankedPairs:
-    """A test's pairs ranked by their place in given lists ``[queries, k]``; what is not listed is not found.
+    """A test's pairs ranked by their place in given lists ``[queries, k]``; pairs that are not listed are not found.
 
     A list that holds a candidate twice has it at its first place. Places in a list are known, so nothing ties.
     """

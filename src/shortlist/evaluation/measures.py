@@ -1,8 +1,8 @@
-"""A scorer's metrics on a test set: by exact ranks over the whole catalogue, and by what an index finds."""
+"""A scorer's metrics on a test set: by exact ranks over the whole catalogue, and by the results of an index."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from shortlist.evaluation.figures import Figures
 from shortlist.evaluation.lists import LIST_METRICS, Lists, described, ranked_in_lists
 from shortlist.evaluation.metrics import WHOLE, measured
-from shortlist.evaluation.ranked import PairSums, RankedPairs
+from shortlist.evaluation.ranked import RankedPairs
 from shortlist.evaluation.ranks import Hidden, Ties
 from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.testset import TestSet
-from shortlist.index import Index, search_heads
+from shortlist.index import BruteForce, Index, search_heads
 from shortlist.index import Lists as IdLists
-from shortlist.sources import Filters, search_blend
+from shortlist.intervals import PairSums
+from shortlist.sources import Filters, Searched, search
 
 __all__ = ["Measured", "Measures"]
 
@@ -33,9 +34,11 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What is measured of any scorer: ``metrics`` by name, at each of ``ks``, which rise.
+    """Measures any scorer: ``metrics`` by name, at each of ``ks``, which rise.
 
-    vectors: the model's candidates, by which the diversity of any scorer's lists is told; None where no such metric is asked.
+    Attributes:
+        vectors: the model's candidates, which the diversity of any scorer's lists is measured by; None without such a
+            metric.
     """
 
     metrics: tuple[str, ...]
@@ -50,9 +53,11 @@ class Measures:
         return self._measured(ranked, rows, self.metrics)
 
     def of_index(self, index: Index, asked: Vectors | Mixed, own: Scorer, test: TestSet) -> tuple[Measured, Figures]:
-        """All metrics of what an index finds, and its recall of the exact lists at each k, over the candidates that it has.
+        """All metrics of an index's results, and its recall of the exact lists at each k, over the candidates that it has.
 
-        asked: what the index is asked by; own: the same with popularity for queries of which nothing is known.
+        Args:
+            asked: the part of the model that queries the index.
+            own: the same with popularity for unknown queries.
         """
         rows = _found(index, asked, self.ks[-1], test.hidden)
         inside = among(test.hidden, index.size)
@@ -60,7 +65,7 @@ class Measures:
         if isinstance(own, Cold):
             cold = own.cold.cpu().numpy()
             rows[cold] = own.popular.first(index.size).top(self.ks[-1], inside).cpu().numpy()[cold]
-            exact[cold] = -1  # an index is not asked for them, and misses nothing
+            exact[cold] = -1  # such queries do not reach the index, so it misses nothing
         recall = {f"recall_{k}": _overlap(exact[:, :k], rows[:, :k]) for k in self.ks}
         metrics = [name for name in self.metrics if name not in WHOLE]
         return self._measured(ranked_in_lists(test, rows), rows, metrics), recall
@@ -81,16 +86,21 @@ class Measures:
 
 
 def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) -> NDArray[np.int64]:
-    """What the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more."""
-    vectors = asked.vectors if isinstance(asked, Mixed) else asked
-    queries = np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
+    """The candidates that the index finds for each query, int64 ``[queries, k]``, best first; −1 where there is no more.
+
+    Further towers of a mixture are searched exactly.
+    """
+    vectors = asked.towers[0] if isinstance(asked, Mixed) else asked
+    queries = _queries_of(vectors)
     exclude = None if hidden is None else _as_lists(hidden, len(queries))
     if isinstance(asked, Mixed):
-        candidates = vectors.candidate.cpu().numpy()
-        hits = search_blend(
-            index, lambda rows: candidates[rows], asked.neighbours, asked.blend, queries, asked.histories, k,
-            Filters(exclude=exclude),
-        )  # fmt: skip
+        arrays = [one.candidate.cpu().numpy() for one in asked.towers]
+        indexes = [index, *(BruteForce().build(np.ascontiguousarray(one[: index.size])) for one in arrays[1:])]
+        towers = [
+            Searched(own, _rows_of(candidates), _queries_of(one))
+            for own, candidates, one in zip(indexes, arrays, asked.towers, strict=True)
+        ]
+        hits = search(towers, asked.added, asked.context, k, Filters(exclude=exclude))
     else:
         hits = search_heads(index, queries, k, exclude=exclude)
     rows = np.full((len(queries), k), -1, np.int64)
@@ -98,6 +108,16 @@ def _found(index: Index, asked: Vectors | Mixed, k: int, hidden: Hidden | None) 
     query = np.repeat(np.arange(len(queries)), lengths)
     rows[query, np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths)] = hits.ids
     return rows
+
+
+def _queries_of(vectors: Vectors) -> NDArray[np.float32]:
+    """The queries' vectors as an index takes them, ``[queries, heads · dim]``."""
+    return np.ascontiguousarray(vectors.query.flatten(1).cpu().numpy())
+
+
+def _rows_of(vectors: NDArray[np.float32]) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+    """A function that gives some rows of ``vectors``."""
+    return lambda rows: vectors[rows]
 
 
 def _as_lists(hidden: Hidden, queries: int) -> IdLists:

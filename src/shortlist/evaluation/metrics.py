@@ -1,8 +1,8 @@
-"""Metrics of ranked test pairs: what share of what people chose is near the top, and how near.
+"""Metrics of ranked test pairs: the share of choices near the top of the list, and how near.
 
 For a query with the distinct truths ``T`` at places ``p`` of the list of the whole catalogue, ``hits`` is how many of
-them have ``p ≤ k``. Repeated truths count once, except in ``top``, which is a mean over test rows. A list that ends
-before k has its missing places empty. A pair of grade 0 is not a choice: metrics are those of the test without it.
+them have ``p ≤ k``. Repeated truths count once, except in ``top``, which is a mean over test rows. The missing places of a
+list shorter than k are empty. A pair of grade 0 is not a choice: metrics are those of the test without it.
 
 Where candidates tie and ties are expected (``RankedPairs.best``), each figure is its mean over all orders of those that tie,
 in closed form: a truth has each of the places of its tie equally often, and m truths among t tied candidates have each
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.evaluation.ranked import PairSums, RankedPairs
+from shortlist.evaluation.ranked import RankedPairs
+from shortlist.intervals import PairSums
 
 __all__ = ["AT_K", "DEFAULT_KS", "WHOLE", "check_ks", "measured", "metric_names"]
 
@@ -171,8 +172,9 @@ WHOLE: dict[str, Callable[[RankedPairs], PairSums]] = {"auc": auc}
 def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The metrics asked for, each once; ConfigError for one that is not known.
 
-    >>> metric_names(["ndcg", "top", "ndcg"], [*AT_K])
-    ('ndcg', 'top')
+    Example:
+        >>> metric_names(["ndcg", "top", "ndcg"], [*AT_K])
+        ('ndcg', 'top')
     """
     if isinstance(metrics, str):
         raise ConfigError(f"metrics is {metrics!r}; a list of names was expected.", hint=f'metrics=["{metrics}"]')

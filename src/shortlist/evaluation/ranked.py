@@ -12,35 +12,21 @@ from numpy.typing import NDArray
 from shortlist.evaluation.ranks import Pairs, Ties, found_ranks
 from shortlist.evaluation.scorers import Scorer
 from shortlist.evaluation.testset import TestSet
+from shortlist.intervals import PairSums
 
-__all__ = ["PairSums", "RankedPairs"]
-
-
-@dataclass(frozen=True, eq=False)
-class PairSums:
-    """A metric as one fraction per query: its value is ``numerator.sum() / denominator.sum()``; float64 ``[queries]``.
-
-    Metrics of queries have a denominator of 1 for each query that counts; metrics of pairs have the query's pairs.
-    """
-
-    numerator: NDArray[np.float64]
-    denominator: NDArray[np.float64]
-
-    @property
-    def value(self) -> float:
-        """The metric; NaN where nothing counts."""
-        total = float(self.denominator.sum())
-        return float(self.numerator.sum()) / total if total else float("nan")
+__all__ = ["RankedPairs"]
 
 
 @dataclass(frozen=True, eq=False)
 class RankedPairs:
     """The pairs of a test set with the rank that one scorer gives each.
 
-    rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the candidates it
-    ties with. best: float64 ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations
-    over a random order of tied candidates. None: ties count against the pair. A pair of grade 0 is not a choice, so it
-    counts in no metric.
+    Attributes:
+        rank: float64 ``[pairs]``, 1 for the best, inf for one that cannot be found; the worst place among the
+            candidates it ties with.
+        best: float64 ``[pairs]``, the best place among the candidates it ties with: metrics are then expectations over
+            a random order of tied candidates. None: ties count against the pair. A pair of grade 0 is not a choice, so
+            it counts in no metric.
     """
 
     test: TestSet
@@ -49,7 +35,7 @@ class RankedPairs:
 
     @classmethod
     def of(cls, test: TestSet, scorer: Scorer, ties: Ties = "worst") -> RankedPairs:
-        """The exact ranks by a scorer of the test's queries and catalogue; what the test hides does not compete."""
+        """The exact ranks by a scorer of the test's queries and catalogue; candidates that the test hides do not compete."""
 
         def places(pairs: Pairs) -> NDArray[np.float64]:
             found: NDArray[np.float64] = found_ranks(scorer.ranks(pairs), scorer.candidates).numpy()
@@ -98,10 +84,16 @@ class Truths:
     A truth may tie with other candidates, truths among them: its place is then one of ``size`` places from ``place`` on,
     all equally likely, and no two truths share one. Where ties count against the model ``size`` is 1.
 
-    query: which. place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
-    size: how many places it can have. before: how many truths of its query are certainly above it. tied: how many truths
-    share its places, itself among them. number: 1 for the first of those, 2 for the next, …. start: int64
-    ``[queries + 1]``, where each query begins. grade, propensity: as in ``TestSet``; a repeated pair has its highest grade.
+    Attributes:
+        query: the row of the query.
+        place: the first place that the truth can have, 1 for the top of the list; inf if it cannot be found.
+        size: how many places it can have.
+        before: how many truths of its query are certainly above it.
+        tied: how many truths share its places, itself among them.
+        number: 1 for the first of those, 2 for the next, ….
+        start: int64 ``[queries + 1]``, where each query begins.
+        grade: as in ``TestSet``; a repeated pair has its highest grade.
+        propensity: as in ``TestSet``.
     """
 
     query: NDArray[np.int64]
@@ -137,7 +129,7 @@ class Truths:
         query = test.query[kept]
         start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
         found = np.isfinite(place)
-        first = np.ones(len(kept), np.bool_)  # of the truths that share their places
+        first = np.ones(len(kept), np.bool_)  # the first of the truths that share their places
         size = np.ones(len(kept))
         if ranked.best is None:
             place[found] = _distinct_places(place[found], query[found])
@@ -175,8 +167,8 @@ class Truths:
     def mean(self, value: Callable[[NDArray[np.float64]], NDArray[np.float64]], k: int) -> NDArray[np.float64]:
         """The expected ``value`` of each truth's place, where a place beyond k is worth 0."""
         result = np.zeros(len(self.place))
-        sure = self.found & (self.size == 1) & (self.place <= k)
-        result[sure] = value(self.place[sure])
+        certain = self.found & (self.size == 1) & (self.place <= k)
+        result[certain] = value(self.place[certain])
         ties = np.flatnonzero((self.size > 1) & (self.place <= k))
         if len(ties):
             place, size, reached = self.place[ties], self.size[ties], self.within(k)[ties]

@@ -1,4 +1,4 @@
-"""Exact ranks: how many candidates of the whole catalogue score at least as high as the one that was chosen.
+"""Exact ranks: the number of candidates in the whole catalogue that score at least as high as the chosen one.
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
 candidates at or above each pair's own score are counted; ties count against the model unless asked otherwise.
@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A candidate competes for a pair only if it was there by then: times ``[candidates]`` and ``[pairs]``."""
+    """A candidate competes for a pair only if it existed then: times ``[candidates]`` and ``[pairs]``."""
 
     candidate: Tensor
     pair: Tensor
@@ -58,9 +58,12 @@ class Released(NamedTuple):
 class Pairs(NamedTuple):
     """Pairs to be ranked, and which candidates count against them.
 
-    query, candidate: int64 ``[pairs]``, rows; candidate −1 for one that is in no catalogue. hidden: candidates left out of
-    each query's competition. released: candidates that were not there yet at a pair's time do not compete for it.
-    favourable: count only candidates that score higher, not those that tie.
+    Attributes:
+        query: int64 ``[pairs]``, rows.
+        candidate: int64 ``[pairs]``, rows; −1 for one that is in no catalogue.
+        hidden: candidates left out of each query's competition.
+        released: candidates that did not exist yet at a pair's time do not compete for it.
+        favourable: count only candidates that score higher, not those that tie.
     """
 
     query: Tensor
@@ -75,7 +78,7 @@ class Pairs(NamedTuple):
         return self._replace(query=self.query[chosen], candidate=self.candidate[chosen], released=released)
 
     def cpu(self) -> Pairs:
-        """The same pairs and times on the CPU; what is hidden stays where it is."""
+        """The same pairs and times on the CPU; hidden candidates stay where they are."""
         released = None if self.released is None else Released(*(one.cpu() for one in self.released))
         return self._replace(query=self.query.cpu(), candidate=self.candidate.cpu(), released=released)
 
@@ -89,14 +92,14 @@ class Pairs(NamedTuple):
         return compare(scores, thresholds) if out is None else compare(scores, thresholds, out=out)
 
     def withhold(self, reached: Tensor, pairs: slice, columns: slice) -> None:
-        """Let no candidate count that was not there yet."""
+        """Leave out candidates that did not exist yet."""
         if self.released is not None:
             there = self.released.candidate[columns].unsqueeze(0) <= self.released.pair[pairs].unsqueeze(1)
             reached.mul_(there)
 
 
 def found_ranks(rank: Tensor, candidates: int) -> Tensor:
-    """Ranks as float64 on the CPU, inf for what is hidden or in no catalogue: it is found at no k, however large."""
+    """Ranks as float64 on the CPU, inf for candidates that are hidden or in no catalogue: they are found at no k."""
     rank = rank.cpu()
     return rank.double().masked_fill_(rank > candidates, torch.inf)
 
@@ -106,11 +109,13 @@ def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
 
     "As high" is up to the rounding of the dot product.
 
-    query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head;
-    candidate: ``[candidates, dim]``. A pair whose own candidate is hidden, or in no catalogue, can never be recommended and
-    gets rank ``candidates + 1``.
+    Args:
+        query: ``[queries, dim]``, or ``[queries, heads, dim]``: then a candidate's score is that of the best head.
+        candidate: ``[candidates, dim]``. A pair whose own candidate is hidden, or in no catalogue, can never be
+            recommended and gets rank ``candidates + 1``.
 
-    Raises TrainingError where a vector is not finite, naming the first, or scores overflow.
+    Raises:
+        TrainingError: where a vector is not finite, naming the first, or scores overflow.
     """
     check_finite("query", query)
     check_finite("candidate", candidate)
@@ -199,7 +204,10 @@ def _count_above(
 def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = None) -> Tensor:
     """The k best candidates of each query, int64 ``[queries, k]``, best first, equal scores by row; −1 beyond the visible.
 
-    query, candidate: as in ``ranks``. hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
+    Args:
+        query: as in ``ranks``.
+        candidate: as in ``ranks``.
+        hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
     """
     width = min(k, len(candidate))
     rows = max(1, TILE_ELEMENTS // len(candidate))

@@ -1,4 +1,4 @@
-"""Test pairs that repeat a choice of training, and how much is left to find where seen items are excluded."""
+"""Test pairs that repeat a choice of training, and how many pairs can be found where seen items are excluded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORTH_SAYING = 0.01
 
 
 class Repeats(NamedTuple):
-    """How many of the test's ``pairs`` are ``repeated``: their query chose their candidate in what is seen."""
+    """How many of the test's ``pairs`` are ``repeated``: their query chose their candidate in the seen interactions."""
 
     repeated: int
     pairs: int
@@ -27,12 +27,12 @@ class Repeats(NamedTuple):
 
     @property
     def ceiling(self) -> float:
-        """What top-k can reach at most where seen items are excluded: a pair that is excluded is found at no k."""
+        """The most that top-k can reach where seen items are excluded: an excluded pair is found at no k."""
         return 1 - self.share
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of it; nothing below one in a hundred."""
+        """A note on repeats; none below one in a hundred."""
         if self.share < WORTH_SAYING:
             return ()
         return (
@@ -43,14 +43,15 @@ class Repeats(NamedTuple):
 
 
 def repeats(test: Dataset, seen: Dataset) -> Repeats:
-    """How many pairs of ``test`` have a candidate that the query chose in ``seen``, by what counts as seen there.
+    """How many pairs of ``test`` have a candidate that the query chose in ``seen``, among its interactions that count as seen.
 
     Raises:
         DataError: where the ids of the two have different types.
 
-    >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
-    >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
-    0.6666666666666666
+    Example:
+        >>> seen = Dataset({"who": ["ann", "bob"], "what": [1, 2]}, "who", "what")
+        >>> repeats(Dataset({"who": ["ann", "ann", "bob"], "what": [1, 2, 2]}, "who", "what"), seen).share
+        0.6666666666666666
     """
     sides = []
     for part in (test, seen.seen):

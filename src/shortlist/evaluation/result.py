@@ -1,4 +1,4 @@
-"""What an evaluation found, for a machine and for a person; and whether two models really differ."""
+"""The result of an evaluation, as values and as text; and whether two models really differ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import polars as pl
 from shortlist.data.given import check_kind, check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
-from shortlist.evaluation.intervals import Interval, resampled
-from shortlist.evaluation.ranked import PairSums
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import evaluation_text
+from shortlist.intervals import Interval, PairSums, chance, resampled
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
@@ -24,16 +23,23 @@ __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 class Evaluation:
     """Figures of a model and of its baselines, on the same test pairs.
 
-    figures: ``figures["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best of
-    the whole catalogue for its query; ``seen_out`` leaves out the query's choices in training. Other keys are
-    "index" (the same model through an approximate index) and the names of the baselines.
-    intervals: 95% confidence intervals in the same shape, where asked for. segments: groups of the pairs, likewise.
-    index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
-    skipped: baselines that could not be measured, and why. pairs, queries, candidates: how many were measured.
-    repeats: how many test pairs repeat a choice of training, where ``seen`` was given; ``notes`` says what follows.
-    new_queries, new_candidates: pairs whose query or candidate training never saw. seconds: time taken.
-    sums: each metric's fraction per query (``PairSums``), from which intervals and comparisons come; query_ids: the raw
-    ids of those queries.
+    Attributes:
+        figures: ``figures["model"]["seen_in"]["top_10"]`` is the share of pairs whose candidate is among the ten best
+            of the whole catalogue for its query; ``seen_out`` leaves out the query's choices in training. Other keys
+            are "index" (the same model through an approximate index) and the names of the baselines.
+        pairs: how many pairs were measured.
+        queries: how many queries were measured.
+        candidates: how many candidates competed.
+        new_queries: pairs whose query training never saw.
+        new_candidates: pairs whose candidate training never saw.
+        seconds: time taken.
+        intervals: 95% confidence intervals in the same shape, where asked for.
+        segments: groups of the pairs, likewise.
+        index_recall: how much of the exact top k the index finds, by "seen_in"/"seen_out" and k.
+        skipped: baselines that could not be measured, and why.
+        sums: each metric's fraction per query (``PairSums``), from which intervals and comparisons are made.
+        query_ids: the raw ids of those queries.
+        repeats: how many test pairs repeat a choice of training, where ``seen`` was given; ``notes`` says what follows.
     """
 
     figures: Mapping[str, Mapping[str, Figures]]
@@ -60,7 +66,7 @@ class Evaluation:
         return self.figures[scorer]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON: a key per scorer, then counts, and whatever else was asked for."""
+        """Plain values, ready for JSON: a key per scorer, then counts and the other results."""
         counts = ("pairs", "queries", "candidates", "new_queries", "new_candidates")
         plain: dict[str, Any] = {name: {k: dict(v) for k, v in value.items()} for name, value in self.figures.items()}
         plain |= {name: getattr(self, name) for name in counts}
@@ -94,9 +100,15 @@ class Evaluation:
 class Comparison(NamedTuple):
     """A paired comparison: the same test, two models.
 
-    metric: what was compared. first, second: its figure for each. difference: the second's figure less the first's, and ``interval`` its 95% confidence interval. p_value: how often
-    chance alone would bring a difference as large. queries: how many were compared. real: whether the difference is
-    more than chance at 5%.
+    Attributes:
+        metric: the metric that was compared.
+        first: the first model's figure.
+        second: the second model's figure.
+        difference: the second's figure less the first's.
+        interval: the difference's 95% confidence interval.
+        p_value: how often chance alone would give a difference as large.
+        queries: how many were compared.
+        real: whether the difference is more than chance at 5%.
     """
 
     metric: str
@@ -137,12 +149,20 @@ def compare(
     for each query (Smucker, Allan, Carterette 2007, "A comparison of statistical significance tests for information
     retrieval evaluation").
 
-    seen: "seen_in" or "seen_out"; by default the latter where both have it. resamples: so many draws for each of the
-    two; ``seed`` settles them. scorers: which of each evaluation's scorers
-    to compare, such as ``("popularity", "model")`` of one evaluation given twice.
+    Args:
+        first: an evaluation.
+        second: another one, on the same test.
+        metric: for example "top_100".
+        seen: "seen_in" or "seen_out"; by default the latter where both have it.
+        scorers: which of each evaluation's scorers to compare, for example ``("popularity", "model")`` of one
+            evaluation given twice.
+        resamples: draws for the interval, and as many for the p-value.
+        seed: of the draws.
 
-    Raises ConfigError for a metric, scorer or test that the two do not share.
+    Raises:
+        ConfigError: for a metric, scorer or test that the two do not share.
 
+    Example:
         sl.compare(sl.evaluate(old, test, seen=train), sl.evaluate(new, test, seen=train), "top_100")
     """
     for one, name in ((first, "first"), (second, "second")):
@@ -160,20 +180,13 @@ def compare(
     difference = float(gain.sum())
     drawn = resampled(sums, min(resamples, 2000), seed)
     low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
-    generator = np.random.default_rng(seed)
-    moved = gain[gain != 0]
-    step = max(1, (1 << 22) // max(len(moved), 1))
-    extreme = 0
-    for start in range(0, resamples, step):
-        signs = generator.integers(0, 2, (min(step, resamples - start), len(moved)), dtype=np.int8) * 2 - 1
-        extreme += int(np.count_nonzero(np.abs(signs @ moved) >= abs(difference) * (1 - 1e-9)))
     return Comparison(
         metric,
         sums[0].value,
         sums[1].value,
         difference,
         Interval(float(low), float(high)),
-        (extreme + 1) / (resamples + 1),
+        chance(gain, resamples, seed),
         pairs,
     )
 

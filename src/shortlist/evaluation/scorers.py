@@ -1,4 +1,4 @@
-"""What can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
+"""Scorers, which can be ranked: dot products of vectors, or scores made row by row; each with exact ranks and exact lists."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
-from shortlist.sources import Blend, Neighbours
+from shortlist.sources import Added, Context, Neighbours, Weights
 
-__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of"]
+__all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
 
 TILE = 1 << 21  # scores in memory at a time: larger arrays come fresh from the system, page by page
 COMPARED = 1 << 21
@@ -71,7 +71,7 @@ class ByRow(ABC):
 
     @abstractmethod
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        """Scores ``[last − first, candidates]``; −inf for what is hidden (rows of ``hidden`` count from ``first``)."""
+        """Scores ``[last − first, candidates]``; −inf for hidden candidates (rows of ``hidden`` count from ``first``)."""
 
     def ranks(self, pairs: Pairs) -> Tensor:
         order = torch.argsort(pairs.query.cpu(), stable=True)
@@ -109,10 +109,12 @@ class ByRow(ABC):
 
 @dataclass(frozen=True, eq=False)
 class NeighbourScores(ByRow):
-    """A table of neighbours alone: its own scores, and below 0 what it does not reach, by popularity: −1 / (1 + count).
+    """A table of neighbours alone: its own scores; other candidates are below 0, by popularity: −1 / (1 + count).
 
-    histories: of each asked query, rows of the table, oldest first. place: int64 ``[candidates]``, the row in the table of each
-    candidate, −1 for one that it lacks. counts: ``[candidates]``, training interactions.
+    Attributes:
+        histories: of each asked query, rows of the table, oldest first.
+        place: int64 ``[candidates]``, the row in the table of each candidate, −1 for one that it lacks.
+        counts: ``[candidates]``, training interactions.
     """
 
     neighbours: Neighbours
@@ -131,72 +133,102 @@ class NeighbourScores(ByRow):
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         near = torch.from_numpy(_placed(self.neighbours, self.histories, self.place, first, last))
         popular = torch.from_numpy(-1 / (1 + self.counts))
-        return _without(torch.where(near > 0, near.double(), popular), hidden)
+        return without(torch.where(near > 0, near.double(), popular), hidden)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed(ByRow):
-    """Towers and neighbours, added as ``Blend`` says; of what each query may have.
+    """Towers, tables of neighbours and ranked lists, added by ``Weights`` over the candidates that each query may have.
 
-    Candidates beyond the table have no neighbours. Raises TrainingError where a vector is not finite.
+    Candidates beyond a table or a list are not known to it.
+
+    Attributes:
+        towers: vectors of each, the first towers first.
+        added: the other sources, and the weights of all.
+        context: histories and segments of the queries.
+
+    Raises:
+        TrainingError: where a vector is not finite.
     """
 
-    vectors: Vectors
-    neighbours: Neighbours
-    histories: Lists
-    blend: Blend
+    towers: tuple[Vectors, ...]
+    added: Added
+    context: Context
 
     def __post_init__(self) -> None:
-        check_finite("query", self.vectors.query)
-        check_finite("candidate", self.vectors.candidate)
+        for one in self.towers:
+            check_finite("query", one.query)
+            check_finite("candidate", one.candidate)
 
     @property
     def candidates(self) -> int:  # type: ignore[override]
-        return len(self.vectors.candidate)
+        return len(self.towers[0].candidate)
 
     @property
     def queries(self) -> int:  # type: ignore[override]
-        return len(self.vectors.query)
+        return len(self.towers[0].query)
 
-    def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[Tensor, Tensor]:
-        """What the towers and the neighbours say, ``[rows, candidates]`` each; of what is hidden −inf and 0."""
-        rows = self.vectors.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
-        towers = rows @ self._exact.T if rows.ndim == 2 else (rows @ self._exact.T).amax(1)
-        towers = _without(towers.float().cpu(), hidden)
-        place = np.arange(self.candidates)
-        place[len(self.neighbours) :] = -1
-        near = torch.from_numpy(_placed(self.neighbours, self.histories, place, first, last))
+    def parts(self, first: int, last: int, hidden: Hidden | None) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores of each towers and of each other source, ``[rows, candidates]``; −inf and 0 for hidden candidates."""
+        towers = []
+        for one, exact in zip(self.towers, self._exact, strict=True):
+            rows = one.query[first:last].double()  # rounded once, as an index has it: equal vectors tie
+            scores = rows @ exact.T if rows.ndim == 2 else (rows @ exact.T).amax(1)
+            towers.append(without(scores.float().cpu(), hidden))
+        others = []
+        for table in self.added.tables:
+            place = np.arange(self.candidates)
+            place[len(table) :] = -1
+            others.append(torch.from_numpy(_placed(table, self.context.histories, place, first, last)))
+        if self.added.lists:
+            closed = None if hidden is None else np.zeros((last - first, self.candidates), np.bool_)
+            if closed is not None and hidden is not None:
+                closed[hidden.query.cpu().numpy(), hidden.candidate.cpu().numpy()] = True
+            for number, ranked in enumerate(self.added.lists):
+                segments = self.context.segments[first:last, number]
+                others.append(torch.from_numpy(ranked.dense(segments, self.candidates, closed)))
         if hidden is not None:
-            near[hidden.query.cpu(), hidden.candidate.cpu()] = 0
-        return towers, near
+            for other in others:
+                other[hidden.query.cpu(), hidden.candidate.cpu()] = 0
+        return towers, others
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        towers, near = self.parts(first, last, hidden)
-        return self.added(towers.double(), near.double(), self.blend)
+        towers, others = self.parts(first, last, hidden)
+        return self.added_up([one.double() for one in towers], [one.double() for one in others], self.added.weights)
 
     def first(self, candidates: int) -> Mixed:
         """The same for the first so many candidates."""
-        return Mixed(self.vectors.first(candidates), self.neighbours, self.histories, self.blend)
+        return Mixed(tuple(one.first(candidates) for one in self.towers), self.added, self.context)
 
     @cached_property
-    def _exact(self) -> Tensor:
-        return self.vectors.candidate.double()
+    def _exact(self) -> tuple[Tensor, ...]:
+        return tuple(one.candidate.double() for one in self.towers)
+
+    @property
+    def _step(self) -> int:
+        sources = len(self.towers) + len(self.added.lists) + len(self.added.tables)
+        return max(1, 2 * TILE // max(sources, 2) // max(self.candidates, 1))
 
     @staticmethod
-    def added(towers: Tensor, near: Tensor, blend: Blend) -> Tensor:
-        """Both parts as ``blend`` adds them, see ``Blend.total``; −inf where the towers have it."""
-        below = towers - towers.amax(1, keepdim=True)
-        largest = near.amax(1, keepdim=True)
-        largest = torch.where(largest > 0, largest, 1.0)
-        total = (1 - blend.share) * torch.exp(below / blend.temperature) + blend.share * (near / largest)
-        return torch.where(total > 0, total, below).masked_fill_(torch.isneginf(towers), -torch.inf)
+    def added_up(towers: list[Tensor], others: list[Tensor], weights: Weights) -> Tensor:
+        """All parts as ``weights`` adds them, see ``Weights.total``; −inf where the first towers have it."""
+        below = [one - one.amax(1, keepdim=True) for one in towers]
+        total = weights.of_towers[0] * torch.exp(below[0] / weights.temperatures[0])
+        for one, weight, temperature in zip(below[1:], weights.of_towers[1:], weights.temperatures[1:], strict=True):
+            total = total + weight * torch.exp(one / temperature)
+        for other, weight in zip(others, weights.of_others, strict=True):
+            largest = other.amax(1, keepdim=True)
+            total = total + weight * (other / torch.where(largest > 0, largest, 1.0))
+        return torch.where(total > 0, total, below[0]).masked_fill_(torch.isneginf(towers[0]), -torch.inf)
 
 
 @dataclass(frozen=True, eq=False)
 class Cold:
-    """Another scorer, but popularity for queries of which nothing is known, as a recommender answers them.
+    """Another scorer, with popularity for unknown queries, as a recommender answers them.
 
-    cold: bool ``[queries]``. popular: ``Vectors`` of popularity.
+    Attributes:
+        cold: bool ``[queries]``.
+        popular: ``Vectors`` of popularity.
     """
 
     scorer: Scorer
@@ -239,7 +271,11 @@ def _above(scores: Tensor, pairs: Pairs) -> Tensor:
 def _placed(
     neighbours: Neighbours, histories: Lists, place: NDArray[np.int64], first: int, last: int
 ) -> NDArray[np.float32]:
-    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``; place: see NeighbourScores."""
+    """Neighbours' scores of the queries ``first`` to ``last``, float32 ``[rows, candidates]``.
+
+    Args:
+        place: see NeighbourScores.
+    """
     offsets = histories.offsets[first : last + 1]
     part = Lists(offsets - offsets[0], histories.values[offsets[0] : offsets[-1]])
     dense = neighbours.dense(part, len(neighbours))
@@ -250,7 +286,7 @@ def _placed(
 
 
 def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
-    """What is hidden of the first so many candidates."""
+    """The hidden pairs among the first ``candidates`` candidates."""
     if hidden is None:
         return None
     kept = hidden.candidate < candidates
@@ -258,14 +294,15 @@ def among(hidden: Hidden | None, candidates: int) -> Hidden | None:
 
 
 def part_of(hidden: Hidden | None, first: int, last: int) -> Hidden | None:
-    """What is hidden from the queries ``first`` to ``last``, counted from ``first``."""
+    """The hidden pairs of the queries ``first`` to ``last``, counted from ``first``."""
     if hidden is None:
         return None
     low, high = torch.searchsorted(hidden.query, torch.tensor([first, last], device=hidden.query.device)).tolist()
     return Hidden(hidden.query[low:high] - first, hidden.candidate[low:high])
 
 
-def _without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+def without(scores: Tensor, hidden: Hidden | None) -> Tensor:
+    """The scores with −inf for hidden candidates."""
     if hidden is not None:
         scores[hidden.query.cpu(), hidden.candidate.cpu()] = -torch.inf
     return scores

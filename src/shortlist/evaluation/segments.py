@@ -1,4 +1,4 @@
-"""Groups of test pairs: by a column, by how much training knew of the query, by how popular the candidate is."""
+"""Groups of test pairs: by a column, by the query's training interactions, by the candidate's popularity."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ def grouped(name: str, data: Dataset, test: TestSet) -> Iterator[Group]:
     A built-in name or a column of the queries, the candidates or the interactions. Numbers fall into quartiles, text into
     its commonest values and the rest; a list, or text with "|" between values, puts a pair into each value's group.
 
-    Raises ConfigError for a name that is neither.
+    Raises:
+        ConfigError: for an unknown name.
     """
     if name not in segment_names(data):
         raise ConfigError(f"there is no segment {name!r}.", hint=did_you_mean(name, segment_names(data)))
     if name in BUILT_IN and name in _columns(data):
-        told = (
+        message = (
             f"the segment {name!r} is the built-in one, not the column that is called so; rename the column to see it."
         )
-        warnings.warn(told, ShortlistWarning, stacklevel=2)
+        warnings.warn(message, ShortlistWarning, stacklevel=2)
     groups = _built_in(name, test) if name in BUILT_IN else by_values(_values(name, data))
     for group, mask in groups:
         if mask.any():

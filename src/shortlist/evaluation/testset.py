@@ -1,4 +1,4 @@
-"""A test set as rows: which queries are asked, what competes for them, what is hidden, and what counts."""
+"""A test set as rows: the queries asked, the candidates that compete, those that are hidden, and the weights of pairs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,24 @@ __all__ = ["TestSet", "checked_weights"]
 class TestSet:
     """Held-out pairs over the distinct queries asked and one catalogue, encoded once and measured as often as wanted.
 
-    query: int64 ``[pairs]``, rows of ``queries``; candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in
-    no catalogue. queries: the distinct query rows asked, with the query tower's columns. candidates: the catalogue, one row
-    per id. query_ids, candidate_ids: their raw ids. known: bool ``[queries]``, whether training had any of the query.
-    query_counts ``[queries]``, candidate_counts ``[candidates]``: training interactions (of queries, where ``seen`` was given;
-    else whether they occur). model: the towers whose catalogue this is.
-    hidden: what each asked query chose before, which does not compete for it. released: when each candidate came to be, and
-    when each pair happened. weight, grade: float64 ``[pairs]``, how much a pair counts and how good a choice it was. None: no
-    such thing.
+    Attributes:
+        query: int64 ``[pairs]``, rows of ``queries``.
+        candidate: int64 ``[pairs]``, rows of ``candidates``, −1 for one that is in no catalogue.
+        queries: the distinct query rows asked, with the query tower's columns.
+        candidates: the catalogue, one row per id.
+        query_ids: raw ids of the queries.
+        candidate_ids: raw ids of the candidates.
+        known: bool ``[queries]``, whether training had any interaction of the query.
+        query_counts: ``[queries]``, interactions in ``seen`` where that was given; else whether the query occurs in training.
+        candidate_counts: ``[candidates]``, training interactions.
+        model: the towers whose catalogue this is.
+        hidden: what each asked query chose before, which does not compete for it.
+        released: the time since when each candidate exists, and the time of each pair.
+        weight: float64 ``[pairs]``, how much a pair counts; None for all alike.
+        grade: float64 ``[pairs]``, how good a choice it was; None for all alike.
     """
 
-    __test__ = False  # no test, whatever pytest makes of the name
+    __test__ = False  # not a test, although pytest may think so by its name
 
     query: NDArray[np.int64]
     candidate: NDArray[np.int64]
@@ -65,10 +72,12 @@ class TestSet:
     ) -> TestSet:
         """The pairs of ``test``; its catalogue is the model's, and any candidates that only ``test`` has, after it.
 
-        seen: what each query chose before; see ``evaluate`` for the others.
+        Args:
+            seen: what each query chose before; see ``evaluate`` for the others.
 
-        Raises ConfigError for weights that are not there; DataError for ids of another name than the model's, and columns that
-        do not fit.
+        Raises:
+            ConfigError: where there are no weights.
+            DataError: for ids of another name than the model's, and columns that do not fit.
         """
         catalogue = model.catalogue
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):
@@ -104,7 +113,7 @@ class TestSet:
 
     @classmethod
     def of_rows(cls, query: NDArray[np.int64], candidate: NDArray[np.int64], queries: int, candidates: int) -> TestSet:
-        """Pairs as rows alone, without tables or a model, for ranks that were made elsewhere."""
+        """Pairs as rows alone, without tables or a model, for ranks from elsewhere."""
         asked, there = pl.Series("query", np.arange(queries)), pl.Series("candidate", np.arange(candidates))
         return cls(
             query,
@@ -144,12 +153,12 @@ class TestSet:
 
     @property
     def new_queries(self) -> int:
-        """How many pairs are of a query that training never saw."""
+        """How many pairs have a query that training never saw."""
         return int(np.count_nonzero(~self.known[self.query]))
 
     @property
     def new_candidates(self) -> int:
-        """How many pairs are of a candidate that training never saw."""
+        """How many pairs have a candidate that training never saw."""
         return int(np.count_nonzero(self.candidate_counts[self.candidate] == 0))
 
     @property
@@ -216,8 +225,8 @@ class TestSet:
 
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:
-    """What each asked query chose in ``seen``, as rows, sorted by query."""
-    seen = seen.seen  # Events(seen_where=) may say that only some of it counts
+    """The candidates that each asked query chose in ``seen``, as rows, sorted by query."""
+    seen = seen.seen  # by Events(seen_where=) only some of it may count
     rows = IdMap(test.candidate_ids).find(seen.candidates[seen.candidate])
     ids = seen.queries[seen.query][seen.query_rows]
     chosen = pl.DataFrame({"id": ids, "candidate": rows[seen.candidate_rows]}).unique()
@@ -247,7 +256,7 @@ def _joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFram
 
 
 def checked_weights(test: Dataset, weighted: bool) -> NDArray[np.float64] | None:
-    """The weight of each test pair, or None where each counts once. ConfigError where there are none to weigh by."""
+    """The weight of each test pair, or None where each counts once. ConfigError where there are no weights."""
     if not weighted:
         return None
     if test.weights is None:
@@ -271,7 +280,7 @@ def _grades(test: Dataset, grade: str) -> NDArray[np.float64]:
 
 
 def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.device) -> Released:
-    """When each candidate came to be, and when each pair happened, as float64; null is "always there"."""
+    """The times since when each candidate exists, and of each pair, as float64; null is "always"."""
     if released not in table.columns:
         raise DataError(
             f"released is {released!r}; the candidates' table has no such column.",
@@ -296,7 +305,7 @@ def _release(table: pl.DataFrame, test: Dataset, released: str, device: torch.de
 
 
 def _kind_of_time(dtype: pl.DataType) -> str | None:
-    """Which times a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
+    """The kind of times that a column can be compared with; None if it is not a moment. A zoned moment is not a naive one."""
     if isinstance(dtype, pl.Datetime):
         return "naive" if dtype.time_zone is None else "zoned"
     return "naive" if dtype == pl.Date else "number" if dtype.is_numeric() else None

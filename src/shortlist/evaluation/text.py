@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from shortlist.evaluation.figures import Figures, Segment
-from shortlist.evaluation.intervals import Interval
+from shortlist.intervals import Interval
 
 __all__ = ["evaluation_text", "figure_name", "headline_figure"]
 
@@ -30,7 +30,8 @@ def evaluation_text(
 ) -> str:
     """How much was measured, a table for each way to treat seen items, and one for each segment.
 
-    notes: the headline first. The others as in ``Evaluation``.
+    Args:
+        notes: the headline first. The others as in ``Evaluation``.
     """
     parts = [*notes[:1], *(textwrap.fill(note, WIDTH) for note in notes[1:])]
     for seen, title in TITLES.items():
@@ -49,8 +50,9 @@ def evaluation_text(
 def figure_name(name: str) -> str:
     """``top_10`` as ``top-10``, ``capped_recall_5`` as ``capped recall-5``.
 
-    >>> figure_name("capped_recall_5"), figure_name("auc")
-    ('capped recall-5', 'auc')
+    Example:
+        >>> figure_name("capped_recall_5"), figure_name("auc")
+        ('capped recall-5', 'auc')
     """
     metric, at, k = name.rpartition("_")
     return f"{metric.replace('_', ' ')}-{k}" if at and k.isdigit() else name.replace("_", " ")
@@ -59,8 +61,9 @@ def figure_name(name: str) -> str:
 def headline_figure(names: Iterable[str]) -> str | None:
     """The first metric's figure whose cut-off is nearest to 10; None where there is none.
 
-    >>> headline_figure(["ndcg_1", "ndcg_5", "ndcg_50", "top_10"]), headline_figure(["auc", "top_10"])
-    ('ndcg_5', 'auc')
+    Example:
+        >>> headline_figure(["ndcg_1", "ndcg_5", "ndcg_50", "top_10"]), headline_figure(["auc", "top_10"])
+        ('ndcg_5', 'auc')
     """
     names = list(names)
     if not names:
@@ -80,11 +83,11 @@ def _label(figures: ByScorer, seen: str) -> int:
 def _scorer_table(figures: ByScorer, intervals: Intervals, seen: str) -> list[str]:
     """Rows of scorers under columns of figures, as many blocks of columns as the width needs."""
     scorers = [scorer for scorer, by_seen in figures.items() if seen in by_seen]
-    sure = {scorer: intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
+    ranges = {scorer: intervals.get(scorer, {}).get(seen, {}) for scorer in scorers}
     names = list(figures["model"][seen])
     label = _label(figures, seen)
     cells = {
-        (scorer, name): _cell(figures[scorer][seen].get(name, math.nan), sure[scorer].get(name))
+        (scorer, name): _cell(figures[scorer][seen].get(name, math.nan), ranges[scorer].get(name))
         for scorer in scorers
         for name in names
     }

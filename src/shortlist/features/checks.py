@@ -1,4 +1,4 @@
-"""What every feature refuses, in one wording: what was given, what was expected, what to do."""
+"""Checks that every feature shares, in one wording: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -9,19 +9,49 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError, DataError
 from shortlist.features.feature import Feature
 
-__all__ = ["MAX_ROWS", "as_text", "check_count", "check_dim", "finite", "not_fitted", "nothing_to_learn", "wrong_type"]
+__all__ = [
+    "MAX_ROWS",
+    "ValueRefusedError",
+    "as_text",
+    "check_count",
+    "check_dim",
+    "finite",
+    "not_fitted",
+    "nothing_to_learn",
+    "wrong_type",
+]
 
-MAX_ROWS = 2**31 - 2  # of an embedding table, so that codes fit int32
+MAX_ROWS = 2**31 - 2  # rows of an embedding table at most, so that codes fit int32
+
+
+class ValueRefusedError(DataError):
+    """Values of a column that a feature does not take. row: where the first is in the column, counted from 0."""
+
+    def __init__(self, came: str, rows: NDArray[np.integer], takes: str, hint: str) -> None:
+        self.came, self.row, self.takes = came, int(rows[0]), takes
+        super().__init__(f"{came}, the first in row {self.row} (counted from 0); {takes}", hint)
+
+    def where(self, place: str) -> DataError:
+        """The same with words for the place that say more than a row."""
+        return DataError(f"{self.came}, the first {place}; {self.takes}", self.hint)
 
 
 def check_dim(feature: Feature) -> None:
-    """Raises ConfigError for a ``dim`` that no embedding can have; None stands for the tower's."""
+    """Check an embedding's width; None stands for the tower's.
+
+    Raises:
+        ConfigError: for a ``dim`` that no embedding can have.
+    """
     if feature.dim is not None:
         check_count(feature, "dim", feature.dim)
 
 
 def check_count(feature: Feature, option: str, value: int, least: int = 1) -> None:
-    """Raises ConfigError for an option that is not a whole number from ``least`` on."""
+    """Check an option that counts something.
+
+    Raises:
+        ConfigError: for anything but a whole number of at least ``least``.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ROWS:
         raise ConfigError(
             f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number of at least {least}."
@@ -29,21 +59,21 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
 
 
 def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:
-    """The error of a column of a type that the feature does not take."""
+    """The error for a column of a type that the feature does not take."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got a column of type {values.dtype}; it takes {takes}.", hint=hint
     )
 
 
 def not_fitted(feature: Feature, lacks: str) -> ConfigError:
-    """The error of a feature that is asked before it was trained."""
+    """The error of a feature that is used before it was trained."""
     return ConfigError(
         f"{feature.kind}({feature.column!r}) has no {lacks} yet.", hint="train the model with fit() first"
     )
 
 
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
-    """The error of a training column that is null throughout."""
+    """The error for a training column of nulls only."""
     return DataError(
         f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without any value; "
         "at least one was expected.",
@@ -57,7 +87,11 @@ def as_text(values: pl.Series) -> pl.Series:
 
 
 def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
-    """The non-null numbers of a column. Raises DataError for other types, and where one is NaN or infinite."""
+    """The non-null numbers of a column.
+
+    Raises:
+        DataError: for other types, and where one is NaN or infinite.
+    """
     if values.dtype == pl.Null:
         return np.empty(0)
     if not values.dtype.is_numeric():
@@ -70,9 +104,11 @@ def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
     numbers: NDArray[np.float64] = values.drop_nulls().cast(pl.Float64).to_numpy()
     if not np.isfinite(numbers).all():
         nans, bad = int(np.isnan(numbers).sum()), int((~np.isfinite(numbers)).sum())
-        raise DataError(
+        raise ValueRefusedError(
             f"{feature.kind}({feature.column!r}) got {nans:,} NaN and {bad - nans:,} infinite values "
-            f"in {len(values):,} rows; it takes finite numbers and nulls.",
+            f"in {len(values):,} rows",
+            values.is_not_null().to_numpy().nonzero()[0][~np.isfinite(numbers)],
+            "it takes finite numbers and nulls.",
             hint=f"a missing value is a null: frame.with_columns(pl.col({feature.column!r}).fill_nan(None))",
         )
     return numbers

@@ -1,4 +1,4 @@
-"""What a feature turns a column into: codes, bags or sequences of codes, or floats, one entry per table row.
+"""Encoded columns: codes, bags or sequences of codes, or floats, one entry per table row.
 
 All are plain numpy; ``model/`` turns them into tensors once, and a batch is a ``take`` of row numbers.
 """
@@ -21,7 +21,8 @@ __all__ = ["Bags", "Codes", "Encoded", "Floats", "Repeated", "Sequences", "onnx_
 class Codes:
     """One embedding row per table row.
 
-    values: int32 ``[rows]``, each in ``[0, cardinality)``; 0 stands for unknown.
+    Attributes:
+        values: int32 ``[rows]``, each in ``[0, cardinality)``; 0 stands for unknown.
     """
 
     values: NDArray[np.int32]
@@ -40,7 +41,9 @@ class Codes:
 class Bags:
     """Any number of embedding rows per table row, in CSR form.
 
-    offsets: int64 ``[rows + 1]``; values: int32 ``[offsets[-1]]``; row i owns ``values[offsets[i]:offsets[i + 1]]``.
+    Attributes:
+        offsets: int64 ``[rows + 1]``.
+        values: int32 ``[offsets[-1]]``; row i owns ``values[offsets[i]:offsets[i + 1]]``.
     """
 
     offsets: NDArray[np.int64]
@@ -53,7 +56,11 @@ class Bags:
 
 @dataclass(frozen=True)
 class Floats:
-    """Numbers that enter the tower as they are. values: float32 ``[rows, width]``, finite."""
+    """Numbers that enter the tower as they are.
+
+    Attributes:
+        values: float32 ``[rows, width]``, finite.
+    """
 
     values: NDArray[np.float32]
 
@@ -69,9 +76,15 @@ class Floats:
 class Sequences:
     """Windows on one array of embedding rows: table row i reads ``values[start[i]:stop[i]]``, oldest first.
 
-    values: int32; start, stop: int64 ``[rows]``; left_out: int64 ``[rows]``, a place inside the window that the row does
-    not read, or −1; None where no row has one. length: of the longest window there may be. Rows with the same start
-    read prefixes of one sequence.
+    Rows with the same start read prefixes of one sequence.
+
+    Attributes:
+        values: int32.
+        start: int64 ``[rows]``.
+        stop: int64 ``[rows]``.
+        left_out: int64 ``[rows]``, a place inside the window that the row does not read, or −1; None where no row has
+            one.
+        length: of the longest window there may be.
     """
 
     values: NDArray[np.int32]
@@ -97,7 +110,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Entries of another column, one for each of ``rows``: what an interaction's query has, without copying it."""
+    """Entries of another column, one for each of ``rows``: the values of an interaction's query, without a copy."""
 
     column: Codes | Bags | Floats
     rows: NDArray[np.integer]

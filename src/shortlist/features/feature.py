@@ -1,4 +1,4 @@
-"""What every feature is: a declared column, a state learned from training data, an encoding."""
+"""The base of every feature: a declared column, a state learned from training data, an encoding."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Feature(Protocol):
         """One entry per value. Null and unseen values have a defined outcome; a wrong type is a DataError."""
 
     def state(self) -> State:
-        """Everything ``restore`` needs: plain JSON values, and Polars series for what is long."""
+        """Everything ``restore`` needs: plain JSON values, and Polars series for long values."""
 
     @classmethod
     def restore(cls, state: State) -> Feature:

@@ -1,4 +1,4 @@
-"""Which ids a vocabulary takes in, and which it lets go: admission after some sightings, eviction of the long unseen."""
+"""How a vocabulary grows: admission of ids after some sightings, eviction of ids that were not seen for long."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ __all__ = ["Growth", "grown", "sighted"]
 class Growth(NamedTuple):
     """A vocabulary after more training data.
 
-    ages: int32 ``[ids]``, how many growths ago each id was last seen. origin: int32 ``[cardinality]``, the code that each
-    code had before; −1 for one that is new; the unknown one stays 0.
+    Attributes:
+        ages: int32 ``[ids]``, how many growths ago each id was last seen.
+        origin: int32 ``[cardinality]``, the code that each code had before; −1 for one that is new; the unknown one
+            stays 0.
     """
 
     vocabulary: IdMap
@@ -28,7 +30,8 @@ class Growth(NamedTuple):
 def sighted(values: pl.Series, sightings: NDArray[np.integer] | None) -> pl.DataFrame:
     """Each distinct non-null value (``id``) and how often it was seen (``len``), most frequent values of rows first.
 
-    sightings: how often each row was seen, once where it is None.
+    Args:
+        sightings: how often each row was seen, once where it is None.
     """
     times = np.ones(len(values), np.int64) if sightings is None else np.asarray(sightings, np.int64)
     rows = pl.DataFrame({"id": values, "times": times}).drop_nulls("id")
@@ -42,13 +45,14 @@ def grown(
     """The vocabulary after what was ``seen`` (see ``sighted``) since.
 
     1. Ids that were seen have age 0; the others are one growth older.
-    2. An id older than ``evict_after`` goes; what is left keeps its order.
+    2. An id older than ``evict_after`` is dropped; the others keep their order.
     3. New ids that were seen at least ``min_count`` times follow.
 
-    >>> seen = pl.DataFrame({"id": ["b", "d", "e"], "len": [1, 3, 1]})
-    >>> later = grown(IdMap(pl.Series(["a", "b", "c"])), np.array([1, 1, 0]), seen, min_count=2, evict_after=1)
-    >>> later.vocabulary.ids.to_list(), later.ages.tolist(), later.origin.tolist()
-    (['b', 'c', 'd'], [0, 1, 0], [0, 2, 3, -1])
+    Example:
+        >>> seen = pl.DataFrame({"id": ["b", "d", "e"], "len": [1, 3, 1]})
+        >>> later = grown(IdMap(pl.Series(["a", "b", "c"])), np.array([1, 1, 0]), seen, min_count=2, evict_after=1)
+        >>> later.vocabulary.ids.to_list(), later.ages.tolist(), later.origin.tolist()
+        (['b', 'c', 'd'], [0, 1, 0], [0, 2, 3, -1])
     """
     found = before.encode(seen["id"])
     older = (np.zeros(len(before), np.int32) if ages is None else ages) + 1

@@ -25,13 +25,17 @@ class Hashing:
     decides whether the column holds strings or integers (``"1"`` and ``1`` hash differently); the other one, and all
     other types, are a DataError.
 
-    dim: the width of the rows, by default the tower's.
-    buckets: about as many as there are distinct values makes a value share its bucket with one other on average.
+    Args:
+        column: a column of strings or integers.
+        buckets: how many hashes; with about as many as there are distinct values, a value shares its bucket with one
+            other on average.
+        dim: the width of the rows, by default the tower's.
 
-    >>> hashing = Hashing("user_id", buckets=1000)
-    >>> hashing.fit(pl.Series(["ann", "bob"]))
-    >>> hashing.encode(pl.Series(["ann", None, "never seen"])).values.tolist()
-    [576, 0, 625]
+    Example:
+        >>> hashing = Hashing("user_id", buckets=1000)
+        >>> hashing.fit(pl.Series(["ann", "bob"]))
+        >>> hashing.encode(pl.Series(["ann", None, "never seen"])).values.tolist()
+        [576, 0, 625]
     """
 
     kind: ClassVar[str] = "Hashing"

@@ -1,4 +1,4 @@
-"""A query's own history: which candidates it chose before, from the interactions, without the target or the future."""
+"""A query's own history: the candidates that it chose before, from the interactions, without the target or the future."""
 
 from __future__ import annotations
 
@@ -27,30 +27,38 @@ Context = Literal["past", "others"]
 class History:
     """The candidates that the query chose before, as a sequence that an encoder turns into one vector.
 
-    In training, nobody gives this column: it comes from the interactions. With timestamps, the history of an interaction
-    is what its query chose earlier; what it chose at the very same time is left out, since it may be the target.
-    Without timestamps it is everything else that the query chose, the target left out. After training, a query's history
+    In training this column is made from the interactions. With timestamps, the history of an interaction
+    is what its query chose earlier; choices at the very same time are left out, since they may be the target.
+    Without timestamps it is everything else that the query chose, without the target. After training, a query's history
     is all of its training interactions; a request may bring its own as a list of candidate ids, oldest first:
-    ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are passed over.
+    ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are ignored.
 
-    column: its name in requests. length: the latest items that are read, at most. In training an interaction far into
-    a long history may see fewer, at least half of it, so that one pass serves many interactions.
-    encoder: "mean", "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose weights
-    by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018) and "hstu" (Zhai et
-    al. 2024, without times), the last three with ``layers``, the last two with ``heads``; transformers' inner layers are
-    ``feedforward`` times as wide. dropout: of the embedded items and in the layers, in training.
-    context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first where
-    there are timestamps.
-    share: read the items from the candidate tower's id table; else from a table of its own, whose rows are ``dim`` wide
-        (by default the tower's).
+    Args:
+        column: its name in requests.
+        encoder: "mean"; "sum"; "ema", whose weights fall by ``decay`` with every further item; "weighted", a mean whose
+            weights by age are learned; "gru"; "transformer" (causal self-attention, as SASRec: Kang and McAuley 2018);
+            or "hstu" (Zhai et al. 2024, without times).
+        length: the latest items that are read, at most. In training an interaction far into a long history may see
+            fewer, at least half of it, so that one pass serves many interactions.
+        context: "past" (needs timestamps) or "others" (leave-one-out; "mean" and "sum" only); None takes the first
+            where there are timestamps.
+        share: read the items from the candidate tower's id table; else from a table of its own.
+        decay: of "ema": the weight of an item against the next later one.
+        layers: of "gru", "transformer" and "hstu".
+        heads: of "transformer" and "hstu".
+        feedforward: of transformers: their inner layers are this many times as wide.
+        dropout: of the embedded items and in the layers, in training.
+        dim: the width of the rows of a table of its own, by default the tower's.
 
-    Raises ConfigError for options that cannot be.
+    Raises:
+        ConfigError: for an unknown encoder or context, and for numbers out of range.
 
-    >>> history = History(length=2, share=False)
-    >>> history.fit(pl.Series([["a", "b"], ["c"]]))
-    >>> encoded = history.encode(pl.Series([["a", "b", "c", "never seen"], None]))
-    >>> encoded.values.tolist(), encoded.start.tolist(), encoded.stop.tolist()
-    ([2, 3], [0, 2], [2, 2])
+    Example:
+        >>> history = History(length=2, share=False)
+        >>> history.fit(pl.Series([["a", "b"], ["c"]]))
+        >>> encoded = history.encode(pl.Series([["a", "b", "c", "never seen"], None]))
+        >>> encoded.values.tolist(), encoded.start.tolist(), encoded.stop.tolist()
+        ([2, 3], [0, 2], [2, 2])
     """
 
     kind: ClassVar[str] = "History"
@@ -141,7 +149,7 @@ class History:
         return Members(members.owners, as_text(members.values))
 
     def settled_context(self, timestamps: bool) -> Context:
-        """The context for interactions with or without ``timestamps``. ConfigError where it cannot be."""
+        """The context for interactions with or without ``timestamps``. ConfigError where the encoder does not allow it."""
         if self.context == "past" or (self.context is None and timestamps):
             if timestamps:
                 return "past"
@@ -170,9 +178,13 @@ class History:
 class Windows(NamedTuple):
     """The history of every interaction as a window on one array of all of them.
 
-    order: the interactions of that array, by query and time; start, stop: int64 ``[interactions]``, in the order of the
-    data: interaction i has the history ``order[start[i]:stop[i]]``; left_out: its own place in the array, which is no
-    part of it, or −1 where it is outside; None where the window never holds it.
+    Attributes:
+        order: the interactions of that array, by query and time.
+        start: int64 ``[interactions]``, in the order of the data: interaction i has the history
+            ``order[start[i]:stop[i]]``.
+        stop: int64 ``[interactions]``, likewise.
+        left_out: its own place in the array, which is left out, or −1 where it is outside; None where the window never
+            holds it.
     """
 
     order: NDArray[np.int64]
@@ -188,16 +200,22 @@ def windows_of(
     length: int,
     context: Context,
 ) -> Windows:
-    """The window of each interaction; query, candidate: rows ``[interactions]``; time: ranks ``[interactions]`` or None.
+    """The window of each interaction.
 
     Past: from at most ``length`` and at least half as many items before (where there are so many), up to the first
-    interaction of the same query and time. Windows of one query start at few places, so that one pass over what follows
-    such a place serves all of them.
+    interaction of the same query and time. Windows of one query start at few places, so that one pass from
+    such a place on serves all of them.
 
     Others: the last ``length`` distinct candidates of the query, from which each interaction leaves out its own.
 
-    >>> windows_of(np.array([0, 0, 0, 1]), np.array([5, 6, 7, 5]), np.array([1, 2, 2, 1]), 10, "past")[1:3]
-    (array([0, 0, 0, 3]), array([0, 1, 1, 3]))
+    Args:
+        query: rows ``[interactions]``.
+        candidate: rows ``[interactions]``.
+        time: ranks ``[interactions]`` or None.
+
+    Example:
+        >>> windows_of(np.array([0, 0, 0, 1]), np.array([5, 6, 7, 5]), np.array([1, 2, 2, 1]), 10, "past")[1:3]
+        (array([0, 0, 0, 3]), array([0, 1, 1, 3]))
     """
     if context == "others":
         return _others(query, candidate, time, length)
@@ -241,8 +259,9 @@ def last_of_each(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Each query's last ``length`` choices, oldest first: offsets ``[queries + 1]`` and interactions.
 
-    >>> last_of_each(np.array([0, 0, 0, 2]), np.array([5, 6, 5, 7]), np.array([3, 1, 4, 1]), 3, 2, "past")
-    (array([0, 2, 2, 3]), array([0, 2, 3]))
+    Example:
+        >>> last_of_each(np.array([0, 0, 0, 2]), np.array([5, 6, 5, 7]), np.array([3, 1, 4, 1]), 3, 2, "past")
+        (array([0, 2, 2, 3]), array([0, 2, 3]))
     """
     if context == "others":
         order = _others(query, candidate, time, length).order

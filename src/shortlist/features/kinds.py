@@ -1,4 +1,4 @@
-"""Every kind of feature by the name under which bundles store it, and fitted features out of what a bundle stores."""
+"""Every kind of feature by the name under which bundles store it, and fitted features from a bundle's stored values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def features_from_state(
 ) -> dict[str, Feature]:
     """The features of the tower ``side`` by name, in the tower's order.
 
-    stored: of each feature its kind, name and plain state. series: long states by ``side/name/key``.
+    Args:
+        stored: of each feature its kind, name and plain state.
+        series: long states by ``side/name/key``.
     """
     features = {}
     for one in stored:

@@ -77,7 +77,9 @@ class _Lookup:
     def fit(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> None:
         """Take the distinct values as the vocabulary, unless one was given; those of at least ``min_count`` sightings.
 
-        sightings: how often each of the values was seen, in interactions; once where it is None.
+        Args:
+            values: the column's training values.
+            sightings: how often each of the values was seen, in interactions; once where it is None.
         """
         if values.null_count() < len(values):
             self._check(values)
@@ -99,10 +101,14 @@ class _Lookup:
         self.vocabulary = IdMap(admitted)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
-        """Take in what later training data hold; the code that each code had before ``[cardinality]``, −1 for a new one.
+        """Take in the values of later training data; the code that each code had before ``[cardinality]``, −1 for a new one.
 
-        New values are admitted after ``min_count`` sightings; with ``evict_after=n``, a value goes that was in none of the
-        last n data it might have been in. Rows of a table follow: ``new[code] = old[origin[code]]``.
+        New values are admitted after ``min_count`` sightings; with ``evict_after=n``, a value is dropped that was in none of
+        the last n data it might have been in. Rows of a table follow: ``new[code] = old[origin[code]]``.
+
+        Args:
+            values: the column in those data.
+            sightings: how often each of the values was seen, in interactions; once where it is None.
         """
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
@@ -144,15 +150,22 @@ class _Lookup:
 class StringLookup(_Lookup):
     """An embedding row for each string of a column.
 
-    The vocabulary comes from the training data, or is given. Values outside it, and nulls, share one row.
-    dim: the width of its rows, by default the tower's; set it for concatenated features ("concat").
-    min_count: of so many training interactions at least, else a value shares that row too. evict_after: for training
-        again and again, see ``grow``: a value goes that was in none of so many trainings.
-    Raises DataError for a column that does not hold strings.
+    Values outside the vocabulary, and nulls, share one row.
 
-    >>> lookup = StringLookup("title", ["Heat", "Fargo"])
-    >>> lookup.encode(pl.Series(["Fargo", "Alien"])).values.tolist()
-    [2, 0]
+    Args:
+        column: a column of strings.
+        vocabulary: the values to know; by default those of the training data.
+        dim: the width of the rows, by default the tower's; set it for concatenated features ("concat").
+        min_count: a value with fewer training interactions shares the row of unknown values.
+        evict_after: for repeated training (see ``grow``): drop a value that did not occur in this many trainings.
+
+    Raises:
+        DataError: for a column that does not hold strings.
+
+    Example:
+        >>> lookup = StringLookup("title", ["Heat", "Fargo"])
+        >>> lookup.encode(pl.Series(["Fargo", "Alien"])).values.tolist()
+        [2, 0]
     """
 
     kind: ClassVar[str] = "StringLookup"
@@ -164,10 +177,18 @@ class StringLookup(_Lookup):
 
 
 class IntegerLookup(_Lookup):
-    """An embedding row for each integer of a column; ``vocabulary`` and ``dim`` as in StringLookup, as all else.
+    """An embedding row for each integer of a column.
 
-    >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
-    [2, 0]
+    Args:
+        column: a column of integers.
+        vocabulary: as in ``StringLookup``.
+        dim: as in ``StringLookup``.
+        min_count: as in ``StringLookup``.
+        evict_after: as in ``StringLookup``.
+
+    Example:
+        >>> IntegerLookup("user_id", [7, 2**60]).encode(pl.Series([2**60, 8])).values.tolist()
+        [2, 0]
     """
 
     kind: ClassVar[str] = "IntegerLookup"
@@ -179,13 +200,21 @@ class IntegerLookup(_Lookup):
 
 
 class Category(_Lookup):
-    """An embedding row for each value of a column of strings, integers or booleans; ``dim`` as in StringLookup, as all else.
+    """An embedding row for each value of a column of strings, integers or booleans.
 
-    Which of the three it is, the training data decides (or the given vocabulary): ``"1"``, ``1`` and ``true`` are
+    The training data (or the given vocabulary) decides which of the three it is: ``"1"``, ``1`` and ``true`` are
     different values, and a column of another type later is a DataError. Null and unseen values share code 0.
 
-    >>> Category("premium", [True, False]).encode(pl.Series([False, None, True])).values.tolist()
-    [2, 0, 1]
+    Args:
+        column: a column of strings, integers or booleans.
+        vocabulary: as in ``StringLookup``.
+        dim: as in ``StringLookup``.
+        min_count: as in ``StringLookup``.
+        evict_after: as in ``StringLookup``.
+
+    Example:
+        >>> Category("premium", [True, False]).encode(pl.Series([False, None, True])).values.tolist()
+        [2, 0, 1]
     """
 
     kind: ClassVar[str] = "Category"

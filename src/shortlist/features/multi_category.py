@@ -27,13 +27,17 @@ class MultiCategory:
     white space around a value is dropped. A value that occurs twice counts twice. Null rows, empty lists, null members
     and members outside the vocabulary add nothing: a row without any known member is an empty bag, whose mean is 0.
 
-    vocabulary: the values to know; by default those of the training data. dim: the width of the rows, by default the
-    tower's.
+    Args:
+        column: a column of lists, or of strings that ``separator`` divides.
+        separator: what divides the values of a string; None for lists.
+        vocabulary: the values to know; by default those of the training data.
+        dim: the width of the rows, by default the tower's.
 
-    >>> genres = MultiCategory("genres", "|", vocabulary=["Comedy", "Drama"])
-    >>> bags = genres.encode(pl.Series(["Drama|Comedy", "", "Western|Drama"]))
-    >>> bags.offsets.tolist(), bags.values.tolist()
-    ([0, 2, 2, 3], [2, 1, 2])
+    Example:
+        >>> genres = MultiCategory("genres", "|", vocabulary=["Comedy", "Drama"])
+        >>> bags = genres.encode(pl.Series(["Drama|Comedy", "", "Western|Drama"]))
+        >>> bags.offsets.tolist(), bags.values.tolist()
+        ([0, 2, 2, 3], [2, 1, 2])
     """
 
     kind: ClassVar[str] = "MultiCategory"
@@ -76,7 +80,12 @@ class MultiCategory:
         self.vocabulary = IdMap.of_values(members.values)
 
     def grow(self, values: pl.Series, sightings: NDArray[np.integer] | None = None) -> NDArray[np.int32]:
-        """Take in the members that later training data hold; the code that each code had before, −1 for a new one."""
+        """Take in the members of later training data; the code that each code had before, −1 for a new one.
+
+        Args:
+            values: the column in those data.
+            sightings: has no effect, since every member is admitted.
+        """
         if self.vocabulary is None:
             raise not_fitted(self, "vocabulary")
         later = grown(self.vocabulary, None, sighted(self._members(values).values, None), 1, None)

@@ -17,7 +17,7 @@ from shortlist.features.feature import State
 __all__ = ["Discretization", "Normalization", "Scale"]
 
 FARTHEST = 1e6  # standard deviations; n training values reach at most sqrt(n), so none of them is ever clipped
-LEAST = 1e-300  # a deviation below it counts as none
+LEAST = 1e-300  # a smaller deviation counts as none
 
 
 class Scale:
@@ -36,7 +36,9 @@ class Scale:
         low, high = float(numbers.min()), float(numbers.max())
         if low == high:
             return cls(low, 0.0)
-        middle = low / 2 + high / 2  # less it, small differences between large numbers stay
+        middle = (
+            low / 2 + high / 2
+        )  # subtracted first, so that small differences between large numbers keep their digits
         halves = numbers / 2 - middle / 2
         unit = float(np.abs(halves).max())  # dividing by it keeps sums and squares of large numbers finite
         shrunk = halves / unit
@@ -54,14 +56,19 @@ class Scale:
 class Normalization:
     """A number, less the mean and divided by the standard deviation of the training rows.
 
-    Null becomes 0, the mean. With ``indicator`` a second number says which rows were null (1) and which not (0).
-    A column that was constant in training becomes 0 throughout. Integers, floats and decimals are taken; NaN,
+    Null becomes 0, the mean. With ``indicator`` a second number is 1 for rows that were null and 0 for others.
+    A column that was constant in training becomes 0 throughout. Integers, floats and decimals are accepted; NaN,
     infinity and other types are a DataError.
 
-    >>> age = Normalization("age")
-    >>> age.fit(pl.Series([20, 30, 40, 30]))
-    >>> age.encode(pl.Series([30, None])).values.tolist()
-    [[0.0], [0.0]]
+    Args:
+        column: a column of numbers.
+        indicator: add a second number that says which rows were null.
+
+    Example:
+        >>> age = Normalization("age")
+        >>> age.fit(pl.Series([20, 30, 40, 30]))
+        >>> age.encode(pl.Series([30, None])).values.tolist()
+        [[0.0], [0.0]]
     """
 
     kind: ClassVar[str] = "Normalization"
@@ -116,15 +123,18 @@ class Normalization:
 class Discretization:
     """An embedding row for each bin of a number in ``column``.
 
-    dim: the width of the rows, by default the tower's.
-    bins: how many bins of about equally many training rows to learn (fewer where values repeat).
-    boundaries: the bins' borders, increasing, in place of ``bins``. A border belongs to the bin above it.
-
     Code 0 stands for null; the bin below the lowest border is 1. Numbers outside the training range fall into the
     outer bins. NaN, infinity and types that are not numbers are a DataError.
 
-    >>> Discretization("age", boundaries=[18, 65]).encode(pl.Series([17, 18, None, 80])).values.tolist()
-    [1, 2, 0, 3]
+    Args:
+        column: a column of numbers.
+        bins: how many bins of about equally many training rows to learn (fewer where values repeat).
+        boundaries: the bins' borders, increasing, instead of ``bins``. A border belongs to the bin above it.
+        dim: the width of the rows, by default the tower's.
+
+    Example:
+        >>> Discretization("age", boundaries=[18, 65]).encode(pl.Series([17, 18, None, 80])).values.tolist()
+        [1, 2, 0, 3]
     """
 
     kind: ClassVar[str] = "Discretization"

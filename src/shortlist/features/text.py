@@ -22,21 +22,24 @@ class Text:
 
     1. The text in lower case is cut into words, each a run of letters, digits and underscores.
     2. Each word, in angle brackets, gives itself and every run of ``ngrams`` characters in it: with 3, ``<heat>`` gives
-       ``<heat>``, ``<he``, ``hea``, ``eat``, ``at>``. So a word that training never saw shares rows with its kin.
+       ``<heat>``, ``<he``, ``hea``, ``eat``, ``at>``. So a word that training never saw shares rows with similar words.
     3. Each of these is hashed into one of ``buckets`` rows (see ``stable_hash``).
 
     Nothing is learned before training. Null and texts without a word are empty bags, whose mean is 0. A column that
     does not hold strings is a DataError.
 
-    buckets: rows of the table, but one (row 0 stays unused).
-    ngrams: characters of a piece, from 1 on; None for words alone.
-    dim: the width of the rows, by default the tower's.
-
     Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
 
-    >>> title = Text("title", buckets=10_000)
-    >>> title.encode(pl.Series(["Heat", "", None])).offsets.tolist()
-    [0, 5, 5, 5]
+    Args:
+        column: a column of strings.
+        buckets: how many hashes; the table has one row more, for code 0, which stays unused.
+        ngrams: characters of a piece, from 1 on; None for words alone.
+        dim: the width of the rows, by default the tower's.
+
+    Example:
+        >>> title = Text("title", buckets=10_000)
+        >>> title.encode(pl.Series(["Heat", "", None])).offsets.tolist()
+        [0, 5, 5, 5]
     """
 
     kind: ClassVar[str] = "Text"

@@ -1,4 +1,4 @@
-"""Moments: where in the day, the week and the year they fall, and how late."""
+"""Moments: their place in the day, the week and the year, and a trend."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ class Timestamp:
     passed, in UTC; naive datetimes and dates are read as they are. Mean and deviation come from the training rows.
     The column holds Datetime, Date or integers (Unix time in seconds); others are a DataError. Null becomes zeros.
 
-    of_target: the column is the time of the interaction to predict. ``fit`` refuses such a column in the query tower
-        unless this is True, and then says so in a warning: in a random split the test rows are between training rows of
-        the same hour, often the same session, so that this time almost identifies the target, and the measured quality is
-        not what serving will see. Split by time if you use it.
+    Args:
+        column: a column of datetimes, dates or integers (Unix time in seconds).
+        of_target: the column is the time of the interaction to predict. ``fit`` refuses such a column in the query
+            tower unless this is True, and then says so in a warning: in a random split the test rows are between
+            training rows of the same hour, often the same session, so that this time almost identifies the target, and
+            the measured quality is not what serving will see. Split by time if you use it.
 
-    >>> moment = Timestamp("released")
-    >>> moment.fit(pl.Series(["1970-01-01", "1970-01-03"]).str.to_date())
-    >>> moment.encode(pl.Series([0, None])).values[:, [0, 1, 6]].tolist()
-    [[0.0, 1.0, -1.0], [0.0, 0.0, 0.0]]
+    Example:
+        >>> moment = Timestamp("released")
+        >>> moment.fit(pl.Series(["1970-01-01", "1970-01-03"]).str.to_date())
+        >>> moment.encode(pl.Series([0, None])).values[:, [0, 1, 6]].tolist()
+        [[0.0, 1.0, -1.0], [0.0, 0.0, 0.0]]
     """
 
     kind: ClassVar[str] = "Timestamp"

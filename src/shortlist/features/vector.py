@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError
-from shortlist.features.checks import check_count, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import ValueRefusedError, check_count, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
 from shortlist.features.feature import State
 
@@ -19,12 +19,15 @@ __all__ = ["Vector"]
 class Vector:
     """A column of vectors, one list of ``width`` numbers per row, that enters the tower as it is and stays frozen.
 
-    width: numbers in each vector; by default that of the training data. Another width is a DataError, and so are a
-    null, NaN or infinite number within a vector and a column that does not hold lists (or arrays) of numbers.
-    A row that is null has no vector; it becomes zeros.
+    Args:
+        column: a column of lists or arrays of numbers.
+        width: numbers in each vector; by default that of the training data. Another width is a DataError, and so are a
+            null, NaN or infinite number within a vector and a column that does not hold lists (or arrays) of numbers. A
+            row that is null has no vector; it becomes zeros.
 
-    >>> Vector("image", width=2).encode(pl.Series([[0.5, 1.0], None])).values.tolist()
-    [[0.5, 1.0], [0.0, 0.0]]
+    Example:
+        >>> Vector("image", width=2).encode(pl.Series([[0.5, 1.0], None])).values.tolist()
+        [[0.5, 1.0], [0.0, 0.0]]
     """
 
     kind: ClassVar[str] = "Vector"
@@ -45,13 +48,14 @@ class Vector:
 
     def fit(self, values: pl.Series) -> None:
         """Take the width of the training rows, unless one was given."""
-        lists = self._lists(values).drop_nulls()
+        lists = self._lists(values)
         if self.width is None:
-            if not len(lists):
+            given = lists.drop_nulls()
+            if not len(given):
                 raise nothing_to_learn(self, values)
-            width = int(lists.list.len()[0])
+            width = int(given.list.len()[0])
             if width < 1:
-                raise self._wrong_width(lists, "at least one number", ~(lists.list.len() > 0))
+                raise self._wrong_width(lists, "at least one number", lists.list.len() < 1)
             self.width = width
         self._numbers(lists)
 
@@ -61,7 +65,7 @@ class Vector:
             raise not_fitted(self, "width")
         encoded = np.zeros((len(values), self.width), dtype=np.float32)
         lists = self._lists(values)
-        encoded[values.is_not_null().to_numpy()] = self._numbers(lists.drop_nulls())
+        encoded[values.is_not_null().to_numpy()] = self._numbers(lists)
         return Floats(encoded)
 
     def _lists(self, values: pl.Series) -> pl.Series:
@@ -74,25 +78,28 @@ class Vector:
         return lists
 
     def _numbers(self, lists: pl.Series) -> NDArray[np.float32]:
-        """Numbers ``[lists, width]`` of lists that are not null."""
+        """Numbers ``[lists that are not null, width]``."""
         wrong = lists.list.len() != self.width
         if wrong.any():
             raise self._wrong_width(lists, f"{self.width} numbers", wrong)
-        flat: NDArray[np.float32] = lists.explode().to_numpy()  # a null becomes NaN
-        numbers = flat.reshape(len(lists), self.width or 0)
-        bad = int((~np.isfinite(numbers)).any(axis=1).sum())
-        if bad:
-            raise DataError(
-                f"{self!r} got {bad:,} vectors that hold a null, a NaN or a number too large for float32; "
+        given = lists.drop_nulls()
+        flat: NDArray[np.float32] = given.explode().to_numpy()  # a null becomes NaN
+        numbers = flat.reshape(len(given), self.width or 0)
+        bad = (~np.isfinite(numbers)).any(axis=1)
+        if bad.any():
+            raise ValueRefusedError(
+                f"{self!r} got {int(bad.sum()):,} vectors that hold a null, a NaN or a number too large for float32",
+                np.flatnonzero(lists.is_not_null().to_numpy())[bad],
                 "it takes finite numbers.",
                 hint="replace such a vector as a whole by null; it then becomes zeros",
             )
         return numbers
 
     def _wrong_width(self, lists: pl.Series, expected: str, wrong: pl.Series) -> DataError:
-        first = int(lists.filter(wrong).list.len()[0])
-        return DataError(
-            f"{self.kind}({self.column!r}) got {int(wrong.sum()):,} vectors of another width, such as {first}; "
+        rows = np.flatnonzero(wrong.fill_null(False).to_numpy())
+        return ValueRefusedError(
+            f"{self.kind}({self.column!r}) got {len(rows):,} vectors of another width, such as {len(lists[int(rows[0])])}",
+            rows,
             f"{expected} were expected.",
             hint="all rows must come from the same embedding model; a missing vector is a null",
         )

@@ -1,8 +1,8 @@
-"""What approximate indexes share: ask a native index, filter, widen, and fall back to exact search.
+"""The base of approximate indexes: ask a native index, filter, widen, and fall back to exact search.
 
 1. Where a filter leaves few candidates, exact search over those few is cheaper and better: done.
-2. The native index is asked for more candidates than k, in proportion to what the filters take away. Their own scores
-   are rough and left aside: what passes the filters is ranked by its vectors, first in float32, then, where that could
+2. The native index is asked for more candidates than k, in proportion to those that the filters remove. Its own scores
+   are rough and are not used: the candidates that pass the filters are ranked by their vectors, first in float32, then, where that could
    be off, as everywhere (``shortlist.index.exact``), so all indexes report the same scores.
 3. Seen items are often the very best, and the next ones are further out. A query that lost many of its
    results to its own exclusions is asked again as wide as that takes; one left with fewer than ``min(k, eligible)``
@@ -38,8 +38,8 @@ _FEW = 20_000  # exact search over a filter's candidates, up to this many
 # search f rows, and an index about as many times its usual work as n/f. Several queries share the reading of the rows.
 _WORTH, _SHARED = 4, 8
 _FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
-_BEARABLE = 16  # one in so many results may be excluded before what comes after them is looked for
-_DEPTH = 2.5  # effort for what lies behind a part p of the results is 1 + _DEPTH·√p: recall stays level (measured)
+_BEARABLE = 16  # if more than one in so many results is excluded, the search is repeated further out
+_DEPTH = 2.5  # effort for candidates beyond a share p of the results is 1 + _DEPTH·√p: recall stays level (measured)
 _GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
 
@@ -62,9 +62,19 @@ class ApproximateIndex(LiveIndex):
     at_search: ClassVar[tuple[str, ...]] = ()
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
-        """A new index of these settings (see :class:`~shortlist.index.contract.Index`).
+        """A new index of these settings over ``vectors``.
 
-        Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went.
+        Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went; exact
+        search where no settings keep the promise.
+
+        Args:
+            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
+
+        Raises:
+            SearchError: as in ``LiveIndex``, and for a promised recall with fewer than 40 queries.
+            MissingExtraError: where the package behind the index is not installed.
         """
         if self._settings.recall is None:
             return super().build(vectors, ids)
@@ -75,7 +85,7 @@ class ApproximateIndex(LiveIndex):
         """This index under other settings at search; nothing is built or copied.
 
         Raises:
-            ConfigError: an option that takes a build.
+            ConfigError: for an option that needs a new build.
         """
         for name in options:
             if name not in self.at_search:
@@ -86,14 +96,23 @@ class ApproximateIndex(LiveIndex):
         return self.with_settings(**options)
 
     def with_settings(self, **options: Any) -> Self:
-        """This index, or these settings, under others; what is built stays as it was built."""
+        """This index, or these settings, under other settings; the built index stays as it is."""
         again = type(self)(**{**asdict(self._settings), **options})
         again._snapshot = self._snapshot
         return again
 
+    def unbuilt(self, **options: Any) -> Self:
+        """These settings under others, of an index that is yet to be built."""
+        return type(self)(**{**asdict(self._settings), **options})
+
     @abstractmethod
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library behind the index runs here."""
+        """Check that the library behind the index runs here.
+
+        Raises:
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
+        """
 
     @abstractmethod
     def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
@@ -119,8 +138,8 @@ class ApproximateIndex(LiveIndex):
         return self._widening(snapshot, request, filters, n / free, lost)
 
     def _alone(self, snapshot: Snapshot, request: SearchRequest, excluded: Pairs | None) -> tuple[Matches | None, int]:
-        """A single query with no filters but its own, by the shortest way to the same answer; None where too few are
-        found or too many of them were excluded. How many were."""
+        """A single query with no filters but its own, by the shortest way to the same answer; None if too few are
+        found or too many were excluded. And how many were excluded."""
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
         taken = 0 if excluded is None else excluded.positions.size
         rerank = self._rerank(n, k)
@@ -145,8 +164,11 @@ class ApproximateIndex(LiveIndex):
     def _widening(
         self, snapshot: Snapshot, request: SearchRequest, filters: Filters, effort: float, lost: int
     ) -> Matches:
-        """Asks, and asks again those that lack something, wider; at last exactly. lost: how many were excluded of what
-        was asked for before, if that was too many."""
+        """Searches, then searches wider for queries with too few results, and at last exactly.
+
+        Args:
+            lost: how many results of an earlier search were excluded, if that was too many.
+        """
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
         wanted, open_ = np.minimum(filters.eligible(n, m), k), base.open_to(filters)
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))

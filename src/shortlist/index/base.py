@@ -1,4 +1,4 @@
-"""What all indexes share: one snapshot of the candidates, changed by replacing it whole."""
+"""The base of all indexes: one snapshot of the candidates, changed by replacing it whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shortlist.index.exact import Matches, best
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import Reader, Verify, Writer
-from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +30,7 @@ Change: TypeAlias = Callable[[Snapshot], Snapshot]
 
 
 class LiveIndex(ABC):
-    """The contract of :class:`shortlist.index.contract.Index`, less what differs between kinds.
+    """The contract of :class:`shortlist.index.contract.Index`, except for the parts that differ between kinds.
 
     A kind gives ``_train`` (a native index over vectors), ``_search_base`` (the search itself) and, where
     the native index is slow to build, ``_write_native`` and ``_read_native``.
@@ -57,14 +57,14 @@ class LiveIndex(ABC):
         """The best of ``snapshot.base``; positions count from its start."""
 
     def _settle(self, snapshot: Snapshot) -> Snapshot:
-        """What to keep after a change: by default the snapshot as it is."""
+        """The snapshot to keep after a change: by default as it is."""
         return snapshot
 
     def _write_native(self, native: Any, writer: Writer) -> None:  # noqa: B027 - not every kind has files
         """Adds the files of the native index."""
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
-        """The native index out of a checked folder."""
+        """The native index from a checked folder."""
         return None
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
@@ -82,7 +82,17 @@ class LiveIndex(ABC):
         return Snapshot(base, empty(dim), self._train(base.vectors) if base.ids.size else None)
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
-        """A new index of these settings over ``vectors`` (see :class:`~shortlist.index.contract.Index`)."""
+        """A new index of these settings over ``vectors``.
+
+        Args:
+            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
+
+        Raises:
+            SearchError: for no vectors, a wrong shape or dtype, numbers that are not finite, and repeated ids.
+            MissingExtraError: where the package behind the index is not installed.
+        """
         array, norms = check_vectors(vectors, "vectors")
         if array.shape[0] == 0:
             raise SearchError("vectors has no rows; at least one candidate was expected.")
@@ -108,7 +118,22 @@ class LiveIndex(ABC):
         allow: Lists | npt.ArrayLike | None = None,
         deny: npt.ArrayLike | None = None,
     ) -> Hits:
-        """The k best candidates of each query, best first (see :class:`~shortlist.index.contract.Index`)."""
+        """The k best candidates of each query, best first.
+
+        Each list has ``min(k, eligible)`` ids, never one twice, never one that a filter forbids, never padding. Ids in a
+        filter that the index does not hold are ignored.
+
+        Args:
+            queries: float32 ``[queries, dim]``.
+            k: how many, at least 1; more than there are gives all there are.
+            exclude: per query, ids that it may not have.
+            allow: the only ids that may be found: per query (``Lists``) or for all queries (an array).
+            deny: ids that no query may have.
+
+        Raises:
+            SearchError: for queries that are not a float32 matrix of the index's dim, k below 1, and filters that do not
+                fit the queries.
+        """
         snapshot = self._now()
         number = check_k(k)
         array, norms = check_vectors(queries, "queries", snapshot.dim)
@@ -133,7 +158,15 @@ class LiveIndex(ABC):
     # Changing.
 
     def upsert(self, ids: Ints, vectors: Floats) -> None:
-        """Adds or replaces candidates (see :class:`~shortlist.index.contract.Index`)."""
+        """Adds candidates, or replaces those whose ids exist; they are last in ``ids``.
+
+        Args:
+            ids: distinct integers.
+            vectors: float32 ``[ids, dim]``, finite.
+
+        Raises:
+            SearchError: for a wrong shape or dtype, numbers that are not finite, and repeated ids.
+        """
         array, norms = check_vectors(vectors, "vectors", self._now().dim)
         numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
         if numbers.size == 0:
@@ -143,7 +176,7 @@ class LiveIndex(ABC):
             self._change(lambda now: now.upserted(new))
 
     def delete(self, ids: Ints) -> int:
-        """Removes candidates; how many there were (see :class:`~shortlist.index.contract.Index`)."""
+        """Removes candidates and returns how many there were; absent ids are ignored."""
         numbers = as_ids(ids, "ids")
         with self._changing:
             before = self._now().size
@@ -158,7 +191,7 @@ class LiveIndex(ABC):
     def rebuild(self) -> None:
         """Builds again from the current candidates; searches and changes continue meanwhile.
 
-        Changes that come in the meantime are made again on what was built, before it takes the place of the old.
+        Changes made in the meantime are made again on the new index before it replaces the old one.
         """
         with self._rebuilding:
             with self._changing:
@@ -180,7 +213,7 @@ class LiveIndex(ABC):
 
     @property
     def built(self) -> bool:
-        """Whether this is an index, rather than the settings of one."""
+        """Whether this is an index, not just the settings of one."""
         return self._snapshot is not None
 
     @property
@@ -263,14 +296,27 @@ class LiveIndex(ABC):
 
     @classmethod
     def load(cls, folder: str | Path, mmap: bool = True, verify: Verify = True) -> Self:
-        """The index saved in ``folder`` (see :class:`~shortlist.index.contract.Index`)."""
+        """The index saved in ``folder``.
+
+        Args:
+            folder: where ``save`` wrote; it may have been moved or copied.
+            mmap: leave the vectors on disk until they are used.
+            verify: compare the sha256 of every file. "native" leaves out plain arrays, of which an altered bit can only
+                alter a result, and reads nothing but their sizes: tens of millions of candidates open at once. False is
+                only for callers who have just compared.
+
+        Raises:
+            BundleError: for a file that is missing, truncated, altered or a link, and an index of another kind.
+        """
         return cls._from(Reader(Path(folder), verify, mmap))
 
     @classmethod
     def _from(cls, reader: Reader, *, strict: bool = False, rebuild: bool = False) -> Self:
         """The index that a reader has checked.
 
-        strict: look at every number too. rebuild: train the native index again, and read none of its files.
+        Args:
+            strict: check every number too.
+            rebuild: train the native index again, and read none of its files.
         """
         header = reader.header
         if header.get("kind") != cls.kind:
@@ -298,7 +344,7 @@ class LiveIndex(ABC):
         header = reader.header
         n, dim, more = header["built"], header["dim"], header["added"]
         vectors = reader.array("vectors", np.float32, (n, dim), reader.mmap)
-        ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else np.arange(n, dtype=np.int64)
+        ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else counted(n)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
             raise BundleError(f"{reader.path('dead')} has invalid positions.")

@@ -1,4 +1,4 @@
-"""A block of candidates that never changes, and what a request's filters mean in it."""
+"""A block of candidates that never changes, and a request's filters as positions in it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SearchRequest:
         allow: object,
         deny: object,
     ) -> SearchRequest:
-        """A request from what the caller gave; ``SearchError`` where a filter does not fit the queries."""
+        """A request from the caller's arguments; ``SearchError`` where a filter does not fit the queries."""
         rows = queries.shape[0]
         if exclude is not None and not isinstance(exclude, Lists):
             raise SearchError(
@@ -128,7 +128,7 @@ def _union(first: Ints | None, second: Ints | None) -> Ints | None:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Candidates as they were when the block was made, and which of them have died since.
+    """Candidates as they were when the block was made, and which of them were deleted since.
 
     Attributes:
         vectors: float32 ``[n, dim]``.
@@ -155,12 +155,12 @@ class Block:
 
     @property
     def alive(self) -> int:
-        """Candidates that have not died."""
+        """How many candidates were not deleted."""
         return self.ids.size - (0 if self.dead is None else self.dead.size)
 
     @functools.cached_property
     def living(self) -> tuple[Floats, Ints]:
-        """Vectors and ids of the candidates alive; the arrays themselves while all are."""
+        """Vectors and ids of the candidates that were not deleted; the arrays themselves while none were."""
         if self.dead is None:
             return self.vectors, self.ids
         keep = np.ones(self.ids.size, bool)
@@ -168,12 +168,12 @@ class Block:
         return self.vectors[keep], self.ids[keep]
 
     def living_positions(self, ids: Ints) -> Ints:
-        """The position of each id, int64 ``[ids]``; −1 where the block has none, or it has died."""
+        """The position of each id, int64 ``[ids]``; −1 where the block has none, or it was deleted."""
         positions = self.positions.find(ids)
         return positions if self.dead is None else np.where(member(self.dead, positions), -1, positions)
 
     def without(self, ids: Ints) -> Block:
-        """The same block with some more candidates dead; ids that it lacks are ignored."""
+        """The same block with more candidates deleted; ids that it lacks are ignored."""
         positions = self.positions.find(ids)
         dead = _union(self.dead, sorted_set(positions[positions >= 0]))
         return Block(
@@ -186,7 +186,7 @@ class Block:
         )
 
     def filters(self, request: SearchRequest) -> Filters:
-        """What the request's ids mean here; ids that the block lacks are ignored."""
+        """The request's filters as positions; ids that the block lacks are ignored."""
         if request.exclude is None and request.allow is None and request.deny is None:
             return Filters(self.dead)
         blocked = self.dead

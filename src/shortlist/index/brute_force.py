@@ -17,7 +17,7 @@ from shortlist.index.values import Floats
 
 __all__ = ["BruteForce"]
 
-# Changes are folded in once they are this many, and this part of the candidates.
+# Changes are merged into the block once they are this many, and this share of the candidates.
 _FEW, _PART = 4096, 0.1
 
 

@@ -1,4 +1,4 @@
-"""What an index accepts: every check raises ``SearchError`` and says where the trouble is."""
+"""Checks of what an index is given: every check raises ``SearchError`` and says where the trouble is."""
 
 from __future__ import annotations
 

@@ -61,19 +61,7 @@ class Index(Protocol):
         """Changes since the build, as a fraction of the candidates built from."""
 
     def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> Index:
-        """A new index of these settings over ``vectors``; exact search where they promise a recall that none keeps.
-
-        Args:
-            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
-            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
-            queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall
-                need it.
-
-        Raises:
-            SearchError: no vectors, wrong shape or dtype, numbers that are not finite, repeated ids; a recall
-                promised and no queries, or fewer than 40.
-            MissingExtraError: the package behind the index is not installed.
-        """
+        """A new index of these settings over ``vectors``; see ``LiveIndex.build``."""
 
     def search(
         self,
@@ -84,47 +72,20 @@ class Index(Protocol):
         allow: Lists | npt.ArrayLike | None = None,
         deny: npt.ArrayLike | None = None,
     ) -> Hits:
-        """The k best candidates of each query, best first.
-
-        Each list has ``min(k, eligible)`` ids, never one twice, never one that a filter forbids, never
-        padding.
-
-        Args:
-            queries: float32 ``[queries, dim]``.
-            k: how many, at least 1; more than there are gives all there are.
-            exclude: per query, ids that it may not have.
-            allow: the only ids that may be found: per query (``Lists``) or for all queries (an array).
-            deny: ids that no query may have.
-                Ids that the index does not hold are ignored in all three.
-
-        Raises:
-            SearchError: queries that are not a float32 matrix of the index's dim, k below 1, filters that do not
-                fit the queries.
-        """
+        """The k best candidates of each query, best first; see ``LiveIndex.search``."""
 
     def upsert(self, ids: Ints, vectors: Floats) -> None:
-        """Adds candidates, or replaces those whose ids are there; they come last in ``ids``."""
+        """Adds candidates, or replaces those whose ids exist; see ``LiveIndex.upsert``."""
 
     def delete(self, ids: Ints) -> int:
         """Removes candidates and returns how many were there; absent ids are ignored."""
 
     def settings(self) -> dict[str, Any]:
-        """What ``index_from_settings`` needs to make an unbuilt index like this one; fit for JSON."""
+        """Settings from which ``index_from_settings`` makes an unbuilt index like this one; fit for JSON."""
 
     def save(self, folder: str | Path) -> None:
         """Writes the index into ``folder`` in one step: a killed save leaves what was there before."""
 
     @classmethod
     def load(cls, folder: str | Path, mmap: bool = True, verify: Verify = True) -> Self:
-        """The index saved in ``folder``.
-
-        Args:
-            folder: where ``save`` wrote; it may have been moved or copied.
-            mmap: leave the vectors on disk until they are used.
-            verify: compare the sha256 of every file. "native" leaves out plain arrays, of which an altered bit can only
-                alter a result, and reads nothing but their sizes: tens of millions of candidates open at once. False
-                only for callers who have just compared.
-
-        Raises:
-            BundleError: a file that is missing, truncated, altered or a link; an index of another kind.
-        """
+        """The index saved in ``folder``; see ``LiveIndex.load``."""

@@ -1,7 +1,7 @@
-"""Scores as every index reports them, and the best of what was found.
+"""Scores as every index reports them, and the best of the candidates found.
 
-Float32 products from BLAS differ in their last bits with the shape of the block. So they only sieve: whatever
-comes within rounding error of the k-th best is scored again in float64 and rounded once. A score therefore
+Float32 products from BLAS differ in their last bits with the shape of the block. So they only sieve: candidates
+within rounding error of the k-th best are scored again in float64 and rounded once. A score therefore
 depends on the query and the candidate alone, equal vectors score equally, and every index reports the same
 numbers.
 """

@@ -112,7 +112,12 @@ class Faiss(ApproximateIndex):
         return min(n, max(k, 2 * k + 16 if self.graph(n) else chosen))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        """Check that the library runs here.
+
+        Raises:
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
+        """
         _faiss()
 
     def _train(self, vectors: Floats) -> Any:

@@ -16,15 +16,17 @@ __all__ = ["repeated", "score_heads", "search_heads"]
 def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None = None, **filters: Any) -> Hits:
     """The k best candidates of each query, each scored by the query's best head; as ``index.search`` otherwise.
 
-    queries: float32 ``[queries, heads · dim]``, the heads of a query one after another; with one head this is
-    ``index.search`` itself. The k best by the best head are among the k best of the heads, so the merge is exact where
-    the index is. Equal scores come in the order of the heads' lists.
+    Args:
+        queries: float32 ``[queries, heads · dim]``, the heads of a query one after another; with one head this is
+            ``index.search`` itself. The k best by the best head are among the k best of the heads, so the merge is
+            exact where the index is. Equal scores are in the order of the heads' lists.
 
-    >>> from shortlist.index import BruteForce
-    >>> index = BruteForce().build(np.eye(3, dtype=np.float32))
-    >>> hits = search_heads(index, np.array([[3, 2, 0, 0, 1, 5]], dtype=np.float32), k=3)
-    >>> hits.row(0)
-    (array([2, 0, 1]), array([5., 3., 2.], dtype=float32))
+    Example:
+        >>> from shortlist.index import BruteForce
+        >>> index = BruteForce().build(np.eye(3, dtype=np.float32))
+        >>> hits = search_heads(index, np.array([[3, 2, 0, 0, 1, 5]], dtype=np.float32), k=3)
+        >>> hits.row(0)
+        (array([2, 0, 1]), array([5., 3., 2.], dtype=float32))
     """
     heads, rest = divmod(queries.shape[1], index.dim) if queries.ndim == 2 and index.dim else (1, 0)
     if heads <= 1 or rest:
@@ -40,7 +42,9 @@ def search_heads(index: Index, queries: Floats, k: int, *, exclude: Lists | None
 def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
     """The score of every candidate for every query, by its best head, float64 ``[queries, candidates]``.
 
-    queries: ``[queries, heads · dim]``; vectors: ``[candidates, dim]``.
+    Args:
+        queries: ``[queries, heads · dim]``.
+        vectors: ``[candidates, dim]``.
     """
     split = queries.astype(np.float64).reshape(len(queries), -1, vectors.shape[1])  # [queries, heads, dim]
     best: npt.NDArray[np.float64] = (split @ vectors.astype(np.float64).T).max(1)

@@ -1,4 +1,4 @@
-"""Milvus, embedded in a file or as a cluster: the graph is the database's, everything else is as with every index."""
+"""Milvus, embedded in a file or as a cluster: the database has the graph, everything else is as in every index."""
 
 from __future__ import annotations
 
@@ -76,14 +76,15 @@ class Milvus(ApproximateIndex):
             digest of its vectors in its name, so that a running index and a saved one always find their own.
         links: neighbours of a node of the graph.
         build_effort: candidates looked at for each node when the graph is built.
-        search_effort: candidates looked at per query; by default 200, at least as many as are asked for.
-        recall: a share of the true best that searches are to find; ``search_effort`` is tuned to it by the build.
+        search_effort: candidates looked at per query; by default 200, at least k.
+        recall: the share of the true best that searches should find; ``build`` tunes ``search_effort`` to it.
 
     ``save`` writes the vectors and the uri. ``load`` looks for the collection there, and fills it again from the
     vectors where it is missing. Changes are searched exactly, in this process, until ``rebuild()``.
 
     Raises:
-        ConfigError: a uri or a number that cannot be. SearchError: a database that cannot be reached.
+        ConfigError: for an invalid uri or a number out of range.
+        SearchError: for a database that cannot be reached.
     """
 
     kind: ClassVar[str] = "milvus"
@@ -111,7 +112,12 @@ class Milvus(ApproximateIndex):
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the database can be reached."""
+        """Check that the database can be reached.
+
+        Raises:
+            MissingExtraError: where its client is not installed.
+            SearchError: where the database does not answer.
+        """
         self._connected()
 
     def _rerank(self, n: int, k: int) -> int:
@@ -176,13 +182,13 @@ def _reported(uri: str) -> Iterator[None]:
 
 
 def _complete(native: _Native) -> bool:
-    """Whether the collection is there with all its rows."""
+    """Whether the collection exists with all its rows."""
     if not native.client.has_collection(native.name):
         return False
     rows = native.client.get_collection_stats(native.name)["row_count"]
     if int(rows) == native.size:
         return True
-    native.client.drop_collection(native.name)  # a build that was cut off
+    native.client.drop_collection(native.name)  # an interrupted build
     return False
 
 

@@ -80,7 +80,7 @@ class Positions:
         return np.where(keys[at] == ids, order[at], -1)
 
     def members(self, ids: Ints) -> Ints:
-        """The sorted distinct positions of those ids that are there. Remembered where ``ids`` cannot be written to."""
+        """The sorted distinct positions of the ids that the index has. Remembered where ``ids`` cannot be written to."""
         return self._members.of(ids, self._sorted_positions)
 
     def mask(self, positions: Ints) -> npt.NDArray[np.bool_]:
@@ -102,7 +102,7 @@ class Positions:
 
 
 class Remembered(Generic[_Value]):
-    """What was made of arrays that nobody can write to; forgotten with them."""
+    """Values derived from arrays that nobody can write to; dropped when the arrays are."""
 
     def __init__(self) -> None:
         self._held: dict[int, tuple[weakref.ref[Any], _Value]] = {}

@@ -18,7 +18,7 @@ class Point:
     Attributes:
         backend: "exact", "scann", "ivfpq" or "hnsw".
         build: number of the build within the run.
-        settings: what ``index_from_settings`` makes it of.
+        settings: for ``index_from_settings``.
         recall: at the promise's k, on held-out queries.
         milliseconds: a query, alone; the median.
         keeps: whether it keeps the promise, on the tuning queries and on the held-out ones, sampling error allowed for.
@@ -40,7 +40,8 @@ class Tuned:
         recalls: by k, on held-out queries.
         milliseconds: median of a query alone at the promise's k; ``milliseconds_99`` its 99th percentile.
         exact_milliseconds: exact search's median, timed in turn with it.
-        build_seconds, nbytes: of the chosen index.
+        build_seconds: time to build the chosen index.
+        nbytes: memory of the chosen index.
     """
 
     backend: str
@@ -55,13 +56,16 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What ``tune_index`` returns: the index, and what was measured on the way.
+    """The result of ``tune_index``: the index, and what was measured on the way.
 
     Attributes:
         index: built, over the vectors given.
-        recall, k: the promise.
-        candidates, dim: what it was tuned on.
-        tune_queries, held_out_queries: how many settings were chosen by, and how many they were checked on.
+        recall: the mean recall that was promised.
+        k: over the top k.
+        candidates: how many it was tuned on.
+        dim: the length of their vectors.
+        tune_queries: how many queries settings were chosen by.
+        held_out_queries: how many they were checked on.
         chosen: the fastest that keeps the promise.
         reason: a sentence that says what was chosen and why.
         points: every setting that was timed.

@@ -15,14 +15,16 @@ from shortlist.index.milvus import Milvus, _reported
 __all__ = ["Published", "publish"]
 
 ROWS = 10_000
-"""Rows in an insert, and in memory beside the vectors."""
+"""Rows in an insert, and in memory in addition to the vectors."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What ``publish`` left behind: the alias leads to ``collection``, of so many ``rows``.
+    """The result of ``publish``: the alias leads to ``collection``, which has ``rows`` rows.
 
-    before: where it led until then, or None. written: whether the collection was filled now, or was there already.
+    Attributes:
+        before: where it led until then, or None.
+        written: whether the collection was filled now; False if it existed.
     """
 
     uri: str
@@ -46,13 +48,18 @@ def publish(
 ) -> Published:
     """Fills the collection ``<alias>_<version>`` with ``id`` and ``vector`` of each candidate, then lets the alias lead there.
 
-    1. A collection of that version with all its rows stays as it is; one with fewer, of a run that was cut off, is
-       filled anew.
+    1. A collection of that version with all its rows stays as it is; one with fewer, of an interrupted run, is
+       filled again.
     2. It is flushed, loaded and counted.
-    3. Only then the alias switches, in one step. Earlier versions stay, so that the way back is the same call.
+    3. Only then the alias switches, in one step. Earlier versions stay, so that the same call can go back to one.
 
-    place: uri, alias (its ``collection``) and the graph's settings. version: letters and digits. ids: integers or text,
-    distinct, ``[candidates]``. Raises SearchError for a database that does not answer or that counts other rows.
+    Args:
+        place: uri, alias (its ``collection``) and the graph's settings.
+        version: letters and digits.
+        ids: integers or text, distinct, ``[candidates]``.
+
+    Raises:
+        SearchError: for a database that does not answer or that counts other rows.
     """
     client, settings = place._connected(), place._settings
     name = f"{settings.collection}_{version}"

@@ -1,4 +1,4 @@
-"""Holding back the log lines that native libraries write straight to the process's stderr."""
+"""Holds back log lines that native libraries write to the process's stderr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 __all__ = ["without_native_log"]
 
@@ -27,7 +28,11 @@ def without_native_log() -> Iterator[None]:
             yield
             return
         stack.callback(os.close, original)
-        held = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            held = stack.enter_context(_file())
+        except OSError:  # nowhere to write to: then the lines appear
+            yield
+            return
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -37,3 +42,10 @@ def without_native_log() -> Iterator[None]:
             for line in held:
                 if not _LOG.match(line):
                     os.write(2, line)
+
+
+def _file() -> IO[bytes]:
+    """A file for a moment; in memory where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("native-log"), "w+b")
+    return tempfile.TemporaryFile()

@@ -1,4 +1,4 @@
-"""How much of the true top k an index finds: the mean, how sure that is, and the queries it serves worst."""
+"""How much of the true top k an index finds: the mean, how certain that is, and the worst queries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Recall:
         k: of the top k.
         queries: how many were asked.
         mean: over the queries, of the found part of each one's true top k.
-        lower: what the mean of all queries will hardly be below: the mean less two standard errors.
+        lower: the mean less two standard errors, a lower bound for the mean of all queries.
         worst_5: mean of the worst 5% of the queries (at least one).
         worst_1: mean of the worst 1% of the queries (at least one).
         least: of the worst query.
@@ -64,10 +64,10 @@ def query_recalls(index: Index, queries: Floats, kth: Floats, k: int) -> npt.NDA
 
 
 def recall_of(recalls: npt.NDArray[np.float64], k: int) -> Recall:
-    """What recalls per query say together.
+    """A summary of recalls per query.
 
     The standard error is that of the sample, but never less than if each of a query's k were found or lost
-    independently of the others: a few queries that all came out perfect prove little.
+    independently of the others: a few perfect queries prove little.
     """
     m = recalls.size
     mean = float(recalls.mean())

@@ -22,10 +22,10 @@ _KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, S
 
 
 def index_from_settings(settings: dict[str, Any]) -> Index:
-    """An unbuilt index from what ``Index.settings()`` gave.
+    """An unbuilt index from ``Index.settings()``.
 
     Raises:
-        ConfigError: a kind or an option that is not known, with the nearest that is.
+        ConfigError: for an unknown kind or option; the hint names the nearest known one.
     """
     options = dict(settings)
     kind = options.pop("kind", None)
@@ -56,10 +56,11 @@ def load_index(
         trusted: False for a folder from someone else: no file of a native library is read, the index is built from its
             vectors, and every number is checked. A checksum says that a file is as its writer left it, not that the
             writer meant well, and a crafted file can end a process that parses it.
-        guard, patience: the old names; ``guard=True`` is ``trusted=False``.
+        guard: the old name: ``guard=True`` is ``trusted=False``.
+        patience: an old option without effect.
 
     Raises:
-        BundleError: a folder that holds no index, a torn or altered one, or one of a kind not known here.
+        BundleError: for a folder without an index, or with one that is torn, altered or of an unknown kind.
     """
     if guard is not None or patience is not None:
         warnings.warn(
@@ -79,7 +80,7 @@ def load_index(
 def exact_from(folder: str | Path, mmap: bool = True, verify: Verify = True) -> Index:
     """Exact search over the vectors of the index saved in ``folder``, of whatever kind; no other file of it is read.
 
-    For where the package behind the index is not installed. Arguments and errors as for ``load_index``.
+    Used where the package behind the index is not installed. Arguments and errors as for ``load_index``.
     """
     index: Index = BruteForce()._like(LiveIndex._read(Reader(Path(folder), verify, mmap), strict=False))
     return index

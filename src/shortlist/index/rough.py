@@ -1,8 +1,8 @@
-"""What exact search reads first: the vectors themselves, or a smaller copy of them with a bound on its error.
+"""The arrays that exact search reads first: the vectors themselves, or a smaller copy of them with a bound on its error.
 
 A copy holds of each vector v some v' and the length of v − v' or more. By Cauchy and Schwarz the inner product of a
-query q with v' misses that with v by at most |q| times that length: whatever could be among the best is found out and
-scored again from v.
+query q with v' misses that with v by at most |q| times that length: every vector that could be among the best
+is found and scored again from v.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GROUP = 256  # vectors that share a bound on their error
 
 
 class Rough(Protocol):
-    """A float32 view of the vectors that may be off, and by how much."""
+    """A float32 view of the vectors with errors, and a bound on the errors."""
 
     def block(self, low: int, high: int, out: Floats) -> Floats:
         """Vectors ``low`` to ``high``, ``[high - low, dim]``: a view, or ``out`` filled."""
@@ -33,7 +33,7 @@ class Rough(Protocol):
         """The vectors at some positions, ``[positions, dim]``."""
 
     def error(self, low: int, high: int) -> float:
-        """How far at most any vector between ``low`` and ``high`` is from its true self."""
+        """A bound on the distance of each vector between ``low`` and ``high`` from the true one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,9 @@ class Plain:
 class Bfloat16:
     """The upper half of each number's 32 bits, rounded: half the memory.
 
-    codes: uint16 ``[n, dim]``. errors: float32 ``[groups]``, the longest v − v' of each 256 vectors.
+    Attributes:
+        codes: uint16 ``[n, dim]``.
+        errors: float32 ``[groups]``, the longest v − v' of each 256 vectors.
     """
 
     codes: npt.NDArray[np.uint16]
@@ -79,7 +81,7 @@ class Bfloat16:
         return _largest(self.errors, low, high)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a folder keeps of it."""
+        """The arrays to store in a folder."""
         return {"codes": self.codes, "errors": self.errors}
 
 
@@ -87,7 +89,10 @@ class Bfloat16:
 class Int8:
     """Each vector as whole numbers from −127 to 127 times a scale of its own: a quarter of the memory.
 
-    codes: int8 ``[n, dim]``. scales: float32 ``[n]``. errors: float32 ``[groups]``, the longest v − v' of each 256.
+    Attributes:
+        codes: int8 ``[n, dim]``.
+        scales: float32 ``[n]``.
+        errors: float32 ``[groups]``, the longest v − v' of each 256.
     """
 
     codes: npt.NDArray[np.int8]
@@ -111,7 +116,7 @@ class Int8:
         return _largest(self.errors, low, high)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a folder keeps of it."""
+        """The arrays to store in a folder."""
         return {"codes": self.codes, "scales": self.scales, "errors": self.errors}
 
 
@@ -121,7 +126,7 @@ def groups_of(n: int) -> int:
 
 
 def packed(vectors: Floats, storage: Storage) -> Bfloat16 | Int8 | None:
-    """The vectors in a smaller form, with what it misses measured; None for float32, which has no other form."""
+    """The vectors in a smaller form, with its errors measured; None for float32, which needs none."""
     if storage == "float32":
         return None
     n, dim = vectors.shape

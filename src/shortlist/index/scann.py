@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -26,13 +27,13 @@ from shortlist.index.values import Floats, Ints
 __all__ = ["ScaNN", "scann_trouble"]
 
 _TINY = 256  # below, search is exact: codebooks need points to learn from
-_FLAT = 20_000  # below, it scans every code without partitions
+_FLAT = 20_000  # below, every code is scanned, without partitions
 _ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
 _SOAR = 1.5
-_NARROW = 16  # numbers in a vector, up to which each gets a code of its own
-_PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: saved when ScaNN re-ranked by a copy of the vectors of its own
+_NARROW = 16  # vectors of up to so many numbers get a code for each number
+_PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: written when ScaNN re-ranked by its own copy of the vectors
 _CONFIG = "scann_config.pb"
-# The files that ScaNN reads back, by the type it knows them under. It is told no other.
+# The files that ScaNN reads back, by the type it knows them under. It is given no other.
 _ASSETS = {
     "ah_codebook.pb": "AH_CENTERS",
     "serialized_partitioner.pb": "PARTITIONER",
@@ -44,7 +45,7 @@ _ASSETS = {
 
 @functools.cache
 def scann_trouble() -> str | None:
-    """Why ScaNN cannot run here, or None if it can: no package, or a processor that would stop at its code."""
+    """Why ScaNN cannot run here, or None if it can: no package, or a processor that cannot run its code."""
     import importlib.util
 
     if importlib.util.find_spec("scann") is None:
@@ -168,7 +169,12 @@ class ScaNN(ApproximateIndex):
         return min(dim, int(self._settings.dims_per_code or (1 if dim <= _NARROW else 2)))
 
     def require(self) -> None:
-        """Raises ``MissingExtraError`` or ``SearchError`` unless the library runs here."""
+        """Check that the library runs here.
+
+        Raises:
+            MissingExtraError: where it is not installed.
+            SearchError: where it does not run.
+        """
         _scann()
 
     def _train(self, vectors: Floats) -> Any:
@@ -221,7 +227,7 @@ class ScaNN(ApproximateIndex):
         paths = {name: reader.path(f"{prefix}/{name}") for name in reader.roles(prefix)}
         if _CONFIG not in paths or not set(paths) <= {*_ASSETS, _CONFIG}:
             raise BundleError(f"{reader.folder} does not hold the files of a ScaNN index.")
-        with tempfile.TemporaryDirectory() as folder:
+        with _scratch() as folder:
             shutil.copy(paths.pop(_CONFIG), Path(folder) / _CONFIG)
             assets = "".join(
                 f'assets {{ asset_type: {_ASSETS[name]} asset_path: "{_quoted(path)}" }}\n'
@@ -246,6 +252,17 @@ class ScaNN(ApproximateIndex):
         codes = math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
         listed = 2 if leaves > 1 and self._soar() else 1
         return int(n * (listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a moment; in memory where no other can be written to."""
+    for place in (None, "/dev/shm"):
+        with contextlib.suppress(OSError):
+            return tempfile.TemporaryDirectory(dir=place)
+    raise BundleError(
+        "ScaNN loads an index through a temporary folder, and none can be written to.",
+        hint="mount an empty folder at /tmp, or set TMPDIR to a folder that can be written to",
+    )
 
 
 def _quoted(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A block of queries against every candidate: cheap products sieve, and keep what may be among the best.
+"""A block of queries against every candidate: cheap products sieve out candidates that cannot be among the best.
 
 Each candidate's true score is within an interval around its float32 product: rounding, and what a smaller copy of
 the vectors misses. Where at least k candidates of a query have lower ends of ``floor`` or more, one whose upper end is
@@ -9,7 +9,7 @@ below cannot be among its k best. So only candidates whose interval reaches the 
    that a BLAS does each in the thread that asks: its own threads, which wait for each other, stay out of it.
 3. Of each tile only the largest of every eight products is compared with the floor; a group that reaches it is
    looked through.
-4. Where too many are kept, the floor is raised to the k-th best lower end so far, and the rest goes.
+4. Where too many are kept, the floor is raised to the k-th best lower end so far, and the rest is dropped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _VECTOR = 1 << 13  # and in a product of one
 _GROUPS = 32  # groups that a product's candidates are compared in, at most; four times as many for one query
 _SAMPLE = 4096  # candidates in the first sample, at least
 _BUDGET = 1 << 16  # candidates kept before the floor is raised, at least
-_THREADED = 1 << 22  # multiplications of a search that are worth a second thread
+_THREADED = 1 << 22  # multiplications from which a search uses a second thread
 _LOWEST = np.float32(-3.0e38)  # below any score, above −inf
 
 
@@ -68,9 +68,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Masks:
-    """What may not be found: positions sorted, and (row, position) pairs sorted by position.
+    """The candidates that may not be found: positions sorted, and (row, position) pairs sorted by position.
 
-    closed: bool ``[n]``, given in place of ``blocked`` where many are.
+    Attributes:
+        closed: bool ``[n]``, instead of ``blocked`` where many are blocked.
     """
 
     blocked: Ints | None = None
@@ -132,7 +133,7 @@ class Sieve:
         self._zero = zero if zero.any() else None
 
     def run(self) -> Kept:
-        """All candidates that may be among the k best, less those barred; the true best are among them."""
+        """All candidates that may be among the k best, without forbidden ones; the true best are among them."""
         self._first_floor()
         tile = max(self._size, (_LINE if len(self.queries) == 1 else _TILE) // max(1, self._padded))
         tile -= tile % self._size
@@ -154,7 +155,7 @@ class Sieve:
         return int(self._turned.shape[0] * self._wide)
 
     def _work(self, tiles: list[tuple[int, int, int]], turn: itertools.count[int]) -> Kept:
-        """What one thread keeps: it takes the next tile until none is left."""
+        """The work of one thread: it takes the next tile until none is left."""
         held: list[Kept] = []
         count, budget = 0, max(_BUDGET, 4 * self.k * len(self.queries))
         scratch = _Scratch()
@@ -173,7 +174,7 @@ class Sieve:
         return Kept.join(held)
 
     def _scores(self, low: int, high: int, size: int, scratch: _Scratch) -> tuple[Floats, float]:
-        """Products with candidates ``low`` to ``high``, −inf where barred, and how far their vectors are off.
+        """Products with candidates ``low`` to ``high``, −inf where forbidden, and a bound on the vectors' errors.
 
         ``[blocks of size candidates, blocks of wide queries, size, wide]``
         """
@@ -258,7 +259,7 @@ class Sieve:
         return kept.only(kept.high >= self.floor[kept.rows])
 
     def _settled(self, kept: Kept) -> Kept:
-        """The k best of each query by their true scores, where many are too near each other for intervals."""
+        """The k best of each query by their true scores, for candidates too near each other for intervals."""
         m = len(self.queries)
         scores = pair_scores(self.queries, self.vectors, kept.rows, kept.positions)
         found = best(Matches(kept.rows, kept.positions, scores), m, self.k)

@@ -1,4 +1,4 @@
-"""What a search sees of an index that changes: one object, replaced whole by every change."""
+"""A snapshot of an index, for searches while it changes: one object, replaced whole by every change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Snapshot:
         return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
 
     def vectors_of(self, ids: Ints) -> Floats:
-        """The vectors of some candidates, ``[ids, dim]``. SearchError for an id that is not there."""
+        """The vectors of some candidates, ``[ids, dim]``. SearchError for an unknown id."""
         at = self.base.living_positions(ids)
         if self.extra.ids.size == 0:
             _check_found(ids, at)
@@ -58,7 +58,7 @@ class Snapshot:
         return vectors
 
     def upserted(self, new: Block) -> Snapshot:
-        """The snapshot with some candidates added, or put in the place of those that have their ids."""
+        """The snapshot with some candidates added, or replaced if their ids exist."""
         vectors, ids = self.extra.without(new.ids).living
         both = np.concatenate([vectors, new.vectors]), np.concatenate([ids, new.ids])
         extra = Block.of(*both, max(self.extra.max_norm, new.max_norm))
@@ -71,7 +71,7 @@ class Snapshot:
 
     @property
     def changes(self) -> int:
-        """Candidates that have died or come since the build."""
+        """How many candidates were deleted or added since the build."""
         return self.base.ids.size - self.base.alive + self.extra.ids.size
 
 
@@ -91,5 +91,5 @@ def block(vectors: Floats, ids: Ints, norms: Floats) -> Block:
 
 
 def empty(dim: int) -> Block:
-    """A block that nothing has come to yet."""
+    """A block without candidates."""
     return Block.of(np.zeros((0, dim), np.float32), np.zeros(0, np.int64), 0.0)

@@ -2,7 +2,7 @@
 
 ``index.json`` holds size and sha256 of every file and a checksum of itself. Files carry the start of their own
 sha256 in their names: a save adds files under new names, renames ``index.json`` over the old one, and only then removes
-what nothing refers to. No path is stored, only names within the folder.
+files that nothing refers to. No path is stored, only names within the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Verify: TypeAlias = "bool | Literal['native']"
 
 FORMAT = 1
 _INDEX = "index.json"
-_OURS = re.compile(r"-[0-9a-f]{12}(\.\w+)?$")  # a name that a save has given
+_OURS = re.compile(r"-[0-9a-f]{12}(\.\w+)?$")  # a name that ``save`` gives
 _HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
 
 
@@ -59,7 +59,7 @@ class Reader:
     """A saved index, checked: sizes always, sha256 of every file unless ``verify`` is false or "native".
 
     Raises:
-        BundleError: no index there; a newer format; a file missing, truncated, altered, or a link.
+        BundleError: for a folder without an index, a newer format, and a file that is missing, truncated, altered or a link.
     """
 
     def __init__(self, folder: Path, verify: Verify = True, mmap: bool = False) -> None:
@@ -83,7 +83,7 @@ class Reader:
             raise BundleError(str(damage), hint=_HINT) from damage
 
     def _described(self) -> tuple[dict[str, Any], dict[str, NamedEntry]]:
-        """What ``index.json`` says, and of its files by role."""
+        """The content of ``index.json``, with its files by role."""
         path = self.folder / _INDEX
         try:
             content = read_json(path, FORMAT)
@@ -119,7 +119,7 @@ class Reader:
         path = self.path(role)
         try:
             values = np.load(path, mmap_mode="r" if mmap and 0 not in shape else None, allow_pickle=False)
-        except Exception as error:  # numpy's reader lets through whatever its parser of headers raises
+        except Exception as error:  # numpy's reader passes on any error of its parser of headers
             raise BundleError(f"{path} is not an array: {error}") from None
         if values.dtype != dtype or values.shape != shape or not values.flags.c_contiguous:
             raise BundleError(f"{path} holds {values.dtype} {values.shape}; {np.dtype(dtype)} {shape} were expected.")

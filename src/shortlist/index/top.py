@@ -1,4 +1,4 @@
-"""Exact top k by inner product: a sieve over every candidate, then one careful look at the few that may belong."""
+"""Exact top k by inner product: a sieve over every candidate, then exact scores of the few that remain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["others", "top"]
 
 _ROWS = 1024  # queries in a block, at most
 _PAIRS = 1 << 22  # results of a block, at most
-_SMALL = 1 << 14  # candidates that one query looks at without a sieve
+_SMALL = 1 << 14  # candidates that one query scores without a sieve
 _VECTOR = 1 << 13  # multiplications of a product with one query: what OpenBLAS does in one thread
 _LOWEST = -3.0e38  # below any score, above −inf
 
@@ -40,7 +40,7 @@ def top(
         blocked: sorted positions that no query may have.
         allowed: sorted positions, the only ones any query may have (not given together with ``blocked``).
         excluded: pairs of query and position that do not go together.
-        rough: a smaller copy of the vectors to read first; the few that may belong are scored from ``vectors``.
+        rough: a smaller copy of the vectors to read first; the few that remain are scored from ``vectors``.
     """
     n, dim = vectors.shape
     if blocked is not None and _better_gathered(blocked.size, n):
@@ -107,7 +107,7 @@ def _few(
 
 
 def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pairs | None) -> Masks | None:
-    """What may not be found, as the sieve takes it; None where that is nothing."""
+    """The candidates that may not be found, as the sieve takes them; None where there are none."""
     if pairs is not None and pairs.rows.size == 0:
         pairs = None
     if blocked is None and closed is None and pairs is None:
@@ -119,7 +119,7 @@ def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pa
 
 
 def _better_gathered(blocked: int, n: int) -> bool:
-    """Whether copying the vectors that are left costs less than scoring all."""
+    """Whether copying the remaining vectors costs less than scoring all."""
     return blocked * 4 > 3 * n
 
 

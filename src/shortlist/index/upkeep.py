@@ -1,4 +1,4 @@
-"""An index's promise while candidates come and go: checked now and then, and the index rebuilt where it is broken."""
+"""An index's promise while candidates are added and deleted: checked now and then, and the index rebuilt if it is broken."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from shortlist.index.values import Floats
 
 __all__ = ["Checkup", "Upkeep", "checkup"]
 
-_MOST_ADDED = 20_000  # candidates beside an index, from which on they are most of a search
+_MOST_ADDED = 20_000  # added candidates from which on most of a search is spent on them
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What a look at an index found.
+    """The result of a measurement of an index.
 
     Attributes:
         churn: changes since it was built, as a fraction of the candidates built from.
         recall: on the sample, over the candidates there are now; None for an exact index, and where fewer than k are
             left: nothing can be missed there.
         promised: what the mean recall should be at least.
-        added: candidates that came since, which every search scores one by one; 0 for an exact index, which has all
-            in one.
+        added: candidates added since, which every search scores one by one; 0 for an exact index, which has all in
+            one array.
     """
 
     churn: float
@@ -44,7 +44,7 @@ class Checkup:
 
     @property
     def due(self) -> bool:
-        """Whether a rebuild is: the promise is broken, or the candidates added since take longer to search than the index."""
+        """Whether a rebuild is due: the promise is broken, or the candidates added since take longer to search than the index."""
         return not self.kept or self.added > _MOST_ADDED
 
     def __str__(self) -> str:
@@ -60,12 +60,13 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     Args:
         index: any; its searches and changes continue.
         queries: float32 ``[queries, dim]``, some hundred real ones.
-        k, recall: what was promised: a mean recall over the top k.
+        k: the promise is a mean recall over the top k.
+        recall: that mean recall.
     """
     asked, _ = check_vectors(queries, "queries", index.dim)
     if not len(asked):
         raise ConfigError("a checkup needs queries; none were given.")
-    number, still = check_k(k), index._like(index._now())  # one state of the index to the end, whatever changes
+    number, still = check_k(k), index._like(index._now())  # one state of the index throughout, whatever changes
     if index.exact or still.size <= number:
         return Checkup(still.churn, None, recall)
     added = still._now().extra.alive
@@ -77,15 +78,16 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
 class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
-    Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; where
-    it has fallen below the promise, or many have come since, the index is rebuilt in a thread of its own, while searches and changes continue, and
-    measured again.
+    Each time that another ``churn`` of the candidates has changed, the recall is measured on a sample of queries; if
+    it has fallen below the promise, or many candidates were added, the index is rebuilt in a thread of its own, while
+    searches and changes continue, and measured again.
 
     Args:
         index: built, and changed by its owner.
         queries: float32 ``[queries, dim]``, some hundred real ones, kept.
-        k, recall: the promise: a mean recall over the top k.
-        churn: the part of the candidates after whose change to look.
+        k: the promise is a mean recall over the top k.
+        recall: that mean recall.
+        churn: the share of the candidates after whose change to measure.
         rebuild: False only advises: see ``last``.
 
     Example:
@@ -119,7 +121,7 @@ class Upkeep:
         self._thread: threading.Thread | None = None
 
     def look(self) -> Checkup | None:
-        """A checkup where one is due, else None; starts a rebuild where the promise is broken and none is running."""
+        """A checkup if one is due, else None; starts a rebuild if the promise is broken and none is running."""
         with self._looking:
             churn = self.index.churn
             if churn < self._next - self._step:  # the index was rebuilt meanwhile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -11,10 +12,18 @@ import numpy.typing as npt
 
 from shortlist.errors import SearchError
 
-__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids"]
+__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=2)
+def counted(rows: int) -> Ints:
+    """0 to ``rows`` - 1, not to be written to; kept, so that processes which are forked afterwards share one."""
+    numbers = np.arange(rows, dtype=np.int64)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def as_ids(values: object, name: str) -> Ints:
@@ -38,12 +47,12 @@ def as_ids(values: object, name: str) -> Ints:
 class Lists:
     """One list of ids per query, in compressed rows: list i is ``values[offsets[i]:offsets[i + 1]]``.
 
-    Args:
+    Attributes:
         offsets: int64 ``[queries + 1]``, from 0, never falling.
         values: int64 ``[offsets[-1]]``.
 
     Raises:
-        SearchError: offsets and values that do not describe lists.
+        SearchError: for offsets and values that do not describe lists.
 
     Example:
         >>> seen = Lists.of([[3, 5], [], [7]])
@@ -86,7 +95,7 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a search found: per query, ids and scores, best first; never padded.
+    """The result of a search: per query, ids and scores, best first; never padded.
 
     Attributes:
         offsets: int64 ``[queries + 1]``; query i owns ``offsets[i]:offsets[i + 1]`` of the two arrays below.

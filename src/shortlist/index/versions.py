@@ -17,26 +17,26 @@ __all__ = ["caught_up", "copied", "exact_copy", "rebuilt"]
 
 
 def copied(index: Index) -> Index:
-    """The same index; later changes of one are not the other's. Vectors and native index are shared."""
+    """The same index; later changes to one do not affect the other. Vectors and native index are shared."""
     live = cast(LiveIndex, index)
     return live._like(live._now())
 
 
 def exact_copy(index: Index) -> Index:
-    """Exact search over the same candidates, which shares their vectors; later changes of one are not the other's."""
+    """Exact search over the same candidates, which shares their vectors; later changes to one do not affect the other."""
     if index.exact:
         return copied(index)
     return BruteForce()._like(replace(cast(LiveIndex, index)._now(), native=None))
 
 
 def rebuilt(index: Index) -> Index:
-    """An index of the same settings rebuilt from the candidates that there are; the one given stays as it is."""
+    """An index with the same settings, rebuilt from its current candidates; the one given stays as it is."""
     live = cast(LiveIndex, index)
     return live._like(live._renewed(live._now()))
 
 
 def caught_up(fresh: Index, before: Index, now: Index) -> Index:
-    """``fresh``, which was built of what ``before`` held, with the changes that led from there to ``now``.
+    """``fresh``, which was built from ``before``, with the changes between ``before`` and ``now``.
 
     A copy of ``now`` where that was itself rebuilt in between. None of the three changes.
     """
@@ -51,13 +51,13 @@ def caught_up(fresh: Index, before: Index, now: Index) -> Index:
 
 
 def _removed(old: Snapshot, new: Snapshot) -> Ints:
-    """Ids that ``old`` held where ``new`` holds nothing or something else."""
+    """Ids of ``old`` that ``new`` lacks or has with another vector."""
     dead = [np.zeros(0, np.int64) if one.base.dead is None else one.base.dead for one in (old, new)]
     return np.concatenate([new.base.ids[np.setdiff1d(dead[1], dead[0])], np.setdiff1d(old.extra.ids, new.extra.ids)])
 
 
 def _added(old: Snapshot, new: Snapshot) -> tuple[Ints, Floats]:
-    """What ``new`` holds in addition to its index that ``old`` did not."""
+    """The arrays that ``new`` holds in addition to its index and that ``old`` did not."""
     ids, vectors = new.extra.living[::-1]
     at = old.extra.positions.find(ids)
     same = at >= 0

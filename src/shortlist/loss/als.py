@@ -16,13 +16,13 @@ from shortlist.errors import ConfigError
 __all__ = ["ALS", "Chosen", "objective", "solve"]
 
 ROWS = 512
-DENSITY, MOST = 2.0, 0.2  # of the weight of a pair that nobody chose
+DENSITY, MOST = 2.0, 0.2  # the weight of a pair that nobody chose: times the density, at most
 ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True)
 class ALS:
-    """A task for ``fit``: matrix factorisation whose vectors are solved for, not descended to. An epoch is one sweep.
+    """A task for ``fit``: matrix factorisation whose vectors are solved for, without gradient descent. An epoch is one sweep.
 
     With ŷ the dot product of a pair, w how often the pair was chosen (or the sum of its weights), n a row's sum of w and m
     the rows of the other side, each sweep finds the least
@@ -32,12 +32,18 @@ class ALS:
     for all queries, and then for all candidates. Both towers are one id feature each, and nothing else. A query that training
     never saw has the mean of all queries' vectors; a candidate that nobody chose scores 0, as the formula says.
 
-    unobserved: what a pair that nobody chose weighs, against 1 for a chosen one; None takes twice the share of all pairs that
-    were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table of any density.
-    regularization, exponent: how strongly vectors are kept short, and how much more those of rows that are often met.
+    Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022,
+    "Revisiting the performance of iALS on item recommendation benchmarks".
 
-    Source: Hu, Koren, Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle et al. 2022, "Revisiting
-    the performance of iALS on item recommendation benchmarks". Raises ConfigError for options that cannot be.
+    Args:
+        unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
+            all pairs that were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table
+            of any density.
+        regularization: how strongly vectors are kept short.
+        exponent: how much more those of rows with many choices are.
+
+    Raises:
+        ConfigError: for numbers out of range.
     """
 
     unobserved: float | None = None
@@ -59,7 +65,7 @@ class ALS:
             raise ConfigError(f"ALS got exponent={self.exponent!r}; a number from 0 to 2 was expected.")
 
     def weight(self, chosen: Chosen) -> float:
-        """What a pair that nobody chose weighs in this table."""
+        """The weight of a pair that nobody chose, in this table."""
         if self.unobserved is not None:
             return self.unobserved
         rows, columns = int((chosen.offsets.diff() > 0).sum()), int(torch.unique(chosen.columns).numel())
@@ -71,8 +77,11 @@ class ALS:
 
 
 class Chosen(NamedTuple):
-    """Who chose what, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``; width: columns
-    in all."""
+    """The choices, row by row: ``offsets [rows + 1]`` into ``columns`` and ``weights`` ``[distinct pairs]``.
+
+    Attributes:
+        width: number of columns.
+    """
 
     offsets: Tensor
     columns: Tensor
@@ -124,7 +133,7 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
     lengths = chosen.offsets.diff()
     solved = other.new_zeros(len(lengths), dim)
     order = torch.argsort(lengths)
-    for rows in order[lengths[order] > 0].split(ROWS):  # of about the same length, padded to the longest
+    for rows in order[lengths[order] > 0].split(ROWS):  # rows of about the same length, padded to the longest
         length = int(lengths[rows].max())
         within = torch.arange(length, device=rows.device)
         for part in rows.split(max(1, ELEMENTS // (max(length, dim) * dim))):
@@ -140,7 +149,13 @@ def solve(chosen: Chosen, other: Tensor, task: ALS) -> Tensor:
 
 
 def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
-    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``; scaled: U ``[rows, length, dim]``, root: √w, diagonal: D ``[rows, dim]``."""
+    """``(UᵀU + D)⁻¹ Uᵀ √w`` for each row, ``[rows, dim]``.
+
+    Args:
+        scaled: U, ``[rows, length, dim]``.
+        root: √w, ``[rows, length]``.
+        diagonal: D, ``[rows, dim]``.
+    """
     if scaled.shape[1] >= scaled.shape[2]:
         left = scaled.transpose(1, 2) @ scaled + torch.diag_embed(diagonal)
         return torch.cholesky_solve(scaled.transpose(1, 2) @ root, torch.linalg.cholesky(left)).squeeze(2)
@@ -151,7 +166,7 @@ def _solved(scaled: Tensor, root: Tensor, diagonal: Tensor) -> Tensor:
 
 
 def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, task: ALS) -> float:
-    """What the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
+    """The function that the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
     total, unobserved = 0.0, task.weight(chosen)
     rows = chosen.rows
     for part in torch.arange(len(rows), device=rows.device).split(max(1, ELEMENTS // query.shape[1])):

@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
-from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product
+from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product, differentiable
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
 LEAST_ROWS = 16
-"""Rows of a block at the least, however long the catalogue: a matrix product of fewer is not worth its call."""
+"""The least number of rows in a block, however long the catalogue: smaller matrix products are not worth a call."""
 
 
 class Places(NamedTuple):
@@ -43,12 +43,16 @@ class Places(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What competes with the pairs of a batch.
+    """The candidates that compete with the pairs of a batch.
 
-    drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one query).
-    log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no correction.
-    own_counted: whether the pairs themselves are among the draws, as they are in a batch.
-    hidden: places that never compete (known positives); explicit: places that compete though not drawn.
+    Attributes:
+        drawn: ``[columns]``, how often each column was drawn as a negative (0: it is there as a positive, or for one
+            query).
+        log_q: ``[columns]``, log of the probability of a draw (or of the expected number of draws); None: no
+            correction.
+        own_counted: whether the pairs themselves are among the draws, as they are in a batch.
+        hidden: places that never compete (known positives).
+        explicit: places that compete though not drawn.
     """
 
     drawn: Tensor
@@ -61,9 +65,12 @@ class Columns(NamedTuple):
 class SoftmaxOptions(NamedTuple):
     """Options of a softmax over columns, for queries of one vector or of several.
 
-    correct_positive: subtract log Q from the positive's logit too. negatives_only: the positive in no denominator (BSL).
-    exponent: the power of Z. hardest: only the so many highest logits (log Q subtracted) of each query compete, its pairs
-    aside. block_elements: scores in memory at a time.
+    Attributes:
+        correct_positive: subtract log Q from the positive's logit too.
+        negatives_only: leave the positive out of the denominator (BSL).
+        exponent: the power of Z.
+        hardest: only this many of each query's highest logits (log Q subtracted) compete, apart from its pairs.
+        block_elements: how many scores are in memory at a time.
     """
 
     temperature: float = 1.0
@@ -89,33 +96,20 @@ def softmax_over(
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
-    query: ``[queries, dim]``, one row per distinct query; candidate: ``[columns, dim]``, one row per distinct candidate.
-    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them. weight: ``[B]``.
-
     Memory grows with ``options.block_elements``, not with queries × columns.
+
+    Args:
+        query: ``[queries, dim]``, one row per distinct query.
+        candidate: ``[columns, dim]``, one row per distinct candidate.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``.
+        weight: ``[B]``.
     """
-    kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _SoftmaxOver.apply(  # type: ignore[no-untyped-call]
-            query, candidate, pair_query, pair_candidate, columns, weight, options, lower
-        )
-    return loss
 
+    def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
+        return _loss_and_gradients(query, candidate, pair_query, pair_candidate, columns, weight, options, lower)
 
-class _SoftmaxOver(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, query, candidate, *others):  # type: ignore[no-untyped-def]
-        result = _loss_and_gradients(query, candidate, *others)
-        ctx.save_for_backward(result.d_query, result.d_candidate)
-        return result.loss
-
-    @staticmethod
-    def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
-        d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, *[None] * 6
+    return differentiable(compute, query, candidate)
 
 
 def _loss_and_gradients(
@@ -159,7 +153,7 @@ def _loss_and_gradients(
 
 
 class _Block:
-    """What all blocks of rows share."""
+    """The numbers that all blocks of rows share."""
 
     def __init__(
         self, scaled: Tensor, candidate: Tensor, columns: Columns, options: SoftmaxOptions, lower: torch.dtype | None

@@ -1,7 +1,7 @@
 """Softmax and BSL of queries with several vectors: every candidate is scored by the query's best head.
 
 The loss is that of ``columns`` with ``S_ik = max_h q_ih·c_k / T``, for positives and negatives alike, so that training,
-metrics and search score alike, and no head goes unpunished. The gradient reaches the best head of each score (Cen et al.
+metrics and search score alike, and no head escapes the loss. The gradient reaches the best head of each score (Cen et al.
 2020, "Controllable multi-interest framework for recommendation", choose the head of the positive alone). Rows of queries go
 in blocks; within one the gradient is torch's own.
 """
@@ -28,7 +28,11 @@ def best_head_softmax(
     options: SoftmaxOptions = PLAIN,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``."""
+    """The loss of a batch of pairs, summed.
+
+    Args:
+        query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``.
+    """
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
     count = columns.drawn.to(query.dtype)
@@ -66,7 +70,7 @@ def best_head_softmax(
         positive = positive - correction
         if options.negatives_only:
             return (w * (options.exponent * torch.where(some[:, 0], log_rest, 0) - positive)).sum()
-        # log Z − S⁺, where what is kept of the own column is a constant beside the positive
+        # log Z − S⁺, where the part of the own column that is kept is a constant next to the positive
         log_own = torch.log1p(kept * correction.exp())
         above = log_own + torch.where(some[:, 0], functional.softplus(log_rest - positive - log_own, threshold=80.0), 0)
         return (w * (options.exponent * above + (options.exponent - 1) * positive)).sum()

@@ -1,4 +1,4 @@
-"""What a ``Retrieval`` is made of: a loss, and the negatives that every query shares. Each holds its own options."""
+"""The parts of a ``Retrieval``: a loss, and the negatives that every query shares. Each holds its own options."""
 
 from __future__ import annotations
 

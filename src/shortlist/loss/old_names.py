@@ -1,4 +1,4 @@
-"""The options of ``Retrieval`` as they were written before losses and negatives held their own; they are still read.
+"""Old forms of the options of ``Retrieval``, from before losses and negatives had their own; they are still read.
 
 ``Retrieval`` itself, recipes, and checkpoints of earlier versions all read them here.
 """
@@ -34,10 +34,13 @@ def in_tables(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with a table such as ``{"kind": "bsl", "exponent": 1.2}`` in place of a word and its loose options.
 
     Loose options without effect on a kind are checked and left out. Tables and value objects stay.
-    Raises ConfigError for loose options next to a value object, or that cannot be.
 
-    >>> in_tables({"loss": "bsl", "exponent": 1.2, "margin": 0.5})
-    {'loss': {'kind': 'bsl', 'exponent': 1.2}}
+    Raises:
+        ConfigError: for loose options next to a value object, and for values out of range.
+
+    Example:
+        >>> in_tables({"loss": "bsl", "exponent": 1.2, "margin": 0.5})
+        {'loss': {'kind': 'bsl', 'exponent': 1.2}}
     """
     found = {name: value for name, value in options.items() if name not in MOVED}
     for part, kinds in PARTS.items():
@@ -64,7 +67,7 @@ def in_tables(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_unused(name: str, value: Any, part: str, kind: str) -> None:
-    """ConfigError for an option that could not be, or not with this kind."""
+    """ConfigError for an option with a value out of range, or that this kind does not have."""
     new = MOVED[name][1]
     next(made for made in PARTS[part].values() if new in made.__dataclass_fields__)(**{new: value})
     if name == "label_smoothing" and value:
@@ -102,7 +105,7 @@ def _shown(options: Mapping[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    """As it is written in Python: a value object with the options that differ from the defaults."""
+    """A value object as Python code, with the options that differ from the defaults."""
     if not hasattr(value, "__dataclass_fields__"):
         return repr(value)
     usual = asdict(type(value)())

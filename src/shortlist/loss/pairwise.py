@@ -8,8 +8,8 @@ With ``S_ik = q_i·c_k / T`` and the masses ``M_k`` of the columns that compete 
   negatives).
 
 A pair with which nothing competes has the loss of its positive part alone. Repeats of a pair are one with the sum of their
-weights. Rows of queries go in blocks; within one the
-gradient is torch's own.
+weights. Rows of queries go in blocks; within one the gradient is
+torch's own.
 """
 
 from __future__ import annotations
@@ -46,9 +46,12 @@ def pairwise_loss(
     hardest: int | None = None,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
-    """The loss of a batch of pairs, summed; arguments as in ``softmax_over``. margin, negative_weight: of CCL.
+    """The loss of a batch of pairs, summed; other arguments as in ``softmax_over``.
 
-    query may be ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
+    Args:
+        query: ``[queries, dim]``, or ``[queries, heads, dim]``: every candidate is then scored by the query's best head.
+        margin: of CCL.
+        negative_weight: of CCL.
     """
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
@@ -89,8 +92,13 @@ def masses(
     *,
     own: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """What each column weighs against each row's pairs, as drawn and as explicit, both ``[rows, columns]``, before a
-    pair's own is left out. own: hide each row's pairs from it, as ``hardest`` does."""
+    """The weight of each column against each row's pairs, as drawn and as explicit, both ``[rows, columns]``.
+
+    A pair's own column is still included.
+
+    Args:
+        own: hide each row's pairs from it, as ``hardest`` does.
+    """
     log_q = columns.log_q if columns.log_q is not None else scores.new_zeros(len(columns.drawn))
     inverse = (-log_q.to(scores.dtype)).exp()
     mass = (columns.drawn.to(scores.dtype) * inverse).repeat(len(scores), 1)

@@ -17,7 +17,7 @@ __all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "wit
 
 
 LEAST_SHARE = 1e-9
-"""What may be left of a float64 sum after a subtraction for seven digits of it to be right."""
+"""The least share of a float64 sum that may remain after a subtraction for seven digits of it to be right."""
 
 
 def exact(like: Tensor) -> torch.dtype:
@@ -36,9 +36,12 @@ class Pairs(NamedTuple):
 class PlacedPairs(NamedTuple):
     """Pairs of a block of rows; all ``[pairs]``.
 
-    row, candidate: where it is in the block; at: the same as a place in the flat block. weight: of all pairs at that place
-    together, in the precision of ``exact``. first: whether the pair stands for all of its place in sums, or None where no
-    two pairs share a place.
+    Attributes:
+        row: its row in the block.
+        candidate: its column in the block.
+        at: its place in the flat block.
+        weight: the weight of all pairs at that place, in the precision of ``exact``.
+        first: whether the pair is the one of its place that counts in sums; None where no two pairs share a place.
     """
 
     row: Tensor
@@ -65,7 +68,11 @@ def by_block(pairs: Pairs, queries: int, rows: int) -> list[Pairs]:
 
 
 def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, columns: int) -> Pairs:
-    """The distinct pairs, each with the float64 sum of its weights (1 each by default); columns: how many candidates."""
+    """The distinct pairs, each with the float64 sum of its weights (1 each by default).
+
+    Args:
+        columns: the number of candidates.
+    """
     keys, of_place = torch.unique(pair_query * columns + pair_candidate, return_inverse=True)
     weights = torch.ones_like(of_place, dtype=exact(of_place)) if weight is None else weight.to(exact(of_place))
     together = torch.zeros_like(keys, dtype=weights.dtype).index_add_(0, of_place, weights)
@@ -73,14 +80,18 @@ def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, co
 
 
 def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
-    """The pairs with the places they share told apart. block: memory ``[rows, candidates]`` that may be written over."""
+    """The pairs, with one chosen of those that share a place.
+
+    Args:
+        block: memory ``[rows, candidates]`` that may be written over.
+    """
     at = pairs.query * block.shape[1] + pairs.candidate
     whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
     marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)
-    marks.scatter_(0, at, number)  # of several pairs at one place any one stays
+    marks.scatter_(0, at, number)  # of several pairs at one place, any one is kept
     of_place = marks.index_select(0, at)
-    if at.device.type == "cpu" and torch.equal(of_place, number):  # elsewhere the answer would cost a wait
+    if at.device.type == "cpu" and torch.equal(of_place, number):  # on a GPU the answer would have to be waited for
         return PlacedPairs(*pairs[:2], at, pairs.weight, None)
     together = torch.zeros_like(pairs.weight).index_add_(0, of_place, pairs.weight)
     return PlacedPairs(*pairs[:2], at, together.index_select(0, of_place), torch.eq(of_place, number))
@@ -89,8 +100,9 @@ def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
 def without_own(pairs: PlacedPairs, mass: Tensor, rest: Tensor) -> Tensor:
     """The mass of each pair's row without its own place ``[pairs]``, to the last digits however large its own is.
 
-    mass: ``[pairs]``, that of each pair's place. rest: ``[rows]``, that of all other places of the row. Both, and the
-    result, in the precision of ``exact``.
+    Args:
+        mass: ``[pairs]``, that of each pair's place.
+        rest: ``[rows]``, that of all other places of the row. Both, and the result, in the precision of ``exact``.
     """
     row, once = pairs.row, pairs.once(mass)
     if mass.device.type == "cpu" and len(mass):

@@ -1,4 +1,4 @@
-"""The retrieval task: what competes with each pair, which corrections apply, and which loss is made of the scores."""
+"""The retrieval task: the negatives of each pair, the corrections, and the loss of the scores."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from shortlist.loss.kinds import (
     InBatch,
     Loss,
     Negatives,
+    Sampled,
     Softmax,
     WholeCatalogue,
     check_flag,
@@ -44,25 +45,34 @@ LOG_Q = ("counts", "streaming")
 class Retrieval:
     """Each pair's candidate against the negatives; by default in-batch softmax, against all candidates of the batch.
 
-    temperature: logits are ``q·c / temperature``. learn_temperature: start from it and learn it with the towers.
-    remove_accidental_hits: a pair's own candidate, where other pairs of the batch or samples hold it too, is not its
-        negative. mask_known: nor is anything else that its query chose in training.
-    log_q: correct for candidates being negatives more often than others. ``"counts"`` takes each candidate's probability
-        to be drawn from the training data and the way of sampling; ``"streaming"`` estimates that of the batch from the
-        batches themselves; an array ``[candidates]``, in the order of ``dataset.candidates``, gives the log of it; None
-        corrects nothing.
-    loss: ``Softmax()``, ``BSL()``, ``BPR()``, or ``CCL()`` (for cosines), each with its own options.
-    negatives: what every query of a batch competes with: ``InBatch()``, ``Sampled(1024)``, ``Mixed(1024)`` (both), or
-        ``WholeCatalogue()``.
-    hardest: only so many of the highest logits are each query's negatives (its own pairs never are).
-    mined: so many hard negatives of each query in a batch, from the highest scores among all candidates that the query
-        did not choose, searched again after each epoch. negative_column: a column of the interactions that holds the id
-        of a negative, or a list of them. impressions: so many at most, for each query of a batch, of what was shown to
-        it and not chosen (``fit(impressions=...)``). All three compete with their own query alone.
+    The loss is the sum over the batch, as in TFRS.
 
-    The loss is the sum over the batch, as in TFRS. Source: Yi et al., "Sampling-bias-corrected neural modeling for
-    large corpus item recommendations", RecSys 2019; of the other losses: see ``columns`` and ``pairwise``.
-    Raises ConfigError for options that cannot be, alone or together.
+    Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019; of the
+    other losses: see ``columns`` and ``pairwise``.
+
+    Args:
+        temperature: logits are ``q·c / temperature``.
+        remove_accidental_hits: a pair's own candidate, where other pairs of the batch or samples hold it too, is not
+            its negative.
+        log_q: correct for candidates being negatives more often than others. ``"counts"`` takes each candidate's
+            probability to be drawn from the training data and the way of sampling; ``"streaming"`` estimates that of
+            the batch from the batches themselves, for InBatch and Mixed; an array ``[candidates]``, in the order of ``dataset.candidates``,
+            gives the log of it; None corrects nothing.
+        loss: ``Softmax()``, ``BSL()``, ``BPR()``, or ``CCL()`` (for cosines), each with its own options.
+        negatives: what every query of a batch competes with: ``InBatch()``, ``Sampled(1024)``, ``Mixed(1024)`` (both),
+            or ``WholeCatalogue()``.
+        mask_known: nor are the other candidates that its query chose in training.
+        learn_temperature: learn the temperature with the towers, starting from ``temperature``.
+        hardest: how many of the highest logits are each query's negatives (its own pairs never are); None for all.
+        mined: the number of hard negatives of each query in a batch, from the highest scores among all candidates that
+            the query did not choose; they are searched again after each epoch, and compete with their own query alone.
+        negative_column: a column of the interactions that holds the id of a negative, or a list of them, for that query
+            alone.
+        impressions: of the candidates that were shown to a query and not chosen (``fit(impressions=...)``), this many
+            at most are negatives of that query in a batch.
+
+    Raises:
+        ConfigError: for options out of range, and for combinations that cannot work.
     """
 
     temperature: float = 1.0
@@ -98,6 +108,12 @@ class Retrieval:
             raise ConfigError(
                 "Retrieval got log_q with negatives=WholeCatalogue(); leave log_q out, since every candidate occurs once."
             )
+        if isinstance(self.negatives, Sampled) and isinstance(self.log_q, str) and self.log_q == "streaming":
+            raise ConfigError(
+                'Retrieval got log_q="streaming" with negatives=Sampled(), whose probabilities are known.',
+                hint='log_q="counts" corrects for them; "streaming" estimates how often candidates are in a batch, for InBatch() '
+                "or Mixed()",
+            )
         if self._smoothing and self.hardest is not None:
             raise ConfigError("Retrieval got label_smoothing and hardest; give one of them.")
         if isinstance(self.loss, CCL) and (self.learn_temperature or self.temperature != 1):
@@ -113,7 +129,7 @@ class Retrieval:
 
     @property
     def plain(self) -> bool:
-        """Whether the batch's own candidates and their counts are all that it takes: the fast path."""
+        """Whether the loss needs only the batch's own candidates and their counts: the fast path."""
         return (
             self.loss == Softmax()
             and isinstance(self.negatives, InBatch)
@@ -160,10 +176,13 @@ class Retrieval:
     ) -> Tensor:
         """The batch's loss, summed; see ``in_batch_softmax`` for the shapes.
 
-        columns: what competes, where it is not just the batch (``plain``); it carries its own log Q.
-        temperature: in place of the task's own. counts: ``[candidates]``, how often each occurs in the whole batch where
-            these pairs are a part of it (``columns`` has its own).
         A query may be several vectors, ``[queries, heads, dim]``; a candidate's score is then that of the best.
+
+        Args:
+            columns: the candidates that compete, unless they are just the batch's (``plain``); with their own log Q.
+            temperature: instead of the task's own.
+            counts: ``[candidates]``, how often each occurs in the whole batch, if these pairs are a part of it
+                (``columns`` has its own).
         """
         if not len(pair_query):  # a process without pairs in this batch
             return (candidate * 0).sum()

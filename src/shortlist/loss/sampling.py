@@ -1,4 +1,4 @@
-"""How likely a candidate is to be drawn as a negative: from counts, from a power of them, or estimated on the way."""
+"""How likely a candidate is to be drawn as a negative: from counts, from a power of them, or estimated during training."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class StreamingFrequency:
         return 1 / gap.clamp(min=1.0)
 
     def state(self) -> dict[str, Tensor]:
-        """All that it remembers; ``restore`` takes it back."""
+        """The estimates, for ``restore``."""
         return {"gap": self.gap, "last": self.last, "step": torch.tensor(self._step)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Be as ``state`` says."""
+        """Continue from what ``state`` returned."""
         self.gap.copy_(state["gap"])
         self.last.copy_(state["last"])
         self._step = int(state["step"])

@@ -1,4 +1,4 @@
-"""Label smoothing: a share of each pair's target, spread evenly over what competes with it."""
+"""Label smoothing: a share of each pair's target, spread evenly over the candidates that compete with it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def smoothing_gap(
 
     ``S'_ik = q_i·c_k / T − log Q_k``; the mean is over the draws that compete with p, and the explicit negatives of its
     query, each counted once. A softmax with the share ε of its target spread over them has the loss of the plain softmax
-    plus ε times this (Szegedy et al. 2016, "Rethinking the inception architecture"). A pair alone adds nothing.
+    plus ε times this (Szegedy et al. 2016, "Rethinking the inception architecture"). A pair without negatives adds nothing.
 
-    Of ``options`` the first three count. No matrix of queries × columns is made: the sum of logits is a product with the sum of the columns.
+    Only the first three ``options`` have an effect. No matrix of queries × columns is made: the sum of logits is a product with the sum of the columns.
     """
-    # one item may have nearly all draws, which are taken back out of the sum: float64 leaves the rest its digits
+    # one item may have nearly all draws, which are subtracted from the sum: float64 keeps the digits of the rest
     dtype, enough = query.dtype, exact(query)
     query, candidate = query.to(enough), candidate.to(enough)
     log_q = query.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(enough)

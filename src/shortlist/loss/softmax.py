@@ -20,6 +20,7 @@ Pairs at one place count as one with the sum of their weights. Values per pair a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
 
-__all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "in_batch_softmax"]
+__all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
 
 BLOCK_ELEMENTS = 1 << 21
 """Elements of the block of P that is in memory at a time (8 MiB in float32)."""
@@ -37,7 +38,7 @@ SAFE_EXPONENT = 30.0
 
 
 class LossAndGradients(NamedTuple):
-    """The summed loss, and its gradients with respect to the two sides; each None where not asked for."""
+    """The summed loss, and its gradients with respect to the two sides, None where they are not wanted."""
 
     loss: Tensor
     d_query: Tensor
@@ -59,23 +60,24 @@ def in_batch_softmax(
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
 
-    query: ``[queries, dim]``, one row per distinct query; candidate: ``[candidates, dim]``, likewise.
-    pair_query, pair_candidate: int64 ``[B]``, the row of each pair in them; every candidate row occurs at least once.
-    weight: ``[B]``, the weight of each pair (1 by default).
-    log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its logits
-        (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
-    temperature: logits are divided by it.
-    remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
-    counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in them.
-
     Under ``torch.autocast`` the three matrix products have its lower precision; exponentials and sums stay float32.
+
+    Args:
+        query: ``[queries, dim]``, one row per distinct query.
+        candidate: ``[candidates, dim]``, one row per distinct candidate.
+        pair_query: int64 ``[B]``, the row of each pair in ``query``.
+        pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``; every row occurs at least once.
+        weight: ``[B]``, the weight of each pair (1 by default).
+        log_q: ``[candidates]``, log of the probability that a candidate is drawn into the batch; subtracted from its
+            logits (Yi et al. 2019, "Sampling-bias-corrected neural modeling").
+        temperature: logits are divided by it.
+        remove_accidental_hits: the other pairs' copies of a pair's own candidate are not its negatives.
+        counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in
+            them.
     """
-    kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _InBatchSoftmax.apply(  # type: ignore[no-untyped-call]
+
+    def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
+        return loss_and_gradients(
             query,
             candidate,
             pair_query,
@@ -88,20 +90,37 @@ def in_batch_softmax(
             lower,
             counts,
         )
+
+    return differentiable(compute, query, candidate)
+
+
+def differentiable(
+    compute: Callable[[Tensor, Tensor, torch.dtype | None], LossAndGradients], query: Tensor, candidate: Tensor
+) -> Tensor:
+    """The loss that ``compute`` returns for the vectors of both sides, with its gradients.
+
+    Under ``torch.autocast`` it gets float32 vectors, and the lower precision for its matrix products; else None.
+    """
+    kind = query.device.type
+    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    with torch.autocast(kind, enabled=False):
+        if lower is not None:
+            query, candidate = query.float(), candidate.float()
+        loss: Tensor = _Differentiable.apply(compute, query, candidate, lower)  # type: ignore[no-untyped-call]
     return loss
 
 
-class _InBatchSoftmax(torch.autograd.Function):
+class _Differentiable(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, candidate, *options):  # type: ignore[no-untyped-def]
-        result = loss_and_gradients(query, candidate, *options)
+    def forward(ctx, compute, query, candidate, lower):  # type: ignore[no-untyped-def]
+        result = compute(query, candidate, lower)
         ctx.save_for_backward(result.d_query, result.d_candidate)
         return result.loss
 
     @staticmethod
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
-        return d_query * d_loss, d_candidate * d_loss, *[None] * 9
+        return None, d_query * d_loss, d_candidate * d_loss, None
 
 
 def loss_and_gradients(
@@ -119,7 +138,8 @@ def loss_and_gradients(
 ) -> LossAndGradients:
     """The summed loss and both gradients, in one pass over blocks of rows. Arguments as ``in_batch_softmax``.
 
-    lower: the precision of the matrix products, where it is not that of the vectors.
+    Args:
+        lower: the precision of the matrix products, where it is not that of the vectors.
     """
     occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
@@ -131,7 +151,7 @@ def loss_and_gradients(
     rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
-    some_row_is_empty = weight is not None or mu is None  # of weight, or of mass that this precision can hold
+    some_row_is_empty = weight is not None or mu is None  # without weight, or without mass that this precision can hold
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -206,7 +226,7 @@ def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:
-    """Whether no exponent can leave the safe range; only asked on the CPU, where the answer costs no wait."""
+    """Whether no exponent can leave the safe range; only called on the CPU, where the answer need not be waited for."""
     if scaled.device.type != "cpu":
         return False
     largest = scaled.square().sum(1).amax().sqrt() * candidate.square().sum(1).amax().sqrt()

@@ -17,7 +17,8 @@ __all__ = ["EmbeddingTable", "Remote", "TouchedRows"]
 class TouchedRows(NamedTuple):
     """Rows of a table that a forward pass read: distinct ``codes`` [touched] and their ``rows`` [touched, dim].
 
-    route: of a table whose rows are in several processes, the way that the rows were sent.
+    Attributes:
+        route: how the rows were sent, for a table whose rows are in several processes.
     """
 
     codes: Tensor
@@ -26,17 +27,21 @@ class TouchedRows(NamedTuple):
 
 
 class Remote(Protocol):
-    """Where the rows of a table are that is divided over several processes, each of which holds a part."""
+    """The rows of a table that is divided over several processes, each of which holds a part."""
 
     @property
     def cardinality(self) -> int:
         """Rows of the whole table."""
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Rows ``[codes, dim]``, and the way that they were sent; ``weight`` is the part of this process."""
+        """Rows ``[codes, dim]``, and the route by which they were sent; ``weight`` is the part of this process."""
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """Distinct rows of the part of this process and their gradients; reads: way, gradient and rows of each."""
+        """Distinct rows of the part of this process, and their gradients.
+
+        Args:
+            reads: route, gradient and rows of each read.
+        """
 
 
 class EmbeddingTable(nn.Module):
@@ -74,11 +79,11 @@ class EmbeddingTable(nn.Module):
 
     @property
     def cardinality(self) -> int:
-        """Rows of the whole table, also where this process holds a part of it."""
+        """The number of rows of the whole table, even if this process holds a part of it."""
         return len(self.weight) if self.remote is None else self.remote.cardinality
 
     def forward(self, codes: Tensor, *, distinct: bool = False) -> Tensor:
-        """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, which saves finding out."""
+        """Rows ``[len(codes), dim]``; ``distinct`` promises that no code repeats, so that this need not be checked."""
         learning = self.training and torch.is_grad_enabled()
         if not learning and self.remote is None:
             return self.rows(codes)
@@ -88,7 +93,7 @@ class EmbeddingTable(nn.Module):
         return self._read(unique, learning).index_select(0, inverse)  # [len(codes), dim]
 
     def _read(self, codes: Tensor, learning: bool) -> Tensor:
-        """Rows ``[codes, dim]`` of distinct codes; while learning a leaf, and remembered."""
+        """Rows ``[codes, dim]`` of distinct codes; in training they are a leaf of the graph, and remembered."""
         if self.remote is None:
             rows, route = self.rows(codes), None
         else:

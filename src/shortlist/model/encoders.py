@@ -1,7 +1,7 @@
 """Causal sequence encoders: items [sequences, length, dim] in, the state after each of them out.
 
-One contract: the state at a place depends on the items up to it and on nothing after it. So whatever follows, padding
-too, changes nothing, and one pass gives the state that predicts every next item.
+One contract: the state at a place depends on the items up to it and on nothing after it. So items after it,
+or padding, change nothing, and one pass gives the state that predicts every next item.
 """
 
 from __future__ import annotations

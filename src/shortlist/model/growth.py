@@ -1,4 +1,4 @@
-"""A model that begins where another one stopped: vocabularies grow and keep their rows, new rows are estimated."""
+"""A model that continues from another one: vocabularies grow and keep their rows, new rows are estimated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm")
 
 
 def check_alike(model: TwoTower, before: TwoTower) -> None:
-    """ConfigError, with what differs, for a model that cannot begin where ``before`` stopped."""
+    """ConfigError, which names the difference, for a model that cannot continue from ``before``."""
     if model.trained_on is not None:
         raise ConfigError(
             "warm_start= needs a model that has not been trained yet.",
@@ -48,7 +48,7 @@ def check_alike(model: TwoTower, before: TwoTower) -> None:
 
 
 def grow_features(model: TwoTower, before: TwoTower, train: Dataset | Shards) -> Origins:
-    """Give ``model`` the features of ``before`` as they were learned, and let vocabularies take in what ``train`` holds."""
+    """Give ``model`` the features of ``before`` as they were learned, and let vocabularies take in the values of ``train``."""
     if isinstance(train, Shards):
         if context := context_of(model.query, train):
             raise ConfigError(
@@ -81,10 +81,10 @@ def grow_features(model: TwoTower, before: TwoTower, train: Dataset | Shards) ->
 
 @torch.no_grad()
 def carry_weights(model: TwoTower, before: TwoTower, origins: Origins, train: Dataset | Shards) -> None:
-    """Give ``model``, built by now, every weight of ``before``; rows of new codes are estimated.
+    """Give ``model``, which is built, every weight of ``before``; rows of new codes are estimated.
 
-    An id's new row comes from the other features of its tower (see ``ridge.estimated``), or is the mean of the rows known;
-    new rows of other tables are such means.
+    An id's new row comes from the other features of its tower (see ``ridge.estimated``), or is the mean of the known
+    rows; new rows of other tables are such means.
     """
     _complete(model, origins)
     tables, old = table_names(model), table_names(before)
@@ -130,7 +130,7 @@ def _differences(now: Mapping[str, object], then: Mapping[str, object]) -> Itera
 
 
 def _renewed(declared: Feature, learned: Feature) -> Feature:
-    """``learned`` once more, with the options of ``declared`` that say how it grows."""
+    """A copy of ``learned``, with the options of ``declared`` that say how it grows."""
     feature = type(learned).restore(learned.state())
     for option in ("min_count", "evict_after"):
         if hasattr(declared, option):
@@ -163,7 +163,7 @@ def _grown_history(history: History, train: Dataset | Shards) -> NDArray[np.int3
 
 
 def _complete(model: TwoTower, origins: Origins) -> None:
-    """A bias goes with the ids that it belongs to."""
+    """Add the bias, which grows with its ids."""
     if model.candidate.bias:
         ids = f"candidate.tables.{model.candidate.biased}"
         if ids in origins:
@@ -196,8 +196,8 @@ def _from_features(
         if feature.kind not in IDS or origin is None or not others or not (origin < 0).any():
             continue
         codes = feature.encode(source[feature.column]).values  # type: ignore[union-attr]
-        told = origin[codes]
-        known, new = np.flatnonzero((told > 0) & (codes > 0)), np.flatnonzero(told < 0)
+        former = origin[codes]
+        known, new = np.flatnonzero((former > 0) & (codes > 0)), np.flatnonzero(former < 0)
         if not len(known) or not len(new):
             continue
         known = known[np.linspace(0, len(known) - 1, min(len(known), LEARN_FROM)).astype(np.int64)]
@@ -212,7 +212,7 @@ def _from_features(
 
 
 def _embedded(tower: Tower, names: list[str], table: pl.DataFrame) -> Tensor:
-    """What the tower makes of these features of the table's rows, side by side ``[rows, widths]``."""
+    """The tower's numbers for these features of the table's rows, one after another ``[rows, widths]``."""
     encoded = {name: tower.features[name].encode(table[tower.features[name].column]) for name in names}
     columns = TowerInputs.of(encoded, tower.device).columns
     training = tower.training

@@ -1,4 +1,4 @@
-"""From a batch's windows on histories to one vector per row: each sequence is read once, whatever number of rows it serves."""
+"""From a batch's windows on histories to one vector per row: each sequence is read once, however many rows it serves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shortlist.model.encoders import causal_encoder
 __all__ = ["HistoryEncoder", "PaddedTensor", "SequenceTensor"]
 
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-"""Sequences are padded to the next of these lengths, or to the longest of the batch beyond."""
+"""Sequences are padded to the next of these lengths; longer ones to the longest of the batch."""
 
 
 @dataclass(frozen=True)
 class SequenceTensor:
-    """Rows that read ``codes[start:stop]`` each, but for the place ``left_out`` (−1: none)."""
+    """Rows that read ``codes[start:stop]`` each, except the place ``left_out`` (−1: none)."""
 
     codes: Tensor
     start: Tensor  # [rows]
@@ -67,7 +67,9 @@ class HistoryEncoder(nn.Module):
             )
         self.kind = history.encoder
         self.table = None if history.share else EmbeddingTable(cardinality, dim, scale=scale, generator=generator)
-        self._lent: list[EmbeddingTable] = []  # a list, so that the table stays a part of the candidate tower alone
+        self._lent: list[
+            EmbeddingTable
+        ] = []  # in a list, so that the table is a submodule of the candidate tower alone
         self.encoder = causal_encoder(history, dim, generator)
         self.empty = nn.Parameter(torch.zeros(dim))
         self.dropout = nn.Dropout(history.dropout)
@@ -84,7 +86,7 @@ class HistoryEncoder(nn.Module):
     def forward(self, windows: SequenceTensor) -> Tensor:
         """Vectors ``[rows, dim]``."""
         if not len(windows.start):
-            self.items(windows.codes[:0])  # where rows are in several processes, each reads when the others do
+            self.items(windows.codes[:0])  # with rows in several processes, each process must read when the others do
             return self.empty.expand(0, -1)
         if windows.left_out is not None:
             return self._without(windows, windows.left_out)

@@ -23,8 +23,10 @@ __all__ = ["lend_tables", "training_histories", "with_histories"]
 def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[str, Sequences]:
     """Each history of the query tower, by name: one window per interaction, never its target nor what came after it.
 
-    Raises DataError where the queries' table has a history's column, ConfigError for an encoder that needs timestamps
-    which are not there, or for a table to share that is not there.
+    Raises:
+        DataError: where the queries' table has a history's column.
+        ConfigError: for an encoder that needs timestamps where there are none, and a table to share where there is
+            none.
     """
     encoded = {}
     ids = train.candidates[train.candidate]
@@ -71,7 +73,7 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
 
 
 def _longest(query: Tower) -> list[History]:
-    """One history for each column: of those that read the same, the longest, and rather one that reads repeats too."""
+    """One history for each column: of those that read the same one, the longest, preferably one that reads repeats too."""
     chosen: dict[str, History] = {}
     for history in sorted(query.histories.values(), key=lambda one: (one.length, one.context != "others")):
         chosen[history.column] = history

@@ -17,7 +17,7 @@ __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedT
 
 @dataclass(frozen=True)
 class CodeTensor:
-    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: none but the unknown one, 0."""
+    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: except for the unknown code, 0."""
 
     codes: Tensor
     distinct: bool
@@ -71,7 +71,9 @@ class RepeatedTensor:
 class CrossedTensor:
     """Entries of one of two tables, where a row stands for a row of each: ``first · size + second``.
 
-    size: rows of the second table. second: whether the column belongs to that one.
+    Attributes:
+        size: rows of the second table.
+        second: whether the column belongs to that one.
     """
 
     column: CodeTensor | BagTensor | FloatTensor
@@ -129,8 +131,12 @@ class TowerInputs:
     def crossed(
         cls, first: Mapping[str, Encoded], second: Mapping[str, Encoded], order: Sequence[str], device: torch.device
     ) -> TowerInputs:
-        """Every pair of a row of two tables, as row ``row of the first · rows of the second + row of the second``; no pair is
-        stored. order: the columns' names, as the tower declares them."""
+        """Every pair of a row of two tables, as row ``row of the first · rows of the second + row of the second``; no pair
+        is stored.
+
+        Args:
+            order: the columns' names, as the tower declares them.
+        """
         size = len(next(iter(second.values())))
         columns: dict[str, TensorColumn] = {
             name: CrossedTensor(

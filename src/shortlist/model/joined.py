@@ -28,8 +28,8 @@ ROWS = 10_000
 class JoinedTower(Tower):
     """The vectors of several trained towers ``[rows, sum of their widths]``, each multiplied by its scale.
 
-    Features are those of the parts, by the part's number and their name: ``1:user_id:StringLookup``. It is what
-    ``shortlist.join`` makes; the parts keep their weights, and nothing of it is trained.
+    Features are those of the parts, by the part's number and their name: ``1:user_id:StringLookup``. Made by
+    ``shortlist.join``; the parts keep their weights, and none of it is trained.
     """
 
     def __init__(self, parts: Sequence[Tower], scales: Sequence[float]) -> None:
@@ -54,7 +54,7 @@ class JoinedTower(Tower):
         self.built = True
 
     def check_trainable(self) -> None:
-        """ConfigError: what is joined is trained already."""
+        """ConfigError: joined towers are trained already."""
         raise ConfigError(
             "a joined model cannot be trained.",
             hint="train its parts with fit(), then join them: shortlist.join([…])",
@@ -79,15 +79,19 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
     """One model out of several that were trained on the same queries and candidates, each in its own way.
 
     A pair's score is ``Σ weight · score / spread``: spread is the standard deviation of a model's scores over the catalogue,
-    averaged over the queries that training had (of either 10,000 at most, evenly spread), so that weights mean the same
+    averaged over the queries that training had (at most 10,000 of each, evenly spread), so that weights mean the same
     whatever the size of a model's scores. Both sides' vectors are those of the models one after another, so that the score
     stays one dot product, of ``dim`` the sum of theirs; the joined model is measured, indexed, saved, exported and served as
-    any other. A request gives what any of the models reads. The models are not copied: they lend their weights.
+    any other. A request gives every column that any of the models reads.
 
-    weights: one for each model, above 0; all alike by default. Choose them on validation data.
+    Args:
+        models: two or more trained models; they are not copied but lend their weights.
+        weights: one for each model, above 0; all equal by default. Choose them on validation data.
 
-    Raises ConfigError for fewer than two models, untrained or joined ones, several heads, modules of your own, a query tower
-    that reads context, or weights that cannot be; DataError where the models' queries or candidates are not the same.
+    Raises:
+        ConfigError: for fewer than two models, untrained or joined ones, several heads, modules of your own, a query
+            tower that reads context, or weights that are not above 0.
+        DataError: where the models' queries or candidates are not the same.
     """
     given: object = models
     if not isinstance(given, Sequence) or isinstance(given, str):
@@ -152,7 +156,7 @@ def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
 
 
 def _catalogue(models: Sequence[TwoTower]) -> Catalogue:
-    """That of the first, with the histories and other columns that only others read."""
+    """The catalogue of the first model, with the histories and other columns that only other models read."""
     first = models[0].catalogue
     queries = first.queries
     for number, model in enumerate(models[1:], start=1):

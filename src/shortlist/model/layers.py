@@ -35,8 +35,8 @@ class Shape:
 class Joined(nn.Module):
     """Features side by side or added up, through cross layers, hidden layers, and one linear layer to ``dim``.
 
-    A sum that passes no layer is the vector itself; there and in any sum, what is not ``dim`` wide is first brought to it
-    by a matrix of its own.
+    A sum without layers is the vector itself; in any sum, features of another width than ``dim`` are first brought to it
+    by a matrix of their own.
     """
 
     def __init__(self, widths: Mapping[str, int], shape: Shape, generator: torch.Generator | None) -> None:

@@ -34,8 +34,12 @@ LIMIT = (1 << 31) - (1 << 20)  # bytes of a protobuf message
 def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
     """The tower as an ONNX model whose inputs are those of ``onnx_inputs``, with any number of rows.
 
-    table: a few rows of what the tower reads, to trace it with. Raises MissingExtraError without onnx and onnxscript,
-    ConfigError for a tower that torch cannot export or that is too large for one file.
+    Args:
+        table: a few rows with the tower's columns, to trace it with.
+
+    Raises:
+        MissingExtraError: without onnx and onnxscript.
+        ConfigError: for a tower that torch cannot export or that is too large for one file.
     """
     _need("onnx", "onnxscript")
     encoded = tower.encode(table, f"the {side} data")
@@ -65,7 +69,7 @@ def tower_to_onnx(tower: Tower, table: pl.DataFrame, side: str) -> bytes:
                 output_names=["vectors"],
                 verbose=False,
             )
-    except Exception as error:  # torch raises its own kinds, which differ between versions
+    except Exception as error:  # torch's errors differ between versions
         raise ConfigError(
             f"torch cannot export the {side} tower: {str(error).splitlines()[0]}",
             hint="simplify the tower's module=, or serve this bundle where torch is installed",
@@ -91,7 +95,7 @@ class _Flat(nn.Module):
         columns: dict[str, TensorColumn] = {}
         for name, column in self.like.items():
             changes: dict[str, Any] = {field: left.pop(0) for field in _fields(column)}
-            columns[name] = dataclasses.replace(column, **changes, **_unsure(column))
+            columns[name] = dataclasses.replace(column, **changes, **_maybe_repeated(column))
         first = next(iter(columns.values()))
         rows = len(first.offsets) - 1 if hasattr(first, "offsets") else len(_tensors(first)[0])
         return self.tower(TowerInputs(columns, rows))  # type: ignore[no-any-return]
@@ -111,7 +115,7 @@ def _tensors(column: TensorColumn) -> list[Tensor]:
     return [getattr(column, name) for name in _fields(column)]
 
 
-def _unsure(column: TensorColumn) -> dict[str, Any]:
+def _maybe_repeated(column: TensorColumn) -> dict[str, Any]:
     return {"distinct": False} if hasattr(column, "distinct") else {}
 
 

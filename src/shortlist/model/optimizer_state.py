@@ -1,4 +1,4 @@
-"""What an optimizer knew when a training stopped, for the next one."""
+"""The optimizer's state at the end of a training, for the next one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ __all__ = ["OptimizerState"]
 
 
 class OptimizerState(NamedTuple):
-    """kind: the optimizer's name. slots: its numbers, by the name of the weight they go with and their own.
-
-    Of a table ``candidate.tables.title:StringLookup`` the first slot is ``candidate.tables.title:StringLookup.weight.0``
+    """Of a table ``candidate.tables.title:StringLookup`` the first slot is ``candidate.tables.title:StringLookup.weight.0``
     ``[cardinality, …]``.
+
+    Attributes:
+        kind: the optimizer's name.
+        slots: its numbers, by the name of the weight they go with and their own.
     """
 
     kind: str

@@ -23,11 +23,17 @@ RECENT = 0.1  # share of the interactions that count as recent
 def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
     """Two towers of one dimension: 1 for every query, ln(1 + n) for a candidate that was chosen n times.
 
-    recent: count the latest tenth of the interactions alone, which must have timestamps.
+    Every query gets the same list; a softmax over the scores is the share of choices. There is no gradient descent,
+    and a query that training never saw is answered like any other.
 
-    Every query gets the same list; a softmax over the scores is the share of choices. Nothing is learned by descent, and
-    a query that training never saw is answered as any other. Raises DataError for ``recent`` without timestamps.
+    Args:
+        train: the interactions to count.
+        recent: count the latest tenth of the interactions alone, which must have timestamps.
 
+    Raises:
+        DataError: for ``recent`` without timestamps.
+
+    Example:
         sl.Recommender(sl.popularity(train), seen=train).recommend(["42"], k=10)
     """
     check_dataset(train, "popularity(train)", shards=True)
@@ -55,7 +61,7 @@ def _table(tower: Tower) -> EmbeddingTable:
 
 
 def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:
-    """Choices of each candidate in the latest tenth, and a thousandth of one for each before: float64 ``[candidates]``."""
+    """Choices of each candidate in the latest tenth, and a thousandth for each earlier one: float64 ``[candidates]``."""
     if not isinstance(train, Dataset) or train.timestamp is None:
         raise DataError(
             "recent popularity needs timestamps in memory, but there are none.", hint="Dataset(…, timestamp=…)"

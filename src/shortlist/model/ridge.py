@@ -1,4 +1,4 @@
-"""Rows of a table estimated from features, as far as they tell something."""
+"""Rows of a table, estimated from features."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def estimated(features: Tensor, rows: Tensor, of: Tensor) -> Tensor:
 
     Source: Hoerl, Kennard 1970; Allen 1974 (PRESS).
 
-    >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-    >>> estimated(x, 2 * x + 1, torch.tensor([[4.0]])).round(decimals=1).tolist()
-    [[9.0]]
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+        >>> estimated(x, 2 * x + 1, torch.tensor([[4.0]])).round(decimals=1).tolist()
+        [[9.0]]
     """
     x, y = features.double(), rows.double()
     middle, centre = x.mean(0), y.mean(0)
@@ -31,12 +32,12 @@ def estimated(features: Tensor, rows: Tensor, of: Tensor) -> Tensor:
     values, axes = torch.linalg.eigh(x.T @ x)  # [width], [width, width]
     values = values.clamp(min=0)
     turned = x @ axes  # [known, width]
-    told = turned.T @ y  # [width, dim]
-    best, chosen = float("inf"), torch.zeros_like(told)
+    projected = turned.T @ y  # [width, dim]
+    best, chosen = float("inf"), torch.zeros_like(projected)
     for penalty in PENALTIES:
         shrink = 1 / (values + penalty * len(x))  # [width]; 0 for an infinite penalty
         leverage = (turned.square() * shrink).sum(1) + 1 / len(x)
-        weights = shrink[:, None] * told
+        weights = shrink[:, None] * projected
         error = float(((y - turned @ weights) / (1 - leverage).clamp(min=1e-9)[:, None]).square().sum())
         if error < best:
             best, chosen = error, weights

@@ -21,9 +21,14 @@ SHAPE = ("combine", "cross", "hidden", "layer_norm", "dropout")
 
 
 class ModelState(NamedTuple):
-    """config: JSON values; tensors: weights by name; series: long feature states (vocabularies) by name.
+    """A trained model's stored form.
 
-    optimizer: what it knew in the end, for a training that continues from there; None where nobody kept it.
+    Attributes:
+        config: JSON values.
+        tensors: weights by name.
+        series: long feature states (vocabularies) by name.
+        optimizer: the optimizer's state at the end, for a training that continues from there; None where it was not
+            kept.
     """
 
     config: dict[str, Any]
@@ -33,7 +38,7 @@ class ModelState(NamedTuple):
 
 
 def state_of(model: TwoTower) -> ModelState:
-    """Everything but the catalogue that ``model_from_state`` needs. ConfigError before ``fit``."""
+    """Everything that ``model_from_state`` needs, except the catalogue. ConfigError before ``fit``."""
     if model.trained_on is None:
         raise ConfigError("this model has not been trained; there is nothing to save.", hint="call fit() first")
     series: dict[str, pl.Series] = {}
@@ -50,8 +55,12 @@ def model_from_state(
 ) -> TwoTower:
     """The model that ``state`` came from.
 
-    modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
-    never stored. Raises BundleError where one is missing or the weights do not fit.
+    Args:
+        modules: the torch modules of towers that were built with ``module=``, by side ("query", "candidate"); code is
+            never stored.
+
+    Raises:
+        BundleError: where one is missing or the weights do not fit.
     """
     parts = len(state.config["query"].get("parts", ()))
     if parts:

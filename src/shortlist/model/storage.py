@@ -20,12 +20,14 @@ TableType = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class TableStorage:
-    """Where numbers that belong to the rows of a table are kept, and the type of the table's own.
+    """Where the numbers of a table's rows are kept, and the type of the table.
 
-    dtype: "float32"; or "bfloat16", which takes half the memory. Rows are read as float32 and written back rounded up or
-        down at random, so that updates smaller than the type can tell are kept on average (see ``stochastic_round``).
-    folder: keep them in files of this folder, mapped into memory, so that the system holds there what is in use and
-        leaves the rest on the disk. The files have no names and go with the process. None for memory.
+    Attributes:
+        dtype: "float32"; or "bfloat16", which takes half the memory. Rows are read as float32 and written back rounded
+            up or down at random, so that updates smaller than the type can tell are kept on average (see
+            ``stochastic_round``).
+        folder: keep them in files of this folder, mapped into memory, so that the system keeps the pages in use
+            in memory and leaves the rest on the disk. The files have no names and end with the process. None for memory.
     """
 
     dtype: TableType = "float32"
@@ -79,15 +81,16 @@ class TableStorage:
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """float32 ``values`` as bfloat16, each one of its two neighbours, so likely that the mean is the value itself.
+    """float32 ``values`` as bfloat16, each one of its two neighbours, with probabilities such that the mean is the value itself.
 
     1. The lower 16 bits of a float32 say how far it is from the bfloat16 towards zero to the next one.
     2. A random number of 16 bits is added, and the lower 16 bits are dropped: the sum carries over with just that chance.
 
     Source: Gupta et al. 2015, "Deep learning with limited numerical precision".
 
-    >>> stochastic_round(torch.tensor([1.0, -0.5])).tolist()  # what bfloat16 can hold stays
-    [1.0, -0.5]
+    Example:
+        >>> stochastic_round(torch.tensor([1.0, -0.5])).tolist()  # what bfloat16 can hold stays
+        [1.0, -0.5]
     """
     bits = values.contiguous().view(torch.int32)
     noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generator)
@@ -95,7 +98,7 @@ def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Take the room on the disk now: a mapped file that finds none later would end the process."""
+    """Reserve the space on the disk now: a mapped file without space later would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
     else:

@@ -1,4 +1,4 @@
-"""A trained TensorFlow Recommenders model from what its towers put out, whatever they are made of."""
+"""A trained TensorFlow Recommenders model from the vectors of its towers, whatever their layers."""
 
 from __future__ import annotations
 
@@ -35,21 +35,26 @@ class _Side(NamedTuple):
 def from_tfrs(
     arrays: str | Path | Mapping[str, NDArray[Any]], query: str, candidate: str, seen: Dataset | None = None
 ) -> TwoTower:
-    """The two-tower model whose towers put out these vectors; its scores are the same, to the last bits of a product.
+    """The two-tower model whose towers return these vectors; its scores are the same, except for rounding of products.
 
-    arrays: an ``.npz`` file, or arrays by name: ``query_ids`` and ``candidate_ids`` ``[n]`` (strings, UTF-8 bytes or
-        integers); ``query_embeddings`` and ``candidate_embeddings`` (float ``[n + 1, dim]``), what the tower puts out for
-        an id that it does not know, then for each id; and a few scores of the model itself, to check the rest by:
-        ``score_query_ids``, ``score_candidate_ids`` and ``scores`` ``[m]``. An id that the model lacks stands for the unknown.
-    query, candidate: what the id columns are to be called.
-    seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
-
-    Raises DataError for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
-    scores differ from those of the vectors: embedding tables are not what a tower with further layers puts out. Without scores
-    nothing can be checked, and a ShortlistWarning says so.
+    Without scores nothing can be checked, and a ShortlistWarning says so.
 
     In TFRS: ``np.savez("model.npz", query_ids=ids, query_embeddings=model.user_model(tf.constant([b"?unknown?", *ids])), …)``;
     the whole recipe is in ``docs/migration.md``.
+
+    Args:
+        arrays: an ``.npz`` file, or arrays by name: ``query_ids`` and ``candidate_ids`` ``[n]`` (strings, UTF-8 bytes
+            or integers); ``query_embeddings`` and ``candidate_embeddings`` (float ``[n + 1, dim]``), the tower's
+            vector for an unknown id, then for each id; and a few scores of the model itself, to check
+            the rest by: ``score_query_ids``, ``score_candidate_ids`` and ``scores`` ``[m]``. An id that the model lacks
+            stands for unknown ids.
+        query: the name for the column of query ids.
+        candidate: the name for the column of candidate ids.
+        seen: the training data, for counts (popularity); ids that the arrays lack are passed over.
+
+    Raises:
+        DataError: for arrays that are missing, do not fit each other, repeat an id, or are not finite, and where the
+            scores differ from those of the vectors: a tower with further layers does not return its embedding tables.
     """
     check_dataset(seen, "from_tfrs(seen=)", optional=True)
     given = _read(arrays)
@@ -114,7 +119,7 @@ def _side(side: str, ids: NDArray[Any], rows: NDArray[Any]) -> _Side:
 
 
 def _ids(name: str, ids: NDArray[Any]) -> pl.Series:
-    """Ids as text, or as integers with every digit they came with. DataError for anything else, naming the array."""
+    """Ids as text, or as integers with all of their digits. DataError for anything else, naming the array."""
     if ids.ndim == 1 and ids.dtype.kind == "O" and all(isinstance(one, (str, bytes)) for one in ids):
         return pl.Series(name, [_text(name, one) for one in ids], dtype=pl.String)
     if ids.ndim != 1 or ids.dtype.kind not in "SUiu":
@@ -141,7 +146,7 @@ def _text(name: str, one: str | bytes) -> str:
 
 
 def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side]) -> None:
-    """DataError where the scores that came with the vectors are not theirs; a warning where none were given."""
+    """DataError where the given scores are not those of the vectors; a warning where none were given."""
     there = [name for name in SCORES if name in given]
     if not there:
         warnings.warn(

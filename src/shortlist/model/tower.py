@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 
@@ -16,6 +17,7 @@ from shortlist.data.given import kind_of
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
+from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
@@ -33,27 +35,29 @@ class Tower(nn.Module):
     With one id feature and no layers the tower is its embedding table (matrix factorisation), with one history alone its
     encoder. Otherwise the embedded features are joined, pass ``cross`` and ``hidden`` layers, and a linear one to ``dim``.
 
-    features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
-    dim: length of the vector; both towers of a model must agree.
-    combine: "concat", or "sum" (then features of another width than ``dim`` are brought to it by a matrix each, and
-        without layers the sum is the vector).
-    cross: how many cross layers multiply the joined features with each other (DCN-v2, Wang et al. 2021).
-    hidden: widths of the ReLU layers between features and vector.
-    layer_norm: normalise each hidden layer before its ReLU (Ba, Kiros, Hinton 2016).
-    dropout: share of hidden units dropped in training, in [0, 1).
-    normalize: divide each vector by its length, so that dot products are cosines.
-    bias: candidate tower only: a number per candidate id is added to its scores, whatever the query. It is one more
-        dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
-    id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns what
-        an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017, "DropoutNet").
-    heads: query tower only: so many vectors for each row, one after another in ``[rows, heads · dim]``; a candidate's
-        score is that of the best of them (Cen et al. 2020, "ComiRec").
-    init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
-    table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
-    table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for
-        tables that outgrow it.
-    module: any ``torch.nn.Module`` in place of the layers; it gets ``{column: [rows, feature dim]}`` and returns
-        ``[rows, dim]``.
+    Args:
+        features: what the tower reads; each is embedded in its own ``dim`` (by default the tower's).
+        dim: length of the vector; both towers of a model must agree.
+        combine: how features are joined: "concat", or "sum" (features of another width than ``dim`` are brought to it
+            by a matrix each; without layers the sum is the vector).
+        cross: how many cross layers multiply the joined features with each other (DCN-v2, Wang et al. 2021).
+        hidden: widths of the ReLU layers between features and vector.
+        layer_norm: normalise each hidden layer before its ReLU (Ba, Kiros, Hinton 2016).
+        dropout: share of hidden units dropped in training, in [0, 1).
+        normalize: divide each vector by its length, so that dot products are cosines.
+        bias: candidate tower only: a number per candidate id is added to its scores, whatever the query. It is one more
+            dimension of the candidate's vector, which meets a 1 in the query's, so that a score stays one dot product.
+        id_dropout: share of rows whose ids are taken for unknown in training, in [0, 1), so that the unknown row learns
+            what an id is like on average, and features learn to do without it (Volkovs, Yu, Poutanen 2017,
+            "DropoutNet").
+        heads: query tower only: the number of vectors per row, one after another in ``[rows, heads · dim]``; a
+            candidate's score is that of the best of them (Cen et al. 2020, "ComiRec").
+        init_scale: embedding rows start uniform in ``[-init_scale, init_scale]``.
+        table_dtype: "float32"; or "bfloat16": tables in half the memory, written back with stochastic rounding.
+        table_folder: keep tables and their optimizer state in files of this folder, mapped into memory; for tables
+            larger than memory.
+        module: any ``torch.nn.Module`` instead of the layers; it gets ``{column: [rows, feature dim]}`` and returns
+            ``[rows, dim]``.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class Tower(nn.Module):
 
     @property
     def is_table(self) -> bool:
-        """Whether a vector is one row of one table, with nothing in between."""
+        """Whether a vector is one row of one table, without layers."""
         return isinstance(self.layers, nn.Identity) and not self.encoders
 
     @property
@@ -118,14 +122,22 @@ class Tower(nn.Module):
         return {name: feature for name, feature in self.features.items() if isinstance(feature, History)}
 
     def check_trainable(self) -> None:
-        """ConfigError for a tower that cannot be trained."""
+        """Check that the tower can be trained.
+
+        Raises:
+            ConfigError: for a tower that cannot be trained.
+        """
 
     def fit_features(
         self, table: pl.DataFrame, owner: str, sightings: NDArray[np.integer], but: Collection[str] = ()
     ) -> None:
-        """Let every feature but histories learn its state from ``table``; ``owner`` is whose columns, for messages.
+        """Let every feature but histories learn its state from ``table``.
 
-        sightings: how many interactions each row has. but: columns that are in another table.
+        Args:
+            table: the rows to learn from.
+            owner: whose columns they are, for messages.
+            sightings: how many interactions each row has.
+            but: columns that are in another table.
         """
         for feature in self.features.values():
             if feature.column in but:
@@ -133,10 +145,11 @@ class Tower(nn.Module):
             if feature.fitted or isinstance(feature, History):
                 continue
             values = column_of(table, feature.column, owner)
-            if getattr(feature, "min_count", 1) > 1:
-                feature.fit(values, sightings)  # type: ignore[call-arg]
-            else:
-                feature.fit(values)
+            with self._naming_rows(table):
+                if getattr(feature, "min_count", 1) > 1:
+                    feature.fit(values, sightings)  # type: ignore[call-arg]
+                else:
+                    feature.fit(values)
 
     def encode(
         self,
@@ -145,19 +158,39 @@ class Tower(nn.Module):
         given: Mapping[str, Encoded] | None = None,
         but: Collection[str] = (),
     ) -> dict[str, Encoded]:
-        """Each feature of the table's rows, encoded; those ``given`` by name already stay as they are.
+        """Each feature of the table's rows, encoded.
 
-        but: columns that are in another table.
+        Args:
+            table: rows with the features' columns.
+            owner: whose columns they are, for messages.
+            given: features by name that are encoded already and stay as they are.
+            but: columns that are in another table.
         """
         known = given or {}
-        return {
-            name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
-            for name, feature in self.features.items()
-            if feature.column not in but
-        }
+        with self._naming_rows(table):
+            return {
+                name: known[name] if name in known else feature.encode(column_of(table, feature.column, owner))
+                for name, feature in self.features.items()
+                if feature.column not in but
+            }
+
+    @contextmanager
+    def _naming_rows(self, table: pl.DataFrame) -> Iterator[None]:
+        """Values that a feature refuses are told with the id of their row: the table may be a part of what was given."""
+        try:
+            yield
+        except ValueRefusedError as error:
+            ids = [feature.column for feature in self.features.values() if feature.kind in IDS]
+            column = next((name for name in ids if name in table.columns), table.columns[0])
+            raise error.where(f"where {column!r} is {table[column][error.row]!r}") from error
 
     def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
-        """Make tables and layers to fit what the features encode to; does nothing when they exist."""
+        """Make tables and layers to fit what the features encode to; does nothing if they exist.
+
+        Args:
+            encoded: each feature's encoding of some rows.
+            generator: draws the first weights; None for torch's own.
+        """
         if self.built:
             return
         widths: dict[str, int] = {}
@@ -237,7 +270,7 @@ class Tower(nn.Module):
             return self.encoders[name].of_padded(column)  # type: ignore[operator, no-any-return]
         if isinstance(column, RepeatedTensor):
             return self._embed(name, column.column.take(column.rows))
-        assert not isinstance(column, CrossedTensor)  # rows are taken first: nobody holds every pair
+        assert not isinstance(column, CrossedTensor)  # rows are taken first: the table of all pairs would be too large
         table = self.tables[name]
         if isinstance(column, CodeTensor):
             vectors: Tensor = table(column.codes, distinct=column.distinct)

@@ -31,18 +31,22 @@ from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
 
-ROW = "\0row"  # which no column is called
+ROW = "\0row"  # a name that no column has
 ROWS_AT_A_TIME = 1 << 16
 HISTORIES_AT_A_TIME = 1 << 11
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """What a model was trained on: the tables behind its towers, and how often each candidate was chosen.
+    """The data that a model was trained on: the tables behind its towers, and how often each candidate was chosen.
 
-    query, candidate: names of the id columns. queries, candidates: the tables, one row per distinct id.
-    counts: int64 ``[candidates]``, training interactions of each candidate. known: bool ``[queries]``, whether the
-    query occurs in training.
+    Attributes:
+        query: the column of query ids.
+        candidate: the column of candidate ids.
+        queries: one row per distinct query id.
+        candidates: one row per distinct candidate id.
+        counts: int64 ``[candidates]``, training interactions of each candidate.
+        known: bool ``[queries]``, whether the query occurs in training.
     """
 
     query: str
@@ -70,13 +74,19 @@ class Catalogue:
 
 
 class TwoTower(nn.Module):
-    """Two towers of one ``dim``, ``query`` and ``candidate``; a pair's score is the dot product of their vectors.
+    """Two towers of one ``dim``; a pair's score is the dot product of their vectors.
 
     The towers are declared first and built by ``fit``, which learns vocabularies and other state of the features from
-    the training data. Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al.
-    2019.
+    the training data.
 
-    Raises ConfigError where the towers differ in ``dim``.
+    Source: Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et al. 2019.
+
+    Args:
+        query: the tower of queries.
+        candidate: the tower of candidates.
+
+    Raises:
+        ConfigError: where the towers differ in ``dim``.
     """
 
     def __init__(self, query: Tower, candidate: Tower) -> None:
@@ -124,12 +134,16 @@ class TwoTower(nn.Module):
 
     @property
     def reads_ids_alone(self) -> bool:
-        """Whether the query tower reads nothing but the query's id, so that it knows nothing of a new one. See ``catalogue``."""
+        """Whether the query tower reads the query's id and nothing else. See ``catalogue``."""
         return self.query.columns == (self.catalogue.query,)
 
     @property
     def catalogue(self) -> Catalogue:
-        """The tables that the model was trained on; ConfigError before ``fit``."""
+        """The tables that the model was trained on.
+
+        Raises:
+            ConfigError: before ``fit``.
+        """
         if self.trained_on is None:
             raise ConfigError("this model has not been trained.", hint="call fit(model, train) first")
         return self.trained_on
@@ -142,7 +156,12 @@ class TwoTower(nn.Module):
     def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
 
-        Raises ConfigError for a joined model.
+        Args:
+            train: the training data.
+            generator: draws the first weights; None for torch's own.
+
+        Raises:
+            ConfigError: for a joined model.
         """
         check_dataset(train, "prepare()", shards=True)
         for tower in (self.query, self.candidate):
@@ -212,9 +231,11 @@ class TwoTower(nn.Module):
     def _fit_features(
         self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards, context: Sequence[str] = ()
     ) -> None:
-        """Let both towers' features learn from the rows that occur in training; counts: interactions of each query row.
+        """Let both towers' features learn from the rows that occur in training.
 
-        context: columns of the query tower that the shards' contexts have, not ``queries``.
+        Args:
+            counts: interactions of each query row.
+            context: columns of the query tower that the shards' contexts have, not ``queries``.
         """
         rows, chosen = np.flatnonzero(counts), np.flatnonzero(train.candidate_counts)
         self.query.fit_features(queries[rows], "the queries' data", counts[rows], context)
@@ -228,9 +249,13 @@ class TwoTower(nn.Module):
         lend_tables(self.query, self.candidate, self.catalogue.candidate)
 
     def with_histories(self, table: pl.DataFrame, given: Dataset | None = None) -> pl.DataFrame:
-        """``table``, rows of queries, with the columns that the query tower's histories read and the table lacks.
+        """``table`` with the columns that the query tower's histories read and the table lacks.
 
-        A history is what its query chose in training; of a query that training never saw, what it chose in ``given``.
+        A history is what its query chose in training; for a query that training never saw, what it chose in ``given``.
+
+        Args:
+            table: rows of queries.
+            given: interactions of queries that training never saw.
         """
         if not self.query.histories:
             return table
@@ -265,7 +290,7 @@ class EncodedDataset:
     weights: NDArray[np.float32] | None  # [interactions]
     candidate_counts: NDArray[np.int64]  # [candidates]
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
-    shards: Shards | None = None  # where the interactions are; both kinds of rows are empty then
+    shards: Shards | None = None  # the shards with the interactions; both kinds of rows are empty then
     contexts: dict[str, Encoded] = field(default_factory=dict)  # the query tower's columns of shards.contexts
 
     def __len__(self) -> int:
@@ -273,7 +298,7 @@ class EncodedDataset:
 
 
 def no_histories() -> ConfigError:
-    """Why a query tower that reads histories is not trained from shards."""
+    """The error for a query tower that reads histories, with shards."""
     return ConfigError(
         "the query tower reads histories, every query's interactions in order; shards are read in blocks.",
         hint="train in memory (Dataset, --in-memory) on a shorter period; or add each query's earlier choices to the "
@@ -291,7 +316,7 @@ def context_of(tower: Tower, dataset: Dataset | Shards) -> list[str]:
 
 
 def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
-    """ConfigError where the query tower reads the time of the interaction to predict and was not told to; else a warning.
+    """ConfigError where the query tower reads the time of the interaction to predict without ``of_target``; else a warning.
 
     That time is a context column that is the dataset's timestamp, or that a ``Timestamp`` reads.
     """

@@ -1,4 +1,4 @@
-"""The shared row of a table's unknown values, where training never met one: the mean of the rows that it did train."""
+"""The shared row of a table's unknown values, if training never met one: the mean of the trained rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shortlist.model.two_tower import TwoTower
 __all__ = ["fill_untrained", "unknown_rows"]
 
 ROWS = 1 << 16
-MOST = 1 << 20  # so many rows, evenly spread, stand for a longer table
+MOST = 1 << 20  # so many rows, evenly spread, are used in place of a longer table
 
 
 def unknown_rows(model: TwoTower) -> dict[str, Tensor]:

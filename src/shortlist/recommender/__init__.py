@@ -2,5 +2,6 @@
 
 from shortlist.recommender.recommendations import Item, Recommendation, Recommendations
 from shortlist.recommender.recommender import Recommender
+from shortlist.recommender.rerank import Rerank
 
-__all__ = ["Item", "Recommendation", "Recommendations", "Recommender"]
+__all__ = ["Item", "Recommendation", "Recommendations", "Recommender", "Rerank"]

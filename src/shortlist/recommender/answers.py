@@ -1,4 +1,4 @@
-"""The lists themselves, in candidate rows: what the index finds, filled along the fallback chain."""
+"""The lists themselves, in candidate rows: the results of the index, filled by the fallbacks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import Hits, Index, Lists, exact_copy, search_heads
+from shortlist.index import Hits, exact_copy, search_heads
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Filters, search_blend, without
+from shortlist.sources import Context, Filters, Searched, search, without
 
-__all__ = ["MODEL", "SOURCES", "Answers", "answered", "overlap", "searched"]
+__all__ = ["EXPLORED", "MODEL", "PINNED", "SOURCES", "Answers", "answered", "exact_served", "overlap", "searched"]
 
-MODEL, POPULARITY = 0, 1
-SOURCES = ("model", "popularity")
+MODEL, POPULARITY, PINNED, EXPLORED = range(4)
+SOURCES = ("model", "popularity", "pinned", "explored")
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """Per query i the slice ``offsets[i]:offsets[i + 1]`` of candidate ``rows``, ``scores``, and ``sources``.
 
-    sources: numbers of ``SOURCES``; None where every item is the model's.
+    Attributes:
+        sources: numbers of ``SOURCES``; None where every item is the model's.
     """
 
     offsets: NDArray[np.int64]
@@ -42,18 +43,20 @@ def answered(
     k: int,
     filters: Filters,
     by_model: Sequence[bool],
-    histories: Lists | None,
+    context: Context | None,
     fallback: Sequence[str],
 ) -> Answers:
-    """The k best of each query by the model; what that leaves open, by popularity where ``fallback`` has it.
+    """The k best of each query by the model; the rest of the list by popularity if ``fallback`` has it.
 
-    vectors: of the queries, ``[queries, heads · dim]``. by_model: whether each query is the model's to answer; one that is not
-    gets popularity alone. histories: what each query chose, candidate rows, oldest first, where the model has neighbours.
+    Args:
+        vectors: of the queries, ``[queries, heads · dim]``.
+        by_model: whether the model answers each query; the others get popularity alone.
+        context: input of a mixture's further sources.
     """
     if not len(vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     state, fills = served.state, "popularity" in fallback
-    hits = searched(served, vectors, k, filters, histories)
+    hits = searched(served, vectors, k, filters, context)
     if all(by_model) and (not fills or _full(hits, k, state)):
         return Answers(hits.offsets, hits.ids, hits.scores)
     rows: list[NDArray[np.int64]] = []
@@ -72,24 +75,35 @@ def answered(
     return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources))
 
 
-def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, histories: Lists | None) -> Hits:
-    """What the model finds: by its towers through the index, and by its neighbours where it has some.
+def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, context: Context | None) -> Hits:
+    """The candidates that the model finds: by its towers through the index, and by all sources where it is a mixture.
 
-    Deleted candidates are in no history: lists are those of the recommender that ``save`` writes, which lacks them.
+    Deleted candidates are left out of histories: lists are the same as after ``save`` and ``load``.
     """
-    index, near, dead = served.index, served.state.near, served.state.dead
-    if near is None or histories is None:
-        return search_heads(index, vectors, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
+    added, dead = served.state.near, served.state.dead
+    if added is None or context is None:
+        return search_heads(served.index, vectors, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
     if len(dead):
         deny = dead if filters.deny is None else np.concatenate([filters.deny, dead])
-        filters, histories = replace(filters, deny=deny), without(histories, dead)
-    return search_blend(index, index.vectors_of, near.neighbours, near.blend, vectors, histories, k, filters)
+        filters = replace(filters, deny=deny)
+        context = replace(context, histories=without(context.histories, dead))
+    towers = [
+        Searched(one.index, one.index.vectors_of, queries)
+        for one, queries in zip((served, *served.others), (vectors, *context.vectors), strict=True)
+    ]
+    return search(towers, added, context, k, filters)
 
 
-def overlap(index: Index, queries: NDArray[np.float32], k: int) -> float:
-    """Share of the exact top k of ``queries`` that ``index`` finds, over all of them together."""
-    exact = _keys(search_heads(exact_copy(index), queries, k))
-    return len(np.intersect1d(exact, _keys(search_heads(index, queries, k)), assume_unique=True)) / len(exact)
+def overlap(served: Served, queries: NDArray[np.float32], k: int, context: Context | None) -> float:
+    """Share of the exact top k of ``queries`` that the recommender finds, over all of them together; of a mixture by all sources."""
+    exact = _keys(searched(exact_served(served), queries, k, Filters(), context))
+    found = _keys(searched(served, queries, k, Filters(), context))
+    return len(np.intersect1d(exact, found, assume_unique=True)) / len(exact)
+
+
+def exact_served(served: Served) -> Served:
+    """The same with exact search in place of every index."""
+    return replace(served, index=exact_copy(served.index), others=tuple(map(exact_served, served.others)))
 
 
 def _keys(hits: Hits) -> NDArray[np.int64]:
@@ -116,7 +130,7 @@ def _popular(number: int, k: int, filters: Filters, state: State, found: NDArray
         barred.append(filters.deny)
     out = np.concatenate(barred)
     if filters.allow is None:
-        pool = state.popular[: wanted + len(out)]  # however many of them are barred, enough are left
+        pool = state.popular[: wanted + len(out)]  # enough to fill the list even if all excluded ones are among them
     else:
         allowed = np.zeros(state.size, bool)
         allowed[filters.allow] = True

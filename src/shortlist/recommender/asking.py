@@ -1,18 +1,21 @@
-"""A request's way: what came is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
+"""The steps of a request: it is read into rows (``Request``), answered in rows (``Answers``), and given raw ids again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
+from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
@@ -23,8 +26,10 @@ from shortlist.recommender.requests import (
     own_histories,
     read_request,
 )
+from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
-from shortlist.sources import Filters
+from shortlist.sources import Context, Filters
 
 __all__ = ["overlap_of", "query_vectors", "recommend", "similar"]
 
@@ -40,27 +45,32 @@ def recommend(
     allow: Iterable[Id] | None = None,
     deny: Iterable[Id] | None = None,
     where: str | None = None,
+    rerank: Rerank | None = None,
     open_: Open | None = None,
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``.
 
     open_: what ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are answered in pieces.
     """
+    check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
-    request = read_request(queries, state)
+    request = read_request(queries, state, served.reads)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
-    told = [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
-    if not all(told):
-        check_unknown(request.ids, told, policy.cold_start)
+    answerable = (
+        [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
+    )
+    if not all(answerable):
+        check_unknown(request.ids, answerable, policy.cold_start)
     recent = own_histories(request, state)
     vectors = _vectors(served, request, rows, known, own)
     open_ = opened(state, allow, deny, where) if open_ is None else open_
     filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]), open_.allowed, open_.denied)
-    by_model = [True] * len(told) if policy.answered_by_model(state) else told
-    near = state.near
-    histories = None if near is None else near.of_queries(np.where(known, rows, -1), _joined(recent, own))
-    answers = answered(served, vectors, k, filters, by_model, histories, policy.fallback)
+    by_model = [True] * len(answerable) if policy.answered_by_model(served) else answerable
+    others = [_vectors(one, request, rows, known, own) for one in served.others]
+    context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
+    asked = Asked(served, vectors, filters, by_model, context, policy.fallback)
+    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k)
     columns, ids = (state.query, state.candidate), state.candidate_ids
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 
@@ -86,8 +96,13 @@ def similar(
     itself = Lists(np.arange(len(rows) + 1), rows)
     open_ = opened(state, None, None, where) if open_ is None else open_
     filters = Filters(itself, open_.allowed)
-    known, histories = [True] * len(rows), None if state.near is None else itself
-    answers = answered(served, served.vectors_of(rows), k, filters, known, histories, ())
+    known, context = [True] * len(rows), None
+    if state.near is not None:
+        alone = state.near.without_lists  # which know nothing of one candidate's likeness to another
+        served = replace(served, state=replace(state, near=alone))
+        nothing = np.zeros((len(rows), 0), np.int64)
+        context = Context(itself, nothing, tuple(one.vectors_of(rows) for one in served.others))
+    answers = answered(served, served.vectors_of(rows), k, filters, known, context, ())
     name = state.candidate
     return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.ids.dtype)
 
@@ -96,7 +111,7 @@ def query_vectors(
     served: Served, queries: Any, history: Sequence[Sequence[Id]] | None = None
 ) -> tuple[NDArray[np.float32], list[bool]]:
     """The vectors by which ``recommend`` would answer; see ``Recommender.query_vectors``."""
-    request = read_request(queries, served.state)
+    request = read_request(queries, served.state, served.reads)
     rows, known = served.state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), served.state.candidate_ids, "history")
     return _vectors(served, request, rows, known, own), known.tolist()
@@ -113,11 +128,11 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
     rows = np.flatnonzero(state.known)
     if sample is not None and check_k(sample) < len(rows):
         rows = rows[np.linspace(0, len(rows) - 1, sample).astype(np.int64)]
-    return overlap(served.index, np.asarray(state.query_vectors[rows]), k)
+    return overlap(served, np.asarray(state.query_vectors[rows]), k, context_of(served, rows))
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Lists of one query put together; either may be missing."""
+    """Each query's lists, one after the other; either may be None."""
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]
@@ -130,26 +145,28 @@ def _vectors(
     known: NDArray[np.bool_],
     chosen: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved to what each chose.
+    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved by fold-in towards what each chose.
 
-    Of several heads that one moves which has the highest scores for it; where the tower knows nothing of a query, all do.
+    Of several heads the one with the highest scores for the choices is moved; for a query that the tower does not know, all.
 
-    rows: of the stored queries, -1 for others. known: whether training had them.
+    Args:
+        rows: of the stored queries, -1 for others.
+        known: whether training had them.
     """
     state = served.state
     vectors = _from_tower(served, request, rows, known)
-    told = np.flatnonzero([len(one) for one in chosen])
-    if len(told):
-        fold, lists = served.fold_in, [chosen[number] for number in told.tolist()]
-        informed = known[told] | any(name != state.query for name in state.reads)
-        heads = vectors[told].reshape(len(told), -1, state.dim)  # [told, heads, dim]
+    moving = np.flatnonzero([len(one) for one in chosen])
+    if len(moving):
+        fold, lists = served.fold_in, [chosen[number] for number in moving.tolist()]
+        informed = known[moving] | any(name != state.query for name in state.reads)
+        heads = vectors[moving].reshape(len(moving), -1, state.dim)  # [moving, heads, dim]
         wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
         nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
-        own = heads[np.arange(len(told)), nearest]
+        own = heads[np.arange(len(moving)), nearest]
         expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
         moved = fold.vectors_of(lists, expected if informed.any() else None)
-        heads[np.arange(len(told)), nearest] = moved
-        vectors[told] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(told), -1)
+        heads[np.arange(len(moving)), nearest] = moved
+        vectors[moving] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(moving), -1)
     return vectors
 
 
@@ -157,7 +174,8 @@ def _from_tower(
     served: Served, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     state = served.state
-    if request.features or state.query_vectors is None or state.unknown_vector is None:
+    own = any(name in state.reads for name in request.features)
+    if own or state.query_vectors is None or state.unknown_vector is None:
         return served.embedder.vectors("query", feature_table(request, rows, known, state))
     vectors = state.query_vectors[rows]
     if not known.all():

@@ -1,9 +1,10 @@
-"""A bundle: what a recommender serves, saved and loaded; it answers the same to the last bit."""
+"""A bundle: a recommender saved and loaded; it answers the same to the last bit."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,12 +21,15 @@ from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import Index, Verify, exact_from, load_index
 from shortlist.index.storage import Reader
-from shortlist.recommender.contents import CANDIDATES, QUERIES, neighbours_entry, read_state, write_state
+from shortlist.recommender.added_files import pair_entry, sources_entries
+from shortlist.recommender.contents import CANDIDATES, QUERIES, Share, read_state, write_state
+from shortlist.recommender.contexts import stored_vectors
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
-from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true, stored_vectors
+from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, learned
 from shortlist.recommender.served import Policy, Served
+from shortlist.recommender.signing import check_signature
 from shortlist.recommender.state import State, fingerprint, learned_arrays
 from shortlist.recommender.tables import WholeTables, divided
 from shortlist.store import Entry
@@ -33,6 +37,7 @@ from shortlist.store import Entry
 __all__ = ["add_metadata", "load", "save"]
 
 INDEX = "index"
+FURTHER = "towers-{}"  # of a mixture: a bundle of each of its further towers
 SAMPLE = 1024  # vectors that are compared where not all are read
 PIECE = 1 << 20  # bytes compared at a time
 
@@ -53,6 +58,9 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
     def fill(folder: Path) -> tuple[Manifest, Tensors, Mapping[str, Entry]]:
         tables, tensors = write_state(state, weights, vectors, folder)
         served.index.save(folder / INDEX)
+        for number, other in enumerate(served.others, start=2):
+            save(other, folder / FURTHER.format(number), False, {}, optimizer)
+        sources = sources_entries(state.near)
         manifest = Manifest(
             library=__version__,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -67,7 +75,8 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             reason=served.reason,
             golden=golden,
             metadata=plain,
-            neighbours=neighbours_entry(state),
+            neighbours=pair_entry(state.near),
+            sources=msgspec.UNSET if sources is None else sources,
             tables=of_vectors,
             sample=_sample(served.index),
         )
@@ -75,7 +84,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         return manifest, tensors, known
 
     def check(folder: Path) -> None:
-        again = load(folder, verify="native")  # what was just written is compared with memory instead
+        again = load(folder, verify="native")  # files just written are compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(
                 "the bundle just written gives other answers than this recommender; it was deleted.",
@@ -88,8 +97,11 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
 def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
     """Put ``more`` into the metadata of the bundle at ``path``, in one step: a process that is killed leaves the bundle as it was.
 
-    No other file is touched. Raises BundleError for anything but a bundle, or where the disk refuses; ConfigError for what JSON
-    cannot hold.
+    No other file is touched.
+
+    Raises:
+        BundleError: for anything but a bundle, or where the disk refuses.
+        ConfigError: for what JSON cannot hold.
     """
     plain = _plain(more)
     amend(
@@ -99,7 +111,7 @@ def add_metadata(path: Path, more: Mapping[str, Any]) -> None:
 
 
 def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool | None) -> tuple[bool, bool]:
-    """``mmap`` and ``trusted`` of ``Recommender.load``, where a caller may have used their old names."""
+    """``mmap`` and ``trusted`` of ``Recommender.load``, also from their old names."""
     if verify not in (None, True, "native"):
         raise ConfigError(
             f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
@@ -119,17 +131,25 @@ def load(
     verify: Verify = True,
     trusted: bool = True,
     rest: Callable[[], None] | None = None,
+    key: bytes | None = None,
+    share: Share | None = None,
 ) -> Served:
-    """What the bundle at ``path`` answers from; see ``Recommender.load``.
+    """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
-    rest: called between steps of a millisecond or so, where other threads have more urgent things to do.
+    Args:
+        rest: called between steps of a millisecond or so, so that other threads can run.
+        key: the bundle must have a signature made with it.
+        share: gives arrays that several processes hold together.
     """
-    root = Path(os.path.realpath(path))  # one bundle to the end, even if ``path`` is a link that is turned meanwhile
+    root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
     manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
+    if key is not None:
+        check_signature(manifest, key, path)
     rest = rest or _on
     try:
-        state, vectors = read_state(manifest, root, rest)
+        state, vectors = read_state(manifest, root, rest, share)
         rest()
+        others = _read_others(root, state, verify, trusted, rest)
         index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
         whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
@@ -143,12 +163,13 @@ def load(
     served = Served(
         state,
         index,
-        Embedder(state, modules=modules),
+        Embedder(state, modules=modules, others=[one.embedder for one in others]),
         Policy(manifest.cold_start, tuple(manifest.fallback)),
         manifest.fingerprint,
         reason,
         manifest.metadata,
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
+        others=others,
     )
     rest()
     _replay(served, manifest, vectors["golden"], path, reason != manifest.reason or not trusted, rest)
@@ -160,8 +181,27 @@ def _on() -> None:
 
 
 def _plain_arrays(name: str) -> bool:
-    """Whether a file holds numbers alone, which no native library parses; the index sees to its own files."""
+    """Whether a file holds numbers alone, which no native library parses; the index checks its own files."""
+    name = re.sub(rf"^{FURTHER.format('[0-9]+')}/", "", name)
     return name.endswith(".safetensors") or (name.startswith(f"{INDEX}/") and name != f"{INDEX}/index.json")
+
+
+def _read_others(
+    root: Path, state: State, verify: Verify, trusted: bool, rest: Callable[[], None]
+) -> tuple[Served, ...]:
+    """The values that a mixture's further towers answer from; BundleError where they do not belong to this training."""
+    found = []
+    for number, fingerprint_ in enumerate(() if state.near is None else state.near.towers, start=2):
+        other = load(root / FURTHER.format(number), None, verify, trusted, rest)
+        its = other.state
+        alike = its.query_ids.ids.equals(state.query_ids.ids) and its.candidate_ids.ids.equals(state.candidate_ids.ids)
+        if not alike or other.fingerprint != fingerprint_ or other.others or its.query_vectors is None:
+            raise BundleError(
+                f"the parts of {str(root)!r} do not belong to one training.",
+                hint="save the bundle again from the model",
+            )
+        found.append(other)
+    return tuple(found)
 
 
 def _check_unchanged(served: Served) -> None:
@@ -174,7 +214,11 @@ def _check_unchanged(served: Served) -> None:
 
 
 def _same_arrays(again: Served, served: Served, weights: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether a bundle just read holds, to the last bit, what was written into it. weights: as they were to be stored."""
+    """Whether a bundle just read holds, to the last bit, what was written into it.
+
+    Args:
+        weights: as they should be stored.
+    """
     read = again.state.model.tensors
     assert isinstance(read, WholeTables)
     now = dict(learned_arrays(again.state, again.vectors, read.stored))
@@ -226,10 +270,11 @@ def _check_one_training(
     candidates: NDArray[np.float32] | None,
     verify: Verify,
 ) -> None:
-    """BundleError unless tables, vectors, weights and index are of one training.
+    """BundleError unless tables, vectors, weights and index belong to one training.
 
-    candidates: their vectors, where the bundle holds them beside the index, as those of format 1 do; they are compared row by
-    row with those of the index, a sample of them unless ``verify`` is True.
+    Args:
+        candidates: their vectors, where the bundle holds them next to the index, as those of format 1 do; they are
+            compared row by row with those of the index, a sample of them unless ``verify`` is True.
     """
     fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
     if candidates is None:
@@ -247,7 +292,7 @@ def _check_one_training(
 
 def _read_index(manifest: Manifest, root: Path, verify: Verify, trusted: bool) -> tuple[Index, str]:
     """The stored index and its reason; exact search where its package is missing or cannot run here."""
-    compared: Verify = False if verify is True else verify  # every file was compared already
+    compared: Verify = False if verify is True else verify  # every file has been compared already
     try:
         return load_index(root / INDEX, verify=compared, trusted=trusted), manifest.reason
     except (MissingExtraError, SearchError) as missing:
@@ -269,7 +314,7 @@ def _replay(
     if not all(-1 <= row < len(state.queries) for row in rows):
         raise BundleError(f"the bundle {str(path)!r} has stored requests of unknown queries.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
-        vectors = stored_vectors(state, rows)
+        vectors = stored_vectors(state, np.array(rows, np.int64))
     now = None if stands_in else recorded(served, rows, vectors)
     for number, saved in enumerate(manifest.golden):
         rest()

@@ -1,4 +1,4 @@
-"""Conditions on candidates: SQL over the columns of their table, to the rows that meet it; the last are remembered."""
+"""Conditions on candidates: SQL over the columns of their table; the rows of the last ones are remembered."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Evaluation:
 class Conditions:
     """Which rows of a table meet a condition; the last conditions are remembered.
 
-    What a condition may say: ``shortlist.data.conditions``.
+    See ``shortlist.data.conditions`` for what a condition may contain.
 
         >>> Conditions(pl.DataFrame({"stock": [0, 4, None]})).rows("stock > 0").tolist()
         [1]
@@ -92,7 +92,8 @@ class Conditions:
     def rows(self, where: str) -> NDArray[np.int64]:
         """Rows that meet the condition, rising; not to be written to.
 
-        Raises DataError for an invalid condition, columns that the table lacks, and values that do not fit a column.
+        Raises:
+            DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
         """
         check_text(where, "where")
         found = self.known(where)

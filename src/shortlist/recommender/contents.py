@@ -7,8 +7,9 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -17,27 +18,22 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.ids import free_name
 from shortlist.errors import BundleError
 from shortlist.index import Lists
+from shortlist.recommender.added_files import PAIR, SOURCES, added_files, read_added, read_pair
 from shortlist.recommender.exported import SIDES
-from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, NeighboursEntry, TableEntry
+from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, TableEntry
 from shortlist.recommender.state import ModelFiles, Popularity, State
 from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
-from shortlist.sources import Blend, Neighbours, NeighbourSource
 
-__all__ = ["CANDIDATES", "QUERIES", "neighbours_entry", "read_state", "write_state"]
+__all__ = ["CANDIDATES", "QUERIES", "Share", "read_state", "write_state"]
+
+Share: TypeAlias = Callable[[str, Callable[[], NDArray[np.int64]]], NDArray[np.int64]]
+"""Gives the array of a name, which the first of several processes makes and all of them map."""
 
 QUERIES, CANDIDATES = "queries.parquet", "candidates.parquet"
 VECTORS, SEEN = "vectors.safetensors", "seen.safetensors"
 CONFIG, WEIGHTS = "model/config.json", "model/weights.safetensors"
 ONNX = "model/{}.onnx"
 SLOTS = "model/optimizer.safetensors"
-NEIGHBOURS = "neighbours.safetensors"
-NEIGHBOUR_TYPES: dict[str, Any] = {
-    "offsets": np.int64,
-    "columns": np.int32,
-    "weights": np.float32,
-    "history_offsets": np.int64,
-    "history_values": np.int64,
-}
 
 
 # Writing.
@@ -46,9 +42,14 @@ NEIGHBOUR_TYPES: dict[str, Any] = {
 def write_state(
     state: State, weights: Mapping[str, NDArray[Any]], golden: NDArray[np.float32], folder: Path
 ) -> tuple[dict[str, TableEntry], dict[str, dict[str, TensorEntry]]]:
-    """Write a state's files into ``folder``; what the manifest says of its tables, and of its tensors by file.
+    """Write a state's files into ``folder``; the manifest's entries for its tables, and for its tensors by file.
 
-    weights: as they are to be stored. golden: the vectors of the stored requests. Raises BundleError where the disk refuses.
+    Args:
+        weights: as they are to be stored.
+        golden: the vectors of the stored requests.
+
+    Raises:
+        BundleError: where the disk refuses.
     """
     (folder / "model").mkdir()
     tables = {
@@ -68,15 +69,7 @@ def write_state(
     if state.model.optimizer:
         files[SLOTS] = state.model.slots
     if state.near is not None:
-        table, histories = state.near.neighbours, state.near.histories
-        arrays: dict[str, NDArray[Any]] = {
-            "offsets": table.offsets,
-            "columns": table.columns,
-            "weights": table.weights,
-            "history_offsets": histories.offsets,
-            "history_values": histories.values,
-        }
-        files[NEIGHBOURS] = {name: array.astype(NEIGHBOUR_TYPES[name], copy=False) for name, array in arrays.items()}
+        files |= added_files(state.near)
     for name, tensors in files.items():
         write_tensors(folder / name, tensors)
     series = {}
@@ -88,16 +81,6 @@ def write_state(
     stored = {"config": state.model.config, "series": series, "optimizer": state.model.optimizer}
     (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
     return tables, {name: described(tensors) for name, tensors in files.items()}
-
-
-def neighbours_entry(state: State) -> NeighboursEntry | None:
-    """What the manifest says of the neighbours; None where there are none."""
-    if state.near is None:
-        return None
-    table, blend = state.near.neighbours, state.near.blend
-    return NeighboursEntry(
-        kind=table.kind, age=table.age, length=table.length, share=blend.share, temperature=blend.temperature
-    )
 
 
 def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any], path: Path) -> TableEntry:
@@ -122,7 +105,7 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 
 
 def read_state(
-    manifest: Manifest, root: Path, rest: Callable[[], None]
+    manifest: Manifest, root: Path, rest: Callable[[], None], share: Share | None = None
 ) -> tuple[State, dict[str, NDArray[np.float32]]]:
     """The state, with its weights as they are stored, and the vectors that are not in the index."""
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean())
@@ -141,7 +124,7 @@ def read_state(
         candidates=candidates,
         query_ids=IdMap(queries[manifest.queries.id]),
         candidate_ids=IdMap(candidates[manifest.candidates.id]),
-        popularity=Popularity(counts),
+        popularity=Popularity(counts) if share is None else _shared(counts, share),
         known=known,
         reads=tuple(manifest.reads),
         dim=manifest.dim,
@@ -158,8 +141,9 @@ def read_state(
         ),
     )
     if manifest.neighbours is not None:
-        near = _read_neighbours(manifest.neighbours, _read_tensors(manifest, root, NEIGHBOURS), state)
-        state = replace(state, near=near)
+        state = replace(state, near=read_pair(manifest.neighbours, _read_tensors(manifest, root, PAIR), state))
+    elif manifest.sources is not msgspec.UNSET:
+        state = replace(state, near=read_added(manifest.sources, _read_tensors(manifest, root, SOURCES), state))
     rest()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
@@ -168,20 +152,10 @@ def read_state(
     return state, vectors
 
 
-def _read_neighbours(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> NeighbourSource:
-    """The table of neighbours; BundleError where it is not one of this catalogue."""
-    size = len(state.candidates)
-    for name, dtype in NEIGHBOUR_TYPES.items():
-        if tensors[name].dtype != dtype or tensors[name].ndim != 1:
-            raise BundleError(f"{NEIGHBOURS!r} has no {name!r} of {np.dtype(dtype)} in one dimension.", hint=SAVE_AGAIN)
-    histories = Lists(tensors["history_offsets"], tensors["history_values"])
-    offsets, columns, weights = (tensors[name] for name in ("offsets", "columns", "weights"))
-    table = Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
-    chosen = histories.values
-    inside = not len(chosen) or 0 <= chosen.min() <= chosen.max() < size
-    if not (inside and len(table) == size and len(histories) == len(state.queries)):
-        raise BundleError(f"{NEIGHBOURS!r} does not belong to the catalogue of the tables.", hint=SAVE_AGAIN)
-    return NeighbourSource(table, histories, Blend(entry.share, entry.temperature))
+def _shared(counts: NDArray[np.int64], share: Share) -> Popularity:
+    """Popularity whose arrays several processes hold together."""
+    shared = share("counts", lambda: counts)
+    return Popularity(shared, share("order", lambda: Popularity(shared).order))
 
 
 def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Which queries are answered, and which candidates each may have."""
+"""The queries that are answered, and the candidates that each may have."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def excluded(
 ) -> Lists | None:
     """The candidate rows closed to each of the queries ``rows`` (-1: an unknown one); None for none.
 
-    own: what the request itself says that each query chose: lists of candidate rows, closed as what it has seen.
+    Args:
+        own: the history in each query's request, as lists of candidate rows; excluded like seen items.
     """
     nothing = np.zeros(0, np.int64)
     lists = [nothing] * len(rows)
@@ -81,7 +82,7 @@ def excluded(
 
 def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: str) -> None:
     """UnknownQueryError for queries that are not known where the policy refuses them; DataError for anything but an id."""
-    unknown = [value for value, familiar in zip(ids, known, strict=True) if not familiar]
+    unknown = [value for value, is_known in zip(ids, known, strict=True) if not is_known]
     for value in unknown:
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,28 +24,37 @@ __all__ = ["Embedder"]
 
 
 class Embedder:
-    """A trained model behind its stored form; what it takes is made when it is first needed, and kept.
+    """A trained model in its stored form; towers are built when they are first needed, and kept.
 
-    state: as training left it. model: the model itself, where it is there; else it is built on first use. modules: the torch
-    modules of towers that were built with ``module=``, by side.
+    Args:
+        state: as training left it.
+        model: the model itself; None to build it on first use.
+        modules: the torch modules of towers that were built with ``module=``, by side.
+        others: those of a mixture's further towers.
     """
 
     def __init__(
-        self, state: State, model: TwoTower | Mixture | None = None, modules: Mapping[str, Any] | None = None
+        self,
+        state: State,
+        model: TwoTower | Mixture | None = None,
+        modules: Mapping[str, Any] | None = None,
+        others: Sequence[Embedder] = (),
     ) -> None:
-        self._state = replace(state)  # without what requests have made of it
-        self._model, self._modules = model, modules
+        self._state = replace(state)  # without the caches that requests have filled
+        self._model, self._modules, self._others = model, modules, others
         self._exported: dict[str, ExportedTower | None] = {}
         self._columns: dict[str, Columns] = {}
 
     @property
     def model(self) -> TwoTower | Mixture:
-        """The model, towers alone or with neighbours.
+        """The model, towers alone or a mixture.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given.
         """
         if self._model is None:
-            self._model = _built(self._state, self._modules)
+            self._model = _built(self._state, self._modules, self._others)
         return self._model
 
     @property
@@ -74,19 +83,23 @@ class Embedder:
         return self._exported.get(side)
 
     def features(self, side: str) -> Mapping[str, Feature]:
-        """The features of the tower of ``side``, by name; those of the model where it is there."""
+        """The features of the tower of ``side``, by name; those of the model if it is built."""
         if self._model is not None:
             return getattr(self.towers, side).features  # type: ignore[no-any-return]
         files = self._state.model
         return features_from_state(side, files.config[side]["features"], files.series())
 
-    def with_exports(self, onnx: Mapping[str, bytes]) -> Embedder:
-        """The same model with its towers as ONNX, by side."""
+    def with_exports(self, onnx: Mapping[str, bytes], others: Sequence[Embedder] = ()) -> Embedder:
+        """The same model with its towers as ONNX, by side.
+
+        Args:
+            others: those of further towers, with theirs.
+        """
         files = replace(self._state.model, onnx=onnx)
-        return Embedder(replace(self._state, model=files), self._model, self._modules)
+        return Embedder(replace(self._state, model=files), self._model, self._modules, others)
 
 
-def _built(state: State, modules: Mapping[str, Any] | None) -> TwoTower | Mixture:
+def _built(state: State, modules: Mapping[str, Any] | None, others: Sequence[Embedder]) -> TwoTower | Mixture:
     """The stored model, on torch."""
     try:
         import torch
@@ -101,5 +114,9 @@ def _built(state: State, modules: Mapping[str, Any] | None) -> TwoTower | Mixtur
     optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None
     stored = ModelState(state.model.config, tensors, state.model.series(), optimizer)
     towers = model_from_state(stored, catalogue, modules)
-    near = state.near
-    return towers if near is None else Mixture(towers, near.neighbours, near.histories, near.blend)
+    added = state.near
+    if added is None:
+        return towers
+    sources: list[Any] = [towers, *(one.towers for one in others), *added.tables, *added.lists]
+    weights = added.weights
+    return Mixture(sources, added.histories, weights=weights.values, temperatures=weights.temperatures)

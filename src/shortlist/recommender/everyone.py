@@ -1,7 +1,7 @@
 """Every query's list and every candidate's vector, as Parquet files: in parts, so that an interrupted run resumes.
 
-The parts of one run can be written by several processes (``shortlist recommend-all --on``): each is whole or not there,
-and the manifest is written last.
+The parts of one run can be written by several processes (``shortlist recommend-all --on``): each is written whole or not at all,
+and the manifest last.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shortlist.errors import BundleError, ConfigError
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import searched
+from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
@@ -36,7 +37,7 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Task:
-    """What to write for everyone: the ``k`` best, seen items or not, which candidates, and vectors or not."""
+    """A task: the ``k`` best, seen items or not, which candidates, and vectors or not."""
 
     k: int = 100
     exclude_seen: bool = True
@@ -46,10 +47,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Everyone:
-    """What a run of ``recommend_all`` left behind.
+    """The result of ``recommend_all``.
 
-    queries: how many have lists. rows: of all lists together. parts, found: files, and how many of them were there from
-    an earlier run. folder: where.
+    Attributes:
+        folder: where the files are.
+        queries: how many have lists.
+        rows: of all lists together.
+        parts: how many files there are.
+        found: how many of them an earlier run had written.
     """
 
     folder: str
@@ -66,7 +71,9 @@ class Everyone:
 class Parts:
     """The files of one task: ``lists-*.parquet`` of so many queries each, and with vectors ``candidates-*.parquet``.
 
-    Raises ConfigError where the query tower reads what only a request has, SearchError for a bad k.
+    Raises:
+        ConfigError: where the query tower reads columns that only a request has.
+        SearchError: for a bad k.
     """
 
     def __init__(self, served: Served, folder: str | Path, task: Task) -> None:
@@ -87,9 +94,10 @@ class Parts:
         self.names += [f"candidates-{number:05}.parquet" for number in range(vectors)]
 
     def prepare(self) -> list[int]:
-        """The numbers of the parts that are not there yet, in a folder that is new or that of this very task.
+        """The numbers of the missing parts, in a folder that is new or belongs to this very task.
 
-        Raises BundleError where the folder holds the lists of another bundle, or other options.
+        Raises:
+            BundleError: where the folder holds the lists of another bundle, or other options.
         """
         served = self.served
         plan = {
@@ -105,7 +113,7 @@ class Parts:
         return [number for number, name in enumerate(self.names) if not (self.folder / name).exists()]
 
     def queries_of(self, number: int) -> int:
-        """How many queries a part has lists of, 0 for candidates."""
+        """How many queries' lists a part has, 0 for candidates."""
         return max(0, min(QUERIES_PER_PART, len(self.rows) - number * QUERIES_PER_PART))
 
     def write(self, number: int) -> int:
@@ -120,15 +128,15 @@ class Parts:
         return len(part)
 
     def finish(self, found: int) -> Everyone:
-        """The manifest, which says that everything is there: every file with its rows and bytes."""
+        """Write the manifest, which completes the folder: every file with its rows and bytes."""
         files = {}
         for name in self.names:
             file = self.folder / name
             rows = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
             files[name] = {"rows": rows, "bytes": file.stat().st_size}
         rows = sum(files[name]["rows"] for name in self.names[: self._lists])
-        told = {"queries": len(self.rows), "rows": rows, "files": files}
-        _put(self.folder / MANIFEST, json.dumps(told, indent=1))
+        manifest = {"queries": len(self.rows), "rows": rows, "files": files}
+        _put(self.folder / MANIFEST, json.dumps(manifest, indent=1))
         return Everyone(str(self.folder), len(self.rows), rows, len(self.names), found)
 
     def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
@@ -136,8 +144,7 @@ class Parts:
         state = self.served.state
         exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         vectors = np.ascontiguousarray(self._vectors[rows])
-        histories = None if state.near is None else state.near.of_queries(rows)
-        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), histories)
+        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), context_of(self.served, rows))
         lengths = np.diff(hits.offsets)
         ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
         ids = (state.query, state.candidate)
@@ -171,15 +178,20 @@ def recommend_all(
 ) -> Everyone:
     """The k best candidates of every query that training knew, written as ``lists-*.parquet`` into ``folder``.
 
-    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind them
-    where an id's column is called so); lists are those of
-    ``recommend`` without fallback. vectors: also ``candidates-*.parquet``, each candidate's id and vector. on_part:
-    called with how many queries are done, and of how many. ``manifest.json`` comes last.
+    Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind
+    them where an id's column is called so); lists are those of ``recommend`` without fallback.
 
-    An interrupted run resumes where it stopped: parts are written to another name and renamed, and those that are there are
-    kept. Memory is that of the recommender and of one part. Raises BundleError where the folder holds the lists of
-    another bundle or other options, ConfigError where the query tower reads what only a request has, SearchError for a
-    bad k.
+    An interrupted run resumes where it stopped: parts are written to another name and renamed, and existing parts
+    are kept. Memory is that of the recommender and of one part.
+
+    Args:
+        vectors: write ``candidates-*.parquet`` too, with each candidate's id and vector.
+        on_part: called with how many queries are done, and of how many.
+
+    Raises:
+        BundleError: where the folder holds the lists of another bundle or other options.
+        ConfigError: where the query tower reads columns that only a request has.
+        SearchError: for a bad k.
     """
     parts = Parts(served, folder, Task(k, exclude_seen, where, vectors))
     missing = parts.prepare()

@@ -26,10 +26,16 @@ ROWS_AT_A_TIME = 1 << 14
 
 
 class ExportedTower:
-    """One tower of a bundle: raw columns in, vectors out. Raises MissingExtraError without onnxruntime.
+    """One tower of a bundle: raw columns in, vectors out.
 
-    side: "query" or "candidate". content: the ONNX file. config: the tower's stored configuration. series: long states
-    of features by name.
+    Args:
+        side: "query" or "candidate".
+        content: the ONNX file.
+        config: the tower's stored configuration.
+        series: long states of features by name.
+
+    Raises:
+        MissingExtraError: without onnxruntime.
     """
 
     def __init__(
@@ -40,14 +46,14 @@ class ExportedTower:
         except ModuleNotFoundError as missing:
             raise MissingExtraError("onnxruntime", "onnx", "running an exported tower") from missing
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # requests are small; the server's cores are for many of them
+        options.intra_op_num_threads = 1  # requests are small, and the server's cores are for other requests
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.side = side
         self.features = features_from_state(side, config["features"], series())
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises kinds of its own, which differ between versions
+        except Exception as error:  # onnxruntime's errors differ between versions
             raise BundleError(f"the exported {side} tower cannot be read: {str(error).splitlines()[0]}") from error
         self._names = [one.name for one in self._session.get_inputs()]
         self.width = int(self._session.get_outputs()[0].shape[1])  # the tower's dim, and one more with a bias
@@ -75,9 +81,12 @@ class ExportedTower:
 def exported(model: TwoTower) -> dict[str, bytes]:
     """Both towers of a trained model as ONNX, by side.
 
-    Each is compared with torch on rows of the training tables and on a row of which nothing is known. Raises
-    MissingExtraError without onnx, onnxscript or onnxruntime; ConfigError for a tower that cannot be exported, or whose
-    vectors differ from torch's by more than 1e-5 of their length.
+    Each is compared with torch on rows of the training tables and on a row of nulls.
+
+    Raises:
+        MissingExtraError: without onnx, onnxscript or onnxruntime.
+        ConfigError: for a tower that cannot be exported, or whose vectors differ from torch's by more than 1e-5 of their
+            length.
     """
     from shortlist.model import state_of, tower_to_onnx
 
@@ -119,7 +128,7 @@ def _table(model: TwoTower, side: str) -> pl.DataFrame:
 
 
 def _example(table: pl.DataFrame) -> pl.DataFrame:
-    """A few rows for the tracer, which takes sizes of 0 and 1 for constants: so some more, at the table's end."""
+    """A few rows for the tracer: more than one, from the table's end, since it takes sizes of 0 and 1 for constants."""
     return table[-min(len(table), 5) :] if len(table) >= 5 else pl.concat([table] * 5)
 
 

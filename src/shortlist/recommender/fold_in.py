@@ -16,18 +16,20 @@ from shortlist.index import Lists
 __all__ = ["FoldIn", "Prior", "VectorsOf"]
 
 Vector = NDArray[np.float64]
-VectorsOf: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[np.float32]]"  # of candidate rows, [rows, dim]
+VectorsOf: TypeAlias = (
+    "Callable[[NDArray[np.int64]], NDArray[np.float32]]"  # from candidate rows to vectors [rows, dim]
+)
 
-COMPETITORS = 1 << 14  # so many candidates stand for the catalogue where it has more
-QUERIES = 1 << 16  # so many trained queries say how queries are distributed
-ASKED = 128  # so many say at what temperature they choose
+COMPETITORS = 1 << 14  # so many candidates are used in place of a larger catalogue
+QUERIES = 1 << 16  # trained queries that the distribution is estimated from
+ASKED = 128  # trained queries that the temperature is estimated from
 STEPS, HALVINGS = 8, 30
 TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """What is known of queries before they choose, and how candidates compete for their choice.
+    """The distribution of queries before they choose, and how candidates compete for their choice.
 
     A query q is taken to be one of the trained ones' kind, q = m + L z with z ~ N(0, I), where m and L Lᵀ are mean and
     covariance of the trained queries' vectors; and to choose candidate i with the probability
@@ -37,8 +39,12 @@ class Prior:
     where n are the training counts: the average query chooses by popularity. Both are scale-free, hold with and without
     logQ correction, and leave alone a dimension that all queries share (that of an item bias).
 
-    mean: ``[dim]``. spread: L, ``[dim, rank]``. competing: rows of candidates, and shares: their n, summing to 1.
-    temperature: T.
+    Attributes:
+        mean: ``[dim]``.
+        spread: L, ``[dim, rank]``.
+        competing: rows of candidates.
+        shares: their n, which sum to 1.
+        temperature: T.
     """
 
     mean: Vector
@@ -57,14 +63,21 @@ class Prior:
         chosen: Lists | None = None,
         temperature: float | None = None,
     ) -> Prior:
-        """From a model's vectors.
+        """The prior of a model's vectors.
 
-        vectors_of: the vectors of candidate rows. queries: ``[queries, dim]``. counts: ``[candidates]``, how often each was
-        chosen. trained: rows of the queries that training had. chosen: per query, the rows that it chose. temperature: None
-        takes the one under which the trained queries' choices are likeliest, or 1 where ``chosen`` tells of none. Catalogues
-        beyond 16,384 candidates are stood for by that many, drawn in proportion to the counts.
+        Catalogues of more than 16,384 candidates are replaced by so many, drawn in proportion to the counts.
 
-        Raises ConfigError where no query was trained, or for a temperature that is not above 0.
+        Args:
+            vectors_of: the vectors of candidate rows.
+            queries: ``[queries, dim]``.
+            counts: ``[candidates]``, how often each was chosen.
+            trained: rows of the queries that training had.
+            chosen: per query, the rows that it chose.
+            temperature: None takes the one under which the trained queries' choices are likeliest, or 1 where
+                ``chosen`` is empty.
+
+        Raises:
+            ConfigError: where no query was trained, or for a temperature that is not above 0.
         """
         if temperature is not None and not 0 < temperature < np.inf:
             raise ConfigError(f"fold-in got temperature={temperature}; a number above 0 was expected.")
@@ -85,7 +98,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """Vectors of queries from what they chose: the likeliest under a ``Prior``, by the candidates' vectors of the moment."""
+    """Vectors of queries from what they chose: the likeliest under a ``Prior``, by the candidates' current vectors."""
 
     prior: Prior
     candidates: VectorsOf
@@ -95,8 +108,9 @@ class FoldIn:
     ) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` that are likeliest for queries that chose these candidate rows, each counted once.
 
-        expected: ``[queries, dim]``, what is expected of each query before it chooses, in place of the mean. An empty list
-        gives it back.
+        Args:
+            expected: ``[queries, dim]``, the vector expected of each query before it chooses; by default the mean. A query
+                with an empty list gets this vector.
         """
         mean = self.prior.mean
         before = np.tile(mean, (len(chosen), 1)) if expected is None else expected.astype(np.float64)
@@ -110,7 +124,7 @@ class FoldIn:
 
     @cached_property
     def _reach(self) -> NDArray[np.float64]:
-        """What each z does to the competitors' scores: ``[competing, rank]``."""
+        """The change of the competitors' scores by each z: ``[competing, rank]``."""
         return self._competitors @ self.prior.spread
 
     def _scaled(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -175,7 +189,7 @@ def _likeliest(
 def _distribution(queries: NDArray[np.float32]) -> tuple[Vector, NDArray[np.float64]]:
     """Mean ``[dim]`` and a root L ``[dim, rank]`` of the covariance.
 
-    With few queries the covariance leans towards its diagonal, since directions without any spread would be closed.
+    With few queries the covariance is shrunk towards its diagonal; else vectors could not move in directions without spread.
     """
     if not len(queries):
         raise ConfigError(

@@ -20,7 +20,7 @@ from shortlist.recommender.manifest import (
     sealed,
 )
 from shortlist.recommender.tensors import TensorEntry
-from shortlist.store import Entry, check, check_names, entries_of, locked, new_folder, set_aside, write_file
+from shortlist.store import Entry, check, check_names, check_room, entries_of, locked, new_folder, set_aside, write_file
 
 __all__ = ["Tensors", "amend", "check_place", "require_folder", "verified", "write_folder"]
 
@@ -35,8 +35,11 @@ def write_folder(
 ) -> None:
     """Let ``fill`` write a new folder, ``accept`` it or raise, and put it in the place of ``path`` (see ``store.new_folder``).
 
-    ``fill`` returns the manifest, what it says of tensors by file, and the entries of files that were read back already. Raises BundleError where ``path`` exists and
-    ``overwrite`` is false, where it is no bundle, or the disk refuses; ``path`` is as it was then.
+    ``fill`` returns the manifest, its entries for tensors by file, and those of files that were read back already.
+
+    Raises:
+        BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk refuses;
+            ``path`` is as it was then.
     """
     require_folder(path.absolute().parent)
     try:
@@ -66,16 +69,25 @@ def require_folder(folder: Path) -> None:
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """BundleError where a bundle could not be put at ``path``: something else is there, or its folder does not exist."""
-    require_folder(path.absolute().parent)
-    _check_target(path, overwrite)
+    """BundleError where a bundle could not be put at ``path``: something else is there, its folder does not exist or may not be
+    written to, or the name is too long."""
+    try:
+        require_folder(path.absolute().parent)
+        _check_target(path, overwrite)
+        check_room(path)
+    except OSError as error:
+        raise BundleError(
+            f"no bundle can be written to {str(path)!r}: {error.strerror or error}.", hint="choose another path"
+        ) from error
 
 
 def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Put another manifest in the place of the bundle's own, in one step; no other file is touched.
 
-    It is written next to the bundle, which may hold nothing that its manifest does not name. Raises BundleError for what
-    is no bundle, or where the disk refuses; the bundle is as it was then.
+    It is written next to the bundle, which may hold nothing that its manifest does not name.
+
+    Raises:
+        BundleError: for a path that is not a bundle, or where the disk refuses; the bundle is as it was then.
     """
     require_folder(path.parent)
     try:
@@ -93,11 +105,15 @@ def verified(
 ) -> Manifest:
     """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
 
-    unread: names of files of which the size alone is compared. rest: called between steps, where others are to run meanwhile;
-    then one file is read at a time.
+    No file but the manifest is parsed.
 
-    Raises BundleError for a bundle that is missing, torn, altered, of a newer format, or holds anything that its
-    manifest does not name. No file but the manifest is parsed.
+    Args:
+        unread: names of files of which only the size is compared.
+        rest: called between steps, so that other threads can run; then one file is read at a time.
+
+    Raises:
+        BundleError: for a bundle that is missing, torn, altered, of a newer format, or holds anything that its manifest
+            does not name.
     """
     if not path.is_dir():
         aside = set_aside(path)
@@ -113,9 +129,14 @@ def verified(
 def _check_target(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
-    if not overwrite:
-        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True")
-    if path.is_symlink() or not is_bundle(path / MANIFEST):
+    if path.is_symlink():
+        raise BundleError(
+            f"{str(path)!r} is a link and not a bundle; refusing to overwrite it.",
+            hint="choose another path; shortlist promote points a link at a bundle",
+        )
+    if not is_bundle(path / MANIFEST):
         raise BundleError(
             f"{str(path)!r} exists and is not a bundle; refusing to overwrite it.", hint="choose another path"
         )
+    if not overwrite:
+        raise BundleError(f"{str(path)!r} already exists.", hint="choose another path, or overwrite=True (--overwrite)")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from shortlist.index import score_heads
 from shortlist.recommender.answers import SOURCES, Answers, answered
+from shortlist.recommender.contexts import context_of, stored_vectors
 from shortlist.recommender.eligible import excluded
 from shortlist.recommender.manifest import Golden
 from shortlist.recommender.requests import Request, feature_table
 from shortlist.recommender.served import Served
-from shortlist.recommender.state import State
 from shortlist.sources import Filters
 
 __all__ = ["golden_rows", "golden_vectors", "recorded", "same", "still_true"]
@@ -24,7 +24,7 @@ K = 10
 
 
 def golden_rows(served: Served) -> list[int]:
-    """A few known queries, spread over the table, and one that nobody knows (-1) where such are answered."""
+    """A few known queries, spread over the table, and an unknown one (-1) if such are answered."""
     known = np.flatnonzero(served.state.known)
     some = known[np.unique(np.linspace(0, len(known) - 1, QUERIES).astype(np.int64))].tolist() if len(known) else []
     return [*some, *([] if served.policy.cold_start == "refuse" else [-1])]
@@ -34,26 +34,16 @@ def golden_vectors(served: Served, rows: Sequence[int]) -> NDArray[np.float32]:
     """Their vectors, from the store or, where the query tower reads context, from the model."""
     state, at = served.state, np.array(rows, np.int64)
     if state.query_vectors is not None:
-        return stored_vectors(state, rows)
+        return stored_vectors(state, at)
     return served.embedder.vectors("query", feature_table(Request([None] * len(rows)), at, at >= 0, state))
-
-
-def stored_vectors(state: State, rows: Sequence[int]) -> NDArray[np.float32]:
-    """The vectors that requests for these rows use; only where the query tower reads no context."""
-    assert state.query_vectors is not None
-    assert state.unknown_vector is not None
-    vectors = state.query_vectors[np.array(rows, np.int64)]
-    vectors[np.array(rows) < 0] = state.unknown_vector
-    return vectors
 
 
 def recorded(served: Served, rows: Sequence[int], vectors: NDArray[np.float32]) -> list[Golden]:
     """The answers of now to the requests of query ``rows``, -1 for an unknown one; seen candidates are left out."""
     state, policy, at = served.state, served.policy, np.array(rows, np.int64)
-    by_model = [row >= 0 or policy.answered_by_model(state) for row in rows]
-    histories = None if state.near is None else state.near.of_queries(at)
+    by_model = [row >= 0 or policy.answered_by_model(served) for row in rows]
     filters = Filters(excluded(state, at, True))
-    return _listed(answered(served, vectors, K, filters, by_model, histories, policy.fallback), rows)
+    return _listed(answered(served, vectors, K, filters, by_model, context_of(served, at), policy.fallback), rows)
 
 
 def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:
@@ -73,7 +63,7 @@ def _listed(answers: Answers, rows: Sequence[int]) -> list[Golden]:
 
 
 def same(saved: Golden, now: Golden) -> bool:
-    """Whether two answers are alike but for rounding, which differs between processors: scores to 1e-5, and the order
+    """Whether two answers are the same except for rounding, which differs between processors: scores to 1e-5, and the order
     of candidates only where their scores are that close."""
     if saved.sources != now.sources or not _close(saved.scores, now.scores):
         return False
@@ -87,11 +77,11 @@ def same(saved: Golden, now: Golden) -> bool:
 
 
 def still_true(saved: Golden, vector: NDArray[np.float32], served: Served) -> bool:
-    """Whether each stored score of the model is still that of its candidate: for an index that stands in for another,
-    which may find more than the other did."""
+    """Whether each stored score of the model is still that of its candidate: for an index that replaces another,
+    and may find more than the other did."""
     state = served.state
     if state.near is not None:
-        return True  # a mixture's score depends on all that was found
+        return True  # a mixture's score depends on all candidates that were found
     for row, score, source in zip(saved.rows, saved.scores, saved.sources, strict=True):
         if not 0 <= row < state.size:
             return False

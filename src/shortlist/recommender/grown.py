@@ -1,4 +1,4 @@
-"""A table of candidates that grows: rows are put in their places without a copy of the others."""
+"""A table of candidates that grows: rows are replaced or added without copying the others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 __all__ = ["spliced"]
 
-PIECES = 64  # of a table, beyond which it is made one again
+PIECES = 64  # pieces of a table beyond which it is merged into one
 
 
 def spliced(table: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) -> pl.DataFrame:
-    """``table`` with the rows of ``new`` at ``rows``, which are distinct; a few cost no copy of the others."""
+    """``table`` with the rows of ``new`` at ``rows``, which are distinct; a few of them do not cause a copy of the others."""
     pieces, at = [], 0
     if table.n_chunks() + 2 * len(rows) > PIECES:
         places = np.arange(len(table))

@@ -1,4 +1,4 @@
-"""Candidates that come, change and go after training: another value to answer from, which shares everything else."""
+"""Candidates that are added, changed and deleted after training: another value to answer from, which shares the rest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from shortlist.index.checks import check_vectors
 from shortlist.recommender.grown import spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
-from shortlist.recommender.state import Buried, Popularity, State, fingerprint, known_queries
+from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
 __all__ = ["as_stored", "changed", "folded"]
 
-CHUNKS = 64  # pieces of the candidates' table beyond which it is made one again
+CHUNKS = 64  # pieces of the candidates' table beyond which it is merged into one
 
 
 def changed(
@@ -35,32 +35,36 @@ def changed(
 ) -> Served:
     """``served`` with candidates added or replaced, then deleted; the one given stays as it is.
 
+    A candidate keeps its row for good, even after it is deleted, so that queries' seen items stay valid. Its columns are
+    deleted with it: a candidate that is added again has only the columns that are given then.
+
     given: of columns that not all of the table's rows have, which have them; the others keep what is stored, or are null.
 
-    A candidate keeps its row for good, also while it is deleted, so that what queries have seen stays theirs. Its columns
-    go with it: one that comes back has those that come with it, and null.
-
-    Raises DataError for tables without the id column, with null or repeated ids, unknown columns or values that do not
-    fit.
+    Raises:
+        DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not
+            fit.
     """
     index, state = copied(served.index), served.state
+    others = tuple(changed(one, _of_table(upserted, one.state), deleted) for one in served.others)
     if upserted is not None and len(upserted):
         ids = _ids(upserted, state)
         places = state.candidate_ids.rows(ids)
         table = _completed(upserted, state, places, given or {})
         vectors, _ = check_vectors(served.embedder.vectors("candidate", table), "the candidates' vectors")
         state, rows = _upserted(state, table, ids, places)
+        if state.near is not None:
+            state = replace(state, near=state.near.grown(state.candidates, rows))
         index.upsert(rows, vectors)
     gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
     if gone:
         rows = np.array(list(gone.values()), np.int64)
         state = _deleted(state, gone, index.vectors_of(rows))
         index.delete(rows)
-    return replace(served, state=state, index=index)
+    return replace(served, state=state, index=index, others=others)
 
 
 def folded(served: Served) -> Served:
-    """``served`` as if it had been made of the candidates that it has by now: rows anew, deleted ones gone."""
+    """``served`` as if it had been built from its current candidates: new rows, without deleted ones."""
     state = served.state
     if not state.live:
         return served
@@ -73,32 +77,47 @@ def folded(served: Served) -> Served:
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
     candidates = state.candidates[alive]
+    others = tuple(map(folded, served.others))
+    near = None
+    if state.near is not None:
+        near = replace(state.near.renumbered(row), towers=tuple(one.fingerprint for one in others))
     now = replace(
         state,
         candidates=candidates,
         candidate_ids=IdMap(candidates[state.candidate]),
         popularity=Popularity(state.counts[alive]),
         seen=Lists(offsets, chosen[chosen >= 0]),
-        near=None if state.near is None else state.near.renumbered(row),
-        buried={},
+        near=near,
+        deleted={},
         live=False,
     )
     vectors = served.index.vectors_of(alive)
     index = served.index.build(vectors, queries=known_queries(now))
-    return replace(served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce())
+    return replace(
+        served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce(), others=others
+    )
+
+
+def _of_table(table: pl.DataFrame | None, state: State) -> pl.DataFrame | None:
+    """The columns that the candidates' table of further towers has."""
+    return None if table is None else table.select([name for name in table.columns if name in state.candidates.columns])
 
 
 def _upserted(
     state: State, table: pl.DataFrame, ids: Sequence[Id], places: Sequence[int]
 ) -> tuple[State, NDArray[np.int64]]:
-    """The state with the table's candidates, and their rows. places: where they stand by now, -1 where nowhere."""
-    buried, before = dict(state.buried), state.size
+    """The state with the table's candidates, and their rows.
+
+    Args:
+        places: their rows now, -1 for new ones.
+    """
+    deleted, before = dict(state.deleted), state.size
     rows = np.array(places, np.int64)
     added: list[Id] = []
     for number, one in enumerate(ids):
-        grave = buried.pop(one, None)
-        if grave is not None:
-            rows[number] = grave.row
+        earlier = deleted.pop(one, None)
+        if earlier is not None:
+            rows[number] = earlier.row
         elif places[number] < 0:
             rows[number] = before + len(added)
             added.append(one)
@@ -109,7 +128,7 @@ def _upserted(
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     came = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
     known = state.candidate_ids.changed(both[state.candidate], added, came)
-    return replace(state, candidates=both, candidate_ids=known, buried=buried, live=True), rows
+    return replace(state, candidates=both, candidate_ids=known, deleted=deleted, live=True), rows
 
 
 def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
@@ -121,10 +140,15 @@ def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
 
 
 def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32]) -> State:
-    """The state without candidates. gone: their rows by id. vectors: those that they had."""
-    graves = {one: Buried(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
+    """The state without candidates.
+
+    Args:
+        gone: their rows by id.
+        vectors: their last vectors.
+    """
+    removed = {one: Deleted(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
     known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
-    return replace(state, candidate_ids=known, buried={**state.buried, **graves}, live=True)
+    return replace(state, candidate_ids=known, deleted={**state.deleted, **removed}, live=True)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:
@@ -147,7 +171,7 @@ def _ids(table: pl.DataFrame, state: State) -> list[Any]:
 def _completed(
     table: pl.DataFrame, state: State, places: Sequence[int], given: Mapping[str, Sequence[bool]]
 ) -> pl.DataFrame:
-    """The table with the catalogue's columns and types; what did not come is as stored at ``places``, or null."""
+    """The table with the catalogue's columns and types; missing columns and cells are as stored at ``places``, or null."""
     there = pl.Series([None if row < 0 else row for row in places], dtype=pl.UInt32)
     columns = []
     for name, kind in state.candidates.schema.items():
@@ -173,7 +197,7 @@ def as_stored(values: pl.Series, kind: pl.DataType) -> pl.Series:
 
 
 def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """``values`` as ``kind`` where that changes none of them: numbers to wider ones, texts to dates, nothing to text."""
+    """``values`` as ``kind`` if that changes none of them: numbers to wider ones, texts to dates; never to text."""
     same = values.dtype == kind or values.dtype == pl.Null
     numbers = values.dtype.is_numeric() and kind.is_numeric()
     dates = values.dtype == pl.String and kind.is_temporal()

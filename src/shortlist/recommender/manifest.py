@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and the strict reading of it."""
+"""A bundle's manifest, and the strict reading of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,16 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "SAVE_AGAIN",
+    "UNSEALED",
     "FileEntry",
     "Golden",
+    "ListEntry",
     "Manifest",
     "NeighboursEntry",
+    "SourceEntry",
     "TableEntry",
+    "TowersEntry",
+    "WeightedEntry",
     "decoded",
     "is_bundle",
     "learned",
@@ -30,14 +35,16 @@ __all__ = [
     "sealed",
 ]
 
-FORMAT = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors beside the index and in the weights
+FORMAT = (
+    2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
+)
 MANIFEST = "manifest.json"
-LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "vectors.safetensors")
+LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "sources.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
 
 Kind = Literal["shortlist bundle"]
-_UNSEALED = "0" * 64  # the place of the checksum while it is worked out
+UNSEALED = "0" * 64  # in place of the checksum while it is computed
 
 
 class FileEntry(Entry, frozen=True, kw_only=True):
@@ -65,7 +72,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is not in a table of neighbours itself: its kind, how a history asks it, and how it is added to the towers."""
+    """The settings of a table of neighbours: its kind, how a history asks it, and how it is added to the towers."""
 
     kind: str
     age: float
@@ -74,16 +81,58 @@ class NeighboursEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     temperature: float
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a bundle says of itself; written last. checksum: sha256 of the file with zeros in its place.
+class TowersEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="towers"):
+    """Towers as a source of a mixture.
 
-    tables: names of those weights whose rows are vectors of the bundle, and not stored again. sample: sha256 of some of the
-    candidates' vectors. training: ``learned`` of the files. Format 1 has none of the three.
+    Attributes:
+        fingerprint: of further towers, which are a bundle of their own; "" of the first.
+    """
+
+    weight: float
+    temperature: float
+    fingerprint: str
+
+
+class WeightedEntry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="neighbours"
+):
+    """A table of neighbours as a source of a mixture: the values that are not in its arrays."""
+
+    weight: float
+    kind: str
+    age: float
+    length: int
+
+
+class ListEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="of", tag="list"):
+    """Ranked lists as a source of a mixture: the values that are not in their arrays."""
+
+    weight: float
+    kind: str
+    by: str | None
+    values: list[str | int | bool]
+    length: int
+    newest: str | None
+
+
+SourceEntry: TypeAlias = TowersEntry | WeightedEntry | ListEntry
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bundle's manifest; written last.
+
+    Attributes:
+        checksum: sha256 of the file with zeros in its place.
+        tables: names of those weights whose rows are vectors of the bundle, and not stored again.
+        sample: sha256 of some of the candidates' vectors.
+        training: ``learned`` of the files. Format 1 has none of the three.
+        neighbours: of a mixture of one pair of towers and one table.
+        sources: of any other mixture; only its manifest has the key.
     """
 
     kind: Kind = "shortlist bundle"
     format: int = FORMAT
-    checksum: str = _UNSEALED
+    checksum: str = UNSEALED
     library: str
     created: str
     fingerprint: str
@@ -98,6 +147,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     golden: list[Golden]
     metadata: dict[str, Any]
     neighbours: NeighboursEntry | None = None
+    sources: list[SourceEntry] | msgspec.UnsetType = msgspec.UNSET
     tables: list[str] = []
     sample: str = ""
     training: str = ""
@@ -119,7 +169,7 @@ def learned(fingerprint: str, files: Mapping[str, FileEntry]) -> str:
 
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as a file, with its checksum."""
-    unsealed = msgspec.structs.replace(manifest, checksum=_UNSEALED)
+    unsealed = msgspec.structs.replace(manifest, checksum=UNSEALED)
     return seal_zeros(msgspec.json.format(msgspec.json.encode(unsealed), indent=1) + b"\n")
 
 
@@ -144,8 +194,9 @@ def refused() -> Iterator[None]:
 def decoded(path: Path) -> Manifest:
     """The manifest in the file ``path``.
 
-    Raises BundleError where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the
-    wrong types.
+    Raises:
+        BundleError: where it is missing, a link, too large, not JSON, not a bundle's, of a newer format or of the wrong
+            types.
     """
     bundle = str(path.parent)
     try:

@@ -1,8 +1,8 @@
-"""Which of several bundles is served: a link, turned in one step, and a record of what it pointed at before.
+"""The choice of the bundle that is served: a link, switched in one step, and a record of earlier bundles.
 
-Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link is the truth: the
-record is written before it is turned forwards and after it is turned back, so that whatever a killed process leaves, the
-bundle before the one that is linked can be told.
+Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link decides: the
+record is written before a promotion and after a rollback, so that even after a killed process the bundle before the
+linked one can be found.
 """
 
 from __future__ import annotations
@@ -26,8 +26,13 @@ SAY = "shortlist promote BUNDLE LINK"
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bundle that was linked. bundle: its path, relative to the link's folder if it is below or next to that; checksum:
-    of its manifest; at: when."""
+    """A bundle that was linked.
+
+    Attributes:
+        bundle: its path, relative to the link's folder if it is below or next to that.
+        checksum: of its manifest.
+        at: when.
+    """
 
     bundle: str
     checksum: str
@@ -37,8 +42,9 @@ class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def promote(bundle: str | Path, link: str | Path) -> Promotion:
     """Let ``link`` point at ``bundle``, which is verified first; readers see the old one or the new one.
 
-    Raises BundleError for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
-    is unchanged then.
+    Raises:
+        BundleError: for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
+            is unchanged then.
     """
     bundle, link = Path(bundle), Path(link)
     manifest = verified(Path(os.path.realpath(bundle)))
@@ -57,9 +63,10 @@ def promote(bundle: str | Path, link: str | Path) -> Promotion:
 
 
 def rollback(link: str | Path) -> Promotion:
-    """Let ``link`` point at the bundle before the one that it points at; once more, at the one before that.
+    """Let ``link`` point at the bundle before the current one; a second call goes back one more.
 
-    Raises BundleError where there is none, or it is no longer whole; the link is unchanged then.
+    Raises:
+        BundleError: where there is none, or it is no longer whole; the link is unchanged then.
     """
     link = Path(link)
     with _alone(link):
@@ -81,13 +88,13 @@ def rollback(link: str | Path) -> Promotion:
 
 
 def promotions(link: str | Path) -> list[Promotion]:
-    """What was promoted to ``link``, the oldest first, up to what it points at now."""
+    """The bundles that were promoted to ``link``, the oldest first, up to the one it points at now."""
     link = Path(link)
     return _until(_read(link), _target(link))
 
 
 def _until(record: list[Promotion], now: str | None) -> list[Promotion]:
-    """The record up to the last promotion of ``now``; all of it where that is not in it."""
+    """The record up to the last promotion of ``now``; all of it if ``now`` is not in it."""
     places = [place for place, one in enumerate(record) if one.bundle == now]
     return record[: places[-1] + 1] if places else list(record)
 

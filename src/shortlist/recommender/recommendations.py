@@ -1,4 +1,4 @@
-"""What a recommender answers: raw ids, scores, and where each came from."""
+"""A recommender's answers: raw ids, scores, and the source of each."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
-from shortlist.recommender.answers import MODEL, SOURCES, Answers
+from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 
 
 class Item(NamedTuple):
-    """One recommended candidate; ``source`` is "model", or the fallback that filled the place.
+    """One recommended candidate; ``source`` is "model", the fallback that filled the place, or "pinned" or "explored" by the
+    rules of ``Rerank``.
 
-    ``score`` is the dot product of the two vectors; of source "popularity" it is the training count.
+    ``score`` is the dot product of the two vectors, with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
+    count.
     """
 
     id: Id
@@ -57,7 +59,7 @@ class Recommendation(Sequence[Item]):
 
     @property
     def sources(self) -> list[str]:
-        """Where each came from."""
+        """The source of each."""
         return [item.source for item in self.items]
 
     def __str__(self) -> str:
@@ -78,13 +80,19 @@ class Recommendation(Sequence[Item]):
 
 
 class Recommendations(Sequence[Recommendation]):
-    """One list per query, in the order asked; ``queries`` are the ids asked for, ``known`` whether training had them.
+    """One list per query, in the order asked; ids have the type that the interactions had.
 
-    ``columns`` names the ids of queries and candidates, ``query_dtype`` the type of the former; ``answers`` holds rows of
-    the catalogue with scores and sources, ``candidates`` the catalogue's ids.
+    ``print`` shows them; ``to_frame`` and ``to_dicts`` convert them.
 
-    ``print`` shows them; ``to_frame`` and ``to_dicts`` hand them on. Ids have the type that the interactions had:
+    Args:
+        columns: names of the ids of queries and candidates.
+        queries: the ids asked for.
+        known: of each query, whether training had it.
+        answers: rows of the catalogue, with scores and sources.
+        candidates: the catalogue's ids.
+        query_dtype: the type of the queries' ids.
 
+    Example:
         answer = recommender.recommend(["42"], k=3)
         answer[0].ids, answer[0].scores, answer[0].sources
         for id, score, source in answer[0]: ...
@@ -184,7 +192,9 @@ class Recommendations(Sequence[Recommendation]):
 
 
 def _score(item: Item) -> str:
-    return f"{item.score:10.4f}" if item.source == SOURCES[MODEL] else f"{item.score:10,.0f}  by {item.source}"
+    if item.source == SOURCES[POPULARITY]:
+        return f"{item.score:10,.0f}  by {item.source}"
+    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {item.source}")
 
 
 def _typed(values: list[Any], dtype: pl.DataType) -> pl.Series:

@@ -24,6 +24,7 @@ from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import candidate_lists, candidate_table
+from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
 
@@ -42,19 +43,24 @@ class Recommender:
     At construction every candidate and every query of the training tables is embedded once; known queries are then
     answered by a lookup and one search, without torch.
 
-    model: a trained TwoTower, or a Mixture of one with neighbours. index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the
-        known queries; by default what suits the catalogue (``reason`` says why).
-    seen: interactions whose candidates are left out of their query's lists by default, usually the training data; ids
-        that the catalogue lacks are passed over.
-    cold_start: for a query of which training had no interaction, and that says nothing of what it chose: "auto" is
-        "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared unknown row and
-        whatever features there are, "popularity" by training counts, "refuse" raises UnknownQueryError. Such answers
-        are always marked (``known`` is False).
-    fallback: what fills a list that would fall short of k, in order; each item says where it came from.
+    Args:
+        model: a trained TwoTower, or a Mixture of sources.
+        index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
+            what suits the catalogue (``reason`` says why).
+        seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
+            ids that the catalogue lacks are passed over.
+        cold_start: for a query without an interaction in training that does not say what it chose: "auto" is
+            "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared
+            unknown row and the features that are given, "popularity" by training counts, "refuse" raises
+            UnknownQueryError. Such answers are always marked (``known`` is False).
+        fallback: sources that fill a list shorter than k, in order; each item says where it came from.
 
-    Raises ConfigError for options that cannot work, DataError where ``seen`` has other id columns, SearchError for
-    vectors that are not finite.
+    Raises:
+        ConfigError: for options that cannot work.
+        DataError: where ``seen`` has other id columns.
+        SearchError: for vectors that are not finite.
 
+    Example:
         recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
         recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
         recommender.save("movielens.shortlist")
@@ -106,7 +112,7 @@ class Recommender:
 
     @property
     def cold_start(self) -> str:
-        """How a query is answered of which training had no interaction."""
+        """How a query is answered that had no interaction in training."""
         return self.served.policy.cold_start
 
     @cold_start.setter
@@ -143,7 +149,7 @@ class Recommender:
 
     @property
     def origin(self) -> Mapping[str, str]:
-        """Of a loaded bundle: its checksum, when it was written, and by which version of the library."""
+        """For a loaded bundle: its checksum, when it was written, and by which version of the library."""
         return self.served.origin
 
     @property
@@ -158,9 +164,11 @@ class Recommender:
 
     @property
     def model(self) -> TwoTower | Mixture:
-        """The model, towers alone or with neighbours; of a loaded bundle it is built on first use.
+        """The model, towers alone or a mixture; of a loaded bundle it is built on first use.
 
-        Raises MissingExtraError without torch, BundleError where a tower's own module was not given to ``load``.
+        Raises:
+            MissingExtraError: without torch.
+            BundleError: where a tower's own module was not given to ``load``.
         """
         return self.served.embedder.model
 
@@ -183,10 +191,12 @@ class Recommender:
     def export(self) -> None:
         """Keep both towers as ONNX with the model; ``save`` then writes them into the bundle.
 
-        A recommender loaded from such a bundle embeds queries and candidates of which only features are known on
+        A recommender loaded from such a bundle embeds new queries and candidates from their features with
         onnxruntime (extra ``onnx``), without torch. Each tower is checked against torch to 1e-5.
 
-        Raises MissingExtraError without the extra ``export``, ConfigError for a tower that cannot be exported.
+        Raises:
+            MissingExtraError: without the extra ``export``.
+            ConfigError: for a tower that cannot be exported.
         """
         self._swap(with_exports)
 
@@ -196,7 +206,7 @@ class Recommender:
         return all(side in self.served.state.model.onnx for side in SIDES)
 
     def embed_queries(self, table: pl.DataFrame) -> NDArray[np.float32]:
-        """Vectors ``[rows, dim]`` of rows that have the query tower's columns; see ``export`` for what runs it."""
+        """Vectors ``[rows, dim]`` of rows that have the query tower's columns, by torch or an export (see ``export``)."""
         check_frame(table, "embed_queries(table)")
         return self.served.embedder.vectors("query", table)
 
@@ -214,7 +224,10 @@ class Recommender:
     ) -> tuple[NDArray[np.float32], list[bool]]:
         """The vectors ``[queries, dim]`` by which ``recommend`` would answer, and whether training had each query.
 
-        chosen: the old name of ``history``.
+        Args:
+            queries: as in ``recommend``.
+            history: as in ``recommend``.
+            chosen: the old name of ``history``.
         """
         return asking.query_vectors(self.served, queries, _history(history, chosen))
 
@@ -229,30 +242,44 @@ class Recommender:
         allow: Iterable[Id] | None = None,
         deny: Iterable[Id] | None = None,
         where: str | None = None,
+        rerank: Rerank | None = None,
         chosen: Sequence[Sequence[Id]] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
 
-        queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns other than the id
-            are features of the request and replace the stored ones (that needs torch, or an export); without
-            them the stored features of the query are used, and null where there are none. A null id is an unknown query.
-        exclude_seen: leave out what each query chose in ``seen``, in its request's own history column, and in ``history``.
-        history: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its vector is
-            then folded in from them (see ``fold_in``), so that a query that training never saw gets personal results
-            at once, whatever the towers read. An empty list changes nothing.
-        exclude: one list of raw candidate ids per query.
-        allow, deny: raw candidate ids that alone may, or may not, be recommended to any query. Ids that the catalogue
-            does not have are ignored here, in ``history`` and in ``exclude``.
-        where: a condition in SQL on the columns of the candidates' table, which alone may be recommended:
-            ``"country = 'KR' and stock > 0"``. Comparisons, and, or, not, in, between, like, is null, arithmetic, and
-            abs, array_contains, coalesce, ends_with, length, lower, starts_with, upper. A candidate of which it is
-            neither true nor false, because it has null there, is left out.
-        chosen: the old name of ``history``.
+        A list is shorter than k only when fewer candidates are eligible.
 
-        A list is shorter than k only when fewer candidates are eligible. Raises SearchError for a k that is not a whole
-        number of at least 1, DataError for ids of another type than training's, columns that do not fit or a condition
-        that cannot be read, UnknownQueryError under cold_start="refuse".
+        Args:
+            queries: a list of raw ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow). Columns
+                other than the id are features of the request and replace the stored ones (that needs torch, or an
+                export); without them the stored features of the query are used, and null where there are none. A null
+                id is an unknown query.
+            k: the length of the lists.
+            exclude_seen: leave out what each query chose in ``seen``, in its request's own history column, and in
+                ``history``.
+            history: one list of raw candidate ids per query, which it chose in addition to its choices in training. Its
+                vector is then folded in from them (see ``fold_in``), so that a query that training never saw gets
+                personal results at once, whatever the towers read. An empty list changes nothing.
+            exclude: one list of raw candidate ids per query.
+            allow: the raw candidate ids that may be recommended to any query. Ids that the catalogue does not have are
+                ignored here, and in ``deny``, ``history`` and ``exclude``.
+            deny: raw candidate ids that may not be recommended to any query.
+            where: a condition in SQL on the columns of the candidates' table, for example
+                ``"country = 'KR' and stock > 0"``; only candidates that meet it are recommended. It may use comparisons, and,
+                or, not, in, between, like, is null, arithmetic, and abs, array_contains, coalesce, ends_with, length, lower,
+                starts_with, upper. A candidate with null in such a column, so that the condition is neither true nor false, is
+                left out.
+            rerank: rules for each list as a whole: diversity, at most so many of a kind, pinned places, boosted and
+                buried items, exploration; see ``Rerank``.
+            chosen: the old name of ``history``.
 
+        Raises:
+            SearchError: for a k that is not a whole number of at least 1.
+            DataError: for ids of another type than training's, columns that do not fit or a condition that cannot be
+                read.
+            UnknownQueryError: under cold_start="refuse".
+
+        Example:
             recommender.recommend(["42", "7"], k=3)
             recommender.recommend({"user_id": ["new"], "age": [33]}, deny=["Titanic (1997)"])
             recommender.recommend(["new"], history=[["Fargo (1996)", "Heat (1995)"]])
@@ -261,18 +288,24 @@ class Recommender:
         return asking.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
+            rerank=rerank,
         )  # fmt: skip
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
-        """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; no torch, no training.
+        """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; without torch or training.
 
         Each is the likeliest vector of a query like the trained ones that chose these candidates among all, in a
-        softmax over the catalogue: a few Newton steps on a concave function, so every model with stored queries has
-        it, one of ids alone too. An empty list gets the mean of the trained queries.
+        softmax over the catalogue: a few Newton steps on a concave function. Every model with stored queries can do it,
+        also one that reads ids alone. An empty list gets the mean of the trained queries.
 
-        Ids that the catalogue does not have are passed over. Raises DataError for ids of another type than training's,
-        ConfigError where the query tower reads columns that only a request has.
+        Args:
+            chosen: one list of raw candidate ids per query; ids that the catalogue does not have are ignored.
 
+        Raises:
+            DataError: for ids of another type than training's.
+            ConfigError: where the query tower reads columns that only a request has.
+
+        Example:
             recommender.fold_in([["Fargo (1996)", "Heat (1995)"]])
         """
         served = self.served
@@ -281,12 +314,17 @@ class Recommender:
     def similar(self, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
         """Candidates whose vectors have the largest dot product with each given one's, itself left out.
 
-        Of a mixture: both sources' scores, added as for a query with the candidate's vector that chose it alone.
+        With a mixture the scores of towers and tables are added, as for a query with the candidate's vectors that chose it
+        alone; ranked lists do not count.
 
-        where: a condition on the candidates' columns, as in ``recommend``.
+        Args:
+            candidates: raw candidate ids.
+            k: the length of the lists.
+            where: a condition on the candidates' columns, as in ``recommend``.
 
-        Raises DataError for a candidate that the catalogue does not have or a condition that cannot be read,
-        SearchError for a bad k.
+        Raises:
+            DataError: for a candidate that the catalogue does not have or a condition that cannot be read.
+            SearchError: for a bad k.
         """
         return asking.similar(self.served, candidates, k, where=where)
 
@@ -300,7 +338,21 @@ class Recommender:
         vectors: bool = False,
         on_part: Callable[[int, int], None] | None = None,
     ) -> Everyone:
-        """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``."""
+        """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``.
+
+        Args:
+            folder: where to write ``lists-*.parquet``; an interrupted run resumes there.
+            k: the length of the lists.
+            exclude_seen: as in ``recommend``.
+            where: as in ``recommend``.
+            vectors: write ``candidates-*.parquet`` too, with each candidate's id and vector.
+            on_part: called with how many queries are done, and of how many.
+
+        Raises:
+            BundleError: where the folder holds the lists of another bundle or other options.
+            ConfigError: where the query tower reads columns that only a request has.
+            SearchError: for a bad k.
+        """
         return recommend_all(
             self.served, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part
         )
@@ -308,16 +360,19 @@ class Recommender:
     def upsert(self, candidates: TableLike) -> None:
         """Add candidates by their raw ids and features, or replace those that are there; searches continue meanwhile.
 
-        candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; what does not
-        come is as stored, or null. The candidate tower embeds them (torch, or an export). ``save`` writes what is there by then.
+        Args:
+            candidates: any table that ``Dataset`` takes, with the id's column and any other of the catalogue's; a
+                column that is missing keeps its stored values, or null. The candidate tower embeds them (torch, or an
+                export). ``save`` writes the candidates that there are then.
 
-        Raises DataError for unknown columns, null or repeated ids, and values that do not fit.
+        Raises:
+            DataError: for unknown columns, null or repeated ids, and values that do not fit.
         """
         table = candidate_table(candidates, self.served.state.candidate)
         self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
-        """Remove candidates, from lists and fallbacks alike; ids that are not there are ignored. How many there were."""
+        """Remove candidates from lists and fallbacks, and return how many there were; unknown ids are ignored."""
         sizes = []
 
         def without(now: Served) -> Served:
@@ -331,30 +386,45 @@ class Recommender:
     def keep_up(
         self, *, k: int | None = None, recall: float | None = None, churn: float = 0.1, rebuild: bool = True
     ) -> Upkeep:
-        """Look after the index from now on, after ``upsert`` and ``delete``; see ``upkeep.Upkeep`` for what it does when.
+        """Measure the index after ``upsert`` and ``delete`` from now on, and rebuild it where it needs that.
 
-        upkeep = recommender.keep_up(recall=0.95, k=100)
-        print(upkeep.last)
+        Args:
+            k: the promise is a mean recall over the top k; by default the index's own, else 10.
+            recall: that mean recall; by default the index's own, else 0.95.
+            churn: the share of the candidates after whose change to measure.
+            rebuild: False only advises: see ``Upkeep.last``.
+
+        Raises:
+            ConfigError: for numbers out of range, and where the query tower reads columns that only a request has.
+
+        Example:
+            upkeep = recommender.keep_up(recall=0.95, k=100)
+            print(upkeep.last)
         """
         self._upkeep = Upkeep(lambda: self.served, self._swap, k=k, recall=recall, churn=churn, rebuild=rebuild)
         return self._upkeep
 
     def _change(self, change: Callable[[Served], Served]) -> None:
-        """Swap, and look after the index."""
+        """Swap, and measure the index if that is due."""
         self._swap(change)
         if self._upkeep is not None:
             self._upkeep.look()
 
     def _swap(self, change: Callable[[Served], Served]) -> None:
-        """Put what ``change`` makes of what is served in its place; answers under way keep to what they began with."""
+        """Replace the served value by ``change`` of it; answers that have begun use the value that they began with."""
         with self._swapping:
             self.served = change(self.served)
 
     def ann_overlap(self, k: int = 10, sample: int | None = None) -> float:
-        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index.
+        """Share of the exact top k that the index finds, seen items left in; 1.0 for an exact index. Of a mixture: of the exact
+        list by all its sources, by what its lists have.
 
-        sample: ask this many known queries, evenly spread over the table, in place of all.
-        Raises ConfigError where the query tower reads columns that only a request has.
+        Args:
+            k: the length of the lists that are compared.
+            sample: ask this many known queries, evenly spread over the table, instead of all.
+
+        Raises:
+            ConfigError: where the query tower reads columns that only a request has.
         """
         return asking.overlap_of(self.served, check_k(k), sample)
 
@@ -368,12 +438,20 @@ class Recommender:
     ) -> None:
         """Write everything into one folder, in one step: a save that fails or is killed leaves what was there before.
 
-        metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest. optimizer: keep what the
-            optimizer knows, from which a later training can start (``fit(warm_start=…)``); about as large as the weights.
-
         The bundle is loaded again before it takes its place, and kept only if it answers a few requests bit for bit as
-        this recommender does. Raises BundleError where ``path`` exists and ``overwrite`` is false, where it is not a
-        bundle, or the disk refuses; ConfigError where model or index changed since this recommender was made.
+        this recommender does.
+
+        Args:
+            path: the folder to write.
+            overwrite: replace a bundle at ``path``.
+            metadata: anything JSON can hold, such as the recipe and its figures; kept in the manifest.
+            optimizer: keep the optimizer's state, from which a later training can start (``fit(warm_start=…)``);
+                about as large as the weights.
+
+        Raises:
+            BundleError: where ``path`` exists and ``overwrite`` is false, where it is not a bundle, or the disk
+                refuses.
+            ConfigError: where model or index changed since this recommender was made.
         """
         path = checked_path(path, "save(path)")
         served = folded(self.served)
@@ -393,18 +471,24 @@ class Recommender:
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); only what
-            needs ``model`` needs them.
-        mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one training.
-            True leaves plain arrays (vectors, weights, seen items) on disk until they are used and compares their sizes,
-            a sample of the vectors, and every file that a native library parses: tens of millions of candidates open at
-            once, and an altered bit can at worst alter a result. Both replay the stored requests.
-        trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
-            library is read.
-        verify, guard: the old names: ``verify="native"`` is ``mmap=True``, ``guard=True`` is ``trusted=False``.
-
-        Raises BundleError for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
+
+        Args:
+            path: the bundle's folder.
+            modules: torch modules of towers that were built with ``module=``, by side ("query", "candidate"); needed
+                only for ``model``.
+            mmap: False compares every file with its checksum, and checks that vectors, weights and index belong to one
+                training. True leaves plain arrays (vectors, weights, seen items) on disk until they are used and
+                compares their sizes, a sample of the vectors, and every file that a native library parses: tens of
+                millions of candidates open at once, and an altered bit can at worst alter a result. Both replay the
+                stored requests.
+            trusted: False for a bundle from someone else: the index is built from its vectors, and no file of a native
+                library is read.
+            verify: the old name: ``verify="native"`` is ``mmap=True``.
+            guard: the old name: ``guard=True`` is ``trusted=False``.
+
+        Raises:
+            BundleError: for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         """
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(

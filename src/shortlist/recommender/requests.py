@@ -1,4 +1,4 @@
-"""From what a caller asks to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
+"""From a caller's request to ids, rows and feature columns. Ids are never converted: "1" and 1 are different."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ __all__ = [
 class Request:
     """The ids asked for, and the other columns that the query tower reads.
 
-    ids: None where a row has none. features: by column, one value per id. given: of columns that not every row of the
-    request had, which rows did.
+    Attributes:
+        ids: None where a row has none.
+        features: by column, one value per id.
+        given: which rows have a column, for columns that not every row has.
     """
 
     ids: list[Id | None]
@@ -43,12 +45,19 @@ class Request:
     given: dict[str, list[bool]] = field(default_factory=dict)
 
 
-def read_request(queries: Any, state: State) -> Request:
+def read_request(queries: Any, state: State, reads: Sequence[str] | None = None) -> Request:
     """The request in a list of ids, a dict of columns, a list of dicts, or a frame (Polars, pandas, Arrow).
 
-    Raises DataError for anything else.
+    Args:
+        queries: the request.
+        state: the tables.
+        reads: the columns that are read; by default those of the query tower.
+
+    Raises:
+        DataError: for anything else.
     """
     name, ids = state.query, state.query_ids
+    reads = state.reads if reads is None else reads
     given: dict[str, list[bool]] = {}
     if is_frame(queries):
         frame = read_table(queries, "queries").frame
@@ -70,22 +79,20 @@ def read_request(queries: Any, state: State) -> Request:
     if not columns:
         return Request(asked)
     for column in columns:
-        if column not in state.reads and column not in state.queries.columns:
-            known = {*state.reads, *state.queries.columns}
+        if column not in reads and column not in state.queries.columns:
+            known = {*reads, *state.queries.columns}
             raise DataError(
                 f"the queries have a column {column!r}, which the model does not know.",
                 hint=did_you_mean(str(column), known),
             )
-    features = {
-        column: _series(column, values, len(asked)) for column, values in columns.items() if column in state.reads
-    }
+    features = {column: _series(column, values, len(asked)) for column, values in columns.items() if column in reads}
     return Request(asked, features, given)
 
 
 def candidate_table(given: Any, column: str) -> pl.DataFrame:
     """Candidates to add, from any table that ``Dataset`` takes; ids of text files are integers where all read back.
 
-    DataError for what is no table.
+    DataError for anything that is not a table.
     """
     table = read_table(given, "candidates", ids=(column,))
     if table.untyped and column in table.frame.columns:
@@ -122,7 +129,8 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
 def exact_ids(values: Any, ids: IdMap, what: str, nulls: bool = False) -> list[Id | None]:
     """``values`` as plain ids of the type that ``ids`` has; DataError for anything else.
 
-    values: ids, or a table that holds them in the column of the same name as ``ids``.
+    Args:
+        values: ids, or a table that holds them in the column of the same name as ``ids``.
     """
     if is_frame(values) or isinstance(values, Mapping):
         values = _id_column(values, ids.name, what)
@@ -146,11 +154,21 @@ def _id_column(frame: Any, name: str, what: str) -> pl.Series:
     return table[name]
 
 
-def feature_table(request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_], state: State) -> pl.DataFrame:
-    """What the query tower reads, one row per query: the request's own columns, else the stored ones, else null."""
+def feature_table(
+    request: Request,
+    rows: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    state: State,
+    names: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """The columns that the query tower reads, one row per query: the request's own columns, else the stored ones, else null.
+
+    Args:
+        names: other columns than those of the query tower.
+    """
     at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
     columns = []
-    for name in state.reads:
+    for name in state.reads if names is None else names:
         stored = state.queries[name].gather(at) if name in state.queries.columns else pl.Series([None] * len(rows))
         if name == state.query:
             stored = _chosen(known.tolist(), stored, pl.Series([None] * len(rows), dtype=stored.dtype))
@@ -173,7 +191,7 @@ def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:
-    """Columns of a list of dicts, and which records had those that not all of them have."""
+    """Columns of a list of dicts, and which records have a column, for columns that not all have."""
     for record in records:
         if not isinstance(record, Mapping):
             raise DataError(f"the queries mix dicts and {_shown(record)}; give one or the other.")

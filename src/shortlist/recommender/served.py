@@ -1,4 +1,4 @@
-"""What a recommender answers from at one moment: one value, which never changes; a change makes another one."""
+"""The value that a recommender answers from: it never changes; a live change makes another one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import exported
 from shortlist.recommender.fold_in import FoldIn, Prior
 from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
+from shortlist.sources import Mixture
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
-    from shortlist.sources import Mixture
 
 __all__ = ["Policy", "PriorOnce", "Served", "served_from_model", "with_exports"]
 
@@ -33,10 +33,11 @@ FALLBACKS = ("popularity",)
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done where the towers alone do not answer.
+    """The policy for queries and lists that the towers alone do not answer.
 
-    cold_start: for a query of which training had no interaction, one of ``COLD_START``. fallback: what fills lists that fall
-    short of k, in order.
+    Attributes:
+        cold_start: one of ``COLD_START``, for a query without an interaction in training.
+        fallback: the sources that fill lists shorter than k, in order.
     """
 
     cold_start: str
@@ -44,7 +45,7 @@ class Policy:
 
     @classmethod
     def of(cls, cold_start: str, fallback: Sequence[str]) -> Policy:
-        """The policy that a caller names. ConfigError for words that are none."""
+        """The policy that a caller names. ConfigError for unknown words."""
         _check_choice("cold_start", cold_start, COLD_START)
         if isinstance(fallback, str):
             raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
@@ -52,23 +53,23 @@ class Policy:
             _check_choice("fallback", name, FALLBACKS)
         return cls(cold_start, tuple(fallback))
 
-    def answered_by_model(self, state: State) -> bool:
-        """Whether the towers answer a query of which nothing is known: not by popularity, and not where they read ids
+    def answered_by_model(self, served: Served) -> bool:
+        """Whether the model answers an unknown query: not under "popularity", and not under "auto" if it reads ids
         alone."""
         if self.cold_start == "auto":
-            return state.reads != (state.query,)
+            return served.reads != (served.state.query,)
         return self.cold_start != "popularity"
 
 
 class PriorOnce:
-    """The prior of folding in, made when it is first asked for; all values that come of one another share it."""
+    """The prior of folding in, computed when it is first needed; values that were made from each other share it."""
 
     def __init__(self) -> None:
         self._making = threading.Lock()
         self._prior: Prior | None = None
 
     def get(self, make: Callable[[], Prior]) -> Prior:
-        """The prior; ``make`` is called where there is none yet."""
+        """The prior; ``make`` is called if it was not computed yet."""
         with self._making:
             if self._prior is None:
                 self._prior = make()
@@ -77,13 +78,17 @@ class PriorOnce:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A trained model's tables (``state``), its candidates' vectors in an ``index``, its towers (``embedder``), a ``policy``.
+    """A trained model, ready to answer from.
 
-    The index knows candidates by their rows in the state's table. Whoever has such a value can answer from it, whatever
-    becomes of the recommender meanwhile.
+    The index knows candidates by their rows in the state's table. The value never changes: a caller that holds it can
+    answer from it even after the recommender has another one.
 
-    fingerprint: of what was learned. reason: why this index. metadata: what the bundle says of the training. origin: of a
-    loaded bundle its checksum, its time and the version that wrote it.
+    Attributes:
+        fingerprint: a digest of what was learned.
+        reason: why this index was chosen.
+        metadata: values about the training, which the bundle keeps.
+        origin: of a loaded bundle its checksum, its time and the version that wrote it.
+        others: of a mixture, what its further towers answer from; each has the same rows of queries and candidates.
     """
 
     state: State
@@ -95,6 +100,7 @@ class Served:
     metadata: dict[str, Any] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     prior: PriorOnce = field(default_factory=PriorOnce, repr=False)
+    others: tuple[Served, ...] = ()
 
     def __str__(self) -> str:
         state = self.state
@@ -103,8 +109,15 @@ class Served:
             f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason}"
         )
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The queries' columns that any source reads."""
+        added = () if self.state.near is None else self.state.near.reads
+        names = (*self.state.reads, *(name for one in self.others for name in one.state.reads), *added)
+        return tuple(dict.fromkeys(names))
+
     def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors of candidate rows, ``[rows, dim]``; of a deleted candidate the last that it had."""
+        """The vectors of candidate rows, ``[rows, dim]``; for a deleted candidate its last one."""
         return _vectors_of(self.state, self.index, rows)
 
     @property
@@ -128,8 +141,13 @@ class Served:
 
 
 def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Dataset | None, policy: Policy) -> Served:
-    """What a trained model answers from; see ``Recommender``."""
+    """The value that a trained model answers from; see ``Recommender``."""
     state, vectors = state_from_model(model, seen)
+    others: tuple[Served, ...] = ()
+    if isinstance(model, Mixture):
+        others = tuple(served_from_model(one, index, None, policy) for one in model.others)
+    if others and state.near is not None:
+        state = replace(state, near=replace(state.near, towers=tuple(one.fingerprint for one in others)))
     if state.query_vectors is not None:
         check_vectors(state.query_vectors, "the queries' vectors")
     reason = "asked for"
@@ -138,31 +156,34 @@ def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Data
     built = index.build(vectors, queries=known_queries(state))
     tuning = getattr(built, "tuning", None)
     reason = reason if tuning is None else tuning.reason
-    return Served(state, built, Embedder(state, model), policy, fingerprint(state, vectors), reason)
+    embedder = Embedder(state, model, others=[one.embedder for one in others])
+    return Served(state, built, embedder, policy, fingerprint(state, vectors), reason, others=others)
 
 
 def with_exports(served: Served) -> Served:
     """The same with both towers as ONNX; see ``Recommender.export``."""
     onnx = exported(served.embedder.towers)
     state = replace(served.state, model=replace(served.state.model, onnx=onnx))
-    return replace(served, state=state, embedder=served.embedder.with_exports(onnx))
+    others = tuple(map(with_exports, served.others))
+    embedder = served.embedder.with_exports(onnx, [one.embedder for one in others])
+    return replace(served, state=state, embedder=embedder, others=others)
 
 
 def _vectors_of(state: State, index: Index, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """The vectors of candidate rows, deleted ones included."""
-    dead = np.isin(rows, state.dead) if state.buried else None
+    dead = np.isin(rows, state.dead) if state.deleted else None
     if dead is None or not dead.any():
         return index.vectors_of(rows)
     vectors = np.empty((len(rows), state.dim), np.float32)
     vectors[~dead] = index.vectors_of(rows[~dead])
-    last = {one.row: one.vector for one in state.buried.values()}
+    last = {one.row: one.vector for one in state.deleted.values()}
     for place in np.flatnonzero(dead).tolist():
         vectors[place] = last[int(rows[place])]
     return vectors
 
 
 def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> Prior:
-    """What trained queries tell of new ones."""
+    """The prior for new queries, from the trained ones."""
     assert state.query_vectors is not None
     known = np.flatnonzero(state.known)
     heads = state.query_vectors.shape[1] // state.dim
@@ -174,6 +195,10 @@ def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.fl
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """Raises ConfigError for a policy that there is not."""
+    """Check an option of the policy.
+
+    Raises:
+        ConfigError: for an unknown one.
+    """
     if value not in known:
         raise ConfigError(f"Recommender got {option}={value!r}.", hint=did_you_mean(str(value), known))

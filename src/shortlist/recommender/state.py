@@ -1,4 +1,4 @@
-"""What a recommender knows of queries and candidates, as arrays and tables; none of it needs torch."""
+"""A recommender's data on queries and candidates, as arrays and tables; none of it needs torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shortlist.data.id_map import Id, IdMap
 from shortlist.errors import DataError
 from shortlist.index import Lists
 from shortlist.recommender.conditions import Conditions
-from shortlist.sources import Mixture, NeighbourSource, towers_of
+from shortlist.sources import Added, Mixture, towers_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shortlist.model import Catalogue, TwoTower
 
 __all__ = [
-    "Buried",
+    "Deleted",
     "ModelFiles",
     "Popularity",
     "State",
@@ -39,10 +39,12 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """A model's stored form: JSON values, weights, and a way to its long feature states (vocabularies).
+    """A model's stored form: JSON values, weights, and a function that reads its long feature states (vocabularies).
 
-    onnx: its exported towers by side, empty before an export. optimizer, slots: what the optimizer knew in the end, under
-    its name; empty where it was not kept.
+    Attributes:
+        onnx: its exported towers by side, empty before an export.
+        optimizer: the name of the optimizer whose state was kept; empty for none.
+        slots: its state.
     """
 
     config: dict[str, Any]
@@ -55,18 +57,24 @@ class ModelFiles:
 
 @dataclass(frozen=True, eq=False)
 class Popularity:
-    """How often training chose each candidate: ``counts``, int64 by row, of the candidates that training had."""
+    """How often training chose each candidate.
+
+    Attributes:
+        counts: int64 by row, of the candidates that training had.
+        ordered: ``order``, where it is known.
+    """
 
     counts: NDArray[np.int64]
+    ordered: NDArray[np.int64] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The rows by count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable")
+        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered
 
 
-class Buried(NamedTuple):
-    """What is left of a candidate that was deleted: its row, which stays its own, and the vector that it had."""
+class Deleted(NamedTuple):
+    """A deleted candidate: its row, which stays its own, and the vector that it had."""
 
     row: int
     vector: NDArray[np.float32]
@@ -76,13 +84,22 @@ class Buried(NamedTuple):
 class State:
     """Tables and seen items of a trained model, by row; the candidates' vectors are in the index.
 
-    queries, candidates: the training tables, of which ``query`` and ``candidate`` are the id columns. popularity: training
-    counts; candidates that came since have none. known: bool ``[queries]``, whether training had any of the query. reads:
-    the columns that the query tower reads. dim: the length of a candidate's vector. query_vectors: float32
-    ``[queries, heads · dim]``, or None where the query tower reads context that only a request has; unknown_vector: float32
-    ``[heads · dim]``, of a query of which nothing is known, or None likewise. seen: per query row, the candidate rows chosen.
-    near: the neighbours behind the towers, where the model has some. buried: the deleted candidates, by raw id. live: whether
-    candidates came, changed or went since training.
+    Attributes:
+        queries: the training table of queries.
+        candidates: the training table of candidates, and those added since.
+        query: the id column of ``queries``.
+        candidate: the id column of ``candidates``.
+        popularity: training counts; 0 for candidates added since.
+        known: bool ``[queries]``, whether training had any interaction of the query.
+        reads: the columns that the query tower reads.
+        dim: the length of a candidate's vector.
+        query_vectors: float32 ``[queries, heads · dim]``, or None where the query tower reads context that only a
+            request has.
+        unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
+        seen: per query row, the candidate rows chosen.
+        near: the sources that a mixture adds to its towers.
+        deleted: the deleted candidates, by raw id.
+        live: whether candidates were added, changed or deleted since training.
     """
 
     query: str
@@ -99,8 +116,8 @@ class State:
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
-    near: NeighbourSource | None = None
-    buried: Mapping[Id, Buried] = field(default_factory=dict)
+    near: Added | None = None
+    deleted: Mapping[Id, Deleted] = field(default_factory=dict)
     live: bool = False
 
     @property
@@ -111,7 +128,7 @@ class State:
     @cached_property
     def dead(self) -> NDArray[np.int64]:
         """Rows of candidates that were deleted since, rising."""
-        return np.array(sorted(one.row for one in self.buried.values()), np.int64)
+        return np.array(sorted(one.row for one in self.deleted.values()), np.int64)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -122,22 +139,22 @@ class State:
     def counts(self) -> NDArray[np.int64]:
         """Training counts of all candidate rows; not to be written to."""
         trained = self.popularity.counts
-        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._came else trained
+        return np.concatenate([trained, np.zeros(self.size - len(trained), np.int64)]) if self._has_added else trained
 
     @cached_property
     def popular(self) -> NDArray[np.int64]:
         """Candidate rows by training count, most chosen first; equal counts by row."""
         order = self.popularity.order
-        if self._came:  # what came since has a count of 0, and stands behind all others
+        if self._has_added:  # a candidate added since has a count of 0, and comes after all others
             order = np.concatenate([order, np.arange(len(order), self.size)])
-        if not self.buried:
+        if not self.deleted:
             return order
         alive = np.ones(self.size, bool)
         alive[self.dead] = False
         return order[alive[order]]
 
     @property
-    def _came(self) -> bool:
+    def _has_added(self) -> bool:
         return self.size > len(self.popularity.counts)
 
     def rows_of(self, ids: Sequence[Id | None]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -183,7 +200,7 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
             if stored.optimizer is None
             else {name: one.numpy() for name, one in stored.optimizer.slots.items()},
         ),
-        near=NeighbourSource(model.neighbours, model.histories, model.blend) if isinstance(model, Mixture) else None,
+        near=model.added if isinstance(model, Mixture) else None,
     )
     return state if seen is None else _with_seen(state, seen), vectors
 
@@ -198,28 +215,52 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
 def learned_arrays(
     state: State, vectors: NDArray[np.float32], weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What was learned, by name: both sides' vectors, neighbours, weights.
+    """The arrays that were learned, by name: both sides' vectors, neighbours, weights.
 
-    vectors: the candidates', ``[candidates, dim]``, by row.
+    Args:
+        vectors: the candidates', ``[candidates, dim]``, by row.
     """
     yield "candidates", vectors
     if state.query_vectors is not None and state.unknown_vector is not None:
         yield "queries", state.query_vectors
         yield "unknown", state.unknown_vector
     if state.near is not None:
-        table, histories, blend = state.near.neighbours, state.near.histories, state.near.blend
-        yield "neighbours", table.columns
-        yield "neighbours' offsets", table.offsets
-        yield "neighbours' weights", table.weights
-        yield "histories", histories.values
-        yield "histories' offsets", histories.offsets
-        yield "blend", np.array([blend.share, blend.temperature, table.age, table.length])
+        yield from _added_arrays(state.near)
     for name in sorted(weights):
         yield f"weights {name}", weights[name]
 
 
+def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Arrays of the sources that a mixture adds to its towers, by name; a pair keeps its earlier names."""
+    pair = added.pair
+    for number, table in enumerate(added.tables):
+        name = "neighbours" if pair is not None else f"neighbours {number}"
+        yield name, table.columns
+        yield f"{name}' offsets", table.offsets
+        yield f"{name}' weights", table.weights
+    yield "histories", added.histories.values
+    yield "histories' offsets", added.histories.offsets
+    if pair is not None:
+        (table,) = added.tables
+        yield "blend", np.array([pair.share, pair.temperature, table.age, table.length])
+        return
+    for number, ranked in enumerate(added.lists):
+        yield f"list {number}", ranked.rows
+        yield f"list {number}' offsets", ranked.offsets
+        said = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
+        yield f"list {number}' settings", np.frombuffer(said.encode(), np.uint8)
+    yield "weights of sources", np.array(added.weights.values)
+    yield "temperatures", np.array(added.weights.temperatures)
+    yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
+    yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)
+
+
 def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
-    """sha256 over what was learned. Files of one training share it. vectors: as for ``learned_arrays``."""
+    """sha256 over what was learned. Files of one training share it.
+
+    Args:
+        vectors: as for ``learned_arrays``.
+    """
     digest = hashlib.sha256(f"dim {state.dim}".encode())
     for name, part in learned_arrays(state, vectors, state.model.tensors):
         digest.update(repr((name, part.dtype.str, part.shape)).encode())
@@ -234,7 +275,7 @@ def _numbers(tensor: Tensor) -> NDArray[Any]:
 
 
 def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:
-    """The queries, with null in place of ids that training never saw: of those only the features count."""
+    """The queries, with null in place of ids that training never saw: for those only the features count."""
     if catalogue.known.all():
         return catalogue.queries
     known = pl.Series(catalogue.known)

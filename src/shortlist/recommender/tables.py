@@ -1,4 +1,4 @@
-"""Embedding tables that a bundle does not store again: their rows are vectors that it holds anyway."""
+"""Embedding tables that a bundle does not store again, since their rows are vectors that it holds already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["WholeTables", "divided"]
 
 FeaturesOf: TypeAlias = "Callable[[str], Mapping[str, Feature]]"
 
-ROWS = 1 << 16  # compared at a time
+ROWS = 1 << 16  # rows compared at a time
 TABLES = ".tables."  # in the names of embedding tables
 
 
@@ -30,11 +30,12 @@ def divided(
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """The weights to store, and the names of those that are not stored as a whole.
 
-    A tower of one table and nothing else gives its rows as vectors. Of such a table only the rows are stored that are
-    nobody's vector: the unknown row, and those of values that the side's table lacks. Other tables of bfloat16 are stored as
-    that.
+    A tower of one table and nothing else gives its rows as vectors. Of such a table only the other rows are stored: the
+    unknown row, and those of values that the side's table lacks. Other tables of bfloat16 are stored as bfloat16.
 
-    candidates: their vectors, ``[candidates, dim]``. features_of: the features of a side's tower, by name.
+    Args:
+        candidates: their vectors, ``[candidates, dim]``.
+        features_of: the features of a side's tower, by name.
     """
     tensors, tables = dict(state.model.tensors), []
     for side, vectors in zip(SIDES, (state.query_vectors, candidates), strict=True):
@@ -53,10 +54,13 @@ def divided(
 
 
 class WholeTables(Mapping[str, "NDArray[Any]"]):
-    """The weights of a bundle by name; a table that is not stored as a whole is made of vectors each time that it is read.
+    """The weights of a bundle by name; a table that is not stored as a whole is made from vectors each time that it is read.
 
-    stored: what ``divided`` gave, and ``tables``: the names of such tables. state: of the same bundle. candidates: the
-    candidates' vectors as training left them.
+    Args:
+        stored: the weights that ``divided`` returned.
+        tables: the names of tables that are not stored as a whole.
+        state: of the same bundle.
+        candidates: the candidates' vectors as training left them.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class WholeTables(Mapping[str, "NDArray[Any]"]):
 
 
 def _only_table(files: ModelFiles, side: str) -> str | None:
-    """The name of the one table of a tower; None where there is none or are several."""
+    """The name of a tower's only table; None if it has none or several."""
     names = [name for name in files.tensors if name.startswith(f"{side}{TABLES}")]
     return names[0] if len(names) == 1 and files.tensors[names[0]].ndim == 2 else None
 

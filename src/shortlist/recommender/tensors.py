@@ -29,7 +29,7 @@ _DTYPES: dict[str, Any] = {
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 _ALIGNMENT = 64
-_AT_A_TIME = 1 << 20  # numbers looked at
+_AT_A_TIME = 1 << 20  # numbers checked at a time
 
 
 class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +46,11 @@ class _Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def described(arrays: Mapping[str, NDArray[Any]]) -> dict[str, TensorEntry]:
-    """What a manifest says of each array. Raises BundleError for a dtype that cannot be stored."""
+    """A manifest's description of each array.
+
+    Raises:
+        BundleError: for a dtype that cannot be stored.
+    """
     entries = {}
     for name, array in arrays.items():
         if array.dtype not in _NAMES:
@@ -77,7 +81,8 @@ def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_tensors(path: Path, expected: Mapping[str, TensorEntry]) -> dict[str, NDArray[Any]]:
     """The arrays of a safetensors file, read-only views of the mapped file.
 
-    Raises BundleError unless the file holds exactly the ``expected`` arrays, one after the other to its last byte.
+    Raises:
+        BundleError: unless the file holds exactly the ``expected`` arrays, one after the other to its last byte.
     """
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,4 +1,4 @@
-"""A recommender's index while candidates come and go: looked at after every tenth that changed, rebuilt in between."""
+"""A recommender's index while candidates are added and deleted: measured after every tenth that changed, and rebuilt."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ Swap: TypeAlias = "Callable[[Callable[[Served], Served]], object]"
 
 @dataclass(frozen=True)
 class Renewal:
-    """An index built afresh of what a recommender served, to take the place of what it serves by now."""
+    """A new index of what a recommender served, to replace the one that it serves now."""
 
     before: Index
     fresh: Index
+    others: tuple[Renewal, ...] = ()
 
     def onto(self, now: Served) -> Served:
-        """``now`` with the fresh index, every change since made on it; quick. The one given stays as it is."""
-        return replace(now, index=caught_up(self.fresh, self.before, now.index))
+        """``now`` with the new index, and every change since then made on it; quick. The value given stays as it is."""
+        others = tuple(one.onto(other) for one, other in zip(self.others, now.others, strict=True))
+        return replace(now, index=caught_up(self.fresh, self.before, now.index), others=others)
 
 
 def renewal(served: Served) -> Renewal:
-    """The index built afresh: as slow as a build; searches and changes go on."""
+    """The index, built again: as slow as a build; searches and changes continue."""
     before = copied(served.index)
-    return Renewal(before, rebuilt(before))
+    return Renewal(before, rebuilt(before), tuple(map(renewal, served.others)))
 
 
 class Upkeep:
@@ -47,16 +49,17 @@ class Upkeep:
     searching them exactly is slow, the index is rebuilt and replaced.
 
     Args:
-        current: gives what is served now.
-        swap: takes a quick function from what is served to what is to take its place, and applies it between two changes.
-        k, recall: the promise, a mean recall over the top k; by default the index's own, else 0.95 over the top 10.
-        churn: the part of the candidates after whose change to look.
+        current: gives the value that is served now.
+        swap: applies a quick function to the value that is served, between two changes, and serves its result.
+        k: the promise is a mean recall over the top k; by default the index's own, else 10.
+        recall: that mean recall; by default the index's own, else 0.95.
+        churn: the share of the candidates after whose change to measure.
         sample: queries to measure on, of the known ones, evenly spread.
         rebuild: False only advises: see ``last``.
 
     Raises:
-        ConfigError: numbers out of range; a query tower that reads columns which only a request has, so that there are no
-            queries to measure on.
+        ConfigError: for numbers out of range, and where the query tower reads columns that only a request has, so that
+            there are no queries to measure on.
     """
 
     def __init__(
@@ -85,10 +88,10 @@ class Upkeep:
         self._thread: threading.Thread | None = None
 
     def look(self) -> bool:
-        """Whether a look was due; it is then taken in a thread of its own, which may rebuild."""
+        """Whether a measurement was due; it is made in a thread of its own, which may rebuild."""
         with self._looking:
             churn = self._current().index.churn
-            if churn < self._next - self._step:  # built afresh meanwhile
+            if churn < self._next - self._step:  # built again meanwhile
                 self._next = self._step
             if churn < self._next or self.busy:
                 return False
@@ -99,11 +102,11 @@ class Upkeep:
 
     @property
     def busy(self) -> bool:
-        """Whether a look or a rebuild is running."""
+        """Whether a measurement or a rebuild is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def wait(self) -> None:
-        """Returns when neither is."""
+        """Returns when neither is running."""
         if self._thread is not None:
             self._thread.join()
 
@@ -115,7 +118,7 @@ class Upkeep:
                 self._swap(renewal(served).onto)
                 self._next = self._step
                 self.last = self._checkup(self._current())
-        except Exception as error:  # a thread has nobody to raise to; searches go on with the index that is there
+        except Exception as error:  # a thread has nobody to raise to; searches continue with the current index
             self.trouble = error
 
     def _checkup(self, served: Served) -> Checkup:
@@ -127,7 +130,7 @@ def _sample(served: Served, count: int) -> Floats:
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so so there are no queries to measure on.",
+            "the query tower reads columns that only a request has, so there are no queries to measure on.",
             hint="rebuild its index when there is little load instead: recommender.index.rebuild()",
         )
     rows = np.flatnonzero(state.known)

@@ -1,4 +1,4 @@
-"""Where recommendations go: to the popular, or further than people's own choices do."""
+"""Popularity bias: recommendations and choices by tenths of the catalogue."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ PARTS = 10
 def by_popularity(
     counts: NDArray[np.int64], listed: NDArray[np.int64], chosen: NDArray[np.int64] | None = None
 ) -> list[dict[str, Any]]:
-    """How training interactions, recommendations and held-out choices fall on tenths of the catalogue.
+    """Shares of training interactions, recommendations and held-out choices by tenths of the catalogue.
 
-    counts: int64 ``[candidates]``, training interactions of each; listed: likewise, in how many lists each is; chosen:
-    likewise, held-out choices. Candidates are ordered by ``counts`` (equal ones by row), most popular first, and cut
-    into ten parts as equal as can be, fewer in a catalogue of fewer than ten. A row per part: its candidates, and its
-    share of each.
+    Candidates are ordered by ``counts`` (equal ones by row), most popular first, and cut into ten parts as equal as can be,
+    fewer in a catalogue of fewer than ten. A row per part: its candidates, and its share of each.
+
+    Args:
+        counts: int64 ``[candidates]``, training interactions of each.
+        listed: likewise, in how many lists each is.
+        chosen: likewise, held-out choices.
     """
     order = np.argsort(-counts, kind="stable")
     parts = np.array_split(order, min(PARTS, len(order)))

@@ -1,4 +1,4 @@
-"""What the catalogue's table says of a candidate: a title to show, and the one column that colours the map."""
+"""How the report shows a candidate, from the catalogue's table: a title to show, and the one column that colours the map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ MOST_VALUES = 60
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Titles and groups of a table's rows; key: its id column."""
+    """Titles and groups of a table's rows.
+
+    Attributes:
+        key: the table's id column.
+    """
 
     table: pl.DataFrame
     key: str

@@ -1,4 +1,4 @@
-"""Vega-Lite specifications of the report's charts; colours and fonts are the page's, which knows light from dark."""
+"""Vega-Lite specifications of the report's charts; colours and fonts come from the page, which has a light and a dark form."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
         name: 16 * len({(row["group"], row["scorer"]) for row in rows if row["segment"] == name}) for name in names
     }
     spec["height"] = heights[names[0]]
-    spec["usermeta"] = {"heights": heights}  # by which the page changes the height when the reader picks a segment
+    spec["usermeta"] = {"heights": heights}  # the page uses it to change the height when the reader picks a segment
     spec["params"] = [
         {"name": "segment", "value": names[0], "bind": {"input": "select", "options": list(names), "name": "segment "}}
     ]

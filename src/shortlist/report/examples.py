@@ -22,10 +22,13 @@ DEEP = 100
 
 @dataclass(frozen=True)
 class Example:
-    """One query. history: titles of what it chose in training, the best known first, of ``chosen`` in all.
+    """One query.
 
-    recommended: title, score and whether it was among the held-out choices. held_out: title and place in the model's
-    list, None beyond the first ``deep``; ``held_out_total`` of them in all.
+    Attributes:
+        history: titles of what it chose in training, the best known first, of ``chosen`` in all.
+        recommended: title, score and whether it was among the held-out choices.
+        held_out: title and place in the model's list, None beyond the first ``deep``; ``held_out_total`` of them in
+            all.
     """
 
     query: str

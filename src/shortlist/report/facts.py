@@ -1,4 +1,4 @@
-"""What a report tells, gathered from a recommender, its metadata and, where there is one, a test set."""
+"""The facts of a report, gathered from a recommender, its metadata and, where there is one, a test set."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ LANDMARKS = 30
 
 @dataclass(frozen=True)
 class Map:
-    """The catalogue in two dimensions. points: x, y, title, group, groups, count of each; groups: in order of size.
+    """The catalogue in two dimensions.
 
-    kept: the share of variance shown; total: how many candidates there are; group_column: what the colours mean.
-    neighbours: for the best known candidates their titles and those of the nearest in the full space.
+    Attributes:
+        points: x, y, title, group, groups, count of each.
+        groups: in order of size.
+        kept: the share of variance shown.
+        total: how many candidates there are.
+        group_column: what the colours mean.
+        neighbours: for the best known candidates their titles and those of the nearest in the full space.
     """
 
     points: list[dict[str, Any]]
@@ -47,9 +52,14 @@ class Map:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything on the page. training: a mapping per epoch. measured: as ``measure`` gives it, or None.
+    """Everything on the page.
 
-    since: as ``report.since`` gives it, of a model that started from yesterday's. source: where the figures of ``measured`` come from, in words. about: what made the model, name by name.
+    Attributes:
+        about: how the model was made, by name.
+        training: a mapping per epoch.
+        measured: as ``measure`` gives it, or None.
+        source: where the figures of ``measured`` come from, in words.
+        since: as ``report.since`` gives it, of a model that started from yesterday's.
     """
 
     name: str
@@ -78,7 +88,7 @@ def gathered(
     about: Mapping[str, str] | None = None,
     weighted: bool = False,
 ) -> Facts:
-    """The facts of a report. Without ``test`` its figures are those that were kept when the model was trained."""
+    """The facts of a report. Without ``test`` its figures are those from the model's training."""
     check_model(recommender, "report(recommender)", "Recommender")
     check_dataset(test, "report(test)", optional=True)
     model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
@@ -176,7 +186,7 @@ def _chosen(recommender: Recommender, held_out: Mapping[str, Any]) -> NDArray[np
 
 
 def _times(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
-    """How often each of ``ids`` is among ``values``; values beyond them are passed over."""
+    """How often each of ``ids`` is among ``values``; other values are ignored."""
     counts = values.rename("id").to_frame().group_by("id").len()
     found = ids.rename("id").to_frame().join(counts, on="id", how="left", maintain_order="left")["len"]
     return np.asarray(found.fill_null(0), np.int64)

@@ -20,7 +20,7 @@ def escaped(text: object) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON for inside a script element: nothing in it can end the element or open another. NaN becomes null."""
+    """JSON for a script element: it cannot end the element or open another. NaN becomes null."""
     text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), default=str)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -28,7 +28,7 @@ def as_json(value: Any) -> str:
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str = "The figures") -> str:
-    """A table that folds away under ``summary``; the first column is each row's head, numbers are aligned right."""
+    """A table that can be opened and closed by ``summary``; the first column is each row's head, numbers are aligned right."""
     listed_rows = list(rows)
     numbers = [False, *map(_numeric, listed_rows[-1][1:])] if listed_rows else [False] * len(heads)
     head = "".join(

@@ -43,18 +43,23 @@ def measure(
     index: Index | None = None,
     weighted: bool = False,
 ) -> dict[str, Any]:
-    """Everything a report says of ``model`` on ``test``, as JSON values.
+    """A report's figures of ``model`` on ``test``, as JSON values, by these keys.
 
-    evaluation: figures and intervals of model and baselines, as ``Evaluation.to_dict`` has them. k: the cut-off to
-    judge by. segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out.
-    comparisons: model against each baseline, paired by query. findings: what ``diagnose`` found. held_out: the choices
-    of up to 200 test queries, for examples: query ids, and a list of candidate ids for each. sampled_from: how many
-    queries the test has, where not all were asked: whole queries, evenly spread, so many that queries × candidates is
-    at most a quarter of a billion, and a thousand at least.
+    - evaluation: figures and intervals of model and baselines, as ``Evaluation.to_dict`` has them.
+    - k: the cut-off to judge by.
+    - segments: top-k accuracy of the model and of the best baseline in groups of the test, seen items left out.
+    - comparisons: model against each baseline, paired by query.
+    - findings: what ``diagnose`` found.
+    - held_out: the choices of up to 200 test queries, for examples: query ids, and a list of candidate ids for each.
+    - sampled_from: how many queries the test has, if not all were asked: whole queries, evenly spread, so many that
+      queries × candidates is at most a quarter of a billion, and a thousand at least.
 
-    baselines: names from ``BASELINES``; by default those that take seconds at this size. index: the recommender's, over
-    the model's candidates; an approximate one is measured next to the exact model. weighted: count each pair by
-    the test's weight column. Raises as ``evaluate`` does.
+    Errors are those of ``evaluate``.
+
+    Args:
+        baselines: names from ``BASELINES``; by default those that take seconds at this size.
+        index: the recommender's, over the model's candidates; an approximate one is measured next to the exact model.
+        weighted: count each pair by the test's weight column.
     """
     return measured_with_table(
         model, test, seen=seen, training=training, baselines=baselines, index=index, weighted=weighted
@@ -72,9 +77,10 @@ def measured_with_table(
     judged_by: str | None = None,
     weighted: bool = False,
 ) -> tuple[dict[str, Any], str]:
-    """What ``measure`` returns, and its top-k accuracies as a table of text; arguments as there.
+    """The result of ``measure``, and its top-k accuracies as a table of text; arguments as there.
 
-    judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
+    Args:
+        judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
     """
     check_model(model, "measure(model)")
     check_dataset(test, "measure(test)")

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else."""
+"""The report as one page of HTML, without other files."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _bias(facts: Facts, specs: dict[str, Any]) -> _Section:
 
 
 def _list_figures(measured: Mapping[str, Any]) -> str:
-    """What the lists are like, of the model and of the baselines."""
+    """Figures of the lists themselves, of the model and of the baselines."""
     k, seen, evaluation = measured["k"], seen_of(measured), measured["evaluation"]
     kinds = {
         f"coverage_{k}": ("Coverage", share),

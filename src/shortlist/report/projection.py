@@ -16,7 +16,12 @@ METHODS = ("pca", "pacmap")
 
 
 class Projection(NamedTuple):
-    """places: float32 ``[rows, 2]``. kept: the share of the variance that they hold; None where that has no meaning."""
+    """Vectors in two dimensions.
+
+    Attributes:
+        places: float32 ``[rows, 2]``.
+        kept: the share of the variance that they keep; None where that has no meaning.
+    """
 
     places: NDArray[np.float32]
     kept: float | None
@@ -30,7 +35,9 @@ def projected(vectors: NDArray[np.float32], method: str = "pca", seed: int = 0) 
     1901); each direction is turned so that its largest coordinate is positive, which makes it repeatable. "pacmap"
     keeps neighbours together (Wang et al. 2021) and needs the extra of that name.
 
-    Raises ConfigError for another method, MissingExtraError without the package.
+    Raises:
+        ConfigError: for another method.
+        MissingExtraError: without the package.
     """
     if method not in METHODS:
         raise ConfigError(f"there is no projection {method!r}.", hint=f"known: {', '.join(METHODS)}")

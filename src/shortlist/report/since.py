@@ -37,10 +37,13 @@ def since(
     ks: Iterable[int] = (),
     churn_ks: Iterable[int] = (),
 ) -> dict[str, Any]:
-    """Everything a report says of ``after`` compared with ``before``, as JSON values.
+    """The comparison of ``after`` with ``before`` in a report, as JSON values, by these keys.
 
-    before: fingerprint and origin of the earlier bundle. comparison: see ``compared``, None without a test. drift, churn:
-    see there; churn_at: only how much changed, at each of ``churn_ks``. new_candidates, new_queries: how many ids the earlier one did not know.
+    - before: fingerprint and origin of the earlier bundle.
+    - comparison: see ``compared``, None without a test.
+    - drift, churn: see there.
+    - churn_at: only how much changed, at each of ``churn_ks``.
+    - new_candidates, new_queries: how many ids the earlier one did not know.
     """
     k = headline_k(len(after.candidate_ids))
     return {
@@ -65,8 +68,11 @@ def compared(
 ) -> dict[str, Any]:
     """Both models' figures on the same test rows against the same candidates, and each difference, paired by query.
 
-    The candidates are those of both models and of the test. seen: left out of both models' lists. Keys: ``before`` and
-    ``after`` (metric to figure), ``differences`` (as ``Comparison`` has them), ``pairs``, ``queries``, ``seen``.
+    The candidates are those of both models and of the test. Keys: ``before`` and ``after`` (metric to figure),
+    ``differences`` (as ``Comparison`` has them), ``pairs``, ``queries``, ``seen``.
+
+    Args:
+        seen: left out of both models' lists.
     """
     test = _with_candidates(test, before, after)
     ks = sorted({*(k for k in KS if k <= len(test.candidates)), *ks, headline_k(len(test.candidates))})
@@ -240,9 +246,9 @@ def _columns(table: pl.DataFrame, key: str) -> Sequence[str]:
     return [name for name in table.columns if name != key and few_groups(table[name])][:SEGMENT_COLUMNS]
 
 
-def figures(told: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+def figures(changes: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Today's and yesterday's figures of what ``since`` tells, for gates; today's also have churn where it was asked for."""
-    comparison = told["comparison"] or {"before": {}, "after": {}}
+    comparison = changes["comparison"] or {"before": {}, "after": {}}
     today = dict(comparison["after"])
-    today |= {f"churn_{k}": float("nan") if changed is None else changed for k, changed in told["churn_at"].items()}
+    today |= {f"churn_{k}": float("nan") if changed is None else changed for k, changed in changes["churn_at"].items()}
     return today, dict(comparison["before"])

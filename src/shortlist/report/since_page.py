@@ -11,19 +11,19 @@ from shortlist.report.html import escaped, share, table
 __all__ = ["since_body"]
 
 
-def since_body(told: Mapping[str, Any]) -> str:
-    """The section of what ``report.since`` found."""
-    before = told["before"]
+def since_body(changes: Mapping[str, Any]) -> str:
+    """The section on the results of ``report.since``."""
+    before = changes["before"]
     made = f", made {escaped(_minute(before['created']))}" if before.get("created") else ""
     start = (
         f"<p>Yesterday's bundle: fingerprint {escaped(before['fingerprint'][:16])}{made}. Since then "
-        f"{told['new_candidates']:,} candidates and {told['new_queries']:,} queries are new.</p>"
+        f"{changes['new_candidates']:,} candidates and {changes['new_queries']:,} queries are new.</p>"
     )
-    return start + _figures(told) + _lists(told["churn"]) + _vectors(told["drift"])
+    return start + _figures(changes) + _lists(changes["churn"]) + _vectors(changes["drift"])
 
 
-def _figures(told: Mapping[str, Any]) -> str:
-    comparison = told["comparison"]
+def _figures(changes: Mapping[str, Any]) -> str:
+    comparison = changes["comparison"]
     if comparison is None:
         return "<p>Nothing was held out, so figures were not compared.</p>"
     rows = [
@@ -38,11 +38,11 @@ def _figures(told: Mapping[str, Any]) -> str:
         )
         for one in comparison["differences"]
     ]
-    main = next((one for one in comparison["differences"] if one["metric"] == f"top_{told['k']}"), None)
+    main = next((one for one in comparison["differences"] if one["metric"] == f"top_{changes['k']}"), None)
     said = ""
     if main is not None:
         said = (
-            f"<p>Top-{told['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
+            f"<p>Top-{changes['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
             f"yesterday, {share(main['second'])} today: {_verdict(main)}.</p>"
         )
     heads = ["Metric", "Yesterday", "Today", "Verdict", "Difference, points", "95% interval", "p"]
@@ -96,7 +96,7 @@ def _points(value: float) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Text that no line breaks apart."""
+    """Text without line breaks."""
     return text.replace(" ", "\u00a0")
 
 

@@ -1,11 +1,11 @@
-"""The report's first word: is the model worth having?"""
+"""The report's verdict: is the model better than simple baselines?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["SCORERS", "Verdict", "judged", "seen_of", "spoken"]
+__all__ = ["SCORERS", "Verdict", "in_words", "judged", "seen_of"]
 
 SCORERS = {
     "model": "this model",
@@ -24,7 +24,13 @@ FATAL = {
 
 
 class Verdict(NamedTuple):
-    """level: "good", "mixed", "bad" or "unknown"; headline: a few words; reason: one or two sentences."""
+    """A judgement of a model, for the top of the report.
+
+    Attributes:
+        level: "good", "mixed", "bad" or "unknown".
+        headline: a few words.
+        reason: one or two sentences.
+    """
 
     level: str
     headline: str
@@ -36,13 +42,16 @@ def judged(
     findings: Sequence[Mapping[str, Any]],
     choice: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """The verdict on what was measured: against chance, then popularity, then everything else that is cheaper.
+    """The verdict on the figures: against chance, then popularity, then every other baseline.
 
-    choice: what ``Choice.to_dict`` says, where the model was chosen; it is all there is where measuring was stopped.
+    Lists that are alike for everyone are a collapse unless the model is ahead of popularity: the table then teaches them.
+
+    Args:
+        choice: ``Choice.to_dict()``, if the model was chosen; used alone where measuring was stopped.
     """
-    for finding in findings:
-        if finding["name"] in FATAL:
-            return Verdict("bad", FATAL[finding["name"]], f"{finding['message'].capitalize()}.")
+    wrong = [finding for finding in findings if finding["name"] in FATAL]
+    if wrong and not _ahead_of_popularity(measured):
+        return Verdict("bad", FATAL[wrong[0]["name"]], _sentence(wrong[0]["message"]))
     if measured is None and choice is not None and choice.get("figure") is not None:
         reason = (
             f"The report's figures are missing, because measuring was stopped or no rows were kept for it. When {choice['chosen']} was "
@@ -61,19 +70,33 @@ def judged(
             continue
         group = level if not one["real"] else ahead if one["difference"] > 0 else behind
         group.append(one["scorer"])
-    reason = _figures(measured)
+    reason = " ".join([_figures(measured), *(_sentence(finding["message"]) for finding in wrong)])
     if "popularity" in behind:
         return Verdict("bad", "Behind plain popularity", reason)
     if behind:
-        lead = f"Ahead of {spoken(ahead)}, behind {spoken(behind)}" if ahead else f"Behind {spoken(behind)}"
+        lead = f"Ahead of {in_words(ahead)}, behind {in_words(behind)}" if ahead else f"Behind {in_words(behind)}"
         return Verdict("mixed", lead, reason)
     if level:
-        lead = f"Ahead of {spoken(ahead)}, level with {spoken(level)}" if ahead else f"No better than {spoken(level)}"
+        lead = (
+            f"Ahead of {in_words(ahead)}, level with {in_words(level)}"
+            if ahead
+            else f"No better than {in_words(level)}"
+        )
         return Verdict("mixed", lead, reason)
     if ahead:
         lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
-        return Verdict("good", lead, reason)
+        return Verdict("mixed" if wrong else "good", lead, reason)
     return Verdict("unknown", "No comparison", reason)
+
+
+def _ahead_of_popularity(measured: Mapping[str, Any] | None) -> bool:
+    """Whether held-out choices are found better than by popularity, by more than chance."""
+    compared = [] if measured is None else measured["comparisons"]
+    return any(one["scorer"] == "popularity" and one["real"] and one["difference"] > 0 for one in compared)
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def seen_of(measured: Mapping[str, Any]) -> str:
@@ -82,8 +105,8 @@ def seen_of(measured: Mapping[str, Any]) -> str:
     return str(measured.get("judged_by", usual))
 
 
-def spoken(scorers: Sequence[str]) -> str:
-    """Names of scorers as a person would list them."""
+def in_words(scorers: Sequence[str]) -> str:
+    """Names of scorers as a list in a sentence."""
     names = [SCORERS.get(name, name) for name in scorers]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 

@@ -11,9 +11,9 @@ from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
-from shortlist.store import write_file
+from shortlist.store import check_room_for_file, write_file
 
-__all__ = ["render", "saved", "write"]
+__all__ = ["check_report_place", "render", "saved", "write"]
 
 
 def render(
@@ -26,13 +26,21 @@ def render(
     about: Mapping[str, str] | None = None,
     weighted: bool = False,
 ) -> str:
-    """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, nothing to fetch.
+    """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, without anything to fetch.
 
-    test: interactions to measure on; without them the page tells what was kept when the model was trained. name: what
-    to call the model. method: "pca" or "pacmap", for the map of the catalogue. baselines: names from ``BASELINES``; by
-    default those that take seconds. about: more lines for the table about the model. weighted: count each test pair by its weight.
+    Errors are those of ``evaluate``.
 
-    Raises as ``evaluate`` does; ConfigError for another method, MissingExtraError where its package is missing.
+    Args:
+        test: interactions to measure on; without them the page has the figures from the model's training.
+        name: what to call the model.
+        method: "pca" or "pacmap", for the map of the catalogue.
+        baselines: names from ``BASELINES``; by default those that take seconds.
+        about: more lines for the table about the model.
+        weighted: count each test pair by its weight.
+
+    Raises:
+        ConfigError: for an unknown method.
+        MissingExtraError: where the method's package is missing.
     """
     return page(
         gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)
@@ -51,18 +59,31 @@ def write(
 ) -> int:
     """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
     place = checked_path(path, "report.write(path)")
+    check_report_place(place)
     facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
     return saved(facts, place)
 
 
 def saved(facts: Facts, path: Path) -> int:
-    """The page of ``facts`` in the file ``path``, which is there whole or not at all; returns its size in bytes."""
+    """Write the page of ``facts`` to the file ``path``, whole or not at all; returns its size in bytes."""
     content = page(facts).encode()
     try:
         write_file(path, content)
     except OSError as error:
-        raise ConfigError(
-            f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
-            hint="choose a folder that exists and can be written to: -o report.html",
-        ) from error
+        raise _unwritable(path, error) from error
     return len(content)
+
+
+def check_report_place(path: Path) -> None:
+    """ConfigError where no report can be written to ``path``; asked before the measuring, which takes long."""
+    try:
+        check_room_for_file(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the report could not be written to {str(path)!r}: {error.strerror or error}.",
+        hint="choose a folder that exists and can be written to: -o report.html",
+    )

@@ -6,40 +6,65 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop
-SHORT = 0.1  # seconds until the next try, where the process may hold no more files
+SOON = 0.002  # seconds until the next try, where another process is to take the next connections
+SHORT = 0.02  # seconds until the next try, where there is no room for more connections
+
+
+class Room(Protocol):
+    """How many connections there may be."""
+
+    def make(self, coming: int) -> bool:
+        """Whether there is room for one more besides those that are coming; else some is made."""
 
 
 class Acceptor:
-    """Takes the connections of one listening socket, for as long as it is open.
+    """Takes the connections of one listening socket, for as long as it is open and there is room.
+
+    share: how many to take at most when some wait, where other processes take from the same socket.
 
     uvloop takes one connection in each turn of its loop. A busy loop turns a few hundred times a second, so that two thousand
     clients who come at once would wait for seconds before anybody reads what they ask.
     """
 
-    def __init__(self, listening: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        room: Room | None = None,
+        share: Callable[[], int] | None = None,
+    ) -> None:
         self._listening = listening
         self._make = make
+        self._room = room
+        self._share = share
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[object]] = set()
         self._again: asyncio.TimerHandle | None = None
+        self._closed = False
         listening.setblocking(False)
         self._loop.add_reader(listening, self._take)
 
     def _take(self) -> None:
-        for _ in range(AT_ONCE):
+        share = AT_ONCE if self._share is None else self._share()
+        if not share:
+            self._later(SOON)
+        for _ in range(share):
+            if self._room is not None and not self._room.make(len(self._coming)):
+                self._later(SHORT)
+                return
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionError:  # it has gone again
                 continue
-            except OSError:  # too many open files, or no memory: others may close some
-                self._loop.remove_reader(self._listening)
-                self._again = self._loop.call_later(SHORT, self._loop.add_reader, self._listening, self._take)
+            except OSError:  # too many open files in the whole system, or no memory: others may close some
+                self._later(SHORT)
                 return
             connection.setblocking(False)
             with contextlib.suppress(OSError):
@@ -48,14 +73,30 @@ class Acceptor:
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
+    @property
+    def coming(self) -> int:
+        """Connections that were taken and are not there yet."""
+        return len(self._coming)
+
+    def _later(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listening)
+        self._again = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._take)
+
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._make, connection)
         except OSError:
             connection.close()
 
-    def close(self) -> None:
-        """Take no more."""
+    def close(self, leave: bool = False) -> None:
+        """Take those that wait by now, and no more. leave: leave them to other processes that take from the same socket."""
+        if self._closed:
+            return
+        self._closed, self._share = True, None
+        if self._again is not None:
+            self._again.cancel()
+        if not leave:
+            self._take()
         if self._again is not None:
             self._again.cancel()
         self._loop.remove_reader(self._listening)

@@ -51,7 +51,7 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     read = partial(_asked, service, loaded, body, light)
     asked = read() if light else await service.read(len(body), read)
     request = asked.request
-    written = Written(len(asked.asks), service.settings.limits.reply)
+    written = Written(len(asked.asks), service.settings.limits.unsent)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
     await service.recommend(asked, take, _values(loaded, request.k, request.columns))
     return await _lists(service, loaded, written, started)
@@ -73,7 +73,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     loaded, limits, size = service.loaded, service.settings.limits, len(incoming.body)
     request = await service.read(size, _similar_request, service, loaded, incoming.body)
     open_ = await service.filtering.open(loaded, None, None, request.where)
-    written = Written(len(request.candidates), limits.reply)
+    written = Written(len(request.candidates), limits.unsent)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
     asks = [Ask(one) for one in request.candidates]
     values = _values(loaded, request.k, request.columns)
@@ -109,7 +109,7 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
     places = np.flatnonzero(rows >= 0)
     vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
-    written = Written(len(asks), service.settings.limits.reply)
+    written = Written(len(asks), service.settings.limits.unsent)
 
     def take(number: int, answer: tuple[Any, bool]) -> None:
         vector, known = answer
@@ -141,7 +141,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
-    state, written = loaded.state, Written(len(candidates or asks), service.settings.limits.reply)
+    state, written = loaded.state, Written(len(candidates or asks), service.settings.limits.unsent)
     if candidates is None:
         width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
         take = lambda number, answer: written.put(number, answer[0].tolist())  # noqa: E731

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import itertools
@@ -15,14 +16,20 @@ from typing import Any
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.received import Received
 from shortlist.serve.routes import MODELS, Route, routes_of, settled
 from shortlist.serve.service import Service
+from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much is under way
 PORT = re.compile(rb":\d*$")
+COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
+GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
+TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
+STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
 
 
@@ -32,9 +39,17 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.admission = Admission(service.settings.limits)
-        self.draining = False
+        self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
+        self.received = Received(service.settings.limits.body)
+        service.metrics.unsent.set_function(lambda: self.unsent.total)
+        self.leaving = False  # whether each reply is its connection's last
+        self.draining = False  # whether nobody else is to come
         self._routes = routes_of(service)
+        service.metrics.expect({route.label for methods in self._routes.values() for route in methods.values()})
         self._under_way = 0
+        self._working: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
+        self._answered = 0.0  # when the last of them was
+        service.progress = self.progressing
         service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -51,16 +66,24 @@ class App:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self.service.writer.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    def leave(self) -> None:
+        """From now on the server is not ready, and keeps no connection after its next reply; it still takes new ones."""
+        self.leaving = True
+        self.service.ready = False
+
     def finish(self) -> None:
         """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
+        self.leave()
         self.draining = True
         self.admission.finish()
+        self.unsent.finish()
         self.service.batcher.finish()
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -69,21 +92,27 @@ class App:
             return
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
-        request_id = f"{self._born}-{next(self._numbers)}"
+        headers = dict(scope["headers"])
+        request_id, trace = self._request_id(headers), _trace(headers)
         bundle, label, close = service.loaded.bundle, "none", False
         self._under_way += 1
         try:
-            headers = dict(scope["headers"])
             method, path = scope["method"], scope["path"]
             self._check_host(scope, headers)
             route = self._route(method, path)
             label = route.label
             self._admit(route, headers)
             body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
-            reply = await route.handler(service, Incoming(path, scope["query_string"], headers, body))
+            incoming = Incoming(path, scope["query_string"], headers, body)
+            reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming))
+            self._check_size(reply)
         except Problem as problem:
             reply, close = _problem(problem, request_id), problem.close
-        except Exception as error:  # a bug of ours: answered as such, and logged without what the request brought
+            if problem.status == 503:
+                metrics.refused.labels(problem.reason).inc()
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a bug of ours: answered as such, and logged without what the request brought
             self._log_bug(error, request_id, label)
             reply = _problem(
                 Problem(
@@ -95,24 +124,81 @@ class App:
             )
         finally:
             self._under_way -= 1
-        await _send(send, reply, request_id, close or self.draining)
-        seconds = time.perf_counter() - started
-        metrics.total.observe(seconds)
+        await _send(send, reply, request_id, close or self.leaving, trace)
+        complete = scope.get(COMPLETE, started)  # before its turn came
+        seconds = time.perf_counter() - complete
+        if label not in ALWAYS:
+            metrics.queue.observe(max(0.0, started - complete))
+            metrics.total.observe(seconds)
         metrics.replied(label, reply.status)
-        service.log.request(request_id, label, reply.status, seconds, bundle)
+        service.log.request(request_id, label, reply.status, seconds, bundle, None if trace is None else trace[3:35])
+
+    async def _answer(self, route: Route, incoming: Incoming) -> Reply:
+        """The reply of a route. Raises Problem where it takes too long."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._working[task] = time.monotonic()
+        try:
+            return await route.handler(self.service, incoming)
+        except asyncio.CancelledError:
+            if task in self._working:
+                raise
+            raise Problem(
+                503,
+                "the request was not answered in time.",
+                retry_after=5,
+                reason="late",
+                hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
+            ) from None
+        finally:
+            if self._working.pop(task, None) is not None:
+                self._answered = time.monotonic()
+
+    def end_waiting(self, now: float) -> None:
+        """Answer those by 503 who have waited for too long. now: by ``time.monotonic``."""
+        most = self.service.settings.limits.answer_seconds
+        for task in [task for task, since in self._working.items() if now - since > most]:
+            del self._working[task]
+            task.cancel()
+
+    def progressing(self, now: float) -> bool:
+        """Whether requests are answered, where there are any. now: by ``time.monotonic``."""
+        oldest = next(iter(self._working.values()), now)
+        return now - max(oldest, self._answered) <= STALLED
 
     def count_refused(self) -> None:
         """Bring what the admission queue refused into the metrics."""
         count, self.admission.refused = self.admission.refused, 0
         if count:
             self.service.metrics.replied("none", 503, count)
+            self.service.metrics.refused.labels("queue").inc(count)
 
     async def refuse(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """503 at once: without reading the body, and counted but not logged one by one."""
-        request_id = f"{self._born}-{next(self._numbers)}"
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
         self.service.metrics.replied("none", 503)
+        self.service.metrics.refused.labels("queue").inc()
         busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
-        await _send(send, _problem(busy, request_id), request_id, self.draining)
+        await _send(send, _problem(busy, request_id), request_id, self.leaving, _trace(headers))
+
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """The caller's, where it is short and holds nothing odd; else one of our own."""
+        given = headers.get(b"x-request-id")
+        if given is not None and GIVEN_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._born}-{next(self._numbers)}"
+
+    def _check_size(self, reply: Reply) -> None:
+        """Raises Problem for a reply longer than all replies together may be while they wait for their readers."""
+        most = self.service.settings.limits.unsent
+        if len(reply.body) > most:
+            raise Problem(
+                422,
+                f"the reply would be {len(reply.body):,} bytes; at most {most:,} are sent.",
+                "$",
+                hint="ask for fewer queries, shorter lists or fewer columns at a time",
+            )
 
     def _check_host(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         """Raises Problem for a request without one Host header, or for a host that this server is not."""
@@ -161,7 +247,7 @@ class App:
             raise Problem(403, "this key can read but not write.", hint="use one of the keys in SHORTLIST_WRITE_KEYS")
         raise Problem(401, "the API key is missing or wrong.", hint="Authorization: Bearer KEY")
 
-    def _log_bug(self, error: Exception, request_id: str, label: str) -> None:
+    def _log_bug(self, error: BaseException, request_id: str, label: str) -> None:
         where = [
             f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
         ]
@@ -184,7 +270,14 @@ def _problem(problem: Problem, request_id: str) -> Reply:
     return Reply(problem.body(request_id), problem.status, TYPE, tuple(headers))
 
 
-async def _send(send: Send, reply: Reply, request_id: str, close: bool) -> None:
+def _trace(headers: Mapping[bytes, bytes]) -> str | None:
+    """The traceparent of what is done here, in the caller's trace; None where the caller has none."""
+    given = headers.get(b"traceparent")
+    found = None if given is None else TRACE.fullmatch(given)
+    return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"
+
+
+async def _send(send: Send, reply: Reply, request_id: str, close: bool, trace: str | None) -> None:
     headers = [
         (b"content-type", reply.kind.encode()),
         (b"content-length", b"%d" % len(reply.body)),
@@ -192,6 +285,8 @@ async def _send(send: Send, reply: Reply, request_id: str, close: bool) -> None:
         (b"x-content-type-options", b"nosniff"),
         *reply.headers,
     ]
+    if trace is not None:
+        headers.append((b"traceparent", trace.encode()))
     if close:
         headers.append((b"connection", b"close"))
     with contextlib.suppress(OSError):  # the asker has gone

@@ -234,8 +234,9 @@ class Batcher:
                 return [misfit(error)] * len(batch)
             middle = len(batch) // 2  # one of them does not fit: the others shall not suffer for it
             return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
-        except Exception as error:  # a bug of ours, for the app to log and to answer with 500
-            return [error] * len(batch)
+        except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
+            failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+            return [failed] * len(batch)
         outcomes, at = [], 0
         for one in batch:
             outcomes.append(found[at : at + len(one.asks)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -15,23 +17,38 @@ from shortlist.serve.events import Events
 
 __all__ = ["Changes", "column_of", "table_of"]
 
+NAMED = 4096  # changes with a name that are known again, the latest
+PART = 1000  # entries of one record of a shortened log: about a millisecond of work
+STALE = 1000  # times in the queue of expiries that may count no more
+
 
 class Changes:
     """Folds the log's records in their order, and brings what is left of them onto any bundle.
 
-    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``.
+    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``. One that
+    came from another process has a ``name`` of its own and its ``outcome``, so that it is known when it is sent again.
+
+    outcomes: what became of the latest changes with a name.
     """
 
     def __init__(self, events: Events) -> None:
         self.events = events
-        self._rows: dict[Any, dict[str, Any]] = {}  # columns that came, by candidate
+        self._rows: dict[Any, dict[str, Any]] = {}  # columns that came, by candidate; a row never changes
         self._gone: dict[Any, None] = {}  # deleted at some time: what the bundle says of them does not count
         self._expiries: dict[Any, float] = {}
+        self._queue: list[tuple[float, int, Any]] = []  # times, and whose they are or were: a heap
+        self._queued = 0
+        self.outcomes: dict[str, Any] = {}
         self.id_column = ""
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take in the next record of the log."""
-        self.expired(float(record["at"]))
+        if self._queue and self._queue[0][0] <= record["at"]:
+            self.expired(float(record["at"]))
+        if "name" in record:
+            self._named({record["name"]: record.get("outcome")})
+        if "named" in record:
+            self._named(record["named"])
         if record["op"] == "events":
             for one in record["events"]:
                 self.events.add(one["query"], one["candidate"], one["at"])
@@ -43,13 +60,29 @@ class Changes:
         for one in record["delete"]:
             self._forget(one)
         for expiry in record["expire"]:
-            self._expiries[expiry["id"]] = expiry["at"]
+            self._expire_at(expiry["id"], float(expiry["at"]))
+
+    def _named(self, outcomes: Mapping[str, Any]) -> None:
+        self.outcomes.update(outcomes)
+        while len(self.outcomes) > NAMED:
+            del self.outcomes[next(iter(self.outcomes))]
+
+    def _expire_at(self, one: Any, at: float) -> None:
+        self._expiries[one] = at
+        self._queued += 1
+        heapq.heappush(self._queue, (at, self._queued, one))
+        if len(self._queue) > STALE + 2 * len(self._expiries):  # mostly times that count no more
+            self._queue = [(at, number, one) for number, (one, at) in enumerate(self._expiries.items())]
+            heapq.heapify(self._queue)
 
     def expired(self, now: float) -> list[Any]:
         """Candidates whose time has come; they count as deleted from here on."""
-        due = [one for one, at in self._expiries.items() if at <= now]
-        for one in due:
-            self._forget(one)
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            at, _, one = heapq.heappop(self._queue)
+            if self._expiries.get(one) == at:
+                due.append(one)
+                self._forget(one)
         return due
 
     def _forget(self, one: Any) -> None:
@@ -60,7 +93,14 @@ class Changes:
     @property
     def next_expiry(self) -> float | None:
         """When the next candidate expires."""
-        return min(self._expiries.values(), default=None)
+        while self._queue and self._expiries.get(self._queue[0][2]) != self._queue[0][0]:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None
+
+    @property
+    def size(self) -> int:
+        """Rows, deletions, expiries and events that the shortest log would hold."""
+        return len(self._rows) + len(self._gone) + len(self._expiries) + self.events.count
 
     def onto(self, served: Served) -> Served:
         """``served``, which has none of the changes, with all of them. DataError where they do not fit it."""
@@ -73,21 +113,32 @@ class Changes:
         table, given = table_of(rows, served.state.candidates.schema)
         return changed(served, table, given=given)
 
-    def records(self, now: float) -> list[dict[str, Any]]:
-        """A log, as short as can be, that folds to this."""
-        gone = list(self._gone)
-        expire = [{"id": one, "at": at} for one, at in self._expiries.items()]
-        made: list[dict[str, Any]] = []
-        if gone:
-            made.append({"op": "change", "at": 0.0, "upsert": [], "delete": gone, "expire": []})
-        if self._rows or expire:
-            made.append(
-                {"op": "change", "at": 0.0, "upsert": list(self._rows.values()), "delete": [], "expire": expire}
-            )
-        chosen = [{"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()]
-        if chosen:
-            made.append({"op": "events", "at": 0.0, "events": chosen})
-        return made
+    def copied(self) -> Changes:
+        """The changes until now; those to come leave it as it is."""
+        copy = Changes(self.events.copied())
+        copy.id_column, copy.outcomes = self.id_column, dict(self.outcomes)
+        copy._rows, copy._gone, copy._expiries = dict(self._rows), dict(self._gone), dict(self._expiries)
+        return copy
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A log, as short as can be, that folds to this: records of at most ``PART`` entries."""
+        change = {"op": "change", "at": 0.0, "upsert": [], "delete": [], "expire": []}
+        for gone in _parts(self._gone):
+            yield {**change, "delete": gone}
+        for rows in _parts(self._rows.values()):
+            yield {**change, "upsert": rows}
+        for expire in _parts({"id": one, "at": at} for one, at in self._expiries.items()):
+            yield {**change, "expire": expire}
+        for chosen in _parts({"query": one, "candidate": other, "at": at} for one, other, at in self.events.all()):
+            yield {"op": "events", "at": 0.0, "events": chosen}
+        for named in _parts(self.outcomes):
+            yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
+
+
+def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    left = iter(values)
+    while part := list(islice(left, PART)):
+        yield part
 
 
 def table_of(

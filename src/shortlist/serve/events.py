@@ -3,49 +3,86 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
 QUERIES = 1_000_000  # of which events are kept; those without news for longest go first
+FEW = 8  # candidates of a query that are kept in a tuple, which takes a third of the room
+
+_Chosen = tuple[Any, ...] | dict[Any, float]  # candidate, time, candidate, time …; or times by candidate; oldest first
 
 
 class Events:
-    """Choices by query. seconds: how long one keeps its candidate out of its query's lists; None for always."""
+    """Choices by query. seconds: how long one keeps its candidate out of its query's lists; None for always.
+
+    count: choices that are kept.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
-        self._of: dict[Any, dict[Any, float]] = {}
+        self._of: dict[Any, _Chosen] = {}
+        self._shared: set[Any] | None = None  # queries whose choices a copy does not have any more; None without a copy
+        self.count = 0
 
     def __bool__(self) -> bool:
         return bool(self._of)
 
     def add(self, query: Any, candidate: Any, at: float) -> None:
         """A choice; a later one of the same candidate takes the place of an earlier one."""
-        chosen = self._of.pop(query, {})
-        self._of[query] = chosen
-        if len(self._of) > QUERIES:
-            del self._of[next(iter(self._of))]
-        chosen.pop(candidate, None)
+        chosen = self._of.pop(query, None)
+        if chosen is None:
+            self._of[query] = (candidate, at)
+            self.count += 1
+            if len(self._of) > QUERIES:
+                self.count -= len(_pairs(self._of.pop(next(iter(self._of)))))
+            return
+        if type(chosen) is tuple:
+            if len(chosen) < 2 * FEW and candidate not in chosen[::2]:
+                self._of[query] = (*chosen, candidate, at)
+                self.count += 1
+                return
+            chosen = dict(_pairs(chosen))
+        elif self._shared is not None and query not in self._shared:
+            self._shared.add(query)
+            chosen = dict(chosen)
+        assert isinstance(chosen, dict)
+        if chosen.pop(candidate, None) is None:
+            self.count += 1
         chosen[candidate] = at
-        while len(chosen) > KEPT:
+        if len(chosen) > KEPT:
             del chosen[next(iter(chosen))]
+            self.count -= 1
+        self._of[query] = chosen if len(chosen) > FEW else tuple(part for pair in chosen.items() for part in pair)
 
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""
-        return list(self._of.get(query, ()))
+        return [candidate for candidate, _ in _pairs(self._of.get(query, ()))]
 
     def excluded(self, query: Any) -> list[Any]:
         """Those that are left out of its lists now."""
         chosen = self._of.get(query)
         if not chosen:
             return []
-        if self._seconds is None:
-            return list(chosen)
-        since = time.time() - self._seconds
-        return [candidate for candidate, at in list(chosen.items()) if at >= since]
+        since = None if self._seconds is None else time.time() - self._seconds
+        return [candidate for candidate, at in _pairs(chosen) if since is None or at >= since]
 
-    def all(self) -> list[tuple[Any, Any, float]]:
+    def all(self) -> Iterator[tuple[Any, Any, float]]:
         """Every choice: query, candidate, time."""
-        return [(query, candidate, at) for query, chosen in self._of.items() for candidate, at in chosen.items()]
+        for query, chosen in self._of.items():
+            for candidate, at in _pairs(chosen):
+                yield query, candidate, at
+
+    def copied(self) -> Events:
+        """These choices, as they are now."""
+        copy = Events(self._seconds)
+        copy._of, copy.count = dict(self._of), self.count
+        self._shared = set()
+        return copy
+
+
+def _pairs(chosen: _Chosen) -> list[tuple[Any, float]]:
+    """Candidates and times; in one step, since another thread may add to them."""
+    return list(chosen.items()) if isinstance(chosen, dict) else list(zip(chosen[::2], chosen[1::2], strict=True))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ import msgspec
 from shortlist.errors import BundleError, ConfigError
 from shortlist.store import sync
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "LogGoneError", "Shorter"]
 
 NAME = "changes.log"
+ASIDE = "changes.log.aside"
+_DECODER = msgspec.json.Decoder(dict[str, Any])
+CHUNK = 1 << 20  # bytes that are read at a time
 
 
 class Journal:
@@ -26,118 +30,250 @@ class Journal:
     before's, so that a line altered, lost or moved is found. A last line that was cut off by a crash was never
     acknowledged, and is taken away.
 
-    Raises ConfigError where another process holds it or the folder cannot be opened, BundleError for a log that was altered.
+    size: its bytes. weight: entries of its records, and records.
+
+    Raises ConfigError where another process holds it or the folder cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self.records: list[dict[str, Any]] = []
         self._chain = 0
-        self._size = 0
+        self.size = self.weight = 0
+        self._folder = self._file = -1
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._open()
+        except BlockingIOError:
+            raise ConfigError(
+                f"another server writes to {str(self.path)!r}.", hint="give each server its own --state folder"
+            ) from None
         except OSError as error:
             raise ConfigError(
                 f"cannot open the change log {str(self.path)!r}: {error.strerror}.",
                 hint="start one server for each --state folder, that it may write to",
             ) from None
+
+    def _open(self) -> None:
+        """Opens and holds the folder and the file, which it makes where there is none. Raises OSError."""
+        self._hold_folder()
         try:
-            self._hold()
-            self._read()
-            sync(folder)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            _hold(self._file)
+            os.fsync(self._folder)
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
-    def _hold(self) -> None:
-        with contextlib.suppress(ImportError):
-            import fcntl
+    def _hold_folder(self) -> None:
+        """Holds the folder that is at its path now, whatever happens to the files in it. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        found = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            if self._folder >= 0 and os.path.samestat(os.fstat(found), os.fstat(self._folder)):
+                os.close(found)
+                return
+            _hold(found)
+        except BaseException:
+            os.close(found)
+            raise
+        if self._folder >= 0:
+            os.close(self._folder)
+        self._folder = found
 
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ConfigError(
-                    f"another server writes to {str(self.path)!r}.", hint="give each server its own --state folder"
-                ) from None
-
-    def _read(self) -> None:
-        content = self.path.read_bytes()
-        for line in content.split(b"\n")[:-1]:
-            record = self._decoded(line)
-            if record is None:
-                break
-            self.records.append(record)
-            self._chain = int(line[:8], 16)
-            self._size += len(line) + 1
-        rest = content[self._size :]
-        if b"\n" in rest:
-            raise BundleError(
-                f"the change log {str(self.path)!r} was altered at byte {self._size:,}.",
-                hint="restore a copy, or move the file away, which loses its changes",
-            )
-        if rest:
-            os.ftruncate(self._file, self._size)
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every record, once, at the start. Raises BundleError for a log that was altered."""
+        left = b""
+        while part := os.pread(self._file, CHUNK, self.size + len(left)):
+            *lines, left = (left + part).split(b"\n")
+            chain, size, weighs = self._chain, self.size, self.weight
+            for line in lines:
+                text = line[9:]
+                chain = zlib.crc32(text, chain)
+                record = _decoded(text) if line[:9] == b"%08x " % chain else None
+                if record is None:
+                    raise BundleError(
+                        f"the change log {str(self.path)!r} was altered at byte {size:,}.",
+                        hint="restore a copy, or move the file away, which loses its changes",
+                    )
+                size += len(line) + 1
+                weighs += _weight(record)
+                yield record
+            self._chain, self.size, self.weight = chain, size, weighs
+        if left:
+            os.ftruncate(self._file, self.size)
             os.fsync(self._file)
 
-    def _decoded(self, line: bytes) -> dict[str, Any] | None:
-        """The line's record; None if it is not a whole line after the one before."""
-        if line[:9] != b"%08x " % zlib.crc32(line[9:], self._chain):
-            return None
-        try:
-            return msgspec.json.decode(line[9:], type=dict[str, Any])
-        except msgspec.DecodeError:
-            return None
-
     def append(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write records and bring them to the disk. OSError where that fails; then none of them is in the log."""
-        chain, lines = self._chain, []
-        for record in records:
-            text = msgspec.json.encode(record)
-            chain = zlib.crc32(text, chain)
-            lines.append(b"%08x %s\n" % (chain, text))
-        content = b"".join(lines)
+        """Write records and bring them to the disk. OSError where that fails; then none of them is in the log.
+
+        Raises LogGoneError where the file at ``path`` is not, or no longer, the whole log: see ``restore``.
+        """
+        self.check()
+        chain, content = _lines(records, self._chain)
         try:
-            done = 0
-            while done < len(content):
-                done += os.pwrite(self._file, content[done:], self._size + done)
+            _write(self._file, content)
             os.fsync(self._file)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
+                os.ftruncate(self._file, self.size)
                 os.fsync(self._file)
             raise
-        self._chain, self._size = chain, self._size + len(content)
+        self.check(len(content))  # what went to a file that nobody finds any more is not in the log
+        self._chain, self.size = chain, self.size + len(content)
+        self.weight += sum(map(_weight, records))
 
-    def rewrite(self, records: Sequence[dict[str, Any]]) -> None:
-        """Put a shorter log that says the same in this one's place, in one step."""
-        beside = self.path.with_name(f".{NAME}.writing")
-        chain, lines = 0, []
-        for record in records:
-            text = msgspec.json.encode(record)
-            chain = zlib.crc32(text, chain)
-            lines.append(b"%08x %s\n" % (chain, text))
-        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        old = self._file
+    def check(self, added: int = 0) -> None:
+        """Raises LogGoneError where the log was removed, moved, replaced or cut off by somebody else."""
         try:
-            content = b"".join(lines)
-            done = 0
-            while done < len(content):
-                done += os.write(file, content[done:])
-            os.fsync(file)
-            self._file = file
-            self._hold()
-            os.rename(beside, self.path)
-        except BaseException:
-            self._file = old
-            os.close(file)
-            raise
-        os.close(old)
-        sync(self.path.parent)
-        self._chain, self._size, self.records = chain, len(content), list(records)
+            there, held = os.stat(self.path), os.fstat(self._file)
+        except OSError:
+            raise LogGoneError(errno.ENOENT, "the log was removed") from None
+        if not os.path.samestat(there, held) or held.st_size != self.size + added:
+            raise LogGoneError(errno.ESTALE, "the log was replaced or cut off")
+
+    def restore(self, records: Iterable[dict[str, Any]]) -> None:
+        """Put a log of ``records`` in the place of one that has gone; another file there is moved to ``changes.log.aside``.
+
+        OSError where the folder cannot be written to, or another process holds it by now.
+        """
+        self._hold_folder()
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(self.path).st_size:
+                os.replace(self.path, self.path.with_name(ASIDE))
+        shorter = Shorter(self, records, self.size)
+        shorter.write(lambda: None)
+        shorter.adopt(follow=False)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        for one in (self._file, self._folder):
+            if one >= 0:
+                os.close(one)
+        self._file = self._folder = -1
+
+
+class LogGoneError(OSError):
+    """The file of the log is not where it was, or not what it was."""
+
+
+class Shorter:
+    """A shorter log that says the same as a journal's first ``until`` bytes; written next to it while it grows.
+
+    1. ``write``: the shorter records, and what the journal got meanwhile; in any thread.
+    2. ``adopt``: what it got since then; then the shorter one takes its place. In the journal's own thread.
+    """
+
+    def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int) -> None:
+        self._journal = journal
+        self._of = os.dup(journal._file)  # as it is now, whatever takes its place
+        self._records = records
+        self._until = until
+        self._scratch = journal.path.with_name(f".{NAME}.writing")
+        try:
+            self._file = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        except OSError:
+            os.close(self._of)
+            raise
+        self._chain = self._size = self._weight = 0
+
+    def write(self, rest: Callable[[], None]) -> None:
+        """Write it to the disk. rest: called after each step of about a millisecond. OSError where that fails."""
+        try:
+            for record in self._records:
+                self._add([record])
+                rest()
+            self._follow(rest)
+            os.fsync(self._file)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _add(self, records: Sequence[dict[str, Any]]) -> None:
+        self._chain, content = _lines(records, self._chain)
+        _write(self._file, content)
+        self._size += len(content)
+        self._weight += sum(map(_weight, records))
+
+    def _follow(self, rest: Callable[[], None]) -> None:
+        """Add what the journal got since ``until``."""
+        left = b""
+        end = self._journal.size
+        while self._until + len(left) < end:
+            at = self._until + len(left)
+            *lines, left = (left + os.pread(self._of, min(CHUNK, end - at), at)).split(b"\n")
+            for line in lines:
+                self._add([_DECODER.decode(line[9:])])
+                self._until += len(line) + 1
+                rest()
+
+    def adopt(self, follow: bool = True) -> None:
+        """Take the journal's place. OSError where that fails; then the journal is as it was."""
+        journal = self._journal
+        try:
+            if follow:
+                journal.check()
+                if not os.path.samestat(os.fstat(self._of), os.fstat(journal._file)):
+                    raise LogGoneError(errno.ESTALE, "the log was replaced")
+                self._follow(lambda: None)
+                os.fsync(self._file)
+            _hold(self._file)
+            os.replace(self._scratch, journal.path)
+        except BaseException:
+            self.discard()
+            raise
+        os.close(self._of)
+        os.close(journal._file)
+        journal._file = self._file
+        journal._chain, journal.size, journal.weight = self._chain, self._size, self._weight
+        with contextlib.suppress(OSError):
+            sync(journal.path.parent)
+
+    def discard(self) -> None:
+        """Leave the journal as it is."""
+        os.close(self._file)
+        os.close(self._of)
+        with contextlib.suppress(OSError):
+            self._scratch.unlink()
+
+
+def _decoded(text: bytes) -> dict[str, Any] | None:
+    """A record; None for what is none."""
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def _weight(record: dict[str, Any]) -> int:
+    """Entries of a record, and one for itself: what reading it costs."""
+    if record["op"] == "events":
+        return 1 + len(record["events"])
+    return 1 + len(record["upsert"]) + len(record["delete"]) + len(record["expire"])
+
+
+def _lines(records: Sequence[dict[str, Any]], chain: int) -> tuple[int, bytes]:
+    """Records as lines after one with the checksum ``chain``, and the checksum of the last."""
+    lines = []
+    for record in records:
+        text = msgspec.json.encode(record)
+        chain = zlib.crc32(text, chain)
+        lines.append(b"%08x %s\n" % (chain, text))
+    return chain, b"".join(lines)
+
+
+def _write(file: int, content: bytes) -> None:
+    done = 0
+    while done < len(content):
+        done += os.write(file, content[done:])
+
+
+def _hold(file: int) -> None:
+    """Locks a file or folder until it is closed. BlockingIOError where another process holds it."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system that locks no folders
+            pass

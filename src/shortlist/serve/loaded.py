@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
-from shortlist.index import exact_copy
 from shortlist.recommender import bundle
+from shortlist.recommender.answers import exact_served
+from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
 
@@ -94,14 +95,25 @@ class Loaded:
 
     @classmethod
     def read(
-        cls, path: Path, trusted: bool = True, rest: Callable[[], None] | None = None, cold_start: str | None = None
+        cls,
+        path: Path,
+        trusted: bool = True,
+        rest: Callable[[], None] | None = None,
+        cold_start: str | None = None,
+        verified: bool = False,
+        key: bytes | None = None,
+        share: Share | None = None,
     ) -> Loaded:
         """The bundle at ``path``, verified. Raises BundleError.
 
         trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
-        cold_start: in place of the bundle's own.
+        cold_start: in place of the bundle's own. verified: whether another process has just compared every file; then only
+        those are that a native library parses. key: the bundle must have a signature made with it. share: gives arrays that
+        several processes hold together.
         """
-        served = bundle.load(path, trusted=trusted, rest=rest)
+        served = bundle.load(
+            path, verify="native" if verified else True, trusted=trusted, rest=rest, key=key, share=share
+        )
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
         if rest is not None:
@@ -115,9 +127,9 @@ class Loaded:
 
     @cached_property
     def exact(self) -> Served:
-        """The same with exact search in place of its index."""
-        index = self.served.index
-        return self.served if index.exact else replace(self.served, index=exact_copy(index))
+        """The same with exact search in place of its indexes."""
+        whole = all(one.index.exact for one in (self.served, *self.served.others))
+        return self.served if whole else exact_served(self.served)
 
     @property
     def query_strings(self) -> bool:

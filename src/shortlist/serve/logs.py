@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 import time
@@ -18,20 +19,24 @@ class Log:
     Lines that cannot be written (a full disk, a reader that has gone) are dropped, and the next that can be says how many.
     """
 
-    def __init__(self, out: TextIO | None = None, requests: bool = True) -> None:
+    def __init__(self, out: TextIO | io.TextIOBase | None = None, requests: bool = True) -> None:
         self._out = sys.stderr if out is None else out
         self._held: list[bytes] = []
         self._lock = threading.Lock()
         self._lost = 0
         self.requests = requests
 
-    def request(self, request_id: str, route: str, status: int, seconds: float, bundle: str) -> None:
-        """One reply; held back until the next ``flush``."""
+    def request(
+        self, request_id: str, route: str, status: int, seconds: float, bundle: str, trace: str | None = None
+    ) -> None:
+        """One reply; held back until the next ``flush``. trace: the caller's trace id."""
         if self.requests:
             line = {
                 "time": _now(), "event": "request", "id": request_id, "route": route, "status": status,
                 "ms": round(seconds * 1e3, 3), "bundle": bundle,
             }  # fmt: skip
+            if trace is not None:
+                line["trace"] = trace
             self._held.append(msgspec.json.encode(line))
             if len(self._held) >= 1000:
                 self.flush()

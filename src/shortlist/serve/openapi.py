@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from shortlist._public import __version__
-from shortlist.serve import schema
+from shortlist.serve import schema, shapes
 from shortlist.serve.predict import PredictRequest
 from shortlist.serve.problems import TYPE, ProblemBody
 
@@ -19,40 +19,55 @@ __all__ = ["document"]
 
 
 class _Operation(NamedTuple):
+    """name: what generated clients call it. access: "open" to all, "read" or "write" by key."""
+
     method: str
     path: str
+    name: str
     summary: str
+    gives: Any
     takes: Any = None
-    gives: Any = dict
     access: str = "read"
     parameters: Sequence[str] = ()
 
 
+_HEALTH = (
+    _Operation("get", "/healthz", "alive", "Whether the process lives.", shapes.Alive, access="open"),
+    _Operation("get", "/readyz", "ready", "Whether it answers, and by which bundle.", shapes.Ready, access="open"),
+)
 _POSTS = (
-    _Operation("post", "/v1/recommend", "The k best candidates of each query.", schema.RecommendRequest,
-               schema.RecommendReply),
-    _Operation("post", "/v1/similar", "The candidates nearest to each given one.", schema.SimilarRequest,
-               schema.RecommendReply),
-    _Operation("post", "/v1/score", "The score of each candidate for each query.", schema.ScoreRequest,
-               schema.ScoreReply),
-    _Operation("post", "/v1/embed", "Vectors of queries or of candidates.", schema.EmbedRequest, schema.EmbedReply),
+    _Operation("post", "/v1/recommend", "recommend", "The k best candidates of each query.", schema.RecommendReply,
+               schema.RecommendRequest),
+    _Operation("post", "/v1/similar", "similar", "The candidates nearest to each given one.", schema.RecommendReply,
+               schema.SimilarRequest),
+    _Operation("post", "/v1/score", "score", "The score of each candidate for each query.", schema.ScoreReply,
+               schema.ScoreRequest),
+    _Operation("post", "/v1/embed", "embed", "Vectors of queries or of candidates.", schema.EmbedReply,
+               schema.EmbedRequest),
 )  # fmt: skip
 _WRITES = (
-    _Operation("post", "/v1/candidates", "Upsert, delete and expire candidates.", schema.ChangeRequest,
-               schema.ChangeReply, "write"),
-    _Operation("post", "/v1/events", "Record new choices of queries.", schema.EventsRequest, dict, "write"),
+    _Operation("post", "/v1/candidates", "change_candidates", "Upsert, delete and expire candidates.",
+               schema.ChangeReply, schema.ChangeRequest, "write"),
+    _Operation("post", "/v1/events", "record_events", "Record new choices of queries.", shapes.EventsReply,
+               schema.EventsRequest, "write"),
 )  # fmt: skip
 _LOOKUPS = (
-    _Operation("get", "/v1/card", "A description of the bundle."),
-    _Operation("get", "/v1/queries", "Queries whose id begins with a text.", parameters=("text", "limit")),
-    _Operation("get", "/v1/candidates", "Candidates whose name contains a text.", parameters=("text", "limit")),
-    _Operation("get", "/v1/history", "The choices of a query.", parameters=("query",)),
-    _Operation("get", "/v1/map", "The catalogue in two dimensions.", parameters=("column",)),
-)
-_HEALTH = (
-    _Operation("get", "/healthz", "Whether the process lives.", access="open"),
-    _Operation("get", "/readyz", "Whether it answers, and by which bundle.", access="open"),
-)
+    _Operation("get", "/v1/card", "card", "A description of the bundle.", shapes.Card),
+    _Operation("get", "/v1/queries", "find_queries", "Queries whose id begins with a text.", shapes.QueriesReply,
+               parameters=("text", "limit")),
+    _Operation("get", "/v1/candidates", "find_candidates", "Candidates whose name contains a text.",
+               shapes.CandidatesReply, parameters=("text", "limit")),
+    _Operation("get", "/v1/history", "history", "The choices of a query.", shapes.HistoryReply, parameters=("query",)),
+    _Operation("get", "/v1/map", "map", "The catalogue in two dimensions.", shapes.MapReply, parameters=("column",)),
+)  # fmt: skip
+_MODEL = (
+    _Operation("get", "/v1/models/{model}", "model_status", "The model's state, as TensorFlow Serving has it.",
+               shapes.ModelStatus, parameters=("model",)),
+    _Operation("get", "/v1/models/{model}/metadata", "model_metadata",
+               "What is asked and answered, as TensorFlow Serving has it.", shapes.ModelMetadata, parameters=("model",)),
+    _Operation("post", "/v1/models/{model}:predict", "predict", "The ten best, as TensorFlow Serving has it.",
+               shapes.PredictReply, PredictRequest, parameters=("model",)),
+)  # fmt: skip
 _STATUSES = {
     "400": "Not JSON in UTF-8, or an incomplete body.",
     "401": "A key is needed.",
@@ -69,25 +84,29 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 100}},
     "query": {"schema": {"type": "string", "minLength": 1}, "required": True},
     "column": {"schema": {"type": "string"}},
+    "model": {"in": "path", "schema": {"type": "string"}, "required": True},
 }
 
 
 def document(service: Service) -> dict[str, Any]:
-    """The document of this server: its bundle's ids in the examples, and only the routes that it has."""
-    model = f"/v1/models/{service.loaded.name}"
+    """The document of this server: its bundle's ids in the examples, and only the routes that it has.
+
+    What its clients are made from says the same for every bundle.
+    """
     operations = [
         *_HEALTH,
         *_POSTS,
         *_WRITES,
         *(_LOOKUPS if service.settings.page else ()),
-        _Operation("get", model, "The model's state, as TensorFlow Serving has it."),
-        _Operation("get", f"{model}/metadata", "What is asked and answered, as TensorFlow Serving has it."),
-        _Operation("post", f"{model}:predict", "The ten best, as TensorFlow Serving has it.", PredictRequest),
+        *_MODEL,
     ]
-    types = [one for operation in operations for one in (operation.takes, operation.gives) if one not in (None, dict)]
+    types = [one for operation in operations for one in (operation.takes, operation.gives) if one is not None]
     types = [*dict.fromkeys([*types, ProblemBody])]
-    shapes, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    shape_of = dict(zip(types, shapes, strict=True))
+    found, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    shape_of = dict(zip(types, found, strict=True))
+    for component in components.values():
+        for shape in component.get("properties", {}).values():
+            _say_default(shape)
     examples = _examples(service)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -95,7 +114,7 @@ def document(service: Service) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = described
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"shortlist: {service.loaded.name}", "version": __version__},
+        "info": {"title": "shortlist", "version": __version__},
         "paths": paths,
         "components": {
             "schemas": components,
@@ -106,20 +125,20 @@ def document(service: Service) -> dict[str, Any]:
 
 def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) -> dict[str, Any]:
     problem = {TYPE: {"schema": shape_of[ProblemBody]}}
-    reply = {"type": "object"} if operation.gives is dict else shape_of[operation.gives]
+    reply = shape_of[operation.gives]
     responses: dict[str, Any] = {
         "200": {"description": "The answer.", "content": {"application/json": {"schema": reply}}}
     }
     if operation.access == "open":
         responses["503"] = {
             "description": "Not ready.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": {"application/json": {"schema": reply}},
         }
     else:
         responses |= {code: {"description": text, "content": problem} for code, text in _STATUSES.items()}
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "operationId": f"{operation.method} {operation.path}",
+        "operationId": operation.name,
         "responses": responses,
     }
     if operation.access != "open":
@@ -134,6 +153,13 @@ def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) ->
     return described
 
 
+def _say_default(shape: dict[str, Any]) -> None:
+    """Put a default into words: a property that has one is optional, and generators of clients would call it required."""
+    if "default" in shape:
+        text = f"Default: {msgspec.json.encode(shape.pop('default')).decode()}."
+        shape["description"] = f"{shape['description']} {text}" if "description" in shape else text
+
+
 def _examples(service: Service) -> dict[str, Any]:
     loaded = service.loaded
     query, ids = loaded.about.example_query, loaded.state.candidate_ids.ids
@@ -146,5 +172,5 @@ def _examples(service: Service) -> dict[str, Any]:
         "/v1/embed": {"queries": [{"id": query}]},
         "/v1/candidates": {"upsert": [{column: candidate}]},
         "/v1/events": {"events": [{"query": query, "candidate": candidate}]},
-        f"/v1/models/{loaded.name}:predict": {"instances": [query]},
+        "/v1/models/{model}:predict": {"instances": [query]},
     }

@@ -28,7 +28,10 @@ class ProblemBody(msgspec.Struct, omit_defaults=True):
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
-    """A reply that is an error. Neither ``detail`` nor ``field`` may hold anything that a request brought."""
+    """A reply that is an error. Neither ``detail`` nor ``field`` may hold anything that a request brought.
+
+    reason: of a 503, one of ``shortlist.serve.metrics.REASONS``.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         retry_after: int | None = None,
         close: bool = False,
         fields: Sequence[str] = (),
+        reason: str = "wait",
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -48,6 +52,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.retry_after = retry_after
         self.close = close
         self.fields = fields
+        self.reason = reason
 
     def body(self, request_id: str | None) -> bytes:
         """The reply's body."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -10,16 +13,23 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, busy, plain
-from shortlist.serve.app import ALWAYS, App
+from shortlist.serve.app import ALWAYS, COMPLETE, App
 from shortlist.serve.problems import TYPE, Problem
 
 __all__ = ["Connection"]
 
+PIECE = (
+    4096  # bytes that are parsed at a time: as many requests as they hold may wait behind one that is being answered
+)
 LONGEST_URL = 16_384  # bytes: an id of 1,024 characters of four bytes each, percent-encoded, has room
 LONGEST_HEAD = (
     65_536  # bytes of all header lines; as many of what frames a body between two pieces of it, or follows it
 )
 MOST_LINES = 128  # header lines, trailers included
+
+COALESCED = (
+    4096  # bytes of replies that wait for the end of a turn of the loop; a connection with more unsent is not read
+)
 
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
 
@@ -44,16 +54,27 @@ class Connection(HttpToolsProtocol):
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
+        self._unsent = self._application.unsent
+        self._later: tuple[Any, Any] | None = None  # to be answered once the last reply is sent
+        self._rest = b""  # read, and not parsed yet
+        self._received = self._application.received
+        self._size = 0  # bytes read since the connection was idle
+        self.idle_since = 0.0  # the last time that a reply was complete
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.set_write_buffer_limits(COALESCED, 0)
         self.waiting_since: float | None = self.loop.time()
+        self.idle_since = self.waiting_since
         self.everyone.add(self)
         if self._application.draining:  # it was being taken when the others were told
             self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.everyone.discard(self)
+        self._unsent.discard(self)
+        self._received.discard(self)
+        self._later, self._rest = None, b""
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -102,32 +123,83 @@ class Connection(HttpToolsProtocol):
         self._application.service.metrics.replied("none", problem.status)
         body = problem.body(None)
         head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {TYPE}\r\n"
+        if problem.retry_after is not None:
+            head += f"retry-after: {problem.retry_after}\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         self.transport.close()
+
+    def turn_away(self) -> None:
+        """Refuse the request that is being received."""
+        self._application.service.metrics.refused.labels("room").inc()
+        self._too_long = Problem(
+            503, "the server is receiving too much.", retry_after=1, hint="wait for the seconds in Retry-After"
+        )
+        self.send_400_response("")
 
     def on_message_complete(self) -> None:
         self._between = True
         self.waiting_since = None
+        self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         super().on_message_complete()
 
     # Coming in.
 
     def data_received(self, data: bytes) -> None:
+        if self._rest:  # it was read although reading is paused
+            self._keep(self._rest + data)
+            return
         if self._admission.full and self._turned_away(data):
             return
         if self._between and not data.strip(b"\r\n"):
             return  # empty lines before a request begin none, and keep no idle connection open
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Take in what was read, until requests wait behind another one: what follows those has time."""
         self._reading = True
-        self._unframed += len(data)
-        super().data_received(data)
+        at = 0
+        while at < len(data) and not self.pipeline and not self.transport.is_closing():
+            piece = data[at : at + PIECE] if len(data) > PIECE else data
+            at += len(piece)
+            self._unframed += len(piece)
+            self._size += len(piece)
+            self._received.put(self, self._size)
+            if self.transport.is_closing():
+                break
+            super().data_received(piece)
+            if not self._between and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
+                self._too_long = _long_head()
+                self.send_400_response("")
         self._reading = False
-        if not self._between and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
-            self._too_long = _long_head()
-            self.send_400_response("")
+        if at < len(data) and not self.transport.is_closing():
+            self._keep(data[at:])
         if self._begun is not None:
             begun, self._begun = self._begun, None
             if not self.transport.is_closing():
                 self._enter(*begun)
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep what was read until requests before it are answered; it is not its sender who takes that time."""
+        self._rest, self.waiting_since = rest, None
+        self.flow.pause_reading()
+        self._received.put(self, self._size + len(rest))
+
+    def _parse_rest(self) -> None:
+        """Take in what had to wait."""
+        if self._rest and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
+            rest, self._rest = self._rest, b""
+            if not self._between:
+                self.waiting_since = self.loop.time()
+            self.flow.resume_reading()
+            self._parse(rest)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection is kept: who has sent all that it will may still read the replies to it."""
+        cycle = self.cycle
+        if not self._between or self._rest or cycle is None or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        return True
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
@@ -136,6 +208,9 @@ class Connection(HttpToolsProtocol):
             self._enter(cycle, app)
 
     def _enter(self, cycle: Any, app: Any) -> None:
+        if self.flow.write_paused:
+            self._later = cycle, app
+            return
         if cycle.scope["path"] in ALWAYS:
             self.begin(cycle, app, None)
         elif self._admission.full:
@@ -170,15 +245,60 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(GRACE, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._between and (self.cycle is None or self.cycle.response_complete):
+        if self.idle:
             self.transport.close()
+
+    # Going out: nothing is read from a connection, and nothing answered on it, while its last reply is unsent.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._unsent.add(self, self.loop.time())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent.discard(self)
+        self.flow.resume_reading()
+        if self._later is not None:
+            later, self._later = self._later, None
+            self._enter(*later)
+        self._parse_rest()
+
+    def on_response_complete(self) -> None:
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+        if self.idle:
+            self._size = 0
+            self._received.discard(self)
+        if self.flow.write_paused or self._rest:
+            self.flow.pause_reading()
+        if self._rest:
+            self.loop.call_soon(self._parse_rest)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a reply here: no request has begun, or all are answered."""
+        return self._between and not self._rest and (self.cycle is None or self.cycle.response_complete)
+
+    def held(self) -> int:
+        """Bytes of replies in this process's memory."""
+        return int(self.transport.get_write_buffer_size())
+
+    def left(self) -> int:
+        """Bytes that the other side has not received."""
+        return self.held() + _queued(self.transport)
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once."""
+        self._application.service.metrics.cut.labels(reason).inc()
+        self.transport.abort()
 
     # Turned away.
 
     def _turned_away(self, data: bytes) -> bool:
         """Whether ``data`` was a whole plain request, and has been answered by 503; else it goes the long way."""
         cycle = self.cycle
-        if not self._between or (cycle is not None and not cycle.response_complete) or self._application.draining:
+        if not self._between or (cycle is not None and not cycle.response_complete) or self._application.leaving:
             return False
         if not plain(data):
             return False
@@ -193,7 +313,7 @@ class Connection(HttpToolsProtocol):
 
     def resume(self) -> None:
         """Read again."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -210,3 +330,14 @@ def _long_head() -> Problem:
         f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
         hint="send fewer and shorter ones; cookies are not read here",
     )
+
+
+def _queued(transport: Any) -> int:
+    """Bytes of a connection that the kernel keeps until the other side has received them; 0 where it does not tell."""
+    with contextlib.suppress(ImportError, OSError, AttributeError, ValueError):
+        import fcntl
+        import termios
+
+        counted = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(counted, sys.byteorder)
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
@@ -32,13 +33,13 @@ async def _healthy(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _ready(service: Service, incoming: Incoming) -> Reply:
-    if not service.ready:
+    if not (service.ready and service.progress(time.monotonic()) and service.writes()):
         return Reply(b'{"status":"not ready"}', 503, headers=((b"retry-after", b"1"),))
     return Reply(b'{"status":"ready","bundle":"%s"}' % service.loaded.bundle.encode())
 
 
 async def _metrics(service: Service, incoming: Incoming) -> Reply:
-    return Reply(service.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+    return Reply(await service.metrics_text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _document(service: Service, incoming: Incoming) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,10 @@ Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_l
 Scalar = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=65536)] | None
 Value = Scalar | Annotated[list[Scalar], Meta(max_length=10_000)]
 """The value of a feature or a column."""
+
+Plain = bool | int | float | str | None
+Cell = Plain | list[Plain]
+"""The value of a column, as it is stored."""
 
 Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
@@ -90,7 +94,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     id: int | str
     score: float
     source: str = "model"
-    columns: dict[str, Any] | None = None
+    columns: dict[str, Cell] | None = None
 
 
 class Found(msgspec.Struct):

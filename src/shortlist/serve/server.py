@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -15,13 +19,14 @@ import uvicorn
 
 from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
+from shortlist.serve.listening import BACKLOG
 from shortlist.serve.protocol import Connection
+from shortlist.serve.room import Room, raise_limit
 from shortlist.serve.swap import Swapper
 
-__all__ = ["serve"]
+__all__ = ["Server", "run"]
 
 SWEEP = 0.5  # seconds between two looks at connections and logs
-BACKLOG = 2048
 SWITCH = 0.0001  # seconds until a busy thread lets another have the interpreter: the loop and a loader take turns
 COLLECT = (
     20_000,
@@ -31,32 +36,75 @@ COLLECT = (
 DRAIN = 30  # seconds that requests under way have at the end
 
 
-class _Server(uvicorn.Server):
-    """Sweeps while it serves."""
+class Server(uvicorn.Server):
+    """Sweeps while it serves.
 
-    def __init__(self, config: uvicorn.Config, app: App, swapper: Swapper | None) -> None:
+    live: what runs as long as it does, and is given it.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        swapper: Swapper | None = None,
+        live: Callable[[Server], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._drain = app.service.settings.drain_seconds
+        self._stop_at: float | None = None
         self._swapper = swapper
+        self._live = live
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # its own way of taking connections is too slow for a flood
-        self.servers = [Acceptor(one, self._connection) for one in sockets or ()]  # type: ignore[misc]
+        self._room = Room(self._app)
+        self.servers = []
+        for one in sockets or ():
+            self.accept(one)
+        if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGHUP, self._hang_up)
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))
+        if self._live is not None:
+            self._tasks.append(asyncio.create_task(self._live(self)))
+
+    def accept(self, listening: socket.socket, share: Callable[[], int] | None = None) -> Acceptor:
+        """Take the connections of a listening socket from now on. share: see ``Acceptor``."""
+        acceptor = Acceptor(listening, self._connection, self._room, share)
+        self.servers.append(acceptor)  # type: ignore[arg-type]
+        return acceptor
 
     def _connection(self) -> Connection:
         return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: first not ready for ``drain`` seconds, in which balancers look elsewhere. SIGINT, or a second one: now."""
+        if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
+            self._captured_signals.append(sig)
+            self._app.leave()
+            self._stop_at = time.monotonic() + self._drain
+            return
         self._app.finish()
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        """SIGHUP: look for another bundle, also where the last was refused; at a terminal that is closed, stop."""
+        if os.isatty(2):
+            self.handle_exit(signal.SIGTERM, frame)
+        elif self._swapper is not None:
+            self._swapper.look_again()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.finish()
-        self._app.service.ready = False
         if self._swapper is not None:
             self._swapper.close()
         await super().shutdown(sockets)
@@ -66,54 +114,64 @@ class _Server(uvicorn.Server):
                 await task
 
     async def _sweep(self) -> None:
-        """Cut off whoever has been sending one request for too long."""
-        limit = self._app.service.settings.limits.receive_seconds
-        loop = asyncio.get_running_loop()
+        """Look at connections and logs again and again, whatever goes wrong with one look."""
         while True:
             await asyncio.sleep(SWEEP)
-            self._app.service.log.flush()
-            self._app.count_refused()
-            for one in list(Connection.everyone):
-                if one.waiting_since is not None and loop.time() - one.waiting_since > limit:
-                    one.transport.abort()
+            try:
+                self._look()
+            except Exception as error:  # a bug of ours
+                self._app.service.log.event("sweep_failed", kind=type(error).__name__)
+
+    def _look(self) -> None:
+        """Cut off whoever has been sending one request for too long, has stopped reading its reply, or waits for too long."""
+        app, now = self._app, asyncio.get_running_loop().time()
+        app.service.log.flush()
+        app.count_refused()
+        limit = app.service.settings.limits.receive_seconds
+        for one in list(Connection.everyone):
+            if one.held():
+                app.unsent.watch(one, now)
+            if one.waiting_since is not None and now - one.waiting_since > limit:
+                one.cut("slow")
+        app.unsent.look(now)
+        app.end_waiting(time.monotonic())
 
 
-def serve(app: App, host: str, port: int, *, announce: Any = None, swapper: Swapper | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError if the port is not free.
+def run(
+    app: App,
+    sockets: Sequence[socket.socket],
+    *,
+    swapper: Swapper | None = None,
+    live: Callable[[Server], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
 
-    announce: called with the port once connections are taken. swapper: looks for another bundle meanwhile.
+    sockets: they listen. swapper: looks for another bundle meanwhile. live: runs meanwhile, too.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    with contextlib.closing(listening):
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-        config = uvicorn.Config(
-            app,
-            loop=_loop(),
-            http=Connection,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=DRAIN,
-            backlog=BACKLOG,
-            h11_max_incomplete_event_size=None,
-        )
-        server = _Server(config, app, swapper)
-        sys.setswitchinterval(SWITCH)
-        gc.collect()
-        gc.freeze()  # the bundle stays: no need to look through it again and again
-        gc.set_threshold(*COLLECT)
-        if announce is not None:
-            announce(listening.getsockname()[1])
-        with _quiet():
-            server.run(sockets=[listening])
+    config = uvicorn.Config(
+        app,
+        loop=_loop(),
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN,
+        backlog=BACKLOG,
+        h11_max_incomplete_event_size=None,
+    )
+    server = Server(config, app, swapper, live)
+    raise_limit()
+    sys.setswitchinterval(SWITCH)
+    gc.collect()
+    gc.freeze()  # the bundle stays: no need to look through it again and again
+    gc.set_threshold(*COLLECT)
+    with _quiet():
+        server.run(sockets=list(sockets))
 
 
 def _loop() -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,19 +53,29 @@ class Asked(NamedTuple):
 class Service:
     """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
 
-    settings: limits, keys, what is served. loaded: the bundle to begin with.
+    settings: limits, keys, what is served. loaded: the bundle to begin with. follows: the changes that another process has
+    logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
+
+    change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
 
     What a request costs is paid in four places, so that none holds up the others: the event loop, for what takes a millisecond
     or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a hundredth of a second;
     ``pool``, which reads and writes long bodies; ``aside``, for the page and for what nobody waits for.
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        settings: Settings | None = None,
+        log: Log | None = None,
+        follows: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.log = log or Log(requests=False)
         self.metrics = Metrics()
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
+        self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request came
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bodies")
         self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
@@ -73,9 +85,11 @@ class Service:
         limits = self.settings.limits
         self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, self.pool)
         self.filtering = Filtering(limits, self.turns)
-        self._asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
-        self.writer = ChangeWriter(self, self.settings.state)
-        self.put(self.writer.replay())
+        self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
+        self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
+        self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
+        self.writes: Callable[[], bool] = lambda: True
+        self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
@@ -84,6 +98,8 @@ class Service:
         self.loaded = loaded
         self.metrics.bundle.labels(loaded.bundle).set(1)
         self.metrics.candidates.set(loaded.served.index.size)
+        self.metrics.model_time.set(unix_time(loaded.served.origin.get("created")))
+        self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
     async def recommend(self, asked: Asked, take: Callable[[int, Recommendation], None], values: int = 1) -> None:
         """Answer one request: ``take`` gets each list with its query's number, perhaps in a thread. Raises Problem.
@@ -107,7 +123,7 @@ class Service:
             await self.batcher.ask(
                 group, [asks[number] for number in numbers], partial(keep, numbers), values=values, light=light
             )
-        self._asked.append(request)
+        self.asked.append(request)
         self.last_asked = time.perf_counter()
         self.metrics.queries.inc(len(asks))
         if unknown:
@@ -180,7 +196,7 @@ class Service:
 
         Every group of a request is answered as it will be: fold-in, features and plain queries alike.
         """
-        for request in list(self._asked):
+        for request in list(self.asked):
             rest()
             try:
                 asked = Asked(request, loaded, read_queries(loaded, self.events, request.queries, request.exclude_seen))
@@ -194,6 +210,10 @@ class Service:
                     self._answer(group, [asked.asks[number] for number in numbers[:WARMED]])
                 except (ShortlistError, LookupError):
                     continue
+
+    async def metrics_text(self) -> bytes:
+        """All figures, for a scraper."""
+        return self.metrics.text()
 
     @staticmethod
     def light(size: int) -> bool:
@@ -229,6 +249,24 @@ def _groups(asked: Asked, open_: Open | None) -> list[tuple[Group, list[int]]]:
             loaded, "lists", request.k, request.exclude_seen, request.exact, features, chosen, open_
         ),
     )
+
+
+def unix_time(value: Any) -> float:
+    """A time as a bundle holds it, in seconds or ISO 8601, as Unix time; NaN for none."""
+    try:
+        if isinstance(value, str):
+            given = datetime.fromisoformat(value)
+            return (given if given.tzinfo else given.replace(tzinfo=timezone.utc)).timestamp()
+        return float(value) / (1000.0 if abs(float(value)) >= 1e11 else 1.0)  # milliseconds
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _until(metadata: Any) -> Any:
+    """The latest time in the data of a training, as its bundle's metadata have it; None where they do not."""
+    for name in ("run", "data", "until"):
+        metadata = metadata.get(name) if isinstance(metadata, dict) else None
+    return metadata
 
 
 def milliseconds(started: float) -> float:

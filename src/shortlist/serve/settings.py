@@ -16,10 +16,11 @@ class Limits:
     """The most of everything that one request, or all of them, may take.
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. cells: values of columns in one reply. reply: bytes of one reply. filter: what a condition may cost, rows times
+    request. cells: values of columns in one reply. filter: what a condition may cost, rows times
     operators, in comparisons of numbers. under_way: requests at once, beyond which the answer is 503.
     receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
-    batch: queries answered together.
+    batch: queries answered together. unsent: bytes of one reply, and of all replies together that wait for their readers; beyond
+    it the slowest readers are cut off. send_seconds: in which a reader has to take some of its reply. answer_seconds: from a request's last byte to its answer; beyond it 503.
     """
 
     body: int = 1 << 20
@@ -27,12 +28,14 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
-    reply: int = 1 << 25
     filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
     wait_seconds: float = 0.1
     batch: int = 256
+    unsent: int = 32 << 20
+    send_seconds: float = 10.0
+    answer_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -48,7 +51,9 @@ class Settings:
     sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
     trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
     hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
-    this machine asks under its own name, and is refused. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    this machine asks under its own name, and is refused. drain_seconds: from SIGTERM until no more connections are taken; the
+    server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
+    signature: the key of the signature that every bundle must have; None for none.
     other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
     string_ids: whether integer ids are strings in replies, and may be in requests.
     """
@@ -61,9 +66,11 @@ class Settings:
     sample: float = 0.01
     trusted: bool = True
     cold_start: str | None = None
+    signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
     other_data: bool = False
     string_ids: bool = False
+    drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -80,6 +87,8 @@ class Settings:
                 f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
                 hint="leave --seen-days out for always",
             )
+        if not 0 <= self.drain_seconds < math.inf:
+            raise ConfigError(f"drain_seconds is {self.drain_seconds}; a finite number, 0 or above, was expected.")
         if not 0 <= self.sample <= 1:
             raise ConfigError(f"sample is {self.sample}; a share from 0 to 1 was expected.")
         if self.write_keys and self.state is None:

@@ -51,6 +51,10 @@ class Swapper:
             await asyncio.sleep(LOOK)
             await self.look()
 
+    def look_again(self) -> None:
+        """The next look takes any bundle that is not the one served, also one that was refused."""
+        self._last = None
+
     async def look(self) -> bool:
         """Whether another bundle was there, and has been put in place."""
         now = signature(self._path)
@@ -67,7 +71,9 @@ class Swapper:
             if loaded.bundle == service.loaded.bundle:
                 return False
             await service.writer.swap(loaded)
-        except Exception as error:  # whatever is wrong with it, the old one goes on
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever is wrong with it, the old one goes on
             reason = error.message if isinstance(error, ShortlistError) else str(error)
             service.metrics.swaps.labels("refused").inc()
             service.log.event("swap_refused", kind=type(error).__name__, reason=reason)
@@ -79,7 +85,8 @@ class Swapper:
     def _prepared(self) -> Loaded:
         """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
         pace = Pace(lambda: self._service.last_asked, self._hurry)
-        loaded = Loaded.read(self._path, self._service.settings.trusted, pace.rest, self._service.settings.cold_start)
+        settings = self._service.settings
+        loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
         loaded.name = self._service.loaded.name
         old = self._service.loaded
         if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):

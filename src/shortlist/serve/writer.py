@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,26 +19,39 @@ from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.changes import Changes, table_of
 from shortlist.serve.events import Events
-from shortlist.serve.journal import Journal
+from shortlist.serve.journal import Journal, LogGoneError, Shorter
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.misfits import misfit
+from shortlist.serve.pace import Pace
 from shortlist.serve.problems import Problem
 
 __all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
+TAIL = 512  # records of the log's end that are kept for those who follow it
+PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
+LOOK = 1.0  # seconds between two looks at whether the log is still there
+SHORT = 1000  # entries and records of a log that is never too long
+LONG = 1.5  # times as much as the shortest log that says the same: beyond it the log is shortened
 
 
 class _Task(NamedTuple):
-    """A record of the log, another bundle, or a way from what bundle ``of`` serves to what is to be served in its place."""
+    """A record of the log, another bundle, a way from what bundle ``of`` serves to what is to be served in its place, or a look
+    at the changes between two of them."""
 
     future: asyncio.Future[Any]
     record: dict[str, Any] | None = None
     loaded: Loaded | None = None
     renew: Callable[[Served], Served] | None = None
     of: str = ""
+    look: Callable[[Changes], Any] | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing is done in one go after it."""
+        return self.loaded is not None or self.look is not None
 
 
 class Answering(Protocol):
@@ -44,13 +61,18 @@ class Answering(Protocol):
     metrics: Metrics
     events: Events
     loaded: Loaded
+    last_asked: float
 
     def put(self, loaded: Loaded) -> None:
         """Lets ``loaded`` answer from now on."""
 
 
 class ChangeWriter:
-    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place."""
+    """Applies changes one after the other to the service's bundle, and to every bundle that takes its place.
+
+    done: called in the event loop with changes that are on the disk and applied, in their order, before any of them is
+    acknowledged. tail: the last ones that were in the log at the start, of those that another process sent.
+    """
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
@@ -61,21 +83,39 @@ class ChangeWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
+        self._lapsed: list[Any] = []  # candidates whose time has come, which the log does not say yet
+        self._due: list[Any] = []  # those that are still served
+        self._trouble = False  # whether the last use of the log failed
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
+        self._shortening: tuple[Shorter, Future[None]] | None = None
+        self._shorten_at = SHORT  # what the log weighs before it is shortened again
+        self._closing = threading.Event()
+        self.done: Callable[[Sequence[dict[str, Any]]], None] = _nobody
+        self.tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
+        service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
 
-    def replay(self) -> Loaded:
-        """The service's bundle with every change of the log. Raises BundleError where they do not fit it."""
+    def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
+        """The service's bundle with every change of the log. Raises BundleError where they do not fit it.
+
+        follows: the changes of another process's log, where this one has none.
+        """
         self.changes.id_column = self._bare.state.candidate
         if self._journal is None:
-            return self._bare
-        records = self._journal.records
-        for record in records:
-            self.changes.apply(record)
-        self.changes.expired(time.time())
-        short = self.changes.records(time.time())
-        if len(records) > 100 + 2 * len(short):
-            self._journal.rewrite(short)
-        self._journal.records = []
-        return self._with_changes(self._bare)
+            for record in follows or ():
+                self.changes.apply(record)
+            self.changes.expired(time.time())
+            return self._with_changes(self._bare) if follows else self._bare
+        try:
+            with _no_collection():
+                for record in self._journal.read():
+                    self.changes.apply(record)
+                    if "name" in record:
+                        self.tail.append(record)
+            self._lapsed += self.changes.expired(time.time())
+            return self._with_changes(self._bare)
+        except BaseException:
+            self._journal.close()
+            raise
 
     def _with_changes(self, loaded: Loaded) -> Loaded:
         try:
@@ -95,26 +135,45 @@ class ChangeWriter:
         await self._submit(loaded=loaded)
         self.upkeep = None
 
+    async def look(self, at: Callable[[Changes], Any]) -> Any:
+        """What ``at`` returns of the changes made by now, while none is being made; called in the writer's thread."""
+        return await self._submit(look=at)
+
+    def start(self) -> None:
+        """Make changes, and delete candidates whose time has come, from now on."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
     async def _submit(self, **what: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._running is None:
-            self._running = loop.create_task(self._run())
-        task = _Task(loop.create_future(), **what)
+        self.start()
+        task = _Task(asyncio.get_running_loop().create_future(), **what)
         await self._queue.put(task)
         return await task.future
 
     async def _run(self) -> None:
+        """Makes changes for good: whatever goes wrong, those who wait are told, and the next have their turn."""
         loop = asyncio.get_running_loop()
         while True:
-            batch = await self._next()
-            outcomes, loaded = await loop.run_in_executor(self._thread, self._apply, batch)
-            if loaded is not None:
-                self._service.put(loaded)
-                self._look(loaded, loop)
+            batch: list[_Task] = []
+            try:
+                batch = await self._next()
+                outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
+                if loaded is not None:
+                    self._service.put(loaded)
+                    self._look(loaded, loop)
+                if records:
+                    self.done(records)
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                outcomes = [_raisable(error)] * len(batch)
+                self._service.log.event("writer_failed", kind=type(error).__name__)
+                if not batch:
+                    await asyncio.sleep(PAUSE)
             for task, outcome in zip(batch, outcomes, strict=True):
                 if task.future.done():
                     continue
-                if isinstance(outcome, BaseException):
+                if isinstance(outcome, Exception):
                     task.future.set_exception(outcome)
                 else:
                     task.future.set_result(outcome)
@@ -134,63 +193,94 @@ class ChangeWriter:
         self.upkeep.look()
 
     async def _next(self) -> list[_Task]:
-        """What waits, at least one; or nothing, where a candidate expires."""
+        """What waits, at least one; or nothing, where a candidate expires or the log is to be looked at."""
         due = self.changes.next_expiry
         wait = None if due is None else max(0.0, due - time.time())
+        if self._journal is not None:
+            wait = LOOK if wait is None else min(wait, LOOK)
         try:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
         except asyncio.TimeoutError:
             return []
-        while len(batch) < AT_ONCE and batch[-1].loaded is None and not self._queue.empty():
+        while len(batch) < AT_ONCE and not batch[-1].alone and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
 
-    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None]:
-        """In the writer's thread: outcomes by task, and the bundle to put in place."""
+    def _apply(self, batch: list[_Task]) -> tuple[list[Any], Loaded | None, list[dict[str, Any]]]:
+        """In the writer's thread: outcomes by task, the bundle to put in place, and the records that are in the log now."""
         outcomes: list[Any] = [None] * len(batch)
         loaded = self._service.loaded
+        records: list[dict[str, Any]] = []
         try:
+            self._look_after_log()
             served = self._expire(loaded.served)
-            records, kept = [], []
-            for number, task in enumerate(batch):
+            for task in batch:
                 if task.renew is not None and task.of == loaded.bundle:
                     served = task.renew(served)
-                if task.record is None:
-                    continue
+            served = self._made(served, batch, outcomes, records)
+            if self._lapsed:
+                self._logged([])
+            if served is not loaded.served:
+                loaded = loaded.changed(served)
+            last = batch[-1] if batch else None
+            if last is not None and last.loaded is not None:
                 try:
-                    served, outcomes[number] = self._tried(served, task.record)
-                    records.append(task.record)
-                    kept.append(number)
-                except Problem as problem:
-                    outcomes[number] = problem
-            if records and not self._logged(records):
-                full = Problem(
+                    loaded = self._with_changes(last.loaded)
+                except BundleError as error:
+                    outcomes[-1] = error
+            if last is not None and last.look is not None:
+                outcomes[-1] = last.look(self.changes)
+            self._due.clear()
+            return outcomes, None if loaded is self._service.loaded else loaded, records
+        except BaseException as error:  # what is not an Exception, as a panic of native code, ends no thread of ours
+            failed = _raisable(error)
+            return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, records
+
+    def _made(self, served: Served, batch: list[_Task], outcomes: list[Any], logged: list[dict[str, Any]]) -> Served:
+        """What is served with those changes of a batch that fit, once they are on the disk; without, where it takes none.
+
+        outcomes: by task; logged: the records that are in the log; both are filled.
+        """
+        before = served
+        records: list[dict[str, Any]] = []
+        numbers: list[int] = []
+        for number, task in enumerate(batch):
+            if task.record is None:
+                continue
+            name = task.record.get("name")
+            if name in self.changes.outcomes:
+                outcomes[number] = self.changes.outcomes[name]
+                continue
+            try:
+                served, outcomes[number] = self._tried(served, task.record)
+                records.append(task.record if name is None else {**task.record, "outcome": outcomes[number]})
+                numbers.append(number)
+            except Problem as problem:
+                outcomes[number] = problem
+        if not records:
+            return before
+        if not self._logged(records):
+            for number in numbers:
+                outcomes[number] = Problem(
                     503,
                     "the change could not be written to disk and was not made.",
                     retry_after=5,
+                    reason="disk",
                     hint="send it again when the disk has space",
                 )
-                for number in kept:
-                    outcomes[number] = full
-                served = self._expire(loaded.served)
-                records = []
-            for record in records:
-                self.changes.apply(record)
-            if served is not loaded.served:
-                loaded = loaded.changed(served)
-            last = batch[-1].loaded if batch else None
-            if last is not None:
-                try:
-                    loaded = self._with_changes(last)
-                except BundleError as error:
-                    outcomes[-1] = error
-            return outcomes, None if loaded is self._service.loaded else loaded
-        except Exception as error:
-            return [error if outcome is None else outcome for outcome in outcomes], None
+            return before
+        logged += records
+        for number, record in zip(numbers, records, strict=True):
+            self.changes.apply(record)
+            self._count(record, outcomes[number])
+        return served
 
     def _expire(self, served: Served) -> Served:
+        """What is served without the candidates whose time has come."""
         due = self.changes.expired(time.time())
-        return changed(served, None, due) if due else served
+        self._lapsed += due
+        self._due += due
+        return changed(served, None, self._due) if self._due else served
 
     def _tried(self, served: Served, record: dict[str, Any]) -> tuple[Served, Any]:
         """What is served with one change. Raises Problem where it does not fit."""
@@ -207,18 +297,99 @@ class ChangeWriter:
         except ShortlistError as error:
             raise misfit(before, record["upsert"], error) from None
         size = served.index.size
-        self._service.metrics.changes.labels("upsert").inc(len(record["upsert"]))
-        self._service.metrics.changes.labels("delete").inc(upserted - size)
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
-    def _logged(self, records: list[dict[str, Any]]) -> bool:
+    def _count(self, record: dict[str, Any], outcome: Any) -> None:
+        """Count a change that is on the disk; one that another process has logged, it has counted."""
         if self._journal is None:
+            return
+        counted = self._service.metrics.changes
+        if record["op"] == "change":
+            counted.labels("upsert").inc(outcome[0])
+            counted.labels("delete").inc(outcome[1])
+        else:
+            counted.labels("event").inc(outcome)
+
+    # The log.
+
+    def _logged(self, records: list[dict[str, Any]]) -> bool:
+        """Whether the records are on the disk now, after what says that candidates' time has come.
+
+        That it has is no matter of the clock from then on, which may be set back.
+        """
+        if self._journal is None:
+            self._lapsed.clear()
             return True
+        lapsed = {"op": "change", "at": time.time(), "upsert": [], "delete": list(self._lapsed), "expire": []}
+        written = [lapsed, *records] if self._lapsed else records
+
+        def write(journal: Journal) -> None:
+            try:
+                journal.append(written)
+            except LogGoneError:
+                self._restore(journal)
+                journal.append(written)
+
+        done = self._tried_log(write)
+        if done:
+            self._lapsed.clear()
+        return done
+
+    def _look_after_log(self) -> None:
+        """Put the log back where it has gone, and shorten it where it is too long."""
+
+        def look(journal: Journal) -> None:
+            try:
+                journal.check()
+            except LogGoneError:
+                self._restore(journal)
+            self._shorten(journal)
+
+        if self._journal is not None:
+            self._tried_log(look)
+
+    def _restore(self, journal: Journal) -> None:
+        """Write everything that was acknowledged to a log in the place of one that has gone. Raises OSError."""
+        journal.restore(self.changes.records())
+        self._service.log.event("log_restored", bytes=journal.size)
+
+    def _shorten(self, journal: Journal) -> None:
+        """Begin to write a shorter log, or let it take the journal's place once it is written. Raises OSError."""
+        if self._shortening is None:
+            if journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
+                return
+            self._shorten_at = 2 * journal.weight  # where it fails
+            shorter = Shorter(journal, self.changes.copied().records(), journal.size)
+            self._shortening = shorter, self._aside.submit(self._write_shorter, shorter)
+        elif self._shortening[1].done():
+            (shorter, written), self._shortening = self._shortening, None
+            written.result()
+            shorter.adopt()
+            self._shorten_at = SHORT
+            self._service.log.event("log_shortened", bytes=journal.size)
+
+    def _write_shorter(self, shorter: Shorter) -> None:
+        pace = Pace(lambda: self._service.last_asked, self._closing)
+
+        def rest() -> None:
+            if self._closing.is_set():
+                raise InterruptedError
+            pace.rest()
+
+        shorter.write(rest)
+
+    def _tried_log(self, use: Callable[[Journal], None]) -> bool:
+        """Whether the disk did what ``use`` asks of it; that it did not is counted, and logged the first time."""
+        assert self._journal is not None
         try:
-            self._journal.append(records)
+            use(self._journal)
         except OSError as error:
-            self._service.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
+            self._service.metrics.log_failures.inc()
+            if not self._trouble:
+                self._service.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
+            self._trouble = True
             return False
+        self._trouble = False
         return True
 
     def close(self) -> None:
@@ -226,5 +397,29 @@ class ChangeWriter:
         if self._running is not None and not self._running.get_loop().is_closed():
             self._running.cancel()
         self._thread.shutdown(wait=True)
+        self._closing.set()
+        self._aside.shutdown(wait=True)
         if self._journal is not None:
+            self._look_after_log()
             self._journal.close()
+
+
+def _nobody(records: Sequence[dict[str, Any]]) -> None:
+    """Nobody follows."""
+
+
+def _raisable(error: BaseException) -> Exception:
+    """An error that a future can hold, and that ends one change and not the server."""
+    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for rubbish while millions of objects are made that stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

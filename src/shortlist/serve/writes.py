@@ -23,7 +23,7 @@ _EVENTS = msgspec.json.Decoder(EventsRequest)
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
     record = await service.read(len(incoming.body), _change, service, service.loaded, incoming.body)
-    upserted, deleted, size, _ = await service.writer.change(record)
+    upserted, deleted, size, _ = await service.change(record)
     return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
 
 
@@ -48,8 +48,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 async def events(service: Service, incoming: Incoming) -> Reply:
     """Record what queries just chose."""
     record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
-    count = await service.writer.change(record)
-    service.metrics.changes.labels("event").inc(count)
+    count = await service.change(record)
     return Reply(msgspec.json.encode({"recorded": count}))
 
 

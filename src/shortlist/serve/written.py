@@ -45,7 +45,7 @@ class Written:
         if self.size > self._most:
             raise Problem(
                 422,
-                f"the reply would be longer than {self._most:,} bytes.",
+                f"the reply would have more bytes; at most {self._most:,} are sent.",
                 "$",
                 hint="ask for fewer queries, shorter lists or fewer columns at a time",
             )

@@ -29,16 +29,24 @@ class Cooccurrence:
 
         weight(i, j) = Σ_q R[q, i] R[q, j] / n_q^query_power / (n_i^source_power · n_j^target_power), i ≠ j
 
-    of which each candidate keeps its ``neighbours`` heaviest. A query that chose much tells little of each pair
+    of which each candidate keeps its ``neighbours`` heaviest. A query with many choices says little about each pair
     (``query_power``); a popular target is a weak hint (``target_power``).
-
-    length: of a query with more choices only the latest so many count, so that one heavy query costs no more than others.
 
     Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms" (the cosine, with powers of
     1/2); Deshpande, Karypis 2004, "Item-based top-N recommendation algorithms" (rows of queries normalised).
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        query_power: how much less a pair of a query with many choices counts.
+        source_power: how much less a popular source counts.
+        target_power: how much less a popular target counts.
+        neighbours: neighbours that each candidate keeps.
+        length: of a query with more choices only this many of the latest count, so that one heavy query costs no more
+            than others.
 
+    Raises:
+        ConfigError: for settings out of range.
+
+    Example:
         model = sl.Mixture.of(towers, sl.Cooccurrence().fit(train), train, share=0.3)
     """
 
@@ -54,7 +62,9 @@ class Cooccurrence:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
 
-        Raises DataError for anything but a Dataset, MissingExtraError without scipy.
+        Raises:
+            DataError: for anything but a Dataset.
+            MissingExtraError: without scipy.
         """
         check_fit(self, train)
         from scipy.sparse import diags
@@ -75,7 +85,7 @@ class Cooccurrence:
 
 
 def _without(block, first: int):  # type: ignore[no-untyped-def]
-    """A block of rows, of which the first is candidate ``first``, without what each has with itself."""
+    """A block of rows, of which the first is candidate ``first``, without the diagonal."""
     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     block.data[block.indices == rows + first] = 0
     return block

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EASE", "ease_columns", "ease_products", "side_of"]
 
-TILE = 1 << 24  # weights made at a time
+TILE = 1 << 24  # weights computed at a time
 STRENGTH = 22.0
-MOST = 30_000  # rows of the matrix to invert
-CONDITION = (
-    1e5  # up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
-)
+MOST = 30_000  # rows of the matrix to invert, at most
+CONDITION = 1e5  # condition number up to which float32 keeps the digits of the weights (largest error on Steam 4e-7 of 0.5), in half the time
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,17 @@ class EASE:
     The matrix that is inverted is the smaller of candidates × candidates and queries × queries: with
     K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]).
 
-    strength: the ridge penalty; None takes 22 · √(interactions per candidate), since what fits grows with how often items
-        are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
-    candidates: so many, those that are chosen most often, take part; the others have no neighbours.
-    length: of a query's history the latest so many are asked.
-
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        strength: the ridge penalty; None takes 22 · √(interactions per candidate), since the best penalty grows with how often
+            items are chosen (Last.fm, Steam, MovieLens: 45, 100, 150; the best of 20 to 500 was 50, 100, 200 to 500).
+        neighbours: neighbours that each candidate keeps.
+        candidates: this many of the most chosen candidates take part; the others have no neighbours.
+        length: of a query's history only this many of the latest are read.
+
+    Raises:
+        ConfigError: for settings out of range.
     """
 
     strength: float | None = None
@@ -55,8 +56,10 @@ class EASE:
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
 
-        Raises DataError for anything but a Dataset, MissingExtraError without scipy or torch, ConfigError where both queries
-        and candidates are more than 30,000.
+        Raises:
+            DataError: for anything but a Dataset.
+            MissingExtraError: without scipy or torch.
+            ConfigError: where both queries and candidates are more than 30,000.
         """
         check_fit(self, train)
         import torch
@@ -95,7 +98,7 @@ def side_of(queries: int, candidates: int) -> int:
 
 
 def ease_products(queries: int, candidates: int) -> float:
-    """Multiplications that EASE takes, for an estimate of its time."""
+    """The number of multiplications of EASE, to estimate its time."""
     side = float(min(queries, candidates))
     return side**3 if candidates <= queries else side**3 / 3 + side * float(candidates) ** 2
 

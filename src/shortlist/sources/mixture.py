@@ -1,109 +1,305 @@
-"""A model of two sources: two towers, and a table of neighbours that is asked by what a query chose."""
+"""A model of several sources: towers, tables of neighbours that are asked by what a query chose, and ranked lists."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_kind, check_model
+from shortlist.data.given import check_dataset, check_kind, check_model, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
-from shortlist.sources.blend import Blend
+from shortlist.sources.added import Added
+from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.ranked import RankedList
 from shortlist.sources.tables import histories_of
 
 if TYPE_CHECKING:
     from shortlist.model import Catalogue, TwoTower
 
+    Source: TypeAlias = TwoTower | Neighbours | RankedList
+
 __all__ = ["Mixture", "towers_of"]
 
+KINDS = ("TwoTower", "Neighbours", "RankedList")  # in the order in which a mixture has its sources
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Mixture:
-    """Two trained towers and neighbours, whose scores are added; ``evaluate`` and ``Recommender`` take it as a model.
+    """Towers, tables of neighbours and ranked lists, whose scores are added; ``evaluate`` and ``Recommender`` take it as a model.
 
-    Every candidate's score is ``Blend(share, temperature)`` of the towers' dot product and the neighbours' score of the
-    query's history. A query without a history is answered by the towers alone.
+    Every candidate's score is the sum by ``Weights`` of each towers' dot product, each table's score of the query's history,
+    and each list's score of the candidate's place. A source without a score for a query adds nothing.
 
-    towers: trained. neighbours: fitted on the same data, so that both count the same candidate rows. share: of the neighbours,
-    from 0 to 1. temperature: in the unit of the towers' scores, usually that of their loss. blend: both, as a ``Blend``.
-    histories: what each row of the towers' ``catalogue.queries`` chose, as candidate rows, oldest first; see ``Mixture.of``.
+    Args:
+        sources: trained TwoTowers (at least one), fitted Neighbours, RankedLists; all with one catalogue. They are kept in this
+            order; the recommender's ``index`` belongs to the first towers.
+        train: the training data, from which each query's history is read; or the histories themselves, candidate rows of each
+            row of the towers' ``catalogue.queries``, oldest first.
+        weights: a number of at least 0 for each of ``sources``, relative to each other; None for equal ones.
+        temperatures: one for each of the towers, in the unit of its scores, usually the temperature of its loss; or one
+            number for all.
 
-    Raises ConfigError for towers that were not trained, or a table of other candidates.
+    Raises:
+        ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
+            further towers that read what only a request has, or weights out of range.
+        DataError: where ``train`` has other id columns.
 
+    Example:
         towers = sl.TwoTower(…); sl.fit(towers, train)
-        model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4, temperature=0.1)
+        table, popular = sl.Transitions().fit(train), sl.Recent().fit(train)
+        model = sl.Mixture([towers, table, popular], train, weights=[0.6, 0.3, 0.1], temperatures=0.1)
         sl.Recommender(model, seen=train).recommend(["42"], k=10)
     """
 
-    towers: TwoTower
-    neighbours: Neighbours
+    sources: tuple[Source, ...]
     histories: Lists
-    blend: Blend
+    weights: Weights
 
-    def __post_init__(self) -> None:
-        catalogue = self.towers.catalogue
-        if len(self.neighbours) != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        train: Dataset | Lists,
+        *,
+        weights: Sequence[float] | None = None,
+        temperatures: float | Sequence[float] = 1.0,
+    ) -> None:
+        order, kept = _in_order(sources, weights)
+        of_towers = [one for one in kept if _kind(one) == "TwoTower"]
+        if isinstance(temperatures, (int, float)):
+            temperatures = [temperatures] * len(of_towers)
+        set_ = object.__setattr__
+        set_(self, "sources", tuple(kept))
+        set_(self, "weights", Weights(tuple(order), tuple(temperatures)))
+        if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(
-                f"the neighbours have {len(self.neighbours):,} candidates and {len(self.histories):,} histories; the "
-                f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
-                hint="fit both on the same Dataset",
+                f"a mixture got {len(self.weights.temperatures)} temperatures for {len(of_towers)} towers; one each was expected."
             )
+        catalogue = self.towers.catalogue
+        if not isinstance(train, Lists):
+            check_dataset(train, "Mixture(train)")
+            _check_ids(train, catalogue)
+            ids = catalogue.queries[catalogue.query], catalogue.candidates[catalogue.candidate]
+            train = histories_of(train, *ids, self.length)
+        set_(self, "histories", train)
+        self._check_catalogue()
+
+    def _check_catalogue(self) -> None:
+        """ConfigError unless all sources have one catalogue."""
+        catalogue = self.towers.catalogue
+        sizes = [("neighbours", len(one)) for one in self.tables] + [("ranked lists", len(one)) for one in self.lists]
+        for what, size in sizes or [("sources", len(catalogue.candidates))]:
+            if size != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
+                raise ConfigError(
+                    f"the {what} have {size:,} candidates and {len(self.histories):,} histories; the "
+                    f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
+                    hint="fit both on the same Dataset",
+                )
+        for other in self.others:
+            _check_alike(catalogue, other)
 
     @classmethod
     def of(
         cls, towers: TwoTower, neighbours: Neighbours, train: Dataset, *, share: float, temperature: float = 1.0
     ) -> Mixture:
-        """The mixture whose queries have the histories that ``train`` has of them.
+        """The mixture of two sources by ``Blend(share, temperature)``; its queries have the histories of ``train``.
 
-        Raises ConfigError for anything but towers and neighbours, where they are not of one catalogue, or for a share or temperature that cannot be;
-        DataError where ``train`` has other id columns.
+        Args:
+            towers: a trained model.
+            neighbours: a table that was fitted on the same data.
+            train: the training data.
+            share: the neighbours' share of the score, from 0 to 1.
+            temperature: above 0, in the unit of the towers' scores, usually that of their loss.
+
+        Raises:
+            ConfigError: for anything but towers and neighbours, where they do not have the same catalogue, or for a share or
+                temperature out of range.
+            DataError: where ``train`` has other id columns.
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
         check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")
         check_dataset(train, "Mixture.of(train)")
-        catalogue = towers.catalogue
-        if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
-            raise DataError(
-                f"the histories' ids are {train.query!r} and {train.candidate!r}; the towers were trained on "
-                f"{catalogue.query!r} and {catalogue.candidate!r}.",
-                hint="give the training data",
+        weights = Blend(share, temperature).weights
+        return cls([towers, neighbours], train, weights=weights.values, temperatures=weights.temperatures)
+
+    @property
+    def towers(self) -> TwoTower:
+        """The first towers."""
+        return self.sources[0]  # type: ignore[return-value]
+
+    @cached_property
+    def others(self) -> tuple[TwoTower, ...]:
+        """The further towers."""
+        return tuple(one for one in self.sources[1:] if _kind(one) == "TwoTower")  # type: ignore[misc]
+
+    @cached_property
+    def tables(self) -> tuple[Neighbours, ...]:
+        """The tables of neighbours."""
+        return tuple(one for one in self.sources if isinstance(one, Neighbours))
+
+    @cached_property
+    def lists(self) -> tuple[RankedList, ...]:
+        """The ranked lists."""
+        return tuple(one for one in self.sources if isinstance(one, RankedList))
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """The first table of neighbours. ConfigError where there is none."""
+        if not self.tables:
+            raise ConfigError("this mixture has no table of neighbours.", hint="sources has what it is made of")
+        return self.tables[0]
+
+    @property
+    def blend(self) -> Blend:
+        """How one pair of towers and one table are added. ConfigError for other sources, which have ``weights``."""
+        blend = self.added.pair
+        if blend is None:
+            raise ConfigError(
+                "only a mixture of towers and one table has a blend.", hint="weights has those of all sources"
             )
-        ids = catalogue.queries[catalogue.query], catalogue.candidates[catalogue.candidate]
-        histories = histories_of(train, *ids, neighbours.length)
-        return cls(towers, neighbours, histories, Blend(share, temperature))
+        return blend
+
+    @property
+    def length(self) -> int:
+        """How many of a history's latest items any of the tables reads."""
+        return max((table.length for table in self.tables), default=1)
 
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue that the towers were trained on."""
         return self.towers.catalogue
 
+    @property
+    def reads_ids_alone(self) -> bool:
+        """Whether no source reads anything of a query but its id and its history."""
+        towers = (self.towers, *self.others)
+        return all(one.reads_ids_alone for one in towers) and not self.added.reads
+
+    @cached_property
+    def added(self) -> Added:
+        """The sources other than towers, and the weights of all, as searches and recommenders hold them."""
+        return Added(self.tables, self.lists, self.histories, self.weights)
+
     def with_blend(self, blend: Blend) -> Mixture:
-        """The same sources, added in another way."""
-        return replace(self, blend=blend)
+        """The same two sources with another blend; ConfigError for other sources."""
+        if (len(self.sources), len(self.tables)) != (2, 1):
+            raise ConfigError("only a mixture of towers and one table has a blend.", hint="with_weights(…)")
+        return self.with_weights(blend.weights)
+
+    def with_weights(self, weights: Weights) -> Mixture:
+        """The same sources with other weights.
+
+        Args:
+            weights: in the order of ``sources``.
+        """
+        return Mixture(self.sources, self.histories, weights=weights.values, temperatures=weights.temperatures)
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
-        """The choices of each query as candidate rows, oldest first: in training; of an unknown query, in ``given``."""
-        import numpy as np
+        """The choices of each query as candidate rows, oldest first.
 
+        Args:
+            query_ids: raw ids.
+            given: interactions of queries that training never saw.
+        """
         catalogue = self.catalogue
         rows = IdMap(catalogue.queries[catalogue.query]).find(query_ids)
         lists = [self.histories.row(row) if row >= 0 else np.zeros(0, np.int64) for row in rows.tolist()]
         if given is not None and any(not len(one) for one in lists):
             distinct = query_ids.unique(maintain_order=True)
-            other = histories_of(given, distinct, catalogue.candidates[catalogue.candidate], self.neighbours.length)
+            other = histories_of(given, distinct, catalogue.candidates[catalogue.candidate], self.length)
             place = IdMap(distinct).find(query_ids)
             lists = [one if len(one) else other.row(at) for one, at in zip(lists, place.tolist(), strict=True)]
         return Lists.of(lists)
 
+    def segments_of(self, queries: pl.DataFrame) -> NDArray[np.int64]:
+        """The list of each ranked source for each query, int64 ``[queries, lists]``.
+
+        Args:
+            queries: a table with the id's column; other columns that it lacks are read from the training's queries.
+        """
+        catalogue = self.catalogue
+        lacking = [name for name in self.added.reads if name not in queries.columns]
+        if lacking:
+            rows = IdMap(catalogue.queries[catalogue.query]).find(queries[catalogue.query])
+            at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
+            queries = queries.with_columns(catalogue.queries[name].gather(at) for name in lacking)
+        return self.added.segments(queries)
+
     def __repr__(self) -> str:
-        return f"Mixture({self.neighbours!r}, share {self.blend.share:g}, temperature {self.blend.temperature:g})"
+        blend = self.added.pair
+        if blend is not None:
+            return f"Mixture({self.neighbours!r}, share {blend.share:g}, temperature {blend.temperature:g})"
+        shown = ["TwoTower" if _kind(one) == "TwoTower" else repr(one) for one in self.sources]
+        return f"Mixture({', '.join(f'{weight:g} × {one}' for weight, one in zip(self.weights.values, shown, strict=True))})"
 
 
 def towers_of(model: TwoTower | Mixture) -> TwoTower:
-    """The towers of a model of either kind."""
+    """The towers of a model of either kind, the first of several."""
     return model.towers if isinstance(model, Mixture) else model
+
+
+def _kind(source: object) -> str | None:
+    """Which of ``KINDS`` a source is; None for anything else."""
+    names = {one.__name__ for one in type(source).__mro__ if one.__module__.partition(".")[0] == "shortlist"}
+    return next((kind for kind in KINDS if kind in names), None)
+
+
+def _in_order(sources: Any, weights: Sequence[float] | None) -> tuple[list[float], list[Source]]:
+    """Weights and sources: towers, tables, lists. ConfigError for something that is not a source, or another number of weights."""
+    hint = "[towers, shortlist.Transitions().fit(train)]"
+    if isinstance(sources, (str, bytes)) or not isinstance(sources, Sequence):
+        raise ConfigError(f"Mixture(sources) got {kind_of(sources)}; a list of sources was expected.", hint=hint)
+    for one in sources:
+        if _kind(one) is None:
+            settings = hasattr(one, "fit") and not isinstance(one, type)
+            raise ConfigError(
+                f"Mixture(sources) got {kind_of(one)}; trained towers, fitted neighbours and ranked lists were expected.",
+                hint=f"{type(one).__name__}(…).fit(train)" if settings else hint,
+            )
+    if not any(_kind(one) == "TwoTower" for one in sources):
+        raise ConfigError("a mixture needs towers, and got none.", hint="shortlist.popularity(train) are some")
+    given = [1.0] * len(sources) if weights is None else list(weights)
+    if len(given) != len(sources):
+        raise ConfigError(f"a mixture got {len(given)} weights for {len(sources)} sources; one each was expected.")
+    order = sorted(range(len(sources)), key=lambda number: KINDS.index(_kind(sources[number]) or ""))
+    return [given[number] for number in order], [sources[number] for number in order]
+
+
+def _check_ids(train: Dataset, catalogue: Catalogue) -> None:
+    if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
+        raise DataError(
+            f"the histories' ids are {train.query!r} and {train.candidate!r}; the towers were trained on "
+            f"{catalogue.query!r} and {catalogue.candidate!r}.",
+            hint="give the training data",
+        )
+
+
+def _check_alike(catalogue: Catalogue, other: TwoTower) -> None:
+    """ConfigError unless further towers have the same catalogue, and read no more than the queries' table has."""
+    its = other.catalogue
+    pairs = [
+        (catalogue.queries[catalogue.query], its.queries[its.query] if its.query == catalogue.query else None),
+        (
+            catalogue.candidates[catalogue.candidate],
+            its.candidates[its.candidate] if its.candidate == catalogue.candidate else None,
+        ),
+    ]
+    if any(second is None or first.dtype != second.dtype or not first.equals(second) for first, second in pairs):
+        raise ConfigError(
+            "the towers of a mixture were trained on different queries or candidates.",
+            hint="fit all on the same Dataset",
+        )
+    lacking = [name for name in other.query.columns if name not in its.queries.columns]
+    if lacking:
+        raise ConfigError(
+            f"the further towers of a mixture read {lacking[0]!r}, a column that only a request has.",
+            hint="give these towers first, or train towers on the queries' table",
+        )

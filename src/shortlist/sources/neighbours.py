@@ -1,4 +1,4 @@
-"""Neighbours: for each candidate a few others with weights, asked by the candidates that a query chose before."""
+"""Neighbours: for each candidate a few others with weights, which score candidates by a query's history."""
 
 from __future__ import annotations
 
@@ -41,15 +41,22 @@ class Neighbours:
 
     Each item of a history counts once, at its latest place, and only the ``length`` latest items count.
 
-    offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` (int32 candidate rows)
-    and ``weights`` (float32, above 0). age: weight of an item against the next later one, in (0, 1]. length: at least 1.
-    kind: what made it: "transitions", "cooccurrence" or "ease".
+    Args:
+        offsets: int64 ``[candidates + 1]``; candidate i owns ``offsets[i]:offsets[i + 1]`` of ``columns`` and
+            ``weights``.
+        columns: int32, candidate rows.
+        weights: float32, above 0.
+        age: weight of an item against the next later one, in (0, 1].
+        length: at least 1.
+        kind: "transitions", "cooccurrence" or "ease".
 
-    Raises ConfigError for an age or a length that cannot be, or arrays that do not describe such a table.
+    Raises:
+        ConfigError: for an age or a length out of range, or arrays that do not describe such a table.
 
-    >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
-    >>> table.scores(Lists.of([[1, 0]])).row(0)  # 0.5 · (1 → 0) + 1 · (0 → 1, 0 → 2)
-    (array([0, 1, 2]), array([1., 3., 1.], dtype=float32))
+    Example:
+        >>> table = Neighbours(np.array([0, 2, 3, 3]), np.array([1, 2, 0], np.int32), np.array([3, 1, 2], np.float32), age=0.5)
+        >>> table.scores(Lists.of([[1, 0]])).row(0)  # 0.5 · (1 → 0) + 1 · (0 → 1, 0 → 2)
+        (array([0, 1, 2]), array([1., 3., 1.], dtype=float32))
     """
 
     offsets: NDArray[np.int64]
@@ -88,7 +95,7 @@ class Neighbours:
     def scores(self, histories: Lists) -> Scored:
         """All candidates with a score above 0 for each history ``[queries]`` of candidate rows, oldest first.
 
-        Rows beyond the table, such as those of candidates that came after training, have no neighbours. Cost: the
+        Rows beyond the table, for example of candidates added after training, have no neighbours. Cost: the
         neighbours of a history's ``length`` latest items.
         """
         size = max(len(self), 1)
@@ -102,9 +109,13 @@ class Neighbours:
         return Scored(np.cumsum(np.concatenate(counts)), np.concatenate(rows), np.concatenate(scores))
 
     def dense(self, histories: Lists, candidates: int) -> NDArray[np.float32]:
-        """Scores ``[queries, candidates]``, 0 where a history leads nowhere. Candidates beyond the table score 0.
+        """Scores ``[queries, candidates]``, 0 where a history leads nowhere.
 
-        By a product of sparse matrices: several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+        A product of sparse matrices, several times as fast as ``scores`` where whole rows are wanted. Needs scipy.
+
+        Args:
+            histories: candidate rows that each query chose, oldest first.
+            candidates: how many columns; those beyond the table score 0.
         """
         from scipy.sparse import csr_matrix
 
@@ -142,7 +153,7 @@ class Neighbours:
         return query[kept], items[kept], back[kept]
 
     def _entries(self, histories: Lists, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What is to be added up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
+        """The entries to add up for the queries ``first`` to ``last``: query · size + candidate, and the weights."""
         part = slice(histories.offsets[first], histories.offsets[last])
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)
@@ -160,10 +171,13 @@ def latest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Each item of each query once, at its latest place: queries, items, and how many distinct items came after it.
 
-    query: rising; items: in the order of time within a query.
+    Args:
+        query: rising.
+        items: in the order of time within a query.
 
-    >>> latest(np.array([0, 0, 0, 1]), np.array([5, 7, 5, 7]))
-    (array([0, 0, 1]), array([7, 5, 7]), array([1, 0, 0]))
+    Example:
+        >>> latest(np.array([0, 0, 0, 1]), np.array([5, 7, 5, 7]))
+        (array([0, 0, 1]), array([7, 5, 7]), array([1, 0, 0]))
     """
     if not len(query):
         return query, items, query

@@ -1,4 +1,4 @@
-"""A query's own history: what it chose before, the latest first, for tables in which people choose again."""
+"""A query's own history, the latest choice first, for tables in which people choose again."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ __all__ = ["OwnHistory"]
 class OwnHistory:
     """Settings of a source that finds what a query chose before: every candidate is its own only neighbour.
 
-    Of any use only where lists may hold what was seen (``exclude_seen=False``). age: weight of an item against the next later one.
-    length: of a history the latest so many.
+    Only useful if lists may contain seen items (``exclude_seen=False``).
 
     Source: the personal recency baseline of Anderson, Kumar, Tomkins, Vassilvitskii 2014, "The dynamics of repeat consumption".
 
-    Raises ConfigError for settings that cannot be.
+    Attributes:
+        age: weight of an item against the next later one.
+        length: how many of the latest items of a history are read.
+
+    Raises:
+        ConfigError: for settings out of range.
     """
 
     age: float = 0.9
@@ -33,7 +37,11 @@ class OwnHistory:
         check_settings(self, age=(1e-6, 1))
 
     def fit(self, train: Dataset) -> Neighbours:
-        """The table for the candidates of ``train``. Raises DataError for anything but a Dataset."""
+        """The table for the candidates of ``train``.
+
+        Raises:
+            DataError: for anything but a Dataset.
+        """
         check_dataset(train, "OwnHistory.fit(train)")
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)

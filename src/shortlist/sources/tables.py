@@ -1,7 +1,8 @@
-"""What every neighbour source counts from: who chose what, in order; and the heaviest entries of sparse rows."""
+"""Helpers of every neighbour source: the choices of each query in order, and the heaviest entries of sparse rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,9 +58,12 @@ def choices_of(data: Dataset) -> Chosen:
 
 
 def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
-    """What each of ``query_ids`` chose in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
+    """The choices of each of ``query_ids`` in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
 
-    Candidates that are not among ``candidate_ids`` are passed over. Raises DataError for ids of another type.
+    Candidates that are not among ``candidate_ids`` are ignored.
+
+    Raises:
+        DataError: for ids of another type.
     """
     chosen = choices_of(data).distinct(length)
     query = IdMap(query_ids).find(data.queries[data.query])[chosen.query]
@@ -93,7 +97,11 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:
-    """Runs of rows that cost about ``BLOCK`` products each, at least one row; products: int64 ``[rows]``."""
+    """Runs of rows that cost about ``BLOCK`` products each, at least one row.
+
+    Args:
+        products: int64 ``[rows]``, the cost of each row.
+    """
     edges = np.floor(np.cumsum(products.astype(np.float64)) / BLOCK).astype(np.int64)
     starts = np.flatnonzero(np.diff(edges, prepend=-1)).tolist()
     return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]
@@ -108,20 +116,32 @@ def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.fl
 
 
 def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
-    """Who chose what as 0 and 1, float32 CSR ``[queries, candidates]``."""
+    """The choices as 0 and 1, float32 CSR ``[queries, candidates]``."""
     from scipy.sparse import csr_matrix
 
     shape = (len(data.queries), len(data.candidates))
     return csr_matrix((np.ones(len(chosen.query), np.float32), (chosen.query, chosen.candidate)), shape=shape)
 
 
-def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -> None:
-    """ConfigError for a source's setting that cannot be: a number outside its range in ``ranges``, ends included; of the others
-    what is no whole number of at least 1. None is for settings whose default it is."""
+def check_settings(settings: DataclassInstance, names: Sequence[str] = (), **ranges: tuple[float, float]) -> None:
+    """Check a source's settings: numbers in ``ranges``, ends included; the others are whole numbers of at least 1.
+
+    None is accepted where it is the default.
+
+    Args:
+        names: settings that are columns' names.
+
+    Raises:
+        ConfigError: for a setting out of range.
+    """
     owner = type(settings).__name__
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)
         if value is None and field.default is None:
+            continue
+        if name in names:
+            if not isinstance(value, str):
+                raise ConfigError(f"{owner} got {name}={value!r}; the name of a column was expected.")
             continue
         if name in ranges:
             low, high = ranges[name]
@@ -132,7 +152,7 @@ def check_settings(settings: DataclassInstance, **ranges: tuple[float, float]) -
 
 
 def check_fit(settings: DataclassInstance, train: object) -> None:
-    """MissingExtraError where scipy is not there, DataError for anything but a Dataset."""
+    """MissingExtraError without scipy, DataError for anything but a Dataset."""
     owner = type(settings).__name__
     try:
         import scipy.sparse  # noqa: F401

@@ -1,4 +1,4 @@
-"""Transitions: what is chosen soon after what."""
+"""Transitions: candidates that are chosen soon after others."""
 
 from __future__ import annotations
 
@@ -28,19 +28,31 @@ PAIRS = 1 << 24  # pairs that are counted at a time
 
 @dataclass(frozen=True)
 class Transitions:
-    """Settings of a neighbour source with an order: what was chosen soon after what.
+    """Settings of a neighbour source with an order: candidates that were chosen soon after others.
 
     1. In each query's interactions in the order of time, every pair (a, b) at most ``window`` places apart counts
        decay^(distance − 1) from a to b, and ``backward`` times as much from b to a.
     2. weight(a, b) = count / (f(a)^source_power · f(b)^target_power), f the number of interactions; each candidate keeps
        its ``neighbours`` heaviest.
-    3. A history asks them with age^j for its j-th latest item, of which the ``length`` latest count.
+    3. The j-th latest item of a history has the weight age^j; only the ``length`` latest count.
 
     Source: Markov chains of the first order as in Rendle, Freudenthaler, Schmidt-Thieme 2010, with longer steps as in
     Ludewig, Jannach 2018, "Evaluation of session-based recommendation algorithms" (sequential rules).
 
-    Raises ConfigError for settings that cannot be.
+    Args:
+        window: places between two interactions, at most.
+        decay: what a pair counts against one that is a place nearer.
+        backward: what a pair counts against the order of time, compared with one in it.
+        source_power: how much less a popular source counts.
+        target_power: how much less a popular target counts.
+        age: weight of an item of a history against the next later one.
+        neighbours: neighbours that each candidate keeps.
+        length: the latest items of a history that count.
 
+    Raises:
+        ConfigError: for numbers out of range.
+
+    Example:
         model = sl.Mixture.of(towers, sl.Transitions().fit(train), train, share=0.4)
     """
 
@@ -54,13 +66,14 @@ class Transitions:
     length: int = 50
 
     def __post_init__(self) -> None:
-        powers = {"source_power": (0, 2), "target_power": (0, 2)}
-        check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), **powers)
+        check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), source_power=(0, 2), target_power=(0, 2))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``, which must have a timestamp.
 
-        Raises DataError for anything but a Dataset or has no timestamp, MissingExtraError without scipy.
+        Raises:
+            DataError: for anything but a Dataset, and for one without a timestamp.
+            MissingExtraError: without scipy.
         """
         check_fit(self, train)
         if train.timestamp is None:
@@ -80,7 +93,7 @@ class Transitions:
         return joined(parts, age=self.age, length=self.length, kind="transitions")
 
     def _counts(self, chosen: Chosen, size: int) -> Any:
-        """Step 1 without the way back, CSR ``[size, size]``."""
+        """Step 1 without ``backward``, CSR ``[size, size]``."""
         from scipy.sparse import csr_matrix
 
         counts = csr_matrix((size, size), dtype=np.float64)
@@ -88,7 +101,7 @@ class Transitions:
         waiting = 0
         for distance in range(1, min(self.window, len(chosen.query) - 1) + 1):
             same = chosen.query[distance:] == chosen.query[:-distance]
-            if not same.any():  # no query is so long
+            if not same.any():  # no query has so many interactions
                 break
             before, after = chosen.candidate[:-distance][same], chosen.candidate[distance:][same]
             moved = before != after

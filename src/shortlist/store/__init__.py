@@ -1,11 +1,21 @@
-"""What is on disk for certain: files and folders that are complete and unaltered, or that are reported as damaged.
+"""Files and folders on disk that are complete and unaltered, or that are reported as damaged.
 
-Bundles, indexes, shards, checkpoints, the cache of downloads and promotions are written and checked here; what they hold
-is the business of their own rooms. A process that is killed at any moment leaves what was there before.
+Bundles, indexes, shards, checkpoints, the cache of downloads and promotions are written and checked here; their
+contents belong to their own rooms. A process that is killed at any moment leaves what was there before.
 """
 
 from shortlist.store.disk import DamageError, Entry, NamedEntry, in_one_step, is_scratch, read_file, sync, write_file
-from shortlist.store.folder import Additions, check, check_names, entries_of, locked, new_folder, set_aside
+from shortlist.store.folder import (
+    Additions,
+    check,
+    check_names,
+    check_room,
+    check_room_for_file,
+    entries_of,
+    locked,
+    new_folder,
+    set_aside,
+)
 from shortlist.store.seals import (
     TooNewError,
     checksum,
@@ -24,6 +34,8 @@ __all__ = [
     "TooNewError",
     "check",
     "check_names",
+    "check_room",
+    "check_room_for_file",
     "checksum",
     "entries_of",
     "in_one_step",

@@ -31,11 +31,11 @@ LIMIT = 16 << 20  # bytes of a file that describes others
 
 
 class DamageError(ValueError):
-    """A file that is missing, cut off, altered, or no plain file. Rooms raise it as an error of their own, with a hint."""
+    """A file that is missing, cut off, altered, or not a plain file. Rooms turn it into an error of their own, with a hint."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a manifest says of a file: its size and its sha256."""
+    """A manifest's entry for a file: its size and its sha256."""
 
     bytes: int
     sha256: str
@@ -91,10 +91,11 @@ def sync(path: Path) -> None:
 def in_one_step(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yield a free name; the file or link that the block makes there replaces ``path`` when the block ends.
 
-    An error leaves ``path`` as it was and no scratch file; what a killed process left is removed by the next call. After
+    An error leaves ``path`` as it was and no scratch file; the next call removes the scratch file of a killed process. After
     the block the file and its name are on the disk. One writer at a time.
 
-    scratch: the free name, in the same file system; by default next to ``path``.
+    Args:
+        scratch: the free name, in the same file system; by default next to ``path``.
     """
     scratch = scratch or path.with_name(f".{path.name}.writing")
     scratch.unlink(missing_ok=True)
@@ -122,7 +123,7 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether ``path`` is a file; a link, a pipe or a device is none, nor is a missing one."""
+    """Whether ``path`` exists and is a file, not a link, a pipe or a device."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -132,7 +133,9 @@ def is_plain(path: Path) -> bool:
 def read_file(path: Path, limit: int = LIMIT) -> bytes:
     """The content of a file that describes others.
 
-    Raises FileNotFoundError; DamageError for a link, a special file, or one of more than ``limit`` bytes.
+    Raises:
+        FileNotFoundError: where it does not exist.
+        DamageError: for a link, a special file, or one of more than ``limit`` bytes.
     """
     size = os.lstat(path).st_size
     if not is_plain(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
@@ -20,7 +21,17 @@ from shortlist.store.seals import checksum
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Additions", "check", "check_names", "entries_of", "locked", "new_folder", "set_aside"]
+__all__ = [
+    "Additions",
+    "check",
+    "check_names",
+    "check_room",
+    "check_room_for_file",
+    "entries_of",
+    "locked",
+    "new_folder",
+    "set_aside",
+]
 
 
 # Reading.
@@ -40,9 +51,10 @@ def plain_files(folder: Path) -> list[Path]:
 
 
 def entries_of(folder: Path, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """The entry of every file below ``folder``, by its path there. DamageError for what is no plain file or folder.
+    """The entry of every file below ``folder``, by its path there. DamageError for anything but plain files and folders.
 
-    known: entries of files that were read since they were written, and are not read again.
+    Args:
+        known: entries of files that were read since they were written, and are not read again.
     """
     known = known or {}
     names = {path.relative_to(folder).as_posix(): path for path in plain_files(folder)}
@@ -69,8 +81,9 @@ def check(
 ) -> None:
     """DamageError unless each file of a manifest is there as it was written.
 
-    read: which files are compared by their sha256; of the others the size alone. pause: called before each file is read,
-    where other threads are to run meanwhile; then one file is read at a time.
+    Args:
+        read: which files are compared by their sha256; of the others the size alone.
+        pause: called before each file is read, so that other threads can run; then one file is read at a time.
     """
     for name, entry in entries.items():
         path = folder / name
@@ -105,7 +118,9 @@ def _digests(paths: list[Path], pause: Callable[[], None] | None) -> Iterator[st
 def locked(folder: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a folder. It is released with the process, however that ends; some file systems have no locks.
 
-    Raises OSError where there is no such folder, BlockingIOError where another process holds the lock and ``wait`` is false.
+    Raises:
+        OSError: where there is no such folder.
+        BlockingIOError: where another process holds the lock and ``wait`` is false.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -126,10 +141,12 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a scratch folder next to ``path``, which it replaces when the block ends and its content is on the disk.
 
-    An error leaves ``path`` as it was and no scratch folder; what killed processes left is removed first, and a folder
-    that one of them had set aside is put back. Writers wait for each other.
+    An error leaves ``path`` as it was and no scratch folder; scratch folders of killed processes are removed first, and a
+    folder that one of them had set aside is put back. Writers wait for each other.
 
-    Raises OSError; DamageError where the block made something other than files and folders.
+    Raises:
+        OSError: where the disk refuses.
+        DamageError: where the block made something other than files and folders.
     """
     path = path.absolute()
     with locked(path.parent):
@@ -142,6 +159,24 @@ def new_folder(path: Path) -> Iterator[Path]:
             _put(scratch, path)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_room(path: Path) -> None:
+    """OSError where nothing can be put at ``path``: its folder is missing or may not be written to, or the name is too long.
+
+    Long work asks before it begins. A scratch name next to ``path`` is tried, so that what is at ``path`` stays.
+    """
+    path = path.absolute()
+    scratch = path.parent / f".{path.name}.trying-{secrets.token_hex(6)}"
+    scratch.mkdir()
+    scratch.rmdir()
+
+
+def check_room_for_file(path: Path) -> None:
+    """``check_room``; OSError too where a folder is at ``path``."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    check_room(path)
 
 
 def set_aside(path: Path) -> list[Path]:
@@ -171,8 +206,8 @@ def _sync_all(folder: Path) -> None:
 
 
 def _put(scratch: Path, path: Path) -> None:
-    """Rename ``scratch`` to ``path``. A folder that is there is swapped with it where the system can do that in one step;
-    elsewhere it is set aside first. Either way it is removed last."""
+    """Rename ``scratch`` to ``path``. An old folder is swapped with it where the system can do that in one step, else set
+    aside first. Either way it is removed last."""
     if not os.path.lexists(path):
         os.rename(scratch, path)
         sync(path.parent)
@@ -214,7 +249,8 @@ class Additions:
     is renamed into place last. A context manager: it makes the folder, holds its lock, and removes its scratch folder and
     those that killed processes left.
 
-    scratch: a folder to write files in that are then given to ``add``.
+    Attributes:
+        scratch: a folder to write files in that are then given to ``add``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -244,7 +280,11 @@ class Additions:
         return entry
 
     def publish(self, name: str, content: Mapping[str, Any], **layout: Any) -> None:
-        """Write a record with its checksum, in one step. layout: options of ``json.dumps``."""
+        """Write a record with its checksum, in one step.
+
+        Args:
+            layout: options of ``json.dumps``.
+        """
         sync(self.folder)
         text = json.dumps({**content, "checksum": checksum(content)}, **layout) + "\n"
         with in_one_step(self.folder / name, self.scratch / "record") as new:

@@ -39,7 +39,7 @@ def seal_zeros(text: bytes) -> bytes:
 
 
 def open_zeros(text: bytes, checksum: str, path: Path) -> None:
-    """DamageError unless ``checksum``, which stands in the text, is that of the text with zeros in its place."""
+    """DamageError unless ``checksum``, which the text contains, is that of the text with zeros in its place."""
     unsealed = text.replace(checksum.encode(), ZEROS.encode(), 1) if checksum else text
     if _sha256(unsealed) != checksum:
         raise DamageError(f"{str(path)!r} was altered: its checksum differs.")
@@ -53,7 +53,10 @@ def checksum(content: Mapping[str, Any]) -> str:
 def read_json(path: Path, newest: int) -> dict[str, Any]:
     """The content of a file with a "checksum".
 
-    Raises FileNotFoundError; TooNewError where "format" is above ``newest``; DamageError where it is no such file or was altered.
+    Raises:
+        FileNotFoundError: where it does not exist.
+        TooNewError: where "format" is above ``newest``.
+        DamageError: where it is not such a file or was altered.
     """
     try:
         content = json.loads(read_file(path))
@@ -76,7 +79,7 @@ def seal_first_line(body: bytes) -> bytes:
 
 
 def open_first_line(text: bytes, path: Path) -> bytes:
-    """What follows the first line. DamageError unless that is its sha256."""
+    """The content after the first line, which must be its sha256; else DamageError."""
     seal, _, body = text.partition(b"\n")
     if _sha256(body).encode() != seal:
         raise DamageError(f"{str(path)!r} was altered: its checksum differs.")

@@ -30,7 +30,7 @@ __all__ = ["als", "als_options", "not_from_disk"]
 
 
 IGNORED = ("batch_size", "monitor")
-"""Options of ``fit`` that change nothing where vectors are solved for; every recipe has the first."""
+"""Options of ``fit`` without effect on ALS; every recipe has the first."""
 
 
 @torch.no_grad()
@@ -52,22 +52,36 @@ def als(
     on_epoch: Callable[[Epoch], object] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> TrainingHistory:
-    """Solve for the vectors of both towers by alternating least squares, and return what happened.
+    """Solve for the vectors of both towers by alternating least squares.
 
     Each epoch is one sweep over all interactions: the best vectors of all queries while the candidates' are fixed, then of
     all candidates. There is no learning rate, no batch and no sampled negative. The loss of an epoch is what the sweeps
-    minimise, and it never rises. ``ALS`` has the formula and its sources.
+    minimise, and it never rises. ``ALS`` has the formula and its sources. Returns the losses and figures of every epoch.
 
-    model: towers of one id feature each, without layers, bias, heads or normalize. train: a Dataset; sweeps read all of it.
-    unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of all pairs
-        that were chosen, and 0.2 at most.
-    regularization, exponent: how strongly vectors are kept short, and how much more those of rows with many choices.
-    epochs: how many sweeps. seed: of the vectors that the first sweep starts from.
-    validation: a Dataset. ks, validate_every, exclude_seen, weighted, device: as in fit. on_epoch, on_batch: called once a sweep.
+    Args:
+        model: towers of one id feature each, without layers, bias, heads or normalize.
+        train: a Dataset; sweeps read all of it.
+        unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
+            all pairs that were chosen, and 0.2 at most.
+        regularization: how strongly vectors are kept short.
+        exponent: how much more those of rows with many choices are.
+        validation: a Dataset, as in ``fit``.
+        epochs: how many sweeps.
+        seed: of the vectors that the first sweep starts from.
+        device: as in ``fit``.
+        ks: as in ``fit``.
+        validate_every: as in ``fit``.
+        exclude_seen: as in ``fit``.
+        weighted: as in ``fit``.
+        on_epoch: called once a sweep, as in ``fit``.
+        on_batch: called once a sweep, as in ``fit``.
 
-    Raises ConfigError for options that cannot be, for towers that are more than a table of ids, for shards, and in several
-    processes; DataError for data that the towers cannot read.
+    Raises:
+        ConfigError: for options out of range, for towers that are more than a table of ids, for shards, and in several
+            processes.
+        DataError: for data that the towers cannot read.
 
+    Example:
         model = sl.TwoTower(sl.Tower(sl.StringLookup("user_id"), dim=64), sl.Tower(sl.StringLookup("item_id"), dim=64))
         history = sl.als(model, train, epochs=8)
     """
@@ -122,7 +136,8 @@ def als(
 def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the options of ``fit`` that ``als`` has too.
 
-    Raises ConfigError for others that are given and mean nothing where vectors are solved for.
+    Raises:
+        ConfigError: for other options, which mean nothing to ALS.
     """
     known = inspect.signature(als).parameters
     usual = {"precision": "float32"}
@@ -139,7 +154,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_from_disk() -> ConfigError:
-    """Why ALS does not train from shards."""
+    """The error for ALS with shards."""
     return ConfigError(
         "ALS reads all interactions in every sweep; shards are read in blocks.",
         hint="train in memory (Dataset, --in-memory), or use another recipe",
@@ -158,7 +173,7 @@ def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
 
 
 def _met(query: Tensor, chosen: Chosen) -> Tensor:
-    """The vectors, with the mean of all in place of those of rows without a choice."""
+    """The vectors, with the mean of all for rows without a choice."""
     there = chosen.offsets.diff() > 0
     return torch.where(there.unsqueeze(1), query, query[there].mean(0))
 

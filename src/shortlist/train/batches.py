@@ -36,8 +36,8 @@ class Batch(NamedTuple):
 class Interactions:
     """The interactions of a training run on one device, as row numbers.
 
-    Of several processes each keeps the interactions of its own queries: those whose number in ``owner`` leaves its rank
-    when divided by their number. Batches are drawn from all interactions, and a process has its part of each.
+    With several processes each keeps the interactions of its own queries: those whose number in ``owner``, divided by the
+    number of processes, leaves its rank. Batches are drawn from all interactions, and a process has its part of each.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Interactions:
         return self._all
 
     def batch(self, chosen: Tensor) -> Batch:
-        """The batch of these interactions, int64 ``[B]``; of several processes, the part of this one."""
+        """The batch of these interactions, int64 ``[B]``; with several processes, the part of this one."""
         if self._place is not None:
             return self._part(self._place, chosen)
         query_rows, pair_query = distinct(self.query_rows.index_select(0, chosen), self.queries)
@@ -85,7 +85,7 @@ class Interactions:
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """The interactions of each batch of an epoch, int64, in an order that is a function of (seed, epoch).
 
-        About ``size`` each: exactly, but for the last, where interactions are independent; sequences stay whole.
+        About ``size`` each: exactly, except for the last, if interactions are independent; sequences stay whole.
         """
         if self._sequences is None:
             yield from shuffled(seed, epoch, len(self)).to(self.query_rows.device).split(size)
@@ -104,9 +104,11 @@ class Interactions:
 def part_of_batch(
     query: Tensor, candidate: Tensor, weight: Tensor | None, queries: int, candidates: int, processes: Processes
 ) -> Batch:
-    """The pairs of this process, over the distinct candidates of all pairs that the processes bring.
+    """The pairs of this process, over the distinct candidates of all processes' pairs.
 
-    query, candidate: rows ``[pairs here]``, of so many queries and candidates.
+    Args:
+        query: rows ``[pairs here]`` of the queries.
+        candidate: rows ``[pairs here]`` of the candidates.
     """
     candidate_rows, places = distinct(processes.concatenated(candidate), candidates)
     query_rows, pair_query = distinct(query, queries)

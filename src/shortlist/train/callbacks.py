@@ -26,7 +26,7 @@ def scalars(epoch: Epoch) -> dict[str, float]:
 
 
 def together(*hooks: Callable[..., object] | None) -> Callable[..., bool]:
-    """One hook that calls each of ``hooks`` in turn; None among them is passed over. True where one of them returned True.
+    """One hook that calls each of ``hooks`` in turn and returns True if one of them did; None among them is ignored.
 
     sl.fit(model, train, on_epoch=together(print, board.on_epoch))
     """
@@ -42,9 +42,16 @@ def together(*hooks: Callable[..., object] | None) -> Callable[..., bool]:
 class TensorBoard:
     """Writes a run's curves to ``folder`` while it trains; ``tensorboard --logdir`` shows them.
 
-    ``on_epoch`` writes what ``scalars`` gives, by epoch; ``on_batch`` the speed so far, by examples seen, at most once
-    in ``every`` seconds. Raises MissingExtraError without the package.
+    ``on_epoch`` writes ``scalars(epoch)``, by epoch; ``on_batch`` the speed so far, by examples seen.
 
+    Args:
+        folder: a folder for this run.
+        every: write the speed at most once in this many seconds.
+
+    Raises:
+        MissingExtraError: without the package.
+
+    Example:
         with TensorBoard("runs/first") as board:
             sl.fit(model, train, on_epoch=board.on_epoch, on_batch=board.on_batch)
     """
@@ -66,7 +73,12 @@ class TensorBoard:
         self._writer.flush()
 
     def on_batch(self, done: int, total: int) -> None:
-        """For ``fit(on_batch=…)``."""
+        """For ``fit(on_batch=…)``.
+
+        Args:
+            done: examples so far.
+            total: examples of the whole run.
+        """
         speed = self._speed.after(done)
         if speed is not None:
             self._writer.add_scalar("batch/examples_per_second", speed, done)
@@ -85,14 +97,22 @@ class TensorBoard:
 class MLflow:
     """Logs a run's curves to an MLflow experiment while it trains, as a run of its own.
 
-    experiment: its name; made where there is none. run: the run's name. parameters: logged once, nested ones by dotted
-    names, such as a recipe's ``to_dict()``. uri: where MLflow is; by default what its environment says
-    (``MLFLOW_TRACKING_URI``). every: at most one figure of speed in so many seconds. ``on_epoch`` and ``on_batch`` as in
-    ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised. run_id: continue this run, as a training
-    that is resumed does, under its own name and parameters; what it logs again replaces what was there.
+    ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised.
 
-    Raises MissingExtraError without the package, ShortlistError where the tracking store refuses.
+    Args:
+        experiment: its name; created if it does not exist.
+        run: the run's name.
+        parameters: logged once, nested ones by dotted names, for example a recipe's ``to_dict()``.
+        uri: where MLflow is; by default what its environment says (``MLFLOW_TRACKING_URI``).
+        every: log the speed at most once in this many seconds.
+        run_id: continue this run, as a resumed training does, under its own name and parameters; values that are logged
+            again replace the old ones.
 
+    Raises:
+        MissingExtraError: without the package.
+        ShortlistError: where the tracking store refuses.
+
+    Example:
         with MLflow("films", parameters=recipe.to_dict()) as log:
             sl.fit(model, train, on_epoch=log.on_epoch)
     """
@@ -137,7 +157,12 @@ class MLflow:
         self._log(scalars(epoch), epoch.number)
 
     def on_batch(self, done: int, total: int) -> None:
-        """For ``fit(on_batch=…)``."""
+        """For ``fit(on_batch=…)``.
+
+        Args:
+            done: examples so far.
+            total: examples of the whole run.
+        """
         speed = self._speed.after(done)
         if speed is not None:
             self._log({"batch/examples_per_second": speed}, done)
@@ -160,8 +185,8 @@ class MLflow:
 
 
 class _Speed:
-    """Examples per second since the last answer, at most one answer in ``every`` seconds; none at first, since a run that
-    was resumed begins with many done."""
+    """Examples per second since the last answer, at most one answer in ``every`` seconds; none at first, since a
+    resumed run begins with many done."""
 
     def __init__(self, every: float) -> None:
         self.every = every

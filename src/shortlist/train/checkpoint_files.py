@@ -1,7 +1,7 @@
 """Checkpoints on disk: a file of tensors and a small one that names it, which is renamed into place last.
 
-``checkpoint-000000500.json`` holds what ``-000000500-<digest>.safetensors`` does not, the size and sha256 of that file,
-and a checksum of itself. A process that is killed at any moment leaves every finished checkpoint as it was.
+``checkpoint-000000500.json`` holds the plain values, the size and sha256 of ``-000000500-<digest>.safetensors``, and a
+checksum of itself. A process that is killed at any moment leaves every finished checkpoint as it was.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Saved(NamedTuple):
 def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor], keep: int) -> None:
     """Writes the checkpoint of ``step``, then removes all but the ``keep`` newest up to it.
 
-    Those of later steps are of a run that was given up: they could not be read when this one resumed. OSError leaves the
+    Those of later steps belong to an abandoned run: they could not be read when this one resumed. OSError leaves the
     others as they are.
     """
     with Additions(folder) as new:
         data = new.scratch / "tensors"
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(data))
-        except SafetensorError as error:  # a disk that refuses
+        except SafetensorError as error:  # a disk that is full or cannot be written
             raise OSError(str(error)) from error
         entry = new.add(data, f"checkpoint-{step:09d}", ".safetensors")
         new.publish(_record(step), {"format": FORMAT, "step": step, **header, "file": entry.to_dict()})
@@ -54,9 +54,10 @@ def write(folder: Path, step: int, header: Mapping[str, Any], tensors: Mapping[s
 
 
 def newest(folder: Path) -> Saved | None:
-    """The newest checkpoint that is whole, None where there is none; those passed over are named in a ShortlistWarning.
+    """The newest checkpoint that is whole, None where there is none; a ShortlistWarning names damaged ones.
 
-    Raises TrainingError where there are checkpoints and none of them is whole.
+    Raises:
+        TrainingError: where there are checkpoints and none of them is whole.
     """
     reasons: list[str] = []
     for step in reversed(steps_of(folder)):
@@ -99,7 +100,7 @@ def _described(folder: Path, step: int) -> tuple[dict[str, Any], NamedEntry]:
 
 
 def _whole(folder: Path, last: int) -> list[tuple[str, str]]:
-    """Both files of each checkpoint up to the step ``last``, but for those whose header is damaged."""
+    """Both files of each checkpoint up to the step ``last``, except those with a damaged header."""
     found = []
     for step in steps_of(folder):
         with contextlib.suppress(OSError, ValueError):
@@ -109,7 +110,7 @@ def _whole(folder: Path, last: int) -> list[tuple[str, str]]:
 
 
 def _read(folder: Path, step: int) -> Saved:
-    """ValueError says what is damaged."""
+    """A checkpoint; ValueError says what is damaged."""
     header, entry = _described(folder, step)
     check(folder, {entry.name: entry})
     return Saved(step, header, load_file(str(folder / entry.name)))

@@ -1,8 +1,8 @@
-"""Resuming after a stop: everything that a run depends on, written every so often, by one table or parameter at a time.
+"""Checkpoints: everything that a run depends on, written every so often, one table or parameter at a time.
 
-A checkpoint knows nothing of processes: tables and their slots are stored whole, whatever number of processes divided
-them, so that another number can resume from it. The state of one process alone (the state of its random numbers, its part of
-the epoch's sums) is stored for each; where their number changes, dropout draws again from (seed, rank, step).
+A checkpoint does not depend on the number of processes: tables and their slots are stored whole, so that another number
+of processes can resume from it. The state of each process (its random numbers, its part of the epoch's sums) is
+stored separately; if their number changes, dropout draws again from (seed, rank, step).
 """
 
 from __future__ import annotations
@@ -38,18 +38,23 @@ __all__ = ["Best", "Checkpoints", "Keeper", "facts_of", "reported_interruption"]
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, and how often, so that a killed run ends as it would have.
-
-    folder: made where it is missing; one run each. every: after so many batches. minutes: after so much time; both may be
-    given. keep: the newest so many stay. resume: continue from the newest whole checkpoint of the folder, or begin where
-    there is none; without it, a folder with checkpoints is refused.
+    """Where and how often a run writes its state, so that a killed run can be resumed with the same result.
 
     A resumed run sees exactly the remaining examples, and on the same machine gives the result of an uninterrupted run,
     bit for bit. ``epochs`` may be larger than it was; data, seed, batch size, loss, optimizer, model and
-    precision must be the same. A disk that is full costs a warning: training and the last good checkpoint stay.
+    precision must be the same. A full disk causes a warning: training and the last good checkpoint are kept.
 
-    >>> Checkpoints("runs/today", every=500)
-    Checkpoints(folder='runs/today', every=500, minutes=None, keep=2, resume=False)
+    Args:
+        folder: created if it is missing; each run needs its own.
+        every: batches between two checkpoints.
+        minutes: time between two checkpoints; both may be given.
+        keep: how many of the newest are kept.
+        resume: continue from the newest whole checkpoint of the folder, or begin if there is none; without it, a
+            folder with checkpoints is refused.
+
+    Example:
+        >>> Checkpoints("runs/today", every=500)
+        Checkpoints(folder='runs/today', every=500, minutes=None, keep=2, resume=False)
     """
 
     folder: str | Path
@@ -76,7 +81,7 @@ class Checkpoints:
 
 
 class Best:
-    """The best epoch so far, with its weights, when early stopping is asked for."""
+    """The best epoch so far, with its weights, for early stopping."""
 
     def __init__(self, model: TwoTower, monitor: str, patience: int | None) -> None:
         self.model, self.monitor, self.patience = model, monitor, patience
@@ -102,7 +107,7 @@ class Best:
 
 
 class Keeper:
-    """Writes checkpoints of one run, and puts the run where one was written."""
+    """Writes checkpoints of one run, and resumes the run from one."""
 
     def __init__(
         self,
@@ -126,7 +131,7 @@ class Keeper:
         self._written = time.monotonic()
 
     def begin(self, progress: Progress, epochs: int) -> None:
-        """Puts the run where the newest checkpoint was written. ConfigError where it is another run's."""
+        """Resumes the run from the newest checkpoint. ConfigError if that belongs to another run."""
         if not self.settings.resume:
             if self.processes.of_first(lambda: bool(steps_of(self.folder))):
                 raise ConfigError(
@@ -164,7 +169,7 @@ class Keeper:
             self.write(progress)
 
     def write(self, progress: Progress) -> None:
-        """Writes a checkpoint; a ShortlistWarning where the disk will not have it."""
+        """Writes a checkpoint; a ShortlistWarning where the disk is full or cannot be written."""
         tensors, header = self._state(progress)
         self._written = time.monotonic()
         if not self.processes.first:
@@ -264,7 +269,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def reported_interruption(settings: Checkpoints | None) -> Iterator[None]:
-    """Says with a ShortlistWarning where to resume from, when Ctrl-C ends what is within."""
+    """A ShortlistWarning that says where to resume from, when Ctrl-C ends the block."""
     try:
         yield
     except KeyboardInterrupt:
@@ -283,12 +288,12 @@ def last_good(settings: Checkpoints) -> str:
 
 
 def facts_of(train: Dataset | Shards) -> dict[str, Any]:
-    """What tells two sets of training data apart, in their order too."""
+    """A description that differs between two sets of training data, or between two orders of one."""
     facts: dict[str, Any] = {"interactions": len(train), "queries": len(train.queries)}
     facts["candidates"] = len(train.candidates)
     if isinstance(train, Shards):
         counts = zlib.crc32(train.candidate_counts.tobytes(), zlib.crc32(train.query_counts.tobytes()))
-        return facts | {"digest": f"{train.fingerprint}-{counts:08x}"}  # of a part of the shards, the part too
+        return facts | {"digest": f"{train.fingerprint}-{counts:08x}"}  # for a part of the shards, the part too
     digest = 0
     for column in (train.query_rows, train.candidate_rows, train.weights):
         if column is not None:
@@ -323,7 +328,7 @@ def _differing(before: Any, now: Any, path: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """A value as JSON returns it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__name__} | {
             each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)

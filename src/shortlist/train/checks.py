@@ -1,4 +1,4 @@
-"""What ``fit`` and ``als`` check before they begin, what does not compete in a validation, and what they warn of in the end."""
+"""Checks and warnings of ``fit`` and ``als``, and the candidates that do not compete in a validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_data", "check_numbers", "seen_of", "warn_of_run"]
 
 
 def check_data(train: Dataset | Shards, caller: str) -> None:
-    """DataError for what is no data, or nothing to learn from."""
+    """DataError for anything but data, and for data with nothing to learn from."""
     check_dataset(train, f"{caller}()", shards=True)
     if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
         raise DataError(
@@ -26,14 +26,14 @@ def check_data(train: Dataset | Shards, caller: str) -> None:
 
 
 def check_numbers(caller: str, **whole: int | None) -> None:
-    """ConfigError for a value that is no whole number of at least 1, or None."""
+    """ConfigError for a value that is not a whole number of at least 1, or None."""
     for name, value in whole.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigError(f"{caller}() got {name}={value!r}; a whole number of at least 1 was expected.")
 
 
 def seen_of(train: Dataset | Shards, validation: Dataset | None, exclude_seen: bool) -> Dataset | None:
-    """What is not to compete in a validation; of shards, what the queries that are asked chose."""
+    """The pairs that do not compete in a validation; from shards, only those of the queries that are asked."""
     if validation is None or not exclude_seen:
         return None
     if isinstance(train, Dataset):

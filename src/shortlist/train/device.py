@@ -1,9 +1,10 @@
-"""The device that a run is asked for, or a refusal in words before anything begins."""
+"""The device of a run, checked before anything begins."""
 
 from __future__ import annotations
 
 import torch
 
+from shortlist.data.given import shown
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.train.distributed import local_device
 
@@ -15,13 +16,15 @@ KNOWN = ("auto", "cpu", "cuda", "mps", "xpu")
 def chosen_device(device: str | torch.device) -> torch.device:
     """``device`` as torch knows it; "auto" takes a GPU where there is one.
 
-    Raises ConfigError for a name that torch does not know, and for a device that is not here.
+    Raises:
+        ConfigError: for a name that torch does not know, and for a device that this machine lacks.
     """
     if isinstance(device, str) and device == "auto":
         return local_device()
     if not isinstance(device, (str, torch.device)):
         raise ConfigError(
-            f"device is {device!r}; {_names()} was expected.", hint="auto uses a GPU if there is one, otherwise the CPU"
+            f"device is {shown(device)}; {_names()} was expected.",
+            hint="auto uses a GPU if there is one, otherwise the CPU",
         )
     place = _named(device) if isinstance(device, str) else device
     if place.type == "cuda":

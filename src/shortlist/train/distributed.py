@@ -2,9 +2,9 @@
 
 Every process draws the same batches and takes from each of them the pairs of its own queries. For a batch:
 
-1. The candidates of all pairs go to everybody, so that multiplicities and log Q are those of the whole batch.
-2. Each distinct candidate's vector is made by one process and goes to everybody; gradients come back, summed.
-3. Each process has the loss of its own pairs against all that compete. The losses add up to the loss of one process.
+1. The candidates of all pairs are sent to every process, so that multiplicities and log Q are those of the whole batch.
+2. Each distinct candidate's vector is computed by one process and sent to all; summed gradients are returned to it.
+3. Each process has the loss of its own pairs against all candidates that compete. The losses add up to the loss of one process.
 4. Rows of embedding tables are asked from the process that owns them, their gradients are sent to it, and it updates
    them: row c of a table is row ``c // size`` of process ``c % size``. Dense layers are everywhere, their gradients
    summed.
@@ -42,13 +42,14 @@ T = TypeVar("T")
 ROWS_AT_A_TIME = 1 << 18
 REASON = "shortlist/stopped"
 PATIENCE = 2.0
-"""Seconds that a process waits for another one's reason."""
+"""Seconds that a process waits to learn why another one stopped."""
 
 
 def joined() -> Processes:
     """The processes that this one belongs to: those that ``torchrun`` started, or of a group that exists already.
 
-    Raises TrainingError where the others cannot be reached.
+    Raises:
+        TrainingError: where the others cannot be reached.
     """
     if not dist.is_available():
         return Alone()
@@ -103,11 +104,11 @@ class Together:
                 )
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """What the first process decides."""
+        """The decision of the first process."""
         return bool(self._gathered(torch.tensor([int(self.first and decide())]))[0])
 
     def first_then_others(self, work: Callable[[], T]) -> T:
-        """The work is done by the first process, then by the others, which find what it left on the disk."""
+        """The work is done by the first process, then by the others, which find its files on the disk."""
         done = work() if self.first else None
         self.add(torch.zeros(1))
         return work() if done is None else done
@@ -154,7 +155,7 @@ class Together:
 
     @torch.no_grad()
     def unite(self, model: TwoTower) -> None:
-        """Gives the first process every table whole; the others keep their parts, which nobody can read any more."""
+        """Gives the first process every table whole; the others keep their parts, which can no longer be read."""
         for table in _tables(model):
             assert isinstance(table.remote, RemoteRows)
             if self.first:
@@ -166,7 +167,7 @@ class Together:
                 table.remote = Elsewhere(self.rank, self.size, table.cardinality)
 
     def united(self, part: Tensor, rows: int) -> Tensor | None:
-        """On the first process all ``rows`` of what is divided as tables are, else None."""
+        """On the first process all ``rows`` of an array that is divided like tables, else None."""
         whole = part.new_empty(rows, *part.shape[1:]) if self.first else None
         self.collect(part, whole)
         return whole
@@ -212,7 +213,7 @@ class Together:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Lets the others know why this one stops, where it stops with an error."""
+        """Lets the other processes know why this one stops, if it stops with an error."""
         self._depth -= 1
         if self._depth == 0 and self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler if error is None else _end_soon)
@@ -221,15 +222,15 @@ class Together:
             self._reason_is(f"rank {self.rank} stopped: {text}")
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
-        """Whether another process has stopped with the same complaint."""
+        """Whether another process has stopped with the same error."""
         stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
         self._let_others_ask()
         return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
 
     def _let_others_ask(self) -> None:
-        """The first process keeps what was said: it stays until the others have read it, at most ``PATIENCE`` seconds."""
+        """The first process keeps the message: it stays until the others have read it, at most ``PATIENCE`` seconds."""
         stop = time.monotonic() + PATIENCE
-        with contextlib.suppress(RuntimeError):  # that process is gone itself
+        with contextlib.suppress(RuntimeError):  # that process has ended itself
             self._store.set(f"{REASON}/read/{self.rank}", "yes")
             keys = [f"{REASON}/read/{rank}" for rank in range(self.size)]
             while self.first and time.monotonic() < stop and not self._store.check(keys):
@@ -237,14 +238,14 @@ class Together:
 
     @contextlib.contextmanager
     def _talk(self) -> Iterator[None]:
-        """Turns the loss of another process into its reason."""
+        """Replaces the error about a lost process by that process's own error."""
         try:
             yield
         except RuntimeError as broken:
             raise self._stop() from broken
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun says it to everybody when one has gone
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun informs all processes when one has ended
         raise self._stop()
 
     def _stop(self) -> TrainingError:
@@ -254,7 +255,7 @@ class Together:
         )
 
     def _why(self) -> str:
-        """The first reason that a process gave, or which one is gone without a word."""
+        """The first error that a process gave, or the number of one that ended without."""
         stop = time.monotonic() + PATIENCE
         try:
             while time.monotonic() < stop:
@@ -264,12 +265,12 @@ class Together:
                     if _is_gone(json.loads(self._store.get(f"shortlist/process/{rank}"))):
                         return self._reason_is(f"rank {rank} is gone without a word: killed, or out of memory")
                 time.sleep(0.05)
-        except RuntimeError:  # the process that kept the reasons is gone itself
+        except RuntimeError:  # the process that kept the reasons has ended itself
             pass
         return "another process of this run is gone"
 
     def _reason_is(self, text: str) -> str:
-        """Writes the reason down unless there is one; returns the first one."""
+        """Stores the reason unless there is one; returns the first one."""
         try:
             return str(self._store.compare_set(REASON, "", text).decode())
         except RuntimeError:
@@ -277,7 +278,7 @@ class Together:
 
 
 class _Shared(torch.autograd.Function):
-    """Vectors made by one process each, on all of them; backwards the sum of all gradients goes to the maker."""
+    """Vectors computed by one process each, on all of them; backwards the sum of all gradients is sent to that process."""
 
     @staticmethod
     def forward(ctx, mine, total, processes):  # type: ignore[no-untyped-def]
@@ -295,7 +296,7 @@ class _Shared(torch.autograd.Function):
 
 
 class Route:
-    """Which rows of a table were asked from whom in one read, and what the others asked from here."""
+    """The rows of a table that one read requested from each process, and those that the others requested from this one."""
 
     def __init__(self, processes: Together, codes: Tensor) -> None:
         owner = codes % processes.size
@@ -316,15 +317,16 @@ class RemoteRows:
         self.processes, self.cardinality = processes, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Route]:
-        """Rows ``[codes, dim]`` of the whole table; ``weight`` is the part that is here."""
+        """Rows ``[codes, dim]`` of the whole table; ``weight`` is the part of this process."""
         route = Route(self.processes, codes)
         answers = self.processes.exchanged(weight.index_select(0, route.asked), route.received, route.sent)
         return torch.empty_like(answers).index_copy_(0, route.order, answers), route
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """Rows of the part that is here, distinct, and their gradients summed over processes and reads.
+        """Distinct rows of this process's part, and their gradients summed over processes and reads.
 
-        reads: the route, the gradient (None: zero) and the rows of each read.
+        Args:
+            reads: the route, the gradient (None: zero) and the rows of each read.
         """
         codes, gradients = [], []
         for route, gradient, rows in reads:
@@ -339,32 +341,36 @@ class RemoteRows:
 
 
 class Elsewhere:
-    """In place of ``RemoteRows`` after training, where the whole table is on the first process."""
+    """Replaces ``RemoteRows`` after training, when the whole table is on the first process."""
 
     def __init__(self, rank: int, size: int, cardinality: int) -> None:
         self.rank, self.size, self.cardinality = rank, size, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Raises ConfigError."""
+        """Refuse to read a row.
+
+        Raises:
+            ConfigError: always.
+        """
         raise ConfigError(
             f"rank {self.rank} of {self.size} has only a part of this table; after training rank 0 has the whole model.",
             hint='evaluate and save on rank 0 alone: if os.environ["RANK"] == "0"',
         )
 
     def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """Nothing to learn from."""
+        """No gradients."""
         return None
 
 
 def _end_soon(number: int, frame: FrameType | None) -> None:
-    """Ends this process, once it has had time to say why it stops."""
+    """Ends this process, once it has had time to report why it stops."""
     end = threading.Timer(PATIENCE, os._exit, [128 + number])
     end.daemon = True
     end.start()
 
 
 def _room(table: EmbeddingTable, rows: int) -> Tensor:
-    """Room for so many rows of a table, kept as the table is."""
+    """Memory for so many rows of a table, in the form of the table."""
     shape = (rows, table.dim)
     if table.weight.device.type != "cpu":
         return table.weight.new_empty(shape)

@@ -1,4 +1,4 @@
-"""What a training run reports: one record per epoch."""
+"""The report of a training run: one record per epoch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ __all__ = ["Epoch", "TrainingHistory"]
 class Epoch:
     """One pass over the training data.
 
-    loss: mean per example (weighted, where there are weights), in nats. chance: what a model that scores every
-    candidate alike would have: without corrections the mean of ln(batch size). seconds: training alone, validation left
-    out. metrics: validation figures, empty in epochs without validation. temperature: where it is learned.
+    Attributes:
+        loss: mean per example (weighted, where there are weights), in nats.
+        chance: the loss of a model that scores every candidate alike; without corrections the mean of ln(batch size).
+        seconds: training alone, validation left out.
+        metrics: validation figures, empty in epochs without validation.
+        temperature: None unless it is learned.
     """
 
     number: int
@@ -43,9 +46,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """Every epoch of a run, in order (``epochs``); ``best`` is the number of the epoch whose weights the model holds.
+    """Every epoch of a run, in order.
 
-    stopped_early: whether ``patience`` ended the run.
+    Attributes:
+        epochs: the epochs.
+        best: the number of the epoch whose weights the model holds.
+        stopped_early: whether ``patience`` ended the run.
     """
 
     epochs: tuple[Epoch, ...]

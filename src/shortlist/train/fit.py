@@ -59,37 +59,44 @@ def fit(
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
-    train: a Dataset, or Shards, whose interactions are read from disk.
-
-    validation: measured after every ``validate_every`` epochs: top-k accuracy for ``ks``, over the whole catalogue;
-        with ``exclude_seen`` each query's training candidates do not compete; ``weighted`` counts each pair by the
-        validation's weight column, which it does not otherwise read. Or a function of the model that returns figures by name,
-        in one process; ``monitor`` is then the name of one of them.
-    task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
-    optimizer: ``Adagrad(0.1)`` by default.
-    batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
-    seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
-    device: "auto" takes a GPU where there is one.
-    precision: "bfloat16" lets dense layers and the loss's matrix products run in bfloat16 (``torch.autocast``), for
-        GPUs; tables, exponentials, sums and updates stay float32. About three digits of each product are kept, so
-        results are no longer exactly those of the plain method.
-    impressions: a row for each candidate that was shown to a query and not chosen, or disliked; such candidates are
-        negatives of their query, ``task.impressions`` at most in a batch. Ids as in ``train``.
-    patience: stop after so many validations without a better ``monitor`` (a metric, by default the one of the largest
-        k), and give the model the weights of the best epoch.
-    on_epoch: called with each epoch's record as soon as it is there; where it returns True, the training ends as it does by
-        ``patience``. on_batch: called after each batch with how many
-        examples are done and how many there will be.
-    warm_start: a trained model of the same towers to begin from, see ``WarmStart``; what this run keeps of its optimizer
-        goes with the model (``model.optimizer_state``) and into a bundle.
-    checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
-
     Under ``torchrun``, or in a process group of torch.distributed, all processes train this one model, each with a part
     of every batch of ``batch_size`` and of every table (``train/distributed.py``). The hooks are called by rank 0 alone,
     which has the whole model in the end.
 
-    Raises ConfigError for options that cannot work, DataError for data that the towers cannot read, TrainingError when
-    the loss is no longer finite (the model's weights are useless then).
+    Args:
+        model: the model to train.
+        train: a Dataset, or Shards, whose interactions are read from disk.
+        validation: data to measure top-k accuracy on, over the whole catalogue. Or a function of the model that returns
+            figures by name, in one process; ``monitor`` is then the name of one of them.
+        task: the loss and its negatives; ``Retrieval()`` by default. (``ALS()`` is deprecated here: call ``als``.)
+        optimizer: ``Adagrad(0.1)`` by default.
+        epochs: passes over the training data.
+        batch_size: pairs of a batch; with in-batch negatives also how many candidates compete.
+        seed: weights, shuffling and dropout follow from it; on one machine a run repeats bit for bit.
+        device: "auto" takes a GPU if there is one.
+        precision: "bfloat16" lets dense layers and the loss's matrix products run in bfloat16 (``torch.autocast``), for
+            GPUs; tables, exponentials, sums and updates stay float32. About three digits of each product are kept, so
+            results are no longer exactly those of the plain method.
+        ks: the cut-offs of the accuracies.
+        validate_every: epochs between two validations.
+        exclude_seen: in the validation, each query's training candidates do not compete.
+        weighted: in the validation, count each pair by the validation's weight column, which is not read otherwise.
+        impressions: a row for each candidate that was shown to a query and not chosen, or disliked; such candidates are
+            negatives of their query, ``task.impressions`` at most in a batch. Ids as in ``train``.
+        patience: stop after this many validations without a better ``monitor``, and give the model the weights of the
+            best epoch.
+        monitor: a metric; by default the accuracy at the largest k.
+        on_epoch: called with each epoch's record as soon as it exists; if it returns True, the training ends as it does
+            by ``patience``.
+        on_batch: called after each batch with how many examples are done and how many there will be.
+        warm_start: a trained model of the same towers to begin from, see ``WarmStart``. The optimizer's state stays
+            with the model (``model.optimizer_state``) and in its bundle.
+        checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
+
+    Raises:
+        ConfigError: for options that cannot work.
+        DataError: for data that the towers cannot read.
+        TrainingError: when the loss is no longer finite (the model's weights are useless then).
     """
     check_model(model, "fit(model)", "TwoTower")
     if isinstance(task, ALS):
@@ -182,10 +189,10 @@ def fit(
 def _parted(
     validation: Dataset | Callable[[TwoTower], Mapping[str, float]] | None,
 ) -> tuple[Dataset | None, Callable[[TwoTower], Mapping[str, float]] | None]:
-    """The held-out rows, or the function that measures. ConfigError where figures cannot be a function's."""
+    """The held-out rows, or the function that measures. ConfigError for options that a function does not allow."""
     if validation is None or isinstance(validation, Dataset):
         return validation, None
-    if isinstance(validation, (TwoTower, Tower, type)) or not callable(validation):  # modules can be called
+    if isinstance(validation, (TwoTower, Tower, type)) or not callable(validation):  # a module is callable too
         check_dataset(validation, "fit(validation=)")
     if joined().size > 1:
         raise ConfigError(
@@ -202,7 +209,7 @@ def _measure(
     model: TwoTower,
     monitor: str,
 ) -> Callable[[], dict[str, float]] | None:
-    """What measures the model as it is, or None."""
+    """A function that measures the model as it is, or None."""
     if measure_by is None:
         return None if test is None else partial(test.top_k, ks)
 
@@ -219,7 +226,7 @@ def _measure(
 
 
 def _ends(on_epoch: Callable[[Epoch], object] | None, epoch: Epoch) -> bool:
-    """Call the hook; whether it asks for the end."""
+    """Call the hook; whether it asks to end the training."""
     return on_epoch is not None and on_epoch(epoch) is True
 
 

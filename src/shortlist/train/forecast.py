@@ -1,4 +1,4 @@
-"""What a training run will take, from a sample, before anything heavy starts."""
+"""A forecast of a training run's time and memory, from a sample, before anything heavy starts."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ BATCHES = 24
 WARM_UP = 4
 INDEXED = 20_000
 SEEN_ROWS = 20_000_000
-PROCESS = 300_000_000  # bytes of Python, torch and Polars themselves
+PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
 @dataclass(frozen=True)
 class TableForecast:
-    """An embedding table: whose, its rows and width, and bytes of itself and of its optimizer state."""
+    """An embedding table: its tower, its rows and width, and bytes of itself and of its optimizer state."""
 
     name: str
     rows: int
@@ -50,10 +50,18 @@ class TableForecast:
 class Forecast:
     """Numbers of rows and bytes; seconds on this machine.
 
-    tables: of both towers. ids: tables of ids, vocabularies, codes. interactions_in_memory, interactions_from_disk: what
-    the rows take in training either way; shards: on the disk. index: of the candidates. serving: a recommender with it.
-    examples_per_second: of the recipe on the sample, whose tables are smaller. memory: what there is. files: None for a Delta or
-    Iceberg table. account: of the rows that were looked at.
+    Attributes:
+        files: None for a Delta or Iceberg table.
+        tables: memory of both towers' tables.
+        ids: memory of ids, vocabularies and codes.
+        interactions_in_memory: memory for training on rows in memory.
+        interactions_from_disk: memory for training from disk.
+        shards: on the disk.
+        index: of the candidates.
+        serving: a recommender with it.
+        examples_per_second: of the recipe on the sample, whose tables are smaller.
+        memory: the memory of this machine.
+        account: of the rows in the sample.
     """
 
     rows: int
@@ -118,17 +126,21 @@ def forecast(
     index: Index | None = None,
     device: str = "auto",
 ) -> Forecast:
-    """What training ``recipe`` on ``source`` will take. columns, tables: as ``Dataset`` has them, by name.
+    """The time and memory that training ``recipe`` on ``source`` will take.
 
     1. Rows are counted from the files' footers; ids from a sample of so many rows, or all of them with ``count``.
     2. The recipe's model is built for the sample, which says how wide every table is; tables of ids get as many rows as
        ids were estimated, others as many as the sample has.
     3. It trains on the sample for a few batches, and an index of a few candidates is built.
 
-    Raises what ``Dataset`` and ``fit`` raise.
+    Errors are those of ``Dataset`` and ``fit``.
+
+    Args:
+        columns: names of the columns, as in ``Dataset``.
+        tables: the tables of features, as in ``Dataset``, by name.
     """
-    if recipe.als is not None or recipe.joined:
-        what = "[als]" if recipe.als is not None else "[[joined]]"
+    if recipe.als is not None or recipe.joined or recipe.sources:
+        what = "[als]" if recipe.als is not None else "[[joined]]" if recipe.joined else "[[sources]]"
         raise ConfigError(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs all interactions in memory",
@@ -198,7 +210,7 @@ def _tables(model: TwoTower, data: Dataset, optimizer: Optimizer, ids: Mapping[s
 
 
 def _column(tower: Tower, table: str) -> str:
-    """The column whose values have the rows of a table: of a bias that of the ids."""
+    """The column whose values are the rows of a table; for a bias the column of ids."""
     feature = table.removeprefix("tables.").removeprefix("encoders.").removesuffix(".table")
     if feature == "bias":
         feature = tower.biased
@@ -231,7 +243,7 @@ def _index_of(candidates: int, dim: int, index: Index | None) -> tuple[str, floa
 
 
 class _EnoughError(Exception):
-    """Raised by the callback that has seen as many batches as it wants."""
+    """Raised by the callback after as many batches as it needs."""
 
 
 def _tried(recipe: Recipe, data: Dataset, device: str) -> tuple[TwoTower, float]:

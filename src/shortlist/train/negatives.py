@@ -1,4 +1,4 @@
-"""What competes with the pairs of each batch: drawn candidates, known positives left out, negatives of single queries."""
+"""The negatives of each batch: drawn candidates, known positives left out, negatives of single queries."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ MINED_FROM = 50
 class Negatives:
     """The negatives of a training run.
 
-    owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries where
-    interactions bring context); None for shards, whose rows are queries, or pairs of a query and a context.
+    Attributes:
+        owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries
+            where interactions bring context); None for shards, whose rows are queries, or pairs of a query and a
+            context.
     """
 
     def __init__(
@@ -93,7 +95,11 @@ class Negatives:
         self._catalogue = torch.arange(self.candidates, device=device)
 
     def of(self, batch: Batch, chosen: Tensor, step: int) -> Competition:
-        """The batch over every candidate that it takes, and what competes there. chosen: ``[B]``, its interactions."""
+        """The batch over every candidate that it needs, and the candidates that compete.
+
+        Args:
+            chosen: int64 ``[B]``, the batch's interactions.
+        """
         if self.plain:
             log_q = None if self.log_q is None else self.log_q[batch.candidate_rows]
             return Competition(batch, None, log_q)
@@ -124,7 +130,7 @@ class Negatives:
 
     def chance(self, batch: Batch, columns: Columns | None, log_q: Tensor | None) -> float:
         """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
-        size, or once where more than the batch competes."""
+        size, or once if more than the batch competes."""
         if columns is None:
             size = len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())
             if size not in self._plain_chance:
@@ -165,18 +171,18 @@ class Negatives:
         return float((losses * weight).sum()), float(weight.sum())
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned on the way, as tensors; the draws of a step depend on nothing that came before."""
+        """State that was learned during training, as tensors; the draws of a step depend on no earlier step."""
         state = {} if self.plain or self.streaming is None else self.streaming.state()
         if not self.plain and self.mined is not None:
             state |= {"mined_offsets": self.mined.offsets, "mined_values": self.mined.values}
         return state
 
     def memory(self) -> dict[str, Any]:
-        """What ``chance`` has measured, as JSON values."""
+        """The measurements of ``chance``, as JSON values."""
         return {"chance": self._chance, "plain_chance": [list(pair) for pair in self._plain_chance.items()]}
 
     def restore(self, state: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
-        """Be as ``state`` and ``memory`` say."""
+        """Continue from what ``state`` and ``memory`` returned."""
         self._chance = memory["chance"]
         self._plain_chance = {int(size): float(value) for size, value in memory["plain_chance"]}
         if not self.plain and self.streaming is not None:
@@ -224,7 +230,7 @@ class Negatives:
         if self.draw_probability is not None:
             expected += self._drawn * self.draw_probability[columns]
             number += self._drawn
-        expected.clamp_(min=1e-12)  # a candidate that is never drawn: there as a positive or explicit alone
+        expected.clamp_(min=1e-12)  # a candidate that is never drawn: only a positive, or an explicit negative
         loss = self.task.loss
         scale = 1 if isinstance(loss, (Softmax, BSL)) and not loss.correct_positive else number
         return (expected / scale).log().float()
@@ -261,7 +267,7 @@ class Negatives:
 
 
 class Competition(NamedTuple):
-    """A batch, what competes in it (None: the batch itself), and log Q of its candidates in that case."""
+    """A batch, the columns that compete in it (None: the batch itself), and log Q of its candidates in that case."""
 
     batch: Batch
     columns: Columns | None
@@ -276,7 +282,8 @@ def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
 
 
 def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
-    """What each query chose, ascending; of shards, in a file, and of several processes the queries of this one alone."""
+    """The candidates that each query chose, ascending; from shards, in a file, and with several processes only for the
+    queries of this one."""
     if isinstance(train, Shards):
         offsets, values = chosen_by_query(train, processes.rank, processes.size)
         return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
@@ -316,7 +323,7 @@ def _given(train: Dataset | Shards, column: str) -> Ragged:
 
 
 def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Ragged:
-    """What was shown to each query of ``train`` and is not among what it chose there, as rows of its candidates."""
+    """The candidates that were shown to each query of ``train`` and that it did not choose there, as rows of its candidates."""
     if not isinstance(shown, Dataset):
         raise DataError(
             f"fit() got impressions={type(shown).__name__}; a Dataset was expected.",

@@ -22,7 +22,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Up
 
 
 class Optimizer(Protocol):
-    """What ``fit`` asks of an optimizer."""
+    """The interface that ``fit`` expects of an optimizer."""
 
     @property
     def learning_rate(self) -> float:
@@ -39,7 +39,10 @@ class Optimizer(Protocol):
 class Adagrad:
     """``a += g²``, then ``w -= learning_rate · g / (√a + epsilon)`` (Duchi et al. 2011). Defaults are Keras'.
 
-    initial_accumulator: where ``a`` begins, for every number of a row.
+    Args:
+        learning_rate: the size of the first steps.
+        initial_accumulator: where ``a`` begins, for every number of a row.
+        epsilon: keeps the division finite.
     """
 
     learning_rate: float = 0.1
@@ -64,8 +67,13 @@ class RowwiseAdagrad(Adagrad):
     """Adagrad with one accumulator a row: ``a += mean(g²)``, then ``w -= learning_rate · g / (√a + epsilon)``.
 
     For a table of dim 32 it needs 1/32 of the memory that Adagrad needs. The step of a row is one for all its numbers.
-    initial_accumulator: where ``a`` begins.
+
     Source: Gupta et al. 2014, "Training highly multiclass classifiers"; Mudigere et al. 2022.
+
+    Args:
+        learning_rate: the size of the first steps.
+        initial_accumulator: where ``a`` begins.
+        epsilon: keeps the division finite.
     """
 
     def slots(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -82,8 +90,11 @@ class RowwiseAdagrad(Adagrad):
 class Adam:
     """Adam (Kingma and Ba 2015), with the bias correction counted per row: how often that row was touched.
 
-    learning_rate: about the size of a step. beta_1, beta_2: how much of the mean of gradients and of their squares stays
-    with each step. epsilon: keeps the division finite.
+    Args:
+        learning_rate: about the size of a step.
+        beta_1: how much of the mean of gradients stays with each step.
+        beta_2: how much of the mean of squared gradients stays with each step.
+        epsilon: keeps the division finite.
     """
 
     learning_rate: float = 0.001
@@ -115,7 +126,12 @@ class AdamW:
 
     Only touched rows decay, so a row decays as often as it occurs: an L2 penalty scaled by frequency.
 
-    weight_decay: the decay. beta_1, beta_2, epsilon: as in ``Adam``.
+    Args:
+        learning_rate: as in ``Adam``.
+        beta_1: as in ``Adam``.
+        beta_2: as in ``Adam``.
+        epsilon: as in ``Adam``.
+        weight_decay: the decay.
     """
 
     learning_rate: float = 0.001
@@ -141,7 +157,11 @@ class AdamW:
 
 @dataclass(frozen=True)
 class SGD:
-    """``w -= learning_rate · g``."""
+    """``w -= learning_rate · g``.
+
+    Args:
+        learning_rate: the size of a step.
+    """
 
     learning_rate: float = 0.01
 
@@ -168,7 +188,7 @@ class Updater:
         self.dense_slots = [optimizer.slots(_as_rows(parameter)) for parameter in self.dense]
 
     def slots(self) -> Iterator[tuple[str, Tensor, EmbeddingTable | None]]:
-        """Each slot with a name that stays, and the table whose rows it goes with (None: a dense parameter's)."""
+        """Each slot with a stable name, and the table whose rows it belongs to (None: a dense parameter's)."""
         tables, dense = self._names
         for name, table, slots in zip(tables, self.tables, self.table_slots, strict=True):
             yield from ((f"{name}.weight.{number}", slot, table) for number, slot in enumerate(slots))
@@ -177,7 +197,7 @@ class Updater:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every touched row and every dense parameter that has a gradient, and forget the gradients."""
+        """Update every touched row and every dense parameter that has a gradient, and clear the gradients."""
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
                 touched = [slot.index_select(0, codes) for slot in slots]
@@ -197,7 +217,7 @@ class Updater:
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Distinct codes, rows and gradients of a table; reads of the same table in one step are added up.
 
-    Of a table that is divided over processes: those of the part that is here, as codes of the part.
+    For a table that is divided over processes: those of this process's part, as codes of the part.
     """
     if table.remote is not None:
         here = table.remote.gradients((read.route, read.rows.grad, read.rows.detach()) for read in table.touched)
@@ -212,7 +232,7 @@ def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def _table_slots(optimizer: Optimizer, table: EmbeddingTable) -> tuple[Tensor, ...]:
-    """The extra numbers of every row of a table, kept as the table is; those of one row say what all begin with."""
+    """The extra numbers of every row of a table, in the form of the table; those of one row give the initial values."""
     dtype = torch.float32 if table.weight.dtype == torch.bfloat16 else table.weight.dtype
     row = table.weight.new_zeros(1, table.dim, dtype=dtype)
     return tuple(table.storage.repeated(slot, len(table.weight)) for slot in optimizer.slots(row))

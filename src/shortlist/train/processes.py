@@ -1,4 +1,4 @@
-"""What the loop asks of the processes that train together, and the case of one process."""
+"""The interface between the loop and the processes that train together, and the case of one process."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Processes(Protocol):
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that speaks and writes."""
+        """Whether this is the process that prints and writes."""
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """TrainingError where the processes differ in one of the facts, by its name."""
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """What the first process decides."""
+        """The decision of the first process."""
 
     def first_then_others(self, work: Callable[[], T]) -> T:
-        """The work is done by the first process, then by the others, which find what it left on the disk."""
+        """The work is done by the first process, then by the others, which find its files on the disk."""
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values [n]`` of every process one after another; n may differ."""
@@ -62,34 +62,34 @@ class Processes(Protocol):
         """Gives the first process every table whole."""
 
     def united(self, part: Tensor, rows: int) -> Tensor | None:
-        """On the first process all ``rows`` of what is divided as tables are, else None."""
+        """On the first process all ``rows`` of an array that is divided like tables, else None."""
 
     def own(self, whole: Tensor) -> Tensor:
-        """The part of this process of what is divided as tables are."""
+        """This process's part of an array that is divided like tables."""
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
-        """Whether another process has stopped with the same complaint."""
+        """Whether another process has stopped with the same error."""
 
     def __enter__(self) -> Processes: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Lets the others know why this one stops, where it stops with an error."""
+        """Lets the other processes know why this one stops, if it stops with an error."""
 
 
 class Alone:
-    """One process: nothing to ask of others."""
+    """One process, without others."""
 
     rank, size, first = 0, 1, True
 
     def agree(self, facts: Mapping[str, object]) -> None:
-        """Nobody to differ from."""
+        """There is no other process to differ from."""
 
     def of_first(self, decide: Callable[[], bool]) -> bool:
-        """Its decision."""
+        """The decision of this process."""
         return decide()
 
     def first_then_others(self, work: Callable[[], T]) -> T:
-        """Its work."""
+        """The work of this process."""
         return work()
 
     def concatenated(self, values: Tensor) -> Tensor:
@@ -111,29 +111,29 @@ class Alone:
         """The tables stay whole."""
 
     def unite(self, model: TwoTower) -> None:
-        """They are whole."""
+        """The tables are whole already."""
 
     def united(self, part: Tensor, rows: int) -> Tensor | None:
         """The part is the whole."""
         return part
 
     def own(self, whole: Tensor) -> Tensor:
-        """All of it."""
+        """The whole array."""
         return whole
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
-        """There is nobody else."""
+        """There is no other process."""
         return False
 
     def __enter__(self) -> Alone:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nobody to tell."""
+        """There is no other process to inform."""
 
 
 def check_divisible(task: Retrieval, model: TwoTower, impressions: object) -> None:
-    """ConfigError for what several processes cannot train exactly as one would."""
+    """ConfigError for a model that several processes cannot train exactly like one."""
     of_one_query = {
         "mined": task.mined > 0,
         "negative_column": task.negative_column is not None,

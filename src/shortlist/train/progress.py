@@ -15,8 +15,18 @@ __all__ = ["Progress"]
 
 @dataclass
 class Progress:
-    """Where a run is. epoch: the one it is in, from 1. batch: how many of its batches are done. step, done: batches and
-    examples of all epochs. total, weight, chance, seconds: sums over the epoch so far."""
+    """How far a run is.
+
+    Attributes:
+        epoch: the current one, from 1.
+        batch: how many of its batches are done.
+        step: batches of all epochs.
+        done: examples of all epochs.
+        total: summed losses of the epoch so far.
+        weight: their summed weights.
+        chance: the summed losses that a model at chance would have.
+        seconds: training time of the epoch so far.
+    """
 
     total: Tensor
     weight: Tensor

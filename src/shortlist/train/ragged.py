@@ -38,7 +38,7 @@ class Ragged:
         return Ragged(self.offsets.to(device), self.values.to(device))
 
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Every value of these lists, and the place in ``rows`` of the list it is from, both ``[values of rows]``."""
+        """Every value of these lists, and the place in ``rows`` of its list, both ``[values of rows]``."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         place = torch.arange(len(rows), device=rows.device).repeat_interleave(lengths)

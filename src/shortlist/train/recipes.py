@@ -1,44 +1,22 @@
-"""Recipes: a model, its loss, its optimizer and its training as a small TOML file that a person can read and change."""
+"""Recipes as files: small TOML that a person can read and change, the recipes that come with the package, and changes."""
 
 from __future__ import annotations
 
 import copy
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 
-from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, checked_path
+from shortlist.data.given import checked_path
 from shortlist.errors import ConfigError, deprecated, did_you_mean
-from shortlist.features import FEATURE_KINDS, Feature, History
-from shortlist.loss import ALS, Retrieval
 from shortlist.loss.kinds import PARTS
 from shortlist.loss.old_names import MOVED, in_tables
-from shortlist.model import Tower, TwoTower, join, no_histories, popularity
-from shortlist.sources import Mixture
-from shortlist.train.als import als, als_options, not_from_disk
-from shortlist.train.distributed import joined
-from shortlist.train.epochs import TrainingHistory
-from shortlist.train.fit import fit
-from shortlist.train.negatives import check_from_disk
-from shortlist.train.optimizers import Optimizer
-from shortlist.train.sections import (
-    ALSSection,
-    FitSection,
-    HistorySection,
-    LossSection,
-    ModelSection,
-    NeighboursSection,
-    Section,
-    TowerSection,
-    optimizer_of,
-)
+from shortlist.train.recipe import Recipe
 from shortlist.train.toml import as_toml
 
 if sys.version_info >= (3, 11):
@@ -46,220 +24,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["Recipe", "load", "names", "to_toml"]
-
-SEEDS_APART = 1000
-
-
-class _Model(Section, frozen=True):
-    """One model: its towers, its loss, its training."""
-
-    model: ModelSection = ModelSection()
-    query: TowerSection = TowerSection()
-    candidate: TowerSection = TowerSection()
-    history: HistorySection | None = None
-    loss: LossSection = LossSection()
-    als: ALSSection | None = None
-    optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
-    fit: FitSection = FitSection()
-
-    def for_rows(self, rows: int) -> Self:
-        """The same with numbers in place of "auto", for so many interactions."""
-        fit = self.fit
-        if fit.batch_size == "auto":
-            fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
-        if fit.epochs == "auto":
-            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows))
-        return msgspec.structs.replace(self, fit=fit)
-
-    def build_model(self, data: Dataset | Shards) -> TwoTower:
-        """An unbuilt model for the ids and columns of ``data``.
-
-        Raises ConfigError where a feature reads a column that ``data`` does not have.
-        """
-        check_dataset(data, "a recipe", shards=True)
-        self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
-        self.candidate.check_columns("candidate", data.candidates.columns)
-        history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
-        return TwoTower(
-            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
-            self._tower(
-                self.candidate,
-                data.candidate,
-                data.candidates.schema[data.candidate].is_integer(),
-                bias=self.model.bias,
-            ),
-        )
-
-    def _tower(
-        self, section: TowerSection, id_column: str, is_integer: bool, bias: bool, more: Sequence[Feature] = ()
-    ) -> Tower:
-        lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
-        ids = (
-            [lookup(id_column, min_count=section.min_count, evict_after=section.evict_after)]  # type: ignore[call-arg]
-            if section.id
-            else []
-        )
-        features = [*ids, *section.declared(), *more]
-        shared = msgspec.structs.asdict(self.model)
-        if not section.id:
-            shared["id_dropout"] = 0.0
-        shared |= {"hidden": section.hidden, "cross": section.cross, "heads": section.heads, "bias": bias}
-        return Tower(*features, **shared)
-
-    def task(self) -> Retrieval | ALS:
-        """The loss, or the options of ``als``."""
-        if self.als is not None:
-            return ALS(**msgspec.structs.asdict(self.als))
-        return self.loss.task()
-
-    def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
-        if self.history is not None:
-            raise no_histories()
-        task = self.task()
-        if isinstance(task, ALS):
-            raise not_from_disk()
-        check_from_disk(task)
-
-    def build_optimizer(self) -> Optimizer:
-        """The optimizer; ConfigError for a name or an option that it does not have."""
-        return optimizer_of(self.optimizer)
-
-    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe."""
-        model = self.build_model(data)
-        settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
-        if self.als is not None:
-            return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
-        return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
-
-
-def auto_batch_size(rows: int) -> int:
-    """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
-
-    >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
-    (64, 1024, 4096)
-    """
-    power: int = max(6, min(12, (rows // 64).bit_length() - 1))
-    return 1 << power
-
-
-def auto_epochs(rows: int) -> int:
-    """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
-
-    >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
-    (15, 8, 3)
-    """
-    wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
-    return max(3, min(15, round(wanted)))
-
-
-def neighbours_in_memory() -> ConfigError:
-    """Why a table of neighbours is not made from shards."""
-    return ConfigError(
-        "neighbours are counted over whole histories in memory; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory), or leave [neighbours] out",
-    )
-
-
-class JoinedSection(_Model, frozen=True):
-    """A model that is trained in addition to the first and joined with it; weight: its share of the score, see ``join``.
-
-    Its seed follows from the first one's, whatever its own ``fit.seed`` says.
-    """
-
-    weight: float = 0.5
-
-
-class Recipe(_Model, frozen=True):
-    """Everything about a training run but its data; ``fit`` carries it out.
-
-    joined: models that are trained on the same data and joined with this one, which has the weight that theirs leave of 1.
-    towers: "popularity" or "recent" (the latest tenth of the interactions) in place of trained ones. neighbours: a table of
-    neighbours behind the towers, see ``Mixture``.
-    """
-
-    joined: list[JoinedSection] = msgspec.field(default_factory=list)
-    towers: Literal["trained", "popularity", "recent"] = "trained"
-    neighbours: NeighboursSection | None = None
-
-    @property
-    def interaction_columns(self) -> list[str]:
-        """The columns beside ids, time and weight that it may read from the interactions."""
-        models = [self, *self.joined]
-        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
-        return list(dict.fromkeys(read))
-
-    def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
-        super().check_from_disk()
-        if self.neighbours is not None:
-            raise neighbours_in_memory()
-        for one in self.joined:
-            one.check_from_disk()
-
-    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
-        """A model built for ``data`` and trained on it; ``options`` are those of ``fit``, and win over the recipe.
-
-        With ``neighbours`` it is a ``Mixture``.
-        Raises as ``fit`` does; ConfigError for neighbours of shards.
-        """
-        towers, history = self.train_towers(data, **options)
-        if self.neighbours is None:
-            return towers, history
-        if not isinstance(data, Dataset):
-            raise neighbours_in_memory()
-        section = self.neighbours
-        table = section.source().fit(data)
-        return Mixture.of(towers, table, data, share=section.share, temperature=section.temperature), history
-
-    def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
-        """The towers alone, as ``train``.
-
-        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and begin from
-        seeds 1,000, 2,000, … after its own, so that models of one kind differ.
-        Raises ConfigError for weights that leave it nothing, for a warm start, or in several processes.
-        """
-        if self.towers != "trained":
-            return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
-        if not self.joined:
-            return super().train(data, **options)
-        weights = self._weights()
-        if options.get("warm_start") is not None or joined().size > 1:
-            what = "warm start" if options.get("warm_start") is not None else "several processes"
-            raise ConfigError(
-                f"this recipe joins {len(weights)} models; joined models do not support {what}.",
-                hint="train without it, or without [[joined]]",
-            )
-        model, history = super().train(data, **options)
-        shared = {name: options[name] for name in ("device",) if name in options}
-        seed: Any = options.get("seed", self.fit.seed)
-        others = [
-            one.train(data, seed=seed + SEEDS_APART * number, **shared)[0]
-            for number, one in enumerate(self.joined, start=1)
-        ]
-        return join([model, *others], weights), history
-
-    def _weights(self) -> list[float]:
-        others = [one.weight for one in self.joined]
-        if not all(weight > 0 for weight in others) or sum(others) >= 1:
-            raise ConfigError(
-                f"the recipe's [[joined]] models have the weights {others}; numbers above 0 whose sum is below 1 were expected.",
-                hint="the first model has the rest",
-            )
-        return [1 - sum(others), *others]
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as a file that ``load`` reads to the same: what differs from the defaults, and every option of its training."""
+    """The recipe as a file that ``load`` reads: options that differ from the defaults, and every option of its training."""
     plain = recipe.to_dict()
     usual = Recipe().to_dict()
     kept = {name: value for name, value in plain.items() if value != usual.get(name) or name == "fit"}
@@ -272,12 +41,18 @@ def names() -> list[str]:
 
 
 def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """A recipe by name, from a TOML file, or from what ``Recipe.to_dict`` gave, with ``changes`` such as ``"model.dim=64"`` or ``{"model.dim": 64}``.
+    """A recipe with changes.
 
-    Raises ConfigError for a recipe, key or value that cannot be, and names the nearest known one.
+    Args:
+        recipe: its name, a TOML file, or what ``Recipe.to_dict`` returned.
+        changes: for example ``"model.dim=64"`` or ``{"model.dim": 64}``.
 
-    >>> load("tutorial", ["model.dim=64"]).model.dim
-    64
+    Raises:
+        ConfigError: for an unknown recipe or key (the hint names the nearest known one) or a wrong value.
+
+    Example:
+        >>> load("tutorial", ["model.dim=64"]).model.dim
+        64
     """
     tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
     pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
@@ -286,7 +61,7 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
         node = tree
         for parent in parents:
             if parent in PARTS and isinstance(node.get(parent), str):
-                node[parent] = {"kind": node[parent]}  # a word, and now an option of it
+                node[parent] = {"kind": node[parent]}  # the section was a word and now gets an option
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(
@@ -299,12 +74,14 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
 
 
 def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:
-    """The tree with each model's loss and negatives as tables, whatever form they were written in.
+    """The tree with each model's loss and negatives as tables, from any form that they were written in.
 
-    quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
+    Args:
+        quiet: without a DeprecationWarning for options that moved, as in what ``to_dict`` of an earlier version gave.
     """
-    joined = tree.get("joined")
-    for model in (tree, *(joined if isinstance(joined, list) else ())):
+    joined, sources = tree.get("joined"), tree.get("sources")
+    towers = [one.get("towers") for one in sources if isinstance(one, dict)] if isinstance(sources, list) else []
+    for model in (tree, *(joined if isinstance(joined, list) else ()), *towers):
         if not isinstance(model, dict) or not isinstance(model.get("loss"), dict):
             continue
         for name in () if quiet else [name for name in MOVED if name in model["loss"]]:

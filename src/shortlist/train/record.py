@@ -1,4 +1,4 @@
-"""What trained a model: its data, recipe, seed, versions and commit, as values that a bundle keeps."""
+"""A record of how a model was trained: its data, recipe, seed, versions and commit, as values that a bundle keeps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ PACKAGES = ("torch", "polars", "numpy", "scann", "faiss-cpu")
 def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
     """The record of a training run, as JSON values.
 
-    seed. data: its ``fingerprint``, how many ``interactions``, ``queries`` and ``candidates``, and the times ``since`` and
-    ``until`` which they are, where they have one. versions: of shortlist, Python, the platform and the packages that
-    matter. commit: of the repository that the run was started in, with ``+changes`` where it has some; None outside one. The
-    environment variable ``SHORTLIST_COMMIT`` says it where there is no repository, as in a container.
+    - seed.
+    - data: its ``fingerprint``, how many ``interactions``, ``queries`` and ``candidates``, and the times ``since`` and
+      ``until``, if there are times.
+    - versions: of shortlist, Python, the platform and the packages that matter.
+    - commit: of the repository that the run was started in, with ``+changes`` if it has some; None outside one. The
+      environment variable ``SHORTLIST_COMMIT`` gives it where there is no repository, as in a container.
     """
     data: dict[str, Any] = {
         "fingerprint": data_fingerprint(train),
@@ -48,7 +50,7 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
 
 
 def data_fingerprint(train: Dataset | Shards) -> str:
-    """sha256 over the interactions in their order (ids, weights, times) and both tables; of shards, over what names them.
+    """sha256 over the interactions in their order (ids, weights, times) and both tables; for shards, over their header.
 
     It depends on values alone: not on the file they came from, nor on the machine.
     """

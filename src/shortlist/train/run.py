@@ -1,4 +1,4 @@
-"""The parts of one training run, and what is done with a batch and at the end of an epoch."""
+"""The parts of one training run, its step over a batch, and its record of an epoch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A model that is built for its data, the data encoded on a device, and all that a step needs.
+    """A model that is built for its data, the data encoded on a device, and everything else that a step needs.
 
-    Random numbers are drawn in one order: weights, then the masks of dropout, of each process its own.
+    Random numbers are drawn in one order: weights, then the masks of dropout, separately in each process.
     """
 
     def __init__(

@@ -17,12 +17,13 @@ from shortlist.features import FEATURE_KINDS, Feature, History, StringLookup
 from shortlist.loss import ALS, Retrieval
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.model import Tower
-from shortlist.sources import EASE, Cooccurrence, OwnHistory, Transitions
+from shortlist.sources import EASE, Blend, Cooccurrence, Newest, OwnHistory, Popular, Recent, Transitions
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
 
 __all__ = [
     "ALSSection",
+    "AddedSection",
     "FitSection",
     "HistorySection",
     "LossSection",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 OPTIMIZERS: dict[str, type[Any]] = {made.__name__: made for made in (Adagrad, RowwiseAdagrad, Adam, AdamW, SGD)}
+LISTS: dict[str, type[Any]] = {"popular": Popular, "recent": Recent, "new": Newest}
 NEIGHBOURS: dict[str, type[Any]] = {
     "cooccurrence": Cooccurrence,
     "transitions": Transitions,
@@ -54,10 +56,16 @@ def options_of(
     leave: Container[str] = (),
     words: Mapping[str, str] | None = None,
     base: type[Section] = Section,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Any:
     """A section with the options of a class or function.
 
-    only, leave: which of them, or which not. words: a word that an option may also be. base: a section to add them to.
+    Args:
+        only: take these alone.
+        leave: take all but these.
+        words: options that may also be a word.
+        base: a section to add them to.
+        defaults: defaults that differ from those of the class or function.
     """
     hints = get_type_hints(made.__init__ if inspect.isclass(made) and not is_dataclass(made) else made)
     parameters = inspect.signature(made).parameters
@@ -66,7 +74,7 @@ def options_of(
         kind = _in_toml(hints[name])
         if words is not None and name in words:
             kind = kind | Literal[words[name]]
-        default = parameters[name].default
+        default = parameters[name].default if defaults is None else defaults.get(name, parameters[name].default)
         fields.append((name, kind) if default is inspect.Parameter.empty else (name, kind, _default(default)))
     tag = {"tag": made.kind, "tag_field": "kind"} if is_dataclass(made) and hasattr(made, "kind") else {}
     name = getattr(made, "__name__", "options")
@@ -89,7 +97,7 @@ _VALUES: dict[Any, Any] = {}
 
 
 def _default(value: Any) -> Any:
-    """A default as a section has it."""
+    """A default in the form of a section."""
     if is_dataclass(value) and not isinstance(value, type):
         return _VALUES[type(value)](**asdict(value))
     return list(value) if isinstance(value, tuple) else value
@@ -135,7 +143,7 @@ class TowerSection(_TOWER):  # type: ignore[misc]
 
 
 class ModelSection(options_of(Tower, leave=("features", "module", *OF_ONE_SIDE))):  # type: ignore[misc]
-    """What both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
+    """The options that both towers share, as in ``Tower``; ``bias`` is the candidate tower's."""
 
 
 class HistorySection(options_of(History)):  # type: ignore[misc]
@@ -147,7 +155,7 @@ class LossSection(options_of(Retrieval)):  # type: ignore[misc]
     (``negatives = { kind = "sampled", number = 512 }``)."""
 
     def task(self) -> Retrieval:
-        """The ``Retrieval``; ConfigError for options that cannot be."""
+        """The ``Retrieval``; ConfigError for options out of range."""
         plain = msgspec.to_builtins(self)
         return Retrieval(**{**plain, **{part: from_table(part, plain[part]) for part in PARTS}})
 
@@ -165,14 +173,18 @@ class FitSection(_FIT):  # type: ignore[misc]
     """Options of ``fit``; "auto" lets the number of interactions decide."""
 
 
-class NeighboursSection(Section, frozen=True):
-    """A table of neighbours behind the towers: its kind, the options of its class (``Cooccurrence``, ``Transitions``,
-    ``EASE``, ``OwnHistory``), and how both scores are added (``Blend``)."""
+class _Neighbours(Section, frozen=True):
+    kind: Literal[tuple(NEIGHBOURS)] = next(iter(NEIGHBOURS))  # type: ignore[valid-type]
 
-    kind: Literal["cooccurrence", "transitions", "ease", "own"] = "cooccurrence"
-    share: float = 0.4
-    temperature: float = 1.0
-    options: dict[str, int | float] = {}
+
+_BLEND: Any = options_of(Blend, base=_Neighbours, defaults={"share": 0.4})
+
+
+class NeighboursSection(_BLEND):  # type: ignore[misc]
+    """A table of neighbours behind the towers: its kind, how both scores are added (``Blend``), and the options of its
+    class (``Cooccurrence``, ``Transitions``, ``EASE``, ``OwnHistory``)."""
+
+    options: dict[str, int | float] = msgspec.field(default_factory=dict)
 
     def source(self) -> Cooccurrence | Transitions | EASE | OwnHistory:
         """The settings of the table; ConfigError for an option that its class does not have."""
@@ -180,6 +192,26 @@ class NeighboursSection(Section, frozen=True):
             NEIGHBOURS[self.kind], self.options, f"neighbours of kind {self.kind!r} have"
         )
         return source
+
+
+class AddedSection(Section, frozen=True):
+    """One more source of a mixture; the sources before it share the rest of the score.
+
+    Attributes:
+        kind: "towers", a kind of neighbours, or of ranked lists (``Popular``, ``Recent``, ``Newest``).
+        weight: its share of the score.
+        temperature: of towers, in the unit of their scores.
+        options: of the class of neighbours or lists.
+    """
+
+    kind: Literal["towers", "cooccurrence", "transitions", "ease", "own", "popular", "recent", "new"]
+    weight: float
+    temperature: float = 1.0
+    options: dict[str, int | float | str] = {}
+
+    def settings(self) -> Any:
+        """The settings of neighbours or of ranked lists; ConfigError for an option that their class does not have."""
+        return _made({**NEIGHBOURS, **LISTS}[self.kind], self.options, f"sources of kind {self.kind!r} have")
 
 
 def optimizer_of(section: Mapping[str, Any]) -> Optimizer:

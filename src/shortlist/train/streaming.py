@@ -20,15 +20,18 @@ __all__ = ["StreamedInteractions", "interactions_of"]
 
 
 class StreamedInteractions:
-    """What ``Interactions`` is, over shards: one buffer of them is in memory, the next one is being read.
+    """``Interactions`` over shards: one buffer of them is in memory, the next one is being read.
 
-    1. The blocks come in an order that is a function of (seed, epoch).
-    2. As many of them as fill the buffer are read, in the order on the disk.
-    3. Their rows, and those that the last buffer left over, are shuffled and cut into batches.
+    1. The order of blocks is a function of (seed, epoch).
+    2. As many blocks as fill the buffer are read, in the order on the disk.
+    3. Their rows, and those left over from the last buffer, are shuffled and cut into batches.
 
-    contexts: rows of a table of contexts; with more than one, what the query tower reads is a pair of a query and a context,
-    row ``query · contexts + context``. With a buffer as large as the data this is a full shuffle. Of several processes each
-    reads all of it, and keeps of a batch the pairs of its own queries.
+    With a buffer as large as the data this is a full shuffle. With several processes each reads all blocks, and keeps of a
+    batch the pairs of its own queries.
+
+    Args:
+        contexts: rows of a table of contexts; with more than one, the query tower reads pairs of a query and a context,
+            row ``query · contexts + context``.
     """
 
     def __init__(self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1) -> None:
@@ -44,7 +47,7 @@ class StreamedInteractions:
         return len(self.shards)
 
     def batch(self, chosen: Tensor) -> Batch:
-        """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` gave them last."""
+        """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` returned them last."""
         buffer = self._buffer
         if self._processes.size > 1:
             return self._part(chosen[buffer.query[chosen] % self._processes.size == self._processes.rank])
@@ -68,7 +71,7 @@ class StreamedInteractions:
         return rows.to(self.device)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
-        """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each but for the last."""
+        """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each except for the last."""
         for buffer in self._buffers(seed, epoch, size):
             self._buffer = buffer
             yield from torch.arange(len(buffer)).split(size)
@@ -154,7 +157,12 @@ def interactions_of(
     processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
 ) -> Interactions | StreamedInteractions:
-    """The interactions of a training run, from memory or from disk; processes, owner: as in ``Interactions``."""
+    """The interactions of a training run, from memory or from disk.
+
+    Args:
+        processes: as in ``Interactions``.
+        owner: as in ``Interactions``.
+    """
     if encoded.shards is None:
         return Interactions(encoded, device, processes, owner)
     return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))

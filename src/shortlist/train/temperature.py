@@ -33,16 +33,16 @@ class LearnedTemperature(nn.Module):
         self._updater.step()
 
     def state(self) -> dict[str, Tensor]:
-        """All that it remembers; ``restore`` takes it back."""
+        """The state, for ``restore``."""
         return {"log": self.log.detach()} | {name: slot for name, slot, _ in self._updater.slots()}
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Be as ``state`` says."""
+        """Continue from what ``state`` returned."""
         for name, value in self.state().items():
             value.copy_(state[name])
 
     @property
     def value(self) -> float:
-        """The temperature as it is."""
+        """The current temperature."""
         return math.exp(float(self.log.detach()))

@@ -15,7 +15,7 @@ def as_toml(tree: Mapping[str, Any]) -> str:
 
 
 def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
-    """Lines of a table: its values, then its tables; None is left out, as what a reader takes by itself."""
+    """Lines of a table: its values, then its tables; None is left out, since a reader assumes it."""
     values = {k: v for k, v in tree.items() if v is not None and not isinstance(v, dict) and not _tables(v)}
     lines = [f"{name} = {_value(value)}" for name, value in values.items()]
     for name, value in tree.items():
@@ -29,7 +29,11 @@ def _toml(tree: Mapping[str, Any], path: list[str]) -> list[str]:
 
 
 def _tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "fit" in one for one in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and ("fit" in one or {"kind", "weight"} <= one.keys()) for one in value)
+    )
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Training that begins where another training stopped: its features, weights and optimizer state."""
+"""Training that continues from another training: its features, weights and optimizer state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shortlist.train.processes import Processes
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
 
-NOW = "\0now"  # with which no column ends
+NOW = "\0now"  # a suffix that no column has
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +35,15 @@ class WarmStart:
        rows (``model/ridge.py``), without optimizer state.
     3. Bins, means and dense layers stay as they were learned, and training continues from there.
 
-    before: a trained model of the same towers. only_new: the training data has only the rows since then: the tables, counts
-    and known queries of ``before`` stay, and its counts (so log Q and popularity too) halve with every ``half_life``
-    trainings, rounded up. Without it the data is a whole window, and counts are those of the window.
-    fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes from a
-    checkpoint only if it started from the same model.
+    Args:
+        before: a trained model of the same towers.
+        only_new: the training data has only the rows since then: the tables, counts and known queries of ``before``
+            stay, and its counts are halved over time. Without it the data is a whole window, and counts are those of
+            the window.
+        half_life: the counts of ``before`` (so log Q and popularity too) halve with every so many trainings, rounded
+            up.
+        fingerprint: identifies ``before``, such as its bundle's; by default a checksum of its weights. A run resumes
+            from a checkpoint only if it started from the same model.
     """
 
     before: TwoTower  # or a Mixture, of which the towers are taken
@@ -48,7 +52,7 @@ class WarmStart:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.before, Mixture):  # what is trained of a mixture
+        if isinstance(self.before, Mixture):  # the part of a mixture that is trained
             object.__setattr__(self, "before", self.before.towers)
         if not isinstance(self.before, TwoTower):
             raise ConfigError(
@@ -77,7 +81,7 @@ class Start:
             self.train = with_catalogue(train, self._warm.before.catalogue, model)
 
     def facts(self) -> dict[str, Any] | Literal[False]:
-        """What tells this beginning from others, as JSON values; False for one from nothing."""
+        """A description of this start that differs from others, as JSON values; False for a start from nothing."""
         warm = self._warm
         if warm is None:
             return False
@@ -85,7 +89,7 @@ class Start:
         return {"fingerprint": known, "only_new": warm.only_new, "half_life": warm.half_life}
 
     def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
-        """What ``model.prepare`` gives, with features, weights and counts carried over."""
+        """The training data as ``model.prepare`` encodes it, with features, weights and counts carried over."""
         if self._warm is None:
             return model.prepare(self.train, generator)
         before = self._warm.before
@@ -99,7 +103,7 @@ class Start:
 
     @torch.no_grad()
     def restore(self, updater: Updater, processes: Processes) -> None:
-        """Give the optimizer what it knew of each row and layer."""
+        """Give the optimizer its earlier state of each row and layer."""
         if self._warm is None:
             return
         state = self._warm.before.optimizer_state
@@ -124,7 +128,7 @@ class Start:
 
 
 def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:
-    """What the optimizer knows in the end, of whole tables; None on all processes but the first."""
+    """The optimizer's state at the end, of whole tables; None on all processes but the first."""
     slots: dict[str, Tensor] = {}
     for name, slot, table in updater.slots():
         rows = 0 if table is None else getattr(table.remote, "cardinality", len(table.weight))  # of the whole table
@@ -146,7 +150,7 @@ def _checksum(model: TwoTower) -> str:
 def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
     """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
 
-    Values of today's row are kept; where one is null, the earlier value. ConfigError for what needs all interactions.
+    Values of today's row are kept; where one is null, the earlier value. ConfigError for features that need all interactions.
     """
     if isinstance(train, Shards):
         raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
@@ -191,7 +195,7 @@ def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:
-    """The catalogue with what was counted before; its rows are first in both tables."""
+    """The catalogue with the earlier counts; its rows are first in both tables."""
     counts = now.counts.copy()
     counts[: len(before.counts)] += np.ceil(before.counts * 0.5 ** (1 / half_life)).astype(counts.dtype)
     known = now.known.copy()

@@ -18,8 +18,8 @@ def latencies(
 ) -> list[tuple[float, float]]:
     """Median and 99th percentile per index, in milliseconds.
 
-    The indexes take turns, ``rounds`` times, in an order that alternates, so that what else the machine does falls
-    on all of them alike. Each has about ``seconds`` in all; what it is asked in a round is what the others are asked.
+    The indexes take turns, ``rounds`` times, in an order that alternates, so that other work on the machine
+    slows all of them alike. Each has about ``seconds`` in all; in a round all are asked the same queries.
     """
     each = [_first(index, queries, k) for index in indexes]
     shares = [int(np.clip(seconds / rounds / max(first, 1e-6), 1, queries.shape[0])) for first in each]

@@ -20,7 +20,10 @@ def keep_promise(settings: ApproximateIndex, vectors: Floats, ids: Ints | None, 
         SearchError: no queries, or too few, to measure a recall on.
         MissingExtraError: the package behind the index is not installed.
     """
-    plain = settings.with_settings(recall=None)
+    tuned = (
+        dict.fromkeys(settings.at_search) if settings.built else {}
+    )  # for other vectors, so they are left open again
+    plain = settings.unbuilt(recall=None, **tuned)
     promise = settings.settings()
     name = type(settings).__name__
     if queries is None:

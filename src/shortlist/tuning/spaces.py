@@ -1,4 +1,4 @@
-"""What can be tuned: a few builds of each backend, and many settings at search."""
+"""The settings that are tried: a few builds of each backend, and many settings at search."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALIASES = {
     "hnsw": ("hnsw",),
 }
 _STEP = 1.25  # from one value of an axis to the next
-_TINY = 1024  # below, there is nothing to partition, and Faiss builds a graph whatever it is asked for
+_TINY = 1024  # below, partitions make no sense, and Faiss builds a graph whatever the settings
 _FLAT = 20_000  # up to so many candidates, a build without partitions is tried as well
 _DEPTH, _LEAST_DEPTH = 60, 1200  # times k, and candidates, that are re-ranked at most
 
@@ -48,7 +48,8 @@ class Chosen:
 def chosen(backends: Sequence[str] | None) -> Chosen:
     """Backends by name: "exact", "scann", "faiss" (both of its methods), "ivfpq", "hnsw"; None for all that run here.
 
-    Raises ConfigError for a name that is not known.
+    Raises:
+        ConfigError: for a name that is not known.
     """
     names: list[str] = []
     for name in BACKENDS if backends is None else backends:
@@ -76,7 +77,7 @@ def backend_of(index: ApproximateIndex) -> str:
 def builds(name: str, n: int, template: ApproximateIndex | None) -> list[ApproximateIndex]:
     """The unbuilt indexes of a backend that are worth a try over ``n`` candidates, most promising first.
 
-    What ``template`` gives stays as it is.
+    Settings that ``template`` gives stay as they are.
     """
     tries = _tries(name, n)
     if template is None:
@@ -102,7 +103,7 @@ def _tries(name: str, n: int) -> list[dict[str, int | str]]:
 
 
 def axes(index: ApproximateIndex, n: int, k: int) -> tuple[Axis, Axis | None]:
-    """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings given stay."""
+    """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings that were given stay."""
     given = index.settings()
     deep = _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), 1.6)
     if isinstance(index, ScaNN):

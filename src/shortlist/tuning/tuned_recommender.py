@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_model, check_seed
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import Index, Lists, exact_copy, search_heads
+from shortlist.index import Lists
 from shortlist.index.promise import Tuning
+from shortlist.recommender.answers import exact_served, searched
+from shortlist.recommender.asking import overlap_of
+from shortlist.recommender.contexts import context_of
 from shortlist.recommender.recommender import Recommender
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
+from shortlist.sources import Filters
 from shortlist.tuning.tuner import tune_index
 
 __all__ = ["Accuracy", "TunedRecommender", "tune"]
@@ -29,9 +33,10 @@ class Accuracy:
     """Top-k accuracy on test pairs through exact search and through the tuned index, seen items excluded.
 
     Attributes:
-        pairs: test pairs asked; ``left_out``: those of queries or candidates that training did not have, and those
-            that are among the seen.
-        exact, index: by k, the part of the pairs whose candidate is in its query's list.
+        pairs: test pairs asked.
+        left_out: test pairs whose query or candidate training did not have, and those that are among the seen.
+        exact: by k, the share of the pairs whose candidate is in its query's list by exact search.
+        index: the same through the tuned index.
     """
 
     pairs: int
@@ -48,15 +53,26 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TunedRecommender:
-    """A ``recommender`` with a tuned index, how it was found (``tuning``), and what it costs on test pairs (``accuracy``)."""
+    """A recommender with a tuned index.
+
+    Attributes:
+        recommender: like the one given, with the index that was chosen.
+        tuning: how the index was found.
+        accuracy: what the index costs on test pairs, where some were given.
+        mixture_recall: of a mixture, the share of its exact top k, by all sources together, that its lists have; else None.
+            The index misses nothing that tables and ranked lists find, so it is about the index's recall or higher.
+    """
 
     recommender: Recommender
     tuning: Tuning
     accuracy: Accuracy | None
+    mixture_recall: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything measured, fit for JSON."""
         measured = self.tuning.to_dict()
+        if self.mixture_recall is not None:
+            measured = {**measured, "mixture_recall": self.mixture_recall}
         return measured if self.accuracy is None else {**measured, "accuracy": self.accuracy.to_dict()}
 
 
@@ -74,16 +90,25 @@ def tune(
 ) -> TunedRecommender:
     """A recommender like the given one, with the fastest index that finds ``recall`` of the true top ``k``.
 
-    The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
+    Candidates that were deleted take no part. The queries measured are a sample of the recommender's known queries, half to choose settings by and half to check
     the promise on; see ``shortlist.tuning.tune_index`` for the options. The given recommender stays as it is.
 
-    backends: kinds of indexes to try, by default all that can run here. seconds: stop looking after so long. seed: of the
-    sample. say: called with a line of text after each step. test: pairs to measure top-k accuracy on, through exact
-    search and through the tuned index.
+    Args:
+        recommender: a trained recommender.
+        recall: the mean recall to keep.
+        k: over the top k.
+        backends: kinds of indexes to try, by default all that can run here.
+        test: pairs to measure top-k accuracy on, through exact search and through the tuned index.
+        sample: how many queries to measure.
+        seconds: stop trying settings after this time.
+        seed: of the sample.
+        say: called with a line of text after each step.
 
-    Raises ConfigError where the query tower reads columns that only a request has, SearchError for fewer than 40 known
-    queries.
+    Raises:
+        ConfigError: where the query tower reads columns that only a request has.
+        SearchError: for fewer than 40 known queries.
 
+    Example:
         tuned = sl.tune(recommender, recall=0.95, k=100)
         tuned.recommender.save("my.shortlist", overwrite=True)
     """
@@ -91,9 +116,12 @@ def tune(
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
     served = recommender.served
+    dead = served.state.dead
+    alive = np.setdiff1d(np.arange(served.state.size), dead, assume_unique=True) if len(dead) else None
     tuning = tune_index(
-        served.vectors,
+        served.vectors if alive is None else served.vectors_of(alive),
         known_queries(served.state),
+        ids=alive,
         recall=recall,
         k=k,
         backends=backends,
@@ -102,24 +130,29 @@ def tune(
         seed=seed,
         say=say,
     )
-    accuracy = None if test is None else _accuracy(served, tuning, test)
+    now = replace(served, index=tuning.index)
+    accuracy = None if test is None else _accuracy(served, now, tuning, test)
     measured = {name: value for name, value in tuning.to_dict().items() if name in KEPT}
+    mixture = None
+    if served.state.near is not None:
+        mixture = overlap_of(now, tuning.k, sample)
+        measured["mixture_recall"] = mixture
     metadata = {**served.metadata, "tuning": measured}
     again = replace(served, index=tuning.index, reason=tuning.reason, metadata=metadata, origin={})
-    return TunedRecommender(Recommender(again), tuning, accuracy)
+    return TunedRecommender(Recommender(again), tuning, accuracy, mixture)
 
 
 def known_queries(state: State) -> NDArray[np.float32]:
-    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where only a request brings what they are made of."""
+    """Vectors ``[vectors, dim]`` of the queries that training had, every head one. ConfigError where they are made of columns that only a request has."""
     if state.query_vectors is None:
         raise ConfigError(
-            "the query tower reads columns that only a request has, so so so there are no stored queries to tune on.",
+            "the query tower reads columns that only a request has, so there are no stored queries to tune on.",
             hint="tune on vectors of real requests: shortlist.tuning.tune_index(vectors, queries)",
         )
     return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
 
 
-def _accuracy(served: Served, tuning: Tuning, test: Dataset) -> Accuracy:
+def _accuracy(served: Served, tuned: Served, tuning: Tuning, test: Dataset) -> Accuracy:
     state = served.state
     if (test.query, test.candidate) != (state.query, state.candidate):
         raise DataError(
@@ -139,10 +172,9 @@ def _accuracy(served: Served, tuning: Tuning, test: Dataset) -> Accuracy:
             hint="give interactions that the bundle was not trained on",
         )
     ks = sorted({min(k, size) for k in (10, 100, tuning.k)})
-    exact = exact_copy(served.index)
     return Accuracy(
-        int(keys.size), len(test) - int(keys.size), _hit_shares(state, exact, keys, ks),
-        _hit_shares(state, tuning.index, keys, ks),
+        int(keys.size), len(test) - int(keys.size), _hit_shares(exact_served(served), keys, ks),
+        _hit_shares(tuned, keys, ks),
     )  # fmt: skip
 
 
@@ -150,15 +182,17 @@ def _rows(row_of: Mapping[Any, int], ids: Sequence[Any]) -> NDArray[np.int64]:
     return np.array([row_of.get(value, -1) for value in ids], np.int64)
 
 
-def _hit_shares(state: State, index: Index, keys: NDArray[np.int64], ks: Sequence[int]) -> dict[int, float]:
+def _hit_shares(served: Served, keys: NDArray[np.int64], ks: Sequence[int]) -> dict[int, float]:
     """By k, the share of (query, candidate) keys whose candidate is in the query's list."""
+    state = served.state
     assert state.query_vectors is not None
     size = len(state.candidates)
     rows = np.unique(keys // size)
-    seen = Lists.of([state.seen.row(row) for row in rows.tolist()])
+    seen = Filters(Lists.of([state.seen.row(row) for row in rows.tolist()]))
+    context = context_of(served, rows)
     shares = {}
     for k in ks:
-        hits = search_heads(index, np.ascontiguousarray(state.query_vectors[rows]), k, exclude=seen)
+        hits = searched(served, np.ascontiguousarray(state.query_vectors[rows]), k, seen, context)
         found = np.repeat(rows, np.diff(hits.offsets)) * size + hits.ids
         shares[k] = float(np.isin(keys, found).mean())
     return shares

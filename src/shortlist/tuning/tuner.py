@@ -1,6 +1,6 @@
 """The tuner: the fastest settings that keep a promised recall, on these vectors, for these queries, on this machine.
 
-1. The queries are parted: settings are chosen on one part, the promise is checked on the other. Exact search tells
+1. The queries are divided: settings are chosen on one part, the promise is checked on the other. Exact search gives
    the true top k of both.
 2. A backend is built in few ways. On each build, settings at search are tried: for every number of candidates to
    re-rank, the least of the other setting that reaches a recall, found by bisection.
@@ -31,9 +31,12 @@ from shortlist.tuning.latency import latencies
 
 __all__ = ["tune_index"]
 
-_LEAST = 40  # queries, below which neither half says much
-FASTER, SAVED = 1.3, 0.1  # times, and milliseconds a query, from which exact search is left
-_LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, beside the promise
+_LEAST = 40  # with fewer queries the halves are too small to measure a recall
+FASTER, SAVED = (
+    1.3,
+    0.1,
+)  # an index is used if it is so many times faster than exact search, and saves so many milliseconds
+_LEVELS = (0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # recalls of the curve, in addition to the promise
 _FINALISTS = 6
 
 Say: TypeAlias = "Callable[[str], None]"
@@ -65,16 +68,16 @@ def tune_index(
         template: settings that stay as they are wherever they are given; its backend alone is tuned. Of an index that
             is built over ``vectors`` only the settings at search are tuned again.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
-        sample: at most so many of the queries are used.
-        seconds: no build is begun after so long, or where one as long as the longest so far would end after it.
+        sample: how many of the queries are used, at most.
+        seconds: no build is begun after this time, or if one as long as the longest so far would end after it.
         seed: of the sample.
         say: called with a line of progress now and then.
 
     Exact search is used where nothing else keeps the promise: ``chosen.backend`` and ``reason`` say so.
 
     Raises:
-        ConfigError: a promise or a backend that is none. SearchError: vectors or queries that an index cannot take, too
-            few queries.
+        ConfigError: for a recall out of range, and an unknown backend.
+        SearchError: for vectors or queries that an index cannot take, and too few queries.
     """
     check_promise("tune", recall, check_k(k))
     array, _ = check_vectors(vectors, "vectors")
@@ -82,7 +85,7 @@ def tune_index(
     started = time.perf_counter()
     exact = BruteForce().build(array, ids)
     if template is not None and template.built:
-        template = _afresh(template, exact)
+        template = _with_open_search(template, exact)
     trial = QueryHalves.of(exact, asked, recall, min(k, exact.size), sample, seed)
     names = spaces.chosen([spaces.backend_of(template)] if template is not None else backends)
     run = Tuner(trial, exact, template, started, seconds, say or (lambda line: None), dict(names.missing))
@@ -123,7 +126,7 @@ class QueryHalves:
         return recall_of(query_recalls(index, self.held, self.kth_held, self.k), self.k)
 
     def keeps(self, recall: Recall) -> bool:
-        """Whether the promise is kept; one of everything, only by finding everything."""
+        """Whether the promise is kept; a recall of 1 only by finding everything."""
         return recall.mean == 1.0 if self.recall == 1 else recall.lower >= self.recall
 
 
@@ -231,7 +234,7 @@ class Tuner:
         self.winner = challenger
 
     def result(self, alone: bool) -> Tuning:
-        """The end of the race: exact search takes part if it is among the backends, or if nobody else is left."""
+        """The end of the race: exact search takes part if it is among the backends, or if no other is left."""
         trial, winner = self.trial, self.winner
         contenders = [self.exact] if winner is None else [self.exact, winner.index]
         times = latencies(contenders, trial.held, trial.k, 8, 1.0)
@@ -271,8 +274,9 @@ def worth_it(exact: float, other: float) -> bool:
 
     A tenth of a millisecond is less than a request costs around its search, and a third is less than timings differ.
 
-    >>> worth_it(0.0271, 0.0270), worth_it(0.30, 0.25), worth_it(3.0, 0.3)
-    (False, False, True)
+    Example:
+        >>> worth_it(0.0271, 0.0270), worth_it(0.30, 0.25), worth_it(3.0, 0.3)
+        (False, False, True)
     """
     return exact >= FASTER * other and exact - other >= SAVED
 
@@ -322,7 +326,7 @@ class _Sweep:
         return self.seen[row, column]
 
 
-def _afresh(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
+def _with_open_search(built: ApproximateIndex, exact: LiveIndex) -> ApproximateIndex:
     """A built index, its settings at search left open; SearchError where it holds other vectors."""
     if not np.array_equal(built.ids, exact.ids) or not np.array_equal(built.vectors, exact.vectors):
         raise SearchError(

@@ -22,7 +22,7 @@ def test_distinct_rows_are_sorted_and_counted_and_found_again(tmp_path: Path) ->
     assert context_rows(table, LOG, "log").tolist() == [2, 0, 2, 1]
 
 
-def test_a_row_that_came_since_is_told() -> None:
+def test_a_row_that_was_added_since_is_refused() -> None:
     table = pl.DataFrame({"device": ["tv"], "hour": [9]})
     with pytest.raises(sl.DataError, match="'log' changed while it was encoded"):
         context_rows(table, LOG, "log")
@@ -42,3 +42,25 @@ def test_columns_that_cannot_be_context(context: list[str], kind: type[Exception
     check_context(["device", "hour"], ["u", None], schema)
     with pytest.raises(kind, match=says):
         check_context(context, ["u", None], schema)
+
+
+def test_contexts_are_counted_and_a_column_may_be_called_len(tmp_path: Path) -> None:
+    """Of eight rows, three at 5, one at 7, four at no known hour; of those kept after a split, as many as are read."""
+    rows = pl.DataFrame(
+        {"len": [1, 2, 3, 4, 1, 2, 3, 4], "item": [5, 6] * 4, "hour": [5, None, 7, None, 5, None, 5, None]}
+    )
+    rows.write_parquet(tmp_path / "log.parquet")
+    shards = sl.Shards.encode(
+        tmp_path / "log.parquet", tmp_path / "shards", query="len", candidate="item", context=["hour"]
+    )
+    assert shards.contexts is not None
+    assert dict(zip(shards.contexts["hour"].to_list(), shards.context_counts.tolist(), strict=True)) == {
+        None: 4,
+        5: 3,
+        7: 1,
+    }
+    assert shards.query_counts.tolist() == [2, 2, 2, 2]
+    train, test = shards.split(0.25)
+    held = test.interactions["hour"].to_list()
+    left = {hour: count - held.count(hour) for hour, count in {None: 4, 5: 3, 7: 1}.items()}
+    assert dict(zip(shards.contexts["hour"].to_list(), train.context_counts.tolist(), strict=True)) == left

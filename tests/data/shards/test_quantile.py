@@ -37,3 +37,17 @@ def test_by_hand() -> None:
 
 def test_one_value_however_often() -> None:
     assert time_of_rank(lambda: [np.full(1000, 3)], 500) == 3
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+def test_a_rank_among_numbers_on_disk_is_exact(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shortlist.data.shards import quantile
+
+    monkeypatch.setattr(quantile, "AT_ONCE", 7)
+    monkeypatch.setattr(quantile, "BINS", 5)
+    rng = np.random.default_rng(3)
+    for spread in (1, 4, 10**12):
+        values = rng.integers(-spread, spread + 1, 300).astype(kind)
+        for rank in (1, 2, 150, 299, 300):
+            found = time_of_rank(lambda values=values: np.split(values, [100, 210]), rank)
+            assert found == np.sort(values)[300 - rank]

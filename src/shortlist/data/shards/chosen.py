@@ -1,4 +1,4 @@
-"""What each query chose, one after another in a file of its own: for what asks for it in every batch."""
+"""The choices of each query, one after another in a file of its own, for code that needs them in every batch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ SORT_AT_ONCE = 1 << 22
 def chosen_by_query(shards: Shards, rank: int = 0, size: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The candidates that each query chose, ascending: those of query q are ``values[offsets[q] : offsets[q + 1]]``.
 
-    offsets: int64 ``[queries + 1]``. values: int32 ``[interactions]``, mapped from a file without a name next to the shards, of
-    4 bytes an interaction, which goes with the array. rank, size: of so many processes, the queries of this one alone.
-
     1. Shards are read once, a few million rows at a time, and each row goes to the next free place of its query.
     2. The lists are sorted, a few million values at a time.
 
-    Raises DataError where the disk has no room for it.
+    Offsets are int64 ``[queries + 1]``. Values are int32 ``[interactions]``, mapped from a file without a name next to the
+    shards, of 4 bytes an interaction, which disappears with the array.
+
+    Args:
+        rank: with several processes, the number of this one, which gets its own queries alone.
+        size: how many processes there are.
+
+    Raises:
+        DataError: where the disk has no room for it.
     """
     counts = shards.query_counts.copy()
     counts[np.arange(len(counts)) % size != rank] = 0
@@ -55,7 +60,7 @@ def chosen_by_query(shards: Shards, rank: int = 0, size: int = 1) -> tuple[NDArr
 
 
 def _mapped(folder: Path, length: int) -> NDArray[np.int32]:
-    """Room for so many numbers, taken on the disk now: a mapped file that finds none later would end the process."""
+    """Space for so many numbers, reserved on the disk now: a mapped file without space later would end the process."""
     if not length:
         return np.zeros(0, np.int32)
     try:

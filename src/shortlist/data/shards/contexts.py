@@ -54,7 +54,7 @@ def context_table(source: Source, context: Sequence[str]) -> tuple[pl.DataFrame,
 
 
 def context_rows(table: pl.DataFrame, frame: pl.DataFrame, name: str) -> NDArray[np.int32]:
-    """The row of ``table`` of each row of ``frame``. DataError for one that is not there."""
+    """The row of ``table`` of each row of ``frame``. DataError for an unknown one."""
     keys = [str(place) for place in range(table.width)]
     numbered = table.rename(dict(zip(table.columns, keys, strict=True)))
     numbered = numbered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))

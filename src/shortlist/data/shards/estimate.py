@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.shards.encode import id_counts
+from shortlist.data.shards.tables import id_counts
 from shortlist.data.source import Source
 from shortlist.errors import ConfigError
 
@@ -29,7 +29,7 @@ class Estimate:
 
     @property
     def exact(self) -> bool:
-        """Whether it was counted."""
+        """Whether the number was counted, not estimated."""
         return self.low == self.high
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Pieces of neighbouring rows, spread over a source of ``rows`` rows; ``whole`` where they are all there are."""
+    """Pieces of neighbouring rows, spread over a source of ``rows`` rows; ``whole`` if they are all rows."""
 
     pieces: tuple[pl.DataFrame, ...]
     rows: int
@@ -79,10 +79,10 @@ def sample_of(source: Source, rows: int, columns: Sequence[str] | None = None) -
 
 
 def distinct(sample: Sample, column: str) -> Estimate:
-    """How many distinct values the whole column has: their number where the sample is all of it, else as follows.
+    """How many distinct values the whole column has: counted if the sample is all of it, else as follows.
 
     1. D(k), the distinct values expected in k of the sample's m pieces, follows from how many values are in one piece, in
-       two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may be of one value.
+       two, … (rarefaction, Hurlbert 1971); pieces, not rows, since neighbouring rows may have one value.
     2. Curves c · ((1 + k/θ)^a − 1) / a are laid through it: a = 1 is a line (equal values are together), 0 < a < 1 Heaps'
        law (ever more rare values), a < 0 saturates, the more abruptly the more alike values are in frequency.
     3. ``value`` is where the best of them ends at all pieces there are, ``low`` and ``high`` where those end that fit
@@ -115,7 +115,7 @@ def _accumulation(sample: Sample, column: str) -> tuple[int, NDArray[np.float64]
     seen = pl.concat([piece.select(pl.col(column).unique()) for piece in sample.pieces]).drop_nulls()
     number = len(sample.pieces)
     each = seen.group_by(column).len()["len"].to_numpy()
-    held = np.bincount(each, minlength=number + 1)  # [0 … pieces]: values that lie in so many pieces
+    held = np.bincount(each, minlength=number + 1)  # [0 … pieces]: values that occur in so many pieces
     in_pieces = np.arange(number + 1)
     curve = []
     for part in (8, 4, 2, 1):

@@ -1,4 +1,4 @@
-"""What a folder of shards says of itself, and files that are there whole or not at all."""
+"""The manifest of a folder of shards, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Header(_Record, frozen=True, kw_only=True):
-    """What is encoded, and how: a folder with another one is not the same work."""
+    """A description of what is encoded, and how: a folder with another description is not the same work."""
 
     kind: Literal["shortlist shards"] = "shortlist shards"
     format: int = FORMAT

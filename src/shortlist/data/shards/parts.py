@@ -1,4 +1,4 @@
-"""Which rows of a set of shards are trained on, told block by block: a draw for each row, or its time."""
+"""The rows of a set of shards that are trained on, block by block: by a draw for each row, or by its time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomShare:
-    """Rows whose draw falls below ``share``: a function of (seed, block), so that nothing is kept of it."""
+    """Rows whose draw falls below ``share``: a function of (seed, block), so that nothing need be stored."""
 
     share: float
     seed: int
@@ -45,7 +45,11 @@ class Later:
     needs_times = True
 
     def of(self, block: Block, times: NDArray[Any] | None) -> NDArray[np.bool_]:
-        """Whether each row of the block belongs; times: those of its rows."""
+        """Whether each row of the block belongs.
+
+        Args:
+            times: the times of its rows.
+        """
         assert times is not None
         return np.asarray(times >= self.cut)
 

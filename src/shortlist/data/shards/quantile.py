@@ -17,11 +17,12 @@ AT_ONCE = 1 << 22
 def time_of_rank(arrays: Callable[[], Iterable[NDArray[Any]]], rank: int) -> float | int:
     """The ``rank``-th largest (1: the largest) of all values, exactly, in a few passes over the arrays.
 
-    1. Count how many values fall into each of 65,536 equal ranges between the least and the most of them.
-    2. Continue among the values of the range that holds the wanted one, until they fit in memory or are all the same.
+    1. Count how many values fall into each of 65,536 equal ranges between the least and the greatest of them.
+    2. Continue among the values of the range that holds the wanted one, until they fit in memory or are all equal.
 
-    >>> time_of_rank(lambda: [np.array([5, 1, 9]), np.array([7, 7])], 2)
-    7
+    Example:
+        >>> time_of_rank(lambda: [np.array([5, 1, 9]), np.array([7, 7])], 2)
+        7
     """
     inside = _Inside(arrays, None, None)
     left = rank
@@ -33,7 +34,7 @@ def time_of_rank(arrays: Callable[[], Iterable[NDArray[Any]]], rank: int) -> flo
             values = np.concatenate(list(inside))
             return np.partition(values, len(values) - left)[len(values) - left].item()  # type: ignore[no-any-return]
         edges = _edges(least, most)
-        counts = np.zeros(len(edges), np.int64)  # the last is of the greatest value alone
+        counts = np.zeros(len(edges), np.int64)  # the last holds the greatest value alone
         for values in inside:
             counts += np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(edges))
         above = np.cumsum(counts[::-1])

@@ -13,21 +13,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.dataset import Dataset, TableLike, warn
+from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
-from shortlist.data.given import check_kind, checked_path, kind_of
+from shortlist.data.given import check_columns, check_kind, checked_path, kind_of
 from shortlist.data.reading import Reading
+from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
-from shortlist.data.shards.encode import BLOCK_ROWS, CONTEXTS, PIECE_ROWS, encode
+from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
+from shortlist.data.shards.work import CONTEXTS
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["Rows", "Shards"]
 
 BUFFER_ROWS = 1 << 22
-READ_AT_ONCE = 256  # blocks, where all are read
+READ_AT_ONCE = 256  # blocks that are read at a time where all are read
 
 
 class Rows(NamedTuple):
@@ -48,14 +50,21 @@ class Shards:
 
     ``fit`` takes it where it takes a ``Dataset``. Each shard was shuffled when it was encoded. In an epoch, blocks of
     ``block_rows`` neighbouring rows are read in a random order; about ``buffer_rows`` of them at a time are shuffled and
-    cut into batches. All of it is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
+    cut into batches. The order is a function of (seed, epoch). Memory holds the tables and twice the buffer, whatever
     the number of rows.
 
-    folder: where it is; ``manifest`` is what ``manifest.json`` there says. held_out: the part that ``split`` made, and
-    what is left out of it. queries, candidates: the tables, as a ``Dataset`` has them. interactions: a table of no rows, with
-    the columns there are. contexts: the distinct rows of the context columns.
-    fingerprint: sha256 over everything that was encoded.
+    Attributes:
+        folder: where it is.
+        manifest: the contents of ``manifest.json`` there.
+        queries: the table of queries, as a ``Dataset`` has it.
+        candidates: the table of candidates, as a ``Dataset`` has it.
+        interactions: a table without rows, with the columns that were encoded.
+        buffer_rows: rows that are shuffled together while training.
+        held_out: the part that ``split`` made, and what is left out of it.
+        contexts: the distinct rows of the context columns.
+        fingerprint: sha256 over everything that was encoded.
 
+    Example:
         shards = sl.Shards.encode("log/", "log.shards", query="user_id", candidate="item_id")
         train, test = shards.split(test=0.1)
         sl.fit(model, train, validation=test)
@@ -91,26 +100,41 @@ class Shards:
         events: Events | None = None,
         reading: Reading | None = None,
     ) -> Shards:
-        """Encode files into ``folder``, and load it; where that was done before, only load it.
+        """Encode files into ``folder``, and load it; if that was done before, only load it.
 
-        source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or Iceberg
-            table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is read as it was
-            listed at the start. Text files are copied to Parquet first, next to the shards.
-        The columns and tables are those of ``Dataset``, and so are the row numbers. context: other columns of the interactions
-            that are kept, for a query tower that reads them; their distinct rows must fit in memory.
-        block_rows: neighbouring rows that are read together. piece_rows: rows per shard, and in memory at a time.
-        events: which rows are interactions, what they weigh and which count as seen, as ``Dataset`` takes them.
-        reading: how text files are written, as with ``Dataset``.
-        on_piece: called after each shard with how many there are and how many there will be.
+        An interrupted run resumes where it stopped. Row numbers are those of a ``Dataset`` of the same data.
 
-        A run that was cut off is taken up where it was. Raises DataError for data that ``Dataset`` would refuse, for a
-        source that is not the one encoded before, and where the disk refuses; ConfigError for options that cannot work.
+        Args:
+            source: a file of a format that ``Dataset`` reads, a pattern, a folder (with those below it), a Delta or
+                Iceberg table, or a URL such as ``s3://bucket/log/``; credentials come from the environment. A folder is
+                read as it was listed at the start. Text files are copied to Parquet first, next to the shards.
+            folder: where to write the shards.
+            query: the column of query ids, as in ``Dataset``.
+            candidate: the column of candidate ids, as in ``Dataset``.
+            timestamp: a column of numbers, dates or datetimes, as in ``Dataset``.
+            weight: a column of finite numbers, as in ``Dataset``.
+            queries: a table of the queries' features, as in ``Dataset``.
+            candidates: a table of the candidates' features, as in ``Dataset``.
+            block_rows: neighbouring rows that are read together.
+            piece_rows: rows per shard, and in memory at a time.
+            overwrite: replace shards of other data in ``folder``.
+            on_piece: called after each shard with how many there are and how many there will be.
+            context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
+                rows must fit in memory.
+            events: which rows are interactions, what they weigh and which count as seen, as in ``Dataset``.
+            reading: how text files are written, as in ``Dataset``.
+
+        Raises:
+            DataError: for data that ``Dataset`` would refuse, for a source that is not the one encoded before, and where
+                the disk is full or cannot be written.
+            ConfigError: for options that cannot work.
         """
         if not isinstance(source, (str, Path)):
             raise DataError(
                 f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
                 hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
             )
+        check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
@@ -133,9 +157,14 @@ class Shards:
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Shards:
-        """The shards in a folder. verify: compare every file's sha256 too, not only its size.
+        """The shards in a folder.
 
-        Raises DataError where the folder was not finished, or a file is missing, cut off or altered.
+        Args:
+            folder: where ``encode`` wrote them.
+            verify: compare every file's sha256 too, not only its size.
+
+        Raises:
+            DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
         folder = checked_path(folder, "Shards.load(folder)")
         if not (folder / files.MANIFEST).is_file():
@@ -260,11 +289,16 @@ class Shards:
         return self._counted("context", 0 if self.contexts is None else len(self.contexts))
 
     def read(self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False) -> Rows:
-        """The rows of these blocks, one block after another, without those held out."""
+        """The rows of these blocks, one block after another, without those held out.
+
+        Args:
+            blocks: numbers of blocks.
+            times: read the rows' times too.
+        """
         return self._read(blocks, times, "kept")
 
     def chunks(self, *, times: bool = False) -> Iterator[Rows]:
-        """All that is read, in the order of the shards, some million rows at a time."""
+        """All rows that are read, in the order of the shards, some million at a time."""
         yield from (self.read(numbers, times=times) for numbers in self._all())
 
     def of_queries(self, ids: pl.Series) -> Dataset:
@@ -283,10 +317,17 @@ class Shards:
     ) -> tuple[Shards, Dataset]:
         """Hold interactions out: the shards without them, and about ``most`` of them in memory, drawn at random.
 
-        by: "random", where each row is held out with probability ``test``; or "time", where those from one moment on are,
-        so that equal times stay together (as ``split_by_time``, but that the part held out is never smaller than asked for).
+        Args:
+            test: share of the interactions to hold out.
+            seed: of the rows that are drawn.
+            by: "random", where each row is held out with probability ``test``; or "time", where those from one moment
+                on are, so that equal times stay together (as ``split_by_time``, but the held-out part is never smaller
+                than asked for).
+            most: about how many held-out interactions to return.
 
-        Raises ConfigError for a share that cannot be, DataError where a part is empty or there are no timestamps.
+        Raises:
+            ConfigError: for a share outside (0, 1), and an unknown ``by``.
+            DataError: where a part is empty or there are no timestamps.
         """
         if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:
             raise ConfigError(
@@ -310,7 +351,7 @@ class Shards:
         return train, train._dataset("held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None))
 
     def to_dataset(self) -> Dataset:
-        """Everything that is read, in memory, in the order of the shards; both tables are shared."""
+        """All rows that are read, in memory, in the order of the shards; both tables are shared."""
         return self._dataset("kept")
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -386,7 +427,7 @@ class Shards:
         return self._counts[side]
 
     def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
-        """Rows that are kept or held out, in memory; ``some``: those of them that are wanted."""
+        """Rows that are kept or held out, in memory; ``some`` says which of them."""
         parts = []
         for numbers in self._all():
             rows = self._read(numbers, True, which)

@@ -1,4 +1,4 @@
-"""What interactions would take in memory, and how much of it there is."""
+"""The memory that interactions would need, and how much there is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERS = 40  # bytes of an interaction as row numbers, in training: both kinds 
 
 
 def row_bytes(schema: pl.Schema) -> int:
-    """Bytes of a row of a frame, where strings are taken to be short."""
+    """Bytes of a row of a frame, assuming short strings."""
     widths = {pl.String: TEXT, pl.Boolean: 1, pl.Int8: 1, pl.UInt8: 1, pl.Int16: 2, pl.UInt16: 2}
     widths |= {pl.Int32: 4, pl.UInt32: 4, pl.Float32: 4, pl.Date: 4}
     return sum(TEXT * 2 if kind.is_nested() else widths.get(kind.base_type(), 8) for kind in schema.dtypes())
@@ -26,7 +26,7 @@ def row_bytes(schema: pl.Schema) -> int:
 def memory_of(source: Source) -> int:
     """Bytes that training from memory takes for the interactions: the table, both parts of a split, and row numbers.
 
-    Of text files, which would have to be read to know, a rough guess by their size.
+    For text files, a rough guess by their size.
     """
     if source.kind.family in ("delimited", "json"):
         packed = source.kind.packed is not None

@@ -1,16 +1,15 @@
-"""How sure a figure is: the bootstrap over queries."""
+"""Confidence intervals of figures, by the bootstrap over queries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.evaluation.ranked import PairSums
-
-__all__ = ["Interval", "bootstrap", "resampled"]
+__all__ = ["Interval", "PairSums", "bootstrap", "chance", "resampled"]
 
 RESAMPLES = 1000
 DRAWS_AT_A_TIME = 1 << 22
@@ -21,6 +20,23 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """A metric as one fraction per query: its value is ``numerator.sum() / denominator.sum()``; float64 ``[queries]``.
+
+    Metrics of queries have a denominator of 1 for each query that counts; metrics of pairs have the query's pairs.
+    """
+
+    numerator: NDArray[np.float64]
+    denominator: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """The metric; NaN where nothing counts."""
+        total = float(self.denominator.sum())
+        return float(self.numerator.sum()) / total if total else float("nan")
 
 
 def bootstrap(
@@ -63,3 +79,24 @@ def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.flo
     with np.errstate(invalid="ignore", divide="ignore"):
         values: NDArray[np.float64] = totals[..., 0] / totals[..., 1]
     return values
+
+
+def chance(gain: NDArray[np.float64], draws: int, seed: int) -> float:
+    """How often chance alone would bring a sum as large: a randomisation test that turns each query's gain round or not.
+
+    The p-value counts the observed sum as one of the draws, so it is never 0.
+
+    Args:
+        gain: of each query, ``[queries]``.
+        draws: how many times.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    moved = gain[gain != 0]
+    total = abs(float(gain.sum()))
+    step = max(1, DRAWS_AT_A_TIME // max(len(moved), 1))
+    extreme = 0
+    for start in range(0, draws, step):
+        signs = generator.integers(0, 2, (min(step, draws - start), len(moved)), dtype=np.int8) * 2 - 1
+        extreme += int(np.count_nonzero(np.abs(signs @ moved) >= total * (1 - 1e-9)))
+    return (extreme + 1) / (draws + 1)

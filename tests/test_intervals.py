@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from shortlist.evaluation.intervals import bootstrap
-from shortlist.evaluation.ranked import PairSums
+from shortlist.intervals import PairSums, bootstrap
 
 
 def sums(values) -> PairSums:

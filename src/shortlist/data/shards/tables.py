@@ -1,0 +1,126 @@
+"""The first pass of an encoding: both tables, how often each id occurs, and notes on the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
+from shortlist.data.ids import counted, unpatterned
+from shortlist.data.places import NOWHERE, Places
+from shortlist.data.readers import Table
+from shortlist.data.roles import PLURAL, checked_timestamp, id_doubts, side_table
+from shortlist.data.shards import files
+from shortlist.data.shards.contexts import context_table
+from shortlist.data.shards.files import Tables
+from shortlist.data.shards.interactions import plain
+from shortlist.data.shards.work import CONTEXTS, SIDES, Work
+from shortlist.data.source import Source
+from shortlist.data.times import form_in_words
+from shortlist.errors import DataError
+from shortlist.store import Entry
+
+__all__ = ["id_counts", "tables_of"]
+
+
+def tables_of(work: Work) -> Tables:
+    """Both tables, their counts, and an empty table of interactions, as files; from an earlier run if they exist."""
+    path = work.folder / files.TABLES
+    if path.is_file():
+        tables = files.read_record(path, Tables)
+        files.check_files(work.folder, tables.files)
+        return tables
+    entries: dict[str, Entry] = {}
+    notes = [*work.source.notes, *_left_out(work)]
+    warned = list(_doubts(work))
+    if work.plan.weight_column is not None:
+        values, often = plain(work.source).counts([work.plan.weight_column])
+        unlisted = work.plan.unlisted(pl.DataFrame({"value": values.to_series(), "rows": often}))
+        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
+    if work.form is not None:
+        column = str(work.header.timestamp)
+        notes += form_in_words(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
+    types: dict[str, pl.DataType] = {}
+    for side in SIDES:
+        column = work.columns[side]
+        ids, often = id_counts(work.source, column, side, work.places)
+        main, table, said, doubts = side_table(
+            Table(ids.to_frame(), "interactions", work.source.untyped, places=work.places),
+            work.given[PLURAL[side]],
+            column,
+            side,
+            PLURAL[side],
+            work.reading.of_features(),
+            work.plan.clean,
+        )
+        types[column] = main.frame.schema[column]
+        asked = pl.DataFrame({"id": table[column]})
+        counts = pl.DataFrame({"id": main.frame[column], "count": often})
+        each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
+        entries[f"{PLURAL[side]}.parquet"] = files.write(work.folder / f"{PLURAL[side]}.parquet", table.write_parquet)
+        entries[f"{side}_counts.npy"] = files.write_array(
+            work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
+        )
+        notes += said
+        named = pl.DataFrame({"id": main.frame[column], "rows": often})
+        warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
+    if work.header.context:
+        contexts, frequency = context_table(work.source, work.header.context)
+        entries[CONTEXTS] = files.write(work.folder / CONTEXTS, contexts.write_parquet)
+        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
+    empty = _empty(work, types)
+    entries["interactions.parquet"] = files.write(work.folder / "interactions.parquet", empty.write_parquet)
+    tables = Tables(files=entries, notes=notes, warnings=warned)
+    files.write_record(path, tables)
+    return tables
+
+
+def _left_out(work: Work) -> list[str]:
+    """How many rows are not interactions, as a note. DataError where none is left."""
+    if not work.plan.leaves_out:
+        return []
+    total = sum(work.source.rows(file) for file in work.source.files)
+    kept = 0
+    for _, scan in work.source.scans([work.header.query]):
+        kept += int(scan.select(pl.len()).collect(engine="streaming").item())
+    if total and not kept:
+        raise DataError(f"no rows are left: all {total:,} were left out {work.plan.label}.", hint="check the values")
+    return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
+
+
+def _doubts(work: Work) -> Iterator[str]:
+    """Doubts about the given rows, from the first rows of some files, evenly spread."""
+    known = {*work.columns.values(), *work.plan.columns}
+    time = work.columns.get("timestamp")
+    head, whole = first_rows(plain(work.source), known - {time})
+    yield from doubtful_rows(head, known, whole=whole)
+    if time in head.columns:
+        values, some = head[time], "" if whole else f" among {head.height:,} rows that were looked at"
+        times = values if work.form is None else work.form.read(values)
+        yield from mixed_units(unpatterned(times.drop_nulls()), time, some)
+
+
+def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
+    """Each distinct id, and how often it occurs, in no order."""
+    found, often = source.counts([column])
+    ids = found[column]
+    if ids.is_empty():
+        raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
+    if ids.null_count():
+        nulls = int(often.filter(ids.is_null()).sum())
+        raise DataError(
+            f"the interactions table has {counted(nulls, 'null')} in {column!r} ({role}){places.first(column, pl.Series.is_null)}; "
+            "every row must have an id.",
+            hint=f"drop those rows: frame.drop_nulls({column!r}), Events(drop_null_ids=True), or --drop-null-ids",
+        )
+    return ids, often
+
+
+def _empty(work: Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
+    """No interactions, with the columns and types that they will have."""
+    head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
+    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
+    if "timestamp" in work.columns:
+        head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form, work.places))
+    return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()

@@ -1,0 +1,90 @@
+"""One encoding of a source into shards: its source, folder and options, and the pieces that it is read in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from shortlist.data.events import EventPlan
+from shortlist.data.id_map import IdMap
+from shortlist.data.places import Places
+from shortlist.data.reading import Reading
+from shortlist.data.roles import TableLike
+from shortlist.data.shards.files import Header
+from shortlist.data.shards.interactions import plain
+from shortlist.data.source import Source, SourceFile
+from shortlist.data.times import TimeForm, refuse_format, settled_form
+
+__all__ = ["CONTEXTS", "SIDES", "OnPiece", "Work", "plan_of"]
+
+CONTEXTS = "contexts.parquet"
+SIDES = ("query", "candidate")
+
+OnPiece = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One encoding: source, folder and options."""
+
+    source: Source
+    folder: Path
+    header: Header
+    given: Mapping[str, TableLike | None]
+    on_piece: OnPiece | None
+    plan: EventPlan
+    reading: Reading
+    lookups: dict[str, tuple[pl.DataType, IdMap]] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The source's column of each array."""
+        roles = {role: getattr(self.header, role) for role in (*SIDES, "weight", "timestamp", "seen")}
+        return {role: column for role, column in roles.items() if column is not None}
+
+    @property
+    def read(self) -> list[str]:
+        """The source's columns that are read."""
+        made = (self.plan.weight, self.plan.seen)
+        own = [column for column in self.columns.values() if column not in made]
+        return list(dict.fromkeys([*own, *self.header.context, *self.plan.columns]))
+
+    @cached_property
+    def form(self) -> TimeForm | None:
+        """How timestamps that are text are written; None for others."""
+        column = self.header.timestamp
+        if column is None:
+            return None
+        if self.source.schema()[column] != pl.String:
+            refuse_format(column, self.source.schema()[column], self.reading)
+            return None
+        wanted = [column] if self.plan.idle else self.plan.sources([column])
+        read = (self.source.read(file, start, rows, wanted) for _, file, start, rows in plan_of(self))
+        parts = (
+            frame[column] if self.plan.idle else self.plan.lazily(frame.lazy()).collect()[column] for frame in read
+        )
+        return settled_form(parts, column, self.reading, Places(plain(self.source)))
+
+    @property
+    def places(self) -> Places:
+        """Where the values of interactions are."""
+        return Places(plain(self.source), plan=None if self.plan.idle else self.plan)
+
+    @cached_property
+    def contexts(self) -> pl.DataFrame:
+        """The distinct rows of the context columns."""
+        return pl.read_parquet(self.folder / CONTEXTS, glob=False, hive_partitioning=False)
+
+
+def plan_of(work: Work) -> Iterator[tuple[int, SourceFile, int, int]]:
+    """Number, file, first row and rows of every piece."""
+    number = 0
+    for file in work.source.files:
+        total = work.source.rows(file)
+        for start in range(0, total, work.header.piece_rows):
+            yield number, file, start, min(work.header.piece_rows, total - start)
+            number += 1

@@ -1,0 +1,357 @@
+"""Lists put together by the rules of a ``Rerank``, in candidate rows."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.id_map import Id
+from shortlist.errors import DataError, did_you_mean
+from shortlist.index import Lists
+from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
+from shortlist.recommender.requests import candidate_rows
+from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.served import Served
+from shortlist.recommender.state import State
+from shortlist.sources import Context, Filters
+
+__all__ = ["Asked", "reranked"]
+
+POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or so many times k
+DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The queries of one request, as ``answered`` takes them."""
+
+    served: Served
+    vectors: NDArray[np.float32]
+    filters: Filters
+    by_model: Sequence[bool]
+    context: Context | None
+    fallback: Sequence[str]
+
+    def best(self, k: int, allow: NDArray[np.int64] | None = None) -> Answers:
+        """The k best of each query; of the rows ``allow`` alone, where given."""
+        filters = self.filters
+        if allow is not None:
+            both = allow if filters.allow is None else np.intersect1d(allow, filters.allow)
+            filters = replace(filters, allow=both)
+        return answered(self.served, self.vectors, k, filters, self.by_model, self.context, self.fallback)
+
+    def one(self, number: int) -> Asked:
+        """One of the queries."""
+        exclude = self.filters.exclude
+        filters = self.filters if exclude is None else replace(self.filters, exclude=Lists.of([exclude.row(number)]))
+        context = None if self.context is None else self.context.one(number)
+        part = slice(number, number + 1)
+        return Asked(self.served, self.vectors[part], filters, list(self.by_model[part]), context, self.fallback)
+
+
+def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> Answers:
+    """The lists of all queries by the rules.
+
+    Args:
+        asked: the queries.
+        rules: for each list.
+        ids: the queries' raw ids; exploration draws by them.
+        k: the length of the lists.
+
+    Raises:
+        DataError: a column or a condition that the candidates' table does not fit; an id of another type.
+    """
+    state = asked.served.state
+    table = state.candidates
+    for column in rules.at_most:
+        if column not in table.columns:
+            raise DataError(
+                f"at_most: the candidates have no column {column!r}.", hint=did_you_mean(column, table.columns)
+            )
+    size = max(POOL, POOL_OF_K * k)
+    boosts = _Boosts.of(state, rules)
+    pools = boosts.pools(asked, size)
+    pinned = _pinned(asked, rules, k)
+    explored = _explored(asked, rules, k)
+    lists = []
+    for number, name in enumerate(ids):
+        one = _List(asked.one(number), rules, k, name, boosts, pools[number].spans(k))
+        lists.append(one.filled(pools[number], pinned[number], explored[number]))
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(one) for one in lists], out=offsets[1:])
+    items = [item for one in lists for item in one]
+    return Answers(
+        offsets,
+        np.array([row for row, _, _ in items], np.int64),
+        np.array([score for _, score, _ in items], np.float64),
+        np.array([source for _, _, source in items], np.uint8),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Candidates of one query, best first: by the model, then by the fallback."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    sources: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, answers: Answers, number: int) -> _Pool:
+        """One list of some."""
+        part = slice(answers.offsets[number], answers.offsets[number + 1])
+        rows = answers.rows[part]
+        sources = np.full(len(rows), MODEL, np.uint8) if answers.sources is None else answers.sources[part]
+        return cls(rows, answers.scores[part].astype(np.float64), sources)
+
+    @classmethod
+    def joined(cls, parts: list[_Pool]) -> _Pool:
+        """Several pools of one query as one."""
+        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("rows", "scores", "sources")))
+
+    def spans(self, k: int) -> dict[int, float]:
+        """The distance between the best and the k-th score of each source; 1 where there is none."""
+        highest = {
+            source: np.sort(self.scores[self.sources == source])[::-1][:k]
+            for source in np.unique(self.sources).tolist()
+        }
+        return {source: float(scores[0] - scores[-1]) or 1.0 for source, scores in highest.items()}
+
+    def sorted(self) -> _Pool:
+        """Best first; equal scores by row."""
+        order = np.lexsort((self.rows, -self.scores, self.sources))
+        return _Pool(self.rows[order], self.scores[order], self.sources[order])
+
+    def without(self, rows: Iterable[int]) -> _Pool:
+        """Less some rows."""
+        kept = ~np.isin(self.rows, np.fromiter(rows, np.int64))
+        return _Pool(self.rows[kept], self.scores[kept], self.sources[kept])
+
+    def relevance(self) -> NDArray[np.float64]:
+        """From 1 for the best to 0 for the last of the first source's candidates; below 0, by place, for the others'."""
+        if not len(self.rows):
+            return self.scores
+        first = self.sources == self.sources[0]
+        most, least = self.scores[first].max(), self.scores[first].min()
+        scaled = (self.scores - least) / (most - least) if most > least else np.zeros(len(self.rows))
+        place = np.arange(1, len(self.rows) + 1) / len(self.rows)
+        return np.where(first, scaled, -place)
+
+
+@dataclass(frozen=True, eq=False)
+class _Boosts:
+    """The lift that conditions give each candidate row, in spans, and the rows in groups of one lift."""
+
+    lift: NDArray[np.float64] | None
+    groups: Sequence[NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, state: State, rules: Rerank) -> _Boosts:
+        if not rules.boost:
+            return cls(None, ())
+        lift = np.zeros(state.size)
+        for condition, factor in rules.boost.items():
+            lift[state.conditions.rows(condition)] += factor
+        return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
+
+    def pools(self, asked: Asked, size: int) -> list[_Pool]:
+        """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
+        parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
+        return [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
+
+    def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
+        """The pool with lifted scores, in the spans of each source."""
+        if self.lift is None:
+            return pool
+        span = np.array([spans.get(source, 1.0) for source in pool.sources.tolist()])
+        return _Pool(pool.rows, pool.scores + span * self.lift[pool.rows], pool.sources).sorted()
+
+
+class _List:
+    """One query's list while it is filled."""
+
+    def __init__(
+        self, asked: Asked, rules: Rerank, k: int, name: Id | None, boosts: _Boosts, spans: Mapping[int, float]
+    ) -> None:
+        self.asked, self.rules, self.k, self.boosts, self.spans = asked, rules, k, boosts, spans
+        self.state = asked.served.state
+        self.drawing = np.random.default_rng([rules.seed, zlib.crc32(repr(name).encode())])
+        self.items: dict[int, tuple[int, float, int]] = {}  # by place: row, score, source
+        self.taken: set[int] = set()
+        self.counts: dict[str, Counter[Any]] = {column: Counter() for column in rules.at_most}
+        self.near: NDArray[np.float32] | None = None  # the largest cosine of each of the pool's to the list
+
+    def filled(
+        self, pool: _Pool, pinned: dict[int, tuple[int, float]], explored: _Pool
+    ) -> list[tuple[int, float, int]]:
+        """Row, score and source of each item, in the order of places."""
+        for place, (row, score) in pinned.items():
+            self._take(place, row, score, PINNED)
+        open_places = [place for place in range(1, self.k + 1) if place not in self.items]
+        drawn = self._places_to_explore(open_places)
+        self._enter(pool)
+        for place in open_places:
+            if not (place in drawn and self._explore(place, explored)) and not self._next(place):
+                break
+        return [self.items[place] for place in sorted(self.items)]
+
+    def _places_to_explore(self, places: list[int]) -> set[int]:
+        if self.rules.explore == 0 or not places:
+            return set()
+        number = int(self.rules.explore * self.k + self.drawing.random())
+        return {int(one) for one in self.drawing.choice(places, min(number, len(places)), replace=False)}
+
+    def _explore(self, place: int, explored: _Pool) -> bool:
+        """Fill the place with one that is drawn; whether there was one."""
+        fits = [at for at, row in enumerate(explored.rows.tolist()) if row not in self.taken and self._fits(row)]
+        if not fits:
+            return False
+        at = fits[int(self.drawing.integers(len(fits)))]
+        self._take(place, int(explored.rows[at]), float(explored.scores[at]), EXPLORED)
+        return True
+
+    def _enter(self, pool: _Pool) -> None:
+        """Choose among these from now on."""
+        self.pool = self.boosts.lifted(pool.without(self.taken), self.spans)
+        self.left = np.ones(len(self.pool.rows), bool)
+        if self.rules.diversify > 0:
+            self.relevance = self.pool.relevance()
+            self.units = _units(self.asked.served.vectors_of(self.pool.rows))
+            self.near = np.full(len(self.pool.rows), -1.0, np.float32)
+            for row in self.taken:
+                self._met(self._unit(row))
+
+    def _next(self, place: int) -> bool:
+        """Fill the place with the best that fits; whether there was one."""
+        while True:
+            for at in self._order():
+                row = int(self.pool.rows[at])
+                self.left[at] = False
+                if row not in self.taken and self._fits(row):
+                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]), at)
+                    return True
+            if not self._more():
+                return False
+
+    def _order(self) -> Iterator[int]:
+        """The places in the pool that are left, best first; those that a caller has taken are passed over."""
+        if self.near is None:
+            yield from np.flatnonzero(self.left).tolist()
+            return
+        d = self.rules.diversify
+        worth = (1 - d) * self.relevance - d * (self.near if self.taken else 0.0)
+        worth[~self.left] = -np.inf
+        for _ in range(int(self.left.sum())):
+            at = int(worth.argmax())
+            worth[at] = -np.inf
+            yield at
+
+    def _more(self) -> bool:
+        """Search again among the candidates that still fit; whether there are some."""
+        if len(self.pool.rows) == 0 or (not self.rules.at_most):
+            return False
+        out = np.zeros(self.state.size, bool)
+        out[list(self.taken)] = True
+        for column, counts in self.counts.items():
+            full = [value for value, count in counts.items() if count >= self.rules.at_most[column]]
+            out |= _has_any(self.state.candidates[column], full)
+        rest = _within(self.asked, np.flatnonzero(~out))
+        self._enter(self.boosts.pools(rest, max(POOL, POOL_OF_K * self.k))[0])
+        return len(self.pool.rows) > 0
+
+    def _fits(self, row: int) -> bool:
+        return all(
+            self.counts[column][value] < most
+            for column, most in self.rules.at_most.items()
+            for value in _values(self.state.candidates[column][row])
+        )
+
+    def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
+        """Put a row at a place, which is ``at`` in the pool."""
+        self.items[place] = (row, score, source)
+        self.taken.add(row)
+        for column, counts in self.counts.items():
+            counts.update(_values(self.state.candidates[column][row]))
+        if self.near is not None:
+            self._met(self.units[at] if at is not None else self._unit(row))
+
+    def _unit(self, row: int) -> NDArray[np.float32]:
+        (unit,) = _units(self.asked.served.vectors_of(np.array([row], np.int64)))
+        found: NDArray[np.float32] = unit
+        return found
+
+    def _met(self, unit: NDArray[np.float32]) -> None:
+        """Similarities to a candidate that the list now has."""
+        assert self.near is not None
+        np.maximum(self.near, self.units @ unit, out=self.near)
+
+
+def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, float]]]:
+    """For each query the pinned rows that it may have, by place, with their scores."""
+    places = {place: one for place, one in rules.places.items() if place <= k}
+    rows = candidate_rows(places.values(), asked.served.state.candidate_ids, "pin")
+    count = len(asked.by_model)
+    if not len(rows):
+        return [{}] * count
+    found = asked.best(len(rows), rows)
+    ids = asked.served.state.candidate_ids
+    by_row = {int(row): place for place, one in places.items() for row in [ids.rows([one])[0]] if row >= 0}
+    out = []
+    for number in range(count):
+        pool = _Pool.of(found, number)
+        out.append(
+            {by_row[row]: (row, score) for row, score in zip(pool.rows.tolist(), pool.scores.tolist(), strict=True)}
+        )
+    return out
+
+
+def _explored(asked: Asked, rules: Rerank, k: int) -> list[_Pool]:
+    """For each query the candidates that are drawn from."""
+    state = asked.served.state
+    nothing = _Pool(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
+    if rules.explore == 0:
+        return [nothing] * len(asked.by_model)
+    rows = np.arange(state.size)
+    if rules.explore_rarer_than is not None:
+        rows = np.flatnonzero(state.counts < rules.explore_rarer_than)
+    if rules.explore_where is not None:
+        rows = np.intersect1d(rows, state.conditions.rows(rules.explore_where))
+    found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
+    return [_Pool.of(found, number) for number in range(len(asked.by_model))]
+
+
+def _within(asked: Asked, rows: NDArray[np.int64]) -> Asked:
+    both = rows if asked.filters.allow is None else np.intersect1d(rows, asked.filters.allow)
+    return replace(asked, filters=replace(asked.filters, allow=both))
+
+
+def _values(value: Any) -> list[Any]:
+    """The values of a cell: none of null, each of a list."""
+    if value is None:
+        return []
+    return [one for one in dict.fromkeys(value) if one is not None] if isinstance(value, pl.Series) else [value]
+
+
+def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:
+    """Which cells have one of the values."""
+    if not values:
+        return np.zeros(len(column), bool)
+    if isinstance(column.dtype, pl.List):
+        met = column.list.eval(pl.element().is_in(pl.Series(values, dtype=column.dtype.inner).implode())).list.any()
+    else:
+        met = column.is_in(pl.Series(values, dtype=column.dtype).implode())
+    return met.fill_null(False).to_numpy()
+
+
+def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of length 1; 0 where a vector is 0."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return units

@@ -1,0 +1,57 @@
+"""How many connections each worker holds, in memory that all of them see, so that each takes its share of the new ones."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable
+
+__all__ = ["Board", "Share"]
+
+SLOTS = 1024
+AHEAD = 2  # connections by which a worker may be ahead of the one that has fewest
+PATIENCE = 10  # looks for which those that wait are left to others
+_NUMBER = struct.Struct("<i")
+NOBODY = -1
+
+
+class Board:
+    """A number for each worker's slot. Made before the workers are, and shared by all that come of the same process."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, SLOTS * _NUMBER.size)
+        for slot in range(SLOTS):
+            self.set(slot, NOBODY)
+
+    def set(self, slot: int, connections: int) -> None:
+        """Note how many connections a worker holds; ``NOBODY`` for none that takes any."""
+        _NUMBER.pack_into(self._memory, slot * _NUMBER.size, connections)
+
+    def least(self, but: int, slots: int) -> int | None:
+        """The fewest connections that one of the first ``slots`` holds, apart from ``but``; None where there is no other."""
+        values = [_NUMBER.unpack_from(self._memory, slot * _NUMBER.size)[0] for slot in range(slots) if slot != but]
+        return min((one for one in values if one != NOBODY), default=None)
+
+
+class Share:
+    """How many of the waiting connections a worker may take: so many that it is not far ahead of the others.
+
+    Whoever is ahead leaves them to others, which the socket has woken too; those that nobody takes after ``PATIENCE`` looks,
+    it takes all the same, since the others may have stopped.
+    """
+
+    def __init__(self, board: Board, slot: int, slots: int, held: Callable[[], int]) -> None:
+        self._board, self._slot, self._slots, self._held = board, slot, slots, held
+        self._looks = 0
+
+    def __call__(self) -> int:
+        """The number to take now."""
+        held = self._held()
+        self._board.set(self._slot, held)
+        least = self._board.least(self._slot, self._slots)
+        room = 1 if least is None else least + AHEAD - held
+        if room > 0 or self._looks >= PATIENCE:
+            self._looks = 0
+            return 1
+        self._looks += 1
+        return 0

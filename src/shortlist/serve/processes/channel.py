@@ -1,0 +1,182 @@
+"""Messages between two processes of one server, over a stream socket; descriptors may go with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from shortlist.serve.processes.messages import Message
+
+__all__ = ["Channel", "pair"]
+
+HEAD = struct.Struct("<IB")  # bytes of the message, descriptors that come with it
+READ = 1 << 18
+MOST = 4  # descriptors of one message
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Message)
+
+
+class Channel:
+    """One end. Nothing here waits: what cannot be sent at once is sent when the socket takes more.
+
+    Used by one thread, or under a lock of the caller's.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self.socket = end
+        self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._came = bytearray()
+        self._fds: deque[int] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writing = False
+        self.closed = False
+
+    @staticmethod
+    def encoded(message: Any) -> bytes:
+        """A message as bytes, to send to several."""
+        return _ENCODER.encode(message)
+
+    # Sending.
+
+    def send(self, message: Any, fds: Sequence[int] = ()) -> None:
+        """Send a message, now or later. fds: descriptors to hand over; this process keeps its own."""
+        self.send_encoded(_ENCODER.encode(message), fds)
+
+    def send_encoded(self, content: bytes, fds: Sequence[int] = ()) -> None:
+        """Send what ``encoded`` made."""
+        if self.closed:
+            return
+        held = [os.dup(one) for one in fds]  # the caller may close its own before they have gone
+        self._out.append((memoryview(HEAD.pack(len(content), len(fds)) + content), held))
+        self.flush()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something could not be sent yet."""
+        return bool(self._out)
+
+    def flush(self) -> None:
+        """Send what can be sent."""
+        try:
+            while self._out:
+                content, fds = self._out[0]
+                sent = socket.send_fds(self.socket, [content], list(fds)) if fds else self.socket.send(content)
+                for one in fds:
+                    os.close(one)
+                self._out.popleft()
+                if sent < len(content):
+                    self._out.appendleft((content[sent:], ()))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:  # the other end has gone: whoever reads will see it
+            self._drop()
+        self._follow_up()
+
+    def _drop(self) -> None:
+        for _, fds in self._out:
+            for one in fds:
+                os.close(one)
+        self._out.clear()
+
+    # Receiving.
+
+    def read(self) -> list[tuple[Any, list[int]]]:
+        """The messages that have come by now, with their descriptors. Raises EOFError once the other end has gone."""
+        gone = False
+        try:
+            while not gone:
+                content, fds, _, _ = socket.recv_fds(self.socket, READ, MOST)
+                self._fds.extend(fds)
+                self._came += content
+                gone = not content
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            gone = True
+        found = self._messages()
+        if gone and not found:
+            raise EOFError
+        return found
+
+    def _messages(self) -> list[tuple[Any, list[int]]]:
+        found, at, came = [], 0, self._came
+        while len(came) - at >= HEAD.size:
+            length, count = HEAD.unpack_from(came, at)
+            if len(came) - at < HEAD.size + length:
+                break
+            with memoryview(came) as view:
+                message = _DECODER.decode(view[at + HEAD.size : at + HEAD.size + length])
+            found.append((message, [self._fds.popleft() for _ in range(count)]))
+            at += HEAD.size + length
+        if at:
+            del came[:at]
+        return found
+
+    def wait(self, seconds: float | None = None) -> list[tuple[Any, list[int]]]:
+        """The next messages, at least one, or none after so many seconds. Raises EOFError."""
+        while True:
+            ready, _, _ = select.select([self.socket], [self.socket] if self._out else [], [], seconds)
+            self.flush()
+            if not ready and seconds is not None:
+                return []
+            if found := self.read():
+                return found
+
+    # In an event loop.
+
+    def attach(self, take: Callable[[Any, list[int]], None], gone: Callable[[], None]) -> None:
+        """From now on ``take`` is called with each message in the running loop, and ``gone`` when the other end has gone."""
+        self._loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            try:
+                messages = self.read()
+            except EOFError:
+                self.close()
+                gone()
+                return
+            for message, fds in messages:
+                take(message, fds)
+
+        self._loop.add_reader(self.socket, readable)
+        self._follow_up()
+
+    def _follow_up(self) -> None:
+        if self._loop is None or self.closed or bool(self._out) == self._writing:
+            return
+        self._writing = bool(self._out)
+        if self._writing:
+            self._loop.add_writer(self.socket, self.flush)
+        else:
+            self._loop.remove_writer(self.socket)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError, ValueError):  # the loop is closed
+                self._loop.remove_reader(self.socket)
+                self._loop.remove_writer(self.socket)
+        self._drop()
+        for one in self._fds:
+            os.close(one)
+        self._fds.clear()
+        self.socket.close()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a stream between processes of this server."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

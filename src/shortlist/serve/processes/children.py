@@ -1,0 +1,230 @@
+"""The processes of one server as the supervisor holds them: forked, heard, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shortlist.serve.logs import Log
+from shortlist.serve.processes import system
+from shortlist.serve.processes.board import NOBODY, Board
+from shortlist.serve.processes.channel import Channel, pair
+from shortlist.serve.processes.messages import Failed, Family, NewFollower, NewLog, Open, Ready, Retire
+from shortlist.serve.processes.worker import Source, work, write
+from shortlist.serve.settings import Settings
+
+__all__ = ["SIGNALS", "Child", "Children", "Plan"]
+
+RETIRE = 10.0  # seconds that the connections of a worker have, whose place another one has taken
+WRITER = -1  # the slot of the process that writes
+SIGNALS = (
+    (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
+)  # there is no fork without
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a supervisor is to run.
+
+    bundle: a folder or a link to one. workers: how many answer. watch: whether to look for another bundle there.
+    memory: bytes of its own that a worker may hold, None for any number. silence: seconds without a sign of life after which
+    a process is replaced.
+    """
+
+    bundle: Path
+    workers: int
+    settings: Settings
+    watch: bool = True
+    memory: int | None = None
+    silence: float = 10.0
+    log_requests: bool = True
+
+
+@dataclass(eq=False)
+class Child:
+    """A process.
+
+    slot: a worker's number on the board, or ``WRITER``. heard: when it gave its last sign of life. opened: since when it takes
+    connections. why: the reason for which it is to go. families: the figures that it published last.
+    """
+
+    pid: int
+    channel: Channel
+    slot: int
+    source: Source
+    heard: float
+    ready: Ready | None = None
+    failed: Failed | None = None
+    opened: float | None = None
+    why: str | None = None
+    families: list[Family] = field(default_factory=list)
+
+
+class Children:
+    """All processes of a plan.
+
+    workers: of the bundle in use. coming: of the bundle that is to take its place. going: those that take no connections any
+    more. writer: the process that writes, where there is a log. asked: the latest requests, to warm workers up with.
+    """
+
+    def __init__(self, plan: Plan, listening: socket.socket, log: Log) -> None:
+        self._plan = plan
+        self._listening = listening
+        self._log = log
+        self._board = Board()
+        self.selector = selectors.DefaultSelector()
+        self.workers: list[Child] = []
+        self.coming: list[Child] = []
+        self.going: list[Child] = []
+        self.writer: Child | None = None
+        self.asked: list[bytes] = []
+
+    @property
+    def everybody(self) -> list[Child]:
+        """All that have not ended."""
+        writer = [] if self.writer is None else [self.writer]
+        return [*writer, *self.workers, *self.coming, *self.going]
+
+    @property
+    def wanted(self) -> list[Child]:
+        """Workers of the bundle in use that are to stay."""
+        return [one for one in self.workers if one.why is None]
+
+    @property
+    def logs(self) -> bool:
+        """Whether there is a log, and a process that writes it."""
+        return self._plan.settings.state is not None
+
+    # Starting.
+
+    def start_worker(self, source: Source) -> Child:
+        """Another worker, which is told when to take connections. Raises OSError where the system has no room for it."""
+        used = {one.slot for one in (*self.workers, *self.coming, *self.going)}
+        slot = next(number for number in itertools.count() if number not in used)
+        plan, shares = self._plan, 3 * self._plan.workers + 2
+        with contextlib.ExitStack() as ours:  # what is the child's alone, once it is forked
+            follow = None
+            if self.logs:
+                follow, its = (ours.enter_context(end) for end in pair())
+                if self.writer is not None:
+                    self.writer.channel.send(NewFollower(slot), [its.fileno()])
+                its.close()  # where there is no writing process, this worker sees that at once
+
+            def do(channel: Channel) -> int:
+                log = Log(system.Lines(), plan.log_requests)
+                share = self._board, slot, shares
+                return work(source, plan.settings, log, channel, self._listening, share, follow, self.asked)
+
+            return self._forked(slot, source, do)
+
+    def start_writer(self, source: Source) -> Child:
+        """The process that writes, with ways to all workers that answer. Raises OSError as ``start_worker``."""
+        with contextlib.ExitStack() as ours:
+            followers = []
+            for one in (*self.workers, *self.going):
+                if one.opened is not None:
+                    mine, its = (ours.enter_context(end) for end in pair())
+                    followers.append((mine, one.slot))
+                    one.channel.send(NewLog(), [its.fileno()])
+                    its.close()
+
+            def do(channel: Channel) -> int:
+                return write(source, self._plan.settings, Log(system.Lines()), channel, followers)
+
+            self.writer = self._forked(WRITER, source, do)
+        return self.writer
+
+    def _forked(self, slot: int, source: Source, do: Callable[[Channel], int]) -> Child:
+        mine, its = pair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # there are threads: those of libraries, which sleep
+                pid = os.fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
+        if pid == 0:
+            code = 1
+            try:
+                mine.close()
+                self._become_child(parent, writes=slot == WRITER)
+                code = do(Channel(its))
+            except SystemExit as left:
+                code = left.code if isinstance(left.code, int) else 1
+            except BaseException:  # a bug of ours
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(code)
+        its.close()
+        child = Child(pid, Channel(mine), slot, source, time.monotonic())
+        self.selector.register(mine, selectors.EVENT_READ, child)
+        self._log.event("process_started", pid=pid, **({"writes": True} if slot == WRITER else {"worker": slot}))
+        return child
+
+    def _become_child(self, parent: int, writes: bool) -> None:
+        """Let go of what is the supervisor's alone. The process that writes outlives the workers, whatever is signalled."""
+        signal.set_wakeup_fd(-1)
+        for number in SIGNALS:
+            ignored = writes or number == signal.SIGHUP
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        system.die_with(parent)
+        for one in self.everybody:
+            one.channel.socket.close()
+        self.selector.close()
+        if writes:
+            self._listening.close()
+
+    # Serving.
+
+    def open(self, child: Child) -> None:
+        """Let a worker take connections."""
+        child.opened = time.monotonic()
+        self._board.set(child.slot, 0)
+        child.channel.send(Open())
+
+    def retire(self, child: Child) -> None:
+        """Let a worker answer what it has begun, and end."""
+        self.workers.remove(child)
+        self.going.append(child)
+        self._board.set(child.slot, NOBODY)
+        child.channel.send(Retire(RETIRE))
+
+    def kill(self, child: Child, why: str) -> None:
+        """End a process at once."""
+        child.why = why
+        system.kill(child.pid)
+
+    # Hearing.
+
+    def hear(self, seconds: float) -> list[tuple[Child | None, int]]:
+        """Who has said something within so many seconds; None for the signals' socket."""
+        for one in self.everybody:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if one.channel.pending else 0)
+            self.selector.modify(one.channel.socket, events, one)
+        return [(key.data, events) for key, events in self.selector.select(seconds)]
+
+    def reap(self, child: Child) -> int:
+        """Let go of a process that has ended, or talks no more; its exit code."""
+        system.kill(child.pid)
+        code = system.reaped(child.pid)
+        self.selector.unregister(child.channel.socket)
+        child.channel.close()
+        if child.slot != WRITER:
+            self._board.set(child.slot, NOBODY)
+        return code

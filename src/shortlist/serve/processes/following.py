@@ -1,0 +1,190 @@
+"""A worker's way to the writing process: it sends changes there, and applies what is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shortlist.serve.problems import Problem
+from shortlist.serve.processes.channel import Channel
+from shortlist.serve.processes.messages import (
+    Applied,
+    Change,
+    Follow,
+    Join,
+    Joined,
+    Outcome,
+    Pulse,
+    Records,
+    Snapshot,
+    StartOver,
+)
+from shortlist.serve.service import Service
+
+__all__ = ["Following"]
+
+WAIT = 30.0  # seconds until a change that nobody writes is given up
+LATE = 5.0  # seconds without a pulse after which the log counts as stuck
+
+
+class Following:
+    """One worker's end.
+
+    Changes that the writing process has not acknowledged when it ends are sent to the next one under the names that they
+    have, by which it knows those that are in the log already.
+
+    end: the way to the writing process. replace: called where this worker cannot follow any more, with the reason.
+    """
+
+    def __init__(self, end: socket.socket, replace: Callable[[str], None]) -> None:
+        self._channel = Channel(end)
+        self._replace = replace
+        self._last: str | None = None  # the name of the last change that was applied
+        self._open: dict[str, tuple[dict[str, Any], asyncio.Future[Any]]] = {}  # sent, and not acknowledged
+        self._batches: asyncio.Queue[Records] = asyncio.Queue()
+        self._applied = -1
+        self._heard = time.monotonic()
+        self._caught_up: asyncio.Future[None] | None = None
+        self._joined_at: int | None = None
+        self.leaving = False
+
+    def snapshot(self) -> Sequence[Mapping[str, Any]]:
+        """What the log holds, once the writing process has read it; waits for it. Raises EOFError if that has ended."""
+        self._channel.send(Follow(fresh=True))
+        found: list[dict[str, Any]] | None = None
+        while found is None:
+            for message, fds in self._channel.wait():
+                if isinstance(message, Snapshot):
+                    found = message.records
+                else:
+                    self._take(message, fds)
+        for record in found:
+            for name in record.get("named", ()):
+                self._last = name
+        return found
+
+    async def start(self, service: Service) -> None:
+        """Follow from now on; returns when every change is here that was acknowledged without this worker."""
+        self._service = service
+        self._caught_up = asyncio.get_running_loop().create_future()
+        self._applying = asyncio.create_task(self._apply_all())
+        self._channel.attach(self._take, self._lost)
+        self._channel.send(Join())
+        await self._caught_up
+
+    def renew(self, end: socket.socket) -> None:
+        """Another writing process has taken over."""
+        self._channel.close()
+        self._channel = Channel(end)
+        self._channel.attach(self._take, self._lost)
+        self._batches.put_nowait(Records(-1, []))  # what the old one sent is applied first
+        self._heard = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether changes get on."""
+        return time.monotonic() - self._heard < LATE
+
+    async def change(self, record: dict[str, Any]) -> Any:
+        """Have a change written; its outcome once every worker has it. Raises Problem."""
+        name = secrets.token_hex(8)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        record = {**record, "name": name}
+        self._open[name] = record, future
+        self._channel.send(Change(record))
+        try:
+            return await asyncio.wait_for(future, WAIT)
+        except asyncio.TimeoutError:
+            raise Problem(
+                503,
+                "the change was not acknowledged in time; it may have been made.",
+                retry_after=5,
+                reason="late",
+                hint="send it again",
+            ) from None
+        finally:
+            self._open.pop(name, None)
+
+    def _take(self, message: Any, _: list[int]) -> None:
+        self._heard = time.monotonic()
+        if isinstance(message, Records):
+            self._batches.put_nowait(message)
+        elif isinstance(message, Outcome):
+            self._settle(message)
+        elif isinstance(message, Joined):
+            self._joined_at = message.position
+            self._look_whether_caught_up()
+        elif isinstance(message, StartOver):
+            self._replace("log")
+        else:
+            assert isinstance(message, Pulse)
+
+    def _settle(self, outcome: Outcome) -> None:
+        _, future = self._open.get(outcome.name, (None, None))
+        if future is None or future.done():
+            return
+        if outcome.problem is not None:
+            status, detail, field, hint, retry_after, reason = outcome.problem
+            future.set_exception(Problem(status, detail, field, hint, retry_after, reason=reason))
+        elif outcome.value is None:
+            future.set_exception(RuntimeError("the writing process failed"))
+        else:
+            future.set_result(outcome.value)
+
+    def _lost(self) -> None:
+        """The writing process has ended: what it did not acknowledge is sent again to the next one."""
+
+    async def _apply_all(self) -> None:
+        try:
+            while True:
+                batch = await self._batches.get()
+                if batch.position < 0:
+                    self._resume()
+                else:
+                    await self._apply_batch(batch)
+        except Exception:  # a bug of ours: others wait for what this worker does not apply
+            self._replace("bug")
+            raise
+
+    async def _apply_batch(self, batch: Records) -> None:
+        outcomes = await asyncio.gather(*map(self._apply, batch.records), return_exceptions=True)
+        failed = [one for one in outcomes if isinstance(one, BaseException)]
+        if failed and not self.leaving:
+            if self._caught_up is not None and not self._caught_up.done():
+                self._caught_up.set_exception(failed[0])
+            else:
+                self._replace("log")
+        if batch.records:
+            self._last = batch.records[-1]["name"]
+        self._applied = batch.position
+        self._channel.send(Applied(batch.position))
+        self._look_whether_caught_up()
+
+    async def _apply(self, record: dict[str, Any]) -> None:
+        if record["op"] == "change":  # a bundle that is on its way in or out may lack a column
+            columns = self._service.loaded.state.candidates.schema
+            rows = [{name: value for name, value in row.items() if name in columns} for row in record["upsert"]]
+            record = {**record, "upsert": rows}
+        await self._service.writer.change(record)
+
+    def _resume(self) -> None:
+        """All that the last writing process sent is applied: follow the new one, and send it what is open."""
+        self._applied = -1
+        self._channel.send(Follow(False, self._last))
+        for record, _ in self._open.values():
+            self._channel.send(Change(record))
+
+    def _look_whether_caught_up(self) -> None:
+        waiting = self._caught_up
+        if waiting is None or waiting.done() or self._joined_at is None:
+            return
+        if self._applied >= self._joined_at:
+            waiting.set_result(None)
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._channel.close()

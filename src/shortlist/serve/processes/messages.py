@@ -1,0 +1,238 @@
+"""What the processes of one server say to each other."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Applied",
+    "Asked",
+    "Beat",
+    "Change",
+    "Failed",
+    "Family",
+    "Finish",
+    "Follow",
+    "Join",
+    "Joined",
+    "Merged",
+    "Message",
+    "NewFollower",
+    "NewLog",
+    "Open",
+    "Outcome",
+    "Publish",
+    "Published",
+    "Pulse",
+    "Ready",
+    "Records",
+    "Refused",
+    "Replace",
+    "Retire",
+    "Sample",
+    "Scrape",
+    "Snapshot",
+    "StartOver",
+    "Swap",
+    "Swapped",
+]
+
+
+class _Message(msgspec.Struct, tag=True, array_like=True):
+    pass
+
+
+class Sample(msgspec.Struct, array_like=True):
+    """One number of a family of figures."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class Family(msgspec.Struct, array_like=True):
+    """A metric as Prometheus knows it, and its numbers."""
+
+    name: str
+    text: str
+    kind: str
+    samples: list[Sample]
+
+
+# From every process to the supervisor.
+
+
+class Beat(_Message):
+    """This process lives, and its event loop turns."""
+
+
+class Ready(_Message):
+    """All is loaded. bundle: its id. strings: whether query and candidate ids are. description: for people."""
+
+    bundle: str
+    strings: tuple[bool, bool]
+    description: str
+
+
+class Failed(_Message):
+    """It could not be loaded. kind: the class of the error."""
+
+    kind: str
+    message: str
+    hint: str | None
+
+
+class Published(_Message):
+    """The figures of this process."""
+
+    number: int
+    families: list[Family]
+
+
+class Asked(_Message):
+    """From a worker: the latest requests, as JSON, to warm another one with."""
+
+    requests: list[bytes]
+
+
+class Scrape(_Message):
+    """From a worker: somebody asks for the figures of all."""
+
+    number: int
+
+
+class Replace(_Message):
+    """From a worker: it cannot follow the log any more. why: a word for metrics and logs."""
+
+    why: str
+
+
+class Swapped(_Message):
+    """From the writing process: changes are checked against the other bundle from now on."""
+
+
+class Refused(_Message):
+    """From the writing process: the log does not fit the other bundle."""
+
+    kind: str
+    message: str
+
+
+# From the supervisor.
+
+
+class Open(_Message):
+    """To a worker: take connections."""
+
+
+class Retire(_Message):
+    """To a worker: take no more connections, and end when those there are have been answered. seconds: the most it may take."""
+
+    seconds: float
+
+
+class Publish(_Message):
+    """Publish your figures."""
+
+    number: int
+
+
+class Merged(_Message):
+    """To a worker: the figures of all."""
+
+    number: int
+    families: list[Family]
+
+
+class NewLog(_Message):
+    """To a worker: here is the way to another writing process. Comes with a descriptor."""
+
+
+class NewFollower(_Message):
+    """To the writing process: here is the way to a worker. Comes with a descriptor. slot: the worker's number."""
+
+    slot: int
+
+
+class Swap(_Message):
+    """To the writing process: take the bundle at ``path``."""
+
+    path: str
+
+
+class Finish(_Message):
+    """To the writing process: nobody is left who could send a change."""
+
+
+# From a worker to the writing process.
+
+
+class Follow(_Message):
+    """Send what is in the log. fresh: this worker has nothing of it; else ``last`` is the name of the last change that it has,
+    None where no change had a name by then."""
+
+    fresh: bool
+    last: str | None = None
+
+
+class Join(_Message):
+    """Do not acknowledge a change from now on before this worker has it."""
+
+
+class Applied(_Message):
+    """This worker has all changes up to a position."""
+
+    position: int
+
+
+class Change(_Message):
+    """Write a change, which has a name of its own."""
+
+    record: dict[str, Any]
+
+
+# From the writing process to a worker.
+
+
+class Snapshot(_Message):
+    """All changes until now, folded."""
+
+    records: list[dict[str, Any]]
+
+
+class Records(_Message):
+    """The next changes; with them a worker is at ``position``."""
+
+    position: int
+    records: list[dict[str, Any]]
+
+
+class Joined(_Message):
+    """What was acknowledged without this worker is before ``position``."""
+
+    position: int
+
+
+class Outcome(_Message):
+    """What became of a change: its outcome, or a problem's parts, or neither for a bug."""
+
+    name: str
+    value: Any = None
+    problem: tuple[int, str, str | None, str | None, int | None, str] | None = None
+
+
+class Pulse(_Message):
+    """The log gets on."""
+
+
+class StartOver(_Message):
+    """The log cannot be sent from the change that this worker has on."""
+
+
+Message: TypeAlias = (
+    Beat | Ready | Failed | Published | Asked | Scrape | Replace | Swapped | Refused
+    | Open | Retire | Publish | Merged | NewLog | NewFollower | Swap | Finish
+    | Follow | Join | Applied | Change | Snapshot | Records | Joined | Outcome | Pulse | StartOver
+)  # fmt: skip

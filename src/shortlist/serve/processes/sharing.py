@@ -1,0 +1,52 @@
+"""Arrays that all workers of one bundle hold together: the first one makes them, the others map them."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.errors import ShortlistError
+from shortlist.index.values import counted
+from shortlist.recommender.manifest import MANIFEST, decoded
+
+__all__ = ["Shared", "shared_of"]
+
+NAMES = ("counts", "order")  # int64, a number for each candidate
+
+
+class Shared:
+    """Room for one bundle's arrays, made in the supervisor and so the same memory in every process that it forks.
+
+    rows: candidates of the bundle.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._numbers = counted(rows)  # held, so that forked processes find it made
+        self._there = mmap.mmap(-1, len(NAMES))  # 1 for each array that was made
+        self._memory = {name: mmap.mmap(-1, max(1, 8 * rows)) for name in NAMES}
+
+    def __call__(self, name: str, make: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """The array of a name, not to be written to; made where it is not there yet."""
+        place = NAMES.index(name)
+        array = np.frombuffer(self._memory[name], np.int64, self._rows)
+        if not self._there[place]:
+            made = make()
+            if made.shape != array.shape:  # another bundle was put there since
+                return made
+            array[:] = made
+            self._there[place] = 1
+        array.flags.writeable = False
+        return array
+
+
+def shared_of(path: Path) -> Shared | None:
+    """Room for the arrays of the bundle at ``path``; None where there is none, which its first worker will tell."""
+    with contextlib.suppress(ShortlistError, OSError):
+        return Shared(decoded(path / MANIFEST).candidates.rows)
+    return None

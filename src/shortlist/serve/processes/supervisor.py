@@ -1,0 +1,330 @@
+"""The first process: it owns the socket, forks the others, watches them, and replaces those that fail."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shortlist import errors
+from shortlist.errors import BundleError, ConfigError, ShortlistError
+from shortlist.serve.logs import Log
+from shortlist.serve.processes import system
+from shortlist.serve.processes.children import SIGNALS, Child, Children, Plan
+from shortlist.serve.processes.messages import (
+    Asked,
+    Beat,
+    Failed,
+    Finish,
+    Published,
+    Ready,
+    Refused,
+    Replace,
+    Scrape,
+    Swapped,
+)
+from shortlist.serve.processes.scraping import Scraping
+from shortlist.serve.processes.swapping import Swapping
+from shortlist.serve.server import DRAIN
+
+__all__ = ["Supervisor"]
+
+TICK = 0.1  # seconds between two looks at everything
+LASTS = 1.0  # seconds that a worker answers, after which its end says nothing about the next one
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
+WEIGHED = 1.0  # seconds between two looks at the workers' memory
+
+
+class Supervisor:
+    """Runs a plan until SIGTERM or SIGINT; one thread, which never loads a bundle.
+
+    The processes it forks share the code that it has imported. It answers nobody itself and holds no lock, so that little of it
+    can fail; if it ends, all others do.
+    """
+
+    def __init__(self, plan: Plan, listening: socket.socket, log: Log) -> None:
+        self._plan = plan
+        self._log = log
+        self._children = Children(plan, listening, log)
+        self._scraping = Scraping(self._children)
+        self._swapping = Swapping(plan, self._children, self._scraping, log)
+        self._next_weighing = self._next_start = 0.0
+        self._short = 0  # ends in a row of workers that did not last
+        self._stop_by: float | None = None
+        self._signals = 0
+        self._hung_up = False
+
+    def run(self, announce: Callable[[Ready], None]) -> None:
+        """Until a signal says to stop, and all who asked are answered. announce: called once all workers take connections.
+
+        Raises ShortlistError where the first ones cannot start.
+        """
+        gc.collect()
+        gc.freeze()  # what is imported stays, in pages that all processes share
+        children = self._children
+        with self._hearing_signals():
+            try:
+                if children.logs:
+                    children.start_writer(self._swapping.source)
+                children.workers.append(children.start_worker(self._swapping.source))
+                while self._stop_by is None and not self._complete:
+                    self._turn()
+                if self._swapping.ready is not None and self._complete:
+                    announce(self._swapping.ready)
+                while self._stop_by is None or children.everybody:
+                    self._turn()
+            finally:
+                for one in children.everybody:
+                    system.kill(one.pid)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether all workers there should be take connections."""
+        wanted = self._children.wanted
+        return len(wanted) == self._plan.workers and all(one.opened is not None for one in wanted)
+
+    def _turn(self) -> None:
+        """Hear what there is to hear, then see what there is to do."""
+        for child, events in self._children.hear(TICK):
+            if child is None:
+                self._took_signals()
+            elif not child.channel.closed:
+                if events & selectors.EVENT_WRITE:
+                    child.channel.flush()
+                if events & selectors.EVENT_READ:
+                    self._hear(child)
+        self._see_to_all(time.monotonic())
+
+    def _hear(self, child: Child) -> None:
+        try:
+            messages = child.channel.read()
+        except EOFError:
+            self._ended(child)
+            return
+        child.heard = time.monotonic()
+        for message, _ in messages:
+            self._take(child, message)
+
+    def _see_to_all(self, now: float) -> None:
+        children = self._children
+        self._scraping.answer(now)
+        for one in children.everybody:
+            if now - one.heard > self._plan.silence and one.why != "hung":
+                children.kill(one, "hung")
+        if self._stop_by is not None:
+            self._see_to_the_end(now)
+            return
+        if self._plan.memory is not None and now >= self._next_weighing:
+            self._next_weighing = now + WEIGHED
+            self._weigh(self._plan.memory)
+        if self._swapping.ready is not None:
+            if now >= self._next_start:
+                try:
+                    self._fill_up()
+                except OSError as error:  # no memory, or too many processes: others go on
+                    self._log.event("start_failed", errno=error.errno)
+                    self._pause(lasted=False)
+            self._retire_replaced()
+            if self._plan.watch:
+                self._swapping.look(now)
+        self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
+
+    def _fill_up(self) -> None:
+        """Start what is missing, a process at a time."""
+        children = self._children
+        if children.writer is None and children.logs:
+            for one in (*children.workers, *children.coming):  # they wait for what the last one would have sent
+                if one.opened is None and one.why is None:
+                    children.kill(one, "log")
+            children.start_writer(self._swapping.source)
+            self._scraping.counts.writers.inc()
+        elif len(children.wanted) < self._plan.workers:
+            children.workers.append(children.start_worker(self._swapping.source))
+
+    # What processes say.
+
+    def _take(self, child: Child, message: Any) -> None:
+        if isinstance(message, Beat):
+            return
+        if isinstance(message, Asked):
+            self._children.asked = message.requests
+        elif isinstance(message, Published):
+            self._scraping.published(child, message)
+        elif isinstance(message, Scrape):
+            self._scraping.ask(child, message.number)
+        elif isinstance(message, Ready):
+            child.ready = message
+            if child is not self._children.writer:
+                self._is_ready(child, message)
+        elif isinstance(message, Failed):
+            child.failed = message
+        elif isinstance(message, Replace):
+            child.why = child.why or message.why
+        elif isinstance(message, Swapped):
+            self._swapping.done()
+        else:
+            assert isinstance(message, Refused)
+            self._swapping.refuse(message.kind, message.message)
+
+    def _is_ready(self, child: Child, ready: Ready) -> None:
+        swapping = self._swapping
+        if child in self._children.coming:
+            swapping.is_ready(ready)
+            return
+        if swapping.ready is None:
+            self._check_memory(child)
+            swapping.first(ready)
+        assert swapping.ready is not None
+        if child in self._children.workers and ready.bundle == swapping.ready.bundle:
+            self._children.open(child)
+        else:  # another bundle was put there since, and will be looked at
+            self._children.kill(child, "bundle")
+
+    # Ends.
+
+    def _ended(self, child: Child) -> None:
+        children, stopping = self._children, self._stop_by is not None
+        code = children.reap(child)
+        self._scraping.ended(child)
+        if child is children.writer:
+            children.writer = None
+            if not stopping:
+                self._writer_ended(child, code)
+        elif child in children.going:
+            children.going.remove(child)
+        elif child in children.coming:
+            children.coming.remove(child)
+            if not stopping:
+                self._swapping.ended(child)
+        else:
+            children.workers.remove(child)
+            if not stopping:
+                self._worker_ended(child, code)
+
+    def _worker_ended(self, child: Child, code: int) -> None:
+        failed = child.failed
+        if self._swapping.ready is None:
+            if failed is not None and failed.kind == "EOFError":
+                return  # the writing process says why
+            raise _error_of(failed, f"a worker could not start (exit code {code}).")
+        reason = child.why or "died"
+        lasted = child.opened is not None and time.monotonic() - child.opened >= LASTS
+        self._pause(lasted or reason in ("log", "bundle"))
+        if child.opened is not None:
+            self._scraping.counts.replaced.labels(reason).inc()
+        told = {} if failed is None else {"kind": failed.kind, "message": failed.message}
+        self._log.event("worker_ended", worker=child.slot, reason=reason, code=code, **told)
+
+    def _writer_ended(self, child: Child, code: int) -> None:
+        if self._swapping.ready is None:
+            raise _error_of(child.failed, f"the writing process could not start (exit code {code}).")
+        self._pause(child.ready is not None)
+        told = {} if child.failed is None else {"kind": child.failed.kind, "message": child.failed.message}
+        self._log.event("writer_ended", reason=child.why or "died", code=code, **told)
+        self._swapping.writer_ended()
+
+    def _pause(self, lasted: bool) -> None:
+        """When the next one may start: at once, and after longer and longer where they do not last."""
+        self._short = 0 if lasted else self._short + 1
+        pause = 0.0 if self._short < 2 else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._short - 2))
+        self._next_start = time.monotonic() + pause
+
+    # Memory.
+
+    def _weigh(self, limit: int) -> None:
+        for one in self._children.wanted:
+            if one.opened is not None and system.own_memory(one.pid) > limit:
+                one.why = "memory"
+
+    def _check_memory(self, child: Child) -> None:
+        limit = self._plan.memory
+        needs = system.own_memory(child.pid) if limit is not None else 0
+        if limit is not None and needs > limit:
+            raise ConfigError(
+                f"--max-memory is {limit >> 20} MiB; a worker holds {needs >> 20} MiB of its own once it is loaded.",
+                hint="give it more, or leave --max-memory out",
+            )
+
+    def _retire_replaced(self) -> None:
+        """Those that are to go, once the others take connections."""
+        if not self._complete:
+            return
+        for one in [one for one in self._children.workers if one.why not in (None, "hung", "bundle")]:
+            if one.opened is None:
+                continue
+            assert one.why is not None
+            self._scraping.counts.replaced.labels(one.why).inc()
+            self._log.event("worker_replaced", worker=one.slot, reason=one.why)
+            self._pause(lasted=time.monotonic() - one.opened >= LASTS)
+            self._children.retire(one)
+
+    # Signals and the end.
+
+    @contextlib.contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        heard, wake = socket.socketpair()
+        heard.setblocking(False)
+        wake.setblocking(False)
+        self._heard = heard
+        self._children.selector.register(heard, selectors.EVENT_READ, None)
+        before = {one: signal.signal(one, self._signalled) for one in SIGNALS}
+        fd = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(fd)
+            for one, handler in before.items():
+                signal.signal(one, handler)
+            self._children.selector.close()
+            heard.close()
+            wake.close()
+
+    def _signalled(self, number: int, frame: Any) -> None:
+        if number == signal.SIGHUP and not os.isatty(2):  # at a terminal it says that this is closed
+            self._hung_up = True
+        else:
+            self._signals += 1
+
+    def _took_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._heard.recv(1024):
+                pass
+        children = self._children
+        if self._hung_up:
+            self._hung_up = False
+            self._swapping.look_again()
+        if self._signals and self._stop_by is None:
+            self._stop_by = time.monotonic() + self._plan.settings.drain_seconds + DRAIN + 5.0
+            self._log.event("stopping")
+            for one in children.everybody:
+                if one is not children.writer:
+                    system.end(one.pid)
+        elif self._signals > 1:  # whoever asks twice does not want to wait
+            for one in children.everybody:
+                system.kill(one.pid)
+
+    def _see_to_the_end(self, now: float) -> None:
+        """The writing process ends when nobody is left who could send a change."""
+        writer, everybody = self._children.writer, self._children.everybody
+        if self._stop_by is not None and now > self._stop_by:
+            for one in everybody:
+                system.kill(one.pid)
+        if writer is not None and everybody == [writer] and writer.why is None:
+            writer.why = "finished"
+            writer.channel.send(Finish())
+
+
+def _error_of(failed: Failed | None, otherwise: str) -> ShortlistError:
+    """The error of a process that could not start, as if it had been raised here."""
+    if failed is None:
+        return BundleError(otherwise, hint="the lines above say more")
+    kind = getattr(errors, failed.kind, None)
+    if isinstance(kind, type) and issubclass(kind, ShortlistError) and kind is not errors.MissingExtraError:
+        return kind(failed.message, hint=failed.hint)
+    return BundleError(f"a process could not start: {failed.kind}: {failed.message}", hint=failed.hint)

@@ -1,0 +1,158 @@
+"""Another bundle: workers of their own for it, which take over once all of them are ready."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from shortlist.serve.logs import Log
+from shortlist.serve.processes.children import Child, Children, Plan
+from shortlist.serve.processes.messages import Ready, Swap
+from shortlist.serve.processes.scraping import Scraping
+from shortlist.serve.processes.sharing import shared_of
+from shortlist.serve.processes.worker import Source
+from shortlist.serve.swap import LOOK, signature
+
+__all__ = ["Swapping"]
+
+
+class Swapping:
+    """Watches a path for another bundle, and lets it take over.
+
+    1. One worker loads the bundle, compares every file, takes the log and warms up. Where that fails, the bundle is refused.
+    2. The others follow, which need not compare the files again.
+    3. The writing process checks changes against the new bundle from then on, or refuses it.
+    4. The new workers take connections, and the old ones end when they have answered theirs.
+
+    A bundle that was refused is looked at again when any of its files changes.
+
+    source, ready: the bundle in use, and what its first worker said of it.
+    """
+
+    def __init__(self, plan: Plan, children: Children, scraping: Scraping, log: Log) -> None:
+        self._plan = plan
+        self._children = children
+        self._scraping = scraping
+        self._log = log
+        self._signature = signature(plan.bundle)
+        self._next_look = 0.0
+        self._coming: Source | None = None
+        self._began = 0.0
+        self._sent = False
+        self.source = _source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
+        self.ready: Ready | None = None
+
+    def first(self, ready: Ready) -> None:
+        """The bundle that the first worker has loaded is in use from now on."""
+        self.ready = ready
+        self.source = _verified(self.source)
+
+    def look(self, now: float) -> None:
+        """Begin where there is another bundle."""
+        if self._coming is not None or self.ready is None or now < self._next_look:
+            return
+        self._next_look = now + LOOK
+        found = signature(self._plan.bundle)
+        if found is None or found == self._signature:
+            return
+        self._signature = found
+        self._coming, self._began = _source(Path(found[0]), self.source.name), now
+        self._start(self._coming, 1)
+
+    def look_again(self) -> None:
+        """Take the bundle for another one at the next look, also where it was refused."""
+        self._signature = None
+        self._next_look = 0.0
+
+    def is_ready(self, ready: Ready) -> None:
+        """A worker of the new bundle has loaded it."""
+        assert self.ready is not None
+        assert self._coming is not None
+        coming, writer = self._children.coming, self._children.writer
+        if ready.bundle == self.ready.bundle:
+            self._give_up()
+        elif ready.strings != self.ready.strings:
+            self.refuse("ShortlistError", "the bundle's ids have another type than the ids served until now.")
+        elif len(coming) < self._plan.workers:
+            self._start(_verified(self._coming), self._plan.workers)
+        elif any(one.ready is None for one in coming):
+            return
+        elif not self._children.logs:
+            self.done()
+        elif writer is None:
+            self._again()
+        else:
+            self._sent = True
+            writer.channel.send(Swap(str(self._coming.path)))
+
+    def _start(self, source: Source, count: int) -> None:
+        try:
+            while len(self._children.coming) < count:
+                self._children.coming.append(self._children.start_worker(source))
+        except OSError as error:  # no memory, or too many processes
+            self.refuse("OSError", f"a worker could not be started: {error.strerror}.")
+
+    def done(self) -> None:
+        """The new workers take over."""
+        if self._coming is None:
+            return
+        children = self._children
+        old, children.workers, children.coming = children.workers, children.coming, []
+        self.source, self.ready = _verified(self._coming), children.workers[0].ready
+        assert self.ready is not None
+        for one in children.workers:
+            children.open(one)
+        children.workers += old
+        for one in old:
+            if one.opened is None:
+                children.kill(one, "bundle")
+            else:
+                children.retire(one)
+        self._coming, self._sent = None, False
+        self._scraping.counts.swaps.labels("done").inc()
+        self._log.event("swapped", bundle=self.ready.bundle, seconds=round(time.monotonic() - self._began, 3))
+
+    def ended(self, child: Child) -> None:
+        """A worker of the new bundle has ended before it could take over."""
+        failed = child.failed
+        if self._coming is None:
+            return
+        if child.why == "log" or (failed is not None and failed.kind == "EOFError"):
+            self._again()
+        elif failed is not None:
+            self.refuse(failed.kind, failed.message)
+        else:
+            self.refuse("RuntimeError", "a worker ended while it loaded the bundle.")
+
+    def writer_ended(self) -> None:
+        """The writing process has ended, whatever it was asked."""
+        if self._sent:
+            self._again()
+
+    def refuse(self, kind: str, reason: str) -> None:
+        """The bundle does not fit; the old one stays in use."""
+        if self._coming is None:
+            return
+        self._scraping.counts.swaps.labels("refused").inc()
+        self._log.event("swap_refused", kind=kind, reason=reason)
+        self._give_up()
+
+    def _again(self) -> None:
+        """Nothing is known against the bundle: begin anew at the next look."""
+        self._signature = None
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._coming, self._sent = None, False
+        for one in self._children.coming:
+            self._children.kill(one, "bundle")
+        self._children.going += self._children.coming
+        self._children.coming = []
+
+
+def _source(path: Path, name: str) -> Source:
+    return Source(path, name, shared=shared_of(path))
+
+
+def _verified(source: Source) -> Source:
+    return Source(source.path, source.name, verified=True, shared=source.shared)

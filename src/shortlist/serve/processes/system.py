@@ -1,0 +1,84 @@
+"""What the supervisor asks of the operating system."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+__all__ = ["Lines", "die_with", "end", "give_back", "kill", "own_memory", "reaped"]
+
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_KEPT = 1 << 20  # bytes
+_OWN = re.compile(rb"^(?:Pss_Anon|SwapPss):\s+(\d+) kB$", re.MULTILINE)
+
+
+class Lines(io.TextIOBase):
+    """Standard error, written so that lines of several processes do not mix: whole lines, as many as a pipe takes at once."""
+
+    AT_ONCE = 4096  # bytes that a pipe takes in one piece
+
+    def write(self, text: str) -> int:
+        """Write lines."""
+        piece = b""
+        for line in text.encode().splitlines(keepends=True):
+            if piece and len(piece) + len(line) > self.AT_ONCE:
+                os.write(2, piece)
+                piece = b""
+            piece += line
+        os.write(2, piece)
+        return len(text)
+
+
+def die_with(parent: int) -> None:
+    """Have this process killed when its parent ends, however that ends; elsewhere than on Linux a closed channel says so."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
+
+
+def give_back() -> None:
+    """Give the system the memory that loading has left unused, and from now on what a search leaves; only glibc keeps it."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            libc.mallopt(setting, _KEPT)
+        libc.malloc_trim(0)
+
+
+def kill(pid: int) -> None:
+    """End a child at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def end(pid: int) -> None:
+    """Ask a child to end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def reaped(pid: int) -> int:
+    """The exit code of a child that has ended; below 0 for the signal that ended it."""
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status)
+
+
+def own_memory(pid: int) -> int:
+    """Bytes that no file holds, what several processes share in equal parts; 0 where the system does not say."""
+    try:
+        content = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+    except OSError:
+        return 0
+    return sum(int(number) for number in _OWN.findall(content)) << 10

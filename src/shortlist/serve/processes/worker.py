@@ -1,0 +1,343 @@
+"""The processes that the supervisor forks: one that answers, and the one that writes changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shortlist.errors import ShortlistError
+from shortlist.serve.accepting import Acceptor
+from shortlist.serve.app import App
+from shortlist.serve.loaded import Loaded
+from shortlist.serve.logs import Log
+from shortlist.serve.processes import figures, system
+from shortlist.serve.processes.board import NOBODY, Board, Share
+from shortlist.serve.processes.channel import Channel
+from shortlist.serve.processes.following import Following
+from shortlist.serve.processes.messages import (
+    Asked,
+    Beat,
+    Failed,
+    Family,
+    Finish,
+    Merged,
+    NewFollower,
+    NewLog,
+    Open,
+    Publish,
+    Published,
+    Ready,
+    Refused,
+    Replace,
+    Retire,
+    Scrape,
+    Swap,
+    Swapped,
+)
+from shortlist.serve.processes.sharing import Shared
+from shortlist.serve.processes.writing import Hub
+from shortlist.serve.protocol import Connection
+from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.server import Server, run
+from shortlist.serve.service import Service
+from shortlist.serve.settings import Settings
+
+__all__ = ["Source", "beating", "work", "write"]
+
+BEAT = 0.5  # seconds between two signs of life
+REPORT = 4  # beats between two reports of figures and of the latest requests, for the time after this worker
+ASKED_BYTES = 1 << 18  # of those requests at most
+FIGURES = 2.0  # seconds that a scraper waits for the figures of all
+LOOK = 0.02  # seconds between two looks whether the last connection has gone
+
+_REQUEST = msgspec.json.Decoder(RecommendRequest)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A bundle to answer from.
+
+    path: a folder. name: what people call it. verified: whether a process compared its files. shared: what its workers hold
+    together.
+    """
+
+    path: Path
+    name: str
+    verified: bool = False
+    shared: Shared | None = None
+
+    def read(self, settings: Settings) -> Loaded:
+        """The bundle. Raises BundleError."""
+        loaded = Loaded.read(
+            self.path,
+            settings.trusted,
+            cold_start=settings.cold_start,
+            verified=self.verified,
+            key=settings.signature,
+            share=self.shared,
+        )
+        loaded.name = self.name
+        return loaded
+
+
+@contextlib.contextmanager
+def beating(channel: Channel) -> Iterator[None]:
+    """Signs of life from a thread, while the process loads what it needs and has no event loop yet."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT):
+            channel.send(Beat())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _loaded_or_told(channel: Channel, load: Callable[[], Any]) -> Any:
+    """What ``load`` returns; where it fails, the supervisor is told why, and None."""
+    try:
+        with beating(channel):
+            return load()
+    except ShortlistError as error:
+        failed = Failed(type(error).__name__, error.message, error.hint)
+    except EOFError:
+        failed = Failed("EOFError", "the writing process has ended.", None)
+    except Exception as error:  # a bug of ours, or no memory
+        failed = Failed(type(error).__name__, str(error), None)
+    channel.send(failed)
+    while channel.pending:
+        channel.wait(BEAT)
+    return None
+
+
+def work(
+    source: Source,
+    settings: Settings,
+    log: Log,
+    channel: Channel,
+    listening: socket.socket,
+    share: tuple[Board, int, int],
+    follow: socket.socket | None,
+    asked: Sequence[bytes],
+) -> int:
+    """Answer until told to stop; the exit code.
+
+    channel: to the supervisor. share: the board, this worker's slot, and the slots there are. follow: the way to the writing
+    process, where there is one. asked: requests to warm up with.
+    """
+    following = None if follow is None else Following(follow, lambda why: channel.send(Replace(why)))
+
+    def load() -> Service:
+        loaded = source.read(settings)
+        service = Service(loaded, settings, log, None if following is None else following.snapshot())
+        service.asked.extend(_REQUEST.decode(one) for one in asked)
+        service.warm(service.loaded, lambda: None)
+        gc.collect()
+        system.give_back()
+        return service
+
+    service = _loaded_or_told(channel, load)
+    if service is None:
+        return 1
+    worker = _Worker(service, channel, listening, share, following)
+    run(worker.app, [], live=worker.live)
+    return 0
+
+
+class _Worker:
+    """A worker once it has loaded what it answers from."""
+
+    def __init__(
+        self,
+        service: Service,
+        channel: Channel,
+        listening: socket.socket,
+        share: tuple[Board, int, int],
+        following: Following | None,
+    ) -> None:
+        self._service = service
+        self._channel = channel
+        self._listening = listening
+        self._board, self._slot, self._slots = share
+        self._following = following
+        self._numbers = itertools.count(1)
+        self._scrapes: dict[int, asyncio.Future[list[Family]]] = {}
+        self._retiring: asyncio.Task[None] | None = None
+        self._acceptor: Acceptor | None = None
+        self.app = App(service)
+        service.metrics_text = self._figures_of_all  # type: ignore[method-assign]
+        if following is not None:
+            service.change = following.change
+            service.writes = lambda: following.alive
+
+    async def live(self, server: Server) -> None:
+        """Until the server ends: signs of life, and what the supervisor says."""
+        self._server = server
+        self._channel.attach(self._take, lambda: os._exit(1))  # without a supervisor nobody would end this process
+        beats = asyncio.create_task(self._beat())
+        try:
+            if self._following is not None:
+                await self._following.start(self._service)
+            loaded = self._service.loaded
+            strings = loaded.query_strings, loaded.candidate_strings
+            self._channel.send(Ready(loaded.bundle, strings, str(loaded.served)))
+            await beats
+        except Exception as error:
+            self._channel.send(Failed(type(error).__name__, str(error), None))
+            raise
+        finally:
+            beats.cancel()
+            self._publish(0)
+
+    async def _beat(self) -> None:
+        for number in itertools.count():
+            self._channel.send(Beat())
+            if number % REPORT == 0:
+                self._publish(0)
+                if self._service.asked:
+                    self._channel.send(Asked(self._latest()))
+            await asyncio.sleep(BEAT)
+
+    def _latest(self) -> list[bytes]:
+        found: list[bytes] = []
+        for request in reversed(self._service.asked):
+            found.append(msgspec.json.encode(request))
+            if sum(map(len, found)) > ASKED_BYTES:
+                return found[:-1]
+        return found
+
+    def _take(self, message: Any, fds: list[int]) -> None:
+        if isinstance(message, Open):
+            share = Share(self._board, self._slot, self._slots, self._held)
+            self._acceptor = self._server.accept(self._listening, share)
+        elif isinstance(message, Retire):
+            if self._retiring is None:
+                self._retiring = asyncio.create_task(self._retire(message.seconds))
+        elif isinstance(message, Publish):
+            self._publish(message.number)
+        elif isinstance(message, Merged):
+            future = self._scrapes.get(message.number)
+            if future is not None and not future.done():
+                future.set_result(message.families)
+        else:
+            assert isinstance(message, NewLog)
+            assert self._following is not None
+            self._following.renew(socket.socket(fileno=fds[0]))
+
+    def _held(self) -> int:
+        """Connections, those that are on their way included."""
+        return len(Connection.everyone) + (0 if self._acceptor is None else self._acceptor.coming)
+
+    def _publish(self, number: int) -> None:
+        self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
+
+    async def _retire(self, seconds: float) -> None:
+        """Answer whoever is connected once more and say that the connection ends; then stop."""
+        if self._acceptor is not None:
+            self._acceptor.close(leave=True)
+        self._board.set(self._slot, NOBODY)
+        self.app.leaving = True
+        if self._following is not None:
+            self._following.leaving = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while Connection.everyone and loop.time() < deadline:
+            await asyncio.sleep(LOOK)
+        self._server.should_exit = True
+
+    async def _figures_of_all(self) -> bytes:
+        """The figures of all processes as one's."""
+        number = next(self._numbers)
+        self._scrapes[number] = asyncio.get_running_loop().create_future()
+        self._channel.send(Scrape(number))
+        try:
+            families = await asyncio.wait_for(self._scrapes[number], FIGURES)
+        finally:
+            del self._scrapes[number]
+        return await self._service.run(figures.text, families)
+
+
+def write(
+    source: Source, settings: Settings, log: Log, channel: Channel, followers: Sequence[tuple[socket.socket, int]]
+) -> int:
+    """Write changes until told to finish; the exit code. followers: workers that answer already, with their slots."""
+
+    def load() -> Service:
+        loaded = source.read(settings)
+        return Service(loaded.changed(loaded.exact), settings, log)
+
+    service = _loaded_or_told(channel, load)
+    if service is None:
+        return 1
+    try:
+        return asyncio.run(_write(service, source.name, channel, followers))
+    finally:
+        service.close()
+
+
+async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
+    hub = Hub(service)
+    for way, slot in followers:
+        hub.add(way, slot, counts=True)
+    finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    swaps: set[asyncio.Task[None]] = set()
+
+    def end(code: int) -> None:
+        if not finished.done():
+            finished.set_result(code)
+
+    async def swap(path: str) -> None:
+        try:
+            source = Source(Path(path), name, verified=True)
+            loaded = await asyncio.get_running_loop().run_in_executor(None, source.read, service.settings)
+            await service.writer.swap(loaded.changed(loaded.exact))
+        except Exception as error:
+            message = error.message if isinstance(error, ShortlistError) else str(error)
+            channel.send(Refused(type(error).__name__, message))
+        else:
+            channel.send(Swapped())
+
+    def take(message: Any, fds: list[int]) -> None:
+        if isinstance(message, NewFollower):
+            hub.add(socket.socket(fileno=fds[0]), message.slot)
+        elif isinstance(message, Publish):
+            channel.send(Published(message.number, figures.families_of(service.metrics.registry)))
+        elif isinstance(message, Swap):
+            task = asyncio.create_task(swap(message.path))
+            swaps.add(task)
+            task.add_done_callback(swaps.discard)
+        else:
+            assert isinstance(message, Finish)
+            end(0)
+
+    channel.attach(take, lambda: end(1))
+    loaded = service.loaded
+    channel.send(Ready(loaded.bundle, (loaded.query_strings, loaded.candidate_strings), str(loaded.served)))
+
+    async def beat() -> None:
+        while True:
+            channel.send(Beat())
+            await asyncio.sleep(BEAT)
+
+    tasks = [asyncio.create_task(one) for one in (beat(), hub.pulse())]
+    for task in tasks:
+        task.add_done_callback(lambda _: end(1))
+    try:
+        return await finished
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,82 @@
+"""Room for connections: as many as the process may hold files, less what it needs itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from shortlist.serve.protocol import Connection
+
+if TYPE_CHECKING:
+    from shortlist.serve.app import App
+
+__all__ = ["Room", "raise_limit"]
+
+ENOUGH = 65_536  # files: what is raised to where the system allows it
+OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
+AT_ONCE = 32  # idle connections that are closed when there is no room
+
+
+class Idler(Protocol):
+    """A connection that may be idle."""
+
+    idle_since: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a reply here."""
+
+    def cut(self, reason: str) -> None:
+        """End the connection at once."""
+
+
+class Room:
+    """Closes the connections that have been idle for longest when there is no room for others, and says so once.
+
+    most: connections at once.
+    """
+
+    def __init__(self, app: App, most: int | None = None) -> None:
+        self._service = app.service
+        files = limit()
+        self.most = most if most is not None else files - min(OWN, files // 2)
+        self._said = False
+
+    def make(self, coming: int = 0) -> bool:
+        """Whether there is room for another connection besides those that are coming; else some idle ones end now."""
+        if len(Connection.everyone) + coming < self.most:
+            return True
+        self.clear(Connection.everyone)
+        return False
+
+    def clear(self, everyone: Iterable[Idler]) -> None:
+        """End the connections that have been idle for longest."""
+        if not self._said:
+            self._said = True
+            self._service.log.event("connections_full", most=self.most)
+        idle = sorted((one for one in everyone if one.idle), key=lambda one: one.idle_since)
+        for one in idle[:AT_ONCE]:
+            one.cut("idle")
+
+
+def limit() -> int:
+    """Files that the process may hold."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 < soft < ENOUGH:
+            return soft
+    return ENOUGH
+
+
+def raise_limit() -> None:
+    """Let the process hold as many files as the system allows it to, up to ``ENOUGH``."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

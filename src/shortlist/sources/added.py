@@ -1,0 +1,138 @@
+"""The sources that a mixture adds to its towers: tables of neighbours and ranked lists, and the weights of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.index import Lists
+from shortlist.sources.blend import Blend, Weights
+from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.ranked import RankedList
+
+__all__ = ["Added", "Context", "without"]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Input of all sources but the first towers, for each of some queries.
+
+    Attributes:
+        histories: the candidate rows that each chose, oldest first.
+        segments: int64 ``[queries, lists]``, see ``RankedList.segments``.
+        vectors: the queries' vectors of each further towers, ``[queries, heads · dim]``.
+    """
+
+    histories: Lists
+    segments: NDArray[np.int64]
+    vectors: tuple[NDArray[np.float32], ...] = ()
+
+    def one(self, number: int) -> Context:
+        """That of one of the queries."""
+        part = slice(number, number + 1)
+        histories = Lists.of([self.histories.row(number)])
+        return Context(histories, self.segments[part], tuple(one[part] for one in self.vectors))
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """Sources that complement a recommender's towers.
+
+    Attributes:
+        tables: of neighbours.
+        lists: ranked lists.
+        histories: of each stored query, the candidate rows that it chose, oldest first.
+        weights: of the towers, then of tables, then of lists.
+        towers: fingerprints of the further towers, which have a state of their own.
+    """
+
+    tables: tuple[Neighbours, ...]
+    lists: tuple[RankedList, ...]
+    histories: Lists
+    weights: Weights
+    towers: tuple[str, ...] = field(default=())
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The queries' columns that ranked lists are chosen by."""
+        return tuple(dict.fromkeys(one.by for one in self.lists if one.by is not None))
+
+    @property
+    def pair(self) -> Blend | None:
+        """How one pair of towers and one table are added; None for other sources, or weights that no ``Blend`` has."""
+        values = self.weights.values
+        if (len(self.tables), len(self.lists), len(values)) != (1, 0, 2) or values[1] > 1 or values[0] != 1 - values[1]:
+            return None
+        return Blend(values[1], self.weights.temperatures[0])
+
+    @cached_property
+    def without_lists(self) -> Added:
+        """The same less the ranked lists."""
+        if not self.lists:
+            return self
+        values = self.weights.values[: -len(self.lists)]
+        values = values if any(values) else (1.0,) * len(values)
+        return replace(self, lists=(), weights=Weights(values, self.weights.temperatures))
+
+    def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
+        """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since."""
+        nothing = np.zeros(0, np.int64)
+        lists = [self.histories.row(row) if row >= 0 else nothing for row in rows.tolist()]
+        if len(more):
+            lists = [np.concatenate(both) if len(both[1]) else both[0] for both in zip(lists, more, strict=True)]
+        return Lists.of(lists)
+
+    def segments(self, queries: pl.DataFrame) -> NDArray[np.int64]:
+        """The list of each ranked source for each row of ``queries``, int64 ``[queries, lists]``; columns may be missing."""
+        found = [
+            one.segments(queries[one.by] if one.by in queries.columns else None, len(queries)) for one in self.lists
+        ]
+        return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
+
+    def renumbered(self, row: NDArray[np.int64]) -> Added:
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
+        items = row[self.histories.values]
+        left = _kept(self.histories, items >= 0)
+        return replace(
+            self,
+            tables=tuple(_renumbered(table, row) for table in self.tables),
+            lists=tuple(one.renumbered(row) for one in self.lists),
+            histories=Lists(left.offsets, items[items >= 0]),
+        )
+
+    def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> Added:
+        """The sources after candidates were added or changed, see ``RankedList.grown``."""
+        return replace(self, lists=tuple(one.grown(candidates, changed) for one in self.lists))
+
+
+def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
+    """The lists without some ids.
+
+    Example:
+        >>> without(Lists.of([[1, 2], [2]]), np.array([2])).row(0)
+        array([1])
+    """
+    return _kept(lists, ~np.isin(lists.values, ids))
+
+
+def _renumbered(table: Neighbours, row: NDArray[np.int64]) -> Neighbours:
+    owner = row[np.repeat(np.arange(len(table)), np.diff(table.offsets))]
+    columns = row[table.columns]
+    kept = (owner >= 0) & (columns >= 0)
+    order = np.argsort(owner[kept], kind="stable")
+    size = int(row.max(initial=-1)) + 1
+    offsets = np.zeros(size + 1, np.int64)
+    np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
+    weights = table.weights[kept][order]
+    return replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights)
+
+
+def _kept(lists: Lists, kept: NDArray[np.bool_]) -> Lists:
+    """The lists' values where ``kept``."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Lists(before[lists.offsets], lists.values[kept])

@@ -1,0 +1,347 @@
+"""A recipe: a model, its loss, its optimizer and its training, as one value that trains on any data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from shortlist.data import Dataset, Shards
+from shortlist.data.given import check_dataset
+from shortlist.errors import ConfigError
+from shortlist.features import FEATURE_KINDS, Feature, History
+from shortlist.loss import ALS, Retrieval
+from shortlist.model import Tower, TwoTower, join, no_histories, popularity
+from shortlist.sources import Blend, Mixture
+from shortlist.train.als import als, als_options, not_from_disk
+from shortlist.train.distributed import joined
+from shortlist.train.epochs import TrainingHistory
+from shortlist.train.fit import fit
+from shortlist.train.negatives import check_from_disk
+from shortlist.train.optimizers import Optimizer
+from shortlist.train.sections import (
+    AddedSection,
+    ALSSection,
+    FitSection,
+    HistorySection,
+    LossSection,
+    ModelSection,
+    NeighboursSection,
+    Section,
+    TowerSection,
+    optimizer_of,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Recipe"]
+
+SEEDS_APART = 1000
+
+
+class _Model(Section, frozen=True):
+    """One model: its towers, its loss, its training."""
+
+    model: ModelSection = ModelSection()
+    query: TowerSection = TowerSection()
+    candidate: TowerSection = TowerSection()
+    history: HistorySection | None = None
+    loss: LossSection = LossSection()
+    als: ALSSection | None = None
+    optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
+    fit: FitSection = FitSection()
+
+    def for_rows(self, rows: int) -> Self:
+        """The same with numbers in place of "auto", for so many interactions."""
+        fit = self.fit
+        if fit.batch_size == "auto":
+            fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
+        if fit.epochs == "auto":
+            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows))
+        return msgspec.structs.replace(self, fit=fit)
+
+    def build_model(self, data: Dataset | Shards) -> TwoTower:
+        """An unbuilt model for the ids and columns of ``data``.
+
+        Raises:
+            ConfigError: where a feature reads a column that ``data`` does not have.
+        """
+        check_dataset(data, "a recipe", shards=True)
+        self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
+        self.candidate.check_columns("candidate", data.candidates.columns)
+        history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
+        return TwoTower(
+            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
+            self._tower(
+                self.candidate,
+                data.candidate,
+                data.candidates.schema[data.candidate].is_integer(),
+                bias=self.model.bias,
+            ),
+        )
+
+    def _tower(
+        self, section: TowerSection, id_column: str, is_integer: bool, bias: bool, more: Sequence[Feature] = ()
+    ) -> Tower:
+        lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
+        ids = (
+            [lookup(id_column, min_count=section.min_count, evict_after=section.evict_after)]  # type: ignore[call-arg]
+            if section.id
+            else []
+        )
+        features = [*ids, *section.declared(), *more]
+        shared = msgspec.structs.asdict(self.model)
+        if not section.id:
+            shared["id_dropout"] = 0.0
+        shared |= {"hidden": section.hidden, "cross": section.cross, "heads": section.heads, "bias": bias}
+        return Tower(*features, **shared)
+
+    def task(self) -> Retrieval | ALS:
+        """The loss, or the options of ``als``."""
+        if self.als is not None:
+            return ALS(**msgspec.structs.asdict(self.als))
+        return self.loss.task()
+
+    def check_from_disk(self) -> None:
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        if self.history is not None:
+            raise no_histories()
+        task = self.task()
+        if isinstance(task, ALS):
+            raise not_from_disk()
+        check_from_disk(task)
+
+    def build_optimizer(self) -> Optimizer:
+        """The optimizer; ConfigError for a name or an option that it does not have."""
+        return optimizer_of(self.optimizer)
+
+    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+        """A model built for ``data`` and trained on it. Errors are those of ``fit``.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+        """
+        model = self.build_model(data)
+        settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
+        if self.als is not None:
+            return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
+        return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+
+def auto_batch_size(rows: int) -> int:
+    """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
+
+    Example:
+        >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
+        (64, 1024, 4096)
+    """
+    power: int = max(6, min(12, (rows // 64).bit_length() - 1))
+    return 1 << power
+
+
+def auto_epochs(rows: int) -> int:
+    """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
+
+    Example:
+        >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
+        (15, 8, 3)
+    """
+    wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
+    return max(3, min(15, round(wanted)))
+
+
+def neighbours_in_memory() -> ConfigError:
+    """The error for a table of neighbours with shards."""
+    return ConfigError(
+        "neighbours are counted over whole histories in memory; shards are read in blocks.",
+        hint="train in memory (Dataset, --in-memory), or leave [neighbours] out",
+    )
+
+
+class JoinedSection(_Model, frozen=True):
+    """A model that is trained in addition to the first and joined with it.
+
+    Its seed follows from the first one's, whatever its own ``fit.seed`` says.
+
+    Attributes:
+        weight: its share of the score, see ``join``.
+    """
+
+    weight: float = 0.5
+
+
+class TowersSection(_Model, frozen=True):
+    """Towers that are trained as a source of a mixture, from the seed that their own ``fit`` has."""
+
+
+class SourceSection(AddedSection, frozen=True):
+    """A source of [[sources]].
+
+    Attributes:
+        towers: of kind "towers", how they are trained.
+    """
+
+    towers: TowersSection | None = None
+
+    def fitted(self, data: Dataset, **shared: Any) -> Any:
+        """The source of ``data``.
+
+        Args:
+            shared: options of ``fit`` that all towers have.
+
+        Raises:
+            ConfigError: where the kind and the section of towers do not fit together.
+        """
+        if (self.kind == "towers") != (self.towers is not None):
+            raise ConfigError(
+                f"a source of the recipe has kind {self.kind!r} and {'no' if self.towers is None else 'a'} section of towers.",
+                hint='kind = "towers" and [sources.towers.model], or another kind and its options',
+            )
+        if self.towers is not None:
+            return self.towers.train(data, **shared)[0]
+        return self.settings().fit(data)
+
+
+class Recipe(_Model, frozen=True):
+    """Everything about a training run but its data; ``fit`` carries it out.
+
+    Attributes:
+        model: options of both towers.
+        query: options of the query tower, and its features.
+        candidate: options of the candidate tower, and its features.
+        history: a history for the query tower.
+        loss: options of ``Retrieval``.
+        als: options of ``als``, which then takes the place of ``loss`` and ``optimizer``.
+        optimizer: the name and the options of an optimizer.
+        fit: options of ``fit``.
+        joined: models that are trained on the same data and joined with this one, which has the weight that theirs
+            leave of 1.
+        towers: "trained"; or "popularity" or "recent" (the latest tenth of the interactions), without training.
+        neighbours: a table of neighbours behind the towers, see ``Mixture``.
+        sources: more sources of the mixture, each with its share of the score.
+        temperature: of the first towers, where there are sources and no neighbours.
+    """
+
+    joined: list[JoinedSection] = msgspec.field(default_factory=list)
+    towers: Literal["trained", "popularity", "recent"] = "trained"
+    neighbours: NeighboursSection | None = None
+    sources: list[SourceSection] = msgspec.field(default_factory=list)
+    temperature: float = 1.0
+
+    @property
+    def interaction_columns(self) -> list[str]:
+        """The columns other than ids, time and weight that it may read from the interactions."""
+        models = [self, *self.joined, *(one.towers for one in self.sources if one.towers is not None)]
+        read = [column for model in models for column in (*model.query.columns, model.loss.negative_column) if column]
+        return list(dict.fromkeys(read))
+
+    def check_from_disk(self) -> None:
+        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        super().check_from_disk()
+        if self.neighbours is not None or self.sources:
+            raise neighbours_in_memory()
+        for one in self.joined:
+            one.check_from_disk()
+
+    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower | Mixture, TrainingHistory]:  # type: ignore[override]
+        """A model built for ``data`` and trained on it; with ``neighbours`` or ``sources`` it is a ``Mixture``. Errors are
+        those of ``fit``.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
+        Raises:
+            ConfigError: for sources of shards, or weights that leave the first sources nothing.
+        """
+        if self.sources:
+            self._check_sources(options)
+        towers, history = self.train_towers(data, **options)
+        if self.neighbours is None and not self.sources:
+            return towers, history
+        if not isinstance(data, Dataset):
+            raise neighbours_in_memory()
+        sources: list[Any] = [towers]
+        if self.neighbours is not None:
+            sources.append(self.neighbours.source().fit(data))
+        shared = {name: options[name] for name in ("device",) if name in options}
+        sources += [one.fitted(data, **shared) for one in self.sources]
+        weights, temperatures = self.mixing()
+        return Mixture(sources, data, weights=weights, temperatures=temperatures), history
+
+    def mixing(self) -> tuple[list[float], list[float]]:
+        """The weight of each source, in the order of the recipe, and the temperature of each towers."""
+        section = self.neighbours
+        blend = None if section is None else Blend(section.share, section.temperature).weights
+        first = (1.0,) if blend is None else blend.values
+        shares = [one.weight for one in self.sources]
+        weights = [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
+        temperatures = [one.temperature for one in self.sources if one.kind == "towers"]
+        return weights, [self.temperature if blend is None else blend.temperatures[0], *temperatures]
+
+    def _check_sources(self, options: Mapping[str, Any]) -> None:
+        """ConfigError for weights that leave the first sources nothing, and for what one training alone can do."""
+        shares = [one.weight for one in self.sources]
+        if not all(share > 0 for share in shares) or sum(shares) >= 1:
+            raise ConfigError(
+                f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
+                hint="the towers and the neighbours have the rest",
+            )
+        several = any(one.kind == "towers" for one in self.sources)
+        if several and (options.get("warm_start") is not None or joined().size > 1):
+            what = "warm start" if options.get("warm_start") is not None else "several processes"
+            raise ConfigError(
+                f"this recipe trains {1 + sum(one.kind == 'towers' for one in self.sources)} pairs of towers; that does not "
+                f"support {what}.",
+                hint="train without it, or without [[sources]] of towers",
+            )
+
+    def train_towers(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
+        """The towers alone, as ``train``.
+
+        With ``joined``, ``options`` and the history are those of the first model. The others share its device, and
+        begin from seeds 1,000, 2,000, … after its own, so that models of one kind differ.
+
+        Args:
+            data: the training data.
+            options: options of ``fit``, instead of the recipe's.
+
+        Raises:
+            ConfigError: for weights that leave the first model nothing, for a warm start, or in several processes.
+        """
+        if self.towers != "trained":
+            return popularity(data, recent=self.towers == "recent"), TrainingHistory((), 0)
+        if not self.joined:
+            return super().train(data, **options)
+        weights = self._weights()
+        if options.get("warm_start") is not None or joined().size > 1:
+            what = "warm start" if options.get("warm_start") is not None else "several processes"
+            raise ConfigError(
+                f"this recipe joins {len(weights)} models; joined models do not support {what}.",
+                hint="train without it, or without [[joined]]",
+            )
+        model, history = super().train(data, **options)
+        shared = {name: options[name] for name in ("device",) if name in options}
+        seed: Any = options.get("seed", self.fit.seed)
+        others = [
+            one.train(data, seed=seed + SEEDS_APART * number, **shared)[0]
+            for number, one in enumerate(self.joined, start=1)
+        ]
+        return join([model, *others], weights), history
+
+    def _weights(self) -> list[float]:
+        others = [one.weight for one in self.joined]
+        if not all(weight > 0 for weight in others) or sum(others) >= 1:
+            raise ConfigError(
+                f"the recipe's [[joined]] models have the weights {others}; numbers above 0 whose sum is below 1 were expected.",
+                hint="the first model has the rest",
+            )
+        return [1 - sum(others), *others]

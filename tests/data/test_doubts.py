@@ -1,0 +1,79 @@
+"""Doubts about rows: said once, with numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.data.memory_and_disk import from_disk, in_memory, told
+
+from shortlist.data.events import Events
+
+CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at": [1, 2, 3]})
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"event": ["view", "cart", "remove_from_cart"]}, "1 rows have 'remove_from_cart' as 'event'"),
+        ({"status": ["paid", "Cancelled", "REFUNDED"]}, "2 rows have 'Cancelled', 'REFUNDED' as 'status'"),
+        ({"Quantity": [1, -6, 2]}, "1 rows have a negative 'Quantity'"),
+        (
+            {"who": ["ann", "ann ", "bob"]},
+            "1 of 3 ids in 'who' differ from another only by blanks, such as 'ann' and 'ann '",
+        ),
+        ({"who": ["ann", "Ann", "bob"]}, "only by upper and lower case, such as 'Ann' and 'ann'"),
+        ({"who": ["\u00fc", "u\u0308", "bob"]}, "only by Unicode's normal form"),
+        ({"what": ["NaN", "None", "z"]}, "2 of the rows have 'NaN', 'None' as 'what'"),
+        ({"what": ["12346.0", "12347.0", "x"]}, "2 of 3 ids in 'what' are whole numbers with .0, such as '12346.0'"),
+    ],
+)
+def test_what_looks_wrong_is_said_once_with_numbers(
+    read: Any, columns: dict[str, list[Any]], says: str, tmp_path: Path
+) -> None:
+    (found,) = told(read, CLEAN.with_columns(**{name: pl.Series(values) for name, values in columns.items()}), tmp_path)
+    assert says in found
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+def test_clean_tables_are_read_in_silence(read: Any, tmp_path: Path) -> None:
+    log = CLEAN.with_columns(event=pl.Series(["view", "returning", "cart"]), lat=pl.Series([-1.5, 2.0, 3.0]))
+    assert told(read, log, tmp_path) == []
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+def test_events_that_are_spoken_for_are_not_warned_of(read: Any, tmp_path: Path) -> None:
+    log = CLEAN.with_columns(event=pl.Series(["view", "cart", "remove_from_cart"]), qty=pl.Series([1, 2, -1]))
+    assert told(read, log, tmp_path, Events(where="event <> 'remove_from_cart' and qty > 0")) == []
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+def test_a_crawler_is_named(read: Any, tmp_path: Path) -> None:
+    """bot has 30 of 60 rows among 31 queries; without it nobody stands out."""
+    log = pl.DataFrame(
+        {"who": ["bot"] * 30 + [f"u{n}" for n in range(30)], "what": [n % 7 for n in range(60)], "at": list(range(60))}
+    )
+    (found,) = told(read, log, tmp_path)
+    assert "one who, 'bot', has 30 of 60 rows (50%)" in found
+    (tmp_path / "again").mkdir()
+    assert told(read, log, tmp_path / "again", Events(where="who <> 'bot'")) == []
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([1_700_000_000, 1_700_000_001_000, 1_700_000_002], "2 in seconds (such as 1700000000), 1 in milliseconds"),
+        ([1.7e15, 1.7e12, 1.7e15], "1 in milliseconds (such as 1700000000000.0), 2 in microseconds"),
+        ([1_700_000_000, 1_700_000_001, 1_700_000_002], None),
+        ([1_700_000_000, 1_700_000_001_000, 3], None),  # 3 is no time, so these are other numbers
+        ([1, 2, 3], None),
+    ],
+)
+def test_times_in_two_units_are_named(read: Any, times: list[Any], words: str | None, tmp_path: Path) -> None:
+    found = told(read, CLEAN.with_columns(at=pl.Series(times)), tmp_path)
+    assert len(found) == (words is not None)
+    assert all(str(words) in one for one in found)

@@ -1,0 +1,67 @@
+"""Ids: types, and values that stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.data import Dataset, Reading
+from shortlist.errors import DataError
+
+ODD = ["", " ", "1", "01", "é", "e\u0301", "用户", "🙂", "a\x00b", "null", "NaN", "x" * 100_000]
+LARGE = [2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0, -1]
+texts = st.text(max_size=20) | st.sampled_from(ODD)
+numbers = st.integers(-(2**63), 2**63 - 1) | st.sampled_from(LARGE)
+
+
+@pytest.mark.filterwarnings("ignore::shortlist.errors.ShortlistWarning")  # ids that look wrong are meant
+@given(st.lists(st.tuples(texts, numbers), min_size=1, max_size=30))
+def test_odd_ids_come_back_through_their_rows(pairs: list[tuple[str, int]]) -> None:
+    data = Dataset({"u": [u for u, _ in pairs], "c": [c for _, c in pairs]}, "u", "c")
+    assert data.queries.schema["u"] == pl.String
+    assert data.candidates.schema["c"] == pl.Int64
+    assert data.queries["u"][data.query_rows].to_list() == [u for u, _ in pairs]
+    assert data.candidates["c"][data.candidate_rows].to_list() == [c for _, c in pairs]
+    assert data.queries["u"].to_list() == sorted({u for u, _ in pairs}, key=str.encode)
+    assert data.candidates["c"].to_list() == sorted({c for _, c in pairs})
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64])
+def test_integer_types_stay(dtype: Any) -> None:
+    data = Dataset(pl.DataFrame({"u": [3, 1], "c": [2, 2]}, schema={"u": dtype, "c": dtype}), "u", "c")
+    assert data.queries["u"].dtype == data.candidates["c"].dtype == data.interactions["u"].dtype == dtype
+    assert data.queries["u"].to_list() == [1, 3]
+
+
+def test_python_integers_on_both_sides_of_the_signed_range() -> None:
+    data = Dataset([{"u": "a", "c": 1}, {"u": "a", "c": 2**64 - 1}], "u", "c")
+    assert data.candidates.schema["c"] == pl.UInt64
+    assert data.candidates["c"].to_list() == [1, 2**64 - 1]
+
+
+def test_the_same_digits_in_both_columns_stay_apart() -> None:
+    data = Dataset({"u": ["1", "2"], "c": [1, 2]}, "u", "c")
+    assert data.queries["u"].to_list() == ["1", "2"]
+    assert data.candidates["c"].to_list() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Enum(["b", "a"])])
+def test_categories_become_strings(dtype: Any) -> None:
+    frame = pl.DataFrame({"u": ["b", "a"], "c": [1, 2]}).with_columns(pl.col("u").cast(dtype))
+    data = Dataset(frame, "u", "c", queries=frame.select("u"))
+    assert data.interactions["u"].dtype == data.queries["u"].dtype == pl.String
+    assert data.queries["u"].to_list() == ["b", "a"]
+
+
+@pytest.mark.parametrize("mark", [";", "|", ":", "^"])
+def test_another_separator_is_named(mark: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"u{mark}i\n1{mark}2\n")
+    with pytest.raises(DataError) as caught:
+        Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=","))
+    assert f"--separator '{mark}'" in str(caught.value.hint)
+    assert Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=mark)).interactions.rows() == [(1, 2)]

@@ -1,0 +1,49 @@
+"""Arrays that the first process makes and all others map."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shortlist.recommender import bundle as room
+from shortlist.serve.processes.sharing import Shared, shared_of
+
+
+def test_the_first_makes_it_and_forked_processes_see_it() -> None:
+    shared = Shared(3)
+    pid = os.fork()
+    if pid == 0:
+        made = shared("counts", lambda: np.array([7, 8, 9]))
+        os._exit(int(made.tolist() != [7, 8, 9]))
+    assert os.waitpid(pid, 0)[1] == 0
+
+    def never() -> np.ndarray:
+        raise AssertionError
+
+    assert shared("counts", never).tolist() == [7, 8, 9]
+    with pytest.raises(ValueError, match="read-only"):
+        shared("counts", never)[0] = 1
+    with pytest.raises(AssertionError):
+        shared("order", never)
+
+
+def test_arrays_of_another_bundle_are_not_mixed_up_with_it() -> None:
+    shared = Shared(3)
+    assert shared("counts", lambda: np.array([1, 2])).tolist() == [1, 2]
+    assert shared("counts", lambda: np.array([4, 5, 6])).tolist() == [4, 5, 6]
+
+
+def test_a_bundle_answers_the_same_with_them(bundles: Path, tmp_path: Path) -> None:
+    shared = shared_of(bundles / "one")
+    assert shared is not None
+    alone, first, second = (room.load(bundles / "one", share=share) for share in (None, shared, shared))
+    for served in (first, second):
+        assert served.state.counts.tolist() == alone.state.counts.tolist() == [1, 3, 1, 0]
+        assert served.state.popular.tolist() == alone.state.popular.tolist() == [1, 0, 2, 3]
+    assert first.state.counts.ctypes.data == second.state.counts.ctypes.data or not np.shares_memory(
+        first.state.counts, alone.state.counts
+    )
+    assert shared_of(tmp_path) is None

@@ -1,0 +1,289 @@
+"""Several processes behind one socket: what each may do without the others' noticing, seen from outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.serve.processes.conftest import KEY, LONG, Load, Several, lives
+
+from shortlist.serve.processes.system import own_memory
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the tests look into /proc")
+
+
+def change(server: Several, **body: object) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/candidates", json=body, headers=KEY, timeout=LONG)
+
+
+def test_a_change_is_on_every_worker_when_it_is_acknowledged(several: Callable[..., Several]) -> None:
+    server = several()
+    assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "c", "d"]] * 2
+    assert change(server, delete=["c"]).json()["deleted"] == 1
+    assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "d"]] * 2
+    said = httpx.post(
+        f"{server.url}/v1/events", json={"events": [{"query": "cat", "candidate": "a"}]}, headers=KEY, timeout=LONG
+    )
+    assert said.json() == {"recorded": 1}
+    assert server.figure('shortlist_changes_total{kind="delete"}') == 1  # once, though three processes made it
+    assert server.figure('shortlist_changes_total{kind="event"}') == 1
+    refused = change(server, upsert=[{"what": "e", "stock": "many"}])
+    assert (refused.status_code, refused.json()["field"]) == (422, "$.upsert[0].stock")
+    server.stop()
+
+
+def test_a_worker_that_is_killed_takes_only_what_it_had_in_hand_with_it(several: Callable[..., Several]) -> None:
+    """Each client loses at most the one request that was on a connection to that worker."""
+    server = several()
+    change(server, delete=["c"])
+    load = Load(server)
+    load.more()
+    first = server.workers()[0]
+    os.kill(first, signal.SIGKILL)
+    server.until(lambda: server.events("worker_ended"))
+    load.more()
+    server.until(server.whole)
+    load.more()
+    load.stop()
+    assert max(load.lost) <= 1
+    assert not load.wrong
+    assert server.events("worker_ended")[0]["reason"] == "died"
+    assert server.figure('shortlist_worker_replacements_total{reason="died"}') == 1
+    assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "d"]] * 2  # the new one has the log, too
+    server.stop()
+
+
+def test_the_writing_process_is_killed_and_no_change_is_lost_or_made_twice(
+    several: Callable[..., Several], tmp_path: Path
+) -> None:
+    """Changes under way at the kill are sent again to the next one, and each is in the log once."""
+    import threading
+
+    server = several()
+    acknowledged: list[str] = []
+    others: list[int] = []
+
+    def send(first: str) -> None:
+        with httpx.Client(base_url=server.url, headers=KEY, timeout=LONG) as client:
+            number = 0
+            while len(acknowledged) < 60:
+                one = f"{first}{number}"
+                said = client.post("/v1/candidates", json={"upsert": [{"what": one, "stock": 1}]})
+                if said.status_code == 200:
+                    acknowledged.append(one)
+                else:
+                    others.append(said.status_code)
+                number += 1
+
+    threads = [threading.Thread(target=send, args=(first,)) for first in "xyz"]
+    for one in threads:
+        one.start()
+    for kill in range(3):
+        server.until(lambda least=10 * (kill + 1): len(acknowledged) >= least)
+        before = server.writer()
+        os.kill(before, signal.SIGKILL)
+        server.until(lambda before=before: server.writer() != before)
+    for one in threads:
+        one.join()
+    assert not others
+    lines = (tmp_path / "state" / "changes.log").read_text().splitlines()
+    names = [line.partition('"name":"')[2][:16] for line in lines if '"name"' in line and '"upsert":[{' in line]
+    assert len(names) == len(set(names))
+    for found in server.answers_of_all():
+        assert set(acknowledged) <= set(found) | {"cut"} or len(found) == 50
+    vectors = httpx.post(f"{server.url}/v1/embed", json={"candidates": acknowledged}, timeout=LONG).json()["vectors"]
+    assert all(vector is not None for vector in vectors)
+    assert server.figure("shortlist_writer_restarts_total") == 3
+    server.stop()
+
+
+def test_a_swap_under_load_loses_no_request_and_the_old_processes_end(
+    several: Callable[..., Several], bundles: Path, tmp_path: Path
+) -> None:
+    server = several()
+    change(server, delete=["c"])
+    old = server.workers()
+    load = Load(server)
+    load.more()
+    (tmp_path / "next").symlink_to(bundles / "two")
+    (tmp_path / "next").replace(tmp_path / "current")
+    server.until(lambda: server.events("swapped"))
+    server.until(lambda: not any(map(lives, old)))
+    load.more()
+    load.stop()
+    assert load.lost == [0] * len(load.lost)
+    assert not load.wrong
+    assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "d"]] * 2  # the log went with it
+    bundle = httpx.get(f"{server.url}/readyz", timeout=LONG).json()["bundle"]
+    assert bundle == server.events("swapped")[0]["bundle"] != server.events("started")[0]["bundle"]
+    assert server.figure('shortlist_swaps_total{outcome="done"}') == 1
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{}")
+    (tmp_path / "next").symlink_to(tmp_path / "broken")
+    (tmp_path / "next").replace(tmp_path / "current")
+    server.until(lambda: server.events("swap_refused"))
+    server.process.send_signal(signal.SIGHUP)  # looks again
+    server.until(lambda: len(server.events("swap_refused")) == 2)
+    assert httpx.get(f"{server.url}/readyz", timeout=LONG).json()["bundle"] == bundle
+    server.stop()
+
+
+def test_a_worker_that_hangs_is_replaced(several: Callable[..., Several]) -> None:
+    server = several("--worker-timeout", "5")
+    stopped = server.workers()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    server.until(lambda: server.events("worker_ended"))
+    assert server.events("worker_ended")[0]["reason"] == "hung"
+    assert not lives(stopped)
+    server.until(server.whole)
+    assert change(server, delete=["c"]).status_code == 200
+    assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "d"]] * 2
+    server.stop()
+
+
+def test_no_process_outlives_the_supervisor(several: Callable[..., Several]) -> None:
+    server = several()
+    pids = server.pids()
+    assert len(pids) == 3
+    os.kill(server.workers()[0], signal.SIGSTOP)  # not even one that stands still
+    server.process.kill()
+    server.process.wait()
+    deadline = 1000
+    while any(map(lives, pids)) and deadline:
+        deadline -= 1
+        import threading
+
+        threading.Event().wait(0.02)
+    assert not any(map(lives, pids))
+
+
+def test_a_worker_that_outgrows_its_memory_is_replaced(several: Callable[..., Several]) -> None:
+    server = several()
+    needs = max(own_memory(pid) for pid in server.workers())
+    server.stop()
+    server = several("--max-memory", (needs >> 20) + 32)
+    load = Load(server, clients=2)
+    for number in range(80):  # each in every worker: a megabyte that the bundle does not have
+        rows = [{"what": f"x{number}-{row}", "full_name": "x" * 60_000} for row in range(15)]
+        said = change(server, upsert=rows)
+        assert said.status_code == 200, said.text[:500]
+        if server.events("worker_replaced"):
+            break
+    server.until(lambda: server.events("worker_replaced"))
+    load.stop()
+    assert server.events("worker_replaced")[0]["reason"] == "memory"
+    assert load.lost == [0, 0]
+    server.stop()
+
+
+def test_sigterm_answers_what_is_under_way_and_ends_all(several: Callable[..., Several]) -> None:
+    server = several("--max-wait", "100")
+    body = b'{"queries":[{"id":"ann"}],"k":2}'
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=LONG) for _ in range(40)]
+    for one in connections:
+        one.sendall(head + body)
+    for one in connections:
+        assert one.recv(1) == b"H"  # each is known to its worker
+        one.sendall(head + body)
+    pids = server.pids()
+    server.process.send_signal(signal.SIGTERM)
+    answers = []
+    for one in connections:
+        parts = [b"H"]
+        while part := one.recv(65536):
+            parts.append(part)
+        answers.append(b"".join(parts).count(b"HTTP/1.1 200 OK"))
+        one.close()
+    assert answers == [2] * 40
+    assert server.stop() == 0
+    assert not any(map(lives, pids))
+
+
+def test_a_system_without_room_for_a_process_ends_nothing(
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forking fails: the first time at the start, where it is an error, then where a worker is missing, where others go on."""
+    from types import SimpleNamespace
+
+    from shortlist.serve import Settings
+    from shortlist.serve.logs import Log
+    from shortlist.serve.processes import Plan, Supervisor
+    from shortlist.serve.processes.children import Child
+
+    def fork() -> int:
+        raise OSError(11, "no room")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = set(os.listdir("/proc/self/fd"))
+    out = io.StringIO()
+    with socket.socket() as listening:
+        plan = Plan(bundles / "one", 2, Settings(state=tmp_path / "state"))
+        supervisor = Supervisor(plan, listening, Log(out))
+        for _ in range(3):
+            with pytest.raises(OSError, match="no room"):
+                supervisor._children.start_worker(supervisor._swapping.source)
+            with pytest.raises(OSError, match="no room"):
+                supervisor._children.start_writer(supervisor._swapping.source)
+        supervisor._swapping.ready = SimpleNamespace(bundle="x", strings=(True, True))  # type: ignore[assignment]
+        supervisor._see_to_all(1e9)
+        assert json.loads(out.getvalue())["event"] == "start_failed"
+        supervisor._swapping.look_again()
+        supervisor._swapping.look(1e9)
+        assert json.loads(out.getvalue().splitlines()[-1])["event"] == "swap_refused"
+        assert not any(isinstance(one, Child) for one in supervisor._children.everybody)
+        supervisor._children.selector.close()
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_connections_are_shared_among_the_workers(several: Callable[..., Several]) -> None:
+    server = several()
+    clients = [httpx.Client(base_url=server.url, timeout=LONG) for _ in range(12)]
+    workers = [one.get("/healthz").headers["x-request-id"].partition("-")[0] for one in clients]
+    counts = sorted(workers.count(one) for one in set(workers))
+    for one in clients:
+        one.close()
+    assert len(counts) == 2
+    assert counts[0] >= 4  # nobody may be more than a few ahead
+    server.stop()
+
+
+def test_figures_are_those_of_all_workers(several: Callable[..., Several]) -> None:
+    server = several()
+    for _ in range(10):
+        server.answers_of_all()
+    text = httpx.get(f"{server.url}/metrics", timeout=LONG).text
+    (count,) = [
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith('shortlist_requests_total{route="/v1/recommend",status="200"}')
+    ]
+    assert count >= 20  # ten from each at the least
+    assert 'shortlist_worker_lag_changes{worker="1"} 0.0' in text
+    server.stop()
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_what_cannot_start_ends_in_a_message(tmp_path: Path, bundles: Path, state: bool) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "shortlist", "serve", *map(str, arguments), "--port", "0", "--workers", "2"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG)
+
+    options = ["--state", tmp_path / "state"] if state else []
+    done = run(tmp_path / "nowhere", *options)
+    assert done.returncode == 1
+    assert "there is no bundle" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run(bundles / "one", "--max-memory", "1", *options)
+    assert done.returncode == 1
+    assert "--max-memory is 1 MiB" in done.stderr
+    assert "Traceback" not in done.stderr

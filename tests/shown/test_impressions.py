@@ -1,0 +1,70 @@
+"""The table of shown places: every form, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.shown.impressions import Places, flags, read_impressions
+
+COLUMNS = Places("query", "candidate", "place", "clicked")
+SHOWN = {"query": ["b", "b", "a", "b"], "candidate": [7, 9, 7, 9], "place": [1, 2, 1, 1], "clicked": [1, 0, 0, 1]}
+
+
+def test_rows_and_how_many_lists_there_were():
+    log = read_impressions(SHOWN, COLUMNS)
+    assert log.query_ids.ids.to_list() == ["b", "a"]
+    assert log.query.tolist() == [0, 0, 1, 0]
+    assert log.candidate.tolist() == [0, 1, 0, 1]
+    assert log.lists.tolist() == [2, 1]  # b was shown place 1 twice
+    assert log.clicked.tolist() == [1, 0, 0, 1]
+    assert log.deepest == 2
+    pair, times = log.pairs()
+    assert times[pair].tolist() == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.jsonl"])
+def test_files(tmp_path: Path, name: str):
+    frame = pl.DataFrame(SHOWN).with_columns(pl.col("clicked") > 0)
+    getattr(frame, {"csv": "write_csv", "parquet": "write_parquet", "jsonl": "write_ndjson"}[name.partition(".")[2]])(
+        tmp_path / name
+    )
+    log = read_impressions(tmp_path / name, COLUMNS)
+    assert (log.query.tolist(), log.clicked.tolist()) == ([0, 0, 1, 0], [1, 0, 0, 1])
+
+
+@pytest.mark.parametrize(("values", "expected"), [([True, False], [1, 0]), ([0, 1], [0, 1]), ([1.0, 0.0], [1, 0])])
+def test_yes_and_no(values, expected):
+    assert flags(pl.Series("clicked", values)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("clicked", [0, 1, 2, 0], "holds '2', of type Int64; expected true or false"),
+        ("clicked", [0.5, 1.0, 0.0, 0.0], "holds '0.5'"),
+        ("clicked", ["yes", "no", "no", "no"], "expected true or false"),
+        ("clicked", [None, 1, 1, 1], "1 null"),
+        ("place", [0, 1, 1, 2], "holds '0', of type Int64; expected whole numbers from 1"),
+        ("place", [1.0, 1.0, 1.0, 2.0], "whole numbers from 1"),
+        ("place", [1, None, 1, 2], "a null"),
+        ("place", [1, 2**40, 1, 2], "whole numbers from 1"),
+        ("query", ["a", None, "b", "b"], "every row must have an id"),
+        ("candidate", [1.5, 2.5, 3.5, 4.5], "ids are strings or integers"),
+    ],
+)
+def test_what_is_refused(column, values, words):
+    with pytest.raises(sl.DataError, match=words):
+        read_impressions({**SHOWN, column: values}, COLUMNS)
+
+
+def test_an_empty_table_and_missing_columns():
+    with pytest.raises(sl.DataError, match="empty"):
+        read_impressions(pl.DataFrame(SHOWN).clear(), COLUMNS)
+    with pytest.raises(sl.DataError, match="no column 'clicked'"):
+        read_impressions({name: values for name, values in SHOWN.items() if name != "clicked"}, COLUMNS)
+    with pytest.raises(sl.ConfigError, match="query and candidate are both 'x'"):
+        Places("x", "x", "place", "clicked")
