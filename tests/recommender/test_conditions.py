@@ -195,8 +195,10 @@ def test_the_comparison_can_fail() -> None:
 
 def test_the_last_conditions_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
-    real = conditions._evaluated
-    monkeypatch.setattr(conditions, "_evaluated", lambda table, where: computed.append(where) or real(table, where))
+    real = conditions.Evaluation
+    monkeypatch.setattr(
+        conditions, "Evaluation", lambda table, where, done: computed.append(where) or real(table, where, done)
+    )
     known = Conditions(TABLE)
     for _ in range(3):
         known.rows("stock > 0")
@@ -218,6 +220,44 @@ def test_large_answers_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -
     for where in ("1 = 1", "2 = 2", "3 = 3"):  # 32 bytes each
         assert known.rows(where).tolist() == [0, 1, 2, 3]
     assert list(known._known) == ["3 = 3"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_a_condition_is_computed_in_pieces_of_the_table(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(conditions, "_LEAST", size)
+    monkeypatch.setattr(conditions, "_MOST", size)
+    evaluation = Conditions(TABLE).begin("stock > 0 or stock is null")
+    steps = 1
+    while not evaluation.step():
+        steps += 1
+    assert steps == -(-4 // size)
+    assert evaluation.rows is not None
+    assert evaluation.rows.tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("where", "weight"),
+    [
+        ("stock > 0", 2),  # 1, and one for the comparison
+        ("stock > 0 and price < 1", 4),
+        ("country ilike '%k%'", 21),
+        ("not lower(country) = 'kr'", 13),
+        ("stock in (1, 2)", 4),
+    ],
+)
+def test_what_a_condition_costs_is_known_before_it_is_computed(where: str, weight: int) -> None:
+    """In comparisons for each of four rows; texts are short here, and long ones count as several."""
+    assert Conditions(TABLE).begin(where).cost == 4 * weight
+    long = pl.DataFrame({"country": ["x" * 3200] * 4, "stock": [1] * 4, "price": [1.0] * 4})
+    assert Conditions(long).begin(where).cost == 4 * weight * (100 if "country" in where else 1)
+
+
+@pytest.mark.parametrize(
+    "where", ["country + country = 'x'", "lower(country + 'a') like 'b'", "stock > 0 and country + 'x' = 'y'"]
+)
+def test_texts_are_not_added(where: str) -> None:
+    with pytest.raises(DataError, match="adds texts"):
+        Conditions(TABLE).rows(where)
 
 
 def test_an_answer_cannot_be_written_to() -> None:

@@ -90,17 +90,34 @@ def test_who_has_hung_up_takes_no_place() -> None:
 
 def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
     """One leaves each 10 ms; within 0.25 s that makes 25, after the window in which it was measured."""
-    admission = Admission(Limits(wait_seconds=0.25))
+    worked = [0.0]
+    admission = Admission(Limits(wait_seconds=0.25), lambda: worked[0])
     admission.slots = 1
     inside = enter(admission, 60)
     for step in range(1, 13):
         leave = inside[step - 1].leave
         assert leave
+        worked[0] = step * 0.02  # two threads
         leave(step * 0.01)
     assert admission.pace == pytest.approx(0.01)
     assert admission.most == 25
     assert len(admission.waiting) == 60 - 1 - 12
     assert admission.full
+
+
+def test_a_pause_of_the_process_refuses_nobody() -> None:
+    """Stopped for 0.5 s while 60 came, of which each takes a millisecond: all are let in within the tenth of a second."""
+    worked = [0.0]
+    admission = Admission(Limits(wait_seconds=0.1), lambda: worked[0])
+    admission.slots = 1
+    inside = enter(admission, 60)
+    for step in range(1, 60):
+        leave = inside[step - 1].leave
+        assert leave
+        worked[0] = step * 0.001
+        leave(0.5 + step * 0.001)
+        assert admission.most >= 60
+    assert admission.pace <= 0.001
 
 
 def test_at_the_end_whoever_has_come_is_let_in() -> None:

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.serve.paces import Steady
+
 from shortlist.serve import Settings
 from shortlist.serve.logs import Log
 from shortlist.serve.settings import Limits
@@ -79,7 +81,7 @@ def test_one_too_many_is_a_503_with_retry_after(clients: Callable[..., Any]) -> 
 
 def test_a_queue_that_would_take_too_long_is_a_503(clients: Callable[..., Any]) -> None:
     client = clients(Settings(limits=Limits(wait_seconds=0.5)))
-    client.app.service.batcher._pace = 0.1  # seconds a query: the sixth would wait for 0.6
+    client.app.service.batcher.paces = Steady(0.1)  # seconds a query: the sixth would wait for 0.6
     replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}], "k": k}) for k in range(1, 21)])
     assert {reply.status_code for reply in replies} == {200, 503}
 
@@ -170,15 +172,16 @@ def test_whatever_ends_an_answer_it_is_a_500_and_the_next_is_answered(clients: C
     def no_thread(*_: Any) -> Any:
         raise RuntimeError("can't start new thread")
 
-    submit = service.pool.submit
+    thread = service.turns._thread
+    submit = thread.submit
     for pace in (0.0, 1.0):  # on the event loop, and in a thread
-        service.batcher._pace = pace
+        service.batcher.paces = Steady(pace)
         service.batcher._answer = broken
         assert client.post("/v1/recommend", body).status_code == 500
-        service.batcher._answer, service.batcher._pace = whole, pace
-        service.pool.submit = no_thread
+        service.batcher._answer = whole
+        thread.submit = no_thread
         assert client.post("/v1/recommend", body).status_code == (500 if pace else 200)
-        service.pool.submit = submit
+        thread.submit = submit
         assert client.post("/v1/recommend", body).status_code == 200
 
 

@@ -1,70 +1,197 @@
-"""Where batches are answered: on the loop while they are quick, in a thread otherwise, and on the loop again afterwards."""
+"""Where requests are answered: on the loop while they are quick, in a thread otherwise, and long ones in pieces."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+from tests.serve.paces import Steady, watched
+
+from shortlist.errors import DataError
 from shortlist.serve import Settings
-from shortlist.serve.batching import INLINE
+from shortlist.serve.batching import INLINE, Paces
+from shortlist.serve.problems import Problem
+from shortlist.serve.reading import Group
 from shortlist.serve.settings import Limits
+from shortlist.serve.turns import TURN, Lane
 
-
-def watched(client: Any) -> list[tuple[int, bool]]:
-    """Of each batch from now on, its queries, and whether it was answered on the loop."""
-    batcher, seen = client.app.service.batcher, []
-    answer = batcher._answer
-
-    def watching(group: Any, asks: Sequence[Any]) -> Any:
-        seen.append((len(asks), threading.current_thread() is threading.main_thread()))
-        return answer(group, asks)
-
-    batcher._answer = watching
-    return seen
+ANN = {"queries": [{"id": "ann"}]}
 
 
 def test_what_comes_together_is_one_batch_on_the_loop(client: Any) -> None:
     """At a quarter of the time that one request may take there, twelve of them are no reason for a thread, nor for parts."""
     seen = watched(client)
-    batcher = client.app.service.batcher
-    done = batcher._done
-
-    def steady(*arguments: Any) -> None:
-        done(*arguments)
-        batcher._pace = INLINE / 4
-
-    batcher._done, batcher._pace = steady, INLINE / 4
-    replies = client.together([("/v1/recommend", {"queries": [{"id": "ann"}]})] * 12)
+    client.app.service.batcher.paces = Steady(INLINE / 4)
+    replies = client.together([("/v1/recommend", ANN)] * 12)
     assert {reply.status_code for reply in replies} == {200}
     assert seen == [(12, True)]
 
 
-def test_a_long_request_goes_to_a_thread_whole(client: Any) -> None:
+def test_a_request_of_one_turn_goes_to_a_thread_whole(client: Any) -> None:
     seen = watched(client)
-    client.app.service.batcher._pace = INLINE / 4
+    client.app.service.batcher.paces = Steady(INLINE / 4)
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 5}).status_code == 200
     assert seen == [(5, False)]
 
 
-def test_what_was_slow_once_comes_back_to_the_loop(clients: Callable[..., Any]) -> None:
-    """A tenth of the difference is forgotten each time: with answers of no time at all, 0.9^59 s is the first below 2 ms."""
-    client = clients(Settings(limits=Limits(wait_seconds=100.0)))
+def test_a_long_body_goes_to_a_thread_whatever_others_of_its_kind_take(client: Any) -> None:
+    seen = watched(client)
+    client.app.service.batcher.paces = Steady(INLINE / 4)
+    body = {"queries": [{"id": "ann", "exclude": ["c"] * 2_000}]}
+    assert client.post("/v1/recommend", body).status_code == 200
+    assert seen == [(1, False)]
+
+
+def test_a_long_request_is_cut_into_pieces_of_a_turn_by_what_the_last_one_took(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first four queries are expected to fill a turn. They take half of one: so eight, and again eight, are the next."""
     seen = watched(client)
     batcher = client.app.service.batcher
-    batcher._timed = lambda batch, clock: (batcher._outcomes(batch), 0.0)
-    batcher._pace = 1.0
+    batcher.paces = Steady(TURN / 4)
+    piece = batcher._piece
+
+    def timed(group: Any, asks: Sequence[Any], take: Any, at: int) -> float:
+        piece(group, asks, take, at)
+        return len(asks) * TURN / 8
+
+    batcher._piece = timed
+    reply = client.post("/v1/recommend", {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 10]})
+    assert [count for count, _ in seen] == [4, 8, 8, 8, 2]
+    assert not any(on_loop for _, on_loop in seen)
+    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 10
+
+
+def test_single_requests_wait_for_one_piece_of_a_long_one(client: Any) -> None:
+    """A request of 40 pieces comes first, then one of a single query: it has the second turn, and the other ends last."""
+    service = client.app.service
+    service.batcher.paces = Steady(TURN)
+    order: list[int] = []
+    answer = service.batcher._answer
+
+    def noted(group: Any, asks: Sequence[Any]) -> Any:
+        order.append(group.k)
+        return answer(group, asks)
+
+    service.batcher._answer = noted
+    piece = service.batcher._piece
+    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    bodies = [{"queries": [{"id": "ann"}] * 40, "k": 1}, *({**ANN, "k": k} for k in (2, 3, 4))]
+    replies = client.together([("/v1/recommend", body) for body in bodies])
+    assert [reply.status_code for reply in replies] == [200] * 4
+    assert order[:7] in ([1, 2, 1, 3, 1, 4, 1], [2, 1, 3, 1, 4, 1, 1])
+    assert order.count(1) == 40
+
+
+def test_four_clients_with_long_requests_refuse_no_single_one(clients: Callable[..., Any]) -> None:
+    """Each of four long requests would take 64 turns, far more than anybody shall wait; all are answered, and so are 20
+    single ones, each of which waits for its own kind and as many pieces of the others."""
+    client = clients(Settings(limits=Limits(wait_seconds=0.5)))
+    client.app.service.batcher.paces = Steady(TURN)
+    long = {"queries": [{"id": "ann"}] * 64, "exact": True}
+    replies = client.together([("/v1/recommend", long)] * 4 + [("/v1/recommend", ANN)] * 20)
+    assert [reply.status_code for reply in replies] == [200] * 24
+
+
+def test_more_long_requests_than_turns_in_the_longest_wait_are_refused(clients: Callable[..., Any]) -> None:
+    """With a hundredth of a second for each, five wait for 0.05 s: the seventh would wait longer."""
+    client = clients(Settings(limits=Limits(wait_seconds=5 * TURN)))
+    client.app.service.batcher.paces = Steady(TURN)
+    batcher, body = client.app.service.batcher, {"queries": [{"id": "ann"}] * 8}
+    for under_way, status in ((5, 200), (6, 503), (0, 200)):
+        batcher._long = under_way
+        reply = client.post("/v1/recommend", body)
+        assert reply.status_code == status
+    assert reply.headers.get("retry-after") is None
+    assert client.post("/v1/recommend", ANN).status_code == 200
+
+
+def test_what_was_slow_once_comes_back_to_the_loop(client: Any) -> None:
+    """A tenth of the difference is forgotten each time: with answers of no time at all, 0.9^59 s is the first below 2 ms."""
+    seen = watched(client)
+    batcher = client.app.service.batcher
+    batcher._timed = lambda batch: (batcher._outcomes(batch), 0.0)
+    batcher._watch.since = lambda begun: 0.0
+    group = Group(client.app.service.loaded, k=10, exclude_seen=True)
+    batcher.paces._of[group.kind()] = 1.0
     for _ in range(70):
-        assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+        assert client.post("/v1/recommend", ANN).status_code == 200
     assert [on_loop for _, on_loop in seen] == [False] * 59 + [True] * 11
+
+
+def test_a_kind_has_a_pace_of_its_own(client: Any) -> None:
+    """Exact search and fold-in that are slow make plain requests no slower; what was never asked is guessed."""
+    loaded = client.app.service.loaded
+    plain, folded = Group(loaded, k=10), Group(loaded, k=10, chosen=True)
+    paces = Paces()
+    assert paces.of(folded) > paces.of(plain)
+    before = paces.of(plain)
+    paces.measured(folded, 100.0)
+    assert paces.of(folded) > 10
+    assert paces.of(plain) == before
+    assert paces.of(Group(loaded, k=1000)) > before
 
 
 def test_a_queue_that_takes_too_long_is_refused_but_not_at_the_end(clients: Callable[..., Any]) -> None:
     """At a second for each query, the second that comes together with a first is one too many; after SIGTERM it is not."""
     client = clients(Settings(limits=Limits(wait_seconds=0.5)))
-    body = ("/v1/recommend", {"queries": [{"id": "ann"}]})
-    client.app.service.batcher._pace = 1.0
+    body = ("/v1/recommend", ANN)
+    client.app.service.batcher.paces = Steady(1.0)
     assert sorted(reply.status_code for reply in client.together([body] * 2)) == [200, 503]
     client.app.finish()
-    client.app.service.batcher._pace = 1.0
     assert [reply.status_code for reply in client.together([body] * 2)] == [200, 200]
+
+
+def test_one_error_among_many_costs_a_few_batches_and_spoils_no_other(client: Any) -> None:
+    """Sixteen requests in one batch: it, eight, four, two and one of its halves fail, and their other halves are answered."""
+    batcher, sizes = client.app.service.batcher, []
+    answer = batcher._answer
+
+    def failing(group: Any, asks: Sequence[Any]) -> Any:
+        sizes.append(len(asks))
+        if any(ask.id == "bob" for ask in asks):
+            raise DataError("one of them does not fit")
+        return answer(group, asks)
+
+    batcher._answer = failing
+    names = ["ann"] * 5 + ["bob"] + ["ann"] * 10
+    replies = client.together([("/v1/recommend", {"queries": [{"id": name}]}) for name in names])
+    assert [reply.status_code for reply in replies] == [422 if name == "bob" else 200 for name in names]
+    assert sum(sizes) <= 16 * 3
+    assert sorted(sizes) == [1, 1, 2, 2, 4, 4, 8, 8, 16]
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_whatever_an_answer_raises_ends_one_request_and_no_turn(client: Any, count: int) -> None:
+    """In a thread and in pieces alike, also what is no Exception; the next request is answered."""
+    service = client.app.service
+    service.batcher.paces = Steady(TURN)
+    answer = service.batcher._answer
+
+    def broken(*_: Any) -> Any:
+        raise SystemExit(3)
+
+    service.batcher._answer = broken
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * count}).status_code == 500
+    service.batcher._answer = answer
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * count}).status_code == 200
+    assert [service.turns.waiting(lane) for lane in Lane] == [0, 0, 0]
+
+
+def test_a_problem_of_a_piece_ends_the_request(client: Any) -> None:
+    service, seen = client.app.service, watched(client)
+    service.batcher.paces = Steady(TURN)
+
+    def full(at: int, found: list[Any]) -> None:
+        raise Problem(422, "the reply would be too long.")
+
+    async def ask() -> None:
+        from shortlist.serve.reading import Ask
+
+        await service.batcher.ask(Group(service.loaded, k=2), [Ask("ann")] * 10, full)
+
+    with pytest.raises(Problem):
+        client.loop.run_until_complete(asyncio.wait_for(ask(), 60))
+    assert len(seen) == 1

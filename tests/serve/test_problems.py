@@ -40,7 +40,9 @@ def decoded(kind: type, body: bytes) -> Problem:
         (b'{"queries":"canary"}', 422, "$.queries", "expected `array`, got `str`."),
         (b'{"queries":[],"canary":1}', 422, "$", "unknown field."),
         (b'{"queries":[{"canary":1}]}', 422, "$.queries[0]", "unknown field."),
-        (b'{"queries":[],"k":0}', 422, "$.k", "a value of another form was expected."),
+        (b'{"queries":[],"k":0}', 422, "$.k", "a whole number of at least 1 was expected."),
+        (b'{"queries":[],"k":-7}', 422, "$.k", "a whole number of at least 1 was expected."),
+        (b'{"queries":[],"k":1000000}', 422, "$.k", "a whole number of at most 100,000 was expected."),
         (b'{"queries":[{"features":{"canary":{}}}]}', 422, "$.queries[0].features[...]", None),
     ],
 )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.serve.paces import on_loop
+
+import shortlist as sl
+from shortlist.recommender.embedding import Embedder
+from shortlist.serve.batching import Paces
 
 
 @pytest.mark.parametrize(
@@ -53,3 +59,148 @@ def test_what_does_not_fit_is_named_and_never_repeated(
     assert problem["field"] == field, problem
     assert problem["request_id"] == reply.headers["x-request-id"]
     assert "canary" not in reply.text
+
+
+# What does not fit is found by column.
+
+
+def aged() -> sl.Recommender:
+    """A query tower that also reads an age and genres; untrained."""
+    queries = {"who": ["ann", "bob"], "age": [30, 40], "genres": [["x"], ["y", "x"]]}
+    train = sl.Dataset({"who": ["ann", "bob"], "what": ["a", "b"]}, "who", "what", queries=queries)
+    reads = sl.StringLookup("who"), sl.Normalization("age"), sl.MultiCategory("genres")
+    model = sl.TwoTower(sl.Tower(*reads, dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    return sl.Recommender(model.eval(), seen=train)
+
+
+class Counted:
+    """How many rows the feature encoded and the towers embedded, and whether any of it was on the event loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.encoded = self.embedded = 0
+        self.on_loop = False
+        encode, vectors = sl.Normalization.encode, Embedder.vectors
+
+        def encoding(feature: Any, values: Any) -> Any:
+            self.encoded += len(values)
+            self.on_loop |= on_loop()
+            return encode(feature, values)
+
+        def embedding(embedder: Any, side: str, table: Any) -> Any:
+            self.embedded += len(table)
+            self.on_loop |= on_loop()
+            return vectors(embedder, side, table)
+
+        monkeypatch.setattr(sl.Normalization, "encode", encoding)
+        monkeypatch.setattr(Embedder, "vectors", embedding)
+
+
+def bodies(values: list[Any]) -> list[tuple[str, dict[str, Any], str]]:
+    """A request to each route that takes features, and how it names the last query's age."""
+    queries = [{"id": "ann", "features": {"age": value}} for value in values]
+    last = len(values) - 1
+    return [
+        ("/v1/recommend", {"queries": queries}, f"$.queries[{last}].features.age"),
+        ("/v1/embed", {"queries": queries}, f"$.queries[{last}].features.age"),
+        ("/v1/score", {"queries": queries, "candidates": ["a"]}, f"$.queries[{last}].features.age"),
+        (
+            "/v1/models/one:predict",
+            {"instances": [{"who": "ann", "age": value} for value in values]},
+            f"$.instances[{last}].age",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["x", True, [1], ["x"]])
+@pytest.mark.parametrize("route", range(4))
+def test_a_wrong_feature_among_many_costs_no_more_than_right_ones(
+    clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, route: int, wrong: Any
+) -> None:
+    """256 ages are encoded once to check them and once to answer; where the last is wrong, halves of them are, and no tower
+    is asked. Nothing of either is on the event loop."""
+    client = clients(recommender=aged())
+    monkeypatch.setattr(Paces, "of", lambda *_: 1e-4)
+    path, body, _ = bodies([33] * 256)[route]
+    client.post(path, body)  # Torch comes to life
+    right = Counted(monkeypatch)
+    assert client.post(path, body).status_code == 200
+    assert (right.encoded, right.embedded, right.on_loop) == (512, 256, False)
+    monkeypatch.undo()
+    monkeypatch.setattr(Paces, "of", lambda *_: 1e-4)
+    counted = Counted(monkeypatch)
+    path, body, field = bodies([33] * 255 + [wrong])[route]
+    reply = client.post(path, body)
+    assert reply.status_code == 422
+    assert reply.json()["field"] == field
+    assert counted.embedded == 0
+    assert counted.encoded <= 3 * 256
+    assert not counted.on_loop
+
+
+def test_all_wrong_features_are_named_up_to_a_bound(
+    clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, counted = clients(recommender=aged()), Counted(monkeypatch)
+    values = [33, "a", 33.5, None, "b"] * 10
+    problem = client.post("/v1/recommend", {"queries": [{"features": {"age": value}} for value in values]}).json()
+    wrong = [f"$.queries[{number}].features.age" for number, value in enumerate(values) if isinstance(value, str)]
+    assert problem["fields"] == wrong
+    assert problem["field"] == wrong[0]
+    assert counted.embedded == 0
+    problem = client.post("/v1/recommend", {"queries": [{"features": {"age": "x"}}] * 100}).json()
+    assert len(problem["fields"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("features", "status"),
+    [
+        ({"age": 33}, 200),
+        ({"age": 33.5}, 200),
+        ({"age": None}, 200),
+        ({"age": True}, 422),
+        ({"genres": ["x", "z"]}, 200),
+        ({"genres": []}, 200),
+        ({"genres": "x"}, 422),
+        ({"genres": [1]}, 422),
+        ({"genres": ["x", 1]}, 422),
+    ],
+)
+def test_a_value_fits_alone_as_among_others(clients: Callable[..., Any], features: dict[str, Any], status: int) -> None:
+    """A client's values are never converted by what other clients sent with theirs."""
+    client = clients(recommender=aged())
+    alone = {"queries": [{"id": "ann", "features": features}]}
+    others = [{"queries": [{"id": "bob", "features": one}]} for one in ({"age": 1}, {"age": 2.5}, {"genres": ["y"]})]
+    assert client.post("/v1/recommend", alone).status_code == status
+    replies = client.together([("/v1/recommend", body) for body in (others[0], alone, others[1], others[2])])
+    assert [reply.status_code for reply in replies] == [200, status, 200, 200]
+    expected = [client.post("/v1/embed", body).json()["vectors"] for body in others]
+    replies = client.together([("/v1/embed", body) for body in (others[0], alone, others[1], others[2])])
+    found = [replies[place].json()["vectors"] for place in (0, 2, 3)]
+    assert [pytest.approx(one[0], abs=1e-6) for one in expected] == [one[0] for one in found]
+
+
+def test_long_bodies_are_read_in_a_thread(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a request costs before it is answered grows with its body."""
+    from shortlist.serve import answers
+
+    seen: list[bool] = []
+    real = answers.decoded
+    monkeypatch.setattr(answers, "decoded", lambda *arguments: (seen.append(on_loop()), real(*arguments))[1])
+    for count in (1, 250):
+        queries = [{"id": "ann" * 5}] * count
+        for path, body in (
+            ("recommend", {"queries": queries}),
+            ("score", {"queries": queries, "candidates": ["a"]}),
+            ("embed", {"queries": queries}),
+            (
+                "similar",
+                {
+                    "candidates": ["a"] * count,
+                    "k": 1,
+                    "where": "stock > 0" + " " * 20 * count if count == 1 else "stock > 0" + " " * 4000,
+                },
+            ),
+        ):
+            assert client.post(f"/v1/{path}", body).status_code == 200, path
+    assert seen == [True] * 4 + [False] * 4

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pytest
 from tests.serve.changing import KEY, change, ids
 
+import shortlist as sl
+from shortlist.errors import ShortlistError
+from shortlist.serve import Settings
 from shortlist.serve.loaded import Loaded
-from shortlist.serve.swap import Swapper, signature
+from shortlist.serve.swap import Swapper, check_same_data, share_of, signature
 
 
 def swapped(client: Any, path: Path) -> bool:
@@ -119,3 +124,89 @@ def test_a_request_keeps_the_bundle_it_began_with(clients: Callable[..., Any], b
         assert scores == {
             name: value * factor[body["bundle"]] for name, value in (("a", 4), ("b", 3), ("c", 1), ("d", 0.5))
         }
+
+
+# Bundles of other data.
+
+
+def renamed(recommender: Any, queries: str, candidates: str) -> Any:
+    """What a recommender serves, with these letters before its ids."""
+    from dataclasses import replace
+
+    from shortlist.data.id_map import IdMap
+
+    state = recommender.served.state
+    ids = {
+        "query_ids": IdMap(queries + state.query_ids.ids),
+        "candidate_ids": IdMap(candidates + state.candidate_ids.ids),
+    }
+    return Loaded("one", replace(recommender.served, state=replace(state, **ids)))
+
+
+@pytest.mark.parametrize(
+    ("queries", "candidates", "fits"), [("", "", True), ("x", "", True), ("", "x", True), ("x", "x", False)]
+)
+def test_a_bundle_of_other_data_is_known_by_its_ids(bundles: Path, queries: str, candidates: str, fits: bool) -> None:
+    """New queries alone, or new candidates alone, are the same data."""
+    recommender = sl.Recommender.load(bundles / "one")
+    old, new = Loaded("one", recommender.served), renamed(recommender, queries, candidates)
+    if fits:
+        check_same_data(old, new)
+    else:
+        with pytest.raises(ShortlistError, match=r"0\.0% of the query ids and 0\.0% of the candidate ids") as error:
+            check_same_data(old, new)
+        assert "--other-data" in str(error.value.hint)
+
+
+def test_a_share_is_of_ids_evenly_spread() -> None:
+    from shortlist.data.id_map import IdMap
+
+    old = IdMap(pl.Series(range(30_000)))
+    assert share_of(old, IdMap(pl.Series(range(0, 30_000, 2)))) == pytest.approx(0.5, abs=0.01)
+    assert share_of(old, IdMap(pl.Series([-1]))) == 0.0
+    assert share_of(IdMap(pl.Series([], dtype=pl.Int64)), old) == 1.0
+
+
+@pytest.mark.parametrize("other_data", [False, True])
+def test_a_bundle_of_other_data_is_refused_unless_it_is_wanted(
+    clients: Callable[..., Any], tmp_path: Path, other_data: bool
+) -> None:
+    pairs = {"who": ["u", "v"], "what": ["m", "n"]}
+    train = sl.Dataset(pairs, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    sl.Recommender(model.eval(), seen=train).save(tmp_path / "other")
+    client = clients(Settings(other_data=other_data))
+    assert swapped(client, tmp_path / "other") is other_data
+    reply = client.post("/v1/recommend", {"queries": [{"id": "ann"}]})
+    assert reply.json()["results"][0]["known"] is not other_data
+
+
+# Warming.
+
+
+def test_a_new_bundle_is_warmed_by_every_group_of_the_last_requests(client: Any, bundles: Path) -> None:
+    """Plain queries, those that bring choices, exact search and conditions are all answered once before the swap."""
+    service = client.app.service
+    bodies = [
+        {"queries": [{"id": "ann"}, {"history": ["c"]}, {"id": "bob", "history": ["a"]}], "k": 2},
+        {"queries": [{"id": "ann"}], "exact": True, "where": "stock > 0"},
+        {"queries": [{"id": "cat"}] * 100, "k": 3},
+    ]
+    asked: list[tuple[Any, ...]] = []
+    answer = service._answer
+
+    def noted(group: Any, asks: Any) -> Any:
+        asked.append((group.k, group.chosen, group.exact, group.open is not None, len(asks)))
+        return answer(group, asks)
+
+    for body in bodies:
+        assert client.post("/v1/recommend", body).status_code == 200
+    service._answer = noted
+    assert swapped(client, bundles / "two")
+    assert asked == [
+        (2, False, False, False, 1),
+        (2, True, False, False, 2),
+        (10, False, True, True, 1),
+        (3, False, False, False, 32),
+    ]

@@ -148,6 +148,16 @@ class _Finite(click.FloatRange):
     help="Build the index from its vectors, and read no native file of it: for bundles from someone else.",
 )
 @click.option(
+    "--other-data",
+    is_flag=True,
+    help="Also reload a bundle that has nearly none of the ids served until then: one of other data.",
+)
+@click.option(
+    "--string-ids",
+    is_flag=True,
+    help="Give integer ids as strings, and take them so: for clients that round integers beyond 2^53 (JavaScript).",
+)
+@click.option(
     "--require-signature",
     type=click.Path(path_type=Path),
     metavar="KEYFILE",
@@ -183,6 +193,8 @@ def command(
     max_impressions: int,
     watch: bool,
     untrusted: bool,
+    other_data: bool,
+    string_ids: bool,
     require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
@@ -231,6 +243,8 @@ def command(
         cold_start=cold_start,
         signature=None if require_signature is None else read_key(require_signature),
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
+        other_data=other_data,
+        string_ids=string_ids,
         drain_seconds=drain_seconds,
         limits=limits,
     )
@@ -266,6 +280,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
 
     before = signature(bundle)
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
+    _warn_of_long_ids(loaded.long_ids, settings)
     service = Service(loaded, settings, Log(requests=log_requests))
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:
@@ -288,6 +303,15 @@ def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:
         log.event("started", port=_port(taken), bundle=ready.bundle, workers=plan.workers)
 
     Supervisor(plan, taken, log).run(announce)
+
+
+def _warn_of_long_ids(long: str | None, settings: Settings) -> None:
+    """Say so where clients in JavaScript would round ids."""
+    if long and not settings.string_ids:
+        say(
+            f"warning: {long} of this model are beyond 2^53, which clients in JavaScript round to other ids; "
+            "--string-ids gives them as strings"
+        )
 
 
 def _announce(bundle: Path, description: str, address: str, settings: Settings) -> None:

@@ -42,6 +42,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_WEIGHTS = {"and": 1, "or": 1, "not": 1, "is": 1, "between": 2, "in": 3, "like": 6, "ilike": 20}
+_CALL = 10  # a function of texts or lists
 _LONGEST = 1 << 20  # characters of a condition
 _OPERATORS = 200  # operators in it; Polars takes much longer for many
 _BETWEEN = "expected a comparison, and, or; a name of several words needs double quotes"
@@ -59,10 +61,12 @@ class Condition:
     Attributes:
         where: the text.
         columns: the table's columns that it reads.
+        weight: what it costs for each row, in comparisons of numbers (some nanoseconds each).
     """
 
     where: str
     columns: tuple[str, ...]
+    weight: int
     _expression: pl.Expr
     _helpers: tuple[pl.Expr, ...]  # columns under names and types that the expression can read
     _option: str
@@ -129,8 +133,9 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
                 f"{option}={_shown(where)} is not a condition: {name!r} is in the wrong place.", hint=_EXAMPLE
             )
     helpers = tuple(_readable(schema, name).alias(other) for name, other in moved.items())
-    found = Condition(where, columns, expression, helpers, option, hint)
+    found = Condition(where, columns, _weight(tokens), expression, helpers, option, hint)
     empty = pl.DataFrame(schema=schema)
+    _check_texts(expression, empty.lazy().with_columns(*helpers), option, where)
     kind = found._selected(empty.lazy()).dtype
     if kind not in (pl.Null, pl.Boolean):
         raise DataError(
@@ -204,6 +209,33 @@ def _column(token: _Token, after: _Token) -> str | None:
         return None
     literal = after.kind == "text" and token.word in _LITERALS
     return None if literal or after.text == "(" else token.text
+
+
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+
+def _weight(tokens: list[_Token]) -> int:
+    """What a condition costs for each row: 1 for a comparison of numbers, more for what looks into texts and lists."""
+    weight = 1
+    for token, after in _neighbours(tokens):
+        if token.kind == "sign":
+            weight += token.text not in "(),"
+        elif token.word in FUNCTIONS and after.text == "(":
+            weight += _CALL
+        else:
+            weight += _WEIGHTS.get(token.word, 0)
+    return weight
+
+
+def _check_texts(expression: pl.Expr, table: pl.LazyFrame, option: str, where: str) -> None:
+    """DataError where texts are put together: each row would get longer ones than the table has."""
+    if "+" not in where:
+        return
+    for node in _nodes(expression):
+        if str(node).startswith("[") and len(node.meta.pop()) == 2 and _kind(node, table) == pl.String:
+            raise DataError(
+                f"{option}={_shown(where)} adds texts; + is for numbers.", hint="compare each column with its own text"
+            )
 
 
 # --- times -----------------------------------------------------------------------------------------------------------

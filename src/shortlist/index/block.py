@@ -12,10 +12,13 @@ from shortlist.errors import SearchError
 from shortlist.index.exact import Matches, Pairs, best, pair_scores
 from shortlist.index.positions import Positions
 from shortlist.index.rough import Rough
-from shortlist.index.top import top
+from shortlist.index.top import others, top
+from shortlist.index.twins import Twins
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
 __all__ = ["Block", "Filters", "SearchRequest", "member"]
+
+_FEW = 256  # blocked candidates that each may be of one group of equal vectors
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ class Block:
         ids: int64 ``[n]``, distinct.
         max_norm: length of the longest vector.
         dead: sorted positions of candidates that were deleted or replaced, or None.
-        positions: from ids to positions; shared by the blocks that differ only in ``dead``.
+        positions: from ids to positions; shared by the blocks that differ only in ``dead``, as ``twins`` are.
+        twins: which vectors are equal.
     """
 
     vectors: Floats
@@ -140,11 +144,14 @@ class Block:
     max_norm: float
     dead: Ints | None
     positions: Positions
+    twins: Twins
 
     @classmethod
     def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Block:
         """A block with positions of its own."""
-        return cls(vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Positions(ids))
+        return cls(
+            vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Positions(ids), Twins(vectors)
+        )
 
     @property
     def alive(self) -> int:
@@ -175,6 +182,7 @@ class Block:
             self.max_norm,
             None if dead is None or dead.size == 0 else dead,
             self.positions,
+            self.twins,
         )
 
     def filters(self, request: SearchRequest) -> Filters:
@@ -230,12 +238,30 @@ class Block:
         rows, positions = np.divmod(sorted_set(pairs.rows * size + pairs.positions), size)
         return Pairs.of(rows, positions, queries)
 
+    def _thinned(self, filters: Filters, k: int) -> Filters:
+        """The filters without candidates that equal vectors keep out of every list: the k best of each query are the same."""
+        keep = k if filters.excluded is None else k + int(np.diff(filters.excluded.offsets).max(initial=0))
+        allowed = filters.allowed
+        if allowed is None and filters.blocked is not None and filters.blocked.size > _FEW:
+            allowed = others(filters.blocked, self.ids.size)
+        if allowed is not None:
+            left = self.twins.thinned(allowed, keep)
+            return filters if left is allowed else Filters(None, left, filters.excluded)
+        blocked = filters.blocked
+        first = self.twins.first(keep if blocked is None else keep + blocked.size)
+        if first is None:
+            return filters
+        if blocked is not None:
+            first = first[~member(blocked, first)]
+        return Filters(None, first, filters.excluded)
+
     def search(self, request: SearchRequest, filters: Filters, rough: Rough | None = None) -> Matches:
         """The exact k best of each query that pass the filters; ``rough`` as for ``top``."""
         if filters.lists is not None:
             rows, positions = filters.lists.rows, filters.lists.positions
             scores = pair_scores(request.queries, self.vectors, rows, positions)
             return best(Matches(rows, positions, scores), request.queries.shape[0], request.k)
+        filters = self._thinned(filters, request.k)
         return top(
             request.queries,
             request.norms,

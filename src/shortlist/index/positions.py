@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from shortlist.index.values import Ints
 
-__all__ = ["Positions"]
+__all__ = ["Positions", "Remembered"]
 
 _Value = TypeVar("_Value")
 
@@ -26,8 +26,8 @@ class Positions:
 
     def __init__(self, ids: Ints) -> None:
         self.ids = ids
-        self._members: _Remembered[Ints] = _Remembered()
-        self._masks: _Remembered[npt.NDArray[np.bool_]] = _Remembered()
+        self._members: Remembered[Ints] = Remembered()
+        self._masks: Remembered[npt.NDArray[np.bool_]] = Remembered()
 
     @functools.cached_property
     def _low(self) -> int:
@@ -101,7 +101,7 @@ class Positions:
         return found
 
 
-class _Remembered(Generic[_Value]):
+class Remembered(Generic[_Value]):
     """Values derived from arrays that nobody can write to; dropped when the arrays are."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from shortlist.index.rough import Plain, Rough
 from shortlist.index.sieve import Masks, Sieve
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["top"]
+__all__ = ["others", "top"]
 
 _ROWS = 1024  # queries in a block, at most
 _PAIRS = 1 << 22  # results of a block, at most
@@ -44,9 +44,9 @@ def top(
     """
     n, dim = vectors.shape
     if blocked is not None and _better_gathered(blocked.size, n):
-        allowed, blocked = _others(blocked, n), None
+        allowed, blocked = others(blocked, n), None
     elif allowed is not None and not _better_gathered(n - allowed.size, n):
-        blocked = _others(allowed, n)
+        blocked = others(allowed, n)
         allowed = None
     if allowed is not None:
         excluded = None if excluded is None else _within(excluded, allowed, len(queries))
@@ -123,7 +123,8 @@ def _better_gathered(blocked: int, n: int) -> bool:
     return blocked * 4 > 3 * n
 
 
-def _others(positions: Ints, n: int) -> Ints:
+def others(positions: Ints, n: int) -> Ints:
+    """All positions below ``n`` but these, rising."""
     rest = np.ones(n, bool)
     rest[positions] = False
     return np.flatnonzero(rest)

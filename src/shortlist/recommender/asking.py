@@ -16,12 +16,11 @@ from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
 from shortlist.recommender.contexts import context_of
-from shortlist.recommender.eligible import allowed, check_unknown, excluded
+from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import (
     Request,
     candidate_lists,
-    candidate_rows,
     exact_ids,
     feature_table,
     own_histories,
@@ -47,8 +46,12 @@ def recommend(
     deny: Iterable[Id] | None = None,
     where: str | None = None,
     rerank: Rerank | None = None,
+    open_: Open | None = None,
 ) -> Recommendations:
-    """The k best candidates of each query, best first; see ``Recommender.recommend``."""
+    """The k best candidates of each query, best first; see ``Recommender.recommend``.
+
+    open_: what ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are answered in pieces.
+    """
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state, served.reads)
@@ -61,11 +64,8 @@ def recommend(
         check_unknown(request.ids, answerable, policy.cold_start)
     recent = own_histories(request, state)
     vectors = _vectors(served, request, rows, known, own)
-    filters = Filters(
-        excluded(state, rows, exclude_seen, exclude, [recent, own]),
-        allowed(state, allow, where),
-        None if deny is None else candidate_rows(deny, state.candidate_ids, "deny"),
-    )
+    open_ = opened(state, allow, deny, where) if open_ is None else open_
+    filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]), open_.allowed, open_.denied)
     by_model = [True] * len(answerable) if policy.answered_by_model(served) else answerable
     others = [_vectors(one, request, rows, known, own) for one in served.others]
     context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
@@ -75,8 +75,15 @@ def recommend(
     return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
 
 
-def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str | None = None) -> Recommendations:
-    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``."""
+def similar(
+    served: Served,
+    candidates: Sequence[Id],
+    k: int = 10,
+    *,
+    where: str | None = None,
+    open_: Open | None = None,
+) -> Recommendations:
+    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``. open_: as for ``recommend``."""
     state, k = served.state, check_k(k)
     ids = exact_ids(candidates, state.candidate_ids, "candidates")
     rows = np.array(state.candidate_ids.rows(ids), np.int64)
@@ -87,7 +94,8 @@ def similar(served: Served, candidates: Sequence[Id], k: int = 10, *, where: str
             hint="ids are compared exactly, including their type; candidate_ids lists them",
         )
     itself = Lists(np.arange(len(rows) + 1), rows)
-    filters = Filters(itself, allowed(state, None, where))
+    open_ = opened(state, None, None, where) if open_ is None else open_
+    filters = Filters(itself, open_.allowed)
     known, context = [True] * len(rows), None
     if state.near is not None:
         alone = state.near.without_lists  # which know nothing of one candidate's likeness to another

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -11,10 +13,65 @@ from numpy.typing import NDArray
 
 from shortlist.data.conditions import check_text, condition
 
-__all__ = ["Conditions"]
+__all__ = ["Conditions", "Evaluation"]
 
 _KEPT = 64  # conditions remembered
-_BYTES = 1 << 27  # bytes of row numbers remembered, in addition to those of the last condition
+_BYTES = 1 << 25  # bytes of row numbers remembered, in addition to those of the last condition
+_PIECE = 1 << 21  # comparisons in the first piece of a table: some milliseconds
+_LEAST, _MOST = 1 << 11, 1 << 19  # rows of a piece; temporary columns are as long
+_SECONDS = 0.01  # what a piece is to take
+
+
+class Evaluation:
+    """A condition on a table, computed piece by piece.
+
+    where: SQL. table: its columns. done: called with the rows at the end.
+
+    Raises DataError for an invalid condition and columns that the table lacks.
+
+    Attributes:
+        cost: of all pieces, in comparisons of numbers.
+        rows: the rows that meet it, rising, not to be written to; None until ``step`` has seen the whole table.
+    """
+
+    def __init__(self, table: pl.DataFrame, where: str, done: Callable[[NDArray[np.int64]], object]) -> None:
+        self._condition = condition(where, table.schema)
+        self._table, self._done = table, done
+        self._at, self._size = 0, min(max(_PIECE // self._weight, _LEAST), _MOST)
+        self._found: list[NDArray[np.int64]] = []
+        self.rows: NDArray[np.int64] | None = None
+
+    @property
+    def cost(self) -> int:
+        return len(self._table) * self._weight
+
+    @property
+    def _weight(self) -> int:
+        """What a row costs; texts of more than some words count as so many."""
+        table, length = self._table, 32
+        texts = [table[name] for name in self._condition.columns if table.schema[name] == pl.String]
+        longest = int(max((column.estimated_size() for column in texts), default=0)) // max(1, len(table))
+        return self._condition.weight * max(1, longest // length)
+
+    def step(self) -> bool:
+        """Computes the next piece, of about a hundredth of a second; whether that was the last.
+
+        Raises DataError for values that cannot be compared.
+        """
+        begun = time.perf_counter()
+        piece = self._table.slice(self._at, self._size)
+        met = self._condition.mask(piece)
+        self._found.append(np.flatnonzero(met.to_numpy()).astype(np.int64, copy=False) + self._at)
+        self._at += self._size
+        taken = max(time.perf_counter() - begun, 1e-6)
+        self._size = int(min(max(self._size * min(2.0, _SECONDS / taken), _LEAST), _MOST))
+        if self._at < len(self._table):
+            return False
+        rows = self._found[0] if len(self._found) == 1 else np.concatenate(self._found)
+        rows.setflags(write=False)  # its own memory: an index remembers what cannot change
+        self.rows, self._found = rows, []
+        self._done(rows)
+        return True
 
 
 class Conditions:
@@ -39,24 +96,32 @@ class Conditions:
             DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
         """
         check_text(where, "where")
+        found = self.known(where)
+        if found is not None:
+            return found
+        evaluation = self.begin(where)
+        while not evaluation.step():
+            pass
+        assert evaluation.rows is not None
+        return evaluation.rows
+
+    def known(self, where: str) -> NDArray[np.int64] | None:
+        """The rows of a condition that is remembered."""
         with self._changing:
             found = self._known.get(where)
             if found is not None:
                 self._known.move_to_end(where)
-                return found
-        rows: NDArray[np.int64] = _evaluated(
-            self._table, where
-        ).copy()  # read-only memory of its own: an index caches by arrays that cannot change
-        rows.setflags(write=False)
-        with self._changing:
-            if where not in self._known:
-                self._known[where] = rows
-                self._bytes += rows.nbytes
-            while len(self._known) > 1 and (len(self._known) > _KEPT or self._bytes > _BYTES):
-                self._bytes -= self._known.popitem(last=False)[1].nbytes
-            return self._known.get(where, rows)
+            return found
 
+    def begin(self, where: str) -> Evaluation:
+        """The condition, to be computed piece by piece and then remembered. Errors as for ``rows``."""
 
-def _evaluated(table: pl.DataFrame, where: str) -> NDArray[np.int64]:
-    met = condition(where, table.schema).mask(table)
-    return np.flatnonzero(met.to_numpy()).astype(np.int64, copy=False)
+        def remember(rows: NDArray[np.int64]) -> None:
+            with self._changing:
+                if where not in self._known:
+                    self._known[where] = rows
+                    self._bytes += rows.nbytes
+                while len(self._known) > 1 and (len(self._known) > _KEPT or self._bytes > _BYTES):
+                    self._bytes -= self._known.popitem(last=False)[1].nbytes
+
+        return Evaluation(self._table, where, remember)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,43 @@ from shortlist.index import Lists
 from shortlist.recommender.requests import candidate_lists, candidate_rows
 from shortlist.recommender.state import State
 
-__all__ = ["allowed", "check_unknown", "excluded"]
+__all__ = ["Open", "allowed", "check_unknown", "excluded", "opened"]
 
 
-def allowed(state: State, allow: Iterable[Id] | None, where: str | None) -> NDArray[np.int64] | None:
-    """The rows that ``allow`` and ``where`` both leave open; None for all."""
+class Open(NamedTuple):
+    """The candidate rows that alone any query of a request may have, and those that none may; None where all or none."""
+
+    allowed: NDArray[np.int64] | None = None
+    denied: NDArray[np.int64] | None = None
+
+
+def opened(
+    state: State, allow: Iterable[Id] | None, deny: Iterable[Id] | None, where: str | NDArray[np.int64] | None
+) -> Open:
+    """What a request leaves open, not to be written to. where: a condition, or the rows that meet one.
+
+    Raises DataError for ids of another type, and for a condition that cannot be read.
+    """
+    rows = allowed(state, allow, where), None if deny is None else candidate_rows(deny, state.candidate_ids, "deny")
+    for one in rows:
+        if one is not None:
+            one.setflags(write=False)  # an index remembers what it made of them
+    return Open(*rows)
+
+
+def allowed(
+    state: State, allow: Iterable[Id] | None, where: str | NDArray[np.int64] | None
+) -> NDArray[np.int64] | None:
+    """The rows that ``allow`` and ``where`` (a condition, or the rows that meet one) both leave open; None for all."""
     rows = None if allow is None else candidate_rows(allow, state.candidate_ids, "allow")
     if where is None:
         return rows
-    met = state.conditions.rows(where)
-    return met if rows is None else np.intersect1d(rows, met)
+    met = state.conditions.rows(where) if isinstance(where, str) else where
+    if rows is None or not len(met):
+        return met
+    rows = np.unique(rows)
+    inside: NDArray[np.bool_] = met[np.minimum(np.searchsorted(met, rows), len(met) - 1)] == rows  # met is rising
+    return rows[inside]
 
 
 def excluded(

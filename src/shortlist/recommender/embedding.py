@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.errors import MissingExtraError
 from shortlist.features import Feature, features_from_state
+from shortlist.recommender.cells import Columns
 from shortlist.recommender.exported import ExportedTower, tower_of
 from shortlist.recommender.state import State
 from shortlist.sources import Mixture, towers_of
@@ -42,6 +43,7 @@ class Embedder:
         self._state = replace(state)  # without the caches that requests have filled
         self._model, self._modules, self._others = model, modules, others
         self._exported: dict[str, ExportedTower | None] = {}
+        self._columns: dict[str, Columns] = {}
 
     @property
     def model(self) -> TwoTower | Mixture:
@@ -62,12 +64,23 @@ class Embedder:
 
     def vectors(self, side: str, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of rows that have the columns of the tower of ``side``, "query" or "candidate"."""
-        if self._model is None and side not in self._exported:
-            self._exported[side] = tower_of(self._state.model, side)
-        tower = self._exported.get(side)
+        tower = self._tower(side)
         if tower is not None:
             return tower.vectors(table)
         return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
+
+    def columns(self, side: str) -> Columns:
+        """What the features of the tower of ``side`` take, column by column."""
+        if side not in self._columns:
+            tower = self._tower(side)
+            self._columns[side] = Columns(self.features(side) if tower is None else tower.features)
+        return self._columns[side]
+
+    def _tower(self, side: str) -> ExportedTower | None:
+        """The exported tower of ``side``, where that is what embeds."""
+        if self._model is None and side not in self._exported:
+            self._exported[side] = tower_of(self._state.model, side)
+        return self._exported.get(side)
 
     def features(self, side: str) -> Mapping[str, Feature]:
         """The features of the tower of ``side``, by name; those of the model if it is built."""

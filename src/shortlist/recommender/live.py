@@ -21,16 +21,24 @@ from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
 from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
-__all__ = ["changed", "folded"]
+__all__ = ["as_stored", "changed", "folded"]
 
 CHUNKS = 64  # pieces of the candidates' table beyond which it is merged into one
 
 
-def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id] = ()) -> Served:
+def changed(
+    served: Served,
+    upserted: pl.DataFrame | None,
+    deleted: Sequence[Id] = (),
+    *,
+    given: Mapping[str, Sequence[bool]] | None = None,
+) -> Served:
     """``served`` with candidates added or replaced, then deleted; the one given stays as it is.
 
     A candidate keeps its row for good, even after it is deleted, so that queries' seen items stay valid. Its columns are
     deleted with it: a candidate that is added again has only the columns that are given then.
+
+    given: of columns that not all of the table's rows have, which have them; the others keep what is stored, or are null.
 
     Raises:
         DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not
@@ -41,7 +49,7 @@ def changed(served: Served, upserted: pl.DataFrame | None, deleted: Sequence[Id]
     if upserted is not None and len(upserted):
         ids = _ids(upserted, state)
         places = state.candidate_ids.rows(ids)
-        table = _completed(upserted, state, places)
+        table = _completed(upserted, state, places, given or {})
         vectors, _ = check_vectors(served.embedder.vectors("candidate", table), "the candidates' vectors")
         state, rows = _upserted(state, table, ids, places)
         if state.near is not None:
@@ -160,21 +168,32 @@ def _ids(table: pl.DataFrame, state: State) -> list[Any]:
     return ids
 
 
-def _completed(table: pl.DataFrame, state: State, places: Sequence[int]) -> pl.DataFrame:
-    """The table with the catalogue's columns and types; missing columns are as stored at ``places``, or null."""
+def _completed(
+    table: pl.DataFrame, state: State, places: Sequence[int], given: Mapping[str, Sequence[bool]]
+) -> pl.DataFrame:
+    """The table with the catalogue's columns and types; missing columns and cells are as stored at ``places``, or null."""
     there = pl.Series([None if row < 0 else row for row in places], dtype=pl.UInt32)
     columns = []
     for name, kind in state.candidates.schema.items():
-        if name in table.columns:
-            try:
-                columns.append(_cast(table[name], kind).alias(name))
-            except pl.exceptions.PolarsError:
-                raise DataError(
-                    f"column {name!r} of the candidates is of type {table[name].dtype}; {kind} was expected."
-                ) from None
-        else:
-            columns.append(state.candidates[name].gather(there).alias(name))
+        if name in table.columns and name not in given:
+            columns.append(as_stored(table[name], kind))
+            continue
+        stored = state.candidates[name].gather(there).alias(name)
+        if name in given:
+            both = pl.DataFrame({"own": as_stored(table[name], kind), "stored": stored, "given": given[name]})
+            stored = both.select(pl.when("given").then("own").otherwise("stored").alias(name)).to_series()
+        columns.append(stored)
     return frame_of(columns)
+
+
+def as_stored(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """A column of candidates in the type that the catalogue keeps. DataError where a value does not fit it."""
+    try:
+        return _cast(values, kind).alias(values.name)
+    except pl.exceptions.PolarsError:
+        raise DataError(
+            f"column {values.name!r} of the candidates is of type {values.dtype}; {kind} was expected."
+        ) from None
 
 
 def _cast(values: pl.Series, kind: pl.DataType) -> pl.Series:

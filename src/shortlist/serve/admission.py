@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from shortlist.serve.clock import Moment
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.settings import Limits
 
@@ -42,13 +44,15 @@ class Admission:
     """Counts the requests under way and those that wait.
 
     ``limits.wait_seconds`` is the longest that anybody shall wait, by the pace of the last tenths of a second while some
-    waited; ``limits.under_way`` the most that wait or are inside.
+    waited; ``limits.under_way`` the most that wait or are inside. A pause of the whole process is no slow pace.
 
-    refused: how many were, since somebody last took the number away.
+    refused: how many were, since somebody last took the number away. processor: the processor time of this process, in seconds.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, processor: Callable[[], float] = time.process_time) -> None:
         self._limits = limits
+        self._processor = processor
+        self._begun = Moment(0.0, 0.0)  # of the window
         self.slots = min(SLOTS, limits.under_way)
         self.inside = 0
         self.waiting: deque[Entry] = deque()
@@ -56,7 +60,7 @@ class Admission:
         self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
         self._timed = self._finishing = False
         self._clear = 0.0  # when the refusals until now are paid for
-        self._since = self._left = 0.0  # the window: its begin, and the last time that somebody waited
+        self._left = 0.0  # the last time that somebody waited
         self._passed = 0
         self._set_pace(FIRST)
 
@@ -84,7 +88,7 @@ class Admission:
         if not self.waiting:
             if now - self._left > STALE:
                 self._set_pace(FIRST)
-            self._since, self._passed = now, 0
+            self._open_window(now)
         self.waiting.append(entry)
 
     def leave(self, now: float) -> None:
@@ -94,12 +98,16 @@ class Admission:
             return
         self._left = now
         self._passed += 1
-        if now - self._since >= WINDOW:
-            measured = (now - self._since) / self._passed
+        if now - self._begun.wall >= WINDOW:
+            measured = Moment(now, self._processor()).since(self._begun) / self._passed
             self._set_pace(measured if self.pace == FIRST else (self.pace + measured) / 2)
-            self._since, self._passed = now, 0
+            self._open_window(now)
         while self.waiting and self.inside < self.slots:
             self._begin(self.waiting.popleft())
+
+    def _open_window(self, now: float) -> None:
+        """From now on the pace is measured."""
+        self._begun, self._passed = Moment(now, self._processor()), 0
 
     def _begin(self, entry: Entry) -> None:
         connection, cycle, app = entry

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from shortlist.errors import DataError, ShortlistError
 from shortlist.index import score_heads
-from shortlist.recommender import Recommendation, asking
+from shortlist.recommender import Recommendation
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
-from shortlist.serve.reading import Ask, check_columns, check_ids, check_request, misfit, read_query
+from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
 from shortlist.serve.schema import (
     EmbedReply,
     EmbedRequest,
@@ -26,34 +26,63 @@ from shortlist.serve.schema import (
     RecommendRequest,
     ScoreReply,
     ScoreRequest,
-    ScoreResult,
     SimilarRequest,
 )
-from shortlist.serve.service import Service, milliseconds
+from shortlist.serve.service import Asked, Service, milliseconds
+from shortlist.serve.string_ids import StringIds
+from shortlist.serve.written import ENCODER, Written
 
-__all__ = ["embed", "lists_of", "recommend", "score", "similar"]
+__all__ = ["embed", "recommend", "score", "similar"]
 
 _RECOMMEND = msgspec.json.Decoder(RecommendRequest)
 _SIMILAR = msgspec.json.Decoder(SimilarRequest)
 _SCORE = msgspec.json.Decoder(ScoreRequest)
 _EMBED = msgspec.json.Decoder(EmbedRequest)
-_ENCODER = msgspec.json.Encoder()
-INLINE = 4096  # items and values of columns that are written on the event loop, in about a millisecond
+SCORES = 100_000  # queries times candidates of one request
+COPIED = 1 << 18  # bytes of a reply that are put together on the event loop
+TEXT = 16  # bytes of a text that count as one value
 
 
 async def recommend(service: Service, incoming: Incoming) -> Reply:
     """The k best candidates of each query."""
     started = time.perf_counter()
-    request, loaded = decoded(_RECOMMEND, incoming.body), service.loaded
+    loaded, body = service.loaded, incoming.body
+    light = service.light(len(body))
+    read = partial(_asked, service, loaded, body, light)
+    asked = read() if light else await service.read(len(body), read)
+    request = asked.request
+    written = Written(len(asked.asks), service.settings.limits.unsent)
+    take = partial(_put_list, service.ids, written, loaded, request.columns)
+    await service.recommend(asked, take, _values(loaded, request.k, request.columns))
+    return await _lists(service, loaded, written, started)
+
+
+def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
+    """The request in a body, against the bundle. Raises Problem."""
+    request = decoded(_RECOMMEND, body)
+    request = service.ids.read(request, loaded) if service.ids.on else request
     check_request(request, loaded, service.settings.limits)
-    lists = await service.recommend(loaded, request)
-    return await _written(service, loaded, lists, request.columns, started)
+    asks = read_queries(loaded, service.events, request.queries, request.exclude_seen)
+    check_known(loaded, asks)
+    return Asked(request, loaded, asks, light)
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
     """The candidates nearest to each given one."""
     started = time.perf_counter()
-    request, loaded, limits = decoded(_SIMILAR, incoming.body), service.loaded, service.settings.limits
+    loaded, limits, size = service.loaded, service.settings.limits, len(incoming.body)
+    request = await service.read(size, _similar_request, service, loaded, incoming.body)
+    open_ = await service.filtering.open(loaded, None, None, request.where)
+    written = Written(len(request.candidates), limits.unsent)
+    take = partial(_put_list, service.ids, written, loaded, request.columns)
+    asks = [Ask(one) for one in request.candidates]
+    values = _values(loaded, request.k, request.columns)
+    await service.ask(lambda *_: Group(loaded, "similar", request.k, open=open_), asks, True, take, values)
+    return await _lists(service, loaded, written, started)
+
+
+def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
+    request, limits = service.ids.read(decoded(_SIMILAR, body), loaded), service.settings.limits
     if not 1 <= len(request.candidates) <= limits.queries:
         count = len(request.candidates)
         raise Problem(422, f"{count} candidates were given; 1 to {limits.queries} were expected.", "$.candidates")
@@ -70,110 +99,120 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
                 f"$.candidates[{number}]",
                 hint="GET /v1/candidates?text=… finds ids",
             )
-    try:
-        lists = list(
-            await service.run(
-                lambda: asking.similar(loaded.served, list(request.candidates), request.k, where=request.where)
-            )
-        )
-    except ShortlistError as error:
-        raise misfit(loaded, error, (), request.where) from None
-    return await _written(service, loaded, lists, request.columns, started)
+    return request
 
 
 async def score(service: Service, incoming: Incoming) -> Reply:
     """The score of every given candidate for every query."""
-    request, loaded, limits = decoded(_SCORE, incoming.body), service.loaded, service.settings.limits
+    loaded, size = service.loaded, len(incoming.body)
+    candidates, asks = await service.read(size, _score_request, service, loaded, incoming.body)
+    rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
+    places = np.flatnonzero(rows >= 0)
+    vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
+    written = Written(len(asks), service.settings.limits.unsent)
+
+    def take(number: int, answer: tuple[Any, bool]) -> None:
+        vector, known = answer
+        scores: list[float | None] = [None] * len(rows)
+        found = score_heads(vector[None], vectors).astype(np.float32)[0].tolist()
+        for place, one in zip(places.tolist(), found, strict=True):
+            scores[place] = one
+        written.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
+
+    await service.ask(_vectors(loaded), asks, service.light(size), take, len(candidates))
+    return await _reply(service, written, lambda: ScoreReply(written.parts, loaded.bundle))
+
+
+def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
+    request, limits = service.ids.read(decoded(_SCORE, body), loaded), service.settings.limits
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
     asks = _asks(service, loaded, request.queries)
-    if len(asks) * len(request.candidates) > 100_000:
+    if len(asks) * len(request.candidates) > SCORES:
         raise Problem(
             422,
-            "queries times candidates is more than 100,000.",
+            f"queries times candidates is more than {SCORES:,}.",
             "$.candidates",
             hint="ask for fewer queries or fewer candidates at a time",
         )
-    vectors, known = await _query_vectors(service, loaded, asks)
-    state = loaded.state
-    rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)
-    there = rows >= 0
-    scores = score_heads(vectors, loaded.served.vectors_of(rows[there]))  # [queries, there]
-    places = np.cumsum(there) - 1
-    results = [
-        ScoreResult(
-            ask.id,
-            familiar,
-            [line[place] if here else None for place, here in zip(places.tolist(), there.tolist(), strict=True)],
-        )
-        for ask, familiar, line in zip(asks, known, scores.astype(np.float32).tolist(), strict=True)
-    ]
-    return Reply(_ENCODER.encode(ScoreReply(results, loaded.bundle)))
+    return request.candidates, asks
 
 
 async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
-    request, loaded, limits = decoded(_EMBED, incoming.body), service.loaded, service.settings.limits
+    loaded, size = service.loaded, len(incoming.body)
+    candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
+    state, written = loaded.state, Written(len(candidates or asks), service.settings.limits.unsent)
+    if candidates is None:
+        width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
+        take = lambda number, answer: written.put(number, answer[0].tolist())  # noqa: E731
+        await service.ask(_vectors(loaded), asks, service.light(size), take, width)
+    else:
+        rows = np.array(state.candidate_ids.rows(candidates), np.int64)
+        await service.read(4 * state.dim * len(rows), _put_candidates, written, loaded, rows)
+    return await _reply(service, written, lambda: EmbedReply(written.parts, state.dim, loaded.bundle))
+
+
+def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
+    request: EmbedRequest = service.ids.read(decoded(_EMBED, body), loaded)
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
-    state = loaded.state
-    vectors: list[list[float] | None]
     if request.queries is not None:
-        asks = _asks(service, loaded, request.queries)
-        found, _ = await _query_vectors(service, loaded, asks)
-        vectors = found.tolist()
-    else:
-        assert request.candidates is not None
-        check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
-        rows = np.array(state.candidate_ids.rows(request.candidates), np.int64)
-        of_those_there = iter(loaded.served.vectors_of(rows[rows >= 0]).tolist())
-        vectors = [None if row < 0 else next(of_those_there) for row in rows.tolist()]
-    return Reply(_ENCODER.encode(EmbedReply(vectors, state.dim, loaded.bundle)))
+        return None, _asks(service, loaded, request.queries)
+    check_ids(request.candidates, loaded.candidate_strings, "$.candidates", service.settings.limits.queries)
+    return request.candidates, []
 
 
-async def _written(
-    service: Service, loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[str], started: float
-) -> Reply:
-    """The reply with these lists; a long one is made in a thread, so that others do not wait for it."""
-
-    def make() -> bytes:
-        results = lists_of(loaded, lists, columns)
-        return _ENCODER.encode(RecommendReply(results, loaded.bundle, milliseconds(started)))
-
-    values = sum(len(one.items) for one in lists) * (1 + len(columns))
-    return Reply(make() if values <= INLINE else await service.run(make))
+def _put_candidates(written: Written, loaded: Loaded, rows: np.ndarray[Any, Any]) -> None:
+    """Vectors of candidates; null for one that the catalogue lacks."""
+    there = iter(loaded.served.vectors_of(rows[rows >= 0]).tolist())
+    for number, row in enumerate(rows.tolist()):
+        written.put(number, None if row < 0 else next(there))
 
 
-def lists_of(loaded: Loaded, lists: Sequence[Recommendation], columns: Sequence[str]) -> list[Found]:
-    """Lists as they go into a reply, with columns of the candidates."""
+def _put_list(
+    shown: StringIds, written: Written, loaded: Loaded, columns: Sequence[str], number: int, found: Recommendation
+) -> None:
+    """Writes a list, with columns of the candidates."""
+    if not columns and not shown.on:
+        items = [Item(item[0], item[1], item[2]) for item in found.items]
+        written.put(number, Found(found.query, found.known, items))
+        return
+    before = b'{"id":%s,"known":%s,"items":[' % (ENCODER.encode(shown.shown(found.query)), ENCODER.encode(found.known))
+    values: Sequence[Any] = loaded.values_of(found.ids, columns) if columns else [None] * len(found)
+    column = loaded.about.columns[0]
+    if column in columns:
+        values = [{**cells, column: shown.shown(cells[column])} for cells in values]
+    each = (
+        Item(shown.shown(item[0]), item[1], item[2], cells) for item, cells in zip(found.items, values, strict=True)
+    )
+    written.put_each(number, each, before, b"]}")
+
+
+def _values(loaded: Loaded, k: int, columns: Sequence[str]) -> int:
+    """How many values a list is to write; long texts count as several."""
     if not columns:
-        return [Found(one.query, one.known, [Item(item[0], item[1], item[2]) for item in one.items]) for one in lists]
-    return [
-        Found(
-            one.query,
-            one.known,
-            [
-                Item(item.id, item.score, item.source, values)
-                for item, values in zip(one.items, loaded.values_of(one.ids, columns), strict=True)
-            ],
-        )
-        for one in lists
-    ]
+        return k
+    return min(k, loaded.state.size) * (1 + sum(1 + loaded.width(name) // TEXT for name in columns))
+
+
+def _vectors(loaded: Loaded) -> Callable[[tuple[str, ...], bool], Group]:
+    """Groups of queries whose vectors are wanted."""
+    return lambda features, chosen: Group(loaded, "vectors", features=features, chosen=chosen)
 
 
 def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[Ask]:
     most = service.settings.limits.queries
     if not 1 <= len(queries) <= most:
         raise Problem(422, f"{len(queries)} queries were given; 1 to {most} were expected.", "$.queries")
-    return [read_query(loaded, service.events, query, number, False) for number, query in enumerate(queries)]
+    return read_queries(loaded, service.events, queries, False)
 
 
-async def _query_vectors(service: Service, loaded: Loaded, asks: Sequence[Ask]) -> tuple[Any, list[bool]]:
-    """Vectors ``[queries, dim]`` and whether training had each query."""
-    records = [{loaded.state.query: ask.id, **ask.features} for ask in asks]
-    try:
-        chosen = [ask.chosen for ask in asks] if any(ask.chosen for ask in asks) else None
-        return await service.run(asking.query_vectors, loaded.served, records, chosen)  # type: ignore[no-any-return]
-    except DataError as error:
-        raise misfit(loaded, error, asks, None) from None
-    except ShortlistError as error:
-        raise misfit(loaded, error, (), None) from None
+async def _lists(service: Service, loaded: Loaded, written: Written, started: float) -> Reply:
+    return await _reply(service, written, lambda: RecommendReply(written.parts, loaded.bundle, milliseconds(started)))
+
+
+async def _reply(service: Service, written: Written, make: Callable[[], Any]) -> Reply:
+    """The reply around the parts that are written."""
+    if written.size <= COPIED:
+        return Reply(ENCODER.encode(make()))
+    return Reply(await service.read(written.size, lambda: ENCODER.encode(make())))

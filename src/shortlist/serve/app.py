@@ -17,7 +17,7 @@ from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.received import Received
-from shortlist.serve.routes import Route, routes_of
+from shortlist.serve.routes import MODELS, Route, routes_of, settled
 from shortlist.serve.service import Service
 from shortlist.serve.unsent import Unsent
 
@@ -216,7 +216,10 @@ class App:
             )
 
     def _route(self, method: str, path: str) -> Route:
-        methods = self._routes.get(path)
+        methods = self._routes.get(path) or self._routes.get(settled(path))
+        if methods is None and path.startswith(MODELS):
+            paths = f"{MODELS}{self.service.loaded.name}, with :predict or /metadata behind it"
+            raise Problem(404, "there is no such model.", hint=f"paths: {paths}")
         if methods is None:
             raise Problem(404, "there is nothing at this path.", hint="GET /openapi.json lists the paths")
         route = methods.get("GET" if method == "HEAD" else method)

@@ -1,4 +1,4 @@
-"""Requests that arrive together, answered together."""
+"""Requests that arrive together, answered together; long ones in pieces, so that the others have their turns in between."""
 
 from __future__ import annotations
 
@@ -6,54 +6,135 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
-from shortlist.errors import ShortlistError
-from shortlist.recommender import Recommendation
+from shortlist.errors import MissingExtraError, ShortlistError
+from shortlist.serve.clock import Moment, Stopwatch
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
 from shortlist.serve.settings import Limits
+from shortlist.serve.turns import TURN, Lane, Turns
 
-__all__ = ["Batcher"]
+__all__ = ["Batcher", "Paces", "Take"]
 
 INLINE = 0.002  # seconds: what takes less is answered on the event loop itself, which a thread's hand-over would double
+WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond
+FORGET = 0.1  # of the difference between a pace and the last measurement
+QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they were measured
+FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
+
+Take: TypeAlias = "Callable[[int, list[Any]], None]"
+
+
+class Paces:
+    """Seconds that a query takes, by the kind of its group: measured, of the last ones."""
+
+    def __init__(self) -> None:
+        self._of: dict[Any, float] = {}
+
+    def of(self, group: Group) -> float:
+        """Seconds a query; of a kind that was not asked yet, by the numbers that it multiplies."""
+        measured = self._of.get(group.kind())
+        return _guess(group) if measured is None else measured
+
+    def measured(self, group: Group, seconds: float) -> None:
+        """Take in what a query of a batch took."""
+        before = self.of(group)
+        if len(self._of) > 1024:  # kinds are few; features that clients choose make more
+            self._of.clear()
+        self._of[group.kind()] = before + FORGET * (seconds - before)
+
+
+def _guess(group: Group) -> float:
+    seconds = QUERY + ITEM * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
+    index = group.loaded.served.index
+    if group.wants != "vectors" and (group.exact or index.exact):
+        seconds += PRODUCT * index.size * index.dim
+    return seconds
 
 
 class _Waiting(NamedTuple):
     group: Group
     asks: Sequence[Ask]
-    future: asyncio.Future[list[Recommendation]]
+    future: asyncio.Future[list[Any]]
     since: float
+    cost: float  # seconds, as expected
 
 
 class Batcher:
-    """Joins what is asked while the event loop reads its sockets, or while the last batch is being answered.
+    """Joins what is asked while the event loop reads its sockets, or while others have their turn.
 
     Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
-    ``limits.batch`` queries). A request that alone would take longer than ``INLINE``, by the pace of the last ones, goes to
-    a thread with what can join it, so that the loop continues to read. Requests that are quick are answered on the loop, all
-    that wait in one batch: parts of it would hold up the loop for as long, and each part costs what a batch costs. Where the
-    queue would take longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
+    ``limits.batch`` queries). What a request costs is known before it waits: its queries times the pace of their kind.
+
+    1. One that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would hold up the
+       loop for as long, and each part costs what a batch costs.
+    2. One that takes up to a turn goes to the thread (``turns``), with what can join it.
+    3. A longer one is cut into pieces of a turn each, by the pace of its own last piece.
+
+    Where a request would wait longer than ``limits.wait_seconds`` for its turn, ``ask`` raises Problem 503 at once.
     """
 
     def __init__(
-        self, answer: Callable[[Group, Sequence[Ask]], list[Recommendation]], limits: Limits, metrics: Metrics,
+        self,
+        answer: Callable[[Group, Sequence[Ask]], list[Any]],
+        limits: Limits,
+        metrics: Metrics,
+        turns: Turns,
         pool: Executor,
-    ) -> None:  # fmt: skip
+    ) -> None:
+        self.paces = Paces()
         self._answer = answer
         self._limits = limits
         self._metrics = metrics
+        self._turns = turns
         self._pool = pool
-        self._waiting: list[_Waiting] = []
-        self._queries = 0
-        self._scheduled = False
-        self._busy = self._finishing = False
-        self._pace = 0.0005  # seconds a query, of the last batches
+        self._quick: list[_Waiting] = []
+        self._slow: list[_Waiting] = []
+        self._watch = Stopwatch()
+        self._long = 0  # requests that are being answered in pieces
+        self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
+        self._flushing = self._finishing = False
+        self._turning: asyncio.Task[None] | None = None
 
-    async def ask(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
-        """The lists of ``asks``. Raises Problem."""
-        wait = self._queries * self._pace
+    async def ask(self, group: Group, asks: Sequence[Ask], take: Take, *, values: int = 1, light: bool = True) -> None:
+        """Answer ``asks``, and give each part of the answers to ``take``, with the place of its first. Raises Problem.
+
+        values: how many ``take`` writes for one answer; where all are many it is called in a thread. light: whether the
+        queries brought little themselves, so that they take as long as others of their kind.
+        """
+        pace = self.paces.of(group)
+        if len(asks) > self._fitting(pace):
+            await self._in_pieces(group, asks, take)
+            return
+        cost = len(asks) * pace
+        quick = light and cost <= INLINE and not group.chosen  # the first fold-in takes longer
+        self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
+        loop = asyncio.get_running_loop()
+        one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
+        self._expected[quick] += cost
+        try:
+            self._line_up(one, quick, loop)
+            found = await one.future
+        finally:
+            self._expected[quick] -= cost
+        if len(asks) * values <= WRITTEN:
+            take(0, found)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._pool, take, 0, found)
+
+    def finish(self) -> None:
+        """From now on nobody is refused: no more will come, and what has come is to be answered."""
+        self._finishing = True
+
+    def _fitting(self, pace: float) -> int:
+        """Queries of one turn."""
+        return max(1, min(self._limits.batch, int(TURN / max(pace, 1e-9))))
+
+    def _check_wait(self, wait: float) -> None:
+        """Raises Problem for a request that would wait too long."""
         if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
@@ -61,85 +142,98 @@ class Batcher:
                 retry_after=max(1, round(wait)),
                 hint="wait for the seconds in Retry-After",
             )
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Recommendation]] = loop.create_future()
-        self._waiting.append(_Waiting(group, asks, future, time.perf_counter()))
-        self._queries += len(asks)
-        if not self._scheduled and not self._busy:
-            self._scheduled = True
-            loop.call_soon(self._flush)
-        return await future
 
-    def finish(self) -> None:
-        """From now on nobody is refused: no more will come, and what has come is to be answered."""
-        self._finishing = True
+    # In pieces.
+
+    async def _in_pieces(self, group: Group, asks: Sequence[Ask], take: Take) -> None:
+        self._check_wait(self._long * TURN)
+        self._long += 1
+        since, pace, at = time.perf_counter(), self.paces.of(group), 0
+        try:
+            size = self._fitting(pace)
+            while at < len(asks):
+                piece = asks[at : at + size]
+                seconds = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
+                if at == 0:
+                    self._metrics.wait.observe(max(0.0, time.perf_counter() - since - seconds))
+                self._measure(group, len(piece), seconds)
+                size = min(self._fitting(seconds / len(piece)), 2 * size)
+                at += len(piece)
+        finally:
+            self._long -= 1
+
+    def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> float:
+        """Answers a piece of a request, in the thread; the seconds taken."""
+        begun = Moment.now()
+        try:
+            take(at, self._answer(group, asks))
+        except ShortlistError as error:
+            raise misfit(error) from None
+        return Moment.now().since(begun)
+
+    # In batches.
+
+    def _line_up(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
+        if quick:
+            self._quick.append(one)
+            if not self._flushing:
+                self._flushing = True
+                loop.call_soon(self._flush)
+        else:
+            self._slow.append(one)
+            if self._turning is None:
+                self._turning = loop.create_task(self._turn())
 
     def _flush(self) -> None:
-        """Answer what waits: at once where that is quick, else in a thread and then what has come meanwhile."""
-        self._scheduled = False
-        while self._waiting and not self._busy:
-            first = self._waiting[0]
-            inline = len(first.asks) * self._pace <= INLINE and not first.group.chosen  # the first fold-in takes longer
-            batch = self._next(self._limits.batch)
-            count = sum(len(one.asks) for one in batch)
-            if inline:
-                self._done(batch, count, *self._timed(batch, time.perf_counter))
-            else:
-                try:
-                    future = asyncio.get_running_loop().run_in_executor(
-                        self._pool, self._timed, batch, time.thread_time
-                    )
-                except RuntimeError as error:  # no room for another thread
-                    self._done(batch, count, [error] * len(batch), 0.0)
-                    continue
-                self._busy = True
-                future.add_done_callback(
-                    lambda done, batch=batch, count=count: self._back(batch, count, done.result())  # type: ignore[misc]
-                )
-
-    def _back(self, batch: list[_Waiting], count: int, outcome: tuple[list[Any], float]) -> None:
-        self._busy = False
-        self._done(batch, count, *outcome)
-        self._flush()
-
-    def _next(self, most: int) -> list[_Waiting]:
-        """The first that waits, and what may be answered with it, up to ``most`` queries."""
-        waiting = self._waiting
-        key = waiting[0].group.key()
-        if key is None:
-            self._waiting = waiting[1:]
-            return waiting[:1]
-        batch, left, count = [], [], 0
-        for one in waiting:
-            fits = count == 0 or count + len(one.asks) <= most
-            if fits and one.group.key() == key:
-                batch.append(one)
-                count += len(one.asks)
-            else:
-                left.append(one)
-        self._waiting = left
-        return batch
-
-    def _timed(self, batch: list[_Waiting], clock: Callable[[], float]) -> tuple[list[Any], float]:
-        """For each request its lists, or the error that it alone has; and the seconds taken, by ``clock``.
-
-        In a thread the clock is the thread's own: while the loop is busy, a thread waits for the interpreter far longer
-        than it works, and by that pace nothing would ever be answered on the loop again.
-        """
-        started, begun = time.perf_counter(), clock()
-        for one in batch:
-            self._metrics.wait.observe(started - one.since)
+        """Answer one batch of what is quick; the loop looks at its sockets before the next."""
+        self._flushing = False
+        batch, self._quick = _joined(self._quick, self._limits.batch)
+        self._waited(batch)
+        begun = self._watch.start()
         outcomes = self._outcomes(batch)
-        return outcomes, clock() - begun
+        self._done(batch, outcomes, self._watch.since(begun))
+        if self._quick:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    async def _turn(self) -> None:
+        """Answer what is not quick, a batch in each turn, until nothing waits."""
+        while self._slow:
+            batch: list[_Waiting] = []
+
+            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]]:
+                most = self._fitting(self.paces.of(self._slow[0].group))
+                joined, self._slow = _joined(self._slow, most)
+                batch += joined
+                return partial(self._timed, batch)
+
+            try:
+                outcomes, seconds = await self._turns.take_late(Lane.SMALL, begin)
+            except Exception as error:
+                outcomes, seconds = [error] * len(batch), 0.0
+            self._done(batch, outcomes, seconds)
+        self._turning = None
+
+    def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
+        """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
+        begun = Moment.now()
+        self._waited(batch)
+        outcomes = self._outcomes(batch)
+        return outcomes, Moment.now().since(begun)
+
+    def _waited(self, batch: list[_Waiting]) -> None:
+        now = time.perf_counter()
+        for one in batch:
+            self._metrics.wait.observe(now - one.since)
 
     def _outcomes(self, batch: list[_Waiting]) -> list[Any]:
         try:
             found = self._answer(batch[0].group, [ask for one in batch for ask in one.asks])
         except ShortlistError as error:
-            if len(batch) > 1:  # one of them does not fit: the others shall not suffer for it
-                return [outcome for one in batch for outcome in self._outcomes([one])]
-            where = batch[0].group.filters[2] if batch[0].group.filters else None
-            return [misfit(batch[0].group.loaded, error, batch[0].asks, where)]
+            if len(batch) == 1 or isinstance(error, MissingExtraError):  # which all of them lack
+                return [misfit(error)] * len(batch)
+            middle = len(batch) // 2  # one of them does not fit: the others shall not suffer for it
+            return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
         except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
             failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
             return [failed] * len(batch)
@@ -149,11 +243,8 @@ class Batcher:
             at += len(one.asks)
         return outcomes
 
-    def _done(self, batch: list[_Waiting], count: int, outcomes: list[Any], seconds: float) -> None:
-        self._queries -= count
-        self._pace += 0.1 * (seconds / max(count, 1) - self._pace)
-        self._metrics.batch.observe(count)
-        self._metrics.answer.observe(seconds)
+    def _done(self, batch: list[_Waiting], outcomes: list[Any], seconds: float) -> None:
+        self._measure(batch[0].group, sum(len(one.asks) for one in batch), seconds)
         for one, outcome in zip(batch, outcomes, strict=True):
             if one.future.done():
                 continue
@@ -161,3 +252,24 @@ class Batcher:
                 one.future.set_exception(outcome)
             else:
                 one.future.set_result(outcome)
+
+    def _measure(self, group: Group, count: int, seconds: float) -> None:
+        self.paces.measured(group, seconds / max(count, 1))
+        self._metrics.batch.observe(count)
+        self._metrics.answer.observe(seconds)
+
+
+def _joined(waiting: list[_Waiting], most: int) -> tuple[list[_Waiting], list[_Waiting]]:
+    """The first that waits with what may be answered with it, up to ``most`` queries; and those that are left."""
+    key = waiting[0].group.key()
+    if key is None:
+        return waiting[:1], waiting[1:]
+    batch, left, count = [], [], 0
+    for one in waiting:
+        fits = count == 0 or count + len(one.asks) <= most
+        if fits and one.group.key() == key:
+            batch.append(one)
+            count += len(one.asks)
+        else:
+            left.append(one)
+    return batch, left

@@ -15,7 +15,7 @@ from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 
-__all__ = ["Changes", "frames_of"]
+__all__ = ["Changes", "column_of", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
@@ -108,9 +108,10 @@ class Changes:
             served = changed(served, None, list(self._gone))
         columns = set(served.state.candidates.columns)
         rows = [{name: value for name, value in row.items() if name in columns} for row in self._rows.values()]
-        for frame in frames_of(rows, served.state.candidates.schema):
-            served = changed(served, frame)
-        return served
+        if not rows:
+            return served
+        table, given = table_of(rows, served.state.candidates.schema)
+        return changed(served, table, given=given)
 
     def copied(self) -> Changes:
         """The changes until now; those to come leave it as it is."""
@@ -140,21 +141,21 @@ def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
         yield part
 
 
-def frames_of(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, pl.DataType]) -> list[pl.DataFrame]:
-    """Rows from JSON as tables in the schema's types, one for each set of columns that rows have.
+def table_of(
+    rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType]
+) -> tuple[pl.DataFrame, dict[str, list[bool]]]:
+    """Rows from JSON as one table in the schema's types; and of columns that not all rows have, which have them.
 
     Raises DataError that names the column whose values do not fit.
     """
-    groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(frozenset(row), []).append(row)
-    return [
-        frame_of([_column(name, [row[name] for row in group], schema) for name in sorted(names)])
-        for names, group in groups.items()
-    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [column_of(name, [row.get(name) for row in rows], schema) for name in names]
+    given = {name: [name in row for row in rows] for name in names}
+    return frame_of(columns), {name: mask for name, mask in given.items() if not all(mask)}
 
 
-def _column(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
+def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
+    """Values from JSON as a column of the catalogue. Raises DataError where they do not fit it."""
     kind = schema.get(name)
     if kind is None:
         raise DataError("the candidates have no such column.", hint=f"columns: {', '.join(schema)}")

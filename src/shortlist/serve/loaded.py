@@ -21,6 +21,7 @@ from shortlist.recommender.state import State
 __all__ = ["Loaded"]
 
 LISTED = 100_000  # candidates up to which columns are kept as plain lists, which answer single requests faster
+SAFE = 2**53 - 1  # integers up to here are exact in a double, as JavaScript has them (Number.MAX_SAFE_INTEGER)
 MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
 
 
@@ -140,6 +141,13 @@ class Loaded:
         """Whether candidate ids are strings; else they are integers."""
         return self.state.candidate_ids.strings
 
+    @cached_property
+    def long_ids(self) -> str | None:
+        """Which ids hold integers that a double cannot: "query ids", "candidate ids", or both; None where none does."""
+        sides = (("query ids", self.state.query_ids), ("candidate ids", self.state.candidate_ids))
+        long = [name for name, ids in sides if not ids.strings and len(ids) and _longest(ids.ids) > SAFE]
+        return " and ".join(long) or None
+
     @property
     def histories(self) -> bool:
         """Whether a query may bring a history: the model reads it, or its vector is folded in from it."""
@@ -171,6 +179,17 @@ class Loaded:
             if name not in self._listed:
                 self._listed[name] = state.candidates[name].to_list()
         return [{name: self._listed[name][row] for name in names} for row in rows]
+
+    def width(self, name: str) -> int:
+        """Bytes of a value of a column, on average."""
+        if name not in self._widths:
+            column = self.state.candidates[name]
+            self._widths[name] = int(column.estimated_size()) // max(1, len(column))
+        return self._widths[name]
+
+    @cached_property
+    def _widths(self) -> dict[str, int]:
+        return {}
 
     @cached_property
     def titles(self) -> pl.Series:
@@ -225,6 +244,11 @@ class Loaded:
             "recipe": served.metadata.get("recipe"),
             "metrics": _metrics(served.metadata),
         }
+
+
+def _longest(ids: pl.Series) -> int:
+    """The integer that is farthest from 0."""
+    return max(abs(int(ids.min())), abs(int(ids.max())))  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -15,31 +14,33 @@ from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id
 from shortlist.serve.service import Service
+from shortlist.serve.written import ENCODER, Written
 
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
 SHOWN = 200  # items of a history
+LABEL = 200  # characters of a name on the map
 LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for each candidate
 
 
 async def card(service: Service, incoming: Incoming) -> Reply:
     """A description of the bundle."""
     parameters(incoming)
-    return _reply(await service.run(lambda loaded: loaded.card, service.loaded))
+    return await service.run(_card, service, service.loaded)
 
 
 async def queries(service: Service, incoming: Incoming) -> Reply:
     """Queries whose id begins with a text, those first that chose most."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return _reply({"items": await service.run(_find_queries, service.loaded, _text(given), limit)})
+    return await service.run(_find_queries, service, service.loaded, _text(given), limit)
 
 
 async def candidates(service: Service, incoming: Incoming) -> Reply:
     """Candidates whose id is, or whose name holds, a text."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return _reply({"items": await service.run(_find_candidates, service.loaded, _text(given), limit)})
+    return await service.run(_find_candidates, service, service.loaded, _text(given), limit)
 
 
 async def history(service: Service, incoming: Incoming) -> Reply:
@@ -47,15 +48,8 @@ async def history(service: Service, incoming: Incoming) -> Reply:
     given = parameters(incoming, "query")
     if "query" not in given:
         raise Problem(422, "the parameter is missing.", "?query")
-    loaded = service.loaded
-    query = _typed(given["query"], loaded.query_strings)
-    chosen = [one for one in reversed(service.events.of(query)) if one in loaded.state.candidate_ids.row_of]
-    state = loaded.state
-    row = state.query_ids.row_of.get(query, -1)
-    if row >= 0:
-        recent = set(chosen)
-        chosen += [one for one in state.candidate_ids.take(state.seen.row(row)) if one not in recent]
-    return _reply({"items": _items(loaded, chosen[:SHOWN]), "total": len(chosen)})
+    query = _typed(given["query"], service.loaded.query_strings)
+    return await service.run(_history, service, service.loaded, query)
 
 
 async def mapped(service: Service, incoming: Incoming) -> Reply:
@@ -69,7 +63,7 @@ async def mapped(service: Service, incoming: Incoming) -> Reply:
             "?column",
             hint=f"columns: {', '.join(loaded.colour_columns)}",
         )
-    return Reply(await service.run(_map, loaded, column))
+    return await service.run(_map, service, loaded, column)
 
 
 def _text(given: Mapping[str, str]) -> str:
@@ -79,16 +73,22 @@ def _text(given: Mapping[str, str]) -> str:
     return text
 
 
-def _find_queries(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
+def _card(service: Service, loaded: Loaded) -> Reply:
+    shown = {**loaded.card, "example_query": service.ids.shown(loaded.card["example_query"])}
+    return Reply(ENCODER.encode(shown))
+
+
+def _find_queries(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
     counts = np.diff(loaded.state.seen.offsets)
     rows = np.flatnonzero(loaded.about.query_texts.str.starts_with(text.lower()).to_numpy())
     exact = (loaded.about.query_texts.gather(rows) == text.lower()).to_numpy()
     rows = rows[np.lexsort((rows, -counts[rows], ~exact))][:limit]
-    ids = loaded.state.query_ids.ids.gather(rows).to_list()
-    return [{"id": one, "count": count} for one, count in zip(ids, counts[rows].tolist(), strict=True)]
+    ids = service.ids.all_shown(loaded.state.query_ids.ids.gather(rows).to_list())
+    items = [{"id": one, "count": count} for one, count in zip(ids, counts[rows].tolist(), strict=True)]
+    return Reply(ENCODER.encode({"items": items}))
 
 
-def _find_candidates(loaded: Loaded, text: str, limit: int) -> list[dict[str, Any]]:
+def _find_candidates(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
     state, wanted = loaded.state, text.lower()
     exact = (loaded.state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
     begins = loaded.titles.str.starts_with(wanted).fill_null(False).to_numpy()
@@ -96,17 +96,32 @@ def _find_candidates(loaded: Loaded, text: str, limit: int) -> list[dict[str, An
     holds[state.dead] = False
     rows = np.flatnonzero(holds)
     rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
-    return _items(loaded, state.candidate_ids.take(rows))
+    return Reply(ENCODER.encode({"items": _items(service, loaded, state.candidate_ids.take(rows))}))
 
 
-def _items(loaded: Loaded, ids: list[Any]) -> list[dict[str, Any]]:
+def _history(service: Service, loaded: Loaded, query: Any) -> Reply:
+    state = loaded.state
+    chosen = [one for one in reversed(service.events.of(query)) if one in state.candidate_ids.row_of]
+    row = state.query_ids.row_of.get(query, -1)
+    if row >= 0:
+        recent = set(chosen)
+        chosen += [one for one in state.candidate_ids.take(state.seen.row(row)) if one not in recent]
+    items = _items(service, loaded, chosen[:SHOWN])
+    return Reply(ENCODER.encode({"items": items, "total": len(chosen)}))
+
+
+def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
+    """Candidates with their columns, written within the bound of a reply."""
     names = loaded.about.columns[1:]
     there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
-    return [{"id": one, "columns": values} for one, values in zip(kept, loaded.values_of(kept, names), strict=True)]
+    written = Written(len(kept), service.settings.limits.unsent)
+    for number, (one, values) in enumerate(zip(kept, loaded.values_of(kept, names), strict=True)):
+        written.put(number, {"id": service.ids.shown(one), "columns": values})
+    return written.parts
 
 
-def _map(loaded: Loaded, column: str | None) -> bytes:
+def _map(service: Service, loaded: Loaded, column: str | None) -> Reply:
     rows, x, y, shown = loaded.positions
     state = loaded.state
     ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
@@ -115,17 +130,23 @@ def _map(loaded: Loaded, column: str | None) -> bytes:
 distances between far groups mean little."
     if len(rows) < state.size - len(state.dead):
         note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
-    return msgspec.json.encode(
-        {
-            "x": x.round(4).tolist(),
-            "y": y.round(4).tolist(),
-            "ids": ids,
-            "labels": [str(one) for one in (state.candidates[title].gather(rows).to_list() if title else ids)],
-            "values": None if column is None else state.candidates[column].gather(rows).to_list(),
-            "column": column,
-            "columns": list(loaded.colour_columns),
-            "note": note,
-        }
+    labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
+    written = Written(1, service.settings.limits.unsent)
+    if column is not None:
+        written.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
+    return Reply(
+        ENCODER.encode(
+            {
+                "x": x.round(4).tolist(),
+                "y": y.round(4).tolist(),
+                "ids": service.ids.all_shown(ids),
+                "labels": labels,
+                "values": written.parts[0],
+                "column": column,
+                "columns": list(loaded.colour_columns),
+                "note": note,
+            }
+        )
     )
 
 
@@ -137,7 +158,3 @@ def _typed(text: str, strings: bool) -> Any:
     if number is None:
         raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone")
     return number
-
-
-def _reply(value: Any) -> Reply:
-    return Reply(msgspec.json.encode(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -13,7 +14,8 @@ TYPE = "application/problem+json"
 
 
 class ProblemBody(msgspec.Struct, omit_defaults=True):
-    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do."""
+    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do. fields: all places,
+    the first of them, where the same is wrong in several."""
 
     title: str
     status: int
@@ -22,6 +24,7 @@ class ProblemBody(msgspec.Struct, omit_defaults=True):
     field: str | None = None
     hint: str | None = None
     request_id: str | None = None
+    fields: list[str] | None = None
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -38,6 +41,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         hint: str | None = None,
         retry_after: int | None = None,
         close: bool = False,
+        fields: Sequence[str] = (),
         reason: str = "wait",
     ) -> None:
         super().__init__(detail)
@@ -47,6 +51,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.hint = hint
         self.retry_after = retry_after
         self.close = close
+        self.fields = fields
         self.reason = reason
 
     def body(self, request_id: str | None) -> bytes:
@@ -54,7 +59,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         return msgspec.json.encode(
             ProblemBody(
                 HTTPStatus(self.status).phrase, self.status, self.detail, field=self.field, hint=self.hint,
-                request_id=request_id,
+                request_id=request_id, fields=list(self.fields) or None,
             )
         )  # fmt: skip
 
@@ -62,6 +67,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field")
 _EXPECTED = re.compile(r"^Expected `[a-z0-9 |<>=.\-]+`(?:, got `[a-z]+`)?(?: of length [<>=]+ \d+)?$")
+_BOUND = re.compile(r"^Expected `int` (>=|<=) (-?\d+)$")
 _MISSING = re.compile(r"^Object missing required field `[a-z_]+`$")
 _KEY = re.compile(r"\[[^\]\d.][^\]]*\]")
 
@@ -80,6 +86,9 @@ def from_decoding(error: Exception, known: str) -> Problem:
     reason = _WHERE.sub("", text)
     if _UNKNOWN.match(reason):
         return Problem(422, "unknown field.", path, hint=f"fields: {known}")
+    if bound := _BOUND.match(reason):
+        side = "at least" if bound[1] == ">=" else "at most"
+        return Problem(422, f"a whole number of {side} {int(bound[2]):,} was expected.", path)
     if _EXPECTED.match(reason) or _MISSING.match(reason):
         return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
     return Problem(422, "a value of another form was expected.", path)

@@ -2,50 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from shortlist.errors import ShortlistError
-from shortlist.recommender.asking import recommend
+import polars as pl
+
+from shortlist.errors import MissingExtraError, ShortlistError, UnknownQueryError
+from shortlist.recommender.cells import misfits, of_one_kind
 from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
 
 if TYPE_CHECKING:
+    from shortlist.recommender.eligible import Open
     from shortlist.serve.events import Events
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.schema import Query, RecommendRequest
 
-__all__ = ["Ask", "Group", "check_columns", "check_id", "check_ids", "check_request", "misfit", "read_query"]
+__all__ = [
+    "NAMED",
+    "Ask",
+    "Group",
+    "check_columns",
+    "check_id",
+    "check_ids",
+    "check_known",
+    "check_request",
+    "grouped",
+    "misfit",
+    "read_queries",
+]
+
+NAMED = 20  # places that one error names, at most
 
 
 class Ask(NamedTuple):
-    """One query: its id, features that replace stored ones, candidates left out, and candidates chosen beside
-    what training knows of it."""
+    """One query: its id, features that replace stored ones, candidates left out, and candidates chosen in addition to
+    what training knows of it. Of a request for similar candidates: the candidate's id alone."""
 
     id: Any
-    features: dict[str, Any]
-    exclude: Sequence[Any]
+    features: Mapping[str, Any] = MappingProxyType({})
+    exclude: Sequence[Any] = ()
     chosen: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """What queries must have in common to be answered together."""
+    """What queries must have in common to be answered together.
+
+    wants: lists of candidates, the queries' vectors, or lists of candidates near to candidates. open: what a request's filters
+    leave open, for it alone.
+    """
 
     loaded: Loaded
-    k: int
-    exclude_seen: bool
-    exact: bool
-    features: tuple[str, ...]
-    filters: tuple[Any, Any, Any] | None = None
+    wants: Literal["lists", "vectors", "similar"] = "lists"
+    k: int = 0
+    exclude_seen: bool = False
+    exact: bool = False
+    features: tuple[str, ...] = ()
     chosen: bool = False
+    open: Open | None = None
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None where one stands alone."""
-        if self.filters is not None:
+        if self.open is not None:
             return None
-        return (id(self.loaded), self.k, self.exclude_seen, self.exact, self.features, self.chosen)
+        return (id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen)
+
+    def kind(self) -> Any:
+        """Equal for groups whose queries take about as long."""
+        return (self.wants, self.exact, self.features, self.chosen, self.open is not None, self.k.bit_length())
+
+
+def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:
+    """Queries that can be answered together, by number: those with the same features, and with choices of their own or not.
+
+    make: the group of queries with these features, that have choices of their own or not.
+    """
+    if len(asks) == 1:
+        return [(make(tuple(sorted(asks[0].features)), bool(asks[0].chosen)), [0])]
+    numbers: dict[tuple[tuple[str, ...], bool], list[int]] = {}
+    for number, ask in enumerate(asks):
+        numbers.setdefault((tuple(sorted(ask.features)), bool(ask.chosen)), []).append(number)
+    return [(make(*key), some) for key, some in numbers.items()]
 
 
 def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> None:
@@ -99,12 +140,61 @@ def check_id(value: Any, strings: bool, field: str) -> None:
         )
 
 
+def read_queries(loaded: Loaded, events: Events, queries: Sequence[Query], exclude_seen: bool) -> list[Ask]:
+    """The queries of a request, with their live events. Raises Problem for what does not fit the model."""
+    asks = [read_query(loaded, events, query, number, exclude_seen) for number, query in enumerate(queries)]
+    _check_features(loaded, asks)
+    return asks
+
+
+def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
+    """Raises Problem for values that the model's features do not take: each column is encoded once, and no tower is asked."""
+    if not any(ask.features for ask in asks):
+        return
+    columns: dict[str, tuple[list[int], list[Any]]] = {}
+    for number, ask in enumerate(asks):
+        for name, value in ask.features.items():
+            numbers, values = columns.setdefault(name, ([], []))
+            numbers.append(number)
+            values.append(value)
+    for name, (numbers, values) in columns.items():
+        check = partial(_check_column, loaded, name)
+        if name not in loaded.state.reads or not (wrong := misfits(values, check, NAMED)):
+            continue
+        kept = loaded.state.queries.schema.get(name)
+        fields = [f"$.queries[{numbers[place]}].features.{name}" for place in wrong]
+        raise Problem(
+            422,
+            "the feature has another type than in training.",
+            fields[0],
+            "send it as in training" if kept is None else f"of type {kept}, as in training",
+            fields=fields,
+        )
+
+
+def _check_column(loaded: Loaded, name: str, values: Sequence[Any]) -> None:
+    """Raises an error for values that a feature does not take."""
+    loaded.served.embedder.columns("query").check(pl.Series(name, of_one_kind(values)))
+
+
+def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
+    """Raises Problem for unknown queries, where the bundle refuses them."""
+    if loaded.served.policy.cold_start != "refuse":
+        return
+    state = loaded.state
+    _, known = state.rows_of([ask.id for ask in asks])
+    there = state.candidate_ids.row_of
+    for number, (ask, familiar) in enumerate(zip(asks, known.tolist(), strict=True)):
+        if not familiar and not any(one in there for one in ask.chosen):
+            raise _unknown(f"$.queries[{number}]")
+
+
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
     """One query, with its live events. Raises Problem."""
     if query.id is not None:
         check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):
-        return Ask(query.id, {}, ())
+        return Ask(query.id)
     field = f"$.queries[{number}]"
     for name in query.features:
         if name not in loaded.about.readable:
@@ -142,47 +232,24 @@ def stored_history(loaded: Loaded, query: Any) -> list[Any]:
     return state.candidate_ids.take(state.seen.row(row))
 
 
-def misfit(loaded: Loaded, error: ShortlistError, asks: Sequence[Ask], where: str | None) -> Problem:
+def misfit(error: ShortlistError) -> Problem:
     """The problem behind an error of the recommender; its message may contain the value, and is not repeated."""
-    from shortlist.errors import DataError, MissingExtraError, UnknownQueryError
-
     if isinstance(error, UnknownQueryError):
-        return Problem(
-            404,
-            "a query is unknown, and this bundle refuses unknown queries.",
-            "$.queries",
-            hint="omit such queries, or serve a bundle with another cold_start",
-        )
+        return _unknown("$.queries")
     if isinstance(error, MissingExtraError):
         return Problem(501, "this bundle cannot embed features here.", "$.queries", hint="run `shortlist export` on it")
-    if not isinstance(error, DataError):
-        return Problem(422, "the request does not fit the model.", "$", hint="GET /openapi.json describes the bodies")
-    for number, ask in enumerate(asks):
-        for name in ask.features:
-            if not _fits(loaded, ask, name):
-                kept = loaded.state.queries.schema.get(name)
-                hint = "send it as in training" if kept is None else f"of type {kept}, as in training"
-                return Problem(
-                    422,
-                    "the feature has another type than in training.",
-                    f"$.queries[{number}].features.{name}",
-                    hint,
-                )
-    if where is not None:
-        known = f"columns: {', '.join(loaded.about.columns)}; for example: country = 'KR' and stock > 0"
-        return Problem(422, "the condition cannot be read, or not computed.", "$.where", hint=known)
     return Problem(
         422, "the request does not fit the model.", "$.queries", hint="GET /openapi.json describes the bodies"
     )
 
 
-def _fits(loaded: Loaded, ask: Ask, name: str) -> bool:
-    queries = {loaded.state.query: [ask.id], name: [ask.features[name]]}
-    try:
-        recommend(loaded.served, queries, 1, exclude_seen=False)
-    except ShortlistError:
-        return False
-    return True
+def _unknown(field: str) -> Problem:
+    return Problem(
+        404,
+        "a query is unknown, and this bundle refuses unknown queries.",
+        field,
+        hint="omit such queries, or serve a bundle with another cold_start",
+    )
 
 
 def _other_id(strings: bool, field: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
@@ -13,7 +14,10 @@ from shortlist.serve.http import Incoming, Reply
 from shortlist.serve.openapi import document
 from shortlist.serve.service import Service
 
-__all__ = ["Route", "routes_of"]
+__all__ = ["MODELS", "Route", "routes_of", "settled"]
+
+MODELS = "/v1/models/"
+_ONE_OF = re.compile(r"^(/v1/models/[^/:]+)/(?:versions/\d{1,18}|labels/[\w.-]{1,64})(?=[:/]|$)")
 
 
 class Route(NamedTuple):
@@ -42,6 +46,11 @@ async def _document(service: Service, incoming: Incoming) -> Reply:
     return Reply(msgspec.json.encode(await service.run(document, service)))
 
 
+def settled(path: str) -> str:
+    """The path of a model without the version or label that it names: one bundle is all of them."""
+    return _ONE_OF.sub(r"\1", path)
+
+
 def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     """The routes by path and method."""
     routes: dict[str, dict[str, Route]] = {}
@@ -60,8 +69,9 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/candidates", writes.change, "write")
     add("POST", "/v1/events", writes.events, "write")
     add("POST", "/v1/impressions", writes.impressions, "write")
-    model = f"/v1/models/{service.loaded.name}"
+    model = f"{MODELS}{service.loaded.name}"
     add("GET", model, predict.status)
+    add("GET", f"{model}/metadata", predict.metadata)
     add("POST", f"{model}:predict", predict.predict)
     if service.settings.page:
         add("GET", "/v1/card", lookups.card)

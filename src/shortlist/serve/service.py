@@ -10,26 +10,45 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from shortlist.errors import ShortlistError
-from shortlist.recommender import Recommendation
-from shortlist.recommender.asking import recommend
+from shortlist.recommender import Recommendation, asking
+from shortlist.recommender.eligible import Open, opened
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
+from shortlist.serve.filtering import Filtering
 from shortlist.serve.impressions import ImpressionLog
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
-from shortlist.serve.reading import Ask, Group, read_query
+from shortlist.serve.reading import Ask, Group, grouped, read_queries
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.settings import Settings
+from shortlist.serve.string_ids import StringIds
+from shortlist.serve.turns import Turns
 from shortlist.serve.writer import ChangeWriter
 
-__all__ = ["Service", "milliseconds"]
+__all__ = ["Asked", "Service", "milliseconds"]
 
 REMEMBERED = 64  # requests, to warm the next bundle with
+WARMED = 32  # queries of one request, to warm with
+LIGHT = 4096  # bytes of a body that is read on the event loop, in about a tenth of a millisecond
+
+T = TypeVar("T")
+
+
+class Asked(NamedTuple):
+    """A request that was read against a bundle. light: whether it was short."""
+
+    request: RecommendRequest
+    loaded: Loaded
+    asks: Sequence[Ask]
+    light: bool = True
 
 
 class Service:
@@ -39,6 +58,10 @@ class Service:
     logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
 
     change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
+
+    What a request costs is paid in four places, so that none holds up the others: the event loop, for what takes a millisecond
+    or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a hundredth of a second;
+    ``pool``, which reads and writes long bodies; ``aside``, for the page and for what nobody waits for.
     """
 
     def __init__(
@@ -55,9 +78,14 @@ class Service:
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request came
-        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="answer")
+        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bodies")
+        self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self.turns = Turns()
+        self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
-        self.batcher = Batcher(self._answer, self.settings.limits, self.metrics, self.pool)
+        limits = self.settings.limits
+        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, self.pool)
+        self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
@@ -75,69 +103,88 @@ class Service:
         self.metrics.model_time.set(unix_time(loaded.served.origin.get("created")))
         self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
-    async def recommend(self, loaded: Loaded, request: RecommendRequest) -> list[Recommendation]:
-        """The lists of one request, in its order. Raises Problem."""
-        asks = [
-            read_query(loaded, self.events, query, number, request.exclude_seen)
-            for number, query in enumerate(request.queries)
-        ]
-        shared = (request.allow, request.deny, request.where) != (None, None, None)
-        filters = (request.allow, request.deny, request.where) if shared else None
-        parts: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-        for number, ask in enumerate(asks):
-            parts.setdefault((tuple(ask.features), bool(ask.chosen)), []).append(number)
-        lists: list[Recommendation | None] = [None] * len(asks)
-        for (features, chosen), numbers in parts.items():
-            group = Group(loaded, request.k, request.exclude_seen, request.exact, features, filters, chosen)
-            found = await self.batcher.ask(group, [asks[number] for number in numbers])
-            for number, one in zip(numbers, found, strict=True):
-                lists[number] = one
+    async def recommend(self, asked: Asked, take: Callable[[int, Recommendation], None], values: int = 1) -> None:
+        """Answer one request: ``take`` gets each list with its query's number, perhaps in a thread. Raises Problem.
+
+        values: how many ``take`` writes for one list.
+        """
+        request, loaded, asks, light = asked
+        open_ = None
+        if not (request.allow is None and request.deny is None and request.where is None):
+            open_ = await self.filtering.open(loaded, request.allow, request.deny, request.where)
+        unknown, first = 0, None
+
+        def keep(numbers: Sequence[int], at: int, found: list[Recommendation]) -> None:
+            nonlocal unknown, first
+            for number, one in zip(numbers[at:], found, strict=False):
+                unknown += not one.known
+                first = one if number == 0 else first
+                take(number, one)
+
+        for group, numbers in _groups(asked, open_):
+            await self.batcher.ask(
+                group, [asks[number] for number in numbers], partial(keep, numbers), values=values, light=light
+            )
         self.asked.append(request)
         self.last_asked = time.perf_counter()
-        self._watch(loaded, request, asks, lists)
-        return lists  # type: ignore[return-value]
+        self.metrics.queries.inc(len(asks))
+        if unknown:
+            self.metrics.unknown.inc(unknown)
+        if not request.exact and not loaded.served.index.exact and random.random() < self.settings.sample:
+            self._watch(asked, open_, first)
 
-    def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Recommendation]:
-        """One batch; may run in another thread."""
+    async def ask(
+        self,
+        group: Callable[[tuple[str, ...], bool], Group],
+        asks: Sequence[Ask],
+        light: bool,
+        take: Callable[[int, Any], None],
+        values: int,
+    ) -> None:
+        """Answer other queries than for lists, joined where they can be; ``take`` as for the Batcher, with their numbers."""
+        for one, numbers in grouped(asks, group):
+
+            def keep(at: int, found: list[Any], numbers: list[int] = numbers) -> None:
+                for number, answer in zip(numbers[at:], found, strict=False):
+                    take(number, answer)
+
+            await self.batcher.ask(one, [asks[number] for number in numbers], keep, values=values, light=light)
+
+    def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Any]:
+        """One batch: a list for each query, or its vector and whether training had it; may run in another thread."""
         served = group.loaded.exact if group.exact else group.loaded.served
         queries: Any = [ask.id for ask in asks]
+        if group.wants == "similar":
+            return list(asking.similar(served, queries, group.k, open_=group.open))
         if group.features:
             name = served.state.query
             queries = {name: queries} | {one: [ask.features[one] for ask in asks] for one in group.features}
-        allow, deny, where = group.filters or (None, None, None)
-        exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
         chosen = [ask.chosen for ask in asks] if group.chosen else None
+        if group.wants == "vectors":
+            vectors, known = asking.query_vectors(served, queries, chosen)
+            return list(zip(vectors, known, strict=True))
+        exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
         return list(
-            recommend(
+            asking.recommend(
                 served,
                 queries,
                 group.k,
                 exclude_seen=group.exclude_seen,
                 history=chosen,
                 exclude=exclude,
-                allow=allow,
-                deny=deny,
-                where=where,
+                open_=group.open,
             )
         )
 
-    def _watch(
-        self, loaded: Loaded, request: RecommendRequest, asks: Sequence[Ask], lists: Sequence[Recommendation | None]
-    ) -> None:
-        """Count, and now and then compare an approximate list with the exact one, in the background."""
-        self.metrics.queries.inc(len(asks))
-        unknown = sum(one is not None and not one.known for one in lists)
-        if unknown:
-            self.metrics.unknown.inc(unknown)
-        if request.exact or loaded.served.index.exact or random.random() >= self.settings.sample:
+    def _watch(self, asked: Asked, open_: Open | None, found: Recommendation | None) -> None:
+        """Compare an approximate list, that of the first query, with the exact one, in the background."""
+        if found is None:
             return
-        filters = (request.allow, request.deny, request.where)
-        chosen = bool(asks[0].chosen)
-        group = Group(loaded, request.k, request.exclude_seen, True, tuple(asks[0].features), filters, chosen)
-        asyncio.get_running_loop().run_in_executor(self.pool, self._compare, group, asks[0], lists[0])
+        exact = asked._replace(request=msgspec.structs.replace(asked.request, exact=True), asks=asked.asks[:1])
+        ((group, _),) = _groups(exact, open_)
+        asyncio.get_running_loop().run_in_executor(self.aside, self._compare, group, asked.asks[0], found)
 
-    def _compare(self, group: Group, ask: Ask, found: Recommendation | None) -> None:
-        assert found is not None
+    def _compare(self, group: Group, ask: Ask, found: Recommendation) -> None:
         try:
             (exact,) = self._answer(group, [ask])
         except ShortlistError:
@@ -147,34 +194,64 @@ class Service:
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
     def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
-        """Let a bundle that is to come answer the last requests, so that its first ones find everything in place."""
+        """Let a bundle that is to come answer the last requests, so that its first ones find everything in place.
+
+        Every group of a request is answered as it will be: fold-in, features and plain queries alike.
+        """
         for request in list(self.asked):
             rest()
             try:
-                asks = [read_query(loaded, self.events, query, 0, request.exclude_seen) for query in request.queries]
-                filters = (request.allow, request.deny, request.where)
-                self._answer(
-                    Group(loaded, request.k, request.exclude_seen, request.exact, tuple(asks[0].features), filters),
-                    asks,
-                )
+                asked = Asked(request, loaded, read_queries(loaded, self.events, request.queries, request.exclude_seen))
+                open_ = opened(loaded.state, request.allow, request.deny, request.where)
             except (Problem, ShortlistError, LookupError):
                 continue  # it asks for what the new bundle does not have
+            filtered = (request.allow, request.deny, request.where) != (None, None, None)
+            for group, numbers in _groups(asked, open_ if filtered else None):
+                rest()
+                try:
+                    self._answer(group, [asked.asks[number] for number in numbers[:WARMED]])
+                except (ShortlistError, LookupError):
+                    continue
 
     async def metrics_text(self) -> bytes:
         """All figures, for a scraper."""
         return self.metrics.text()
 
-    async def run(self, function: Any, *arguments: Any) -> Any:
-        """A slow call, in a thread."""
+    @staticmethod
+    def light(size: int) -> bool:
+        """Whether a body of so many bytes is short."""
+        return size <= LIGHT
+
+    async def read(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
+        """A call that reads or writes about so many bytes: on the loop where they are few, else in a thread."""
+        if size <= LIGHT:
+            return function(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """A slow call for the page, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
 
     def close(self) -> None:
         """No more answers."""
         self.ready = False
         self.writer.close()
         self.impressions.close()
-        self.pool.shutdown(wait=False)
+        self.turns.close()
+        for pool in (self.pool, self.aside):
+            pool.shutdown(wait=False)
         self.log.flush()
+
+
+def _groups(asked: Asked, open_: Open | None) -> list[tuple[Group, list[int]]]:
+    """The queries of a request that can be answered together, by number."""
+    request, loaded = asked.request, asked.loaded
+    return grouped(
+        asked.asks,
+        lambda features, chosen: Group(
+            loaded, "lists", request.k, request.exclude_seen, request.exact, features, chosen, open_
+        ),
+    )
 
 
 def unix_time(value: Any) -> float:

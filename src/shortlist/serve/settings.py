@@ -16,7 +16,8 @@ class Limits:
     """The most of everything that one request, or all of them, may take.
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. cells: values of columns in one reply. under_way: requests at once, beyond which the answer is 503.
+    request. cells: values of columns in one reply. filter: what a condition may cost, rows times
+    operators, in comparisons of numbers. under_way: requests at once, beyond which the answer is 503.
     receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
     batch: queries answered together. unsent: bytes of one reply, and of all replies together that wait for their readers; beyond
     it the slowest readers are cut off. send_seconds: in which a reader has to take some of its reply. answer_seconds: from a request's last byte to its answer; beyond it 503.
@@ -27,6 +28,7 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
+    filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
     wait_seconds: float = 0.1
@@ -53,6 +55,8 @@ class Settings:
     server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
     signature: the key of the signature that every bundle must have; None for none.
     impression_bytes: the most that the log of impressions may take on the disk.
+    other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
+    string_ids: whether integer ids are strings in replies, and may be in requests.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -66,6 +70,8 @@ class Settings:
     signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
     impression_bytes: int = 1 << 30
+    other_data: bool = False
+    string_ids: bool = False
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 

@@ -16,6 +16,7 @@ __all__ = [
     "HistoryReply",
     "ImpressionsReply",
     "MapReply",
+    "ModelMetadata",
     "ModelStatus",
     "PredictReply",
     "QueriesReply",
@@ -179,3 +180,61 @@ class ModelStatus(msgspec.Struct):
     """The versions of the model."""
 
     model_version_status: list[Version]
+
+
+class ModelSpec(msgspec.Struct):
+    """Which model: one signature, and the version that was asked for."""
+
+    name: str
+    signature_name: str
+    version: str
+
+
+class Dimension(msgspec.Struct):
+    """The length of one dimension, as text; -1 for any."""
+
+    size: str
+    name: str
+
+
+class TensorShape(msgspec.Struct):
+    """The dimensions of an input or output."""
+
+    dim: list[Dimension]
+    unknown_rank: bool
+
+
+class TensorInfo(msgspec.Struct):
+    """The type of an input or output, such as DT_STRING, and its shape."""
+
+    dtype: str
+    tensor_shape: TensorShape
+    name: str
+
+
+class Signature(msgspec.Struct):
+    """Inputs and outputs by name."""
+
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+    method_name: str
+    defaults: dict[str, str]
+
+
+class Signatures(msgspec.Struct):
+    """Signatures by name: serving_default alone."""
+
+    signature_def: dict[str, Signature]
+
+
+class SignatureDefinition(msgspec.Struct):
+    """What TensorFlow Serving has around them."""
+
+    signature_def: Signatures
+
+
+class ModelMetadata(msgspec.Struct):
+    """What is asked and answered, as TensorFlow Serving gives it."""
+
+    model_spec: ModelSpec
+    metadata: SignatureDefinition

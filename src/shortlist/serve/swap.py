@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from shortlist.data.id_map import IdMap
 from shortlist.errors import ShortlistError
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.pace import Pace
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Swapper", "signature"]
 
+SAMPLE = 10_000  # ids of the old bundle that are looked for in a new one
+LEAST = 0.01  # of them, of queries or of candidates, that a bundle of the same data has
 LOOK = 0.5  # seconds between two looks at the folder
 
 Signature = tuple[str, tuple[tuple[str, int, int], ...]]
@@ -27,8 +32,8 @@ Signature = tuple[str, tuple[tuple[str, int, int], ...]]
 class Swapper:
     """Watches the path of a bundle, a folder or a link to one, for another bundle.
 
-    A bundle that is torn, altered, of another format, or whose ids or candidates' columns do not fit the log of changes,
-    is refused and logged, and the old one stays in use; it is looked at again when any of its files changes.
+    A bundle that is torn, altered, of another format, of other data, or whose ids or candidates' columns do not fit the log
+    of changes, is refused and logged, and the old one stays in use; it is looked at again when any of its files changes.
 
     last: the ``signature`` of the bundle that the service has, taken before it was read.
     """
@@ -89,6 +94,8 @@ class Swapper:
                 "the bundle's ids have another type than the ids served until now.",
                 hint="train on ids of the same type, or start another server",
             )
+        if not self._service.settings.other_data:
+            check_same_data(old, loaded)
         self._service.warm(loaded, pace.rest)
         return loaded
 
@@ -96,6 +103,29 @@ class Swapper:
         """Load nothing more."""
         self._hurry.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def check_same_data(old: Loaded, new: Loaded) -> None:
+    """Raises ShortlistError for a bundle of other data: nearly none of the ids served until now are in it.
+
+    New queries alone are no other data (sessions have new ids each day), nor are new candidates (as news has).
+    """
+    queries = share_of(old.state.query_ids, new.state.query_ids)
+    candidates = share_of(old.state.candidate_ids, new.state.candidate_ids)
+    if max(queries, candidates) < LEAST:
+        raise ShortlistError(
+            f"the bundle has {queries:.1%} of the query ids and {candidates:.1%} of the candidate ids served until now: "
+            "it is of other data.",
+            hint="put the right bundle in place; to serve this one, restart the server, or start it with --other-data",
+        )
+
+
+def share_of(old: IdMap, new: IdMap) -> float:
+    """The share of the old ids that are among the new; of many, so many evenly spread are looked for. 1 for no ids."""
+    if not len(old):
+        return 1.0
+    places = np.unique(np.linspace(0, len(old) - 1, min(SAMPLE, len(old))).astype(np.int64))
+    return float((new.find(old.ids.gather(places)) >= 0).mean())
 
 
 def signature(path: Path) -> Signature | None:

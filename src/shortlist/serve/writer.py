@@ -17,12 +17,13 @@ from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
-from shortlist.serve.changes import Changes, frames_of
+from shortlist.serve.changes import Changes, table_of
 from shortlist.serve.events import Events
 from shortlist.serve.journal import Journal, LogGoneError, Shorter
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
+from shortlist.serve.misfits import misfit
 from shortlist.serve.pace import Pace
 from shortlist.serve.problems import Problem
 
@@ -285,17 +286,18 @@ class ChangeWriter:
         """What is served with one change. Raises Problem where it does not fit."""
         if record["op"] == "events":
             return served, len(record["events"])
-        before = served.index.size
+        before, known = served, served.index.size
         try:
-            for frame in frames_of(record["upsert"], served.state.candidates.schema):
-                served = changed(served, frame)
+            if record["upsert"]:
+                table, given = table_of(record["upsert"], served.state.candidates.schema)
+                served = changed(served, table, given=given)
             upserted = served.index.size
             if record["delete"]:
                 served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise _misfit(served, record, error) from None
+            raise misfit(before, record["upsert"], error) from None
         size = served.index.size
-        return served, (len(record["upsert"]), upserted - size, size, upserted - before)
+        return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
     def _count(self, record: dict[str, Any], outcome: Any) -> None:
         """Count a change that is on the disk; one that another process has logged, it has counted."""
@@ -421,32 +423,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _misfit(served: Served, record: dict[str, Any], error: ShortlistError) -> Problem:
-    """Which row and column of a change does not fit; its values are not repeated."""
-    from shortlist.errors import MissingExtraError
-
-    if isinstance(error, MissingExtraError):
-        return Problem(
-            501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
-        )
-    schema = served.state.candidates.schema
-    for number, row in enumerate(record["upsert"]):
-        for name in row:
-            if name not in schema:
-                known = f"columns: {', '.join(schema)}"
-                return Problem(422, "the catalogue has no such column.", f"$.upsert[{number}]", hint=known)
-        for name, value in row.items():
-            alone = {served.state.candidate: row[served.state.candidate], name: value}
-            try:
-                for frame in frames_of([alone], schema):
-                    changed(served, frame)
-            except ShortlistError:
-                return Problem(422, f"the column takes {schema[name]}.", f"$.upsert[{number}].{name}")
-    return Problem(
-        422,
-        "the change does not fit the catalogue.",
-        "$",
-        hint="send values of the catalogue's types: GET /v1/candidates shows some",
-    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 
 from shortlist.serve.http import Incoming, Reply, decoded
+from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id, check_ids
 from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest, ImpressionsRequest
@@ -21,7 +23,14 @@ _IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
 
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
-    request, loaded, most = decoded(_CHANGE, incoming.body), service.loaded, service.settings.limits.ids
+    record = await service.read(len(incoming.body), _change, service, service.loaded, incoming.body)
+    upserted, deleted, size, _ = await service.change(record)
+    return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
+
+
+def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
+    """The record of a change. Raises Problem."""
+    request, most = service.ids.read(decoded(_CHANGE, body), loaded), service.settings.limits.ids
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
@@ -34,14 +43,21 @@ async def change(service: Service, incoming: Incoming) -> Reply:
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
     check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
-    record = {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
-    upserted, deleted, size, _ = await service.change(record)
-    return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
+    return {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
 
 
 async def events(service: Service, incoming: Incoming) -> Reply:
     """Record what queries just chose."""
-    request, loaded, most = decoded(_EVENTS, incoming.body), service.loaded, service.settings.limits.ids
+    record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
+    count = await service.change(record)
+    if service.impressions.begun:  # the events that follow a list are part of its log
+        await service.impressions.add([record])
+    return Reply(msgspec.json.encode({"recorded": count}))
+
+
+def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
+    """The record of choices. Raises Problem."""
+    request, most = service.ids.read(decoded(_EVENTS, body), loaded), service.settings.limits.ids
     if not 1 <= len(request.events) <= most:
         raise Problem(422, f"{len(request.events)} events were given; 1 to {most} were expected.", "$.events")
     now = time.time()
@@ -50,15 +66,20 @@ async def events(service: Service, incoming: Incoming) -> Reply:
         check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
-    count = await service.change({"op": "events", "at": now, "events": chosen})
-    if service.impressions.begun:  # the events that follow a list are part of its log
-        await service.impressions.add([{"op": "events", "at": now, "events": chosen}])
-    return Reply(msgspec.json.encode({"recorded": count}))
+    return {"op": "events", "at": now, "events": chosen}
 
 
 async def impressions(service: Service, incoming: Incoming) -> Reply:
     """Record lists as they were shown; answered when they are on the disk."""
-    request, loaded, most = decoded(_IMPRESSIONS, incoming.body), service.loaded, service.settings.limits.ids
+    records = await service.read(len(incoming.body), _shown, service, service.loaded, incoming.body)
+    await service.impressions.add(records)
+    service.metrics.changes.labels("impression").inc(len(records))
+    return Reply(msgspec.json.encode({"recorded": len(records)}))
+
+
+def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]]:
+    """The records of lists as they were shown. Raises Problem."""
+    request, most = service.ids.read(decoded(_IMPRESSIONS, body), loaded), service.settings.limits.ids
     count = sum(len(one.items) for one in request.impressions)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} places were given; 1 to {most} were expected.", "$.impressions")
@@ -79,6 +100,4 @@ async def impressions(service: Service, incoming: Incoming) -> Reply:
         if one.request is not None:
             record["request"] = one.request
         records.append(record)
-    await service.impressions.add(records)
-    service.metrics.changes.labels("impression").inc(len(records))
-    return Reply(msgspec.json.encode({"recorded": len(records)}))
+    return records

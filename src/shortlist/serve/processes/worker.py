@@ -268,7 +268,7 @@ class _Worker:
             families = await asyncio.wait_for(self._scrapes[number], FIGURES)
         finally:
             del self._scrapes[number]
-        return await self._service.run(figures.text, families)  # type: ignore[no-any-return]
+        return await self._service.run(figures.text, families)
 
 
 def write(

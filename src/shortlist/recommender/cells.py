@@ -1,0 +1,100 @@
+"""Values of a column that do not fit: found by column, in halves, so that no tower is asked and an error costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import polars as pl
+
+from shortlist.errors import ShortlistError
+from shortlist.features import Feature
+
+__all__ = ["Columns", "fits", "misfits", "of_one_kind"]
+
+T = TypeVar("T")
+_SCALARS = (bool, int, float, str)
+
+
+class Columns:
+    """What the features of one tower take, column by column. features: of the tower, by name."""
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        self._of: dict[str, list[Feature]] = {}
+        for feature in features.values():
+            self._of.setdefault(feature.column, []).append(feature)
+
+    def check(self, values: pl.Series) -> None:
+        """Raises DataError where a feature does not take a column; the column's name says which read it."""
+        for feature in self._of.get(values.name, ()):
+            feature.encode(values)
+
+
+def of_one_kind(values: Sequence[Any]) -> Sequence[Any]:
+    """Plain values as Polars takes them without converting any: integers become floats where floats are among them.
+
+    Raises TypeError where texts, numbers, booleans and lists are mixed. Values of other types are left as they are.
+    """
+    kinds = {type(value) for value in values} - {type(None)}
+    if list in kinds:
+        if len(kinds) > 1:
+            raise TypeError("lists are mixed with single values")
+        inner = {type(one) for value in values if value is not None for one in value} - {type(None)}
+        if _mixed(inner):
+            return [None if value is None else [_as_float(one) for one in value] for value in values]
+        return values
+    return [_as_float(value) for value in values] if _mixed(kinds) else values
+
+
+def _mixed(kinds: set[type]) -> bool:
+    """Whether integers are among floats; TypeError for other mixtures of plain values."""
+    plain = kinds.intersection(_SCALARS)
+    if len(plain) > 1 and plain != {int, float}:
+        raise TypeError("values of several types are mixed")
+    return plain == {int, float} and kinds == plain
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if type(value) is int else value
+
+
+def fits(check: Callable[[Sequence[T]], object], values: Sequence[T]) -> bool:
+    """Whether a check that raises for what does not fit raises nothing."""
+    try:
+        check(values)
+    except (ShortlistError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
+def misfits(values: Sequence[T], check: Callable[[Sequence[T]], object], most: int) -> list[int]:
+    """The places of values that ``check`` raises for, rising, at most so many; empty where all fit.
+
+    The values are checked in halves: one misfit among n costs less than 3 n values looked at, and ``most`` bound the rest.
+    Where two halves fit alone but not together, the first value of the second is named.
+    """
+    if fits(check, values):
+        return []
+    found: list[int] = []
+    _search(values, 0, len(values), check, most, found)
+    return found
+
+
+def _search(
+    values: Sequence[T], low: int, high: int, check: Callable[[Sequence[T]], object], most: int, found: list[int]
+) -> None:
+    """Adds the misfits among ``values[low:high]``, which do not fit together."""
+    if high - low == 1:
+        found.append(low)
+        return
+    middle = (low + high) // 2
+    halves = [(low, middle), (middle, high)]
+    bad = False
+    for first, last in halves:
+        if len(found) >= most:
+            return
+        if not fits(check, values[first:last]):
+            bad = True
+            _search(values, first, last, check, most, found)
+    if not bad:
+        found.append(middle)

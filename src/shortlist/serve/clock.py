@@ -1,0 +1,53 @@
+"""How long work takes, whatever else the machine does meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+__all__ = ["Moment", "Stopwatch"]
+
+REFRESH = 0.02  # seconds after which the processor time is read again
+LONG = 0.004  # seconds of work that is meant to be short: less cannot hold a pause that counts
+
+
+class Moment(NamedTuple):
+    """A point in time, by the wall clock and by the processor time of this process.
+
+    What passes between two is the lesser of both. While the process is stopped, or throttled, its processor time stands still:
+    a pause says nothing of how long requests take. While several threads work, processor time runs faster than the clock.
+    """
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This moment."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, earlier: Moment) -> float:
+        """Seconds of work from an earlier moment to this one."""
+        return max(0.0, min(self.wall - earlier.wall, self.processor - earlier.processor))
+
+
+class Stopwatch:
+    """Seconds of short work, as of a ``Moment``, with few looks at the processor time: each may cost this thread its turn.
+
+    Where work took long by the wall clock, it took no longer than the processor time since the last look at it.
+    """
+
+    def __init__(self) -> None:
+        self._seen = Moment.now()
+
+    def start(self) -> float:
+        """The wall clock, when work begins."""
+        wall = time.perf_counter()
+        if wall - self._seen.wall > REFRESH:
+            self._seen = Moment.now()
+        return wall
+
+    def since(self, begun: float) -> float:
+        """Seconds of work since ``begun``."""
+        passed = time.perf_counter() - begun
+        return passed if passed < LONG else max(0.0, min(passed, time.process_time() - self._seen.processor))

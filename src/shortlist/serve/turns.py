@@ -1,0 +1,131 @@
+"""One thread for all work that is too long for the event loop, and lanes that take turns in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = ["TURN", "Lane", "Turns"]
+
+TURN = 0.01  # seconds that one turn is to take
+
+T = TypeVar("T")
+
+
+class Lane(IntEnum):
+    """Requests of one turn, requests of several, and conditions on candidates."""
+
+    SMALL = 0
+    LARGE = 1
+    FILTERS = 2
+
+
+class _Task(NamedTuple):
+    begin: Callable[[], Callable[[], Any] | None]
+    future: asyncio.Future[Any]
+
+
+class Turns:
+    """Work in turns of about ``TURN`` seconds each, one at a time.
+
+    ``Lane.SMALL`` has every other turn while anything waits there, so that what takes one turn waits for one turn of others;
+    the other lanes share the rest. Within a lane, tasks have their turns in the order in which they came; one that needs
+    several comes again at the end, so that requests of one lane advance together.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer")
+        self._thread.submit(int).result()  # started now: later there may be no room for a thread
+        self._lanes: dict[Lane, deque[_Task]] = {lane: deque() for lane in Lane}
+        self._last = Lane.FILTERS  # whose turn it was
+        self._other = Lane.FILTERS  # and among the lanes that are not small
+        self._running = False
+
+    def waiting(self, lane: Lane) -> int:
+        """Tasks of a lane that wait for their turn."""
+        return len(self._lanes[lane])
+
+    @property
+    def others(self) -> bool:
+        """Whether anything but small requests has turns."""
+        return (self._running and self._last != Lane.SMALL) or any(
+            self._lanes[lane] for lane in Lane if lane != Lane.SMALL
+        )
+
+    async def take(self, lane: Lane, work: Callable[[], T]) -> T:
+        """The value of ``work``, done in the thread when its turn comes."""
+        return await self.take_late(lane, lambda: work)  # type: ignore[no-any-return]
+
+    async def take_late(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
+        """The value of the work that ``begin`` gives when its turn comes, called on the loop; None where it gives none."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._lanes[lane].append(_Task(begin, future))
+        self._next()
+        return await future
+
+    def _next(self) -> None:
+        """Give the next turn, unless one is being taken."""
+        while not self._running:
+            lane = self._chosen()
+            if lane is None:
+                return
+            task = self._lanes[lane].popleft()
+            if task.future.done():  # nobody waits for it any more
+                continue
+            self._last = lane
+            try:
+                work = task.begin()
+                if work is None:
+                    task.future.set_result(None)
+                    continue
+                done = asyncio.get_running_loop().run_in_executor(self._thread, _outcome, work)
+            except BaseException as error:
+                task.future.set_exception(_raisable(error))
+                continue
+            self._running = True
+            done.add_done_callback(lambda done, future=task.future: self._back(done, future))  # type: ignore[misc]
+
+    def _back(self, done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
+        self._running = False
+        if not future.done():
+            if done.cancelled():
+                future.cancel()
+            else:
+                value, error = done.result()
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+        self._next()
+
+    def _chosen(self) -> Lane | None:
+        """The lane whose turn it is."""
+        if self._lanes[Lane.SMALL] and self._last != Lane.SMALL:
+            return Lane.SMALL
+        first, second = (Lane.LARGE, Lane.FILTERS) if self._other == Lane.FILTERS else (Lane.FILTERS, Lane.LARGE)
+        for lane in (first, second):
+            if self._lanes[lane]:
+                self._other = lane
+                return lane
+        return Lane.SMALL if self._lanes[Lane.SMALL] else None
+
+    def close(self) -> None:
+        """No more turns."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """The work's value, or its error; whatever it raises, the thread goes on."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, _raisable(error)
+
+
+def _raisable(error: BaseException) -> Exception:
+    """An error that a future can hold, and that ends one request and not the server."""
+    return error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(repr(error))

@@ -1,0 +1,54 @@
+"""A pause takes no time, and threads that work at once do not add up."""
+
+from __future__ import annotations
+
+import pytest
+
+from shortlist.serve import clock
+from shortlist.serve.clock import Moment, Stopwatch
+
+
+@pytest.mark.parametrize(
+    ("wall", "processor", "seconds"),
+    [
+        (0.030, 0.002, 0.002),  # stopped for 28 ms
+        (0.010, 0.018, 0.010),  # two threads
+        (0.010, 0.010, 0.010),
+        (0.0, 0.001, 0.0),
+        (-0.1, 0.001, 0.0),  # a clock that was set back
+    ],
+)
+def test_what_passes_is_the_lesser_of_both_clocks(wall: float, processor: float, seconds: float) -> None:
+    assert Moment(5 + wall, 7 + processor).since(Moment(5, 7)) == pytest.approx(seconds)
+
+
+def test_now_is_later_than_before() -> None:
+    first = Moment.now()
+    sum(range(10_000))
+    assert Moment.now().since(first) >= 0
+    assert Moment.now().wall > first.wall
+
+
+@pytest.mark.parametrize(
+    ("wall", "processor", "seconds", "looks"),
+    [
+        (0.003, 0.5, 0.003, 0),  # short work: nobody looks
+        (0.030, 0.002, 0.002, 1),  # stopped for 28 ms
+        (0.010, 0.018, 0.010, 1),
+    ],
+)
+def test_short_work_is_timed_with_few_looks_at_the_processor_time(
+    monkeypatch: pytest.MonkeyPatch, wall: float, processor: float, seconds: float, looks: int
+) -> None:
+    now, looked = [5.0, 7.0], []
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clock.time, "process_time", lambda: (looked.append(1), now[1])[1])
+    watch = Stopwatch()
+    looked.clear()
+    begun = watch.start()
+    now[:] = [5 + wall, 7 + processor]
+    assert watch.since(begun) == pytest.approx(seconds)
+    assert len(looked) == looks
+    now[0] = 6.0
+    watch.start()  # a while after the last look
+    assert len(looked) == looks + 1

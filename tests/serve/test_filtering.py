@@ -1,0 +1,90 @@
+"""Conditions have a cost that is known and bounded, and take turns with what they filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.serve.paces import on_loop
+
+from shortlist.recommender import conditions
+from shortlist.serve import Settings
+from shortlist.serve.settings import Limits
+from shortlist.serve.turns import Lane, Turns
+
+ANN = {"queries": [{"id": "ann"}], "exclude_seen": False}
+
+
+def ids(reply: Any) -> list[str]:
+    return [item["id"] for item in reply.json()["results"][0]["items"]]
+
+
+@pytest.fixture
+def lanes(monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
+    """The lane of every turn."""
+    seen: list[Lane] = []
+    take = Turns.take
+
+    async def noted(turns: Turns, lane: Lane, work: Callable[[], Any]) -> Any:
+        seen.append(lane)
+        return await take(turns, lane, work)
+
+    monkeypatch.setattr(Turns, "take", noted)
+    return seen
+
+
+def test_a_condition_is_computed_in_turns_of_its_own_lane_and_once(
+    client: Any, monkeypatch: pytest.MonkeyPatch, lanes: list[Lane]
+) -> None:
+    """Four candidates in pieces of one row: a turn reads the condition, four compute it; then it is remembered."""
+    monkeypatch.setattr(conditions, "_LEAST", 1)
+    monkeypatch.setattr(conditions, "_MOST", 1)
+    threads: list[bool] = []
+    step = conditions.Evaluation.step
+    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: (threads.append(on_loop()), step(self))[1])
+    body = {**ANN, "where": "stock > 3"}
+    assert ids(client.post("/v1/recommend", body)) == ["c", "d"]
+    assert lanes == [Lane.FILTERS] * 5
+    assert threads == [False] * 4
+    assert ids(client.post("/v1/recommend", body)) == ["c", "d"]
+    similar = client.post("/v1/similar", {"candidates": ["a"], "where": "stock > 3"})
+    assert ids(similar) == ["c", "d"]
+    assert lanes == [Lane.FILTERS] * 5
+
+
+def test_a_condition_that_costs_too_much_is_refused_before_it_is_computed(
+    clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four candidates times three (one, a comparison and "and") and then two: 16 are more than 12."""
+    client = clients(Settings(limits=Limits(filter=12, wait_seconds=100.0)))
+    assert client.post("/v1/recommend", {**ANN, "where": "stock > 3 "}).status_code == 200
+    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: pytest.fail("it was computed"))
+    for path, body in (("recommend", ANN), ("similar", {"candidates": ["a"]})):
+        reply = client.post(f"/v1/{path}", {**body, "where": "stock > 3 and stock < 5"})
+        assert (reply.status_code, reply.json()["field"]) == (422, "$.where")
+        assert "16 comparisons" in reply.json()["detail"]
+
+
+def test_texts_are_not_added(client: Any) -> None:
+    reply = client.post("/v1/recommend", {**ANN, "where": "kind + kind like 'xx%'"})
+    assert (reply.status_code, reply.json()["field"]) == (422, "$.where")
+    assert client.post("/v1/recommend", {**ANN, "where": "stock + 1 > 3"}).status_code == 200
+
+
+def test_more_conditions_than_turns_in_the_longest_wait_are_refused(clients: Callable[..., Any]) -> None:
+    client = clients(Settings(limits=Limits(wait_seconds=0.05)))
+    client.app.service.filtering._under_way = 6
+    reply = client.post("/v1/recommend", {**ANN, "where": "stock > 3"})
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    assert client.post("/v1/recommend", ANN).status_code == 200
+
+
+@pytest.mark.parametrize("count", [1, 101])
+def test_lists_of_ids_and_conditions_go_together(client: Any, count: int) -> None:
+    """Long lists are looked up in a turn, short ones at once; what is allowed and meets the condition is found."""
+    allow = ["d", "a", "nowhere"] * count
+    assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "where": "stock > 1"})) == ["a", "d"]
+    assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "where": "stock > 5"})) == ["d"]
+    assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "where": "stock > 50"})) == []
+    assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "deny": ["a"] * count})) == ["d"]

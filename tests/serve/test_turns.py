@@ -1,0 +1,116 @@
+"""Lanes take turns in one thread; an error ends its own work and no other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shortlist.serve.turns import Lane, Turns
+
+
+@pytest.fixture
+def turns() -> Iterator[Turns]:
+    made = Turns()
+    yield made
+    made.close()
+
+
+def order_of(turns: Turns, tasks: list[tuple[Lane, str]]) -> list[str]:
+    """The names of tasks in the order of their turns; all of them wait before the first is over."""
+    done: list[str] = []
+    gate = threading.Event()
+
+    def work(name: str) -> Callable[[], None]:
+        def run() -> None:
+            gate.wait(60)
+            done.append(name)
+
+        return run
+
+    async def all_of() -> None:
+        waiting = [asyncio.ensure_future(turns.take(lane, work(name))) for lane, name in tasks]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(all_of())
+    return done
+
+
+def test_small_work_has_every_other_turn(turns: Turns) -> None:
+    small = [(Lane.SMALL, f"s{number}") for number in range(3)]
+    large = [(Lane.LARGE, f"l{number}") for number in range(4)]
+    assert order_of(turns, large + small) == ["l0", "s0", "l1", "s1", "l2", "s2", "l3"]
+
+
+def test_long_work_and_filters_share_what_small_work_leaves(turns: Turns) -> None:
+    tasks = [
+        (Lane.FILTERS, "f0"),
+        (Lane.FILTERS, "f1"),
+        (Lane.LARGE, "l0"),
+        (Lane.LARGE, "l1"),
+        (Lane.SMALL, "s0"),
+        (Lane.SMALL, "s1"),
+    ]
+    assert order_of(turns, tasks) == ["f0", "s0", "l0", "s1", "f1", "l1"]
+
+
+def test_small_work_alone_takes_all_turns(turns: Turns) -> None:
+    assert order_of(turns, [(Lane.SMALL, str(number)) for number in range(5)]) == list("01234")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), StopIteration()])
+def test_an_error_ends_its_own_work(turns: Turns, error: BaseException) -> None:
+    def failing() -> Any:
+        raise error
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(
+            turns.take(Lane.LARGE, failing), turns.take(Lane.LARGE, lambda: 7), return_exceptions=True
+        )
+
+    failed, done = asyncio.run(both())
+    assert isinstance(failed, Exception)
+    assert done == 7
+
+
+def test_work_that_cannot_be_begun_or_handed_over_takes_no_turn(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the system has no thread left: the next in line has its turn."""
+
+    def failing() -> Any:
+        raise RuntimeError("can't start new thread")
+
+    async def three() -> list[Any]:
+        return await asyncio.gather(
+            turns.take_late(Lane.SMALL, failing),
+            turns.take_late(Lane.SMALL, lambda: None),
+            turns.take(Lane.SMALL, lambda: 7),
+            return_exceptions=True,
+        )
+
+    failed, nothing, done = asyncio.run(three())
+    assert isinstance(failed, RuntimeError)
+    assert (nothing, done) == (None, 7)
+
+
+def test_nobody_has_a_turn_for_work_that_was_given_up(turns: Turns) -> None:
+    ran = []
+
+    async def given_up() -> None:
+        gate = threading.Event()
+        first = asyncio.ensure_future(turns.take(Lane.LARGE, lambda: gate.wait(60)))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(turns.take(Lane.LARGE, lambda: ran.append(2)))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        await first
+        assert await turns.take(Lane.LARGE, lambda: 3) == 3
+
+    asyncio.run(given_up())
+    assert ran == []
