@@ -240,7 +240,7 @@ class _Asked:
         truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)[:count]
         weight = (truths > 0).astype(np.float64)
         if test.weight is not None:
-            weight = np.bincount(test.query, test.weight, len(test.queries))[:count]
+            weight = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
         whole = count == len(test.queries)
         joined = [torch.cat(one) for one in zip(*parts, strict=True)]
         return cls(
