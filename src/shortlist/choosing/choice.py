@@ -198,9 +198,8 @@ def _advice(choice: Choice) -> str:
             f"nearly all held-out pairs ({trial.new:.0%}) have new queries, so the order above says little of known ones; "
             "models differ by person only where people have several choices"
         )
-    if len(unmeasured) > len([one for one in choice.tried if one.figure is not None]):
-        return f"a longer --budget: there was no time for {len(unmeasured)} of the models"
-    if queries < SMALL:
+    measured = len([one for one in choice.tried if one.figure is not None])
+    if queries < SMALL and len(unmeasured) <= measured:
         return f"only {queries} queries were measured; collect more interactions before you trust the order above"
     if unmeasured:
         return f"a longer --budget would also try {', '.join(one.name for one in unmeasured[:3])}"
