@@ -38,6 +38,7 @@ def expected(module: str) -> Path:
 
 
 ELSEWHERE = {
+    "cli/compare_logged.py": "cli/test_impressions.py",
     "cli/import_tfrs.py": "model/test_tfrs.py",
     "data/shards/interactions.py": "data/test_events.py",
     "data/shards/work.py": "data/shards/test_encode.py",
@@ -55,6 +56,7 @@ ELSEWHERE = {
     "serve/processes/worker.py": "serve/processes/test_supervisor.py",
     "serve/service.py": "serve/test_answers.py",
     "serve/shapes.py": "serve/test_openapi.py",
+    "serve/writes.py": "serve/test_writer.py",
     "shown/estimators.py": "shown/test_off_policy.py",
     "train/progress.py": "train/test_checkpoints.py",
     "train/run.py": "train/test_fit.py",

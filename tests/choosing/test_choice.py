@@ -43,6 +43,11 @@ ALS, EASE, POPULAR = (
 )
 
 
+LATE = tried("GRU", "towers", None, "takes about 3 s; 1 s were left")
+THREE = PairSums(np.ones(3), np.ones(3))
+FEW = Tried("ALS", "towers", 0, load("factorization"), Figure(1.0, THREE, 2.0), 2.0, None)
+
+
 def test_the_table_marks_the_chosen_and_names_what_was_left_out() -> None:
     lines = choice(ALS, POPULAR, tried("history", "towers", None, "needs a column of times")).table().splitlines()
     # one half of 400 queries: the root of 400 · 0.25 / 400² is 0.025; one quarter: the root of 400 · 0.1875 / 400² is 0.0217
@@ -72,6 +77,11 @@ def test_a_lead_is_told_from_chance() -> None:
         ((ALS, POPULAR), {"train": DATA}, "next: if the table has a column of times"),
         ((ALS, POPULAR), {"new": 0.25}, "next: many queries are new"),
         ((ALS, tried("GRU", "towers", None, "9 s were left")), {}, "next: a longer --budget would also try GRU"),
+        ((ALS, LATE, LATE), {}, "next: a longer --budget: there was no time for 2 of the models"),
+        ((FEW, LATE, LATE), {}, "next: a longer --budget: there was no time for 2 of the models"),
+        ((FEW, LATE), {}, "next: only 3 queries were measured"),
+        ((ALS, POPULAR), {"new": 0.95}, "next: nearly all held-out pairs (95%) are of new queries"),
+        ((FEW, LATE), {"new": 1.0}, "next: nearly all held-out pairs (100%) are of new queries"),
     ],
 )
 def test_one_piece_of_advice(contenders: tuple[Tried, ...], trial: dict[str, Any], says: str) -> None:

@@ -174,6 +174,16 @@ def test_a_table_too_small_to_choose_by_still_trains(tmp_path: Path) -> None:
     assert sl.Recommender.load(tmp_path / "few.shortlist").recommend(["u0"], k=5)[0].ids
 
 
+@pytest.mark.parametrize(("options", "rows"), [((), 22), (("--no-refit",), 19)])
+def test_what_is_too_little_to_choose_by_is_counted_whole(tmp_path: Path, options: tuple[str, ...], rows: int) -> None:
+    """Of 22 rows 3 are held out; the rest are fewer than 20."""
+    (tmp_path / "few.csv").write_text("who,what\n" + "".join(f"u{n % 6},i{n % 7}\n" for n in range(22)))
+    done = shortlist("train", "few.csv", *COLUMNS, "--out", "few.shortlist", "--test", "0.15", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    loaded = sl.Recommender.load(tmp_path / "few.shortlist")
+    assert int(loaded.towers.catalogue.counts.sum()) == rows
+
+
 def test_a_report_of_a_chosen_bundle(done: Done, folder: Path) -> None:
     made = shortlist("report", "b.shortlist", "-o", "r.html", cwd=folder)
     assert made.returncode == 0, made.stderr

@@ -27,6 +27,7 @@ CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at
         ),
         ({"who": ["ann", "Ann", "bob"]}, "only by upper and lower case, such as 'Ann' and 'ann'"),
         ({"who": ["\u00fc", "u\u0308", "bob"]}, "only by Unicode's normal form"),
+        ({"who": ["ann", "who", "bob"]}, "1 of the rows have the column's own name, 'who', as 'who'"),
         ({"what": ["NaN", "None", "z"]}, "2 of the rows have 'NaN', 'None' as 'what'"),
         ({"what": ["12346.0", "12347.0", "x"]}, "2 of 3 ids in 'what' are whole numbers with .0, such as '12346.0'"),
     ],
@@ -60,6 +61,18 @@ def test_a_crawler_is_named(read: Any, tmp_path: Path) -> None:
     assert "one who, 'bot', has 30 of 60 rows (50%)" in found
     (tmp_path / "again").mkdir()
     assert told(read, log, tmp_path / "again", Events(where="who <> 'bot'")) == []
+
+
+@pytest.mark.parametrize(("length", "named"), [(60, True), (200, False)])
+def test_a_crawler_can_be_left_out_by_the_condition_that_is_given(length: int, named: bool, tmp_path: Path) -> None:
+    bot = "b" * length
+    log = pl.DataFrame({"who": [bot] * 30 + [f"u{n}" for n in range(30)], "what": [n % 7 for n in range(60)], "at": 0})
+    (found,) = told(in_memory, log, tmp_path)
+    where = found.partition('--where "')[2].partition('")')[0]
+    assert bool(where) == named
+    if named:
+        assert told(in_memory, log, tmp_path, Events(where=where)) == []
+    assert len(found) < 300
 
 
 @pytest.mark.parametrize("read", [in_memory, from_disk])

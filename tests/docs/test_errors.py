@@ -23,7 +23,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "serve/processes/channel.py": {"EOFError"},
     "serve/protocol.py": {"ValueError"},
     "serve/writer.py": {"InterruptedError"},
-    "store/folder.py": {"NotADirectoryError"},
+    "store/folder.py": {"IsADirectoryError", "NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},
 }
 

@@ -25,6 +25,7 @@ READ, WRITE = "r" * 20, "w" * 20
         {"seen_seconds": -1.0},
         {"sample": float("nan")},
         {"sample": 1.5},
+        {"impression_bytes": 1000},
     ],
 )
 def test_settings_that_cannot_work(options: dict[str, Any]) -> None:

@@ -242,7 +242,7 @@ def with_new(**columns):
 @pytest.mark.parametrize(
     ("new", "options", "words"),
     [
-        (with_new(candidate=["y", "new item"] * 40), {}, "support 67%.*1 candidate were never shown.*'new item'"),
+        (with_new(candidate=["y", "new item"] * 40), {}, "support 67%.*1 candidate was never shown.*'new item'"),
         (with_new(candidate=["p", "q"] * 40), {"least_support": 0.0}, "support 0%"),
         (NEW, {"least_effective": 100}, "effective sample size is 65"),
         ({name: values[:-2] for name, values in NEW.items()}, {}, "1 query of the impressions have no new list"),

@@ -119,3 +119,14 @@ def test_queries_that_only_a_request_has(parts) -> None:
     sl.fit(model, sl.Dataset(table, "reader", "book"), optimizer=sl.Adagrad(0.1), epochs=1, batch_size=64)
     with pytest.raises(ConfigError, match="only a request has"):
         sl.tune(sl.Recommender(model, index=sl.BruteForce()))
+
+
+def test_of_a_mixture_the_lists_of_all_sources_are_measured(parts) -> None:
+    model, train, test = parts
+    sources = [model, sl.Cooccurrence().fit(train), sl.Popular().fit(train)]
+    recommender = sl.Recommender(sl.Mixture(sources, train, weights=[0.5, 0.4, 0.1]), seen=train)
+    tuned = sl.tune(recommender, recall=0.9, k=10, backends=["exact"], test=test)
+    assert tuned.mixture_recall == 1.0 == tuned.to_dict()["mixture_recall"]
+    assert tuned.recommender.metadata["tuning"]["mixture_recall"] == 1.0
+    assert tuned.accuracy is not None
+    assert tuned.accuracy.index[10] == pytest.approx(by_hand(tuned.recommender, test, 10))

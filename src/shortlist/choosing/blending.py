@@ -19,9 +19,9 @@ from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import part_of
 from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
-from shortlist.sources import Blend, Mixture, Neighbours, RankedList, Weights
+from shortlist.sources import Blend, Mixture, Neighbours, Weights
 
-__all__ = ["SHARES", "Blended", "best_addition", "best_blend"]
+__all__ = ["SHARES", "Blended", "best_blend"]
 
 T = TypeVar("T")
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -29,7 +29,6 @@ NEAR = 0.25  # between two shares
 LEVEL = 1.0  # standard errors of a difference that is none
 QUERIES = 4_000
 BEST = 250  # candidates of each source that are compared; the measured lists are a tenth to a half as long
-ROUNDS = 2  # over all sources
 
 
 class Blended(NamedTuple):
@@ -79,59 +78,6 @@ def best_blend(
     return tries.blended()
 
 
-def best_addition(
-    mixture: Mixture,
-    source: TwoTower | Neighbours | RankedList,
-    trial: Trial,
-    temperatures: Sequence[float] = (1.0,),
-) -> Blended:
-    """The mixture with one more source, and the weights that reach the highest recall, found as in ``best_blend``.
-
-    1. All shares of the new source are tried, the others keep to each other; where it is towers, at each of ``temperatures``, as
-       in ``best_blend``.
-    2. Then the share of each source in turn, near the best so far, twice: a search along one coordinate of the simplex at a time.
-    """
-    place = sum(isinstance(one, TwoTower) for one in mixture.sources)
-    is_towers = isinstance(source, TwoTower)
-    if not is_towers:
-        place = len(mixture.sources) if isinstance(source, RankedList) else place + len(mixture.tables)
-    total = sum(mixture.weights.values)
-    others = tuple(value / total for value in mixture.weights.values)
-    own = mixture.weights.temperatures
-
-    def weights(share: float, temperature: float) -> Weights:
-        values = [(1 - share) * value for value in others]
-        at = (*own, temperature) if is_towers else own
-        return Weights((*values[:place], share, *values[place:]), at)
-
-    first = weights(0.5, temperatures[0])
-    grown = Mixture(
-        [*mixture.sources, source], trial.seen, weights=[*mixture.weights.values, 1.0], temperatures=first.temperatures
-    )
-    near: tuple[float, ...] = SHARES
-    tries = _Tries(grown, trial)
-    for temperature in temperatures if is_towers else temperatures[:1]:
-        best = tries.best({(share, temperature): weights(share, temperature) for share in near})
-        near = tuple(share for share in SHARES if abs(share - best[0]) < NEAR)
-    found = tries.leader
-    for _ in range(ROUNDS):
-        for number in range(len(found.values)):
-            now = found.values[number] / sum(found.values)
-            near = tuple(share for share in SHARES if abs(share - now) < NEAR)
-            tries.best({share: _moved(found, number, share) for share in near})
-            found = tries.leader
-    return tries.blended()
-
-
-def _moved(weights: Weights, number: int, share: float) -> Weights:
-    """The weights with another share of one source; the others keep to each other."""
-    rest = sum(weights.values) - weights.values[number]
-    if rest <= 0:
-        return weights
-    values = [share if at == number else (1 - share) * value / rest for at, value in enumerate(weights.values)]
-    return Weights(tuple(values), weights.temperatures)
-
-
 class _Tries:
     """Weights that were tried for a mixture, with their recall."""
 
@@ -147,11 +93,6 @@ class _Tries:
         self.weights += tried.values()
         self.recall += found
         return max(zip(tried, found, strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
-
-    @property
-    def leader(self) -> Weights:
-        """The weights with the highest recall of all."""
-        return self.weights[int(np.argmax([round(float(one.mean()), 9) for one in self.recall]))]
 
     def blended(self) -> Blended:
         """The mixture with the best weights, of all queries and of each half."""
@@ -192,9 +133,8 @@ class _Asked:
         own_towers: each towers' score of each pair.
         own_others: each other source's score of each pair.
         popular: the rank of each pair by popularity where that answers its query, else 0.
-        each: what each pair counts.
-        truths: what the pairs of each query count together.
-        weight: what each query counts.
+        truths: pairs of each query.
+        weight: what each query counts: 1, or what its pairs weigh together.
         weighted: whether pairs have weights.
         whole: whether all of the trial's queries are here.
     """
@@ -205,7 +145,6 @@ class _Asked:
     own_towers: list[Tensor]
     own_others: list[Tensor]
     popular: NDArray[np.int64]
-    each: NDArray[np.float64]
     truths: NDArray[np.float64]
     weight: NDArray[np.float64]
     weighted: bool
@@ -239,14 +178,15 @@ class _Asked:
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
             popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
-        each = np.ones(len(query)) if test.weight is None else test.weight[inside]
-        weight = (truths > 0).astype(np.float64) if test.weight is None else truths
+        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)[:count]
+        weight = (truths > 0).astype(np.float64)
+        if test.weight is not None:
+            weight = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
         whole = count == len(test.queries)
         joined = [torch.cat(one) for one in zip(*parts, strict=True)]
         return cls(
             joined[:number], joined[number:], torch.from_numpy(query), mine[:number], mine[number:],
-            popular, each, truths, weight, trial.weighted, whole,
+            popular, truths, weight, trial.weighted, whole,
         )  # fmt: skip
 
     def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
@@ -263,14 +203,14 @@ class _Asked:
             after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
-        hits = np.bincount(self.query.numpy(), among * self.each, len(self.truths))
-        found: NDArray[np.float64] = hits / np.where(self.truths > 0, self.truths, 1)
+        hits = np.bincount(self.query.numpy(), among, len(self.truths))
+        found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
         return found
 
     def counted(self, weights: Weights, k: int) -> NDArray[np.float64]:
         """``recall`` of each query, times what the query counts where pairs have weights: a mean weighs queries as the figure does."""
         found = self.recall(weights, k)
-        return found * (self.weight / self.weight.mean()) if self.weighted else found
+        return found * (self.weight / max(float(self.weight.mean()), 1e-300)) if self.weighted else found
 
     def _towers_at(self, number: int, temperature: float) -> tuple[Tensor, Tensor]:
         """One towers' part of all candidates and of each pair, at full weight; −inf where a place is empty."""

@@ -16,6 +16,7 @@ __all__ = ["Choice", "Tried"]
 NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
+MOSTLY_NEW = 0.9  # share of held-out pairs of new queries, from which they say little of known ones
 WIDTH = 80
 
 
@@ -161,7 +162,8 @@ def _verdict(choice: Choice) -> list[str]:
         )
     if trial.new:
         lines.append(
-            f"new queries: {trial.new:.1%} of the held-out pairs; they are answered by popularity unless features say more"
+            f"new queries: {trial.new:.1%} of the held-out pairs; models of ids alone answer them by popularity, those that read "
+            "features or histories by their own list"
         )
     lines.append(f"next: {_advice(choice)}")
     return lines
@@ -191,6 +193,13 @@ def _advice(choice: Choice) -> str:
     trial, chosen = choice.trial, choice.chosen
     queries = int((chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     unmeasured = [one for one in choice.tried if one.figure is None and one.reason and "were left" in one.reason]
+    if trial.new > MOSTLY_NEW:
+        return (
+            f"nearly all held-out pairs ({trial.new:.0%}) have new queries, so the order above says little of known ones; "
+            "models differ by person only where people have several choices"
+        )
+    if len(unmeasured) > len([one for one in choice.tried if one.figure is not None]):
+        return f"a longer --budget: there was no time for {len(unmeasured)} of the models"
     if queries < SMALL:
         return f"only {queries} queries were measured; collect more interactions before you trust the order above"
     if unmeasured:

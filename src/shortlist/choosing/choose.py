@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from shortlist.choosing.adding import one_more, temperatures_of
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
 from shortlist.choosing.choice import Choice, Tried
@@ -37,6 +36,8 @@ LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
 CHANCE = 0.05  # of preferring some model to popularity where none is better
 DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
+TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
+OF_ALS = 0.15
 RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
@@ -162,7 +163,7 @@ def choose_on(
     field_.mix()
     field_.halve(trained)
     field_.mix()
-    chosen = field_.with_one_more(field_.winner())
+    chosen = field_.winner()
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
@@ -188,7 +189,6 @@ class _Field:
         self.refits = refits
         self.speed = Speed()
         self.tried: dict[str, Tried] = {}
-        self.pairs: dict[str, tuple[Tried, Tried]] = {}  # what mixtures are of, by name
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
         """Fit and measure a contender if the budget allows it.
@@ -255,22 +255,6 @@ class _Field:
         for one, table in pairs:
             if f"{one.name} + {table.name}" not in self.tried:
                 self._blend(one, table, 20 + one.rank)
-
-    def with_one_more(self, chosen: Tried) -> Tried:
-        """The chosen model; a mixture with one more source, if that is ahead of it by more than chance."""
-        if chosen.name not in self.pairs:
-            return chosen
-        measured = [one for one in self.ranked() if one.figure is not None]
-        found = one_more(
-            chosen, self.pairs[chosen.name], measured, self.trial, lambda: self.budget.left - RESERVE, self.refits
-        )
-        if found is not None and found.figure is not None and chosen.figure is not None:
-            lead, error = found.figure.lead_over(chosen.figure)
-            if lead > LEVEL * error:
-                self.tried[found.name] = found
-                self._say_of(found)
-                return found
-        return chosen
 
     def winner(self) -> Tried:
         """The best; or the simplest that is level with it. ConfigError where none could be measured."""
@@ -379,7 +363,7 @@ class _Field:
             )
             return
         started = time.perf_counter()
-        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, temperatures_of(recipe))
+        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, _temperatures(recipe))
         mixture = blended.mixture
         section = table.recipe.neighbours
         assert section is not None
@@ -387,7 +371,6 @@ class _Field:
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
-        self.pairs[name] = one, table
         self._say_of(self.tried[name])
 
 
@@ -404,6 +387,12 @@ def _is_level(best: Tried, other: Tried, errors: float) -> bool:
 def _margin(other: Tried, contenders: int) -> float:
     """The standard errors by which the best of so many may be ahead of this one and still be level with it."""
     return NormalDist().inv_cdf(1 - CHANCE / contenders) if other.kind == "popularity" else LEVEL
+
+
+def _temperatures(recipe: Recipe) -> list[float]:
+    """The temperatures at which towers are tried in a mixture."""
+    base = recipe.loss.temperature if recipe.als is None else OF_ALS
+    return [base * times for times in TEMPERATURES]
 
 
 def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:

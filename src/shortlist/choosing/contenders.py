@@ -87,7 +87,7 @@ def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: boo
         many = f"{pairs:.1e} pairs of choices are more than {PAIR_PRODUCTS:.0e}" if pairs > PAIR_PRODUCTS else None
     wide = _width(len(data.candidates))
     found = []
-    own = memory if again else "few held-out pairs were chosen before"
+    own = memory if again else "at most half of the held-out pairs were chosen before"
     options: list[tuple[str, str, dict[str, int | float], str | None]] = [
         ("own history", "own", {}, own),
         ("transitions", "transitions", {}, _lacking(ordered, in_memory)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shortlist.choosing import Budget
     from shortlist.cli.training_data import TrainingData
 
-__all__ = ["AUTO", "SHARE", "check_recipe_place", "chooses", "chosen_outcome", "write_recipe"]
+__all__ = ["AUTO", "SHARE", "check_recipe_place", "chooses", "chosen_outcome", "popular_outcome", "write_recipe"]
 
 AUTO = "auto"
 SHARE = 0.1  # share of rows to hold out for the choice where --test is 0
@@ -91,6 +91,18 @@ def chosen_outcome(
         given.seen if whole is None else given.seen_with_held_out,
         choice=choice,
     )
+
+
+def popular_outcome(given: TrainingData, refit: bool) -> Outcome:
+    """Popularity, where there are too few rows to choose by; counted on all of them where ``refit``."""
+    from shortlist.train import recipes
+
+    recipe = recipes.load({"towers": "popularity"})
+    measured, _ = recipe.train(given.train)
+    if not refit or given.whole is None or given.held_out is None:
+        return Outcome(measured, measured, recipe, given.train, given.seen)
+    model, _ = recipe.train(given.whole)
+    return Outcome(model, measured, recipe, given.whole, given.seen_with_held_out)
 
 
 def check_recipe_place(path: Path) -> None:

@@ -133,6 +133,13 @@ class _Finite(click.FloatRange):
     "--seen-days", type=_Finite(0), help="Days that an event excludes its candidate from lists (default: for ever)."
 )
 @click.option(
+    "--max-impressions",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum megabytes of the log of impressions; the oldest are deleted.",
+)
+@click.option(
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
 )
 @click.option(
@@ -183,6 +190,7 @@ def command(
     drain_seconds: float,
     state: Path | None,
     seen_days: float | None,
+    max_impressions: int,
     watch: bool,
     untrusted: bool,
     other_data: bool,
@@ -229,6 +237,7 @@ def command(
         write_keys=_keys(WRITE_KEYS),
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
+        impression_bytes=max_impressions << 20,
         page=not no_page,
         trusted=not (untrusted or guard),
         cold_start=cold_start,

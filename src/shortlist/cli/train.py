@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome
+from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome, popular_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
 from shortlist.cli.console import INTERRUPTED, as_one, epoch_printer, print_json, progress, say
 from shortlist.cli.daily import REFUSED, Daily, daily_options
@@ -216,8 +216,8 @@ def command(
     given = daily.data(training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed))
     if plan is None and len(given.train) < LEAST:
         say(f"{len(given.train):,} interactions are too few to choose a model: everyone gets the most popular")
-        plan = sl.recipes.load({"towers": "popularity"})
-    if plan is None:
+        outcome = popular_outcome(given, refit)
+    elif plan is None:
         outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)
     else:
         options = {

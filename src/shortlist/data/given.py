@@ -31,9 +31,10 @@ MODELS = ("TwoTower", "Mixture")
 def check_columns(
     where: str, query: object, candidate: object, timestamp: object = None, weight: object = None
 ) -> None:
-    """ConfigError unless all of these are names of columns, and the first two of different ones.
+    """ConfigError unless all of these are names of columns, and the first two differ; timestamp and weight may be None.
 
-    where: how the caller is called, such as ``"Dataset"``. A timestamp or weight may be None.
+    Args:
+        where: how the caller is called, for example ``"Dataset"``.
     """
     for role, name in {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}.items():
         optional = role in ("timestamp", "weight")

@@ -176,7 +176,7 @@ class Tower(nn.Module):
 
     @contextmanager
     def _naming_rows(self, table: pl.DataFrame) -> Iterator[None]:
-        """Values that a feature refuses are told with the id of their row: the table may be a part of what was given."""
+        """Errors about values that a feature refuses name the id of their row: the table may be a part of the one given."""
         try:
             yield
         except ValueRefusedError as error:

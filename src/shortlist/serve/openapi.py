@@ -50,6 +50,8 @@ _WRITES = (
                schema.ChangeReply, schema.ChangeRequest, "write"),
     _Operation("post", "/v1/events", "record_events", "Record new choices of queries.", shapes.EventsReply,
                schema.EventsRequest, "write"),
+    _Operation("post", "/v1/impressions", "record_impressions", "Record lists as they were shown.",
+               shapes.ImpressionsReply, schema.ImpressionsRequest, "write"),
 )  # fmt: skip
 _LOOKUPS = (
     _Operation("get", "/v1/card", "card", "A description of the bundle.", shapes.Card),
@@ -172,5 +174,6 @@ def _examples(service: Service) -> dict[str, Any]:
         "/v1/embed": {"queries": [{"id": query}]},
         "/v1/candidates": {"upsert": [{column: candidate}]},
         "/v1/events": {"events": [{"query": query, "candidate": candidate}]},
+        "/v1/impressions": {"impressions": [{"query": query, "items": [{"candidate": candidate}]}]},
         "/v1/models/{model}:predict": {"instances": [query]},
     }

@@ -68,6 +68,7 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/embed", answers.embed)
     add("POST", "/v1/candidates", writes.change, "write")
     add("POST", "/v1/events", writes.events, "write")
+    add("POST", "/v1/impressions", writes.impressions, "write")
     model = f"{MODELS}{service.loaded.name}"
     add("GET", model, predict.status)
     add("GET", f"{model}/metadata", predict.metadata)

@@ -18,6 +18,8 @@ __all__ = [
     "EventsRequest",
     "Expiry",
     "Found",
+    "Impression",
+    "ImpressionsRequest",
     "Item",
     "Query",
     "RecommendReply",
@@ -25,6 +27,7 @@ __all__ = [
     "ScoreReply",
     "ScoreRequest",
     "ScoreResult",
+    "ShownItem",
     "SimilarRequest",
 ]
 
@@ -49,6 +52,7 @@ Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
@@ -189,6 +193,34 @@ class EventsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: list[Event]
 
 
+class ShownItem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A candidate as it was shown. place: from 1; by default its place in the list given. bundle: which of two interleaved
+    bundles it counts for. propensity: the chance that it was in this list at all. shares: of its score, by source."""
+
+    candidate: Id
+    place: Length | None = None
+    bundle: Label | None = None
+    propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    shares: Annotated[dict[Label, float], Meta(max_length=32)] | None = None
+
+
+class Impression(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A list as it was shown to a query. bundle: which bundle answered, by default the one that answers now. request: an id
+    of the caller's. at: Unix seconds, by default now."""
+
+    query: Id
+    items: list[ShownItem]
+    bundle: Label | None = None
+    request: Label | None = None
+    at: Time | None = None
+
+
+class ImpressionsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Lists as they were shown; those that the query never chose from are negatives, with their places."""
+
+    impressions: list[Impression]
+
+
 NAMES: frozenset[str] = frozenset().union(
     *(
         one.__struct_fields__
@@ -202,6 +234,9 @@ NAMES: frozenset[str] = frozenset().union(
             ChangeRequest,
             Event,
             EventsRequest,
+            ShownItem,
+            Impression,
+            ImpressionsRequest,
         )
     )
 )

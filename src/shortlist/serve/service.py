@@ -21,6 +21,7 @@ from shortlist.recommender.eligible import Open, opened
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
 from shortlist.serve.filtering import Filtering
+from shortlist.serve.impressions import ImpressionLog
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
@@ -89,6 +90,7 @@ class Service:
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
+        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
         self.put(self.writer.replay(follows))
 
     def put(self, loaded: Loaded) -> None:
@@ -234,6 +236,7 @@ class Service:
         """No more answers."""
         self.ready = False
         self.writer.close()
+        self.impressions.close()
         self.turns.close()
         for pool in (self.pool, self.aside):
             pool.shutdown(wait=False)

@@ -56,6 +56,7 @@ class Settings:
     signature: the key of the signature that every bundle must have; None for none.
     other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
     string_ids: whether integer ids are strings in replies, and may be in requests.
+    impression_bytes: the most that the log of impressions may take on the disk.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -70,6 +71,7 @@ class Settings:
     hosts: tuple[str, ...] | None = None
     other_data: bool = False
     string_ids: bool = False
+    impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
@@ -86,6 +88,10 @@ class Settings:
             raise ConfigError(
                 f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
                 hint="leave --seen-days out for always",
+            )
+        if self.impression_bytes < 1 << 20:
+            raise ConfigError(
+                f"impression_bytes is {self.impression_bytes:,}; at least 1,048,576 was expected.", hint="1 << 30"
             )
         if not 0 <= self.drain_seconds < math.inf:
             raise ConfigError(f"drain_seconds is {self.drain_seconds}; a finite number, 0 or above, was expected.")

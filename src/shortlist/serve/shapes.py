@@ -14,6 +14,7 @@ __all__ = [
     "Card",
     "EventsReply",
     "HistoryReply",
+    "ImpressionsReply",
     "MapReply",
     "ModelMetadata",
     "ModelStatus",
@@ -38,6 +39,12 @@ class Ready(msgspec.Struct):
 
 class EventsReply(msgspec.Struct):
     """recorded: how many events are on the disk."""
+
+    recorded: int
+
+
+class ImpressionsReply(msgspec.Struct):
+    """recorded: how many lists are on the disk."""
 
     recorded: int
 

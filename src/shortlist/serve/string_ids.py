@@ -49,6 +49,8 @@ class StringIds:
                 msgspec.structs.replace(one, query=query(one.query), candidate=candidate(one.candidate))
                 for one in request.events
             ]
+        if isinstance(request, schema.ImpressionsRequest):
+            changes["impressions"] = [_shown(one, query, candidate) for one in request.impressions]
         if isinstance(request, schema.ChangeRequest):
             column = loaded.about.columns[0]
             changes["upsert"] = [
@@ -62,6 +64,11 @@ class StringIds:
 def _query(one: schema.Query, query: Any, candidate: Any) -> schema.Query:
     history = None if one.history is None else [candidate(each) for each in one.history]
     return schema.Query(query(one.id), one.features, history, [candidate(each) for each in one.exclude])
+
+
+def _shown(one: schema.Impression, query: Any, candidate: Any) -> schema.Impression:
+    items = [msgspec.structs.replace(item, candidate=candidate(item.candidate)) for item in one.items]
+    return msgspec.structs.replace(one, query=query(one.query), items=items)
 
 
 def _as_is(one: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The routes that change something: candidates, and what queries chose."""
+"""The routes that change something: candidates, what queries chose, and what they were shown."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id, check_ids
-from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest
+from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest, ImpressionsRequest
 from shortlist.serve.service import Service
 
-__all__ = ["change", "events"]
+__all__ = ["change", "events", "impressions"]
 
 _CHANGE = msgspec.json.Decoder(ChangeRequest)
 _EVENTS = msgspec.json.Decoder(EventsRequest)
+_IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
 
 
 async def change(service: Service, incoming: Incoming) -> Reply:
@@ -49,6 +50,8 @@ async def events(service: Service, incoming: Incoming) -> Reply:
     """Record what queries just chose."""
     record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
     count = await service.change(record)
+    if service.impressions.begun:  # the events that follow a list are part of its log
+        await service.impressions.add([record])
     return Reply(msgspec.json.encode({"recorded": count}))
 
 
@@ -64,3 +67,37 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
     return {"op": "events", "at": now, "events": chosen}
+
+
+async def impressions(service: Service, incoming: Incoming) -> Reply:
+    """Record lists as they were shown; answered when they are on the disk."""
+    records = await service.read(len(incoming.body), _shown, service, service.loaded, incoming.body)
+    await service.impressions.add(records)
+    service.metrics.changes.labels("impression").inc(len(records))
+    return Reply(msgspec.json.encode({"recorded": len(records)}))
+
+
+def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]]:
+    """The records of lists that were shown. Raises Problem."""
+    request, most = service.ids.read(decoded(_IMPRESSIONS, body), loaded), service.settings.limits.ids
+    count = sum(len(one.items) for one in request.impressions)
+    if not 1 <= count <= most:
+        raise Problem(422, f"{count} places were given; 1 to {most} were expected.", "$.impressions")
+    now = time.time()
+    records = []
+    for number, one in enumerate(request.impressions):
+        field = f"$.impressions[{number}]"
+        check_id(one.query, loaded.query_strings, f"{field}.query")
+        places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
+        if len(set(places)) < len(places):
+            raise Problem(422, "two items have one place; expected a place each.", f"{field}.items")
+        items = []
+        for at, (item, place) in enumerate(zip(one.items, places, strict=True)):
+            check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")
+            items.append({**msgspec.to_builtins(item), "place": place})
+        record = {"op": "shown", "at": now if one.at is None else one.at, "query": one.query, "items": items}
+        record["bundle"] = loaded.bundle if one.bundle is None else one.bundle
+        if one.request is not None:
+            record["request"] = one.request
+        records.append(record)
+    return records

@@ -254,7 +254,8 @@ def _check_support(sums: Sums, new: NewLists, least: float) -> None:
         return
     never = ""
     if len(new.unshown):
-        never = f"; {counted(len(new.unshown), 'candidate')} were never shown to anybody: {few(new.unshown)}"
+        were = "was" if len(new.unshown) == 1 else "were"
+        never = f"; {counted(len(new.unshown), 'candidate')} {were} never shown to anybody: {few(new.unshown)}"
     raise DataError(
         f"the impressions support {sums.support:.0%} of what the new lists show, counted by how likely it is looked at; "
         f"at least {least:.0%} was expected{never}.",
@@ -327,7 +328,7 @@ def _text(result: OffPolicyEvaluation) -> str:
         f"{result.lists:,} lists shown to {result.queries:,} queries, {result.clicks:,} clicks; new lists of {result.k}"
     )
     basis = (
-        f"support {result.support:.0%} of what the new lists show; effective sample "
+        f"support {min(result.support, 1):.0%} of what the new lists show; effective sample "
         f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
     )
     rows = [

@@ -1,0 +1,132 @@
+"""The files of the impression log: lines with checksums, read back as far as they were acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shortlist.errors import BundleError
+from shortlist.store import sync
+
+__all__ = ["FOLDER", "Segment", "prune", "records_of", "segments"]
+
+FOLDER = "impressions"
+SUFFIX = ".log"
+
+
+class Segment:
+    """A file of the log that this process alone appends to.
+
+    A line is eight hexadecimal digits, a space, and JSON; the digits are the CRC-32 of the JSON begun with the line
+    before's. A process never appends to a file that another one began, so each may end in a line that was cut off.
+
+    size: its bytes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        last = max((int(path.stem) for path in segments(folder)), default=0)
+        while True:
+            last += 1
+            with contextlib.suppress(FileExistsError):
+                self.path = folder / f"{last:08d}{SUFFIX}"
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                break
+        self.size = self._chain = 0
+        _hold(self._file)
+        sync(folder)
+
+    def append(self, records: Sequence[dict[str, Any]]) -> None:
+        """Write records and bring them to the disk. OSError where that fails; then none of them is in the file."""
+        chain, lines = self._chain, []
+        for record in records:
+            text = msgspec.json.encode(record)
+            chain = zlib.crc32(text, chain)
+            lines.append(b"%08x %s\n" % (chain, text))
+        content = b"".join(lines)
+        try:
+            done = 0
+            while done < len(content):
+                done += os.pwrite(self._file, content[done:], self.size + done)
+            os.fsync(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+                os.fsync(self._file)
+            raise
+        self._chain, self.size = chain, self.size + len(content)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The files of a log, oldest first."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+
+
+def records_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of one file, without a last line that was cut off.
+
+    Raises BundleError for a file that was altered.
+    """
+    chain, place = 0, 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            chain = zlib.crc32(line[9:-1], chain)
+            record = None
+            if line[:9] == b"%08x " % chain:
+                with contextlib.suppress(msgspec.DecodeError):
+                    record = msgspec.json.decode(line[9:-1], type=dict[str, Any])
+            if record is None:
+                raise BundleError(
+                    f"the impression log {str(path)!r} was altered at byte {place:,}.",
+                    hint="restore a copy, or move the file away, which loses its impressions",
+                )
+            place += len(line)
+            yield record
+
+
+def prune(folder: Path, most: int) -> int:
+    """Delete the oldest files until the rest has at most ``most`` bytes; how many. Files in use stay."""
+    sizes = {path: path.stat().st_size for path in segments(folder)}
+    total, gone = sum(sizes.values()), 0
+    for path, size in sizes.items():
+        if total <= most:
+            break
+        if _in_use(path):
+            continue
+        path.unlink(missing_ok=True)
+        total, gone = total - size, gone + 1
+    return gone
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        _hold(file)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _hold(file: int) -> None:
+    """Raises OSError where another process holds the file."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

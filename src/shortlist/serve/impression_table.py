@@ -1,0 +1,117 @@
+"""The impression log as a table: one row per place shown, with the click that followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from shortlist.errors import ConfigError, DataError
+from shortlist.serve.impression_files import FOLDER, records_of, segments
+
+__all__ = ["impression_table"]
+
+COLUMNS = ("request", "bundle", "team", "query", "candidate", "place", "clicked", "propensity", "at")
+SHARE = "share "
+
+
+def impression_table(state: Path, within: float, query: str = "query", candidate: str = "candidate") -> pl.DataFrame:
+    """One row per place shown, in the order of the times.
+
+    A click belongs to the last list that showed the candidate to the query before it, at most ``within`` seconds before.
+    Columns: request, bundle (of the list), team (the bundle of the item, where it was given), the ids as ``query`` and
+    ``candidate`` say, place, clicked, propensity, at (Unix seconds), and a column for each source's share.
+
+    Raises ConfigError for a name that another column has, DataError where there is no log or it holds no list, BundleError
+    for a log that was altered.
+    """
+    _check_names(query, candidate)
+    shown, chosen = _read(state)
+    if not shown:
+        raise DataError(
+            f"no impressions were logged in {str(state)!r}.",
+            hint="POST /v1/impressions to a server that was started with --state and write keys",
+        )
+    frame = pl.DataFrame(shown, infer_schema_length=None).sort("at", maintain_order=True).with_row_index("row")
+    clicked = _clicked(frame, chosen, within)
+    frame = frame.with_columns(clicked=pl.col("row").is_in(clicked.implode()) if len(clicked) else pl.lit(False))
+    shares = sorted(name for name in frame.columns if name.startswith(SHARE))
+    kept = [name for name in COLUMNS if name in frame.columns]
+    return frame.select(*kept, *shares).rename({"query": query, "candidate": candidate})
+
+
+def _read(state: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of places shown, and of choices."""
+    shown: list[dict[str, Any]] = []
+    chosen: list[dict[str, Any]] = []
+    names: set[str] = set()
+    for path in segments(state / FOLDER):
+        for record in records_of(path):
+            if record["op"] == "events":
+                chosen += record["events"]
+                continue
+            for item in record["items"]:
+                shares = {f"{SHARE}{name}": value for name, value in (item.get("shares") or {}).items()}
+                names.update(shares)
+                shown.append(
+                    {
+                        "request": record.get("request"),
+                        "bundle": record["bundle"],
+                        "team": item.get("bundle"),
+                        "query": record["query"],
+                        "candidate": item["candidate"],
+                        "place": item["place"],
+                        "propensity": item.get("propensity"),
+                        "at": float(record["at"]),
+                        **shares,
+                    }
+                )
+    if shown:
+        shown[0] = {**shown[0], **{name: shown[0].get(name) for name in sorted(names)}}
+    return _of_one_type(shown), chosen
+
+
+def _of_one_type(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """DataError where ids are strings in one list and integers in another: the log is of two bundles that do not go together."""
+    for column in ("query", "candidate"):
+        if len({type(row[column]) for row in shown}) > 1:
+            raise DataError(
+                f"the ids of the {'queries' if column == 'query' else 'candidates'} are strings in some impressions and "
+                "integers in others.",
+                hint="move the files of the older bundle out of the folder 'impressions'",
+            )
+    return shown
+
+
+def _clicked(frame: pl.DataFrame, chosen: list[dict[str, Any]], within: float) -> pl.Series:
+    """The rows that were clicked."""
+    same = [
+        one
+        for one in chosen
+        if isinstance(one["query"], str) == (frame.schema["query"] == pl.String)
+        and isinstance(one["candidate"], str) == (frame.schema["candidate"] == pl.String)
+    ]
+    if not same:
+        return pl.Series("row", [], pl.UInt32)
+    keys = {name: frame.schema[name] for name in ("query", "candidate")}
+    clicks = pl.DataFrame(
+        {name: [one[name] for one in same] for name in ("query", "candidate", "at")}, schema={**keys, "at": pl.Float64}
+    ).sort("at")
+    rows = frame.select("row", "query", "candidate", "at", shown_at="at")
+    joined = clicks.join_asof(
+        rows, on="at", by=["query", "candidate"], strategy="backward", check_sortedness=False
+    ).drop_nulls("row")
+    return joined.filter(pl.col("at") - pl.col("shown_at") <= within)["row"].unique()
+
+
+def _check_names(query: str, candidate: str) -> None:
+    names: Mapping[str, str] = {"query": query, "candidate": candidate}
+    others = [name for name in COLUMNS if name not in names]
+    for role, name in names.items():
+        if name in others or name.startswith(SHARE) or query == candidate:
+            raise ConfigError(
+                f"the column of the {role} ids is to be called {name!r}, as another column is.",
+                hint="choose another name",
+            )

@@ -1,0 +1,94 @@
+"""The log of impressions: lists as they were shown, and the events that followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from shortlist.serve.impression_files import FOLDER, Segment, prune
+from shortlist.serve.logs import Log
+from shortlist.serve.problems import Problem
+
+__all__ = ["ImpressionLog"]
+
+AT_ONCE = 256  # records by one fsync
+PARTS = 16  # files that the log has when it is full
+
+
+class ImpressionLog:
+    """Brings impressions, and the events that follow them, to the disk; many by one fsync, in a thread of its own.
+
+    Each process has files of its own in ``folder/impressions``; the oldest are deleted when all have more than ``most``
+    bytes. folder: None where nothing is logged.
+    """
+
+    def __init__(self, folder: Path | None, most: int, log: Log) -> None:
+        self._folder = None if folder is None else folder / FOLDER
+        self._most = most
+        self._log = log
+        self._segment: Segment | None = None
+        self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="impressions")
+
+    @property
+    def begun(self) -> bool:
+        """Whether any impression was logged, by this process or another one."""
+        return self._folder is not None and self._folder.is_dir()
+
+    async def add(self, records: Sequence[dict[str, Any]]) -> None:
+        """Returns when the records are on the disk; Problem where they cannot be."""
+        if self._folder is None:
+            return
+        loop = asyncio.get_running_loop()
+        added = [(record, loop.create_future()) for record in records]
+        self._waiting += added
+        if self._writing is None or self._writing.done():
+            self._writing = loop.create_task(self._write_all())
+        outcomes = await asyncio.gather(*(future for _, future in added), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _write_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            failed: Exception | None = None
+            try:
+                await loop.run_in_executor(self._thread, self._write, [record for record, _ in batch])
+            except OSError as error:
+                self._log.event("impressions_failed", kind=type(error).__name__, errno=error.errno)
+                failed = Problem(
+                    503,
+                    "this could not be written to the impression log.",
+                    retry_after=5,
+                    hint="send it again when the disk has space",
+                )
+            except Exception as error:
+                failed = error
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(None) if failed is None else future.set_exception(failed)
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        """In the thread. Raises OSError."""
+        assert self._folder is not None
+        if self._segment is not None and self._segment.size >= self._most // PARTS:
+            self._segment.close()
+            self._segment = None
+        if self._segment is None:
+            self._segment = Segment(self._folder)
+            if gone := prune(self._folder, self._most - self._most // PARTS):
+                self._log.event("impressions_pruned", files=gone)
+        self._segment.append(records)
+
+    def close(self) -> None:
+        """Finish what is under way, then let go of the file."""
+        self._thread.shutdown(wait=True)
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None

@@ -1,0 +1,95 @@
+"""Files of the impression log: what was acknowledged is read back, what was cut off is not, damage is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shortlist as sl
+from shortlist.serve.impression_files import Segment, prune, records_of, segments
+
+ONE, TWO, THREE = ({"op": "shown", "at": float(n), "text": "ü" * n} for n in (1, 2, 3))
+
+
+def written(folder: Path, *batches: list[dict[str, Any]]) -> Path:
+    segment = Segment(folder)
+    for batch in batches:
+        segment.append(batch)
+    segment.close()
+    return segment.path
+
+
+def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:
+    path = written(tmp_path / "log", [ONE, TWO], [THREE])
+    assert list(records_of(path)) == [ONE, TWO, THREE]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_each_process_has_a_file_of_its_own(tmp_path: Path) -> None:
+    first, second = Segment(tmp_path), Segment(tmp_path)
+    first.append([ONE])
+    second.append([TWO])
+    assert [[*records_of(path)] for path in segments(tmp_path)] == [[ONE], [TWO]]
+    first.close()
+    second.close()
+    (tmp_path / "notes.log").write_text("not ours")
+    assert written(tmp_path, [THREE]) == segments(tmp_path)[-1]
+    assert len(segments(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 4))
+def test_a_last_line_that_was_cut_off_was_never_acknowledged(tmp_path: Path, cut: int) -> None:
+    path = written(tmp_path, [ONE, TWO])
+    os.truncate(path, path.stat().st_size - cut)
+    assert list(records_of(path)) == [ONE]
+
+
+@pytest.mark.parametrize("damage", ["flip", "lose", "swap", "letters"])
+def test_a_file_that_was_altered_is_refused(tmp_path: Path, damage: str) -> None:
+    path = written(tmp_path, [ONE, TWO, THREE])
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damage == "flip":
+        lines[1] = lines[1].replace(b"2.0", b"5.0")
+    elif damage == "lose":
+        del lines[0]
+    elif damage == "swap":
+        lines.reverse()
+    else:
+        lines[1] = b"x\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(sl.BundleError, match="was altered at byte"):
+        list(records_of(path))
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = Segment(tmp_path)
+    segment.append([ONE])
+    real = os.pwrite
+
+    def full(file: int, content: bytes, place: int) -> int:
+        real(file, content[:5], place)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            segment.append([TWO])
+    segment.append([THREE])
+    segment.close()
+    assert list(records_of(segment.path)) == [ONE, THREE]
+
+
+def test_the_oldest_files_go_first_and_files_in_use_stay(tmp_path: Path) -> None:
+    old, kept = written(tmp_path, [ONE]), written(tmp_path, [TWO])
+    held = Segment(tmp_path)
+    held.append([THREE])
+    assert prune(tmp_path, kept.stat().st_size + held.size) == 1
+    assert segments(tmp_path) == [kept, held.path]
+    assert not old.exists()
+    assert prune(tmp_path, 0) == 1
+    assert segments(tmp_path) == [held.path]
+    held.close()
+    assert prune(tmp_path, 10**9) == 0

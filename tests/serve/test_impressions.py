@@ -1,0 +1,122 @@
+"""``POST /v1/impressions``: on the disk when acknowledged, refused in words, bounded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.serve.changing import KEY
+
+from shortlist.serve import impressions
+from shortlist.serve.impression_files import FOLDER, records_of, segments
+
+SHOWN = {"query": "ann", "items": [{"candidate": "a"}, {"candidate": "b"}], "at": 5.0}
+
+
+def logged(tmp_path: Path) -> list[dict[str, Any]]:
+    return [record for path in segments(tmp_path / "state" / FOLDER) for record in records_of(path)]
+
+
+def send(client: Any, *shown: dict[str, Any]) -> Any:
+    return client.post("/v1/impressions", {"impressions": list(shown)}, headers=KEY)
+
+
+def test_a_list_is_on_the_disk_when_it_is_acknowledged(writable: Callable[..., Any], tmp_path: Path) -> None:
+    client = writable()
+    item = {"candidate": "nowhere", "place": 7, "bundle": "a", "propensity": 0.25, "shares": {"model": 0.75}}
+    assert send(client, SHOWN, {"query": "stranger", "items": [item], "request": "r-1", "bundle": "old"}).json() == {
+        "recorded": 2
+    }
+    first, second = logged(tmp_path)
+    assert first == {
+        "op": "shown", "at": 5.0, "query": "ann", "bundle": client.app.service.loaded.bundle,
+        "items": [{"candidate": "a", "place": 1}, {"candidate": "b", "place": 2}],
+    }  # fmt: skip
+    assert (second["query"], second["bundle"], second["request"], second["items"]) == ("stranger", "old", "r-1", [item])
+    assert b'shortlist_changes_total{kind="impression"} 2.0' in client.get("/metrics").content
+
+
+def test_events_follow_lists_in_the_same_log(writable: Callable[..., Any], tmp_path: Path) -> None:
+    client = writable()
+    event = {"query": "ann", "candidate": "c", "at": 6.0}
+    assert client.post("/v1/events", {"events": [event]}, headers=KEY).status_code == 200
+    assert not (tmp_path / "state" / FOLDER).exists()  # nobody logs what was shown
+    send(client, SHOWN)
+    assert client.post("/v1/events", {"events": [event]}, headers=KEY).json() == {"recorded": 1}
+    assert [record["op"] for record in logged(tmp_path)] == ["shown", "events"]
+    assert logged(tmp_path)[1]["events"] == [event]
+
+
+def test_many_at_once_are_all_there(writable: Callable[..., Any], tmp_path: Path) -> None:
+    client = writable()
+    client._client.headers.update(KEY)
+    bodies = [("/v1/impressions", {"impressions": [{**SHOWN, "request": f"r{n}"}]}) for n in range(300)]
+    assert {reply.status_code for reply in client.together(bodies)} == {200}
+    assert sorted(record["request"] for record in logged(tmp_path)) == sorted(f"r{n}" for n in range(300))
+
+
+@pytest.mark.parametrize(
+    ("shown", "field"),
+    [
+        ([], "$.impressions"),
+        ([{**SHOWN, "items": []}], "$.impressions"),
+        ([{**SHOWN, "query": 7}], "$.impressions[0].query"),
+        ([SHOWN, {**SHOWN, "items": [{"candidate": 7}]}], "$.impressions[1].items[0].candidate"),
+        ([{**SHOWN, "items": [{"candidate": "a", "place": 2}, {"candidate": "b"}]}], "$.impressions[0].items"),
+        ([{**SHOWN, "items": [{"candidate": "a", "place": 0}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "propensity": 0}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "propensity": 1.5}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "shares": {str(n): 0.1 for n in range(33)}}]}], None),
+        ([{**SHOWN, "bundle": "x" * 201}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "secret": 1}]}], None),
+        ([{"items": [{"candidate": "a"}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a"}] * 10_001}], "$.impressions"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_not_logged(
+    writable: Callable[..., Any], tmp_path: Path, shown: list[Any], field: str | None
+) -> None:
+    reply = send(writable(), *shown)
+    assert reply.status_code in (400, 422), reply.text
+    assert field is None or reply.json()["field"] == field
+    assert logged(tmp_path) == []
+
+
+def test_a_write_key_is_needed(writable: Callable[..., Any], client: Any) -> None:
+    assert writable().post("/v1/impressions", {"impressions": [SHOWN]}).status_code == 401
+    assert client.post("/v1/impressions", {"impressions": [SHOWN]}).status_code == 403
+
+
+def test_a_full_disk_is_told_and_the_next_list_is_logged(
+    writable: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = writable()
+    send(client, SHOWN)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        reply = send(client, SHOWN)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    assert send(client, SHOWN).status_code == 200
+    assert len(logged(tmp_path)) == 2
+
+
+def test_the_log_is_bounded_and_the_newest_stay(
+    writable: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impressions, "PARTS", 256)
+    client = writable(impression_bytes=1 << 20)  # files of 4 KiB
+    items = [{"candidate": "a" * 1000, "place": n} for n in range(1, 101)]  # 100 kB each
+    for number in range(15):
+        assert send(client, {**SHOWN, "items": items, "request": f"r{number}"}).status_code == 200
+    folder = tmp_path / "state" / FOLDER
+    assert sum(path.stat().st_size for path in segments(folder)) <= 1.2 * (1 << 20)
+    kept = [record["request"] for record in logged(tmp_path)]
+    assert kept == [f"r{number}" for number in range(15 - len(kept), 15)]
+    assert 8 <= len(kept) <= 12
