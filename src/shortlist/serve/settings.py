@@ -54,9 +54,9 @@ class Settings:
     this machine asks under its own name, and is refused. drain_seconds: from SIGTERM until no more connections are taken; the
     server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
     signature: the key of the signature that every bundle must have; None for none.
-    impression_bytes: the most that the log of impressions may take on the disk.
     other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
     string_ids: whether integer ids are strings in replies, and may be in requests.
+    impression_bytes: the most that the log of impressions may take on the disk.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -69,9 +69,9 @@ class Settings:
     cold_start: str | None = None
     signature: bytes | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
-    impression_bytes: int = 1 << 30
     other_data: bool = False
     string_ids: bool = False
+    impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 

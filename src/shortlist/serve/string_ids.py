@@ -50,7 +50,7 @@ class StringIds:
                 for one in request.events
             ]
         if isinstance(request, schema.ImpressionsRequest):
-            changes["impressions"] = [_impression(one, query, candidate) for one in request.impressions]
+            changes["impressions"] = [_shown(one, query, candidate) for one in request.impressions]
         if isinstance(request, schema.ChangeRequest):
             column = loaded.about.columns[0]
             changes["upsert"] = [
@@ -66,7 +66,7 @@ def _query(one: schema.Query, query: Any, candidate: Any) -> schema.Query:
     return schema.Query(query(one.id), one.features, history, [candidate(each) for each in one.exclude])
 
 
-def _impression(one: schema.Impression, query: Any, candidate: Any) -> schema.Impression:
+def _shown(one: schema.Impression, query: Any, candidate: Any) -> schema.Impression:
     items = [msgspec.structs.replace(item, candidate=candidate(item.candidate)) for item in one.items]
     return msgspec.structs.replace(one, query=query(one.query), items=items)
 

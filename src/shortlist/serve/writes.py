@@ -78,7 +78,7 @@ async def impressions(service: Service, incoming: Incoming) -> Reply:
 
 
 def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]]:
-    """The records of lists as they were shown. Raises Problem."""
+    """The records of lists that were shown. Raises Problem."""
     request, most = service.ids.read(decoded(_IMPRESSIONS, body), loaded), service.settings.limits.ids
     count = sum(len(one.items) for one in request.impressions)
     if not 1 <= count <= most:
