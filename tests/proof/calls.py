@@ -391,7 +391,10 @@ def replies() -> dict[str, Any]:
                     for method, path, body in _requests(bundle)
                 }
                 described = record[bundle]["GET /openapi.json"]["body"]["paths"]
-                asked = {(method, path.partition("?")[0]) for method, path, _ in _requests(bundle)}
+                asked = {
+                    (method, path.partition("?")[0].replace(f"/v1/models/{bundle}", "/v1/models/{model}"))
+                    for method, path, _ in _requests(bundle)
+                }
                 every = {(method.upper(), path) for path, methods in described.items() for method in methods}
                 assert every <= asked, every - asked
         finally:
@@ -417,6 +420,7 @@ def _requests(bundle: str) -> list[tuple[str, str, Any]]:
         ("GET", "/v1/history", None),
         ("GET", "/v1/nothing", None),
         ("GET", f"/v1/models/{bundle}", None),
+        ("GET", f"/v1/models/{bundle}/metadata", None),
         ("POST", f"/v1/models/{bundle}:predict", {"instances": ["q00", "q07"]}),
         ("POST", f"/v1/models/{bundle}:predict", {"inputs": {"who": ["q00"]}}),
         ("POST", "/v1/recommend", {"queries": who, "k": 5}),
@@ -439,6 +443,7 @@ def _requests(bundle: str) -> list[tuple[str, str, Any]]:
         ("POST", "/v1/embed", {"candidates": ["c00", "nothing"]}),
         ("POST", "/v1/events", {"events": [{"query": "q00", "candidate": "c08"}]}),
         ("POST", "/v1/events", {"events": [{"query": "q00", "candidate": 3}]}),
+        ("POST", "/v1/impressions", {"impressions": [{"query": "q00", "items": [{"candidate": "c01"}]}]}),
         ("POST", "/v1/candidates", {"delete": ["c12"]}),
         ("POST", "/v1/candidates", {"upsert": [row]}),
         ("POST", "/v1/candidates", {"delete": ["nothing"]}),
