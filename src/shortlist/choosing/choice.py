@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 from shortlist.choosing.trial import Figure, Trial
@@ -11,13 +12,14 @@ from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
 
-__all__ = ["Choice", "Tried"]
+__all__ = ["Choice", "Tried", "luck"]
 
 NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
 MOSTLY_NEW = 0.9  # share of held-out pairs of new queries, from which they say little of known ones
 WIDTH = 80
+CHANCE = 0.05  # of preferring some model to popularity where none is better
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +171,11 @@ def _verdict(choice: Choice) -> list[str]:
     return lines
 
 
+def luck(contenders: int) -> float:
+    """The standard errors by which the best of so many is ahead by chance alone in one choice of twenty, at most (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - CHANCE / contenders)
+
+
 def _against(choice: Choice) -> list[str]:
     """The winner against popularity, and against the best model of another kind."""
     chosen = choice.chosen
@@ -179,7 +186,7 @@ def _against(choice: Choice) -> list[str]:
     for one in others:
         lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
         figures = f"({lead:+.4f} ± {_plain(error)})"
-        if abs(lead) > 2 * error:
+        if lead > 2 * error or lead < -luck(len(measured) + 1) * error:
             lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} {figures}")
         elif lead >= 0:
             lines.append(f"level with {one.name} {figures}")

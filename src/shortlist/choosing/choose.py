@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +13,7 @@ import numpy as np
 
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed, seconds_of
-from shortlist.choosing.choice import Choice, Tried
+from shortlist.choosing.choice import Choice, Tried, luck
 from shortlist.choosing.contenders import Contender, contenders_of
 from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
 from shortlist.choosing.watch import Watch
@@ -34,7 +33,6 @@ PATIENCE = 3  # a training ends after so many measurements without a better one
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
-CHANCE = 0.05  # of preferring some model to popularity where none is better
 DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
 TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 OF_ALS = 0.15
@@ -386,7 +384,7 @@ def _is_level(best: Tried, other: Tried, errors: float) -> bool:
 
 def _margin(other: Tried, contenders: int) -> float:
     """The standard errors by which the best of so many may be ahead of this one and still be level with it."""
-    return NormalDist().inv_cdf(1 - CHANCE / contenders) if other.kind == "popularity" else LEVEL
+    return luck(contenders) if other.kind == "popularity" else LEVEL
 
 
 def _temperatures(recipe: Recipe) -> list[float]:
