@@ -18,7 +18,19 @@ READING = {"--columns", "--encoding", "--separator", "--decimal", "--time-format
 EVENTS = {"--where", "--weight-by", "--seen-where", "--strip-ids", "--drop-null-ids"}
 SQL = {"--sql", "--connect"}
 READERS = {"train", "plan", "evaluate", "report", "tune", "import-tfrs"}
-OTHERS = {"demo", "recommend", "recommend-all", "serve", "promote", "rollback", "index", "export", "doctor"}
+OTHERS = {
+    "demo",
+    "recommend",
+    "recommend-all",
+    "serve",
+    "promote",
+    "rollback",
+    "index",
+    "export",
+    "doctor",
+    "impressions",
+    "compare-logged",
+}
 
 
 def test_every_command_is_known_to_read_interactions_or_not() -> None:

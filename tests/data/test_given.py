@@ -44,6 +44,7 @@ CALLS = {  # by function and parameter
     "diagnose(test)": lambda model, given: sl.diagnose(model, given),
     "choose(data)": lambda model, given: sl.choose(given),
     "popularity(train)": lambda model, given: sl.popularity(given),
+    "Mixture(train)": lambda model, given: sl.Mixture([model], given),
     "fit(train)": lambda model, given: sl.fit(new_model(), given),
     "fit(validation)": lambda model, given: sl.fit(new_model(), DATA, validation=given),
     "als(train)": lambda model, given: sl.als(new_model(), given),

@@ -18,6 +18,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "features/lookup.py": {"NotImplementedError"},
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
+    "recommender/cells.py": {"TypeError"},
     "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
     "serve/processes/channel.py": {"EOFError"},

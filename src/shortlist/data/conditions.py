@@ -215,7 +215,7 @@ def _column(token: _Token, after: _Token) -> str | None:
 
 
 def _weight(tokens: list[_Token]) -> int:
-    """What a condition costs for each row: 1 for a comparison of numbers, more for what looks into texts and lists."""
+    """The cost of a condition for each row: 1 for a comparison of numbers, more for one of texts and lists."""
     weight = 1
     for token, after in _neighbours(tokens):
         if token.kind == "sign":

@@ -88,7 +88,7 @@ class Twins:
         order = np.argsort(hashes, kind="stable")
         same = hashes[order[1:]] == hashes[order[:-1]]
         pairs = np.flatnonzero(same)
-        for low in range(0, len(pairs), _ROWS):  # equal hashes are of equal vectors, or they are no twins
+        for low in range(0, len(pairs), _ROWS):  # vectors with equal hashes may still differ
             some = pairs[low : low + _ROWS]
             equal = _bits(self._vectors[order[some]]) == _bits(self._vectors[order[some + 1]])
             same[some] = equal.all(axis=1)

@@ -50,7 +50,9 @@ def recommend(
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``.
 
-    open_: what ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are answered in pieces.
+    Args:
+        open_: the candidates that ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are
+            answered in pieces.
     """
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
@@ -83,7 +85,11 @@ def similar(
     where: str | None = None,
     open_: Open | None = None,
 ) -> Recommendations:
-    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``. open_: as for ``recommend``."""
+    """The candidates whose vectors have the largest dot product with each given one's; see ``Recommender.similar``.
+
+    Args:
+        open_: as for ``recommend``.
+    """
     state, k = served.state, check_k(k)
     ids = exact_ids(candidates, state.candidate_ids, "candidates")
     rows = np.array(state.candidate_ids.rows(ids), np.int64)

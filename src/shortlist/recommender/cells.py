@@ -17,7 +17,11 @@ _SCALARS = (bool, int, float, str)
 
 
 class Columns:
-    """What the features of one tower take, column by column. features: of the tower, by name."""
+    """The features of one tower by column, to check values before they are encoded.
+
+    Args:
+        features: of the tower, by name.
+    """
 
     def __init__(self, features: Mapping[str, Feature]) -> None:
         self._of: dict[str, list[Feature]] = {}
@@ -25,7 +29,11 @@ class Columns:
             self._of.setdefault(feature.column, []).append(feature)
 
     def check(self, values: pl.Series) -> None:
-        """Raises DataError where a feature does not take a column; the column's name says which read it."""
+        """Check a column's values against each feature that reads it.
+
+        Raises:
+            DataError: where a feature does not take them.
+        """
         for feature in self._of.get(values.name, ()):
             feature.encode(values)
 
@@ -33,7 +41,10 @@ class Columns:
 def of_one_kind(values: Sequence[Any]) -> Sequence[Any]:
     """Plain values as Polars takes them without converting any: integers become floats where floats are among them.
 
-    Raises TypeError where texts, numbers, booleans and lists are mixed. Values of other types are left as they are.
+    Values of other types are left as they are.
+
+    Raises:
+        TypeError: where texts, numbers, booleans and lists are mixed.
     """
     kinds = {type(value) for value in values} - {type(None)}
     if list in kinds:

@@ -25,9 +25,13 @@ _SECONDS = 0.01  # what a piece is to take
 class Evaluation:
     """A condition on a table, computed piece by piece.
 
-    where: SQL. table: its columns. done: called with the rows at the end.
+    Args:
+        table: the columns.
+        where: SQL.
+        done: called with the rows at the end.
 
-    Raises DataError for an invalid condition and columns that the table lacks.
+    Raises:
+        DataError: for an invalid condition and columns that the table lacks.
 
     Attributes:
         cost: of all pieces, in comparisons of numbers.
@@ -47,7 +51,7 @@ class Evaluation:
 
     @property
     def _weight(self) -> int:
-        """What a row costs; texts of more than some words count as so many."""
+        """The cost of a row; a text of more than a few words counts as several."""
         table, length = self._table, 32
         texts = [table[name] for name in self._condition.columns if table.schema[name] == pl.String]
         longest = int(max((column.estimated_size() for column in texts), default=0)) // max(1, len(table))
@@ -56,7 +60,8 @@ class Evaluation:
     def step(self) -> bool:
         """Computes the next piece, of about a hundredth of a second; whether that was the last.
 
-        Raises DataError for values that cannot be compared.
+        Raises:
+            DataError: for values that cannot be compared.
         """
         begun = time.perf_counter()
         piece = self._table.slice(self._at, self._size)

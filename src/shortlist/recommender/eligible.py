@@ -27,9 +27,16 @@ class Open(NamedTuple):
 def opened(
     state: State, allow: Iterable[Id] | None, deny: Iterable[Id] | None, where: str | NDArray[np.int64] | None
 ) -> Open:
-    """What a request leaves open, not to be written to. where: a condition, or the rows that meet one.
+    """The candidates that a request leaves open; the arrays are read-only.
 
-    Raises DataError for ids of another type, and for a condition that cannot be read.
+    Args:
+        state: of the recommender.
+        allow: ids that alone are open.
+        deny: ids that are closed.
+        where: a condition, or the rows that meet one.
+
+    Raises:
+        DataError: for ids of another type, and for a condition that cannot be read.
     """
     rows = allowed(state, allow, where), None if deny is None else candidate_rows(deny, state.candidate_ids, "deny")
     for one in rows:

@@ -70,7 +70,7 @@ class Embedder:
         return self.towers.query_vectors(table) if side == "query" else self.towers.candidate_vectors(table)
 
     def columns(self, side: str) -> Columns:
-        """What the features of the tower of ``side`` take, column by column."""
+        """The features of the tower of ``side``, by column."""
         if side not in self._columns:
             tower = self._tower(side)
             self._columns[side] = Columns(self.features(side) if tower is None else tower.features)

@@ -38,7 +38,9 @@ def changed(
     A candidate keeps its row for good, even after it is deleted, so that queries' seen items stay valid. Its columns are
     deleted with it: a candidate that is added again has only the columns that are given then.
 
-    given: of columns that not all of the table's rows have, which have them; the others keep what is stored, or are null.
+    Args:
+        given: for columns that not all rows of the table have, which rows have them; the others keep the stored value, or
+            are null.
 
     Raises:
         DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not

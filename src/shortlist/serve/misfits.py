@@ -41,7 +41,13 @@ def misfit(served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistEr
     names = list(dict.fromkeys(name for _, name in wrong))
     takes = [f"{name} takes {schema[name]}" for name in names]
     fields = [f"$.upsert[{number}].{name}" for number, name in wrong]
-    return Problem(422, f"values do not fit their columns: {', '.join(takes)}.", fields[0], fields=fields)
+    return Problem(
+        422,
+        f"values do not fit their columns: {', '.join(takes)}.",
+        fields[0],
+        fields=fields,
+        hint="send values of those types",
+    )
 
 
 def _wrong(served: Served, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:

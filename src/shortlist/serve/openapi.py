@@ -66,7 +66,7 @@ _MODEL = (
     _Operation("get", "/v1/models/{model}", "model_status", "The model's state, as TensorFlow Serving has it.",
                shapes.ModelStatus, parameters=("model",)),
     _Operation("get", "/v1/models/{model}/metadata", "model_metadata",
-               "What is asked and answered, as TensorFlow Serving has it.", shapes.ModelMetadata, parameters=("model",)),
+               "The model's inputs and outputs, as TensorFlow Serving has them.", shapes.ModelMetadata, parameters=("model",)),
     _Operation("post", "/v1/models/{model}:predict", "predict", "The ten best, as TensorFlow Serving has it.",
                shapes.PredictReply, PredictRequest, parameters=("model",)),
 )  # fmt: skip

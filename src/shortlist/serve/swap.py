@@ -115,7 +115,7 @@ def check_same_data(old: Loaded, new: Loaded) -> None:
     if max(queries, candidates) < LEAST:
         raise ShortlistError(
             f"the bundle has {queries:.1%} of the query ids and {candidates:.1%} of the candidate ids served until now: "
-            "it is of other data.",
+            "it was made from other data.",
             hint="put the right bundle in place; to serve this one, restart the server, or start it with --other-data",
         )
 
