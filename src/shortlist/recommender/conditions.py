@@ -30,12 +30,12 @@ class Evaluation:
         where: SQL.
         done: called with the rows at the end.
 
-    Raises:
-        DataError: for an invalid condition and columns that the table lacks.
-
     Attributes:
         cost: of all pieces, in comparisons of numbers.
         rows: the rows that meet it, rising, not to be written to; None until ``step`` has seen the whole table.
+
+    Raises:
+        DataError: for an invalid condition and columns that the table lacks.
     """
 
     def __init__(self, table: pl.DataFrame, where: str, done: Callable[[NDArray[np.int64]], object]) -> None:
