@@ -1,4 +1,4 @@
-"""Bodies that are being received or wait for their turn: few bytes in total, whoever sends them."""
+"""Bodies that are being received or wait for their turn: few bytes in total, from all senders together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST = 16 << 20  # bytes of all others together, or four of the longest bodies
 
 
 class Sender(Protocol):
-    """A connection, and what came on it. waiting_since: since when the rest of a request is waited for; None for a whole one."""
+    """A connection, and the bytes received on it. waiting_since: since when the rest of a request is waited for; None for a whole one."""
 
     waiting_since: float | None
 

@@ -123,7 +123,7 @@ class Server(uvicorn.Server):
                 self._app.service.log.event("sweep_failed", kind=type(error).__name__)
 
     def _look(self) -> None:
-        """Cut off whoever has been sending one request for too long, has stopped reading its reply, or waits for too long."""
+        """Cut connections that send one request for too long, have stopped reading their reply, or wait for too long."""
         app, now = self._app, asyncio.get_running_loop().time()
         app.service.log.flush()
         app.count_refused()

@@ -73,7 +73,7 @@ class Swapper:
             await service.writer.swap(loaded)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # whatever is wrong with it, the old one goes on
+        except BaseException as error:  # whatever is wrong with it, the old one stays
             reason = error.message if isinstance(error, ShortlistError) else str(error)
             service.metrics.swaps.labels("refused").inc()
             service.log.event("swap_refused", kind=type(error).__name__, reason=reason)

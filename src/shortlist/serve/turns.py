@@ -119,7 +119,7 @@ class Turns:
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """The work's value, or its error; whatever it raises, the thread goes on."""
+    """The work's value, or its error; whatever it raises, the thread continues."""
     try:
         return work(), None
     except BaseException as error:

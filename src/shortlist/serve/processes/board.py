@@ -36,7 +36,7 @@ class Board:
 class Share:
     """How many of the waiting connections a worker may take: so many that it is not far ahead of the others.
 
-    Whoever is ahead leaves them to others, which the socket has woken too; those that nobody takes after ``PATIENCE`` looks,
+    A worker that is ahead leaves them to others, which the socket has woken too; those that nobody takes after ``PATIENCE`` looks,
     it takes all the same, since the others may have stopped.
     """
 

@@ -79,7 +79,7 @@ class Channel:
                     self._out.appendleft((content[sent:], ()))
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:  # the other end has gone: whoever reads will see it
+        except OSError:  # the other end has gone: the reader will see it
             self._drop()
         self._follow_up()
 

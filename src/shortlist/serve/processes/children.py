@@ -108,7 +108,7 @@ class Children:
     # Starting.
 
     def start_worker(self, source: Source) -> Child:
-        """Another worker, which is told when to take connections. Raises OSError where the system has no room for it."""
+        """Another worker; it waits for the word to take connections. Raises OSError where the system has no room for it."""
         used = {one.slot for one in (*self.workers, *self.coming, *self.going)}
         slot = next(number for number in itertools.count() if number not in used)
         plan, shares = self._plan, 3 * self._plan.workers + 2

@@ -127,7 +127,7 @@ class Supervisor:
             if now >= self._next_start:
                 try:
                     self._fill_up()
-                except OSError as error:  # no memory, or too many processes: others go on
+                except OSError as error:  # no memory, or too many processes: the others continue
                     self._log.event("start_failed", errno=error.errno)
                     self._pause(lasted=False)
             self._retire_replaced()
@@ -305,7 +305,7 @@ class Supervisor:
             for one in children.everybody:
                 if one is not children.writer:
                     system.end(one.pid)
-        elif self._signals > 1:  # whoever asks twice does not want to wait
+        elif self._signals > 1:  # a second signal means: do not wait
             for one in children.everybody:
                 system.kill(one.pid)
 

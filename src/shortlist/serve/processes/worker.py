@@ -108,7 +108,7 @@ def beating(channel: Channel) -> Iterator[None]:
 
 
 def _loaded_or_told(channel: Channel, load: Callable[[], Any]) -> Any:
-    """What ``load`` returns; where it fails, the supervisor is told why, and None."""
+    """The result of ``load``; where it fails, None, and the supervisor gets the reason."""
     try:
         with beating(channel):
             return load()
@@ -246,7 +246,7 @@ class _Worker:
         self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
 
     async def _retire(self, seconds: float) -> None:
-        """Answer whoever is connected once more and say that the connection ends; then stop."""
+        """Answer each connection once more, say that it ends, and stop."""
         if self._acceptor is not None:
             self._acceptor.close(leave=True)
         self._board.set(self._slot, NOBODY)
