@@ -133,7 +133,7 @@ def settled_form(parts: Iterable[pl.Series], column: str, reading: Reading, plac
     if sum(form.name in AMBIGUOUS for form in forms) == 2 and differ is not None:
         raise _both_ways(column, differ, forms, places)
     if packed and forms[0].name == "whole numbers":
-        raise _packed(column, packed[0], places)
+        raise _packed(column)
     return forms[0]
 
 
@@ -257,7 +257,7 @@ def _leave_out(column: str, bad: pl.Series) -> str:
     return f'leave those rows out: --where "{name} not in ({texts})", Events(where=…)'
 
 
-def _packed(column: str, form: TimeForm, places: Places) -> DataError:
+def _packed(column: str) -> DataError:
     return DataError(
         f"the timestamp column {column!r} has eight digits in every row, which can be whole numbers or days written as "
         f"{' or '.join(PACKED)}.",
