@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.recommender.conftest import set_vectors
+from tests.recommender.test_mixture import data, mixture
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
@@ -251,3 +252,18 @@ def _of_vectors(
     set_vectors(model.query, queries, unknown=(0.0, 0.0))
     set_vectors(model.candidate, candidates, unknown=(0.0, 0.0))
     return sl.Recommender(model.eval(), index=sl.BruteForce())
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_mixtures_boosts_are_added_to_the_scores_of_the_whole_list(heads: int) -> None:
+    """Its scores are shares of the best that may be found, so those of the candidates of one condition alone do not compare."""
+    recommender = sl.Recommender(mixture(heads), seen=data())
+    for query in ("p0", "p3", "p8"):
+        every = recommender.recommend([query], k=12)[0]
+        scores = dict(zip(every.ids, every.scores, strict=True))
+        span = max(scores.values()) - min(scores.values())
+        lifted = {film: score + span * 0.3 * (film % 3 == 0) for film, score in scores.items()}
+        expected = sorted(lifted, key=lambda film: (-lifted[film], film))
+        found = recommender.recommend([query], k=12, rerank=sl.Rerank(boost={"film in (0, 3, 6, 9)": 0.3}))[0]
+        assert found.ids == expected
+        assert found.scores == pytest.approx([lifted[film] for film in expected], abs=1e-6)

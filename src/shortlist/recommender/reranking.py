@@ -164,7 +164,12 @@ class _Boosts:
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
         """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
         parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
-        return [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
+        pools = [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
+        if len(parts) < 2 or asked.served.state.near is None:
+            return pools
+        # a mixture's scores are shares of the best that may be found, which each group has for itself: score all together
+        again = [asked.one(number).best(len(pool.rows), np.unique(pool.rows)) for number, pool in enumerate(pools)]
+        return [_Pool.of(one, 0) for one in again]
 
     def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
         """The pool with lifted scores, in the spans of each source."""

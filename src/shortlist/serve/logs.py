@@ -47,7 +47,7 @@ class Log:
         self.flush()
 
     def flush(self) -> None:
-        """Write what is held. Never raises: whoever logs has other work to do."""
+        """Write what is held. Never raises: the caller has other work to do."""
         with self._lock:
             held, self._held = self._held, []
             if not held:
