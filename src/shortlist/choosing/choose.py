@@ -18,7 +18,7 @@ from shortlist.choosing.contenders import Contender, contenders_of
 from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.given import check_dataset, check_seed, shown
+from shortlist.data.given import check_dataset, check_flags, check_seed, shown
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
 from shortlist.train.device import chosen_device
@@ -90,6 +90,7 @@ def choose(
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
     check_dataset(data, "choose(data)")
+    check_flags("choose()", refit=refit, weighted=weighted)
     check_seed(seed, "choose")
     chosen_device(device)
     if by is not None:
@@ -275,7 +276,9 @@ class _Field:
 
         In a small catalogue they would not differ there; the contenders are then returned as they are.
         """
-        figures = [(one.figure, one.figure.deep) for one in level if one.figure is not None and one.figure.deep is not None]
+        figures = [
+            (one.figure, one.figure.deep) for one in level if one.figure is not None and one.figure.deep is not None
+        ]
         if len(figures) < 2:
             return level
         most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]

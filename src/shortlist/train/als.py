@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.data.given import check_dataset, check_flags, check_model, check_seed
 from shortlist.errors import ConfigError
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
@@ -88,6 +88,7 @@ def als(
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
     check_data(train, "als")
+    check_flags("als()", exclude_seen=exclude_seen, weighted=weighted)
     if callable(validation):
         raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
     check_dataset(validation, "als(validation=)", optional=True)

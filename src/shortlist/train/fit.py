@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_kind, check_methods, check_model, check_seed
+from shortlist.data.given import check_dataset, check_flags, check_kind, check_methods, check_model, check_seed
 from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
@@ -109,6 +109,7 @@ def fit(
     if isinstance(task, ALS):
         return _by_als(**locals())
     check_kind(task, "fit(task=)", "Retrieval", optional=True, hint="task=shortlist.Retrieval()")
+    check_flags("fit()", exclude_seen=exclude_seen, weighted=weighted)
     check_methods(
         optimizer,
         "fit(optimizer=)",

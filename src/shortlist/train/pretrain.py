@@ -21,20 +21,19 @@ def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     """The reason why the vectors of ids cannot start from ALS, or None where they can."""
     if isinstance(train, Shards):
         return "ALS reads all interactions in every sweep, and shards are read in blocks"
-    dims = []
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         name = _id_feature(tower)
         single = len(tower.features) == 1 and tower.shape.plain
         added = tower.shape.combine == "sum" and not tower.shape.hidden and not tower.shape.cross
-        if name is None or tower.heads > 1 or tower.custom or not (single or added):
+        whole = name is not None and tower.features[name].dim in (None, tower.dim)
+        if not whole or tower.heads > 1 or tower.custom or not (single or added):
             return f"the {side} tower is more than one vector per id, or a sum of vectors with it"
-        dims.append(tower.features[name].dim or tower.dim)
-    if dims[0] != dims[1]:
-        return f"the vectors of ids have {dims[0]} and {dims[1]} numbers"
     return None
 
 
-def check_pretraining(pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool, processes: int) -> None:
+def check_pretraining(
+    pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool, processes: int
+) -> None:
     """Check that the training can start from ALS.
 
     Raises:
