@@ -46,9 +46,13 @@ class Blended(NamedTuple):
         """The figure of the two halves, each by the weights that the other half prefers."""
         if trial.metric == "recall" and self.asked.whole:
             started = time.perf_counter()
-            odd, even = (self.asked.recall(one.weights, trial.k) for one in (self.odd, self.even))
-            sums = [PairSums(one * self.asked.weight, self.asked.weight) for one in (odd, even)]
-            first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
+            weight = self.asked.weight
+            sums = [
+                [PairSums(self.asked.recall(one.weights, k) * weight, weight) for k in trial.ks]
+                for one in (self.odd, self.even)
+            ]
+            seconds = (time.perf_counter() - started) / 2
+            first, second = (trial.figure(one, seconds) for one in sums)
             return first.alternated(second)
         of_even = trial.measure(self.odd)
         if self.even.weights == self.odd.weights:
@@ -200,7 +204,8 @@ class _Asked:
             total, own = torch.add(total, part, alpha=weight), torch.add(own, own_part, alpha=weight)
         after = total.new_full((len(total),), -torch.inf)  # the best of those that are no longer among the first k
         if k < total.shape[1]:
-            after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
+            place = total.shape[1] - k - 1
+            after = torch.from_numpy(np.partition(total.numpy(), place, axis=1)[:, place].copy())
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
         hits = np.bincount(self.query.numpy(), among, len(self.truths))
@@ -246,7 +251,8 @@ def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
     again: list[Tensor] = []  # which of those picked are in an earlier place too
     last: list[Tensor] = []
     for scores in sources:
-        values, rows = torch.topk(scores, most, dim=1)
+        values, rows = torch.topk(scores, most, dim=1, sorted=False)
+        least = values.amin(1, keepdim=True)
         repeats = torch.zeros_like(rows, dtype=torch.bool)
         for earlier, least in zip(sources, last, strict=False):
             repeats |= earlier.gather(1, rows) >= least
@@ -254,7 +260,7 @@ def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
             repeats |= values <= 0
         picked.append(rows)
         again.append(repeats)
-        last.append(values[:, -1:].clamp(min=1e-30) if len(last) >= len(towers) else values[:, -1:])
+        last.append(least.clamp(min=1e-30) if len(last) >= len(towers) else least)
     rows, repeats = torch.cat(picked, 1), torch.cat(again, 1)
     found = [scores.gather(1, rows) for scores in sources]
     return [scores.masked_fill(repeats, -torch.inf) if at < len(towers) else scores for at, scores in enumerate(found)]

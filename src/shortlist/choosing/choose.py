@@ -33,7 +33,6 @@ PATIENCE = 3  # a training ends after so many measurements without a better one
 MEASURED = 10  # times in a training
 LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
-DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
 TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 OF_ALS = 0.15
 RESERVE = 2.0  # seconds kept for the steps after the contenders
@@ -270,18 +269,15 @@ class _Field:
         rank = min(one.rank for one in both if _is_level(best, one, LEVEL_AT_BOTH))
         return next(one for one in level if one.rank == rank)
 
-    def _at_both(self, level: list[Tried]) -> list[Tried]:
+    @staticmethod
+    def _at_both(level: list[Tried]) -> list[Tried]:
         """The contenders with the sum of their figures at the cut-off and at ten times it, each as a share of the highest.
 
         In a small catalogue they would not differ there; the contenders are then returned as they are.
         """
-        k = DEEPER * self.trial.k
-        if len(level) < 2 or 2 * k > len(self.train.candidates):
+        figures = [(one.figure, one.figure.deep) for one in level if one.figure is not None and one.figure.deep is not None]
+        if len(figures) < 2:
             return level
-        trial = replace(self.trial, k=k)
-        figures = [
-            (one.figure, trial.measure(one.model)) for one in level if one.figure is not None and one.model is not None
-        ]
         most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]
         return [
             replace(one, figure=figure.scaled(1 / most[0]).plus(deep.scaled(1 / most[1])))
@@ -307,13 +303,14 @@ class _Field:
         return contender.recipe.als is None and contender.recipe.towers == "trained"
 
     def _epochs(self, contender: Contender, share: float) -> int:
-        own = int(contender.recipe.for_rows(len(self.train)).fit.epochs)
+        fit = contender.recipe.for_data(self.train).fit
         if not self._descends(contender):
-            return own
-        return max(1, round(own * share * (LONGER if share >= 1 else 1)))
+            return int(fit.epochs)
+        longer = LONGER if share >= 1 and fit.schedule == "constant" else 1
+        return max(1, round(int(fit.epochs) * share * longer))
 
     def _fitted(self, contender: Contender, epochs: int) -> Tried:
-        recipe, trial = contender.recipe.for_rows(len(self.train)), self.trial
+        recipe, trial = contender.recipe.for_data(self.train), self.trial
         if recipe.towers != "trained":
             model, _ = recipe.train(self.train)
             found = recipe
@@ -323,7 +320,8 @@ class _Field:
                 return Tried(contender.name, contender.kind, contender.rank, found, figure, model=blended.mixture)
             return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
         options: dict[str, Any] = {"epochs": epochs, "device": self.device}
-        if recipe.als is None:
+        measured = self._descends(contender) and recipe.fit.schedule == "constant"
+        if measured:  # with another schedule the last epoch is the one that counts
             watch = Watch(trial, self._best_figure(), self.budget.left - RESERVE, self.refits)
             options |= {
                 "validation": watch.measure,
@@ -332,7 +330,7 @@ class _Field:
             }
             options |= {"patience": PATIENCE, "on_epoch": watch.ends, "on_batch": watch.on_batch}
         model, history = recipe.train_towers(self.train, **options)
-        best = history.best if recipe.als is None else epochs
+        best = history.best if measured else epochs
         found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
         return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = ["Figure", "Trial", "parsed_metric", "times_number_rows"]
 
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
+DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
 AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
 
 
@@ -38,11 +40,13 @@ class Figure:
     Attributes:
         sums: by query.
         seconds: time that measuring took.
+        deep: the figure at ``DEEPER`` times the cut-off, where the catalogue is large enough for it to differ.
     """
 
     value: float
     sums: PairSums
     seconds: float
+    deep: Figure | None = None
 
     @property
     def error(self) -> float:
@@ -61,7 +65,8 @@ class Figure:
             np.where(odd, other.sums.numerator, self.sums.numerator),
             np.where(odd, other.sums.denominator, self.sums.denominator),
         )
-        return Figure(sums.value, sums, self.seconds + other.seconds)
+        deep = None if self.deep is None or other.deep is None else self.deep.alternated(other.deep)
+        return Figure(sums.value, sums, self.seconds + other.seconds, deep)
 
     def scaled(self, factor: float) -> Figure:
         """The figure times a factor."""
@@ -146,9 +151,20 @@ class Trial:
         started = time.perf_counter()
         test = TestSet.of(towers_of(model), self.test, self.seen, weighted=self.weighted)
         scorer, _ = scorer_of(model, test.vectors(), test, self.seen, "auto")
-        measured = Measures((self.metric,), (self.k,)).of(scorer, test if self.exclude_seen else test.with_all)
-        name = f"{self.metric}_{self.k}"
-        return Figure(measured.figures[name], measured.sums[name], time.perf_counter() - started)
+        measured = Measures((self.metric,), self.ks).of(scorer, test if self.exclude_seen else test.with_all)
+        sums = [measured.sums[f"{self.metric}_{k}"] for k in self.ks]
+        return self.figure(sums, time.perf_counter() - started)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The cut-off, and ``DEEPER`` times it where that is at most half of the catalogue."""
+        deep = DEEPER * self.k
+        return (self.k, deep) if 2 * deep <= len(self.train.candidates) else (self.k,)
+
+    def figure(self, sums: Sequence[PairSums], seconds: float) -> Figure:
+        """A figure from its sums at each of ``ks``."""
+        deep = Figure(sums[1].value, sums[1], seconds) if len(sums) > 1 else None
+        return Figure(sums[0].value, sums[0], seconds, deep)
 
 
 def parsed_metric(by: str) -> tuple[str, int]:
