@@ -59,6 +59,7 @@ class _Model(Section, frozen=True):
         """The same with values in place of "auto", for this data.
 
         Args:
+            data: to train on.
             warm: whether training starts from an earlier model.
         """
         pretrains = self.fit.pretrain == "auto" and not warm and joined().size == 1
@@ -70,6 +71,7 @@ class _Model(Section, frozen=True):
         """The same with values in place of "auto", for so many interactions.
 
         Args:
+            rows: interactions to train on.
             pretrains: whether the vectors of ids can start from ALS.
         """
         fit = self.fit
