@@ -182,13 +182,15 @@ def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequen
 
 def first_vectors(rows: int, dim: int, generator: torch.Generator) -> Tensor:
     """The candidates' vectors that the first sweep starts from, ``[rows, dim]``: random and short."""
-    return torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
+    found: Tensor = torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
+    return found
 
 
 def filled(query: Tensor, chosen: Chosen) -> Tensor:
     """The vectors, with the mean of all for rows without a choice."""
     there = chosen.offsets.diff() > 0
-    return torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    return found
 
 
 def _table(tower: Tower) -> EmbeddingTable:

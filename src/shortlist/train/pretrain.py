@@ -85,7 +85,7 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
 
 def _of_random_length(rows: Tensor, table: EmbeddingTable) -> Tensor:
     """The rows at the mean length of the table's rows."""
-    length = table.weight.float().norm(dim=1).mean()
+    length = float(torch.linalg.vector_norm(table.weight.float(), dim=1).mean())
     return nn.functional.normalize(rows, dim=1) * length
 
 
