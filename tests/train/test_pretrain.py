@@ -138,6 +138,10 @@ def test_a_recipe_pretrains_where_it_can() -> None:
     assert (fit.pretrain, fit.schedule, fit.epochs) == ("als", "linear", 6)
     warm = recipe.for_data(data(), warm=True).fit
     assert (warm.pretrain, warm.schedule, warm.epochs) == (None, "constant", 15)
+    chosen = recipe.for_data(data())
+    model, _ = chosen.train(data())
+    chosen.train(data(), warm_start=model)  # starts from those vectors, not from ALS
+    assert chosen.for_data(data(), warm=True).fit.pretrain is None
     deep = sl.recipes.load("factorization", ["query.hidden=[8]"]).for_data(data()).fit
     assert (deep.pretrain, deep.schedule, deep.epochs) == (None, "constant", 15)
 

@@ -98,7 +98,7 @@ def fit(
         schedule: of the learning rate: "constant", or "linear" to fall from the optimizer's rate to zero over all epochs.
         pretrain: "als" starts the vectors of ids from the directions that alternating least squares finds for the same pairs
             (``als``), which takes fewer epochs than random vectors; for towers of one vector per id, or of a sum with it, in
-            memory and in one process.
+            memory.
 
     Raises:
         ConfigError: for options that cannot work.
@@ -145,7 +145,7 @@ def fit(
     start = Start(warm_start, model, train)
     train = start.train
     processes = joined()
-    check_pretraining(pretrain, model, train, warm_start is not None, processes.size)
+    check_pretraining(pretrain, model, train, warm_start is not None)
     if processes.size > 1:
         check_divisible(task, model, impressions)
 

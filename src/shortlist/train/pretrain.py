@@ -31,23 +31,17 @@ def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     return None
 
 
-def check_pretraining(
-    pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool, processes: int
-) -> None:
+def check_pretraining(pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool) -> None:
     """Check that the training can start from ALS.
 
     Raises:
-        ConfigError: for another word, towers, data or a way to train that do not allow it.
+        ConfigError: for another word, and where the towers, the data or a warm start do not allow it.
     """
     if pretrain is None:
         return
     if pretrain != "als":
         raise ConfigError(f'fit() got pretrain={pretrain!r}; "als" or None was expected.')
-    reason = why_not_pretrained(model, train)
-    if warm:
-        reason = "a warm start already has vectors"
-    elif processes > 1:
-        reason = "ALS does not support several processes"
+    reason = "a warm start already has vectors" if warm else why_not_pretrained(model, train)
     if reason is not None:
         raise ConfigError(f'fit() got pretrain="als", but {reason}.', hint="leave out pretrain=")
 
@@ -57,7 +51,7 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
     """Write the vectors of ids that ALS finds into the tables of both towers.
 
     Vectors get the mean length that random rows of their table have. The directions are those of ALS; at this length the first
-    steps of an optimizer turn them as far as they would turn random rows.
+    steps of an optimizer turn them as far as they would turn random rows. Of several processes, each solves for all rows.
 
     Args:
         model: with its tables, on ``device``.
