@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from shortlist.data.given import check_flags
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 
 __all__ = [
     "BPR",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_flags, check_kind
+from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shortlist.data.given import check_flags, checked_path
+from shortlist.data.given import checked_path
 from shortlist.data.ids import frame_of, free_name
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import searched

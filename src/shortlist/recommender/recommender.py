@@ -13,9 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, TableLike
-from shortlist.data.given import check_dataset, check_flags, check_frame, check_methods, check_model, checked_path
+from shortlist.data.given import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, deprecated
+from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
 from shortlist.recommender import asking, bundle

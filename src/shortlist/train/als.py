@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_flags, check_model, check_seed
-from shortlist.errors import ConfigError
+from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.errors import ConfigError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
