@@ -19,7 +19,7 @@ from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import part_of
 from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
-from shortlist.sources import Blend, Mixture, Neighbours, Weights
+from shortlist.sources import Mixture, Neighbours, Weights
 
 __all__ = ["SHARES", "Blended", "best_blend"]
 
@@ -62,23 +62,36 @@ class Blended(NamedTuple):
 
 def best_blend(
     towers: TwoTower,
-    neighbours: Neighbours,
+    other: Neighbours | TwoTower,
     trial: Trial,
     temperatures: Sequence[float],
     shares: Sequence[float] = SHARES,
+    of_other: Sequence[float] = (),
 ) -> Blended:
-    """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
+    """The mixture of both with the share and temperatures that reach the highest recall of the trial's pairs at its k.
 
     All shares are tried at the first temperature, then at each further one the shares near the best of the one before; on at most
     4,000 of the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with
     the highest recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
+
+    Args:
+        other: its share is what is looked for.
+        temperatures: of the first towers.
+        of_other: temperatures of other towers, tried in the same way at the best temperature of the first.
     """
-    mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
-    tries = _Tries(mixture, trial)
+    first = (temperatures[0], *of_other[:1])
+    tries = _Tries(Mixture([towers, other], trial.seen, weights=[0.5, 0.5], temperatures=first), trial)
     near = tuple(shares)
-    for temperature in temperatures:
-        best = tries.best({share: Blend(share, temperature).weights for share in near})
+
+    def try_at(at: tuple[float, ...]) -> None:
+        nonlocal near
+        best = tries.best({share: Weights((1 - share, share), at) for share in near})
         near = tuple(share for share in shares if abs(share - best) < NEAR)
+
+    for temperature in temperatures:
+        try_at((temperature, *of_other[:1]))
+    for temperature in of_other[1:]:
+        try_at((tries.highest.temperatures[0], temperature))
     return tries.blended()
 
 
@@ -97,6 +110,12 @@ class _Tries:
         self.weights += tried.values()
         self.recall += found
         return max(zip(tried, found, strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
+
+    @property
+    def highest(self) -> Weights:
+        """Those with the highest recall so far."""
+        means = [round(float(one.mean()), 9) for one in self.recall]
+        return self.weights[means.index(max(means))]
 
     def blended(self) -> Blended:
         """The mixture with the best weights, of all queries and of each half."""

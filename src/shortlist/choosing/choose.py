@@ -18,10 +18,12 @@ from shortlist.choosing.contenders import Contender, contenders_of
 from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
 from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.given import check_dataset, check_seed, shown
+from shortlist.data.given import check_dataset, check_flags, check_seed, shown
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
+from shortlist.train import recipes
 from shortlist.train.device import chosen_device
+from shortlist.train.recipe import TowersSection
 from shortlist.train.recipes import Recipe
 from shortlist.train.sections import NeighboursSection
 
@@ -57,14 +59,14 @@ def choose(
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
-    3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
+    3. The best towers are mixed with the best neighbours, and with the second best towers, with the share that the held-out rows
+       prefer.
     4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
        the one with the best sum of its figures at the cut-off and at ten times it wins, each as a share of the highest, and of
        those that are level there too, by half a standard error, the simplest. Popularity wins unless the best is ahead of it by
        more than the best of so many contenders would be by chance in one choice of twenty (Bonferroni: 2.7 standard errors
        for 15).
-    5. Where a mixture wins, other towers or another kind of table is added to it if that puts it ahead by more than one
-       standard error of the difference. The winner is trained again on all rows (``refit``).
+    5. The winner is trained again on all rows (``refit``).
 
     Where the budget does not bind, the outcome follows from the data and ``seed``.
 
@@ -90,6 +92,7 @@ def choose(
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
     check_dataset(data, "choose(data)")
+    check_flags("choose()", refit=refit, weighted=weighted)
     check_seed(seed, "choose")
     chosen_device(device)
     if by is not None:
@@ -242,16 +245,17 @@ class _Field:
             share = min(1.0, 2 * share)
 
     def mix(self) -> None:
-        """The best towers with the two best tables of neighbours; and the second best towers with the best table."""
+        """The best towers with the two best tables of neighbours and with the second best towers; these with the best table."""
         measured = [one for one in self.ranked() if one.figure is not None]
         towers = [one for one in measured if one.kind == "towers"][:2]
         tables = [one for one in measured if one.kind == "neighbours"][:2]
-        pairs = [(one, table) for one in towers[:1] for table in tables] + [
-            (one, table) for one in towers[1:2] for table in tables[:1]
-        ]
-        for one, table in pairs:
-            if f"{one.name} + {table.name}" not in self.tried:
-                self._blend(one, table, 20 + one.rank)
+        pairs = [(one, table, 20 + one.rank) for one in towers[:1] for table in tables]
+        pairs += [(one, table, 20 + one.rank) for one in towers[1:2] for table in tables[:1]]
+        pairs += [(towers[0], one, 40 + one.rank) for one in towers[1:2]]
+        for one, other, rank in pairs:
+            names = f"{one.name} + {other.name}", f"{other.name} + {one.name}"
+            if not any(name in self.tried for name in names):
+                self._blend(one, other, rank)
 
     def winner(self) -> Tried:
         """The best; or the simplest that is level with it. ConfigError where none could be measured."""
@@ -275,7 +279,9 @@ class _Field:
 
         In a small catalogue they would not differ there; the contenders are then returned as they are.
         """
-        figures = [(one.figure, one.figure.deep) for one in level if one.figure is not None and one.figure.deep is not None]
+        figures = [
+            (one.figure, one.figure.deep) for one in level if one.figure is not None and one.figure.deep is not None
+        ]
         if len(figures) < 2:
             return level
         most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]
@@ -345,25 +351,29 @@ class _Field:
         found = [one.figure for one in self.tried.values() if one.figure is not None]
         return max(found, key=lambda one: one.value, default=None)
 
-    def _blend(self, one: Tried, table: Tried, rank: int) -> None:
-        """One mixture, measured."""
+    def _blend(self, one: Tried, other: Tried, rank: int) -> None:
+        """A mixture of towers with a table of neighbours or with other towers, measured."""
         assert one.model is not None
-        assert isinstance(table.model, Mixture)
-        name = f"{one.name} + {table.name}"
+        assert other.model is not None
+        name = f"{one.name} + {other.name}"
         recipe = one.recipe
         contender = Contender(name, "mixture", recipe, rank)
-        needs = (one.seconds + table.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
+        needs = (one.seconds + other.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
         if needs + RESERVE > self.budget.left:
             self._left_out(
                 contender, f"takes about {needs:.1f} s with the refit; {max(self.budget.left, 0):.1f} s were left"
             )
             return
         started = time.perf_counter()
-        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, _temperatures(recipe))
+        towers = towers_of(one.model)
+        if isinstance(other.model, Mixture):
+            blended = best_blend(towers, other.model.neighbours, self.trial, _temperatures(recipe))
+            found = _with_blend(msgspec.structs.replace(recipe, neighbours=other.recipe.neighbours), blended.mixture)
+        else:
+            of_other = _temperatures(other.recipe)
+            blended = best_blend(towers, other.model, self.trial, _temperatures(recipe), of_other=of_other)
+            found = _with_towers(recipe, other.recipe, blended.mixture)
         mixture = blended.mixture
-        section = table.recipe.neighbours
-        assert section is not None
-        found = _with_blend(msgspec.structs.replace(recipe, neighbours=section), mixture)
         figure = blended.measure(self.trial)
         seconds = time.perf_counter() - started
         self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
@@ -397,6 +407,15 @@ def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
     return msgspec.structs.replace(
         recipe, neighbours=msgspec.structs.replace(section, share=blend.share, temperature=blend.temperature)
     )
+
+
+def _with_towers(recipe: Recipe, other: Recipe, mixture: Mixture) -> Recipe:
+    """The recipe of a mixture of two towers."""
+    plain = other.to_dict()
+    towers = {name: plain[name] for name in TowersSection.__struct_fields__}
+    (_, share), (own, of_other) = mixture.weights.values, mixture.weights.temperatures
+    source = {"kind": "towers", "weight": share, "temperature": of_other, "towers": towers}
+    return recipes.load({**recipe.to_dict(), "temperature": own, "sources": [source]})
 
 
 def _without_warnings(work: Callable[[], T]) -> T:

@@ -30,6 +30,7 @@ __all__ = ["Figure", "Trial", "parsed_metric", "times_number_rows"]
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
 DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
+MOSTLY = 0.5  # share of rows that are copies, from which they are not repeated choices
 AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
 
 
@@ -100,6 +101,8 @@ class Trial:
         again: share of held-out pairs that are in ``train``.
         new: share of those of new queries.
         weighted: whether pairs count by their weight.
+        copies: rows of ``train`` that are copies of another: the same query, candidate and time. Without times, 0 unless most
+            rows are copies: people may choose again.
     """
 
     train: Any
@@ -112,6 +115,7 @@ class Trial:
     again: float
     new: float
     weighted: bool = False
+    copies: int = 0
 
     @classmethod
     def of(
@@ -139,6 +143,7 @@ class Trial:
             again,
             float((~known[held_out.query_rows]).mean()),
             weighted,
+            _copies(train),
         )
 
     @property
@@ -194,6 +199,15 @@ def times_number_rows(data: Dataset) -> bool:
     commonest = np.unique(first[several], return_counts=True)[1].max()
     pairs = np.unique(data.query_rows.astype(np.int64) * (int(time.max()) - int(time.min()) + 1) + time - time.min())
     return bool(commonest > 0.9 * several.sum() and len(pairs) > 0.99 * len(time))
+
+
+def _copies(data: Any) -> int:
+    """Rows with the query, candidate and time of another row; without times, 0 unless they are most of the rows."""
+    if not isinstance(data, Dataset):
+        return 0
+    columns = [data.query, data.candidate, *([] if data.timestamp is None else [data.timestamp])]
+    copies = len(data) - data.interactions.select(columns).n_unique()
+    return copies if data.timestamp is not None or copies > MOSTLY * len(data) else 0
 
 
 def _asked(held_out: Dataset, candidates: int, seed: int) -> Dataset:

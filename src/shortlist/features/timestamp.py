@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.given import check_flags
 from shortlist.errors import DataError
 from shortlist.features.checks import not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
@@ -49,6 +50,7 @@ class Timestamp:
 
     def __init__(self, column: str, *, of_target: bool = False) -> None:
         self.column = column
+        check_flags("Timestamp", of_target=of_target)
         self.of_target = of_target
         self.dim: int | None = None
         self.scale: Scale | None = None

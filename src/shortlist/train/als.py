@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.data.given import check_dataset, check_flags, check_model, check_seed
 from shortlist.errors import ConfigError
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
@@ -88,6 +88,7 @@ def als(
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
     check_data(train, "als")
+    check_flags("als()", exclude_seen=exclude_seen, weighted=weighted)
     if callable(validation):
         raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
     check_dataset(validation, "als(validation=)", optional=True)
@@ -181,13 +182,15 @@ def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequen
 
 def first_vectors(rows: int, dim: int, generator: torch.Generator) -> Tensor:
     """The candidates' vectors that the first sweep starts from, ``[rows, dim]``: random and short."""
-    return torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
+    found: Tensor = torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
+    return found
 
 
 def filled(query: Tensor, chosen: Chosen) -> Tensor:
     """The vectors, with the mean of all for rows without a choice."""
     there = chosen.offsets.diff() > 0
-    return torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    return found
 
 
 def _table(tower: Tower) -> EmbeddingTable:

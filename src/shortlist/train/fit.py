@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_kind, check_methods, check_model, check_seed
+from shortlist.data.given import check_dataset, check_flags, check_kind, check_methods, check_model, check_seed
 from shortlist.errors import ConfigError, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
@@ -98,7 +98,7 @@ def fit(
         schedule: of the learning rate: "constant", or "linear" to fall from the optimizer's rate to zero over all epochs.
         pretrain: "als" starts the vectors of ids from the directions that alternating least squares finds for the same pairs
             (``als``), which takes fewer epochs than random vectors; for towers of one vector per id, or of a sum with it, in
-            memory and in one process.
+            memory.
 
     Raises:
         ConfigError: for options that cannot work.
@@ -109,6 +109,7 @@ def fit(
     if isinstance(task, ALS):
         return _by_als(**locals())
     check_kind(task, "fit(task=)", "Retrieval", optional=True, hint="task=shortlist.Retrieval()")
+    check_flags("fit()", exclude_seen=exclude_seen, weighted=weighted)
     check_methods(
         optimizer,
         "fit(optimizer=)",
@@ -144,7 +145,7 @@ def fit(
     start = Start(warm_start, model, train)
     train = start.train
     processes = joined()
-    check_pretraining(pretrain, model, train, warm_start is not None, processes.size)
+    check_pretraining(pretrain, model, train, warm_start is not None)
     if processes.size > 1:
         check_divisible(task, model, impressions)
 

@@ -8,8 +8,8 @@ touched. Rows that are not touched stay bit-identical, weights and slots alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -225,13 +225,16 @@ def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
     Raises:
         ConfigError: for an optimizer that is not a dataclass with a ``learning_rate``.
     """
-    if not is_dataclass(optimizer) or "learning_rate" not in {field.name for field in fields(optimizer)}:
+    given: Any = optimizer
+    if not is_dataclass(given) or "learning_rate" not in {field.name for field in fields(given)}:
         raise ConfigError(
             f"the learning rate of {type(optimizer).__name__} cannot change during training; a dataclass with a field "
             "learning_rate was expected.",
             hint='schedule="constant"',
         )
-    return replace(optimizer, learning_rate=optimizer.learning_rate * rate)
+    settings = {field.name: getattr(optimizer, field.name) for field in fields(given)}
+    settings["learning_rate"] *= rate
+    return type(optimizer)(**settings)
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -21,34 +21,27 @@ def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     """The reason why the vectors of ids cannot start from ALS, or None where they can."""
     if isinstance(train, Shards):
         return "ALS reads all interactions in every sweep, and shards are read in blocks"
-    dims = []
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         name = _id_feature(tower)
         single = len(tower.features) == 1 and tower.shape.plain
         added = tower.shape.combine == "sum" and not tower.shape.hidden and not tower.shape.cross
-        if name is None or tower.heads > 1 or tower.custom or not (single or added):
+        whole = name is not None and tower.features[name].dim in (None, tower.dim)
+        if not whole or tower.heads > 1 or tower.custom or not (single or added):
             return f"the {side} tower is more than one vector per id, or a sum of vectors with it"
-        dims.append(tower.features[name].dim or tower.dim)
-    if dims[0] != dims[1]:
-        return f"the vectors of ids have {dims[0]} and {dims[1]} numbers"
     return None
 
 
-def check_pretraining(pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool, processes: int) -> None:
+def check_pretraining(pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool) -> None:
     """Check that the training can start from ALS.
 
     Raises:
-        ConfigError: for another word, towers, data or a way to train that do not allow it.
+        ConfigError: for another word, and where the towers, the data or a warm start do not allow it.
     """
     if pretrain is None:
         return
     if pretrain != "als":
         raise ConfigError(f'fit() got pretrain={pretrain!r}; "als" or None was expected.')
-    reason = why_not_pretrained(model, train)
-    if warm:
-        reason = "a warm start already has vectors"
-    elif processes > 1:
-        reason = "ALS does not support several processes"
+    reason = "a warm start already has vectors" if warm else why_not_pretrained(model, train)
     if reason is not None:
         raise ConfigError(f'fit() got pretrain="als", but {reason}.', hint="leave out pretrain=")
 
@@ -58,7 +51,7 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
     """Write the vectors of ids that ALS finds into the tables of both towers.
 
     Vectors get the mean length that random rows of their table have. The directions are those of ALS; at this length the first
-    steps of an optimizer turn them as far as they would turn random rows.
+    steps of an optimizer turn them as far as they would turn random rows. Of several processes, each solves for all rows.
 
     Args:
         model: with its tables, on ``device``.
@@ -86,7 +79,7 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
 
 def _of_random_length(rows: Tensor, table: EmbeddingTable) -> Tensor:
     """The rows at the mean length of the table's rows."""
-    length = table.weight.float().norm(dim=1).mean()
+    length = float(torch.linalg.vector_norm(table.weight.float(), dim=1).mean())
     return nn.functional.normalize(rows, dim=1) * length
 
 

@@ -62,8 +62,11 @@ class _Model(Section, frozen=True):
             data: to train on.
             warm: whether training starts from an earlier model.
         """
-        pretrains = self.fit.pretrain == "auto" and not warm and joined().size == 1
-        if pretrains and self.als is None:
+        if warm:  # which has vectors already
+            fit = msgspec.structs.replace(self.fit, pretrain=None)
+            return msgspec.structs.replace(self, fit=fit).for_rows(len(data))
+        pretrains = self.fit.pretrain == "auto" and self.als is None
+        if pretrains:
             pretrains = why_not_pretrained(self.build_model(data), data) is None
         return self.for_rows(len(data), pretrains)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
-from shortlist.data.given import check_columns, check_kind, checked_path, kind_of
+from shortlist.data.given import check_columns, check_flags, check_kind, checked_path, kind_of
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
@@ -134,6 +134,7 @@ class Shards:
                 f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
                 hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
             )
+        check_flags("Shards.encode()", overwrite=overwrite)
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
@@ -167,6 +168,7 @@ class Shards:
             DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
         folder = checked_path(folder, "Shards.load(folder)")
+        check_flags("Shards.load()", verify=verify)
         if not (folder / files.MANIFEST).is_file():
             begun = (folder / files.HEADER).is_file()
             raise DataError(
