@@ -247,8 +247,8 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
     for number, ranked in enumerate(added.lists):
         yield f"list {number}", ranked.rows
         yield f"list {number}' offsets", ranked.offsets
-        said = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
-        yield f"list {number}' settings", np.frombuffer(said.encode(), np.uint8)
+        settings = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
+        yield f"list {number}' settings", np.frombuffer(settings.encode(), np.uint8)
     yield "weights of sources", np.array(added.weights.values)
     yield "temperatures", np.array(added.weights.temperatures)
     yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
