@@ -39,7 +39,7 @@ _workers = click.option(
 
 
 def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is what it does there."""
+    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is called then, and returns the result."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @_on
@@ -138,7 +138,7 @@ def train_on(
             "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
         )
     daily = Daily(options["warm_start"], options["only_new"], options["half_life"], (), None)
-    plan = daily.recipe(options["recipe"], options["changes"])  # a file of this machine
+    plan = daily.recipe(options["recipe"], options["changes"])  # read here: the file of the recipe is on this machine
     given = {**_absolute(options), "recipe": plan.to_dict(), "changes": (), "as_json": False}
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)
