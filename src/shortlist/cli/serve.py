@@ -299,6 +299,7 @@ def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:
     log = Log(Lines())
 
     def announce(ready: Ready) -> None:
+        _warn_of_long_ids(ready.long_ids, plan.settings)
         _announce(plan.bundle, ready.description, place.address(_port(taken)), plan.settings)
         log.event("started", port=_port(taken), bundle=ready.bundle, workers=plan.workers)
 

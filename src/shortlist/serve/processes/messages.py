@@ -69,11 +69,13 @@ class Beat(_Message):
 
 
 class Ready(_Message):
-    """All is loaded. bundle: its id. strings: whether query and candidate ids are. description: for people."""
+    """All is loaded. bundle: its id. description: for people. long_ids: which ids clients in JavaScript round, in words.
+    ids: those of the bundle, to compare another one with (``packed``); empty from the process that writes."""
 
     bundle: str
-    strings: tuple[bool, bool]
     description: str
+    long_ids: str | None = None
+    ids: bytes = b""
 
 
 class Failed(_Message):
