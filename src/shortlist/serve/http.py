@@ -33,7 +33,7 @@ class Incoming(NamedTuple):
 class Reply(NamedTuple):
     """What goes back."""
 
-    body: bytes
+    body: bytes | memoryview
     status: int = 200
     kind: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()

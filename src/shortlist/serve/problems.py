@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
-__all__ = ["Problem", "ProblemBody", "from_decoding"]
+__all__ = ["Problem", "ProblemBody", "from_decoding", "let_go"]
 
 TYPE = "application/problem+json"
 
@@ -92,3 +92,16 @@ def from_decoding(error: Exception, known: str) -> Problem:
     if _EXPECTED.match(reason) or _MISSING.match(reason):
         return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
     return Problem(422, "a value of another form was expected.", path)
+
+
+def let_go(error: BaseException) -> None:
+    """Cut an error that was dealt with off the calls through which it came.
+
+    They hold what the request brought, and often the error itself, by a future: until Python looks for such circles, which
+    large requests in small numbers do not make it do, nothing of it would be freed.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        before = one.__context__
+        one.__traceback__ = one.__context__ = one.__cause__ = None
+        one = before

@@ -56,6 +56,7 @@ class Settings:
     signature: the key of the signature that every bundle must have; None for none.
     other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
     string_ids: whether integer ids are strings in replies, and may be in requests.
+    traces: whether a span of each request is sent by OpenTelemetry.
     impression_bytes: the most that the log of impressions may take on the disk.
     """
 
@@ -71,6 +72,7 @@ class Settings:
     hosts: tuple[str, ...] | None = None
     other_data: bool = False
     string_ids: bool = False
+    traces: bool = False
     impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)

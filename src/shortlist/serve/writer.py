@@ -295,7 +295,7 @@ class ChangeWriter:
             if record["delete"]:
                 served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise misfit(before, record["upsert"], error) from None
+            raise misfit(before, record["upsert"], error, self._service.turns.give_way) from None
         size = served.index.size
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
@@ -356,7 +356,7 @@ class ChangeWriter:
     def _shorten(self, journal: Journal) -> None:
         """Begin to write a shorter log, or let it take the journal's place once it is written. Raises OSError."""
         if self._shortening is None:
-            if journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
+            if self._closing.is_set() or journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
                 return
             self._shorten_at = 2 * journal.weight  # where it fails
             shorter = Shorter(journal, self.changes.copied().records(), journal.size)
