@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.loss.columns import Columns, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.kinds import (
@@ -26,7 +26,6 @@ from shortlist.loss.kinds import (
     Sampled,
     Softmax,
     WholeCatalogue,
-    check_flag,
     check_number,
     check_whole,
 )
@@ -95,8 +94,12 @@ class Retrieval:
             )
         _check_kind("loss", self.loss, LOSSES)
         _check_kind("negatives", self.negatives, NEGATIVES)
-        for name in ("remove_accidental_hits", "mask_known", "learn_temperature"):
-            check_flag(self, name)
+        check_flags(
+            "Retrieval",
+            remove_accidental_hits=self.remove_accidental_hits,
+            mask_known=self.mask_known,
+            learn_temperature=self.learn_temperature,
+        )
         for name, least in {"mined": 0, "impressions": 1}.items():
             check_whole(self, name, least)
         if self.hardest is not None:

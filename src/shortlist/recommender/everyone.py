@@ -17,7 +17,7 @@ import polars as pl
 
 from shortlist.data.given import checked_path
 from shortlist.data.ids import frame_of, free_name
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import searched
@@ -193,6 +193,7 @@ def recommend_all(
         ConfigError: where the query tower reads columns that only a request has.
         SearchError: for a bad k.
     """
+    check_flags("recommend_all()", exclude_seen=exclude_seen, vectors=vectors)
     parts = Parts(served, folder, Task(k, exclude_seen, where, vectors))
     missing = parts.prepare()
     done = len(parts.rows) - sum(parts.queries_of(number) for number in missing)

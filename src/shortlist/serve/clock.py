@@ -17,8 +17,9 @@ Begun: TypeAlias = "tuple[float, float]"  # the wall clock, and the processor ti
 class Moment(NamedTuple):
     """A point in time, by the wall clock and by the processor time of this process.
 
-    What passes between two is the lesser of both. While the process is stopped, or throttled, its processor time stands still:
-    a pause says nothing of how long requests take. While several threads work, processor time runs faster than the clock.
+    The time between two is the smaller of both differences. While the process is stopped or throttled, its processor
+    time does not advance: a pause says nothing about how long requests take. While several threads work, processor time
+    runs faster than the clock.
     """
 
     wall: float
@@ -35,12 +36,14 @@ class Moment(NamedTuple):
 
 
 class Stopwatch:
-    """Seconds of short work, as of a ``Moment``, with few looks at the processor time: each may cost this thread its turn.
+    """Seconds of short work, as of a ``Moment``, with few readings of the processor time: each may cost this thread its
+    turn.
 
-    Where work took long by the wall clock, it took no longer than the processor time since the last look at it. While other
+    Work that took long by the wall clock took no longer than the processor time since the last reading. While other
     threads work too, it waits for them again and again: then the processor time of this thread alone counts.
 
-    others: whether other threads of this process work.
+    Args:
+        others: whether other threads of this process work.
     """
 
     def __init__(self, others: Callable[[], bool] = lambda: False) -> None:

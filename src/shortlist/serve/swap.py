@@ -1,4 +1,4 @@
-"""Another bundle in the place of the one that answers: verified and warmed in the background, then put between two requests."""
+"""Replaces the bundle that answers: the new one is verified and warmed in the background."""
 
 from __future__ import annotations
 
@@ -35,10 +35,14 @@ Signature = tuple[str, tuple[tuple[str, int, int], ...]]
 class Swapper:
     """Watches the path of a bundle, a folder or a link to one, for another bundle.
 
-    A bundle that is torn, altered, of another format, of other data, or whose ids or candidates' columns do not fit the log
-    of changes, is refused and logged, and the old one stays in use; it is looked at again when any of its files changes.
+    A bundle that is incomplete, altered, of another format, made from other data, or whose ids or candidates' columns
+    do not fit the log of changes, is refused and logged, and the old one stays in use. It is looked at again when any
+    of its files changes.
 
-    last: the ``signature`` of the bundle that the service has, taken before it was read.
+    Args:
+        service: whose bundle is replaced.
+        path: the folder or link.
+        last: the ``signature`` of the bundle that the service has, taken before it was read.
     """
 
     def __init__(self, service: Service, path: Path, last: Signature | None) -> None:
@@ -55,11 +59,15 @@ class Swapper:
             await self.look()
 
     def look_again(self) -> None:
-        """The next look takes any bundle that is not the one served, also one that was refused."""
+        """Let the next look take any bundle that is not the one served, even one that was refused."""
         self._last = None
 
     async def look(self) -> bool:
-        """Whether another bundle was there, and has been put in place."""
+        """Look for another bundle.
+
+        Returns:
+            Whether there was one, and it has been put in place.
+        """
         now = signature(self._path)
         if now is None or now == self._last:
             return False
@@ -67,7 +75,11 @@ class Swapper:
         return await self.swap()
 
     async def swap(self) -> bool:
-        """Whether the bundle at the path could be put in place."""
+        """Put the bundle at the path in place.
+
+        Returns:
+            Whether that was possible.
+        """
         service, started = self._service, time.perf_counter()
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepared)
@@ -76,7 +88,7 @@ class Swapper:
             await service.writer.swap(loaded)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # whatever is wrong with it, the old one stays
+        except BaseException as error:  # on any error the old one stays
             reason = error.message if isinstance(error, ShortlistError) else str(error)
             service.metrics.swaps.labels("refused").inc()
             service.log.event("swap_refused", kind=type(error).__name__, reason=reason)
@@ -86,7 +98,7 @@ class Swapper:
         return True
 
     def _prepared(self) -> Loaded:
-        """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
+        """The new bundle, verified and warmed; in small steps, since requests are answered meanwhile."""
         pace = Pace(lambda: self._service.last_asked, self._hurry)
         settings = self._service.settings
         loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
@@ -102,9 +114,12 @@ class Swapper:
 
 
 class Ids(msgspec.Struct, frozen=True):
-    """What is known of a bundle's ids once it has gone: their types, and some of them, evenly spread.
+    """A sample of a bundle's ids, to compare another bundle with.
 
-    strings: whether query ids and candidate ids are.
+    Attributes:
+        strings: whether query ids and candidate ids are strings.
+        queries: some query ids, evenly spread.
+        candidates: some candidate ids, evenly spread.
     """
 
     strings: tuple[bool, bool]
@@ -119,15 +134,15 @@ class Ids(msgspec.Struct, frozen=True):
 
 
 def check_replaces(old: Ids, new: Loaded, other_data: bool = False) -> None:
-    """Check that a bundle may be put in the place of another one.
+    """Check that a bundle may take over.
 
     Args:
-        old: the ids that are served.
+        old: the ids served so far.
         new: the bundle.
         other_data: whether it may be of other data.
 
     Raises:
-        ShortlistError: where it may not.
+        ShortlistError: when it may not.
     """
     if (new.query_strings, new.candidate_strings) != old.strings:
         raise ShortlistError(
@@ -139,9 +154,13 @@ def check_replaces(old: Ids, new: Loaded, other_data: bool = False) -> None:
 
 
 def _check_same_data(old: Ids, new: Loaded) -> None:
-    """Raises ShortlistError for a bundle of other data: nearly none of the ids served until now are in it.
+    """Check that a bundle has some of the ids served so far.
 
-    New queries alone are no other data (sessions have new ids each day), nor are new candidates (as news has).
+    New queries alone do not make it a bundle of other data (sessions have new ids each day), nor do new candidates (as
+    in news).
+
+    Raises:
+        ShortlistError: for a bundle of other data: nearly none of the ids served so far are in it.
     """
     queries = share_of(old.queries, new.state.query_ids)
     candidates = share_of(old.candidates, new.state.candidate_ids)
@@ -169,7 +188,7 @@ def _spread(ids: IdMap) -> list[Any]:
 
 
 def signature(path: Path) -> Signature | None:
-    """What changes whenever another bundle is put at ``path``; None while there is no whole one."""
+    """A value that changes whenever another bundle is put at ``path``; None while there is no whole one."""
     try:
         root = os.path.realpath(path)
         files = []

@@ -22,7 +22,11 @@ LEAVE = 2.0  # seconds that what was not sent yet has at the end
 
 
 def require() -> None:
-    """Raises MissingExtraError where the packages that send spans are not installed."""
+    """Check that the packages that send spans are installed.
+
+    Raises:
+        MissingExtraError: when one is not.
+    """
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace  # noqa: F401
@@ -31,7 +35,12 @@ def require() -> None:
 
 
 class Span(NamedTuple):
-    """What is told of one request. traceparent: it, for the reply, in W3C's form."""
+    """The span of one request.
+
+    Attributes:
+        span: OpenTelemetry's.
+        traceparent: of the reply, in W3C's form.
+    """
 
     span: Any
     traceparent: str
@@ -41,10 +50,11 @@ class Traces:
     """Makes a span of each request and hands it to the library, whose thread sends many at once.
 
     Where to, and which share of new traces, is set by OpenTelemetry's own variables of the environment
-    (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``); a caller's choice for its trace is kept. To be made in the
-    process that answers: threads do not outlive a fork. Spans hold no ids, bodies or addresses.
+    (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``); a caller's choice for its trace is kept. It is made in the
+    process that answers, since threads do not outlive a fork. Spans hold no ids, bodies or addresses.
 
-    exporter: takes the spans; by default OTLP over HTTP.
+    Args:
+        exporter: sends the spans; by default OTLP over HTTP.
     """
 
     def __init__(self, exporter: SpanExporter | None = None) -> None:
@@ -56,9 +66,9 @@ class Traces:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         named = {"service.name": SERVICE, "service.version": __version__}
-        resource = Resource(named).merge(Resource.create({}))  # type: ignore[arg-type]
+        resource = Resource(named).merge(Resource.create({}))
         if resource.attributes.get("service.name", "").startswith("unknown_service"):  # type: ignore[union-attr]
-            resource = resource.merge(Resource(named))  # type: ignore[arg-type]
+            resource = resource.merge(Resource(named))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("shortlist.serve", __version__)
@@ -66,7 +76,13 @@ class Traces:
         self._server, self._failed = SpanKind.SERVER, Status(StatusCode.ERROR)
 
     def begin(self, method: str, headers: Mapping[bytes, bytes], since: float) -> Span:
-        """The span of a request in its caller's trace, or in one of its own. since: by ``time.perf_counter``."""
+        """The span of a request in its caller's trace, or in one of its own.
+
+        Args:
+            method: of the request.
+            headers: of the request.
+            since: when its last byte was read, by ``time.perf_counter``.
+        """
         given = {name: headers[name.encode()].decode("latin-1") for name in HEADERS if name.encode() in headers}
         began = time.time_ns() - int((time.perf_counter() - since) * 1e9)
         context = self._contexts.extract(given)
@@ -75,7 +91,15 @@ class Traces:
         return Span(span, f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}")
 
     def end(self, one: Span, method: str, route: str, status: int, **facts: str | float) -> None:
-        """The request is answered. route: as figures call it. facts: numbers and names of ours."""
+        """End the span of a request.
+
+        Args:
+            one: the span.
+            method: of the request.
+            route: as metrics name it.
+            status: of the reply.
+            facts: attributes of our own.
+        """
         span, method = one.span, _known(method)
         span.update_name(f"{method} {route}")
         span.set_attributes(
@@ -88,7 +112,7 @@ class Traces:
         span.end()
 
     def close(self) -> None:
-        """Send what is left, if that is soon done."""
+        """Send the spans that are left, for ``LEAVE`` seconds at most."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(LEAVE)

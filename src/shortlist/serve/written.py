@@ -20,7 +20,8 @@ HEAD = 64  # bytes kept free in front of the parts, for how a reply begins
 class Writing:
     """Bytes of the long replies that are being written, of all requests together.
 
-    most: the bytes of one reply, and half of what several may have together.
+    Args:
+        most: bytes of one reply; several together have half as many.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +30,11 @@ class Writing:
         self._lock = threading.Lock()
 
     def more(self, held: int) -> None:
-        """Another ``STEP`` bytes for a reply that holds so many. Raises Problem where others have all there is."""
+        """Take another ``STEP`` bytes for a reply that holds ``held``.
+
+        Raises:
+            Problem: when other replies have taken all.
+        """
         with self._lock:
             if self.total > held and self.total + STEP > self.most // 2:
                 raise Problem(
@@ -42,15 +47,19 @@ class Writing:
             self.total += STEP
 
     def less(self, held: int) -> None:
-        """A reply is written, or will not be."""
+        """Give back the bytes of a reply that is written, or will not be."""
         with self._lock:
             self.total -= held
 
 
 class Written:
-    """JSON by the place that it has in the reply, all in one piece of memory. room: for all replies together.
+    """Parts of a reply as JSON, by their position in it, all in one piece of memory.
 
-    No more than the bound and one piece is ever held, however long the values are.
+    No more than the bound and one part is ever held, however long the values are.
+
+    Args:
+        count: parts.
+        room: bounds this reply, and all replies together.
     """
 
     def __init__(self, count: int, room: Writing) -> None:
@@ -61,7 +70,11 @@ class Written:
         self._spans: list[tuple[int, int]] = [(0, 0)] * count
 
     def put(self, place: int, value: Any) -> None:
-        """Writes a value. Raises Problem beyond the bound."""
+        """Write a value.
+
+        Raises:
+            Problem: beyond the bound.
+        """
         text = ENCODER.encode(value)
         self._take(len(text))
         begin = self._begun()
@@ -69,7 +82,11 @@ class Written:
         self._spans[place] = begin, len(self._content)
 
     def put_each(self, place: int, values: Iterable[Any], before: bytes, after: bytes) -> None:
-        """Writes values one by one, with commas between them. Raises Problem as soon as they are beyond the bound."""
+        """Write values one by one, with commas between them.
+
+        Raises:
+            Problem: as soon as they are beyond the bound.
+        """
         self._take(len(before) + len(after))
         begin, comma = self._begun(), b""
         self._content += before
@@ -115,8 +132,8 @@ class Written:
         if self.size <= STEP or self._spans != sorted(self._spans):
             return ENCODER.encode(make(self.parts))
         head, found, tail = ENCODER.encode(make([])).partition(b"[]")
-        if not found or len(head) >= HEAD:
-            raise AssertionError("the reply begins with something else than its parts")
+        assert found
+        assert len(head) < HEAD
         self._content += b"]" + tail
         begin = HEAD - len(head) - 1
         self._content[begin:HEAD] = head + b"["
