@@ -16,6 +16,10 @@ from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from shortlist.recommender import Rerank
     from shortlist.recommender.eligible import Open
     from shortlist.serve.events import Events
     from shortlist.serve.loaded import Loaded
@@ -25,6 +29,7 @@ __all__ = [
     "NAMED",
     "Ask",
     "Group",
+    "Ruled",
     "check_columns",
     "check_id",
     "check_ids",
@@ -48,12 +53,25 @@ class Ask(NamedTuple):
     chosen: Sequence[Any] = ()
 
 
+class Ruled(NamedTuple):
+    """Rules for whole lists, and the rows that meet each of their conditions; None where they are not computed yet."""
+
+    rules: Rerank
+    met: Mapping[str, NDArray[np.int64]] | None = None
+
+    @property
+    def kind(self) -> Any:
+        """Equal for rules that take about as long."""
+        rules = self.rules
+        return (rules.diversify > 0, bool(rules.at_most), len(rules.boost), bool(rules.pin), rules.explore > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """What queries must have in common to be answered together.
 
     wants: lists of candidates, the queries' vectors, or lists of candidates near to candidates. open: what a request's filters
-    leave open, for it alone.
+    leave open, for it alone. ruled: its rules for whole lists, likewise. explain: whether each item gets a reason.
     """
 
     loaded: Loaded
@@ -64,16 +82,22 @@ class Group:
     features: tuple[str, ...] = ()
     chosen: bool = False
     open: Open | None = None
+    ruled: Ruled | None = None
+    explain: bool = False
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None where one stands alone."""
-        if self.open is not None:
+        if self.open is not None or self.ruled is not None:
             return None
-        return (id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen)
+        return (
+            id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen, self.explain,
+        )  # fmt: skip
 
     def kind(self) -> Any:
         """Equal for groups whose queries take about as long."""
-        return (self.wants, self.exact, self.features, self.chosen, self.open is not None, self.k.bit_length())
+        ruled = None if self.ruled is None else self.ruled.kind
+        narrow = self.open is not None
+        return (self.wants, self.exact, self.features, self.chosen, narrow, self.k.bit_length(), ruled, self.explain)
 
 
 def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:

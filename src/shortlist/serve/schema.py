@@ -10,6 +10,9 @@ from msgspec import Meta
 __all__ = [
     "LONGEST_ID",
     "NAMES",
+    "AtMost",
+    "Boost",
+    "Cause",
     "ChangeReply",
     "ChangeRequest",
     "EmbedReply",
@@ -21,9 +24,13 @@ __all__ = [
     "Impression",
     "ImpressionsRequest",
     "Item",
+    "Part",
+    "Pin",
     "Query",
+    "Reason",
     "RecommendReply",
     "RecommendRequest",
+    "Rules",
     "ScoreReply",
     "ScoreRequest",
     "ScoreResult",
@@ -52,6 +59,7 @@ Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
 
@@ -68,10 +76,46 @@ class Query(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     exclude: Ids = []
 
 
+class AtMost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """At most so many items of a list have one value of a column; null does not count, and of a list of values each does."""
+
+    column: str
+    most: Length
+
+
+class Pin(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A candidate at a place, counted from 1, where the filters let it in."""
+
+    place: Annotated[int, Meta(ge=1, le=1000)]
+    id: Id
+
+
+class Boost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Candidates that meet a condition are lifted by so many spans of the list; a factor below 0 buries them."""
+
+    where: Condition
+    factor: Annotated[float, Meta(ge=-100, le=100)]
+
+
+class Rules(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Rules for each list as a whole, applied in the search. diversify: from 0 (off) to 1, prefer items unlike those above.
+    explore: the share of places for candidates that are rare in training or meet a condition. seed: of what is drawn."""
+
+    diversify: Share = 0.0
+    at_most: Annotated[list[AtMost], Meta(max_length=16)] = []
+    pin: Annotated[list[Pin], Meta(max_length=1000)] = []
+    boost: list[Boost] = []
+    explore: Share = 0.0
+    explore_rarer_than: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    explore_where: Condition | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
 class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """k: items of a list. exclude_seen: leave out what each query chose before. allow, deny: candidates that alone may,
     or may not, be recommended. where: a condition on the candidates' columns, in SQL. columns: of the candidates' table,
-    to come with each item. exact: search exactly, not by the index."""
+    to come with each item. exact: search exactly, not by the index. rerank: rules for whole lists. explain: a reason with each
+    item."""
 
     queries: list[Query]
     k: Length = 10
@@ -81,6 +125,8 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     where: Condition | None = None
     columns: Columns = []
     exact: bool = False
+    rerank: Rules | None = None
+    explain: bool = False
 
 
 class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -92,13 +138,39 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     columns: Columns = []
 
 
+class Cause(msgspec.Struct):
+    """A choice of the query. share: of what its history adds to a source's score."""
+
+    id: int | str
+    share: float
+
+
+class Part(msgspec.Struct):
+    """One source's part of an item's score. score: by this source alone. share: of the item's score, before boosts. found:
+    whether this source alone would have put the item forward. because: the choices that weighed most."""
+
+    source: str
+    score: float
+    share: float
+    found: bool
+    because: list[Cause]
+
+
+class Reason(msgspec.Struct):
+    """Why an item is in a list. because: the query's choices that weighed most in all sources together."""
+
+    because: list[int | str]
+    parts: list[Part]
+
+
 class Item(msgspec.Struct, omit_defaults=True):
-    """source: "model", or the fallback that filled the place, whose score is then a count."""
+    """source: "model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules."""
 
     id: int | str
     score: float
     source: str = "model"
     columns: dict[str, Cell] | None = None
+    reason: Reason | None = None
 
 
 class Found(msgspec.Struct):
@@ -226,6 +298,10 @@ NAMES: frozenset[str] = frozenset().union(
         one.__struct_fields__
         for one in (
             Query,
+            AtMost,
+            Pin,
+            Boost,
+            Rules,
             RecommendRequest,
             SimilarRequest,
             ScoreRequest,

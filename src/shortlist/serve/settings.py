@@ -16,7 +16,8 @@ class Limits:
     """The most of everything that one request, or all of them, may take.
 
     body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. cells: values of columns in one reply. filter: what a condition may cost, rows times
+    request. cells: values of columns in one reply. ruled_k: items of a list that has rules (``rerank``). pool: candidates that the rules of
+    one request choose among. reasons: items times sources that one request wants explained. filter: what a condition may cost, rows times
     operators, in comparisons of numbers. under_way: requests at once, beyond which the answer is 503.
     receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
     batch: queries answered together. unsent: bytes of one reply, and of all replies together that wait for their readers; beyond
@@ -28,6 +29,9 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
+    ruled_k: int = 200
+    pool: int = 262_144
+    reasons: int = 65_536
     filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
