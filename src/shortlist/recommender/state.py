@@ -125,6 +125,12 @@ class State:
         """Rows of the candidates' table, those of deleted ones included."""
         return len(self.candidates)
 
+    @property
+    def history_columns(self) -> tuple[str, ...]:
+        """The columns from which the query tower reads a query's own history."""
+        features = self.model.config["query"]["features"]
+        return tuple(one["state"]["column"] for one in features if one["kind"] == "History")
+
     @cached_property
     def dead(self) -> NDArray[np.int64]:
         """Rows of candidates that were deleted since, rising."""
