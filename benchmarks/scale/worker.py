@@ -170,7 +170,14 @@ def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None
 
 def main() -> None:
     task, options = sys.argv[1], json.loads(sys.argv[2])
-    tasks = {"encode": encode, "another_day": another_day, "train": train, "ratio": ratio, "plan": plan, "shuffle": shuffle}
+    tasks = {
+        "encode": encode,
+        "another_day": another_day,
+        "train": train,
+        "ratio": ratio,
+        "plan": plan,
+        "shuffle": shuffle,
+    }
     result = tasks[task](**options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(

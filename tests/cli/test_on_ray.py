@@ -264,7 +264,7 @@ def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told(monkeypatch:
     reason = sl.DataError("there is no column 'x'", hint="did you mean 'y'?")
     other = Together.__new__(Together)  # the second of two processes, which learns of the first one's end
     other.rank, other.size = 1, 2
-    monkeypatch.setattr(other, "_why", lambda: "rank 0 stopped: there is no column 'x'", raising=False)
+    monkeypatch.setattr(other, "_first_reason", lambda: "rank 0 stopped: there is no column 'x'", raising=False)
     after = other._stop()
     failed.worker_failures = {1: after, 0: reason}  # type: ignore[attr-defined]
     assert _first_complaint(failed) is reason

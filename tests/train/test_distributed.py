@@ -284,7 +284,7 @@ def one_of_two(
     """The second of two processes, whose connections fail so."""
     other = distributed.Together.__new__(distributed.Together)
     other.rank, other.size, other.first = 1, 2, False
-    monkeypatch.setattr(other, "_why", lambda: why, raising=False)
+    monkeypatch.setattr(other, "_first_reason", lambda: why, raising=False)
 
     def fails(*_: object, **__: object) -> None:
         raise error
@@ -316,7 +316,7 @@ def test_the_process_that_stopped_first_is_known(monkeypatch: pytest.MonkeyPatch
     second = one_of_two(monkeypatch, RuntimeError())
     error = sl.DataError("there is no column 'x'")
     for stands, before in (("rank 0 stopped: a full disk", True), ("rank 1 stopped: there is no column 'x'", False)):
-        monkeypatch.setattr(second, "_reason_is", lambda text, stands=stands: stands, raising=False)
+        monkeypatch.setattr(second, "_store_reason", lambda text, stands=stands: stands, raising=False)
         assert second.stopped_before(error) is before
     assert second.stopped_before(second._stop())
     assert not Alone().stopped_before(error)

@@ -26,7 +26,7 @@ from shortlist.data.shards.files import Manifest, Piece
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.store import using
 
 __all__ = ["Rows", "Shards"]
@@ -142,6 +142,7 @@ class Shards:
                 f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
                 hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
             )
+        check_flags("Shards.encode()", overwrite=overwrite, grow=grow)
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
@@ -178,6 +179,7 @@ class Shards:
         Raises:
             DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
+        check_flags("Shards.load()", verify=verify)
         return cls._loaded(checked_path(folder, "Shards.load(folder)"), lambda piece: verify)
 
     @classmethod
