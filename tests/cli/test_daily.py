@@ -226,7 +226,7 @@ def test_two_runs_at_once(clean_week: Week) -> None:
     ("change", "message"),
     [
         (("keep = 3", "kepe = 3"), "'kepe' is not known"),
-        (('time = "at"', 'tiem = "at"'), "'tiem', which is no option of shortlist train"),
+        (('time = "at"', 'tiem = "at"'), "'tiem', which shortlist train does not have"),
         (('time = "at"', 'out = "x"'), "'out', which shortlist daily sets itself"),
         (('query = "reader"', ""), "[train] has no 'query'"),
         (("keep = 3", "keep = 0"), "keep is 0"),

@@ -41,7 +41,7 @@ def command(link: Path, keep: int, dry_run: bool, uri: str | None, name: str | N
 def cleaned(
     link: Path, keep: int, dry_run: bool = False, uri: str | None = None, name: str | None = None
 ) -> dict[str, Any]:
-    """Clean, say what was removed, and return what is said under --json."""
+    """Clean, print each item, and return the result as JSON values."""
     from shortlist.recommender.cleaning import clean, remaining
 
     done = clean(link, keep, dry_run)

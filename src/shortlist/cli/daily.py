@@ -20,7 +20,8 @@ import rich_click as click
 from shortlist.cli.clean import cleaned
 from shortlist.cli.console import say
 from shortlist.cli.daily_config import DailyConfig, day_named, read_config
-from shortlist.cli.retraining import REFUSED, judged_of
+from shortlist.cli.judging import judged_of
+from shortlist.cli.retraining import REFUSED
 from shortlist.errors import DataError, ShortlistError
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def _promote(plan: DailyConfig, out: Path) -> None:
 
 
 def _figures(out: Path) -> dict[str, Any]:
-    """What a scheduler may want to know of the bundle."""
+    """Facts of the bundle that a scheduler may want to keep."""
     metadata = _metadata(out)
     given = metadata.get("run", {}).get("given", {})
     since = metadata.get("since") or {}

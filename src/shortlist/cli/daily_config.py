@@ -31,7 +31,7 @@ NEEDED = ("query", "candidate")
 
 
 class DailyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is done every day.
+    """The steps of every day, and their options.
 
     Attributes:
         link: the link that servers follow.
@@ -146,7 +146,7 @@ def _options(path: Path, given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in given.items():
         if name not in known:
             raise ConfigError(
-                f"{str(path)!r}: [train] has {name!r}, which is no option of shortlist train.",
+                f"{str(path)!r}: [train] has {name!r}, which shortlist train does not have as an option.",
                 hint=did_you_mean(name, sorted({*known} - {*OURS})),
             )
         if known[name] in OURS:

@@ -8,7 +8,8 @@ from pathlib import Path
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
-from shortlist.cli.retraining import REFUSED, judged_of
+from shortlist.cli.judging import judged_of
+from shortlist.cli.retraining import REFUSED
 
 __all__ = ["command"]
 

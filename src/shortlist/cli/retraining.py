@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import say
+from shortlist.cli.judging import METRICS, judged, measured, say_changes
 from shortlist.cli.training_data import TrainingData
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import ConfigError
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
     from shortlist.train.recipes import Recipe
     from shortlist.train.warm_start import WarmStart
 
-__all__ = ["REFUSED", "Daily", "Verdict", "daily_options", "judged_of"]
+__all__ = ["REFUSED", "Daily", "Verdict", "daily_options"]
 
 DEFAULT = "factorization"
-METRICS = ("top", "recall", "ndcg")
 REFUSED = 3
 """Exit code where a condition of --promote-if does not hold."""
 TRIES = 3  # comparisons with a link that is turned to another bundle meanwhile
@@ -109,7 +109,7 @@ class Verdict:
         return all(one.passed for one in self.judged)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is said of it under --json."""
+        """The verdict as values for --json."""
         return {"since": self.since, "passed": self.passed, "conditions": [asdict(one) for one in self.judged]}
 
 
@@ -167,7 +167,7 @@ class Daily:
                 hint="name the column of times: --time COLUMN; or --test 0; or --only-new",
             )
         for gate in self._gates:
-            metric, k = _measured(gate)
+            metric, k = measured(gate)
             if not compares and (metric != "top" or k not in (1, 5, 10, 50, 100)):
                 raise ConfigError(
                     f"without --warm-start {gate.figure!r} is not measured.",
@@ -284,12 +284,12 @@ class Daily:
 
         before = self._opponent()
         if before is None:
-            return Verdict(None, tuple(_judged(self._gates, None, evaluation)), None)
-        ks = {name: {k for metric, k in map(_measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
+            return Verdict(None, tuple(judged(self._gates, None, evaluation)), None)
+        ks = {name: {k for metric, k in map(measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
         churn_ks = sorted(ks.pop("churn"))
         changes = since(before, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
-        _say(changes)
-        return Verdict(changes, tuple(_judged(self._gates, changes, evaluation)), before.fingerprint)
+        say_changes(changes)
+        return Verdict(changes, tuple(judged(self._gates, changes, evaluation)), before.fingerprint)
 
     def finish(self, bundle: Path, verdict: Verdict, written: bool, again: Callable[[], Verdict]) -> Verdict:
         """Turn the link if every condition holds; else print where to look. The verdict that decided is returned.
@@ -353,56 +353,6 @@ def _metadata(bundle: Path) -> dict[str, Any]:
     return decoded(bundle / MANIFEST).metadata
 
 
-def judged_of(bundle: Path, conditions: tuple[str, ...], link: Path) -> list[Judged]:
-    """Judge and print conditions by the figures that a bundle holds, against what the link serves at this moment.
-
-    BundleError, ConfigError where it holds none, or where it was compared with another bundle.
-    """
-    if not conditions:
-        return []
-    from shortlist.evaluation.gate import Gate
-    from shortlist.recommender.folder import verified
-    from shortlist.recommender.promotion import fingerprint_of
-
-    metadata = verified(bundle.resolve()).metadata
-    gates, since = [Gate.parsed(text) for text in conditions], metadata.get("since")
-    served = fingerprint_of(link)
-    if since is not None and any(gate.bound is None for gate in gates):
-        compared = since["before"]["fingerprint"]
-        if served not in (None, compared):
-            raise BundleError(
-                f"{str(bundle)!r} was compared with the model {compared[:16]!r}, and {str(link)!r} serves {served[:16]!r} now.",
-                hint=f"train again with --promote {link}, which compares with what it serves then; or a condition on a number",
-            )
-    return _judged(gates, since, metadata.get("evaluation"))
-
-
-def _judged(gates: list[Gate], changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
-    from shortlist.report.since import figures
-
-    if changes is not None:
-        today, before = figures(changes)
-    else:
-        by_seen = (evaluation or {}).get("model", {})
-        today, before = dict(by_seen.get("seen_out") or by_seen.get("seen_in") or {}), {}
-    judged = [gate.judge(today, before) for gate in gates]
-    for one in judged:
-        say(str(one))
-    return judged
-
-
-def _measured(gate: Gate) -> tuple[str, int]:
-    """The metric of a condition's figure, and its k. ConfigError for one that is not measured."""
-    metric, _, k = gate.figure.rpartition("_")
-    known = [*METRICS] if gate.bound is None else [*METRICS, "churn"]
-    if metric not in known or not k.isdigit() or int(k) < 1:
-        raise ConfigError(
-            f"--promote-if {gate.text!r} refers to {gate.figure!r}.",
-            hint=f"possible figures: {', '.join(known)}, at a k: top_100",
-        )
-    return metric, int(k)
-
-
 def _warn_of_learned(held_out: Dataset, until: Any) -> None:
     """Warn of held-out rows that are not later than the rows that yesterday's model has learned from."""
     if held_out.timestamp is None:
@@ -418,26 +368,3 @@ def _warn_of_learned(held_out: Dataset, until: Any) -> None:
             f"warning: {early:,} of {len(held_out):,} held-out rows are no later than {until}, the last that yesterday's "
             "model learned from; it may remember them"
         )
-
-
-def _say(changes: dict[str, Any]) -> None:
-    say("\nsince yesterday:")
-    comparison, churn = changes["comparison"], changes["churn"]
-    if comparison is not None:
-        shown = {f"top_{changes['k']}", "top_100"}
-        for one in comparison["differences"]:
-            if one["metric"] in shown:
-                say(f"  {one['text']}")
-    for side in ("candidates", "queries"):
-        if side in changes["drift"]:
-            moved = changes["drift"][side]
-            say(
-                f"  {side}: mean cosine {moved['cosine']:.3f} with yesterday's vectors ({moved['turned']:.3f} after the best "
-                f"rotation), {moved['ids']:,} ids that both know"
-            )
-    if churn["queries"]:
-        say(
-            f"  lists: {churn['changed']:.1%} of the top {churn['k']} is new ({churn['came_new']:.1%} new candidates); "
-            f"{churn['left_chosen']:.1%} of yesterday's was chosen since"
-        )
-    say(f"  new: {changes['new_candidates']:,} candidates, {changes['new_queries']:,} queries\n")

@@ -16,7 +16,7 @@ def united_table(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFr
     null, the earlier value.
 
     Raises:
-        DataError: where ids or a column that both have are of another type.
+        DataError: where ids, or a column that both have, have another type.
     """
     kinds = before.schema[key], now.schema[key]
     if (kinds[0] == pl.String) != (kinds[1] == pl.String):

@@ -1,4 +1,4 @@
-"""What a link no longer needs: old bundles, the cached shards and the checkpoints that they were made from.
+"""The things that a link no longer needs: old bundles, the cached shards and the checkpoints that they were made from.
 
 Kept are the bundle that the link points to, the newest ones of its record, whatever another link or record names, and whatever a
 process has marked as in use: a server the bundle that it answers from, a training the bundle that it started from and its shards.
@@ -46,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was removed, or would be.
+    """Items that were removed, or would be.
 
     Attributes:
         removed: in the order of removal.
@@ -193,7 +193,7 @@ def _size(paths: Iterable[Path]) -> int:
 
 
 def _remove(item: Item) -> bool:
-    """Remove an item as a whole: renamed first, so that nobody finds a part of it. False where it came into use."""
+    """Remove an item as a whole: renamed first, so that nobody finds a part of it. False where it is in use by now."""
     try:
         if item.kind == "checkpoints":
             for path in item.path.glob(CHECKPOINTS):

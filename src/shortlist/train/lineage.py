@@ -1,4 +1,4 @@
-"""The data that a bundle was made from, as its metadata keep them, and whether data are no news to it."""
+"""The data that a bundle was made from, as its metadata keep them, and whether data are news to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Moment: TypeAlias = "int | float | str | None"
 
 
 class OldDataError(DataError):
-    """Data that are no news: they were trained on, end no later than those that were, or are far fewer than the day before."""
+    """Data that bring nothing new: they were trained on, end no later than those that were, or are far fewer than the day before."""
 
 
 @dataclass(frozen=True)

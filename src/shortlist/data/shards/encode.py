@@ -103,7 +103,7 @@ def encode(
                 if _has_work(folder, begun, overwrite):
                     room.mkdir(exist_ok=True)
                     work(listed, begun)
-                if grow and begun != header:  # files that came while an interrupted run was not resumed
+                if grow and begun != header:  # files that were added while an interrupted run was not resumed
                     _grown(found, header, folder, work)
             finally:
                 shutil.rmtree(room, ignore_errors=True)

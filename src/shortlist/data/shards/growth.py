@@ -4,7 +4,7 @@
 2. Ids that are new follow those that are there: a row number means the same id for ever. An id of which no interaction is
    left keeps its row, with a count of 0.
 3. New and changed files become further pieces. Tables are written under the number of the generation, and the manifest last:
-   until then, and for whoever read it before, the shards are what they were.
+   until then, and for a process that read it before, the shards are what they were.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Base:
 
 
 def base_of(folder: Path, header: Header) -> Base | None:
-    """What grows in ``folder`` towards ``header``; None where nothing that is there can be kept, which is then replaced.
+    """The growth of the shards in ``folder`` towards ``header``; None where no piece can be kept: they are replaced then.
 
     An interrupted growth continues if what it reads is still there; the record of another one is put in its place.
 

@@ -125,7 +125,7 @@ class Shards:
             overwrite: replace shards of other data in ``folder``.
             grow: let shards of an earlier state of ``source`` grow: files that are as they were are not read again, new and
                 changed ones are encoded, those of files that are gone are left out. New ids get rows after those that are
-                there. Where no file is as it was, everything is encoded anew.
+                there. Where no file is as it was, everything is encoded again.
             on_piece: called after each shard with how many there are and how many there will be.
             context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
                 rows must fit in memory.
@@ -274,7 +274,11 @@ class Shards:
         )
 
     def over(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> Shards:
-        """The same interactions as rows of other tables, which hold at least these ids; nothing is written.
+        """The same interactions as rows of other tables; nothing is written.
+
+        Args:
+            queries: a table with at least the ids of this one.
+            candidates: a table with at least the ids of this one.
 
         Raises:
             DataError: for a table that lacks an id.
