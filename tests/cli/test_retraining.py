@@ -12,6 +12,7 @@ import pytest
 from tests.cli.typed import shortlist
 
 import shortlist as sl
+from shortlist.cli.retraining import Daily
 from shortlist.recommender.promotion import alone
 
 COLUMNS = ("--query", "reader", "--candidate", "book", "--time", "at", "--index", "exact")
@@ -231,3 +232,21 @@ def test_a_second_run_of_a_link_waits_for_nothing(folder: Path, tuesday: dict[st
         assert "another run for 'current' is in progress" in refused.stderr
     assert back.returncode == 0
     assert not (folder / "second.shortlist").exists()
+
+
+def test_the_opponent_is_what_the_link_serves_even_if_training_started_from_the_link(
+    folder: Path, tuesday: dict[str, object]
+) -> None:
+    """The link was turned while the training ran."""
+    link = folder / "turning"
+    link.symlink_to("monday.shortlist")
+    daily = Daily(link, False, 7.0, (), link)
+    assert daily.yesterday is not None
+    assert daily._opponent() is daily.yesterday
+    link.unlink()
+    link.symlink_to("tuesday.shortlist")
+    opponent = daily._opponent()
+    assert opponent is not None
+    assert opponent.fingerprint == sl.Recommender.load(folder / "tuesday.shortlist").fingerprint
+    link.unlink()
+    assert daily._opponent() is daily.yesterday

@@ -15,7 +15,7 @@ import rich_click as click
 from shortlist.cli.console import say
 from shortlist.cli.judging import METRICS, judged, measured, say_changes
 from shortlist.cli.training_data import TrainingData
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset
@@ -287,7 +287,13 @@ class Daily:
             return Verdict(None, tuple(judged(self._gates, None, evaluation)), None)
         ks = {name: {k for metric, k in map(measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
         churn_ks = sorted(ks.pop("churn"))
-        changes = since(before, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
+        try:
+            changes = since(before, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
+        except DataError as error:
+            if self.bundle is not None or any(gate.bound is None for gate in self._gates):
+                raise
+            say(f"warning: not compared with the bundle that {self.promote} serves: {error.message}")
+            return Verdict(None, tuple(judged(self._gates, None, evaluation)), None)
         say_changes(changes)
         return Verdict(changes, tuple(judged(self._gates, changes, evaluation)), before.fingerprint)
 
@@ -338,12 +344,13 @@ class Daily:
         return served_by(self.promote)
 
     def _opponent(self) -> Recommender | None:
-        """The bundle to compare with."""
-        served = self._served()
-        if served is None or (self.bundle is not None and served == self.bundle.resolve()):
-            return self.yesterday
+        """The bundle to compare with; the one that training started from may have been read through a link that was turned since."""
         import shortlist as sl
+        from shortlist.recommender.promotion import fingerprint_of
 
+        served, before = self._served(), self.yesterday
+        if served is None or (before is not None and fingerprint_of(str(self.promote)) == before.fingerprint):
+            return before
         return sl.Recommender.load(served)
 
 
