@@ -40,6 +40,7 @@ def expected(module: str) -> Path:
 ELSEWHERE = {
     "cli/compare_logged.py": "cli/test_impressions.py",
     "cli/import_tfrs.py": "model/test_tfrs.py",
+    "cli/daily_config.py": "cli/test_daily.py",
     "index/publish.py": "cli/test_index.py",
     "index/storage.py": "congruence/test_index_contract.py",
     "model/onnx.py": "recommender/test_exported.py",
