@@ -11,7 +11,8 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.clean_ids import CleanIds
-from shortlist.data.conditions import Condition, columns_named, condition
+from shortlist.data.condition_text import columns_named
+from shortlist.data.conditions import Condition, condition
 from shortlist.data.ids import free_name, integer_id
 from shortlist.data.places import Places
 from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean

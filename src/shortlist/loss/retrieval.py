@@ -190,13 +190,13 @@ class Retrieval:
         if not len(pair_query):  # a process without pairs in this batch
             return (candidate * 0).sum()
         pairs = (query, candidate, pair_query, pair_candidate)
-        heat = self.temperature if temperature is None else temperature
+        temperature = self.temperature if temperature is None else temperature
         if columns is None and self.plain and query.ndim == 2:
             return in_batch_softmax(
                 *pairs,
                 weight=weight,
                 log_q=log_q,
-                temperature=heat,
+                temperature=temperature,
                 remove_accidental_hits=self.remove_accidental_hits,
                 counts=counts,
             )
@@ -209,11 +209,11 @@ class Retrieval:
                 columns,
                 kind=self.loss.kind,
                 weight=weight,
-                temperature=heat,
+                temperature=temperature,
                 hardest=self.hardest,
                 **asdict(self.loss),
             )
-        return self._softmax(*pairs, loss=self.loss, columns=columns, weight=weight, temperature=heat)
+        return self._softmax(*pairs, loss=self.loss, columns=columns, weight=weight, temperature=temperature)
 
     def _softmax(
         self,

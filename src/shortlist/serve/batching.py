@@ -25,6 +25,7 @@ SLICES = 4  # of a piece, between which the event loop goes first
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
+RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
 
@@ -49,7 +50,8 @@ class Paces:
 
 
 def _guess(group: Group) -> float:
-    seconds = QUERY + ITEM * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
+    item = ITEM + RULED * (group.ruled is not None) + EXPLAINED * group.explain
+    seconds = QUERY + item * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
     index = group.loaded.served.index
     if group.wants != "vectors" and (group.exact or index.exact):
         seconds += PRODUCT * index.size * index.dim

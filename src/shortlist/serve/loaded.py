@@ -122,7 +122,7 @@ class Loaded:
             BundleError: when the bundle is incomplete, altered, or of another format.
         """
         served = bundle.load(
-            path, verify="native" if verified else True, trusted=trusted, rest=rest, key=key, share=share
+            path, verify="native" if verified else True, trusted=trusted, pause=rest, key=key, share=share
         )
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))

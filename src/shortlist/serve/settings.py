@@ -21,6 +21,9 @@ class Limits:
         k: items of a list.
         ids: in one list of a request.
         cells: values of columns in one reply.
+        ruled_k: items of a list that has rules (``rerank``).
+        pool: candidates that the rules of one request choose among.
+        reasons: items times sources that one request wants explained.
         filter: the cost of a condition, rows times operators, in comparisons of numbers.
         under_way: requests at a time; further ones get a 503.
         receive_seconds: from a request's first byte to its last.
@@ -41,6 +44,9 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
+    ruled_k: int = 200
+    pool: int = 262_144
+    reasons: int = 65_536
     filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
