@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import numpy as np
@@ -12,13 +11,9 @@ from tests.choosing.tables import bestsellers, blocks, chain, groceries
 
 import shortlist as sl
 from shortlist.choosing import choose, hold_out
-from shortlist.choosing.budget import Budget
-from shortlist.choosing.contenders import contenders_of
-from shortlist.choosing.trial import Trial, times_number_rows
+from shortlist.choosing.trial import times_number_rows
 from shortlist.errors import DataError
 from shortlist.train.recipes import load, to_toml
-
-choosing = importlib.import_module("shortlist.choosing.choose")
 
 
 def test_tastes_are_found_without_a_recipe() -> None:
@@ -130,24 +125,3 @@ def test_too_little_is_refused() -> None:
         choose(few)
     with pytest.raises(DataError, match="got a list"):
         choose([1, 2])  # type: ignore[arg-type]
-
-
-def test_the_recipe_of_two_towers_repeats_the_model(tmp_path) -> None:
-    data = blocks(3000, 150, 120)
-    train, held_out, how = hold_out(data, 0.1, 42)
-    trial = Trial.of(train, train, held_out, None, 42)
-    field = choosing._Field(train, trial, Budget(60.0), "auto", lambda line: None, False)
-    for one in contenders_of(train, 42, again=False):
-        if one.name in ("ALS", "factorization"):
-            field.enter(one)
-    field.mix()
-    (pair,) = (one for one in field.ranked() if one.kind == "mixture")
-    assert sorted(pair.name.split(" + ")) == ["ALS", "factorization"]
-    assert (how, pair.rank) == ("random", 40 + max(one.rank for one in field.ranked() if one.kind == "towers"))
-    path = tmp_path / "chosen.toml"
-    path.write_text(to_toml(pair.recipe))
-    again, _ = load(path).train(train)
-    assert again.weights == pair.model.weights
-    for one, other in zip((again.towers, *again.others), (pair.model.towers, *pair.model.others), strict=True):
-        for name, value in one.state_dict().items():
-            np.testing.assert_array_equal(value.numpy(), other.state_dict()[name].numpy())

@@ -13,10 +13,9 @@ import polars.selectors as cs
 from shortlist.data.clean_ids import CleanIds
 from shortlist.data.condition_text import columns_named
 from shortlist.data.conditions import Condition, condition
-from shortlist.data.given import check_flags
 from shortlist.data.ids import free_name, integer_id
 from shortlist.data.places import Places
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 
 __all__ = ["EventPlan", "Events"]
 

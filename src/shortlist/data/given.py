@@ -15,7 +15,6 @@ from shortlist.errors import ConfigError, DataError
 __all__ = [
     "check_columns",
     "check_dataset",
-    "check_flags",
     "check_frame",
     "check_kind",
     "check_methods",
@@ -104,15 +103,6 @@ def check_frame(value: object, where: str) -> None:
     """DataError unless ``value`` is a Polars DataFrame."""
     if not isinstance(value, pl.DataFrame):
         raise DataError(f"{where} got {kind_of(value)}; a Polars DataFrame was expected.", hint="pl.DataFrame(table)")
-
-
-def check_flags(where: str, **flags: object) -> None:
-    """ConfigError unless each of these is True or False; a text such as "no" would count as True."""
-    for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise ConfigError(
-                f"{where} got {name}={shown(value)}; True or False was expected.", hint=f"{name}=True or {name}=False"
-            )
 
 
 def check_seed(seed: object, where: str, *, least: int = 0) -> int:

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset
-from shortlist.data.given import check_dataset, check_flags
+from shortlist.data.given import check_dataset
 from shortlist.data.split import Split, SplitReport
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 
 __all__ = ["split_by_time", "split_last", "split_queries", "split_random"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_flags, check_methods, check_model
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.data.given import check_dataset, check_methods, check_model
+from shortlist.errors import ConfigError, check_flags, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures

@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_flags
 from shortlist.data.id_map import IdMap, is_id_type
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Sequences
 from shortlist.features.feature import State

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_flags
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.features.checks import check_count, check_dim, finite, not_fitted, nothing_to_learn
 from shortlist.features.encoded import Codes, Floats
 from shortlist.features.feature import State

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_flags
-from shortlist.errors import DataError
+from shortlist.errors import DataError, check_flags
 from shortlist.features.checks import not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
 from shortlist.features.feature import State

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.data.given import check_flags
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.loss.columns import Columns, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.kinds import (

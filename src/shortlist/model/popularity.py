@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_flags
-from shortlist.errors import DataError
+from shortlist.data.given import check_dataset
+from shortlist.errors import DataError, check_flags
 from shortlist.features import Codes, IntegerLookup, StringLookup
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.tower import Tower

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.data.given import check_flags, kind_of
+from shortlist.data.given import kind_of
 from shortlist.data.ids import unpatterned
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import EmbeddingTable

@@ -141,12 +141,12 @@ class Loaded:
         whole = all(one.index.exact for one in (self.served, *self.served.others))
         return self.served if whole else exact_served(self.served)
 
-    @property
+    @cached_property
     def query_strings(self) -> bool:
         """Whether query ids are strings; else they are integers."""
         return self.state.query_ids.strings
 
-    @property
+    @cached_property
     def candidate_strings(self) -> bool:
         """Whether candidate ids are strings; else they are integers."""
         return self.state.candidate_ids.strings

@@ -16,6 +16,10 @@ from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from shortlist.recommender import Rerank
     from shortlist.recommender.eligible import Open
     from shortlist.serve.events import Events
     from shortlist.serve.loaded import Loaded
@@ -25,6 +29,7 @@ __all__ = [
     "NAMED",
     "Ask",
     "Group",
+    "Ruled",
     "check_columns",
     "check_id",
     "check_ids",
@@ -54,6 +59,19 @@ class Ask(NamedTuple):
     chosen: Sequence[Any] = ()
 
 
+class Ruled(NamedTuple):
+    """Rules for whole lists, and the rows that meet each of their conditions; None where they are not computed yet."""
+
+    rules: Rerank
+    met: Mapping[str, NDArray[np.int64]] | None = None
+
+    @property
+    def kind(self) -> Any:
+        """Equal for rules that take about as long."""
+        rules = self.rules
+        return (rules.diversify > 0, bool(rules.at_most), len(rules.boost), bool(rules.pin), rules.explore > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """The properties that queries must share to be answered together.
@@ -67,6 +85,8 @@ class Group:
         features: names of the features that replace stored ones.
         chosen: whether the queries have choices of their own.
         open: the candidates that a request's filters leave open, for it alone.
+        ruled: the request's rules for whole lists, for it alone.
+        explain: whether each item gets a reason.
     """
 
     loaded: Loaded
@@ -77,16 +97,22 @@ class Group:
     features: tuple[str, ...] = ()
     chosen: bool = False
     open: Open | None = None
+    ruled: Ruled | None = None
+    explain: bool = False
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None for one that is answered alone."""
-        if self.open is not None:
+        if self.open is not None or self.ruled is not None:
             return None
-        return (id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen)
+        return (
+            id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen, self.explain,
+        )  # fmt: skip
 
     def kind(self) -> Any:
         """Equal for groups whose queries take about as long."""
-        return (self.wants, self.exact, self.features, self.chosen, self.open is not None, self.k.bit_length())
+        ruled = None if self.ruled is None else self.ruled.kind
+        narrow = self.open is not None
+        return (self.wants, self.exact, self.features, self.chosen, narrow, self.k.bit_length(), ruled, self.explain)
 
 
 def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:

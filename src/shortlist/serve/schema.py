@@ -10,6 +10,9 @@ from msgspec import Meta
 __all__ = [
     "LONGEST_ID",
     "NAMES",
+    "AtMost",
+    "Boost",
+    "Cause",
     "ChangeReply",
     "ChangeRequest",
     "EmbedReply",
@@ -21,9 +24,13 @@ __all__ = [
     "Impression",
     "ImpressionsRequest",
     "Item",
+    "Part",
+    "Pin",
     "Query",
+    "Reason",
     "RecommendReply",
     "RecommendRequest",
+    "Rules",
     "ScoreReply",
     "ScoreRequest",
     "ScoreResult",
@@ -52,6 +59,7 @@ Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11)]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
 
@@ -72,6 +80,66 @@ class Query(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     exclude: Ids = []
 
 
+class AtMost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """At most so many items of a list have one value of a column; null does not count, and of a list of values each does.
+
+    Attributes:
+        column: of the candidates' table.
+        most: items with one value.
+    """
+
+    column: str
+    most: Length
+
+
+class Pin(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A candidate at a place, where the filters let it in.
+
+    Attributes:
+        place: counted from 1.
+        id: of the candidate.
+    """
+
+    place: Annotated[int, Meta(ge=1, le=1000)]
+    id: Id
+
+
+class Boost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Candidates that meet a condition are lifted, or buried.
+
+    Attributes:
+        where: the condition on the candidates' columns, in SQL.
+        factor: by how many spans of the list; below 0 it buries.
+    """
+
+    where: Condition
+    factor: Annotated[float, Meta(ge=-100, le=100)]
+
+
+class Rules(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Rules for each list as a whole, applied in the search.
+
+    Attributes:
+        diversify: from 0 (off) to 1, prefer items unlike those above.
+        at_most: for each of some columns, how many items may have one value.
+        pin: candidates at fixed places.
+        boost: candidates to lift or bury.
+        explore: the share of places for candidates that are rare in training or meet a condition.
+        explore_rarer_than: explore candidates that were chosen less often than this.
+        explore_where: explore candidates that meet this condition.
+        seed: of what is drawn.
+    """
+
+    diversify: Share = 0.0
+    at_most: Annotated[list[AtMost], Meta(max_length=16)] = []
+    pin: Annotated[list[Pin], Meta(max_length=1000)] = []
+    boost: list[Boost] = []
+    explore: Share = 0.0
+    explore_rarer_than: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    explore_where: Condition | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
 class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Queries, and how to answer them.
 
@@ -83,6 +151,8 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         where: a condition on the candidates' columns, in SQL.
         columns: of the candidates' table, to return with each item.
         exact: search exactly, not by the index.
+        rerank: rules for whole lists.
+        explain: give a reason with each item.
     """
 
     queries: list[Query]
@@ -93,6 +163,8 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     where: Condition | None = None
     columns: Columns = []
     exact: bool = False
+    rerank: Rules | None = None
+    explain: bool = False
 
 
 class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -110,17 +182,60 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     columns: Columns = []
 
 
+class Cause(msgspec.Struct):
+    """A choice of the query.
+
+    Attributes:
+        id: of the candidate that it chose.
+        share: of what its history adds to a source's score.
+    """
+
+    id: int | str
+    share: float
+
+
+class Part(msgspec.Struct):
+    """One source's part of an item's score.
+
+    Attributes:
+        source: its name.
+        score: by this source alone.
+        share: of the item's score, before boosts.
+        found: whether this source alone would have put the item forward.
+        because: the choices that weighed most.
+    """
+
+    source: str
+    score: float
+    share: float
+    found: bool
+    because: list[Cause]
+
+
+class Reason(msgspec.Struct):
+    """Why an item is in a list.
+
+    Attributes:
+        because: the query's choices that weighed most in all sources together.
+        parts: of each source.
+    """
+
+    because: list[int | str]
+    parts: list[Part]
+
+
 class Item(msgspec.Struct, omit_defaults=True):
     """A candidate in a list.
 
     Attributes:
-        source: "model", or the fallback that filled the place, whose score is then a count.
+        source: "model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules.
     """
 
     id: int | str
     score: float
     source: str = "model"
     columns: dict[str, Cell] | None = None
+    reason: Reason | None = None
 
 
 class Found(msgspec.Struct):
@@ -295,6 +410,10 @@ NAMES: frozenset[str] = frozenset().union(
         one.__struct_fields__
         for one in (
             Query,
+            AtMost,
+            Pin,
+            Boost,
+            Rules,
             RecommendRequest,
             SimilarRequest,
             ScoreRequest,

@@ -21,6 +21,9 @@ class Limits:
         k: items of a list.
         ids: in one list of a request.
         cells: values of columns in one reply.
+        ruled_k: items of a list that has rules (``rerank``).
+        pool: candidates that the rules of one request choose among.
+        reasons: items times sources that one request wants explained.
         filter: the cost of a condition, rows times operators, in comparisons of numbers.
         under_way: requests at a time; further ones get a 503.
         receive_seconds: from a request's first byte to its last.
@@ -41,6 +44,9 @@ class Limits:
     k: int = 1000
     ids: int = 10_000
     cells: int = 262_144
+    ruled_k: int = 200
+    pool: int = 262_144
+    reasons: int = 65_536
     filter: int = 1 << 29
     under_way: int = 4096
     receive_seconds: float = 10.0
@@ -75,6 +81,7 @@ class Settings:
             pointed at this machine asks under its own name, and is refused.
         other_data: whether a bundle that has nearly none of the ids served so far may take over.
         string_ids: whether integer ids are strings in replies, and may be in requests.
+        traces: whether a span of each request is sent by OpenTelemetry.
         impression_bytes: the most that the log of impressions may take on the disk.
         drain_seconds: from SIGTERM until no more connections are accepted; the server is not ready meanwhile.
         limits: of requests.
@@ -95,6 +102,7 @@ class Settings:
     hosts: tuple[str, ...] | None = None
     other_data: bool = False
     string_ids: bool = False
+    traces: bool = False
     impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)

@@ -45,6 +45,10 @@ class StringIds:
             given = getattr(request, name, None)
             if given is not None:
                 changes[name] = [candidate(one) for one in given]
+        rules = getattr(request, "rerank", None)
+        if rules is not None:
+            pins = [msgspec.structs.replace(one, id=candidate(one.id)) for one in rules.pin]
+            changes["rerank"] = msgspec.structs.replace(rules, pin=pins)
         queries = getattr(request, "queries", None)
         if queries is not None:
             changes["queries"] = [_query(one, query, candidate) for one in queries]

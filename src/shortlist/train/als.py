@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_flags, check_model, check_seed
-from shortlist.errors import ConfigError
+from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.errors import ConfigError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
@@ -64,7 +64,7 @@ def als(
         unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
             all pairs that were chosen, and 0.2 at most.
         regularization: how strongly vectors are kept short.
-        exponent: how much more those of rows with many choices are.
+        exponent: how much more strongly the vectors of rows with many choices are kept short.
         validation: a Dataset, as in ``fit``.
         epochs: how many sweeps.
         seed: of the vectors that the first sweep starts from.
@@ -164,10 +164,10 @@ def not_from_disk() -> ConfigError:
 
 
 def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequence[EmbeddingTable]) -> Chosen:
-    """The chosen pairs as rows of two tables of ids.
+    """The chosen pairs as rows of two tables of ids, without pairs of weight 0.
 
     Args:
-        names: of the tables' features.
+        names: of the id features, the query's and the candidate's.
         tables: the queries' and the candidates'.
     """
     query, candidate = encoded.query_columns[names[0]], encoded.candidate_columns[names[1]]
@@ -187,7 +187,7 @@ def first_vectors(rows: int, dim: int, generator: torch.Generator) -> Tensor:
 
 
 def filled(query: Tensor, chosen: Chosen) -> Tensor:
-    """The vectors, with the mean of all for rows without a choice."""
+    """The vectors, with the mean of those with a choice for rows without one."""
     there = chosen.offsets.diff() > 0
     found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
     return found

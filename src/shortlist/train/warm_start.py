@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_flags
-from shortlist.errors import ConfigError, DataError, ShortlistWarning
+from shortlist.errors import ConfigError, DataError, ShortlistWarning, check_flags
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
 from shortlist.sources import Mixture

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
-from shortlist.data.given import check_columns, check_flags, check_kind, checked_path, kind_of
+from shortlist.data.given import check_columns, check_kind, checked_path, kind_of
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
@@ -24,7 +24,7 @@ from shortlist.data.shards.files import Manifest
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 
 __all__ = ["Rows", "Shards"]
 
