@@ -23,7 +23,7 @@ def test_callers_are_those_that_import() -> None:
     found = callers()
     assert "cli.train" in found["train.recipe"]  # through another module that has it in __all__
     assert "index.approximate" in found["tuning.promise"]  # a room above
-    assert {"serve.http", "data.ids"} <= found["errors"]
+    assert {"serve.reading", "data.ids"} <= found["errors"]
     assert {"recommender.bundle", "recommender.contents"} <= found["recommender.manifest"]  # directly
     assert "train.fit" in found["evaluation.testset"]  # through the room's __init__
     assert found["report.page"] == {"report.write"}
