@@ -15,7 +15,7 @@ from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, join, no_histories, popularity
 from shortlist.sources import Blend, Mixture
-from shortlist.train.als import als, als_options, not_from_disk
+from shortlist.train.als import als, als_options
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
@@ -135,9 +135,8 @@ class _Model(Section, frozen=True):
         if self.history is not None:
             raise no_histories()
         task = self.task()
-        if isinstance(task, ALS):
-            raise not_from_disk()
-        check_from_disk(task)
+        if isinstance(task, Retrieval):
+            check_from_disk(task)
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer; ConfigError for a name or an option that it does not have."""
