@@ -263,9 +263,9 @@ def _promote(plan: DailyConfig, out: Path) -> None:
 
     metadata = _metadata(out)
     since = metadata.get("since")
-    against = None if since is None else since["before"]["fingerprint"]
     link = plan.place
-    done = promote(out, link, lambda: not plan.promote_if or fingerprint_of(link) == against)
+    judged = since is not None and plan.promote_if
+    done = promote(out, link, lambda: not judged or fingerprint_of(link) == since["before"]["fingerprint"])
     state = {"promoted": metadata["run"]["daily"]["day"]}
     write_file(plan.home / _state_name(plan), json.dumps(state).encode())
     say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
