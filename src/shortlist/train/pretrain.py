@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
-from shortlist.loss import ALS, solve
+from shortlist.loss import ALS, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.als import chosen_pairs, filled, first_vectors
+from shortlist.train.als import chosen_pairs, filled
 
 __all__ = ["SWEEPS", "check_pretraining", "pretrain_by_als", "why_not_pretrained"]
 
@@ -20,7 +20,7 @@ SWEEPS = 8
 def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     """The reason why the vectors of ids cannot start from ALS, or None where they can."""
     if isinstance(train, Shards):
-        return "ALS reads all interactions in every sweep, and shards are read in blocks"
+        return "shards are trained in blocks, and ALS needs all interactions in memory"
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         name = _id_feature(tower)
         single = len(tower.features) == 1 and tower.shape.plain
@@ -67,14 +67,14 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
     assert isinstance(tables[1], EmbeddingTable)
     query_table, candidate_table = tables[0], tables[1]
     chosen = chosen_pairs(encoded, (names[0], names[1]), [query_table, candidate_table]).to(device)
-    turned, task = chosen.turned(), ALS().on(chosen)
-    generator = torch.Generator().manual_seed(seed)
-    candidate = first_vectors(chosen.width, candidate_table.dim, generator).to(device)
+    sweeps = Sweeps(chosen, ALS(), candidate_table.dim, torch.Generator().manual_seed(seed))
     for _ in range(SWEEPS):
-        query = solve(chosen, candidate, task)
-        candidate = solve(turned, query, task)
-    for table, rows, pairs in ((query_table, query, chosen), (candidate_table, candidate, turned)):
-        table.fill(_of_random_length(filled(rows, pairs), table))
+        sweeps.sweep()
+    choices = chosen.offsets.diff(), torch.bincount(chosen.columns, minlength=chosen.width)
+    for table, rows, counts in zip(
+        (query_table, candidate_table), (sweeps.query, sweeps.candidate), choices, strict=True
+    ):
+        table.fill(_of_random_length(filled(rows, counts), table))
 
 
 def _of_random_length(rows: Tensor, table: EmbeddingTable) -> Tensor:
