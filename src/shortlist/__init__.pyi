@@ -61,6 +61,7 @@ from shortlist.model import TwoTower as TwoTower
 from shortlist.model import from_tfrs as from_tfrs
 from shortlist.model import join as join
 from shortlist.model import popularity as popularity
+from shortlist.recommender import Reason as Reason
 from shortlist.recommender import Recommendations as Recommendations
 from shortlist.recommender import Recommender as Recommender
 from shortlist.recommender import Rerank as Rerank

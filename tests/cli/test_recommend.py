@@ -75,35 +75,11 @@ def test_ids_that_look_like_options(bundle: Path, folder: Path) -> None:
     assert [(one["query"], one["known"]) for one in json.loads(done.stdout)] == [(-5, False), (2, True)]
 
 
-def test_rules_of_a_list(bundle: Path, folder: Path) -> None:
-    plain = shortlist("recommend", bundle, 2, "--k", 3, "--json", cwd=folder)
-    best = [item["id"] for item in json.loads(plain.stdout)[0]["items"]]
-    pinned = shortlist(
-        "recommend", bundle, 2, "--k", 3, "--pin", 2, "b17", "--boost", f"book = '{best[0]}'", -2, "--json", cwd=folder
-    )
-    assert pinned.returncode == 0, pinned.stderr
-    items = json.loads(pinned.stdout)[0]["items"]
-    assert (items[1]["id"], items[1]["source"]) == ("b17", "pinned")
-    assert items[0]["id"] == best[1]
-    table = shortlist("recommend", bundle, 2, "--k", 3, "--pin", 2, "b17", cwd=folder)
-    assert "b17" in table.stdout.splitlines()[2]
-    assert table.stdout.splitlines()[2].endswith("pinned")
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--diversify", "2"), "from 0 to 1"),
-        (("--at-most", "genre", "2"), "no column 'genre'"),
-        (("--pin", "1", "b1", "--pin", "1", "b2"), "--pin was given twice for 1"),
-        (("--boost", "book", "nan"), "from -100 to 100"),
-        (("--boost", "boook = 'b1'", "1"), "boook"),
-        (("--explore", "0.5"), "without a rule"),
-    ],
-)
-def test_rules_that_cannot_be_are_refused(bundle: Path, folder: Path, options: tuple[str, ...], words: str) -> None:
-    done = shortlist("recommend", bundle, 2, *options, cwd=folder)
-    assert done.returncode != 0
-    assert done.stdout == ""
-    assert words in " ".join(done.stderr.replace("│", " ").split())
-    assert "Traceback" not in done.stderr
+def test_reasons_of_a_list(bundle: Path, folder: Path) -> None:
+    done = shortlist("recommend", bundle, 2, "--k", 3, "--explain", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)
+    for item in answer["items"]:
+        assert item["reason"]["parts"][0]["source"] == "towers"
+    plain = shortlist("recommend", bundle, 2, "--k", 3, "--explain", cwd=folder)
+    assert plain.stdout.count("towers 100%") == 3

@@ -50,6 +50,32 @@ def test_lists_are_those_of_recommend(recommender, tmp_path, small_parts, option
     assert (done.queries, done.rows, done.parts, done.found) == (len(users), len(expected), -(-len(users) // 7), 0)
 
 
+RULES = sl.Rerank(
+    diversify=0.3, at_most={"year": 1}, pin={2: "f3"}, boost={"year > 2010": 0.5}, explore=0.4, explore_rarer_than=25
+)
+
+
+def test_lists_by_rules_are_those_of_recommend(recommender, tmp_path, small_parts):
+    recommender.recommend_all(tmp_path / "all", 5, rerank=RULES)
+    table = read(tmp_path / "all")
+    users = recommender.query_ids.to_list()
+    expected = [
+        (found.query, item.id, rank, np.float32(item.score), item.source)
+        for found in recommender.recommend(users, 5, rerank=RULES)
+        for rank, item in enumerate(found, start=1)
+    ]
+    assert table.rows() == expected
+    assert {*table["source"]} == {"model", "pinned", "explored"}
+    assert table.columns == ["user", "film", "rank", "score", "source"]
+    assert recommender.recommend_all(tmp_path / "all", 5, rerank=RULES).found == -(-len(users) // 7)
+    with pytest.raises(sl.BundleError, match="other options"):
+        recommender.recommend_all(tmp_path / "all", 5)
+    for wrong in (sl.Rerank(at_most={"genre": 1}), sl.Rerank(boost={"genre = 'x'": 1}), sl.Rerank(pin=[7])):
+        with pytest.raises(sl.DataError):
+            recommender.recommend_all(tmp_path / "new", 5, rerank=wrong)
+    assert not (tmp_path / "new").exists()
+
+
 def test_vectors_come_along(recommender, tmp_path, monkeypatch):
     monkeypatch.setattr(everyone, "VECTORS_PER_PART", 7)
     recommender.recommend_all(tmp_path / "all", 2, vectors=True)
@@ -130,7 +156,11 @@ def test_bad_requests(recommender, tmp_path):
 def test_the_command(recommender, tmp_path):
     recommender.save(tmp_path / "b.shortlist")
     for expected in ("wrote", "files were there"):
-        done = shortlist("recommend-all", "b.shortlist", "-o", "o", "--k", "3", "--json", cwd=tmp_path)
+        done = shortlist(
+            "recommend-all", "b.shortlist", "-o", "o", "--k", "3", "--pin", "2", "f4", "--json", cwd=tmp_path
+        )
         assert done.returncode == 0, done.stderr
         assert expected in done.stderr
-    assert len(read(tmp_path / "o")) == 3 * len(recommender.query_ids)
+    table = read(tmp_path / "o")
+    assert len(table) == 3 * len(recommender.query_ids)
+    assert (table.filter(pl.col("film") == "f4").select("rank", "source").unique().rows()) == [(2, "pinned")]

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.recommender.conftest import set_vectors
+from tests.recommender.test_many_sources import FILMS
+from tests.recommender.test_many_sources import data as many_data
+from tests.recommender.test_many_sources import mixture as many_sources
 from tests.recommender.test_mixture import data, mixture
 
 import shortlist as sl
@@ -83,6 +86,45 @@ def test_at_most_of_a_value_finds_others_in_the_whole_catalogue(monkeypatch: pyt
         listed(recommender, 4, "me", at_most={"genres": 1})
 
 
+def test_few_searches_fill_a_list_however_much_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 films of 64 genres in turn of 4 alike: 1 of a genre. The first pool has 2, then 8, 32, 64 at most: 4 searches, not 30
+    vectors = {f"f{number:02}": (99.0 - number, 0.0) for number in range(64)}
+    recommender = _of_vectors(vectors, query=(1.0, 0.0), genre=[f"g{number // 4}" for number in range(64)])
+    sizes: list[int] = []
+    search = reranking.answered
+
+    def counted(served: Any, asked: Any, k: int, *rest: Any) -> Any:
+        sizes.append(k)
+        return search(served, asked, k, *rest)
+
+    monkeypatch.setattr(reranking, "answered", counted)
+    monkeypatch.setattr(reranking, "POOL", 2)
+    monkeypatch.setattr(reranking, "POOL_OF_K", 0)
+    found = listed(recommender, 16, "me", at_most={"genre": 1})
+    assert found == [f"f{4 * number:02}" for number in range(16)]
+    assert sizes == [2, 8, 32, 64][: len(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("column", "fits"),
+    [
+        (pl.Series("genre", [[["a"]], [["b"]]]), False),
+        (pl.Series("genre", [{"a": 1}, {"a": 2}]), False),
+        (pl.Series("genre", [[1.0, 2.0], [3.0, 4.0]], dtype=pl.Array(pl.Float32, 2)), False),
+        (pl.Series("genre", [["a"], None]), True),
+        (pl.Series("genre", [1.5, None]), True),
+    ],
+    ids=["lists of lists", "structs", "vectors", "lists", "numbers"],
+)
+def test_values_that_cannot_be_counted_are_refused(column: pl.Series, fits: bool) -> None:
+    recommender = _of_vectors({"a": (1.0, 0.0), "b": (0.5, 0.0)}, query=(1.0, 0.0), genre=column)
+    if fits:
+        assert listed(recommender, 2, "me", at_most={"genre": 1}) == ["a", "b"]
+        return
+    with pytest.raises(DataError, match="at_most: the candidates' column 'genre' is of type"):
+        listed(recommender, 2, "me", at_most={"genre": 1})
+
+
 def test_exploration_repeats_and_draws_only_what_is_named(recommender: sl.Recommender) -> None:
     rules = sl.Rerank(explore=0.25, explore_rarer_than=2, seed=3)
     first = recommender.recommend(["ann", "bob", "cat"], k=4, exclude_seen=False, rerank=rules)
@@ -114,6 +156,29 @@ def test_anything_but_rules_is_refused(recommender: sl.Recommender) -> None:
     for wrong in (0.3, {"diversify": 0.3}, sl.Rerank):
         with pytest.raises(ConfigError, match=r"recommend\(rerank=\)"):
             recommender.recommend(["ann"], rerank=wrong)  # type: ignore[arg-type]
+
+
+def test_scores_of_a_mixture_compare_whatever_rule_placed_an_item() -> None:
+    # two towers, a table and three lists, whose scores are shares of the best that a query may have
+    recommender = sl.Recommender(many_sources(), sl.BruteForce(), many_data())
+    recommender.fallback = ()
+    for where in (None, "year >= 1992"):
+        asked = {"where": where, "exclude_seen": False}
+        plain = recommender.recommend(["p0", "p3", "nobody"], k=FILMS, **asked)
+        for rules in (
+            {"pin": {1: 11, 4: 0, 7: 9}},
+            {"explore": 0.5, "explore_rarer_than": 5, "seed": 3},
+            {"at_most": {"year": 1}},
+            {"boost": {"film < 4": 0.0}},
+            {"diversify": 0.5, "pin": [5], "at_most": {"year": 1}},
+        ):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(reranking, "POOL", 1)
+                patch.setattr(reranking, "POOL_OF_K", 1)
+                found = recommender.recommend(["p0", "p3", "nobody"], k=6, rerank=sl.Rerank(**rules), **asked)
+            for one, whole in zip(found, plain, strict=True):
+                scores = dict(zip(whole.ids, whole.scores, strict=True))
+                assert one.scores == pytest.approx([scores[item] for item in one.ids], rel=1e-6)
 
 
 RULES = st.fixed_dictionaries(

@@ -187,7 +187,8 @@ def test_a_visitor_builds_a_history(browser, address):  # noqa: F811
             expect(page.locator("#history")).to_contain_text(name)
         notes = page.locator(".list").first.locator("small")
         expect(notes).to_contain_text(["Comedy"] * 5)  # films 30, 33 and 36 are comedies
-        expect(page.locator(".list").first).not_to_contain_text(re.compile(r"film 3[036]\b"))
+        expect(page.locator(".list").first.locator(".title", has_text=re.compile(r"film 3[036]\b"))).to_have_count(0)
+        expect(page.locator(".because").first).to_contain_text(re.compile(r"because of film 3[036]\b"))
         page.get_by_role("button", name="Remove film 30").click()
         expect(page.locator("#history li")).to_have_count(2)
     assert watch.errors == []
@@ -240,3 +241,36 @@ def test_json_is_read_and_written_without_loss(browser, long_numbers):  # noqa: 
             '[0,-1,9007199254740991,1e-7,null,true,"int-1-2-3-4:5","\\\\"]',
         ):
             assert page.evaluate(script, text) == text
+
+
+def test_rules_change_the_list_and_are_in_the_address(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=1&k=6&seen=in", offline=False) as (page, watch):
+        settled(page)
+        page.get_by_text("Rules for the list").click()
+        page.locator("#at-most-column").select_option("genre")
+        page.locator("#at-most").fill("2")
+        first = page.locator(".list").first.locator(".items li")
+        expect(first.filter(has_text="Drama")).to_have_count(2)
+        expect(first).to_have_count(6)
+        wanted = rows(page)[4]
+        page.locator(".list").first.locator(".items .title").nth(4).click()
+        page.get_by_role("button", name="Pin to the top").click()
+        expect(first.first).to_contain_text(wanted)
+        expect(first.first.locator(".tag")).to_have_text("pinned")
+        kept = page.url
+    with watched(browser, kept, offline=False) as (page, again):
+        settled(page)
+        assert rows(page)[0] == wanted
+        assert page.locator("#at-most").input_value() == "2"
+    assert watch.errors == again.errors == []
+
+
+def test_a_visitors_list_says_because_of_what(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#visitor=1", offline=False) as (page, watch):
+        page.wait_for_selector("#lists .items li")
+        field = page.get_by_role("combobox").first
+        field.fill("film 30")
+        expect(page.locator("[role=option] span")).to_have_text(["film 30"])
+        field.press("Enter")
+        expect(page.locator(".because").first).to_have_text("because of film 30")
+    assert watch.errors == []

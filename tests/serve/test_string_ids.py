@@ -58,6 +58,12 @@ def test_every_route_gives_and_takes_strings(long: Callable[..., Any]) -> None:
     narrowed = {**body, "columns": [], "allow": [second, first], "deny": [first]}
     (found,) = post(client, "/v1/recommend", narrowed).json()["results"]
     assert [item["id"] for item in found["items"]] == [second]
+    ruled = {**body, "columns": [], "rerank": {"pin": [{"place": 1, "id": second}]}, "explain": True}
+    (found,) = post(client, "/v1/recommend", ruled).json()["results"]
+    assert (found["items"][0]["id"], found["items"][0]["source"]) == (second, "pinned")
+    with_history = {"queries": [{"history": [first, second]}], "exclude_seen": False, "explain": True}
+    (found,) = post(client, "/v1/recommend", with_history).json()["results"]
+    assert {one for item in found["items"] for one in item["reason"]["because"]} <= {first, second}
     excluding = {"queries": [{"id": ann, "exclude": [first]}, {"id": ann, "history": [first]}]}
     lists = post(client, "/v1/recommend", excluding).json()["results"]
     assert [[item["id"] for item in one["items"]] for one in lists] == [[second], [second]]

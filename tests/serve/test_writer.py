@@ -414,7 +414,6 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
         return [found] if group.exact else [type("Short", (), {**_facts(found), "items": found.items[:2]})()]
 
     service.batcher._answer = lossy
-    service.pool.submit(lambda: None).result()
     reply = client.post("/v1/recommend", {"queries": [{"id": "u1"}], "k": 3, "exclude_seen": False})
     assert reply.status_code == 200, reply.text
     deadline = time.monotonic() + 120

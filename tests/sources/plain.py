@@ -149,6 +149,39 @@ def mixed(
     return found
 
 
+def shared(
+    towers: Sequence[Mapping[int, float]],
+    others: Sequence[Mapping[int, float]],
+    weights: Sequence[float],
+    temperatures: Sequence[float],
+) -> dict[int, list[float]]:
+    """Each source's share of the score of every candidate that the towers have."""
+    found = {}
+    for one in towers[0]:
+        parts = []
+        for scores_, weight, temperature in zip(towers, weights[: len(towers)], temperatures, strict=True):
+            parts.append(weight * math.exp((scores_[one] - max(scores_.values())) / temperature))
+        for scores_, weight in zip(others, weights[len(towers) :], strict=True):
+            most = max((scores_.get(each, 0.0) for each in towers[0]), default=0.0)
+            parts.append(weight * scores_.get(one, 0.0) / most if most else 0.0)
+        whole = sum(parts)
+        found[one] = [part / whole for part in parts] if whole else [1.0, *(0.0 for _ in parts[1:])]
+    return found
+
+
+def caused(
+    weights: Mapping[tuple[int, int], float], history: Sequence[int], age: float, length: int, candidate: int
+) -> list[tuple[int, float]]:
+    """The three choices that add most to a candidate's score, with their shares of it; of equal ones the latest."""
+    parts = []
+    for place, item in enumerate(latest_first(history)[:length]):
+        value = age**place * weights.get((item, candidate), 0.0)
+        if value > 0:
+            parts.append((item, value))
+    whole = sum(value for _, value in parts)
+    return [(item, value / whole) for item, value in sorted(parts, key=lambda part: -part[1])[:3]]
+
+
 def lists_of(rows: Sequence[Sequence[int]]) -> Lists:
     """Lists of int64, also where all are empty."""
     return Lists.of([np.array(row, np.int64) for row in rows])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.sources.plain import blended, lists_of, mixed, ranked, scores, table_of
 
 from shortlist.index import BruteForce, Lists
-from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search
+from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search, search_with_scale
 
 SIZE = 7  # candidates in the index; the table has one less
 rows = st.integers(0, SIZE - 1)
@@ -184,8 +184,8 @@ def expected_of_many(case, number: int) -> dict[int, float]:
     return mixed(towers, others, case["weights"], case["temperatures"])
 
 
-@given(asked_of_many())
-def test_any_number_of_sources(case) -> None:
+def built_of_many(case):
+    """Towers, the other sources, their context and filters, as ``search`` takes them."""
     towers = []
     for vectors, queries in zip(case["vectors"], case["queries"], strict=True):
         array = np.array(vectors, np.float32)
@@ -203,14 +203,33 @@ def test_any_number_of_sources(case) -> None:
     segments = np.array(case["segments"], np.int64).reshape(len(histories), len(lists))
     exclude = None if case["exclude"] is None else lists_of(case["exclude"])
     filters = Filters(exclude, rows_of(case["allow"]), rows_of(case["deny"]))
-    hits = search(towers, added, Context(histories, segments), case["k"], filters)
-    assert len(hits) == len(histories)
+    return towers, added, Context(histories, segments), filters
+
+
+@given(asked_of_many())
+def test_any_number_of_sources(case) -> None:
+    towers, added, context, filters = built_of_many(case)
+    hits = search(towers, added, context, case["k"], filters)
+    assert len(hits) == len(case["histories"])
     for number, (found, values) in enumerate(hits):
         expected = expected_of_many(case, number)
         assert len(found) == len({*found.tolist()}) == min(case["k"], len(expected))
         assert values.tolist() == pytest.approx([expected[one] for one in found.tolist()], rel=1e-5, abs=1e-9)
         best = sorted(expected.values(), reverse=True)[: len(found)]
         assert values.tolist() == pytest.approx(best, rel=1e-5, abs=1e-9)
+
+
+@given(asked_of_many(), some)
+def test_scores_of_a_search_within_some_rows_compare_with_those_of_all(case, within: list[int]) -> None:
+    towers, added, context, filters = built_of_many(case)
+    _, scale = search_with_scale(towers, added, context, case["k"], filters)
+    hits, same = search_with_scale(towers, added, context, SIZE, filters, rows_of(within), scale)
+    assert same is scale
+    for number, (found, values) in enumerate(hits):
+        expected = {one: score for one, score in expected_of_many(case, number).items() if one in within}
+        assert sorted(found.tolist()) == sorted(expected)
+        assert values.tolist() == pytest.approx([expected[one] for one in found.tolist()], rel=1e-5, abs=1e-9)
+        assert values.tolist() == sorted(values.tolist(), reverse=True)
 
 
 def test_a_candidate_that_no_towers_put_first_can_be_the_best() -> None:

@@ -53,7 +53,11 @@ def chosen_outcome(
     seed: int = 42,
     weighted: bool = False,
 ) -> Outcome:
-    """The winner on the data, trained on all of it where ``refit``. Prints each contender as it is measured, and the table."""
+    """The winner on the data, trained on all of it where ``refit``; each contender is printed as it is measured.
+
+    Args:
+        by: the figure to choose by, such as "recall@10", or None for the default.
+    """
     from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 
@@ -107,11 +111,11 @@ def popular_outcome(given: TrainingData, refit: bool) -> Outcome:
 
 def check_recipe_place(path: Path) -> None:
     """ConfigError where no recipe can be written to ``path``."""
-    from shortlist.store import check_room_for_file
+    from shortlist.store import check_writable_file
 
     try:
         if path.is_dir() or not path.exists():  # an existing file may be a device
-            check_room_for_file(path)
+            check_writable_file(path)
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -115,7 +115,7 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr for ``(done, total)`` calls; nothing if stderr is not a terminal."""
+    """A bar on stderr for ``(done, total)`` calls; None where nothing is drawn: no terminal, or not the first process."""
     if _quiet or not sys.stderr.isatty():
         yield None
         return

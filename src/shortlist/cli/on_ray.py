@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.cli.daily import Daily
+from shortlist.cli.rules import NAMES, rules_of
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
 
 __all__ = ["cluster", "or_on_ray", "recommend_all_on", "train_on"]
@@ -39,7 +41,7 @@ _workers = click.option(
 
 
 def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is what it does there."""
+    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is called then, and returns the result."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @_on
@@ -138,7 +140,7 @@ def train_on(
             "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
         )
     daily = Daily(options["warm_start"], options["only_new"], options["half_life"], (), None)
-    plan = daily.recipe(options["recipe"], options["changes"])  # a file of this machine
+    plan = daily.recipe(options["recipe"], options["changes"])  # read here: the file of the recipe is on this machine
     given = {**_absolute(options), "recipe": plan.to_dict(), "changes": (), "as_json": False}
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)
@@ -152,9 +154,10 @@ def recommend_all_on(address: str, workers: int | None, options: dict[str, Any])
 
     given = _absolute(options)
     task = Task(given["k"], not given["include_seen"], given["where"], given["vectors"])
+    rules = {name: given[name] for name in NAMES}
     with cluster(address) as ray:
         count, cpus, _ = _shares(ray, workers)
-        done = _done(ray, _drive_lists, given["bundle"], given["out"], task, count, cpus)
+        done = _done(ray, _drive_lists, given["bundle"], given["out"], task, rules, count, cpus)
     again = f" ({done['found']:,} of {done['parts']:,} files were there)" if done["found"] else ""
     say(f"wrote {done['rows']:,} rows for {done['queries']:,} queries to {options['out']} on Ray{again}")
     return done
@@ -235,14 +238,18 @@ def _first_complaint(failed: Exception) -> ShortlistError:
     return (alone or found or [lost])[0]
 
 
-def _drive_lists(bundle: Path, folder: Path, task: Any, workers: int, cpus: int) -> dict[str, Any]:
+def _drive_lists(
+    bundle: Path, folder: Path, task: Any, rules: dict[str, Any], workers: int, cpus: int
+) -> dict[str, Any]:
     """Writes the missing parts by Ray Data, then the manifest."""
     import ray
 
     from shortlist.recommender import Recommender
     from shortlist.recommender.everyone import Parts
 
-    parts = Parts(Recommender.load(bundle).served, folder, task)
+    recommender = Recommender.load(bundle)
+    task = replace(task, rerank=rules_of(recommender, rules))
+    parts = Parts(recommender.served, folder, task)
     missing = parts.prepare()
     if missing:
         ray.data.DataContext.get_current().enable_progress_bars = False

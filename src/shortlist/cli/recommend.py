@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
-from shortlist.errors import REMOVED_IN, DataError
+from shortlist.cli.rules import rules_of, typed_ids, with_rules
+from shortlist.errors import REMOVED_IN
 
 if TYPE_CHECKING:
-    from shortlist.recommender import Recommendations, Recommender, Rerank
+    from shortlist.recommender import Recommendations
 
 __all__ = ["command"]
 
@@ -44,37 +45,8 @@ class _OfIds(click.RichCommand):
 @click.option(
     "--history", multiple=True, metavar="CANDIDATE", help="A candidate that every ID has chosen; can be repeated."
 )
-@click.option("--diversify", default=0.0, metavar="D", help="From 0 (off) to 1: prefer items unlike those above them.")
-@click.option(
-    "--at-most",
-    nargs=2,
-    type=(str, int),
-    multiple=True,
-    metavar="COLUMN N",
-    help="At most N items of a list have one value of COLUMN; can be repeated.",
-)
-@click.option(
-    "--pin",
-    nargs=2,
-    type=(int, str),
-    multiple=True,
-    metavar="PLACE CANDIDATE",
-    help="Put CANDIDATE at PLACE, counted from 1; can be repeated.",
-)
-@click.option(
-    "--boost",
-    nargs=2,
-    type=(str, float),
-    multiple=True,
-    metavar="CONDITION FACTOR",
-    help="Lift candidates that meet CONDITION by FACTOR times the list's span; below 0 buries them. Up to 4 times.",
-)
-@click.option("--explore", default=0.0, metavar="SHARE", help="Give this share of the places to candidates to explore.")
-@click.option(
-    "--explore-rarer-than", type=int, metavar="N", help="Explore candidates with fewer training interactions."
-)
-@click.option("--explore-where", metavar="CONDITION", help="Explore candidates that meet CONDITION.")
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn to explore.")
+@with_rules
+@click.option("--explain", is_flag=True, help="Say which sources each item comes from, and because of which choices.")
 @click.option("--chosen", multiple=True, hidden=True, help="The old name of --history.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
@@ -84,6 +56,7 @@ def command(
     include_seen: bool,
     where: str | None,
     history: tuple[str, ...],
+    explain: bool,
     chosen: tuple[str, ...],
     as_json: bool,
     **rules: Any,
@@ -105,7 +78,8 @@ def command(
         exclude_seen=not include_seen,
         where=where,
         history=[own] * len(ids) if own else None,
-        rerank=_rerank(recommender, **rules),
+        rerank=rules_of(recommender, rules),
+        explain=explain,
     )
     if as_json:
         print_json(found.to_dicts())
@@ -117,45 +91,7 @@ def command(
         say(f"unknown to the model: {', '.join(map(str, unknown))} (answered {how})")
 
 
-def _rerank(
-    recommender: Recommender,
-    at_most: tuple[tuple[str, int], ...],
-    pin: tuple[tuple[int, str], ...],
-    boost: tuple[tuple[str, float], ...],
-    **options: Any,
-) -> Rerank:
-    """The rules that the options name. UsageError for an option that says two things of one place, column or condition."""
-    import shortlist as sl
-
-    for name, given in (("--at-most", at_most), ("--pin", pin), ("--boost", boost)):
-        keys = [key for key, _ in given]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise click.UsageError(f"{name} was given twice for {twice[0]!r}.")
-    pinned = typed_ids(tuple(one for _, one in pin), recommender.candidate_ids.dtype.is_integer(), "candidate")
-    places = dict(zip([place for place, _ in pin], pinned, strict=True))
-    return sl.Rerank(at_most=dict(at_most), pin=places, boost=dict(boost), **options)
-
-
 def _how_answered(found: Recommendations) -> str:
     """A line on how queries that the model never saw were answered."""
     sources = {source for one in found if not one.known for source in one.sources}
     return "by popularity" if sources == {"popularity"} else "by what else the request says, or an average"
-
-
-def typed_ids(ids: tuple[str, ...], integers: bool, side: str = "query") -> list[str] | list[int]:
-    """Ids from the command line in the bundle's type; DataError where an integer was expected and another text was given."""
-    from shortlist.data.ids import integer_id
-
-    if not integers:
-        return list(ids)
-    numbers: list[int] = []
-    for text in ids:
-        number = integer_id(text)
-        if number is None:
-            raise DataError(
-                f"the bundle's {side} ids are integers; {text!r} was given.",
-                hint="write an id as it is in the data, digits alone: 42, not +42, 4_2 or 42.0",
-            )
-        numbers.append(number)
-    return numbers

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from shortlist.cli.console import print_json, progress, say
 from shortlist.cli.on_ray import or_on_ray, recommend_all_on
+from shortlist.cli.rules import rules_of, with_rules
 
 __all__ = ["command"]
 
@@ -21,11 +23,12 @@ __all__ = ["command"]
 @click.option(
     "--where", help="Return only candidates that meet a condition, in SQL: \"year > 1990 and genre = 'Drama'\"."
 )
+@with_rules
 @click.option("--vectors", is_flag=True, help="Write each candidate's vector too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(recommend_all_on)
 def command(
-    bundle: Path, out: Path, k: int, include_seen: bool, where: str | None, vectors: bool, as_json: bool
+    bundle: Path, out: Path, k: int, include_seen: bool, where: str | None, vectors: bool, as_json: bool, **rules: Any
 ) -> None:
     """Write the top k of BUNDLE for every query in its training data.
 
@@ -37,7 +40,13 @@ def command(
     started = time.perf_counter()
     with progress("queries") as bar:
         done = recommender.recommend_all(
-            out, k, exclude_seen=not include_seen, where=where, vectors=vectors, on_part=bar
+            out,
+            k,
+            exclude_seen=not include_seen,
+            where=where,
+            rerank=rules_of(recommender, rules),
+            vectors=vectors,
+            on_part=bar,
         )
     again = f" ({done.found:,} of {done.parts:,} files were there)" if done.found else ""
     say(

@@ -158,6 +158,11 @@ class _Finite(click.FloatRange):
     help="Give integer ids as strings, and take them so: for clients that round integers beyond 2^53 (JavaScript).",
 )
 @click.option(
+    "--traces",
+    is_flag=True,
+    help="Send a span of each request by OpenTelemetry (extra otel), to OTEL_EXPORTER_OTLP_ENDPOINT.",
+)
+@click.option(
     "--require-signature",
     type=click.Path(path_type=Path),
     metavar="KEYFILE",
@@ -195,6 +200,7 @@ def command(
     untrusted: bool,
     other_data: bool,
     string_ids: bool,
+    traces: bool,
     require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
@@ -220,6 +226,10 @@ def command(
     from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
 
+    if traces:
+        from shortlist.serve.tracing import require
+
+        require()
     if guard:
         say("--guard is now --untrusted: the index is built from its vectors")
     limits = Limits(
@@ -245,6 +255,7 @@ def command(
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
         other_data=other_data,
         string_ids=string_ids,
+        traces=traces,
         drain_seconds=drain_seconds,
         limits=limits,
     )
@@ -299,6 +310,7 @@ def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:
     log = Log(Lines())
 
     def announce(ready: Ready) -> None:
+        _warn_of_long_ids(ready.long_ids, plan.settings)
         _announce(plan.bundle, ready.description, place.address(_port(taken)), plan.settings)
         log.event("started", port=_port(taken), bundle=ready.bundle, workers=plan.workers)
 

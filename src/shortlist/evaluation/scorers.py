@@ -258,13 +258,13 @@ class Cold:
 def _above(scores: Tensor, pairs: Pairs) -> Tensor:
     """How many candidates other than its own reach each pair's score, int64 ``[pairs]``; all where it cannot be found."""
     rows, own, released = scores[pairs.query], pairs.candidate, pairs.released  # rows: [pairs, candidates]
-    mine = rows.gather(1, own.clamp(min=0).unsqueeze(1))  # [pairs, 1]
-    margin = mine.abs() * ROUNDING
-    reached = rows > mine + margin if pairs.favourable else rows >= mine - margin
+    own_scores = rows.gather(1, own.clamp(min=0).unsqueeze(1))  # [pairs, 1]
+    margin = own_scores.abs() * ROUNDING
+    reached = rows > own_scores + margin if pairs.favourable else rows >= own_scores - margin
     if released is not None:
         reached &= released.candidate.unsqueeze(0) <= released.pair.unsqueeze(1)
     reached.scatter_(1, own.clamp(min=0).unsqueeze(1), False)
-    lost = (own < 0) | torch.isneginf(mine.squeeze(1))
+    lost = (own < 0) | torch.isneginf(own_scores.squeeze(1))
     return torch.where(lost, scores.shape[1], reached.sum(1))
 
 

@@ -35,7 +35,7 @@ class ALS:
             all pairs that were chosen, and 0.2 at most, so that the chosen and the other pairs weigh alike in a table
             of any density.
         regularization: how strongly vectors are kept short.
-        exponent: how much more those of rows with many choices are.
+        exponent: how much more strongly the vectors of rows with many choices are kept short.
 
     Raises:
         ConfigError: for numbers out of range.

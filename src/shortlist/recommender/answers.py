@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 from shortlist.index import Hits, exact_copy, search_heads
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Context, Filters, Searched, search, without
+from shortlist.sources import Context, Filters, Scale, Searched, search_with_scale, without
 
-__all__ = ["EXPLORED", "MODEL", "PINNED", "SOURCES", "Answers", "answered", "exact_served", "overlap", "searched"]
+__all__ = [
+    "EXPLORED",
+    "MODEL",
+    "PINNED",
+    "POPULARITY",
+    "SOURCES",
+    "Answers",
+    "answered",
+    "exact_served",
+    "overlap",
+    "searched",
+    "towers_and_context",
+]
 
 MODEL, POPULARITY, PINNED, EXPLORED = range(4)
 SOURCES = ("model", "popularity", "pinned", "explored")
@@ -26,12 +38,14 @@ class Answers:
 
     Attributes:
         sources: numbers of ``SOURCES``; None where every item is the model's.
+        scale: what a mixture's scores are shares of; None for other models.
     """
 
     offsets: NDArray[np.int64]
     rows: NDArray[np.int64]
     scores: NDArray[Any]
     sources: NDArray[np.uint8] | None = None
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -45,6 +59,8 @@ def answered(
     by_model: Sequence[bool],
     context: Context | None,
     fallback: Sequence[str],
+    within: NDArray[np.int64] | None = None,
+    scale: Scale | None = None,
 ) -> Answers:
     """The k best of each query by the model; the rest of the list by popularity if ``fallback`` has it.
 
@@ -52,13 +68,16 @@ def answered(
         vectors: of the queries, ``[queries, heads · dim]``.
         by_model: whether the model answers each query; the others get popularity alone.
         context: input of a mixture's further sources.
+        within: candidate rows that are searched alone; a mixture's scores are still shares of the best by ``filters``.
+        scale: of an earlier answer with the same filters.
     """
     if not len(vectors):
         return Answers(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     state, fills = served.state, "popularity" in fallback
-    hits = searched(served, vectors, k, filters, context)
+    hits, scale = _searched(served, vectors, k, filters, context, within, scale)
     if all(by_model) and (not fills or _full(hits, k, state)):
-        return Answers(hits.offsets, hits.ids, hits.scores)
+        return Answers(hits.offsets, hits.ids, hits.scores, scale=scale)
+    filters = filters.within(within)
     rows: list[NDArray[np.int64]] = []
     scores: list[NDArray[Any]] = []
     sources: list[NDArray[np.uint8]] = []
@@ -72,7 +91,7 @@ def answered(
         lengths.append(len(found) + len(filling))
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources))
+    return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources), scale)
 
 
 def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filters, context: Context | None) -> Hits:
@@ -80,9 +99,32 @@ def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filt
 
     Deleted candidates are left out of histories: lists are the same as after ``save`` and ``load``.
     """
-    added, dead = served.state.near, served.state.dead
+    return _searched(served, vectors, k, filters, context)[0]
+
+
+def _searched(
+    served: Served,
+    vectors: NDArray[np.float32],
+    k: int,
+    filters: Filters,
+    context: Context | None,
+    within: NDArray[np.int64] | None = None,
+    scale: Scale | None = None,
+) -> tuple[Hits, Scale | None]:
+    """As ``searched``, with the scale of a mixture's scores."""
+    added = served.state.near
     if added is None or context is None:
-        return search_heads(served.index, vectors, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny)
+        some = filters.within(within)
+        return search_heads(served.index, vectors, k, exclude=some.exclude, allow=some.allow, deny=some.deny), None
+    towers, context, filters = towers_and_context(served, vectors, context, filters)
+    return search_with_scale(towers, added, context, k, filters, within, scale)
+
+
+def towers_and_context(
+    served: Served, vectors: NDArray[np.float32], context: Context, filters: Filters
+) -> tuple[list[Searched], Context, Filters]:
+    """A mixture's towers, and the context and the filters without deleted candidates."""
+    dead = served.state.dead
     if len(dead):
         deny = dead if filters.deny is None else np.concatenate([filters.deny, dead])
         filters = replace(filters, deny=deny)
@@ -91,7 +133,7 @@ def searched(served: Served, vectors: NDArray[np.float32], k: int, filters: Filt
         Searched(one.index, one.index.vectors_of, queries)
         for one, queries in zip((served, *served.others), (vectors, *context.vectors), strict=True)
     ]
-    return search(towers, added, context, k, filters)
+    return towers, context, filters
 
 
 def overlap(served: Served, queries: NDArray[np.float32], k: int, context: Context | None) -> float:

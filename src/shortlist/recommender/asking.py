@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,21 +11,16 @@ from numpy.typing import NDArray
 
 from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
+from shortlist.recommender.query_vectors import embedded
+from shortlist.recommender.reasons import Origins, reasons_of
 from shortlist.recommender.recommendations import Recommendations
-from shortlist.recommender.requests import (
-    Request,
-    candidate_lists,
-    exact_ids,
-    feature_table,
-    own_histories,
-    read_request,
-)
+from shortlist.recommender.requests import candidate_lists, exact_ids, own_histories, read_request
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
@@ -46,14 +41,18 @@ def recommend(
     deny: Iterable[Id] | None = None,
     where: str | None = None,
     rerank: Rerank | None = None,
+    explain: bool = False,
     open_: Open | None = None,
+    met: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``.
 
     Args:
         open_: the candidates that ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are
             answered in pieces.
+        met: likewise the rows that meet each condition of ``rerank``.
     """
+    check_flags("recommend()", exclude_seen=exclude_seen)
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state, served.reads)
@@ -65,16 +64,17 @@ def recommend(
     if not all(answerable):
         check_unknown(request.ids, answerable, policy.cold_start)
     recent = own_histories(request, state)
-    vectors = _vectors(served, request, rows, known, own)
+    vectors = embedded(served, request, rows, known, own)
     open_ = opened(state, allow, deny, where) if open_ is None else open_
     filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]), open_.allowed, open_.denied)
     by_model = [True] * len(answerable) if policy.answered_by_model(served) else answerable
-    others = [_vectors(one, request, rows, known, own) for one in served.others]
+    others = [embedded(one, request, rows, known, own) for one in served.others]
     context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
     asked = Asked(served, vectors, filters, by_model, context, policy.fallback)
-    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k)
+    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k, met)
+    reasons = reasons_of(asked, answers, Origins(request, rows, known, own)) if explain else None
     columns, ids = (state.query, state.candidate), state.candidate_ids
-    return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype)
+    return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype, reasons)
 
 
 def similar(
@@ -120,7 +120,7 @@ def query_vectors(
     request = read_request(queries, served.state, served.reads)
     rows, known = served.state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), served.state.candidate_ids, "history")
-    return _vectors(served, request, rows, known, own), known.tolist()
+    return embedded(served, request, rows, known, own), known.tolist()
 
 
 def overlap_of(served: Served, k: int, sample: int | None) -> float:
@@ -142,48 +142,3 @@ def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int6
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]
-
-
-def _vectors(
-    served: Served,
-    request: Request,
-    rows: NDArray[np.int64],
-    known: NDArray[np.bool_],
-    chosen: Sequence[NDArray[np.int64]],
-) -> NDArray[np.float32]:
-    """The queries' vectors ``[queries, heads · dim]`` by the tower, moved by fold-in towards what each chose.
-
-    Of several heads the one with the highest scores for the choices is moved; for a query that the tower does not know, all.
-
-    Args:
-        rows: of the stored queries, -1 for others.
-        known: whether training had them.
-    """
-    state = served.state
-    vectors = _from_tower(served, request, rows, known)
-    moving = np.flatnonzero([len(one) for one in chosen])
-    if len(moving):
-        fold, lists = served.fold_in, [chosen[number] for number in moving.tolist()]
-        informed = known[moving] | any(name != state.query for name in state.reads)
-        heads = vectors[moving].reshape(len(moving), -1, state.dim)  # [moving, heads, dim]
-        wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
-        nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
-        own = heads[np.arange(len(moving)), nearest]
-        expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
-        moved = fold.vectors_of(lists, expected if informed.any() else None)
-        heads[np.arange(len(moving)), nearest] = moved
-        vectors[moving] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(moving), -1)
-    return vectors
-
-
-def _from_tower(
-    served: Served, request: Request, rows: NDArray[np.int64], known: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    state = served.state
-    own = any(name in state.reads for name in request.features)
-    if own or state.query_vectors is None or state.unknown_vector is None:
-        return served.embedder.vectors("query", feature_table(request, rows, known, state))
-    vectors = state.query_vectors[rows]
-    if not known.all():
-        vectors[rows < 0] = state.unknown_vector
-    return vectors

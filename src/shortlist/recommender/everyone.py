@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shortlist.data.given import checked_path
+from shortlist.data.given import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
-from shortlist.recommender.answers import searched
+from shortlist.recommender.answers import SOURCES, Answers, searched
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed
+from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.reranking import Asked, check_rules, reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
 from shortlist.store import in_one_step, is_scratch, write_file
@@ -37,12 +39,17 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Task:
-    """A task: the ``k`` best, seen items or not, which candidates, and vectors or not."""
+    """A task: the ``k`` best, seen items or not, which candidates, vectors or not, and rules for whole lists."""
 
     k: int = 100
     exclude_seen: bool = True
     where: str | None = None
     vectors: bool = False
+    rerank: Rerank | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; rules where there are some."""
+        return {name: value for name, value in asdict(self).items() if name != "rerank" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,8 @@ class Parts:
                 "the query tower reads columns that only a request has, so there are no stored queries to use.",
                 hint="call recommend() with those columns",
             )
+        if task.rerank is not None:
+            check_rules(task.rerank, state)
         self._vectors = state.query_vectors
         self._allow = allowed(state, None, task.where)
         self.rows = np.flatnonzero(state.known)
@@ -105,7 +114,7 @@ class Parts:
             "index": served.index.settings(),
             "candidates": served.index.size,
             "seen": len(served.state.seen.values),
-            **asdict(self.task),
+            **self.task.to_dict(),
             "queries_per_part": QUERIES_PER_PART,
             "vectors_per_part": VECTORS_PER_PART,
         }
@@ -143,19 +152,30 @@ class Parts:
         """The lists of some queries."""
         state = self.served.state
         exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
-        vectors = np.ascontiguousarray(self._vectors[rows])
-        hits = searched(self.served, vectors, self.k, Filters(exclude, self._allow), context_of(self.served, rows))
-        lengths = np.diff(hits.offsets)
-        ranks = np.arange(len(hits.ids)) - np.repeat(hits.offsets[:-1], lengths) + 1
+        found = self._answers(rows, Filters(exclude, self._allow))
+        lengths = np.diff(found.offsets)
+        ranks = np.arange(len(found.rows)) - np.repeat(found.offsets[:-1], lengths) + 1
         ids = (state.query, state.candidate)
-        return pl.DataFrame(
-            {
-                state.query: state.query_ids.ids.gather(np.repeat(rows, lengths)),
-                state.candidate: state.candidate_ids.ids.gather(hits.ids),
-                free_name("rank", ids): ranks.astype(np.int32),
-                free_name("score", ids): hits.scores,
-            }
-        )
+        table = {
+            state.query: state.query_ids.ids.gather(np.repeat(rows, lengths)),
+            state.candidate: state.candidate_ids.ids.gather(found.rows),
+            free_name("rank", ids): ranks.astype(np.int32),
+            free_name("score", ids): found.scores.astype(np.float32, copy=False),
+        }
+        if found.sources is not None:
+            table[free_name("source", ids)] = [SOURCES[number] for number in found.sources.tolist()]
+        return pl.DataFrame(table)
+
+    def _answers(self, rows: np.ndarray[Any, Any], filters: Filters) -> Answers:
+        """The lists of some queries, without fallback; with ``sources`` only where rules made them."""
+        served, rules = self.served, self.task.rerank
+        vectors = np.ascontiguousarray(self._vectors[rows])
+        context = context_of(served, rows)
+        if rules is None:
+            hits = searched(served, vectors, self.k, filters, context)
+            return Answers(hits.offsets, hits.ids, hits.scores)
+        asked = Asked(served, vectors, filters, [True] * len(rows), context, ())
+        return reranked(asked, rules, served.state.query_ids.take(rows), self.k)
 
     def _candidates(self, number: int) -> pl.DataFrame:
         """Ids and vectors of some candidates."""
@@ -173,18 +193,21 @@ def recommend_all(
     *,
     exclude_seen: bool = True,
     where: str | None = None,
+    rerank: Rerank | None = None,
     vectors: bool = False,
     on_part: Callable[[int, int], None] | None = None,
 ) -> Everyone:
     """The k best candidates of every query that training knew, written as ``lists-*.parquet`` into ``folder``.
 
     Each row has the query's id, the candidate's id, the ``rank`` (from 1) and the ``score`` (with underscores behind
-    them where an id's column is called so); lists are those of ``recommend`` without fallback.
+    them where an id's column is called so); lists are those of ``recommend`` without fallback. With rules there is a column
+    ``source`` too: "model", "pinned" or "explored".
 
     An interrupted run resumes where it stopped: parts are written to another name and renamed, and existing parts
     are kept. Memory is that of the recommender and of one part.
 
     Args:
+        rerank: rules for each list, as in ``recommend``.
         vectors: write ``candidates-*.parquet`` too, with each candidate's id and vector.
         on_part: called with how many queries are done, and of how many.
 
@@ -193,7 +216,9 @@ def recommend_all(
         ConfigError: where the query tower reads columns that only a request has.
         SearchError: for a bad k.
     """
-    parts = Parts(served, folder, Task(k, exclude_seen, where, vectors))
+    check_flags("recommend_all()", exclude_seen=exclude_seen, vectors=vectors)
+    check_kind(rerank, "recommend_all(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
+    parts = Parts(served, folder, Task(k, exclude_seen, where, vectors, rerank))
     missing = parts.prepare()
     done = len(parts.rows) - sum(parts.queries_of(number) for number in missing)
     for number in missing:

@@ -12,6 +12,7 @@ import polars as pl
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
+from shortlist.recommender.reasons import Reason
 
 __all__ = ["Item", "Recommendation", "Recommendations"]
 
@@ -20,7 +21,7 @@ class Item(NamedTuple):
     """One recommended candidate; ``source`` is "model", the fallback that filled the place, or "pinned" or "explored" by the
     rules of ``Rerank``.
 
-    ``score`` is the dot product of the two vectors, with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
+    ``score`` is the model's: the dot product of the two vectors, or the sum of a mixture's parts; with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
     count.
     """
 
@@ -31,11 +32,17 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Recommendation(Sequence[Item]):
-    """The list of one query, best first. ``known`` is whether training had any interaction of the query."""
+    """The list of one query, best first.
+
+    Attributes:
+        known: whether training had any interaction of the query.
+        reasons: one for each item, of ``recommend(explain=True)``; else None.
+    """
 
     query: Id | None
     known: bool
     items: tuple[Item, ...]
+    reasons: tuple[Reason, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -54,18 +61,20 @@ class Recommendation(Sequence[Item]):
 
     @property
     def scores(self) -> list[float]:
-        """Their scores."""
+        """The candidates' scores, in the same order."""
         return [item.score for item in self.items]
 
     @property
     def sources(self) -> list[str]:
-        """The source of each."""
+        """The candidates' sources, in the same order."""
         return [item.source for item in self.items]
 
     def __str__(self) -> str:
         width = max((len(str(item.id)) for item in self.items), default=0)
         head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
         lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
+        if self.reasons is not None:
+            lines = [f"{line}  {reason}" for line, reason in zip(lines, self.reasons, strict=True)]
         return "\n".join(
             [
                 head,
@@ -91,6 +100,7 @@ class Recommendations(Sequence[Recommendation]):
         answers: rows of the catalogue, with scores and sources.
         candidates: the catalogue's ids.
         query_dtype: the type of the queries' ids.
+        reasons: one for each item of all lists, or None.
 
     Example:
         answer = recommender.recommend(["42"], k=3)
@@ -106,6 +116,7 @@ class Recommendations(Sequence[Recommendation]):
         answers: Answers,
         candidates: IdMap,
         query_dtype: pl.DataType,
+        reasons: Sequence[Reason] | None = None,
     ) -> None:
         self.query_column, self.candidate_column = columns
         self.queries = queries
@@ -113,6 +124,7 @@ class Recommendations(Sequence[Recommendation]):
         self._answers = answers
         self._candidates = candidates
         self._query_dtype = query_dtype
+        self._reasons = reasons
 
     @cached_property
     def _items(self) -> list[Item]:
@@ -140,8 +152,9 @@ class Recommendations(Sequence[Recommendation]):
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         number = range(len(self))[index]
-        items = tuple(self._items[self._offsets[number] : self._offsets[number + 1]])
-        return Recommendation(self.queries[number], bool(self.known[number]), items)
+        part = slice(self._offsets[number], self._offsets[number + 1])
+        reasons = None if self._reasons is None else tuple(self._reasons[part])
+        return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons)
 
     def __iter__(self) -> Iterator[Recommendation]:
         return (self[number] for number in range(len(self)))
@@ -161,14 +174,18 @@ class Recommendations(Sequence[Recommendation]):
         return "\n".join(map(str, self))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Plain values, ready for JSON: query, known, and items of id, score and source."""
-        return [
-            {"query": answer.query, "known": answer.known, "items": [item._asdict() for item in answer]}
-            for answer in self
-        ]
+        """Plain values, ready for JSON: query, known, and items of id, score, source, and reason where there are reasons."""
+        found = []
+        for answer in self:
+            items = [item._asdict() for item in answer]
+            for item, reason in zip(items, answer.reasons or (), strict=False):
+                item["reason"] = reason.to_dict()
+            found.append({"query": answer.query, "known": answer.known, "items": items})
+        return found
 
     def to_frame(self) -> pl.DataFrame:
-        """A row per item: query id, rank (from 1), candidate id, score, source, known.
+        """A row per item: query id, rank (from 1), candidate id, score, source, known; with reasons also because (a list of ids)
+        and shares (a number from 0 to 1 for each source).
 
         Lists of similar candidates have the id asked about in a column ``similar_to``. Where an id's column is called like
         one of ours, ours has underscores behind its name.
@@ -179,7 +196,7 @@ class Recommendations(Sequence[Recommendation]):
         own, chosen = ids if ids[0] != ids[1] else (free_name("similar_to", ids), ids[1])
         rank, score, source, known = (free_name(one, (own, chosen)) for one in ("rank", "score", "source", "known"))
         items = self._items
-        return pl.DataFrame(
+        frame = pl.DataFrame(
             {
                 own: _typed([self.queries[number] for number in owners], self._query_dtype),
                 rank: pl.Series([rank for length in lengths.tolist() for rank in range(1, length + 1)], dtype=pl.Int64),
@@ -188,6 +205,18 @@ class Recommendations(Sequence[Recommendation]):
                 source: pl.Series([item.source for item in items], dtype=pl.String),
                 known: pl.Series([bool(self.known[number]) for number in owners], dtype=pl.Boolean),
             }
+        )
+        if self._reasons is None:
+            return frame
+        names = list(dict.fromkeys(part.source for reason in self._reasons for part in reason.parts))
+        shares = [{name: reason.shares.get(name, 0.0) for name in names} for reason in self._reasons]
+        return frame.with_columns(
+            pl.Series(
+                free_name("because", ids),
+                [reason.because for reason in self._reasons],
+                dtype=pl.List(self._candidates.ids.dtype),
+            ),
+            pl.Series(free_name("shares", ids), shares, dtype=pl.Struct(dict.fromkeys(names, pl.Float64))),
         )
 
 

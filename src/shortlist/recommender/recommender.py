@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, TableLike
 from shortlist.data.given import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, deprecated
+from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
 from shortlist.recommender import asking, bundle
@@ -243,6 +243,7 @@ class Recommender:
         deny: Iterable[Id] | None = None,
         where: str | None = None,
         rerank: Rerank | None = None,
+        explain: bool = False,
         chosen: Sequence[Sequence[Id]] | None = None,
     ) -> Recommendations:
         """The k best candidates of each query, best first.
@@ -271,6 +272,8 @@ class Recommender:
                 left out.
             rerank: rules for each list as a whole: diversity, at most so many of a kind, pinned places, boosted and
                 buried items, exploration; see ``Rerank``.
+            explain: give each list ``reasons``, one ``Reason`` for each item: the sources that found it, their shares of its
+                score, and the query's choices that weighed most.
             chosen: the old name of ``history``.
 
         Raises:
@@ -288,7 +291,7 @@ class Recommender:
         return asking.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
-            rerank=rerank,
+            rerank=rerank, explain=explain,
         )  # fmt: skip
 
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
@@ -335,6 +338,7 @@ class Recommender:
         *,
         exclude_seen: bool = True,
         where: str | None = None,
+        rerank: Rerank | None = None,
         vectors: bool = False,
         on_part: Callable[[int, int], None] | None = None,
     ) -> Everyone:
@@ -345,6 +349,7 @@ class Recommender:
             k: the length of the lists.
             exclude_seen: as in ``recommend``.
             where: as in ``recommend``.
+            rerank: as in ``recommend``; with rules the files have a column ``source``.
             vectors: write ``candidates-*.parquet`` too, with each candidate's id and vector.
             on_part: called with how many queries are done, and of how many.
 
@@ -354,7 +359,14 @@ class Recommender:
             SearchError: for a bad k.
         """
         return recommend_all(
-            self.served, folder, k, exclude_seen=exclude_seen, where=where, vectors=vectors, on_part=on_part
+            self.served,
+            folder,
+            k,
+            exclude_seen=exclude_seen,
+            where=where,
+            rerank=rerank,
+            vectors=vectors,
+            on_part=on_part,
         )
 
     def upsert(self, candidates: TableLike) -> None:
@@ -401,6 +413,7 @@ class Recommender:
             upkeep = recommender.keep_up(recall=0.95, k=100)
             print(upkeep.last)
         """
+        check_flags("keep_up()", rebuild=rebuild)
         self._upkeep = Upkeep(lambda: self.served, self._swap, k=k, recall=recall, churn=churn, rebuild=rebuild)
         return self._upkeep
 
@@ -454,6 +467,7 @@ class Recommender:
             ConfigError: where model or index changed since this recommender was made.
         """
         path = checked_path(path, "save(path)")
+        check_flags("save()", overwrite=overwrite, optimizer=optimizer)
         served = folded(self.served)
         plain = served.metadata if metadata is None else metadata
         bundle.save(served, path, overwrite, plain, optimizer)
@@ -490,6 +504,7 @@ class Recommender:
         Raises:
             BundleError: for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         """
+        check_flags("Recommender.load()", mmap=mmap, trusted=trusted)
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(
             bundle.load(checked_path(path, "Recommender.load(path)"), modules, "native" if mmap else True, trusted)

@@ -181,8 +181,7 @@ def feature_table(
 
 def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
     """The candidate rows in each query's own history, as the request gives it; none where it gives no history."""
-    names = {one["state"]["column"] for one in state.model.config["query"]["features"] if one["kind"] == "History"}
-    columns = [request.features[name] for name in request.features if name in names]
+    columns = [request.features[name] for name in request.features if name in state.history_columns]
     if not columns:
         return []
     lists = zip(*(column.to_list() for column in columns), strict=True)

@@ -77,6 +77,8 @@ class Rerank:
             _check_number(f"boost of {condition!r}", factor, -MOST_FACTOR, MOST_FACTOR)
         if len(self.boost) > MOST_CONDITIONS:
             raise _wrong("boost", f"{len(self.boost)} conditions", f"at most {MOST_CONDITIONS}")
+        for name in ("at_most", "boost"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
         object.__setattr__(self, "pin", _places(self.pin))
         if self.explore_rarer_than is not None and (
             not _is_whole(self.explore_rarer_than) or self.explore_rarer_than < 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,17 +20,25 @@ from shortlist.recommender.requests import candidate_rows
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Context, Filters
+from shortlist.sources import Context, Filters, Scale
 
-__all__ = ["Asked", "reranked"]
+__all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked"]
 
 POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or so many times k
+GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
 DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
+
+RowsOf: TypeAlias = "Callable[[str], NDArray[np.int64]]"  # from a condition to the rows that meet it
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The queries of one request, as ``answered`` takes them."""
+    """The queries of one request, as ``answered`` takes them.
+
+    Attributes:
+        within: candidate rows that are searched alone; None for all that the filters leave.
+        scale: what a mixture's scores are shares of, once a search has made it.
+    """
 
     served: Served
     vectors: NDArray[np.float32]
@@ -38,25 +46,57 @@ class Asked:
     by_model: Sequence[bool]
     context: Context | None
     fallback: Sequence[str]
+    within: NDArray[np.int64] | None = None
+    scale: Scale | None = None
 
-    def best(self, k: int, allow: NDArray[np.int64] | None = None) -> Answers:
-        """The k best of each query; of the rows ``allow`` alone, where given."""
-        filters = self.filters
-        if allow is not None:
-            both = allow if filters.allow is None else np.intersect1d(allow, filters.allow)
-            filters = replace(filters, allow=both)
-        return answered(self.served, self.vectors, k, filters, self.by_model, self.context, self.fallback)
+    def best(self, k: int, rows: NDArray[np.int64] | None = None) -> Answers:
+        """The k best of each query; of these rows alone, where given."""
+        within = self.inside(rows).within
+        return answered(
+            self.served, self.vectors, k, self.filters, self.by_model, self.context, self.fallback, within, self.scale
+        )
+
+    def scaled(self, k: int) -> Asked:
+        """The same with the scale of a search for the k best, where the model is a mixture."""
+        return self if self.served.state.near is None else replace(self, scale=self.best(k).scale)
+
+    def inside(self, rows: NDArray[np.int64] | None) -> Asked:
+        """The same in these rows alone; None for no other limit."""
+        if rows is None:
+            return self
+        return replace(self, within=rows if self.within is None else np.intersect1d(rows, self.within))
 
     def one(self, number: int) -> Asked:
         """One of the queries."""
-        exclude = self.filters.exclude
-        filters = self.filters if exclude is None else replace(self.filters, exclude=Lists.of([exclude.row(number)]))
-        context = None if self.context is None else self.context.one(number)
-        part = slice(number, number + 1)
-        return Asked(self.served, self.vectors[part], filters, list(self.by_model[part]), context, self.fallback)
+        exclude, part = self.filters.exclude, slice(number, number + 1)
+        return replace(
+            self,
+            filters=self.filters if exclude is None else replace(self.filters, exclude=Lists.of([exclude.row(number)])),
+            context=None if self.context is None else self.context.one(number),
+            vectors=self.vectors[part],
+            by_model=list(self.by_model[part]),
+            scale=None if self.scale is None else self.scale.of(part),
+        )
 
 
-def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> Answers:
+def pool_size(k: int) -> int:
+    """How many candidates the rules choose among, of each group that ``boost`` lifts alike."""
+    return max(POOL, POOL_OF_K * k)
+
+
+def countable(kind: pl.DataType) -> bool:
+    """Whether ``at_most`` can count the values of a column: plain ones, or lists of them."""
+    inner = kind.inner if isinstance(kind, pl.List) else kind
+    return not (inner.is_nested() or inner == pl.Object)
+
+
+def reranked(
+    asked: Asked,
+    rules: Rerank,
+    ids: Sequence[Id | None],
+    k: int,
+    met: Mapping[str, NDArray[np.int64]] | None = None,
+) -> Answers:
     """The lists of all queries by the rules.
 
     Args:
@@ -64,22 +104,24 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
         rules: for each list.
         ids: the queries' raw ids; exploration draws by them.
         k: the length of the lists.
+        met: the rows that meet each of the rules' conditions; None computes them here.
 
     Raises:
         DataError: a column or a condition that the candidates' table does not fit; an id of another type.
     """
     state = asked.served.state
-    table = state.candidates
-    for column in rules.at_most:
-        if column not in table.columns:
-            raise DataError(
-                f"at_most: the candidates have no column {column!r}.", hint=did_you_mean(column, table.columns)
-            )
-    size = max(POOL, POOL_OF_K * k)
-    boosts = _Boosts.of(state, rules)
-    pools = boosts.pools(asked, size)
+    _check_columns(rules, state.candidates)
+    rows_of = state.conditions.rows if met is None else met.__getitem__
+    size = pool_size(k)
+    boosts = _Boosts.of(state, rules, rows_of)
+    if boosts.groups:  # each is searched by itself: all need one scale
+        asked = asked.scaled(k)
+        pools = boosts.pools(asked, size)
+    else:
+        found = asked.best(size)
+        asked, pools = replace(asked, scale=found.scale), _Pool.each(found)
     pinned = _pinned(asked, rules, k)
-    explored = _explored(asked, rules, k)
+    explored = _explored(asked, rules, k, rows_of)
     lists = []
     for number, name in enumerate(ids):
         one = _List(asked.one(number), rules, k, name, boosts, pools[number].spans(k))
@@ -92,7 +134,30 @@ def reranked(asked: Asked, rules: Rerank, ids: Sequence[Id | None], k: int) -> A
         np.array([row for row, _, _ in items], np.int64),
         np.array([score for _, score, _ in items], np.float64),
         np.array([source for _, _, source in items], np.uint8),
+        asked.scale,
     )
+
+
+def check_rules(rules: Rerank, state: State) -> None:
+    """DataError for rules that the candidates' table does not fit: a column, a condition, or an id of another type."""
+    _check_columns(rules, state.candidates)
+    candidate_rows(rules.places.values(), state.candidate_ids, "pin")
+    for condition in (*rules.boost, *([] if rules.explore_where is None else [rules.explore_where])):
+        state.conditions.rows(condition)
+
+
+def _check_columns(rules: Rerank, table: pl.DataFrame) -> None:
+    """DataError for a column of ``at_most`` that the candidates lack, or whose values cannot be counted."""
+    for column in rules.at_most:
+        if column not in table.columns:
+            raise DataError(
+                f"at_most: the candidates have no column {column!r}.", hint=did_you_mean(column, table.columns)
+            )
+        if not countable(table.schema[column]):
+            raise DataError(
+                f"at_most: the candidates' column {column!r} is of type {table.schema[column]}; plain values, or lists of "
+                "them, were expected."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +175,11 @@ class _Pool:
         rows = answers.rows[part]
         sources = np.full(len(rows), MODEL, np.uint8) if answers.sources is None else answers.sources[part]
         return cls(rows, answers.scores[part].astype(np.float64), sources)
+
+    @classmethod
+    def each(cls, answers: Answers) -> list[_Pool]:
+        """Every list."""
+        return [cls.of(answers, number) for number in range(len(answers))]
 
     @classmethod
     def joined(cls, parts: list[_Pool]) -> _Pool:
@@ -153,23 +223,18 @@ class _Boosts:
     groups: Sequence[NDArray[np.int64]]
 
     @classmethod
-    def of(cls, state: State, rules: Rerank) -> _Boosts:
+    def of(cls, state: State, rules: Rerank, rows_of: RowsOf) -> _Boosts:
         if not rules.boost:
             return cls(None, ())
         lift = np.zeros(state.size)
         for condition, factor in rules.boost.items():
-            lift[state.conditions.rows(condition)] += factor
+            lift[rows_of(condition)] += factor
         return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
 
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
         """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
         parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
-        pools = [_Pool.joined([_Pool.of(one, number) for one in parts]) for number in range(len(asked.by_model))]
-        if len(parts) < 2 or asked.served.state.near is None:
-            return pools
-        # a mixture's scores are shares of the best that may be found, which each group has for itself: score all together
-        again = [asked.one(number).best(len(pool.rows), np.unique(pool.rows)) for number, pool in enumerate(pools)]
-        return [_Pool.of(one, 0) for one in again]
+        return [_Pool.joined(list(of_one)) for of_one in zip(*map(_Pool.each, parts), strict=True)]
 
     def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
         """The pool with lifted scores, in the spans of each source."""
@@ -192,6 +257,7 @@ class _List:
         self.taken: set[int] = set()
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in rules.at_most}
         self.near: NDArray[np.float32] | None = None  # the largest cosine of each of the pool's to the list
+        self.size = pool_size(k)
 
     def filled(
         self, pool: _Pool, pinned: dict[int, tuple[int, float]], explored: _Pool
@@ -215,7 +281,8 @@ class _List:
 
     def _explore(self, place: int, explored: _Pool) -> bool:
         """Fill the place with one that is drawn; whether there was one."""
-        fits = [at for at, row in enumerate(explored.rows.tolist()) if row not in self.taken and self._fits(row)]
+        rows = explored.rows.tolist()
+        fits = [at for at, row in enumerate(rows) if row not in self.taken and self._fits(self._values(row))]
         if not fits:
             return False
         at = fits[int(self.drawing.integers(len(fits)))]
@@ -226,6 +293,8 @@ class _List:
         """Choose among these from now on."""
         self.pool = self.boosts.lifted(pool.without(self.taken), self.spans)
         self.left = np.ones(len(self.pool.rows), bool)
+        table = self.state.candidates
+        self.cells = {column: table[column].gather(self.pool.rows).to_list() for column in self.counts}
         if self.rules.diversify > 0:
             self.relevance = self.pool.relevance()
             self.units = _units(self.asked.served.vectors_of(self.pool.rows))
@@ -239,7 +308,7 @@ class _List:
             for at in self._order():
                 row = int(self.pool.rows[at])
                 self.left[at] = False
-                if row not in self.taken and self._fits(row):
+                if row not in self.taken and self._fits(self._values(row, at)):
                     self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]), at)
                     return True
             if not self._more():
@@ -259,7 +328,7 @@ class _List:
             yield at
 
     def _more(self) -> bool:
-        """Search again among the candidates that still fit; whether there are some."""
+        """Search again among the candidates that still fit, for more of them each time; whether there are some."""
         if len(self.pool.rows) == 0 or (not self.rules.at_most):
             return False
         out = np.zeros(self.state.size, bool)
@@ -267,23 +336,31 @@ class _List:
         for column, counts in self.counts.items():
             full = [value for value, count in counts.items() if count >= self.rules.at_most[column]]
             out |= _has_any(self.state.candidates[column], full)
-        rest = _within(self.asked, np.flatnonzero(~out))
-        self._enter(self.boosts.pools(rest, max(POOL, POOL_OF_K * self.k))[0])
+        rest = self.asked.inside(np.flatnonzero(~out))
+        self.size = min(self.size * GROWTH, self.state.size)
+        self._enter(self.boosts.pools(rest, self.size)[0])
         return len(self.pool.rows) > 0
 
-    def _fits(self, row: int) -> bool:
-        return all(
-            self.counts[column][value] < most
-            for column, most in self.rules.at_most.items()
-            for value in _values(self.state.candidates[column][row])
-        )
+    def _fits(self, values: Mapping[str, list[Any]]) -> bool:
+        """Whether a candidate with these values may be in the list too."""
+        counts = self.counts
+        return all(counts[column][one] < most for column, most in self.rules.at_most.items() for one in values[column])
+
+    def _values(self, row: int, at: int | None = None) -> dict[str, list[Any]]:
+        """The values of a candidate that ``at_most`` counts, by column.
+
+        Args:
+            at: its place in the pool.
+        """
+        table = self.state.candidates
+        return {column: _each(table[column][row] if at is None else self.cells[column][at]) for column in self.counts}
 
     def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
         """Put a row at a place, which is ``at`` in the pool."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
-        for column, counts in self.counts.items():
-            counts.update(_values(self.state.candidates[column][row]))
+        for column, values in self._values(row, at).items():
+            self.counts[column].update(values)
         if self.near is not None:
             self._met(self.units[at] if at is not None else self._unit(row))
 
@@ -317,7 +394,7 @@ def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, fl
     return out
 
 
-def _explored(asked: Asked, rules: Rerank, k: int) -> list[_Pool]:
+def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Pool]:
     """For each query the candidates that are drawn from."""
     state = asked.served.state
     nothing = _Pool(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
@@ -327,21 +404,17 @@ def _explored(asked: Asked, rules: Rerank, k: int) -> list[_Pool]:
     if rules.explore_rarer_than is not None:
         rows = np.flatnonzero(state.counts < rules.explore_rarer_than)
     if rules.explore_where is not None:
-        rows = np.intersect1d(rows, state.conditions.rows(rules.explore_where))
+        rows = np.intersect1d(rows, rows_of(rules.explore_where))
     found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
     return [_Pool.of(found, number) for number in range(len(asked.by_model))]
 
 
-def _within(asked: Asked, rows: NDArray[np.int64]) -> Asked:
-    both = rows if asked.filters.allow is None else np.intersect1d(rows, asked.filters.allow)
-    return replace(asked, filters=replace(asked.filters, allow=both))
-
-
-def _values(value: Any) -> list[Any]:
+def _each(value: Any) -> list[Any]:
     """The values of a cell: none of null, each of a list."""
     if value is None:
         return []
-    return [one for one in dict.fromkeys(value) if one is not None] if isinstance(value, pl.Series) else [value]
+    listed = isinstance(value, (list, pl.Series))
+    return [one for one in dict.fromkeys(value) if one is not None] if listed else [value]
 
 
 def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:

@@ -61,16 +61,16 @@ class Popularity:
 
     Attributes:
         counts: int64 by row, of the candidates that training had.
-        ordered: ``order``, where it is known.
+        ordered: makes ``order``, where others may have it already.
     """
 
     counts: NDArray[np.int64]
-    ordered: NDArray[np.int64] | None = None
+    ordered: Callable[[], NDArray[np.int64]] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The rows by count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered
+        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered()
 
 
 class Deleted(NamedTuple):
@@ -124,6 +124,12 @@ class State:
     def size(self) -> int:
         """Rows of the candidates' table, those of deleted ones included."""
         return len(self.candidates)
+
+    @property
+    def history_columns(self) -> tuple[str, ...]:
+        """The columns from which the query tower reads a query's own history."""
+        features = self.model.config["query"]["features"]
+        return tuple(one["state"]["column"] for one in features if one["kind"] == "History")
 
     @cached_property
     def dead(self) -> NDArray[np.int64]:
@@ -247,8 +253,8 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
     for number, ranked in enumerate(added.lists):
         yield f"list {number}", ranked.rows
         yield f"list {number}' offsets", ranked.offsets
-        said = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
-        yield f"list {number}' settings", np.frombuffer(said.encode(), np.uint8)
+        settings = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
+        yield f"list {number}' settings", np.frombuffer(settings.encode(), np.uint8)
     yield "weights of sources", np.array(added.weights.values)
     yield "temperatures", np.array(added.weights.temperatures)
     yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)

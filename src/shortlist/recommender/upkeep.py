@@ -1,4 +1,4 @@
-"""A recommender's index while candidates are added and deleted: measured after every tenth that changed, and rebuilt."""
+"""A recommender's index while candidates are added and deleted: measured each time a tenth of the candidates has changed, and rebuilt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Renewal:
     others: tuple[Renewal, ...] = ()
 
     def onto(self, now: Served) -> Served:
-        """``now`` with the new index, and every change since then made on it; quick. The value given stays as it is."""
+        """``now`` with the new index, on which the changes made since the copy are repeated; quick. ``now`` is not modified."""
         others = tuple(one.onto(other) for one, other in zip(self.others, now.others, strict=True))
         return replace(now, index=caught_up(self.fresh, self.before, now.index), others=others)
 
@@ -106,7 +106,7 @@ class Upkeep:
         return self._thread is not None and self._thread.is_alive()
 
     def wait(self) -> None:
-        """Returns when neither is running."""
+        """Wait for a measurement or a rebuild that is running."""
         if self._thread is not None:
             self._thread.join()
 
@@ -126,7 +126,7 @@ class Upkeep:
 
 
 def _sample(served: Served, count: int) -> Floats:
-    """Some known queries' vectors, ``[queries, dim]``; of several heads each is one."""
+    """Some known queries' vectors, ``[queries, dim]``; each head of a query counts as one."""
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(

@@ -11,16 +11,19 @@ import msgspec
 import numpy as np
 
 from shortlist.index import score_heads
-from shortlist.recommender import Recommendation
+from shortlist.recommender import Reason, Recommendation
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
+from shortlist.serve.rules import check_explained, rules_of
 from shortlist.serve.schema import (
+    Cause,
     EmbedReply,
     EmbedRequest,
     Found,
     Item,
+    Part,
     Query,
     RecommendReply,
     RecommendRequest,
@@ -28,6 +31,7 @@ from shortlist.serve.schema import (
     ScoreRequest,
     SimilarRequest,
 )
+from shortlist.serve.schema import Reason as ReasonReply
 from shortlist.serve.service import Asked, Service, milliseconds
 from shortlist.serve.string_ids import StringIds
 from shortlist.serve.written import ENCODER, Written
@@ -41,6 +45,7 @@ _EMBED = msgspec.json.Decoder(EmbedRequest)
 SCORES = 100_000  # queries times candidates of one request
 COPIED = 1 << 18  # bytes of a reply that are put together on the event loop
 TEXT = 16  # bytes of a text that count as one value
+REASON = 10  # values of one source's part of a score, at most
 
 
 async def recommend(service: Service, incoming: Incoming) -> Reply:
@@ -51,29 +56,36 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     read = partial(_asked, service, loaded, body, light)
     asked = read() if light else await service.read(len(body), read)
     request = asked.request
-    written = Written(len(asked.asks), service.settings.limits.unsent)
+    written = Written(len(asked.asks), service.writing)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
-    await service.recommend(asked, take, _values(loaded, request.k, request.columns))
+    await service.recommend(asked, take, _values(loaded, request.k, request.columns, request.explain))
     return await _lists(service, loaded, written, started)
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
-    """The request in a body, against the bundle. Raises Problem."""
+    """The request in a body, checked against the bundle.
+
+    Raises:
+        Problem: when it does not fit.
+    """
     request = decoded(_RECOMMEND, body)
     request = service.ids.read(request, loaded) if service.ids.on else request
-    check_request(request, loaded, service.settings.limits)
+    limits = service.settings.limits
+    check_request(request, loaded, limits)
+    check_explained(request, loaded, limits)
+    rules = rules_of(request, loaded, limits)
     asks = read_queries(loaded, service.events, request.queries, request.exclude_seen)
     check_known(loaded, asks)
-    return Asked(request, loaded, asks, light)
+    return Asked(request, loaded, asks, light, rules)
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
     """The candidates nearest to each given one."""
     started = time.perf_counter()
-    loaded, limits, size = service.loaded, service.settings.limits, len(incoming.body)
+    loaded, size = service.loaded, len(incoming.body)
     request = await service.read(size, _similar_request, service, loaded, incoming.body)
     open_ = await service.filtering.open(loaded, None, None, request.where)
-    written = Written(len(request.candidates), limits.unsent)
+    written = Written(len(request.candidates), service.writing)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
     asks = [Ask(one) for one in request.candidates]
     values = _values(loaded, request.k, request.columns)
@@ -106,21 +118,24 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     """The score of every given candidate for every query."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _score_request, service, loaded, incoming.body)
-    rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
-    places = np.flatnonzero(rows >= 0)
-    vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
-    written = Written(len(asks), service.settings.limits.unsent)
+    places = vectors = None
+    written = Written(len(asks), service.writing)
 
     def take(number: int, answer: tuple[Any, bool]) -> None:
+        nonlocal places, vectors
         vector, known = answer
-        scores: list[float | None] = [None] * len(rows)
+        if vectors is None:  # where the scores are made, perhaps in the thread
+            rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
+            places = np.flatnonzero(rows >= 0)
+            vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
+        scores: list[float | None] = [None] * len(candidates)
         found = score_heads(vector[None], vectors).astype(np.float32)[0].tolist()
         for place, one in zip(places.tolist(), found, strict=True):
             scores[place] = one
         written.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
 
     await service.ask(_vectors(loaded), asks, service.light(size), take, len(candidates))
-    return await _reply(service, written, lambda: ScoreReply(written.parts, loaded.bundle))
+    return await _reply(service, written, lambda parts: ScoreReply(parts, loaded.bundle))
 
 
 def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
@@ -141,7 +156,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
-    state, written = loaded.state, Written(len(candidates or asks), service.settings.limits.unsent)
+    state, written = loaded.state, Written(len(candidates or asks), service.writing)
     if candidates is None:
         width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
         take = lambda number, answer: written.put(number, answer[0].tolist())  # noqa: E731
@@ -149,7 +164,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     else:
         rows = np.array(state.candidate_ids.rows(candidates), np.int64)
         await service.read(4 * state.dim * len(rows), _put_candidates, written, loaded, rows)
-    return await _reply(service, written, lambda: EmbedReply(written.parts, state.dim, loaded.bundle))
+    return await _reply(service, written, lambda parts: EmbedReply(parts, state.dim, loaded.bundle))
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
@@ -172,8 +187,8 @@ def _put_candidates(written: Written, loaded: Loaded, rows: np.ndarray[Any, Any]
 def _put_list(
     shown: StringIds, written: Written, loaded: Loaded, columns: Sequence[str], number: int, found: Recommendation
 ) -> None:
-    """Writes a list, with columns of the candidates."""
-    if not columns and not shown.on:
+    """Writes a list, with columns of the candidates and reasons."""
+    if not columns and not shown.on and found.reasons is None:
         items = [Item(item[0], item[1], item[2]) for item in found.items]
         written.put(number, Found(found.query, found.known, items))
         return
@@ -182,17 +197,33 @@ def _put_list(
     column = loaded.about.columns[0]
     if column in columns:
         values = [{**cells, column: shown.shown(cells[column])} for cells in values]
+    reasons = [None] * len(found) if found.reasons is None else [_reason(shown, one) for one in found.reasons]
     each = (
-        Item(shown.shown(item[0]), item[1], item[2], cells) for item, cells in zip(found.items, values, strict=True)
+        Item(shown.shown(item[0]), item[1], item[2], cells, reason)
+        for item, cells, reason in zip(found.items, values, reasons, strict=True)
     )
     written.put_each(number, each, before, b"]}")
 
 
-def _values(loaded: Loaded, k: int, columns: Sequence[str]) -> int:
+def _reason(shown: StringIds, reason: Reason) -> ReasonReply:
+    """A reason as it is sent."""
+    parts = [
+        Part(
+            part.source, part.score, part.share, part.found,
+            [Cause(shown.shown(one.id), one.share) for one in part.because],
+        )
+        for part in reason.parts
+    ]  # fmt: skip
+    return ReasonReply([shown.shown(one) for one in reason.because], parts)
+
+
+def _values(loaded: Loaded, k: int, columns: Sequence[str], explain: bool = False) -> int:
     """How many values a list is to write; long texts count as several."""
-    if not columns:
+    if not columns and not explain:
         return k
-    return min(k, loaded.state.size) * (1 + sum(1 + loaded.width(name) // TEXT for name in columns))
+    sources = 1 if loaded.state.near is None else len(loaded.state.near.names)
+    of_item = 1 + sum(1 + loaded.width(name) // TEXT for name in columns) + explain * sources * REASON
+    return min(k, loaded.state.size) * of_item
 
 
 def _vectors(loaded: Loaded) -> Callable[[tuple[str, ...], bool], Group]:
@@ -208,11 +239,11 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[As
 
 
 async def _lists(service: Service, loaded: Loaded, written: Written, started: float) -> Reply:
-    return await _reply(service, written, lambda: RecommendReply(written.parts, loaded.bundle, milliseconds(started)))
+    return await _reply(service, written, lambda parts: RecommendReply(parts, loaded.bundle, milliseconds(started)))
 
 
-async def _reply(service: Service, written: Written, make: Callable[[], Any]) -> Reply:
+async def _reply(service: Service, written: Written, make: Callable[[list[Any]], Any]) -> Reply:
     """The reply around the parts that are written."""
     if written.size <= COPIED:
-        return Reply(ENCODER.encode(make()))
-    return Reply(await service.read(written.size, lambda: ENCODER.encode(make())))
+        return Reply(written.whole(make))
+    return Reply(await service.read(written.size, written.whole, make))

@@ -15,10 +15,11 @@ from typing import Any
 
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
-from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.problems import TYPE, Problem, let_go
 from shortlist.serve.received import Received
 from shortlist.serve.routes import MODELS, Route, routes_of, settled
 from shortlist.serve.service import Service
+from shortlist.serve.tracing import Span, Traces
 from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
@@ -31,6 +32,11 @@ GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
+GONE = 499  # in figures and logs, the status of a request whose asker hung up before its answer
+
+
+class _HungUp(Exception):  # noqa: N818 - it is nobody's error, and never leaves this module
+    pass
 
 
 class App:
@@ -48,9 +54,11 @@ class App:
         service.metrics.expect({route.label for methods in self._routes.values() for route in methods.values()})
         self._under_way = 0
         self._working: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
+        self._stoppable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
+        self._traces = Traces() if service.settings.traces else None
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -70,16 +78,21 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
+                if self._traces is not None:
+                    self._traces.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
     def leave(self) -> None:
-        """From now on the server is not ready, and keeps no connection after its next reply; it still takes new ones."""
+        """From now on the server is not ready and closes each connection after its next reply.
+
+        It still accepts new ones.
+        """
         self.leaving = True
         self.service.ready = False
 
     def finish(self) -> None:
-        """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
+        """From now on every request that has arrived is answered, however long it takes, and no connection is kept."""
         self.leave()
         self.draining = True
         self.admission.finish()
@@ -93,7 +106,11 @@ class App:
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
         headers = dict(scope["headers"])
-        request_id, trace = self._request_id(headers), _trace(headers)
+        request_id, span, trace = self._request_id(headers), None, _trace(headers)
+        complete = scope.get(COMPLETE, started)  # before its turn
+        if self._traces is not None and scope["path"] not in ALWAYS:
+            span = self._traces.begin(scope["method"], headers, complete)
+            trace = span.traceparent
         bundle, label, close = service.loaded.bundle, "none", False
         self._under_way += 1
         try:
@@ -110,6 +127,10 @@ class App:
             reply, close = _problem(problem, request_id), problem.close
             if problem.status == 503:
                 metrics.refused.labels(problem.reason).inc()
+            let_go(problem)
+        except _HungUp:
+            self._note(scope, span, request_id, trace, label, GONE, bundle, complete, started)
+            return
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a bug of ours: answered as such, and logged without what the request brought
@@ -122,26 +143,59 @@ class App:
                 ),
                 request_id,
             )
+            let_go(error)
         finally:
             self._under_way -= 1
         await _send(send, reply, request_id, close or self.leaving, trace)
-        complete = scope.get(COMPLETE, started)  # before its turn came
-        seconds = time.perf_counter() - complete
-        if label not in ALWAYS:
-            metrics.queue.observe(max(0.0, started - complete))
+        self._note(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
+
+    def _note(
+        self,
+        scope: Mapping[str, Any],
+        span: Span | None,
+        request_id: str,
+        trace: str | None,
+        label: str,
+        status: int,
+        bundle: str,
+        complete: float,
+        started: float,
+    ) -> None:
+        """Note a request that is over, in metrics, the log and its trace.
+
+        Args:
+            complete: when its last byte was read, by ``time.perf_counter``.
+            started: when its turn was.
+        """
+        service, metrics = self.service, self.service.metrics
+        seconds, queue = time.perf_counter() - complete, max(0.0, started - complete)
+        if label not in ALWAYS and status != GONE:
+            metrics.queue.observe(queue)
             metrics.total.observe(seconds)
-        metrics.replied(label, reply.status)
-        service.log.request(request_id, label, reply.status, seconds, bundle, None if trace is None else trace[3:35])
+        metrics.replied(label, status)
+        service.log.request(request_id, label, status, seconds, bundle, None if trace is None else trace[3:35])
+        if span is not None and self._traces is not None:
+            self._traces.end(span, scope["method"], label, status, bundle=bundle, queue_seconds=queue)
 
     async def _answer(self, route: Route, incoming: Incoming) -> Reply:
-        """The reply of a route. Raises Problem where it takes too long."""
+        """The reply of a route.
+
+        Raises:
+            Problem: when it takes too long.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._working[task] = time.monotonic()
+        turns = self.service.turns
+        turns.enter()
         try:
+            if route.access != "write":
+                self._stoppable.add(task)
             return await route.handler(self.service, incoming)
         except asyncio.CancelledError:
             if task in self._working:
+                if task not in self._stoppable:
+                    raise _HungUp from None
                 raise
             raise Problem(
                 503,
@@ -151,30 +205,46 @@ class App:
                 hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
             ) from None
         finally:
+            turns.leave()
+            self._stoppable.discard(task)
             if self._working.pop(task, None) is not None:
                 self._answered = time.monotonic()
 
     def end_waiting(self, now: float) -> None:
-        """Answer those by 503 who have waited for too long. now: by ``time.monotonic``."""
+        """Answer requests that have waited for too long by 503.
+
+        Args:
+            now: by ``time.monotonic``.
+        """
         most = self.service.settings.limits.answer_seconds
         for task in [task for task, since in self._working.items() if now - since > most]:
             del self._working[task]
             task.cancel()
 
+    def hung_up(self, task: asyncio.Task[Any]) -> None:
+        """Stop answering a request whose client has hung up, unless it is a change."""
+        if task in self._stoppable:
+            self._stoppable.discard(task)
+            task.cancel()
+
     def progressing(self, now: float) -> bool:
-        """Whether requests are answered, where there are any. now: by ``time.monotonic``."""
+        """Whether requests are answered, if there are any.
+
+        Args:
+            now: by ``time.monotonic``.
+        """
         oldest = next(iter(self._working.values()), now)
         return now - max(oldest, self._answered) <= STALLED
 
     def count_refused(self) -> None:
-        """Bring what the admission queue refused into the metrics."""
+        """Add the refusals of the admission queue to the metrics."""
         count, self.admission.refused = self.admission.refused, 0
         if count:
             self.service.metrics.replied("none", 503, count)
             self.service.metrics.refused.labels("queue").inc(count)
 
     async def refuse(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """503 at once: without reading the body, and counted but not logged one by one."""
+        """Reply 503 at once: the body is not read, and the reply is counted but not logged."""
         headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         self.service.metrics.replied("none", 503)
@@ -183,14 +253,18 @@ class App:
         await _send(send, _problem(busy, request_id), request_id, self.leaving, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
-        """The caller's, where it is short and holds nothing odd; else one of our own."""
+        """The caller's id if it is short and plain; else one of our own."""
         given = headers.get(b"x-request-id")
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode()
         return f"{self._born}-{next(self._numbers)}"
 
     def _check_size(self, reply: Reply) -> None:
-        """Raises Problem for a reply longer than all replies together may be while they wait for their readers."""
+        """Check that a reply is no longer than all replies that wait for their readers may be together.
+
+        Raises:
+            Problem: for a longer one.
+        """
         most = self.service.settings.limits.unsent
         if len(reply.body) > most:
             raise Problem(
@@ -201,7 +275,11 @@ class App:
             )
 
     def _check_host(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
-        """Raises Problem for a request without one Host header, or for a host that this server is not."""
+        """Check the Host header.
+
+        Raises:
+            Problem: for a request without exactly one, or for another host than this server's.
+        """
         host = headers.get(b"host")
         if host is None:
             if scope.get("http_version") == "1.0":
@@ -228,7 +306,11 @@ class App:
         return route
 
     def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
-        """Raises Problem for a request without the key that its route needs."""
+        """Check the key that a route needs.
+
+        Raises:
+            Problem: for a request without it.
+        """
         settings = self.service.settings
         if route.access == "open":
             return
@@ -255,7 +337,7 @@ class App:
 
 
 def _among(given: bytes, keys: tuple[str, ...]) -> bool:
-    """Whether a key is one of ``keys``; how long it takes does not depend on which."""
+    """Whether a key is one of ``keys``, in a time that does not depend on which."""
     return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 - all, in constant time
 
 
@@ -271,7 +353,7 @@ def _problem(problem: Problem, request_id: str) -> Reply:
 
 
 def _trace(headers: Mapping[bytes, bytes]) -> str | None:
-    """The traceparent of what is done here, in the caller's trace; None where the caller has none."""
+    """The traceparent of this request, in the caller's trace; None if the caller has none."""
     given = headers.get(b"traceparent")
     found = None if given is None else TRACE.fullmatch(given)
     return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"

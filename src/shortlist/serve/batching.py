@@ -1,11 +1,11 @@
-"""Requests that arrive together, answered together; long ones in pieces, so that the others have their turns in between."""
+"""Requests that arrive together are answered together; long ones are cut, so that others have turns in between."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,28 +19,30 @@ from shortlist.serve.turns import TURN, Lane, Turns
 
 __all__ = ["Batcher", "Paces", "Take"]
 
-INLINE = 0.002  # seconds: what takes less is answered on the event loop itself, which a thread's hand-over would double
-WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond
+INLINE = 0.002  # seconds: what takes less is answered on the event loop itself; handing it to a thread would take as long again
+WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond; a turn has twice as many
+SLICES = 4  # of a piece, between which the event loop goes first
 FORGET = 0.1  # of the difference between a pace and the last measurement
-QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they were measured
+QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
+RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
 
 
 class Paces:
-    """Seconds that a query takes, by the kind of its group: measured, of the last ones."""
+    """Seconds that a query takes, by the kind of its group, measured on the last ones."""
 
     def __init__(self) -> None:
         self._of: dict[Any, float] = {}
 
     def of(self, group: Group) -> float:
-        """Seconds a query; of a kind that was not asked yet, by the numbers that it multiplies."""
+        """Seconds per query; for a kind that was not asked yet, estimated from the numbers that it multiplies."""
         measured = self._of.get(group.kind())
         return _guess(group) if measured is None else measured
 
     def measured(self, group: Group, seconds: float) -> None:
-        """Take in what a query of a batch took."""
+        """Record what a query of a batch took."""
         before = self.of(group)
         if len(self._of) > 1024:  # kinds are few; features that clients choose make more
             self._of.clear()
@@ -48,7 +50,8 @@ class Paces:
 
 
 def _guess(group: Group) -> float:
-    seconds = QUERY + ITEM * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
+    item = ITEM + RULED * (group.ruled is not None) + EXPLAINED * group.explain
+    seconds = QUERY + item * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
     index = group.loaded.served.index
     if group.wants != "vectors" and (group.exact or index.exact):
         seconds += PRODUCT * index.size * index.dim
@@ -66,15 +69,23 @@ class _Waiting(NamedTuple):
 class Batcher:
     """Joins what is asked while the event loop reads its sockets, or while others have their turn.
 
-    Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
-    ``limits.batch`` queries). What a request costs is known before it waits: its queries times the pace of their kind.
+    Nothing waits for company: a lone request is answered at once, and batches grow with the number of requests (up to
+    ``limits.batch`` queries). The cost of a request is estimated before it waits: its queries times the pace of their
+    kind.
 
-    1. One that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would hold up the
-       loop for as long, and each part costs what a batch costs.
-    2. One that takes up to a turn goes to the thread (``turns``), with what can join it.
-    3. A longer one is cut into pieces of a turn each, by the pace of its own last piece.
+    1. A request that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would
+       hold up the loop for as long, and each part costs what a batch costs.
+    2. One that takes up to a turn goes to the thread (``turns``), with those that can join it.
+    3. A longer one, or one with a long reply, is cut into pieces of a turn each, by the pace of its own last piece.
 
-    Where a request would wait longer than ``limits.wait_seconds`` for its turn, ``ask`` raises Problem 503 at once.
+    When a request would wait for its turn longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
+
+    Args:
+        answer: answers the queries of one group.
+        limits: the server's limits.
+        metrics: where batches are counted.
+        turns: the thread for what is too long for the loop.
+        others: whether other threads than that one work.
     """
 
     def __init__(
@@ -83,31 +94,37 @@ class Batcher:
         limits: Limits,
         metrics: Metrics,
         turns: Turns,
-        pool: Executor,
+        others: Callable[[], bool] = lambda: False,
     ) -> None:
         self.paces = Paces()
         self._answer = answer
         self._limits = limits
         self._metrics = metrics
         self._turns = turns
-        self._pool = pool
         self._quick: list[_Waiting] = []
         self._slow: list[_Waiting] = []
-        self._watch = Stopwatch()
+        self._watch = Stopwatch(lambda: turns.running or others())
         self._long = 0  # requests that are being answered in pieces
         self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
         self._flushing = self._finishing = False
         self._turning: asyncio.Task[None] | None = None
 
     async def ask(self, group: Group, asks: Sequence[Ask], take: Take, *, values: int = 1, light: bool = True) -> None:
-        """Answer ``asks``, and give each part of the answers to ``take``, with the place of its first. Raises Problem.
+        """Answer ``asks``, and call ``take`` with each part of the answers and the position of its first.
 
-        values: how many ``take`` writes for one answer; where all are many it is called in a thread. light: whether the
-        queries brought little themselves, so that they take as long as others of their kind.
+        Args:
+            group: what the queries have in common.
+            asks: the queries.
+            take: gets the answers.
+            values: how many values ``take`` writes for one answer; if there are many in all, it is called in the thread.
+            light: whether the queries brought little themselves, so that they take as long as others of their kind.
+
+        Raises:
+            Problem: when the queries do not fit, or would wait too long.
         """
         pace = self.paces.of(group)
-        if len(asks) > self._fitting(pace):
-            await self._in_pieces(group, asks, take)
+        if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
+            await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
         quick = light and cost <= INLINE and not group.chosen  # the first fold-in takes longer
@@ -117,16 +134,14 @@ class Batcher:
         self._expected[quick] += cost
         try:
             self._line_up(one, quick, loop)
-            found = await one.future
+            with contextlib.nullcontext() if quick else self._turns.away():
+                found = await one.future
         finally:
             self._expected[quick] -= cost
-        if len(asks) * values <= WRITTEN:
-            take(0, found)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._pool, take, 0, found)
+        take(0, found)
 
     def finish(self) -> None:
-        """From now on nobody is refused: no more will come, and what has come is to be answered."""
+        """From now on nothing is refused: no more will arrive, and what is here is to be answered."""
         self._finishing = True
 
     def _fitting(self, pace: float) -> int:
@@ -134,7 +149,11 @@ class Batcher:
         return max(1, min(self._limits.batch, int(TURN / max(pace, 1e-9))))
 
     def _check_wait(self, wait: float) -> None:
-        """Raises Problem for a request that would wait too long."""
+        """Check the expected wait.
+
+        Raises:
+            Problem: for a request that would wait too long.
+        """
         if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
@@ -145,37 +164,50 @@ class Batcher:
 
     # In pieces.
 
-    async def _in_pieces(self, group: Group, asks: Sequence[Ask], take: Take) -> None:
+    async def _in_pieces(self, group: Group, asks: Sequence[Ask], take: Take, values: int) -> None:
         self._check_wait(self._long * TURN)
         self._long += 1
         since, pace, at = time.perf_counter(), self.paces.of(group), 0
         try:
-            size = self._fitting(pace)
+            size = min(self._fitting(pace), max(1, 2 * WRITTEN // values))
             while at < len(asks):
                 piece = asks[at : at + size]
                 seconds = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
                 if at == 0:
                     self._metrics.wait.observe(max(0.0, time.perf_counter() - since - seconds))
-                self._measure(group, len(piece), seconds)
                 size = min(self._fitting(seconds / len(piece)), 2 * size)
                 at += len(piece)
         finally:
             self._long -= 1
 
     def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> float:
-        """Answers a piece of a request, in the thread; the seconds taken."""
-        begun = Moment.now()
+        """Answer a piece of a request, in the thread.
+
+        While the event loop answers others now and then, it is taken in slices, between which the loop goes first.
+
+        Returns:
+            The seconds taken, by the writing too.
+        """
+        begun, waited = Moment.now(), 0.0
+        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.hurried else len(asks)
         try:
-            take(at, self._answer(group, asks))
+            for first in range(0, len(asks), size):
+                waited += self._turns.give_way()
+                used = time.thread_time()
+                found = self._answer(group, asks[first : first + size])
+                self._measure(group, len(found), time.thread_time() - used)
+                waited += self._turns.give_way()
+                take(at + first, found)
         except ShortlistError as error:
             raise misfit(error) from None
-        return Moment.now().since(begun)
+        return max(0.0, Moment.now().since(begun) - waited)
 
     # In batches.
 
     def _line_up(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
         if quick:
             self._quick.append(one)
+            self._turns.hurry()
             if not self._flushing:
                 self._flushing = True
                 loop.call_soon(self._flush)
@@ -185,9 +217,13 @@ class Batcher:
                 self._turning = loop.create_task(self._turn())
 
     def _flush(self) -> None:
-        """Answer one batch of what is quick; the loop looks at its sockets before the next."""
+        """Answer one batch of quick requests; the loop looks at its sockets before the next."""
         self._flushing = False
-        batch, self._quick = _joined(self._quick, self._limits.batch)
+        waiting = [one for one in self._quick if not one.future.done()]
+        if not waiting:
+            self._quick = []
+            return
+        batch, self._quick = _joined(waiting, self._limits.batch)
         self._waited(batch)
         begun = self._watch.start()
         outcomes = self._outcomes(batch)
@@ -197,29 +233,33 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._flush)
 
     async def _turn(self) -> None:
-        """Answer what is not quick, a batch in each turn, until nothing waits."""
+        """Answer the other requests, a batch in each turn, until none waits."""
         while self._slow:
             batch: list[_Waiting] = []
 
-            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]]:
+            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]] | None:
+                self._slow = [one for one in self._slow if not one.future.done()]
+                if not self._slow:  # all have been given up
+                    return None
                 most = self._fitting(self.paces.of(self._slow[0].group))
                 joined, self._slow = _joined(self._slow, most)
                 batch += joined
                 return partial(self._timed, batch)
 
             try:
-                outcomes, seconds = await self._turns.take_late(Lane.SMALL, begin)
+                found = await self._turns.take_late(Lane.SMALL, begin)
             except Exception as error:
-                outcomes, seconds = [error] * len(batch), 0.0
-            self._done(batch, outcomes, seconds)
+                found = [error] * len(batch), 0.0
+            if batch:
+                self._done(batch, *found)
         self._turning = None
 
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
-        begun = Moment.now()
         self._waited(batch)
+        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
         outcomes = self._outcomes(batch)
-        return outcomes, Moment.now().since(begun)
+        return outcomes, time.thread_time() - used
 
     def _waited(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()
@@ -230,9 +270,9 @@ class Batcher:
         try:
             found = self._answer(batch[0].group, [ask for one in batch for ask in one.asks])
         except ShortlistError as error:
-            if len(batch) == 1 or isinstance(error, MissingExtraError):  # which all of them lack
+            if len(batch) == 1 or isinstance(error, MissingExtraError):  # all of them lack it
                 return [misfit(error)] * len(batch)
-            middle = len(batch) // 2  # one of them does not fit: the others shall not suffer for it
+            middle = len(batch) // 2  # one of them does not fit: answer the others without it
             return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
         except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
             failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
@@ -260,7 +300,7 @@ class Batcher:
 
 
 def _joined(waiting: list[_Waiting], most: int) -> tuple[list[_Waiting], list[_Waiting]]:
-    """The first that waits with what may be answered with it, up to ``most`` queries; and those that are left."""
+    """The first that waits with those that may be answered with it, up to ``most`` queries; and the others."""
     key = waiting[0].group.key()
     if key is None:
         return waiting[:1], waiting[1:]

@@ -1,4 +1,4 @@
-"""A request's filters, before it is answered: their cost is known and bounded, and they are computed in turns."""
+"""A request's filters, before it is answered: their cost is estimated and bounded, and they are computed in turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ FEW = 100  # ids that are looked up on the event loop
 
 
 class Filtering:
-    """Computes what requests leave open. A condition takes turns with other conditions and with the requests themselves."""
+    """Computes what requests leave open. A condition takes turns with other conditions and with the requests themselves.
+
+    Args:
+        limits: the server's limits.
+        turns: the thread for conditions.
+    """
 
     def __init__(self, limits: Limits, turns: Turns) -> None:
         self._limits = limits
@@ -28,29 +33,33 @@ class Filtering:
     async def open(
         self, loaded: Loaded, allow: Sequence[Any] | None, deny: Sequence[Any] | None, where: str | None
     ) -> Open | None:
-        """What a request leaves open; None where it filters nothing.
+        """The candidates that a request leaves open; None if it filters nothing.
 
-        Raises Problem for a condition that cannot be read, or costs too much, or would wait too long.
+        Raises:
+            Problem: for a condition that cannot be read, costs too much, or would wait too long.
         """
         if (allow, deny, where) == (None, None, None):
             return None
-        met = None if where is None else loaded.state.conditions.known(where)
-        if where is not None and met is None:
-            if self._under_way * TURN > self._limits.wait_seconds:
-                raise Problem(
-                    503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After"
-                )
-            self._under_way += 1
-            try:
-                met = await self._met(loaded, where)
-            finally:
-                self._under_way -= 1
+        met = None if where is None else await self.met(loaded, where, "$.where")
         if len(allow or ()) + len(deny or ()) <= FEW:
             return opened(loaded.state, allow, deny, met)
         return await self._turns.take(Lane.FILTERS, lambda: opened(loaded.state, allow, deny, met))
 
-    async def _met(self, loaded: Loaded, where: str) -> Any:
-        """The rows that meet a condition."""
+    async def met(self, loaded: Loaded, where: str, field: str) -> Any:
+        """The rows that meet a condition. Raises Problem as ``open`` does, with the field that has it."""
+        known = loaded.state.conditions.known(where)
+        if known is not None:
+            return known
+        if self._under_way * TURN > self._limits.wait_seconds:
+            raise Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
+        self._under_way += 1
+        try:
+            return await self._computed(loaded, where, field)
+        finally:
+            self._under_way -= 1
+
+    async def _computed(self, loaded: Loaded, where: str, field: str) -> Any:
+        """The rows that meet a condition, in turns."""
         try:
             evaluation = await self._turns.take(Lane.FILTERS, lambda: loaded.state.conditions.begin(where))
             if evaluation.cost > self._limits.filter:
@@ -58,12 +67,12 @@ class Filtering:
                     422,
                     f"the condition costs {evaluation.cost:,} comparisons on this catalogue; at most "
                     f"{self._limits.filter:,} were expected.",
-                    "$.where",
+                    field,
                     hint="use fewer operators; like and functions of texts count as many",
                 )
             while not await self._turns.take(Lane.FILTERS, evaluation.step):
                 pass
         except ShortlistError:
             known = f"columns: {', '.join(loaded.about.columns)}; for example: country = 'KR' and stock > 0"
-            raise Problem(422, "the condition cannot be read, or not computed.", "$.where", hint=known) from None
+            raise Problem(422, "the condition cannot be read, or not computed.", field, hint=known) from None
         return evaluation.rows

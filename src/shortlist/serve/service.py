@@ -1,4 +1,4 @@
-"""What answers: the bundle of the moment, its batches, and the reading of requests against it."""
+"""The service behind the routes: the bundle of the moment, its batches, and the reading of requests against it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from shortlist.errors import ShortlistError
-from shortlist.recommender import Recommendation, asking
+from shortlist.recommender import Recommendation, Rerank, asking
 from shortlist.recommender.eligible import Open, opened
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
@@ -26,12 +26,14 @@ from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
-from shortlist.serve.reading import Ask, Group, grouped, read_queries
+from shortlist.serve.reading import Ask, Group, Ruled, grouped, read_queries
+from shortlist.serve.rules import conditions_of, rules_of
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.settings import Settings
 from shortlist.serve.string_ids import StringIds
-from shortlist.serve.turns import Turns
+from shortlist.serve.turns import Lane, Turns
 from shortlist.serve.writer import ChangeWriter
+from shortlist.serve.written import Writing
 
 __all__ = ["Asked", "Service", "milliseconds"]
 
@@ -43,25 +45,41 @@ T = TypeVar("T")
 
 
 class Asked(NamedTuple):
-    """A request that was read against a bundle. light: whether it was short."""
+    """A request that was read against a bundle.
+
+    Attributes:
+        request: as it was sent.
+        loaded: the bundle.
+        asks: its queries.
+        light: whether it was short.
+        rules: for its lists as a whole.
+    """
 
     request: RecommendRequest
     loaded: Loaded
     asks: Sequence[Ask]
     light: bool = True
+    rules: Rerank | None = None
 
 
 class Service:
-    """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
+    """Answers requests from the current bundle, ``loaded``; a request keeps the bundle that it began with.
 
-    settings: limits, keys, what is served. loaded: the bundle to begin with. follows: the changes that another process has
-    logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
+    The work of a request is done in three places, so that none holds up the others: the event loop, for work of a
+    millisecond or two; ``turns``, one thread in which long bodies are read and written, requests answered, and
+    conditions computed, in turns of a hundredth of a second; ``aside``, for the page and for work that no request waits
+    for. With more threads the event loop would wait for the interpreter more often.
 
-    change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
+    Args:
+        loaded: the bundle to begin with.
+        settings: limits, keys, what is served.
+        log: of the server.
+        follows: the changes that another process has logged so far; then this service has no log of its own, and
+            ``change`` has to be replaced by a function that asks that process.
 
-    What a request costs is paid in four places, so that none holds up the others: the event loop, for what takes a millisecond
-    or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a hundredth of a second;
-    ``pool``, which reads and writes long bodies; ``aside``, for the page and for what nobody waits for.
+    Attributes:
+        change: writes one change, and returns when it is acknowledged; raises Problem.
+        writes: whether changes are still being written.
     """
 
     def __init__(
@@ -77,14 +95,15 @@ class Service:
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
-        self.last_asked = -1e9  # when the last request came
-        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bodies")
+        self.last_asked = -1e9  # when the last request arrived
         self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._asides = 0
         self.turns = Turns()
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
         limits = self.settings.limits
-        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, self.pool)
+        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._asides > 0)
+        self.writing = Writing(limits.unsent)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
@@ -104,14 +123,24 @@ class Service:
         self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
     async def recommend(self, asked: Asked, take: Callable[[int, Recommendation], None], values: int = 1) -> None:
-        """Answer one request: ``take`` gets each list with its query's number, perhaps in a thread. Raises Problem.
+        """Answer one request.
 
-        values: how many ``take`` writes for one list.
+        Args:
+            asked: the request.
+            take: gets each list with its query's number, perhaps in a thread.
+            values: how many values ``take`` writes for one list.
+
+        Raises:
+            Problem: when it does not fit, or would wait too long.
         """
-        request, loaded, asks, light = asked
-        open_ = None
+        request, loaded, asks, light, rules = asked
+        open_ = ruled = None
         if not (request.allow is None and request.deny is None and request.where is None):
             open_ = await self.filtering.open(loaded, request.allow, request.deny, request.where)
+        if rules is not None:
+            conditions = conditions_of(request.rerank)
+            met = {where: await self.filtering.met(loaded, where, field) for where, field in conditions}
+            ruled = Ruled(rules, met)
         unknown, first = 0, None
 
         def keep(numbers: Sequence[int], at: int, found: list[Recommendation]) -> None:
@@ -121,7 +150,7 @@ class Service:
                 first = one if number == 0 else first
                 take(number, one)
 
-        for group, numbers in _groups(asked, open_):
+        for group, numbers in _groups(asked, open_, ruled):
             await self.batcher.ask(
                 group, [asks[number] for number in numbers], partial(keep, numbers), values=values, light=light
             )
@@ -130,7 +159,8 @@ class Service:
         self.metrics.queries.inc(len(asks))
         if unknown:
             self.metrics.unknown.inc(unknown)
-        if not request.exact and not loaded.served.index.exact and random.random() < self.settings.sample:
+        approximate = not request.exact and not loaded.served.index.exact
+        if rules is None and approximate and random.random() < self.settings.sample:
             self._watch(asked, open_, first)
 
     async def ask(
@@ -141,7 +171,15 @@ class Service:
         take: Callable[[int, Any], None],
         values: int,
     ) -> None:
-        """Answer other queries than for lists, joined where they can be; ``take`` as for the Batcher, with their numbers."""
+        """Answer queries that want something else than lists, joined where they can be.
+
+        Args:
+            group: the group of queries with these features, that have choices of their own or not.
+            asks: the queries.
+            light: whether the request was short.
+            take: as for the Batcher, with the queries' numbers.
+            values: how many values ``take`` writes for one answer.
+        """
         for one, numbers in grouped(asks, group):
 
             def keep(at: int, found: list[Any], numbers: list[int] = numbers) -> None:
@@ -172,7 +210,10 @@ class Service:
                 exclude_seen=group.exclude_seen,
                 history=chosen,
                 exclude=exclude,
+                rerank=None if group.ruled is None else group.ruled.rules,
+                explain=group.explain,
                 open_=group.open,
+                met=None if group.ruled is None else group.ruled.met,
             )
         )
 
@@ -180,8 +221,8 @@ class Service:
         """Compare an approximate list, that of the first query, with the exact one, in the background."""
         if found is None:
             return
-        exact = asked._replace(request=msgspec.structs.replace(asked.request, exact=True), asks=asked.asks[:1])
-        ((group, _),) = _groups(exact, open_)
+        exact = msgspec.structs.replace(asked.request, exact=True, explain=False)
+        ((group, _),) = _groups(asked._replace(request=exact, asks=asked.asks[:1]), open_)
         asyncio.get_running_loop().run_in_executor(self.aside, self._compare, group, asked.asks[0], found)
 
     def _compare(self, group: Group, ask: Ask, found: Recommendation) -> None:
@@ -194,27 +235,29 @@ class Service:
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
     def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
-        """Let a bundle that is to come answer the last requests, so that its first ones find everything in place.
+        """Let a bundle that is about to take over answer the last requests, so that its first ones are fast.
 
         Every group of a request is answered as it will be: fold-in, features and plain queries alike.
         """
         for request in list(self.asked):
             rest()
             try:
-                asked = Asked(request, loaded, read_queries(loaded, self.events, request.queries, request.exclude_seen))
+                asks = read_queries(loaded, self.events, request.queries, request.exclude_seen)
+                rules = rules_of(request, loaded, self.settings.limits)
                 open_ = opened(loaded.state, request.allow, request.deny, request.where)
             except (Problem, ShortlistError, LookupError):
                 continue  # it asks for what the new bundle does not have
             filtered = (request.allow, request.deny, request.where) != (None, None, None)
-            for group, numbers in _groups(asked, open_ if filtered else None):
+            ruled = None if rules is None else Ruled(rules)
+            for group, numbers in _groups(Asked(request, loaded, asks), open_ if filtered else None, ruled):
                 rest()
                 try:
-                    self._answer(group, [asked.asks[number] for number in numbers[:WARMED]])
+                    self._answer(group, [asks[number] for number in numbers[:WARMED]])
                 except (ShortlistError, LookupError):
                     continue
 
     async def metrics_text(self) -> bytes:
-        """All figures, for a scraper."""
+        """All metrics, for a scraper."""
         return self.metrics.text()
 
     @staticmethod
@@ -223,33 +266,46 @@ class Service:
         return size <= LIGHT
 
     async def read(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
-        """A call that reads or writes about so many bytes: on the loop where they are few, else in a thread."""
+        """A call that reads or writes about so many bytes: on the loop where they are few, else in a turn of the thread."""
         if size <= LIGHT:
             return function(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+        return await self.turns.take(Lane.LARGE, partial(function, *arguments))
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """A slow call for the page, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
+        self._asides += 1
+        try:
+            with self.turns.away():
+                return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
+        finally:
+            self._asides -= 1
 
     def close(self) -> None:
-        """No more answers."""
+        """Stop answering."""
         self.ready = False
         self.writer.close()
         self.impressions.close()
         self.turns.close()
-        for pool in (self.pool, self.aside):
-            pool.shutdown(wait=False)
+        self.aside.shutdown(wait=False)
         self.log.flush()
 
 
-def _groups(asked: Asked, open_: Open | None) -> list[tuple[Group, list[int]]]:
+def _groups(asked: Asked, open_: Open | None, ruled: Ruled | None = None) -> list[tuple[Group, list[int]]]:
     """The queries of a request that can be answered together, by number."""
     request, loaded = asked.request, asked.loaded
     return grouped(
         asked.asks,
         lambda features, chosen: Group(
-            loaded, "lists", request.k, request.exclude_seen, request.exact, features, chosen, open_
+            loaded,
+            "lists",
+            request.k,
+            request.exclude_seen,
+            request.exact,
+            features,
+            chosen,
+            open_,
+            ruled,
+            request.explain,
         ),
     )
 

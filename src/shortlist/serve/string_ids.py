@@ -17,7 +17,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class StringIds:
-    """Ids as a server's clients write them. on: whether integers are strings there; else every id is as it is."""
+    """Ids as a server's clients write them.
+
+    Args:
+        on: whether integers are strings there; else ids stay as they are.
+    """
 
     def __init__(self, on: bool) -> None:
         self.on = on
@@ -41,6 +45,10 @@ class StringIds:
             given = getattr(request, name, None)
             if given is not None:
                 changes[name] = [candidate(one) for one in given]
+        rules = getattr(request, "rerank", None)
+        if rules is not None:
+            pins = [msgspec.structs.replace(one, id=candidate(one.id)) for one in rules.pin]
+            changes["rerank"] = msgspec.structs.replace(rules, pin=pins)
         queries = getattr(request, "queries", None)
         if queries is not None:
             changes["queries"] = [_query(one, query, candidate) for one in queries]

@@ -9,14 +9,17 @@ from shortlist.sources.neighbours import Neighbours, Scored
 from shortlist.sources.own_history import OwnHistory
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.rankings import Newest, Popular, Recent
-from shortlist.sources.search import Filters, Searched, search
+from shortlist.sources.search import Filters, Scale, Searched, nearby, search, search_with_scale
+from shortlist.sources.shares import MOST_CAUSES, Causes, Shares, heaviest_causes, shares_of
 from shortlist.sources.tables import histories_of
 from shortlist.sources.transitions import Transitions
 
 __all__ = [
     "EASE",
+    "MOST_CAUSES",
     "Added",
     "Blend",
+    "Causes",
     "Context",
     "Cooccurrence",
     "Filters",
@@ -27,14 +30,20 @@ __all__ = [
     "Popular",
     "RankedList",
     "Recent",
+    "Scale",
     "Scored",
     "Searched",
+    "Shares",
     "Transitions",
     "Weights",
     "ease_columns",
     "ease_products",
+    "heaviest_causes",
     "histories_of",
+    "nearby",
     "search",
+    "search_with_scale",
+    "shares_of",
     "towers_of",
     "without",
 ]

@@ -58,6 +58,20 @@ class Added:
     towers: tuple[str, ...] = field(default=())
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The sources' names, in the order of the weights: "towers", or the kind; the second of one kind is "… 2"."""
+        kinds = ["towers"] * len(self.weights.temperatures)
+        kinds += [one.kind for one in self.tables] + [one.kind for one in self.lists]
+        of_kind = [kinds[:number].count(kind) + 1 for number, kind in enumerate(kinds)]
+        return tuple(kind if which == 1 else f"{kind} {which}" for kind, which in zip(kinds, of_kind, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Rows of candidates that tables and ranked lists can have."""
+        sizes = [len(one) for one in self.tables] + [len(one) for one in self.lists]
+        return max([1, *sizes])
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The queries' columns that ranked lists are chosen by."""
         return tuple(dict.fromkeys(one.by for one in self.lists if one.by is not None))

@@ -108,6 +108,29 @@ class Neighbours:
             counts.append(np.bincount(found // size, minlength=last - first))
         return Scored(np.cumsum(np.concatenate(counts)), np.concatenate(rows), np.concatenate(scores))
 
+    def parts(
+        self, history: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The summands of some candidates' scores, for each item of a history.
+
+        Args:
+            history: candidate rows that a query chose, oldest first.
+            rows: the candidates.
+
+        Returns:
+            The items that count, the latest last, int64 ``[items]``, and their summands ``[items, rows]``.
+        """
+        _, items, back = self._asked(np.zeros(len(history), np.int64), history)
+        found = np.zeros((len(items), len(rows)))
+        order = np.argsort(rows, kind="stable")
+        for number, (item, age) in enumerate(zip(items.tolist(), back.tolist(), strict=True)):
+            of_item = slice(self.offsets[item], self.offsets[item + 1])
+            columns = self.columns[of_item]
+            place = np.minimum(np.searchsorted(rows, columns, sorter=order), max(len(rows) - 1, 0))
+            there = rows[order[place]] == columns if len(rows) else np.zeros(len(columns), np.bool_)
+            found[number, order[place[there]]] = self.age**age * self.weights[of_item][there].astype(np.float64)
+        return items, found
+
     def dense(self, histories: Lists, candidates: int) -> NDArray[np.float32]:
         """Scores ``[queries, candidates]``, 0 where a history leads nowhere.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from shortlist.index import Hits, Index, Lists, score_heads, search_heads
 from shortlist.sources.added import Added, Context
 from shortlist.sources.neighbours import Scored
 
-__all__ = ["Filters", "Searched", "search"]
+__all__ = ["Filters", "Scale", "Searched", "looked_up", "nearby", "search", "search_with_scale"]
 
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
 
@@ -51,6 +51,31 @@ class Filters:
         if self.exclude is None:
             return self
         return Filters(Lists.of([self.exclude.row(one) for one in queries.tolist()]), self.allow, self.deny)
+
+    def within(self, rows: NDArray[np.int64] | None) -> Filters:
+        """The same, and of these rows alone; None for no other limit."""
+        if rows is None:
+            return self
+        return replace(self, allow=rows if self.allow is None else np.intersect1d(rows, self.allow))
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Each source's best score of the candidates that a query may have; a mixture's scores are shares of these.
+
+    Scores of two searches compare if they have one scale.
+
+    Attributes:
+        best: float64 ``[queries, sources]``, of the towers, then of the others; 0 for one of the others without a score.
+        last: float64 ``[queries, towers]``, the score of the last of the k that each towers found.
+    """
+
+    best: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+    def of(self, queries: NDArray[np.int64] | slice) -> Scale:
+        """That of some of the queries."""
+        return Scale(self.best[queries], self.last[queries])
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +116,34 @@ def search(towers: Sequence[Searched], added: Added, context: Context, k: int, f
         k: length of the lists.
         filters: candidates that may be found.
     """
-    near = [_open(table.scores(context.histories), filters, max(len(table), 1)) for table in added.tables]
-    for number, ranked in enumerate(added.lists):
-        near.append(ranked.scores(context.segments[:, number], partial(filters.closed, size=max(len(ranked), 1))))
+    return search_with_scale(towers, added, context, k, filters)[0]
+
+
+def search_with_scale(
+    towers: Sequence[Searched],
+    added: Added,
+    context: Context,
+    k: int,
+    filters: Filters,
+    within: NDArray[np.int64] | None = None,
+    scale: Scale | None = None,
+) -> tuple[Hits, Scale]:
+    """As ``search``, with what the scores are shares of.
+
+    Args:
+        within: rows of candidates that are searched alone; scores and places of lists are still those by ``filters``.
+        scale: of an earlier search with the same filters; None makes it here, of all that is compared.
+    """
+    near = nearby(added, context, filters)
+    if within is not None:
+        inside = Filters(allow=within)
+        near = [_open(one, inside, added.size) for one in near]
+    filters = filters.within(within)
     count = len(towers[0].queries)
     best: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [
         (np.zeros(0, np.int64), np.zeros(0, np.float32))
     ] * count
+    made = Scale(np.zeros((count, len(added.weights.values))), np.zeros((count, len(towers))))
     waiting, depth = np.arange(count), k if len(towers) == 1 else DEPTH * k
     while len(waiting):
         some = filters if len(waiting) == count else filters.of(waiting)
@@ -107,21 +153,39 @@ def search(towers: Sequence[Searched], added: Added, context: Context, k: int, f
         ]
         left = []
         for place, number in enumerate(waiting.tolist()):
-            rows, totals, bound = _scored(
-                towers, [one.row(place) for one in found], [one.row(number) for one in near], number, depth, added
+            one = _scored(
+                towers,
+                [hits.row(place) for hits in found],
+                [others.row(number) for others in near],
+                number,
+                depth,
+                added,
+                None if scale is None else scale.best[number],
             )
-            order = np.lexsort((rows, -totals))[:k]
-            if len(towers) > 1 and bound is not None and not (len(order) == k and totals[order[-1]] > bound):
+            order = np.lexsort((one.rows, -one.totals))[:k]
+            enough = one.bound is None or (len(order) == k and one.totals[order[-1]] > one.bound)
+            if len(towers) > 1 and not enough:
                 left.append(number)
-            else:
-                best[number] = rows[order], totals[order].astype(np.float32)
+                continue
+            best[number] = one.rows[order], one.totals[order].astype(np.float32)
+            made.best[number] = one.best
+            made.last[number] = [hits.row(place)[1][:k].min(initial=np.inf) for hits in found]
         waiting, depth = np.array(left, np.int64), depth * DEPTH
     offsets = np.concatenate([[0], np.cumsum([len(rows) for rows, _ in best])]).astype(np.int64)
-    return Hits(
+    hits = Hits(
         offsets,
         _concatenated([rows for rows, _ in best], np.int64),
         _concatenated([scores for _, scores in best], np.float32),
     )
+    return hits, made if scale is None else scale
+
+
+def nearby(added: Added, context: Context, filters: Filters) -> list[Scored]:
+    """The scores of each table, then of each ranked list, of the candidates that each query may have."""
+    near = [_open(table.scores(context.histories), filters, max(len(table), 1)) for table in added.tables]
+    for number, ranked in enumerate(added.lists):
+        near.append(ranked.scores(context.segments[:, number], partial(filters.closed, size=max(len(ranked), 1))))
+    return near
 
 
 def _open(scored: Scored, filters: Filters, size: int) -> Scored:
@@ -133,6 +197,22 @@ def _open(scored: Scored, filters: Filters, size: int) -> Scored:
     return Scored(before[scored.offsets], scored.rows[kept], scored.scores[kept])
 
 
+class _Compared(NamedTuple):
+    """One query's candidates with their scores.
+
+    Attributes:
+        rows: of the candidates.
+        totals: by all sources, ``[candidates]``.
+        best: of each source, which the totals are shares of.
+        bound: the most that any other candidate can have; None where there is no other.
+    """
+
+    rows: NDArray[np.int64]
+    totals: NDArray[np.float64]
+    best: NDArray[np.float64]
+    bound: float | None
+
+
 def _scored(
     towers: Sequence[Searched],
     found: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
@@ -140,16 +220,18 @@ def _scored(
     number: int,
     depth: int,
     added: Added,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float | None]:
-    """One query's candidates with their scores, and the most that any other can have; None where there is no other.
+    best: NDArray[np.float64] | None,
+) -> _Compared:
+    """One query's candidates with their scores.
 
     Args:
         found: rows and scores by each towers.
         near: by each other source, rows rising.
+        best: of each source, where it is known.
     """
     rows = found[0][0]
     if not len(rows):  # the index has nothing that is open: neither have the others
-        return rows, np.zeros(0), None
+        return _Compared(rows, np.zeros(0), np.zeros(len(found) + len(near)), None)
     for others, _ in (*found[1:], *near):
         rows = np.concatenate([rows, others[~np.isin(others, rows)]])
     ids, scores = found[0]
@@ -158,22 +240,25 @@ def _scored(
     ]
     for one, (ids, scores) in zip(towers[1:], found[1:], strict=True):
         order = np.argsort(ids, kind="stable")
-        there, mine = _looked_up(ids[order], scores[order], rows)
+        there, mine = looked_up(ids[order], scores[order], rows)
         if not there.all():
             mine[~there] = one.scores(number, rows[~there])
         of_towers.append(mine)
-    of_near = [_looked_up(ids, scores, rows)[1] for ids, scores in near]
-    highest = [float(one.max()) for one in of_towers]
-    totals = added.weights.total(of_towers, of_near, highest, [float(one.max()) for one in of_near])
+    of_near = [looked_up(ids, scores, rows)[1] for ids, scores in near]
+    if best is None:
+        best = np.array([float(one.max()) for one in (*of_towers, *of_near)])
+    highest = best[: len(towers)].tolist()
+    totals = added.weights.total(of_towers, of_near, highest, best[len(towers) :].tolist())
     if any(len(ids) < depth for ids, _ in found):  # one has no more: all that is open is here
-        return rows, totals, None
-    last = [float(scores[-1]) - best for (_, scores), best in zip(found, highest, strict=True)]
+        return _Compared(rows, totals, best, None)
+    last = [float(scores[-1]) - most for (_, scores), most in zip(found, highest, strict=True)]
     weights = added.weights
     parts = zip(weights.of_towers, last, weights.temperatures, strict=True)
-    return rows, totals, sum(weight * float(np.exp(below / temperature)) for weight, below, temperature in parts)
+    bound = sum(weight * float(np.exp(below / temperature)) for weight, below, temperature in parts)
+    return _Compared(rows, totals, best, bound)
 
 
-def _looked_up(
+def looked_up(
     ids: NDArray[np.int64], scores: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Which of ``rows`` are among ``ids``, which rise, and their scores, 0 for the others."""

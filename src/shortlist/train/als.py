@@ -17,7 +17,7 @@ from torch import Tensor
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_model, check_seed
 from shortlist.data.shards import available_memory
-from shortlist.errors import ConfigError, MissingExtraError
+from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
@@ -29,7 +29,8 @@ from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
 
-__all__ = ["als", "als_options", "check_room"]
+__all__ = ["als", "als_options", "check_room", "chosen_pairs", "filled"]
+
 
 BYTES = 28  # of an interaction of shards, while they are read
 IGNORED = ("batch_size", "monitor")
@@ -68,7 +69,7 @@ def als(
         unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
             all pairs that were chosen, and 0.2 at most.
         regularization: how strongly vectors are kept short.
-        exponent: how much more those of rows with many choices are.
+        exponent: how much more strongly the vectors of rows with many choices are kept short.
         validation: a Dataset, as in ``fit``.
         epochs: how many sweeps.
         seed: of the vectors that the first sweep starts from.
@@ -95,6 +96,7 @@ def als(
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
     check_data(train, "als")
+    check_flags("als()", exclude_seen=exclude_seen, weighted=weighted)
     if callable(validation):
         raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
     check_dataset(validation, "als(validation=)", optional=True)
@@ -114,7 +116,8 @@ def als(
     encoded = model.prepare(train, generator)
     model.to(place).eval()
     tables = [_table(model.query), _table(model.candidate)]
-    chosen = _chosen(encoded, tables).to(place)
+    names = next(iter(encoded.query_columns)), next(iter(encoded.candidate_columns))
+    chosen = chosen_pairs(encoded, names, tables).to(place)
     if not len(chosen.columns):
         raise nothing_weighs(train.weight)
     sweeps = Sweeps(chosen, task, tables[1].dim, generator)
@@ -124,8 +127,8 @@ def als(
     for number in range(1, epochs + 1):
         started = time.perf_counter()
         loss = sweeps.sweep()
-        _write(tables[0], _met(sweeps.query, chosen))
-        _write(tables[1], sweeps.candidate)
+        tables[0].fill(filled(sweeps.query, chosen))
+        tables[1].fill(sweeps.candidate)
         epoch = Epoch(number, loss, 1.0, time.perf_counter() - started, len(train))
         if on_batch is not None:
             on_batch(number * len(train), epochs * len(train))
@@ -145,7 +148,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: for other options, which mean nothing to ALS.
     """
     known = inspect.signature(als).parameters
-    usual = {"precision": "float32"}
+    usual = {"precision": "float32", "schedule": "constant"}
     refused = [
         f"{name}={value!r}" if name in usual else f"{name}="
         for name, value in options.items()
@@ -169,9 +172,14 @@ def check_room(shards: Shards) -> None:
         )
 
 
-def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
-    """The pairs of codes; those of shards are read in pieces."""
-    (query,), (candidate,) = encoded.query_columns.values(), encoded.candidate_columns.values()
+def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequence[EmbeddingTable]) -> Chosen:
+    """The chosen pairs as rows of two tables of ids, without pairs of weight 0; those of shards are read in pieces.
+
+    Args:
+        names: of the id features, the query's and the candidate's.
+        tables: the queries' and the candidates'.
+    """
+    query, candidate = encoded.query_columns[names[0]], encoded.candidate_columns[names[1]]
     assert isinstance(query, Codes)
     assert isinstance(candidate, Codes)
     shape = (tables[0].cardinality, tables[1].cardinality)
@@ -187,20 +195,17 @@ def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
     return Chosen.of_pieces(lambda: (pairs(rows.query, rows.candidate, rows.weight) for rows in shards.chunks()), shape)
 
 
-def _met(query: Tensor, chosen: Chosen) -> Tensor:
-    """The vectors, with the mean of all for rows without a choice."""
+def filled(query: Tensor, chosen: Chosen) -> Tensor:
+    """The vectors, with the mean of those with a choice for rows without one."""
     there = chosen.offsets.diff() > 0
-    return torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    return found
 
 
 def _table(tower: Tower) -> EmbeddingTable:
     (table,) = tower.tables.values()
     assert isinstance(table, EmbeddingTable)
     return table
-
-
-def _write(table: EmbeddingTable, rows: Tensor) -> None:
-    table.write(torch.arange(len(rows), device=rows.device), rows)
 
 
 def _check(side: str, tower: Tower) -> None:

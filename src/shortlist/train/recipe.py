@@ -21,6 +21,7 @@ from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import Optimizer
+from shortlist.train.pretrain import why_not_pretrained
 from shortlist.train.sections import (
     AddedSection,
     ALSSection,
@@ -54,13 +55,37 @@ class _Model(Section, frozen=True):
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
 
-    def for_rows(self, rows: int) -> Self:
-        """The same with numbers in place of "auto", for so many interactions."""
+    def for_data(self, data: Dataset | Shards, warm: bool = False) -> Self:
+        """The same with values in place of "auto", for this data.
+
+        Args:
+            data: to train on.
+            warm: whether training starts from an earlier model.
+        """
+        if warm:  # which has vectors already
+            fit = msgspec.structs.replace(self.fit, pretrain=None)
+            return msgspec.structs.replace(self, fit=fit).for_rows(len(data))
+        pretrains = self.fit.pretrain == "auto" and self.als is None
+        if pretrains:
+            pretrains = why_not_pretrained(self.build_model(data), data) is None
+        return self.for_rows(len(data), pretrains)
+
+    def for_rows(self, rows: int, pretrains: bool = False) -> Self:
+        """The same with values in place of "auto", for so many interactions.
+
+        Args:
+            rows: interactions to train on.
+            pretrains: whether the vectors of ids can start from ALS.
+        """
         fit = self.fit
+        if fit.pretrain == "auto":
+            fit = msgspec.structs.replace(fit, pretrain="als" if pretrains else None)
+        if fit.schedule == "auto":
+            fit = msgspec.structs.replace(fit, schedule="constant" if fit.pretrain is None else "linear")
         if fit.batch_size == "auto":
             fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
         if fit.epochs == "auto":
-            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows))
+            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows, fit.pretrain is not None))
         return msgspec.structs.replace(self, fit=fit)
 
     def build_model(self, data: Dataset | Shards) -> TwoTower:
@@ -125,7 +150,8 @@ class _Model(Section, frozen=True):
             options: options of ``fit``, instead of the recipe's.
         """
         model = self.build_model(data)
-        settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
+        fitted = self.for_data(data, options.get("warm_start") is not None).fit
+        settings = {**msgspec.structs.asdict(fitted), **options}
         if self.als is not None:
             return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
         return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
@@ -146,15 +172,19 @@ def auto_batch_size(rows: int) -> int:
     return 1 << power
 
 
-def auto_epochs(rows: int) -> int:
-    """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
+def auto_epochs(rows: int, pretrained: bool = False) -> int:
+    """15, or 6 where the vectors of ids start from ALS; beyond a million interactions fewer with their square root, and 3 at
+    least.
 
     Example:
         >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
         (15, 8, 3)
+        >>> auto_epochs(100_000, pretrained=True), auto_epochs(4_000_000, pretrained=True)
+        (6, 3)
     """
-    wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
-    return max(3, min(15, round(wanted)))
+    most = 6 if pretrained else 15
+    wanted = most * math.sqrt(1_000_000 / max(rows, 1))
+    return max(3, min(most, round(wanted)))
 
 
 def neighbours_in_memory() -> ConfigError:

@@ -27,8 +27,8 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
     - seed.
     - data: its ``fingerprint``, how many ``interactions``, ``queries`` and ``candidates``, and the times ``since`` and
       ``until``, if there are times.
-    - versions: of shortlist, Python, the platform and the packages that matter.
-    - commit: of the repository that the run was started in, with ``+changes`` if it has some; None outside one. The
+    - versions: of shortlist, Python, the platform and of those of ``PACKAGES`` that are installed.
+    - commit: of the repository that the run was started in, with ``+changes`` where some are uncommitted; None outside a repository. The
       environment variable ``SHORTLIST_COMMIT`` gives it where there is no repository, as in a container.
     """
     data: dict[str, Any] = {
@@ -50,9 +50,10 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
 
 
 def data_fingerprint(train: Dataset | Shards) -> str:
-    """sha256 over the interactions in their order (ids, weights, times) and both tables; for shards, over their header.
+    """sha256 over the interactions in their order (ids, weights, times) and both tables; for shards, over their fingerprint, their
+    length and how often each query and candidate occurs.
 
-    It depends on values alone: not on the file they came from, nor on the machine.
+    It depends on values and on names and types of columns: not on the file they came from, nor on the machine.
     """
     if isinstance(train, Shards):
         digest = hashlib.sha256(f"shards {train.fingerprint} {len(train)}".encode())
@@ -86,9 +87,9 @@ def _plain(value: Any) -> Any:
 
 
 def _commit() -> str | None:
-    said = os.environ.get("SHORTLIST_COMMIT")
-    if said:
-        return said
+    commit = os.environ.get("SHORTLIST_COMMIT")
+    if commit:
+        return commit
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         status = subprocess.run(

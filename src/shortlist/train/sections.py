@@ -165,12 +165,14 @@ class ALSSection(options_of(ALS)):  # type: ignore[misc]
 
 
 _FIT: Any = options_of(
-    fit, ["epochs", "batch_size", "seed", "precision"], words={"epochs": "auto", "batch_size": "auto"}
+    fit,
+    ["epochs", "batch_size", "seed", "precision", "schedule", "pretrain"],
+    words=dict.fromkeys(("epochs", "batch_size", "schedule", "pretrain"), "auto"),
 )
 
 
 class FitSection(_FIT):  # type: ignore[misc]
-    """Options of ``fit``; "auto" lets the number of interactions decide."""
+    """Options of ``fit``; "auto" lets the number of interactions decide, and whether the ids' vectors can start from ALS."""
 
 
 class _Neighbours(Section, frozen=True):

@@ -6,11 +6,14 @@ import { $, count, debounce, h, show } from "./dom.js";
 import { parse, stringify } from "./json.js";
 import { naming, past, ranking } from "./lists.js";
 import { atlas } from "./map.js";
+import { ruling } from "./rules.js";
 
 const state = { mode: "user", user: null, visitor: [], k: 10, excludeSeen: true, where: "" };
 let about; // the model card
 let names;
 let map;
+let rules;
+const titles = new Map(); // of candidates that were shown, by id
 let before = new Set(); // ids of the last list, to show what is new
 let under; // AbortController of the request under way
 
@@ -18,11 +21,14 @@ const columns = () => about.columns.filter((name) => name !== about.candidate_co
 
 function request(exact) {
   const query = state.mode === "user" ? { id: state.user } : { history: state.visitor.map((item) => item.id) };
-  const body = { queries: [query], k: state.k, exclude_seen: state.excludeSeen, columns: columns() };
+  const body = { queries: [query], k: state.k, exclude_seen: state.excludeSeen, columns: columns(), explain: true };
   if (state.where) body.where = state.where;
+  if (rules.body()) body.rerank = rules.body();
   if (exact) body.exact = true;
   return body;
 }
+
+const called = (items) => { for (const item of items) titles.set(item.id, names.title(item)); };
 
 function problem(error) {
   if (error?.name === "AbortError") return;
@@ -51,12 +57,13 @@ async function recommend() {
 
 function draw(sides, answers) {
   const lists = answers.map((answer) => answer.results[0]);
+  called([...lists.flatMap((list) => list.items), ...currentHistory()]);
   const sets = lists.map((list) => new Set(list.items.map((item) => item.id)));
   const shown = lists.map((list, i) => ranking({
     title: sides[i] ? "Exact search" : about.index,
     took: answers[i].took_ms, items: list.items, empty: emptiness(),
   }, { names, open: neighbours, only: lists.length > 1 ? new Set([...sets[i]].filter((id) => !sets[1 - i].has(id))) : new Set(),
-    fresh: new Set([...sets[i]].filter((id) => !before.has(id))) }));
+    fresh: new Set([...sets[i]].filter((id) => !before.has(id))), titleOf: (id) => titles.get(id) ?? String(id) }));
   before = new Set(lists.flatMap((list) => list.items.map((item) => item.id)));
   const body = request(about.exact);
   const curl = h("button", { type: "button", onclick: () => copy(curl, api.asCurl("v1/recommend", body)) }, "Copy as curl");
@@ -140,7 +147,8 @@ async function neighbours(item) {
   const dialog = $("neighbours");
   const close = h("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const pick = about.histories ? h("button", { type: "button", onclick: () => { dialog.close(); add(item); } }, "Add to a visitor's history") : null;
-  const head = [h("div", { class: "row" }, h("h2", { id: "neighbours-title" }, names.title(item)), close), h("p", { class: "help" }, names.note(item)), pick];
+  const pin = h("button", { type: "button", onclick: () => { dialog.close(); rules.pin(item); } }, "Pin to the top");
+  const head = [h("div", { class: "row" }, h("h2", { id: "neighbours-title" }, names.title(item)), close), h("p", { class: "help" }, names.note(item)), h("div", {}, pick, pin)];
   show(dialog, head, h("p", { class: "empty" }, "looking …"));
   if (!dialog.open) dialog.showModal();
   try {
@@ -178,6 +186,7 @@ function refresh() {
 function remember() {
   const kept = { k: state.k, seen: state.excludeSeen ? "out" : "in" };
   if (state.where) kept.where = state.where;
+  if (rules.body()) kept.rules = stringify(rules.body());
   if (state.mode === "visitor") kept.visitor = "1";
   else if (state.user !== null) kept.user = stringify(state.user);
   window.history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
@@ -190,6 +199,7 @@ function recall() {
   state.where = kept.get("where") ?? "";
   state.mode = kept.has("visitor") ? "visitor" : "user";
   try {
+    if (kept.has("rules")) rules.restore(parse(kept.get("rules")));
     state.user = kept.has("user") ? parse(kept.get("user")) : about.example_query ?? null;
   } catch {
     state.user = about.example_query ?? null;
@@ -204,6 +214,7 @@ async function start() {
     return problem(error);
   }
   names = naming(about.title_column);
+  rules = ruling(about, names, debounce(() => recommend(), 300));
   recall();
   $("bundle").textContent = `${about.name} · ${count(about.candidates)} candidates · ${about.index}`;
   $("k").value = state.k;

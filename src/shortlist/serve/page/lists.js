@@ -12,6 +12,17 @@ export function naming(titleColumn) {
   return { title, note };
 }
 
+const percent = (share) => `${Math.round(share * 100)}%`;
+
+/** Why an item is in a list; empty where there is nothing to say but that the model has it. */
+export function because(reason, title) {
+  if (!reason) return "";
+  const parts = [...reason.parts].sort((one, other) => other.share - one.share).filter(({ share }) => share >= 0.005);
+  const shares = reason.parts.length > 1 ? parts.map(({ source, share }) => `${source} ${percent(share)}`) : [];
+  const choices = reason.because.length ? [`because of ${reason.because.map(title).join(", ")}`] : [];
+  return [...shares, ...choices].join(", ");
+}
+
 const milliseconds = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.toFixed(1)} ms`);
 
 /**
@@ -22,14 +33,16 @@ const milliseconds = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.to
  * @param open (item) => void, on a click
  * @param only ids that the list beside this one does not have
  * @param fresh ids that were not in the list before
+ * @param titleOf (id) => text, of a choice that a reason names
  */
-export function ranking({ title, took, items, empty }, { names, open, only = new Set(), fresh = new Set() }) {
+export function ranking({ title, took, items, empty }, { names, open, only = new Set(), fresh = new Set(), titleOf = String }) {
   const rows = items.map((item, i) => h("li", { class: [only.has(item.id) && "only", fresh.has(item.id) && "fresh"].filter(Boolean).join(" ") },
     h("span", { class: "rank" }, String(i + 1)),
     h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
     h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, item.source)),
     names.note(item) || only.has(item.id)
-      ? h("small", {}, [names.note(item), only.has(item.id) && "only in this list"].filter(Boolean).join(" · ")) : null));
+      ? h("small", {}, [names.note(item), only.has(item.id) && "only in this list"].filter(Boolean).join(" · ")) : null,
+    because(item.reason, titleOf) ? h("span", { class: "because" }, because(item.reason, titleOf)) : null));
   return h("section", { class: "list" },
     h("header", {}, h("h3", {}, title), h("span", {}, took == null ? "" : milliseconds(took))),
     items.length ? h("ol", { class: "items" }, rows) : h("p", { class: "empty" }, empty));

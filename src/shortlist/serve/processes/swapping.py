@@ -1,4 +1,4 @@
-"""Another bundle: workers of their own for it, which take over once all of them are ready."""
+"""Another bundle: it has workers of its own, which take over once all of them are ready."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ __all__ = ["Swapping"]
 class Swapping:
     """Watches a path for another bundle, and lets it take over.
 
-    1. One worker loads the bundle, compares every file, takes the log and warms up. Where that fails, the bundle is refused.
-    2. The others follow, which need not compare the files again.
+    1. One worker loads the bundle, compares every file, and its ids with those served so far, reads the log and warms
+       up. If that fails, the bundle is refused.
+    2. The others follow, and need not compare again.
     3. The writing process checks changes against the new bundle from then on, or refuses it.
-    4. The new workers take connections, and the old ones end when they have answered theirs.
+    4. The new workers accept connections, and the old ones end when they have answered theirs.
 
     A bundle that was refused is looked at again when any of its files changes.
 
-    source, ready: the bundle in use, and what its first worker said of it.
+    Attributes:
+        source: the bundle in use.
+        ready: the report of its first worker.
     """
 
     def __init__(self, plan: Plan, children: Children, scraping: Scraping, log: Log) -> None:
@@ -48,7 +51,7 @@ class Swapping:
         self.source = _verified(self.source)
 
     def look(self, now: float) -> None:
-        """Begin where there is another bundle."""
+        """Begin if there is another bundle."""
         if self._coming is not None or self.ready is None or now < self._next_look:
             return
         self._next_look = now + LOOK
@@ -56,11 +59,11 @@ class Swapping:
         if found is None or found == self._signature:
             return
         self._signature = found
-        self._coming, self._began = _source(Path(found[0]), self.source.name), now
+        self._coming, self._began = _source(Path(found[0]), self.source.name, self.ready.ids), now
         self._start(self._coming, 1)
 
     def look_again(self) -> None:
-        """Take the bundle for another one at the next look, also where it was refused."""
+        """Take the bundle for another one at the next look, even if it was refused."""
         self._signature = None
         self._next_look = 0.0
 
@@ -71,8 +74,6 @@ class Swapping:
         coming, writer = self._children.coming, self._children.writer
         if ready.bundle == self.ready.bundle:
             self._give_up()
-        elif ready.strings != self.ready.strings:
-            self.refuse("ShortlistError", "the bundle's ids have another type than the ids served until now.")
         elif len(coming) < self._plan.workers:
             self._start(_verified(self._coming), self._plan.workers)
         elif any(one.ready is None for one in coming):
@@ -138,7 +139,7 @@ class Swapping:
         self._give_up()
 
     def _again(self) -> None:
-        """Nothing is known against the bundle: begin anew at the next look."""
+        """Begin again at the next look: nothing is wrong with the bundle."""
         self._signature = None
         self._give_up()
 
@@ -150,8 +151,8 @@ class Swapping:
         self._children.coming = []
 
 
-def _source(path: Path, name: str) -> Source:
-    return Source(path, name, shared=shared_of(path))
+def _source(path: Path, name: str, replaces: bytes = b"") -> Source:
+    return Source(path, name, shared=shared_of(path), replaces=replaces)
 
 
 def _verified(source: Source) -> Source:
