@@ -174,6 +174,11 @@ def _verdict(choice: Choice) -> list[str]:
             f"new queries: {trial.new:.1%} of the held-out pairs; models of ids alone answer them by popularity, those that read "
             "features or histories by their own list"
         )
+    if trial.unmet >= CEILING:
+        lines.append(
+            f"new candidates: {trial.unmet:.1%} of the held-out pairs are of candidates that nobody chose before; models of ids "
+            "cannot find them, models of features can (--candidates)"
+        )
     lines.append(f"next: {_advice(choice)}")
     return lines
 
@@ -193,6 +198,9 @@ def _against(choice: Choice) -> list[str]:
     for one in others:
         lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
         figures = f"({lead:+.4f} ± {_plain(error)})"
+        if error == float("inf"):
+            lines.append(f"not to be compared with {one.name} ({lead:+.4f}): one query was measured")
+            continue
         if lead > 2 * error or lead < -luck(len(measured) + 1) * error:
             lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} {figures}")
         elif lead >= 0:
@@ -212,9 +220,11 @@ def _advice(choice: Choice) -> str:
             f"nearly all held-out pairs ({trial.new:.0%}) have new queries, so the order above says little of known ones; "
             "models differ by person only where people have several choices"
         )
+    if trial.unmet > MOSTLY_NEW:
+        return "nearly everything held out is new, so give a table of the candidates' features (--candidates)"
     measured = len([one for one in choice.tried if one.figure is not None])
     if queries < SMALL and len(unmeasured) <= measured:
-        return f"only {queries} queries were measured; collect more interactions before you trust the order above"
+        return f"only {queries} {'query was' if queries == 1 else 'queries were'} measured; collect more interactions before you trust the order above"
     if unmeasured:
         return f"a longer --budget would also try {', '.join(one.name for one in unmeasured[:3])}"
     if chosen.kind == "popularity":
@@ -228,7 +238,7 @@ def _advice(choice: Choice) -> str:
 
 def _plain(error: float) -> str:
     """A standard error; "-" where one query alone was measured."""
-    return "-" if error != error else f"{error:.4f}"
+    return "-" if error != error or error == float("inf") else f"{error:.4f}"
 
 
 def _cut(text: str, width: int) -> str:

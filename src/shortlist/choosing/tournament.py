@@ -61,6 +61,10 @@ class Tournament:
         """
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
+        if contender.kind != "popularity" and self.budget.left <= RESERVE:  # an estimate may need a training of its own
+            return self._left_out(
+                contender, f"{max(self.budget.left, 0):.1f} s were left, and {RESERVE:g} s are kept to finish"
+            )
         most = self._epochs(contender, share)
         started = time.perf_counter()
         try:
@@ -72,7 +76,9 @@ class Tournament:
             if contender.kind != "popularity" and needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
                 left = max(self.budget.left, 0)
                 return self._left_out(
-                    contender, f"takes about {needs:.1f} s, and as long for the refit; {left:.1f} s were left"
+                    contender,
+                    f"takes about {needs:.1f} s{', as long again for the refit' if self.refits else ''}, and {RESERVE:g} s are kept to "
+                    f"finish; {left:.1f} s were left",
                 )
             tried = without_warnings(lambda: self._fitted(contender, most))
         except (TrainingError, DataError, ConfigError) as error:
@@ -224,7 +230,8 @@ class Tournament:
         needs = (one.seconds + other.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
         if needs + RESERVE > self.budget.left:
             self._left_out(
-                contender, f"takes about {needs:.1f} s with the refit; {max(self.budget.left, 0):.1f} s were left"
+                contender,
+                f"takes about {needs:.1f} s with the refit, and {RESERVE:g} s are kept to finish; {max(self.budget.left, 0):.1f} s were left",
             )
             return
         started = time.perf_counter()

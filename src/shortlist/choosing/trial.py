@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.data.given import shown
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
@@ -80,10 +80,11 @@ class Figure:
         return Figure(sums.value, sums, self.seconds + other.seconds)
 
     def lead_over(self, other: Figure) -> tuple[float, float]:
-        """How far it is ahead of another one on the same queries, and the standard error of that."""
+        """How far it is ahead of another one on the same queries, and the standard error of that: infinite for one query alone."""
         weight = max(float(self.sums.denominator.sum()), 1e-300)
         gain = (self.sums.numerator - other.sums.numerator) / weight
-        return float(gain.sum()), float(np.sqrt(((gain - gain.mean()) ** 2).sum()))
+        error = float(np.sqrt(((gain - gain.mean()) ** 2).sum()))
+        return float(gain.sum()), error if (self.sums.denominator > 0).sum() > 1 else float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,7 @@ class Trial:
         weighted: whether pairs count by their weight.
         copies: rows of ``train`` that are copies of another: the same query, candidate and time. Without times, 0 unless most
             rows are copies: people may choose again.
+        unmet: share of held-out pairs of candidates that nobody chose in ``train``.
     """
 
     train: Any
@@ -116,6 +118,7 @@ class Trial:
     new: float
     weighted: bool = False
     copies: int = 0
+    unmet: float = 0.0
 
     @classmethod
     def of(
@@ -144,6 +147,7 @@ class Trial:
             float((~known[held_out.query_rows]).mean()),
             weighted,
             _copies(train),
+            _unmet(train, held_out),
         )
 
     @property
@@ -199,6 +203,18 @@ def times_number_rows(data: Dataset) -> bool:
     commonest = np.unique(first[several], return_counts=True)[1].max()
     pairs = np.unique(data.query_rows.astype(np.int64) * (int(time.max()) - int(time.min()) + 1) + time - time.min())
     return bool(commonest > 0.9 * several.sum() and len(pairs) > 0.99 * len(time))
+
+
+def _unmet(train: Any, held_out: Dataset) -> float:
+    """The share of held-out pairs of candidates that nobody chose in the training data."""
+    counts = (
+        train.candidate_counts
+        if isinstance(train, Shards)
+        else np.bincount(train.candidate_rows, minlength=len(train.candidates))
+    )
+    met = IdMap(train.candidates[train.candidate].gather(np.flatnonzero(counts)))
+    known = met.find(held_out.candidates[held_out.candidate]) >= 0
+    return float((~known[held_out.candidate_rows]).mean())
 
 
 def _copies(data: Any) -> int:

@@ -38,6 +38,9 @@ __all__ = [
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
+ESCAPED = {code: f"\\u{code:04x}" for code in (0x1B, 0x9B, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Characters of ids and values that would change how a terminal shows the rest of a line, as escapes."""
+
 _quiet = False
 SCORERS = {"model": "model", "popularity": "popularity"}
 SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
@@ -46,7 +49,7 @@ SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
     if not _quiet:
-        click.echo(wrapped(message), err=True)
+        click.echo(wrapped(message.translate(ESCAPED)), err=True)
 
 
 def say_account(account: Account, how: str = "read") -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+MOSTLY = 0.5  # share of test pairs that training had
+
 AUTO = "auto"
 
 
@@ -149,7 +151,10 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
     import shortlist as sl
     from shortlist.evaluation.text import figure_name, headline_figure
 
-    seen = "seen_out" if "seen_out" in evaluation.figures["model"] else "seen_in"
+    mostly_seen = (
+        evaluation.repeats is not None and evaluation.repeats.share > MOSTLY
+    )  # which no list has where seen items are out
+    seen = "seen_out" if "seen_out" in evaluation.figures["model"] and not mostly_seen else "seen_in"
     metric = headline_figure(evaluation.sums["model"][seen])
     rows = []
     for scorer in evaluation.figures:

@@ -119,8 +119,9 @@ def trained(
         held.enter_context(read.kept())
         given = daily.data(read)
         lineage = daily.lineage(given)
-        if plan is None and len(given.train) < LEAST:
-            say(f"{len(given.train):,} interactions are too few to choose a model: everyone gets the most popular")
+        rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
+        if plan is None and rows < LEAST:
+            say(f"{rows:,} interactions are too few to choose a model: everyone gets the most popular")
             outcome = popular_outcome(given, refit)
         elif plan is None:
             outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
+from shortlist.errors import TrainingError
 from shortlist.loss.als import ALS
 from shortlist.loss.chosen import Block, Chosen
 
@@ -40,7 +42,27 @@ class Sweeps:
         self._scores: list[Tensor] | None = None
 
     def sweep(self) -> float:
-        """Make the queries' vectors better, then the candidates'; returns the objective after both."""
+        """Make the queries' vectors better, then the candidates'; returns the objective after both.
+
+        Raises:
+            TrainingError: where numbers are no longer finite.
+        """
+        try:
+            loss = self._sweep()
+        except torch._C._LinAlgError as error:
+            raise self._not_finite() from error
+        if not math.isfinite(loss):
+            raise self._not_finite()
+        return loss
+
+    def _not_finite(self) -> TrainingError:
+        weights = self.chosen.weights
+        return TrainingError(
+            f"ALS cannot solve for weights from {float(weights.min()):g} to {float(weights.max()):g}: numbers are no longer finite.",
+            hint="give weights that are nearer to each other, such as their logarithm",
+        )
+
+    def _sweep(self) -> float:
         chosen, turned, task = self.chosen, self.turned, self._task
         if self._scores is None:
             self.query = solve(chosen, self.candidate, task)

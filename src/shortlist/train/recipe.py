@@ -138,6 +138,11 @@ class _Model(Section, frozen=True):
         """
         if self.history is not None:
             raise no_histories()
+        if self.fit.pretrain == "als":
+            raise ConfigError(
+                'the recipe has pretrain = "als" in [fit], which needs all interactions in memory.',
+                hint='pretrain = "auto" (--set fit.pretrain=auto), or train in memory (--in-memory)',
+            )
         task = self.task()
         if isinstance(task, Retrieval):
             check_from_disk(task)
@@ -287,8 +292,13 @@ class Recipe(_Model, frozen=True):
             ConfigError: where it cannot.
         """
         super().check_from_disk()
-        if self.neighbours is not None or self.sources:
+        if self.neighbours is not None:
             raise neighbours_in_memory()
+        if self.sources:
+            raise ConfigError(
+                f"the recipe has [[sources]] ({', '.join(one.kind for one in self.sources)}); a mixture is trained in memory.",
+                hint="train in memory (Dataset, --in-memory), or leave [[sources]] out",
+            )
         for one in self.joined:
             one.check_from_disk()
 
