@@ -30,13 +30,16 @@ def figures() -> str:
     lines = ["| measured | figure | bar |", "|---|---|---|"]
     for name, result in results.items():
         lines += [f"| {what} | {figure} | {bar} |" for what, figure, bar in ROWS[name](result)]
-    where = next(iter(results.values()))["environment"] if results else {}
-    loads = ", ".join(f"{name} {one['environment']['load_at_start']}" for name, one in results.items())
-    return (
-        "\n".join(lines)
-        + f"\n\n{where.get('processor')}, {where.get('usable_cores')} cores shared with the load, Python "
-        f"{where.get('python')}. Load average of the machine at the start of each, from other work: {loads}.\n"
-    )
+    machines: dict[str, list[str]] = {}
+    for name, result in results.items():
+        of = result["environment"]
+        machine = f"{of['processor']}, {of['usable_cores']} cores shared with the load, Python {of['python']}"
+        machines.setdefault(machine, []).append(f"{name} {of['load_at_start']}")
+    said = [
+        f"{machine}. Load average of the machine at the start of each, from other work: {', '.join(loads)}."
+        for machine, loads in machines.items()
+    ]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(said) + "\n"
 
 
 def _speed(result: dict) -> list[tuple[str, str, str]]:

@@ -284,6 +284,7 @@ def _typed(option: str) -> bool:
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
+    from shortlist.serve.allocation import give_back
     from shortlist.serve.listening import listening
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
@@ -294,6 +295,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     _warn_of_long_ids(loaded.long_ids, settings)
     service = Service(loaded, settings, Log(requests=log_requests))
+    give_back()
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:
         address = place.address(_port(taken))

@@ -39,7 +39,7 @@ GRACE = 0.25  # seconds between the wish to stop and the end of a connection tha
 
 
 class _Flow(FlowControl):
-    """Reads nothing while some of what was read is not parsed, whoever asks for more.
+    """Reads nothing more while some bytes that were read are not parsed, also when uvicorn asks for more.
 
     Attributes:
         held: whether it is not.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shortlist.serve.allocation import keep_together
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
 from shortlist.serve.processes.board import NOBODY, Board
@@ -211,7 +212,7 @@ class Children:
             ignored = writes or number == signal.SIGHUP
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         system.die_with(parent)
-        system.keep_together()
+        keep_together()
         for one in self.everybody:
             one.channel.socket.close()
         self.selector.close()

@@ -17,10 +17,11 @@ import msgspec
 
 from shortlist.errors import ShortlistError
 from shortlist.serve.accepting import Acceptor
+from shortlist.serve.allocation import give_back
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
-from shortlist.serve.processes import figures, system
+from shortlist.serve.processes import figures
 from shortlist.serve.processes.board import NOBODY, Board, Share
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
@@ -171,7 +172,7 @@ def work(
         service.asked.extend(_REQUEST.decode(one) for one in asked)
         service.warm(service.loaded, lambda: None)
         gc.collect()
-        system.give_back()
+        give_back()
         return service
 
     service = _loaded_or_told(channel, load)
