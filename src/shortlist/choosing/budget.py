@@ -23,10 +23,7 @@ __all__ = ["Budget", "Speed", "seconds_of"]
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 PROBE = 8_000  # interactions that are timed to estimate an epoch
 SAFETY = 1.2
-PAIR, ROW = (
-    15,
-    400,
-)  # multiplications of a large matrix product that take as long as ALS's work on a number of a pair, of a row
+PAIR, ROW = 15, 400  # multiplications of a large product in the time of ALS's work on one number of a pair, of a row
 
 
 @dataclass

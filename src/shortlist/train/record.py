@@ -16,7 +16,7 @@ from shortlist._public import __version__
 from shortlist.data import Dataset, Shards
 from shortlist.features.stable_hash import hash_strings
 
-__all__ = ["data_fingerprint", "run_record"]
+__all__ = ["data_fingerprint", "plain_time", "run_record"]
 
 PACKAGES = ("torch", "polars", "numpy", "scann", "faiss-cpu")
 
@@ -37,9 +37,11 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
         "queries": len(train.queries),
         "candidates": len(train.candidates),
     }
-    if isinstance(train, Dataset) and train.timestamp is not None:
+    if isinstance(train, Shards) and train.timestamp is not None:
+        data |= {"since": plain_time(train.since), "until": plain_time(train.until)}
+    elif isinstance(train, Dataset) and train.timestamp is not None:
         times = train.times
-        data |= {"since": _plain(times.min()), "until": _plain(times.max())}
+        data |= {"since": plain_time(times.min()), "until": plain_time(times.max())}
     versions = {"shortlist": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
@@ -82,7 +84,8 @@ def _hashed(values: pl.Series) -> bytes:
     return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()
 
 
-def _plain(value: Any) -> Any:
+def plain_time(value: Any) -> Any:
+    """A time as a JSON value: a number as it is, a date or a datetime as text."""
     return value if isinstance(value, (int, float)) else str(value)
 
 
