@@ -1,5 +1,6 @@
 """Embeddings that start from alternating least squares, and a learning rate that falls to zero."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import shortlist as sl
+from shortlist.errors import MissingExtraError
 from shortlist.train.pretrain import SWEEPS, pretrain_by_als, why_not_pretrained
 
 DIM, SEED = 3, 5
@@ -130,6 +132,18 @@ def test_pretraining_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     shards = sl.Shards.encode(table, tmp_path / "shards", query="person", candidate="book")
     with pytest.raises(sl.ConfigError, match="shards are read in blocks"):
         sl.fit(towers(), shards, pretrain="als")
+
+
+def test_without_scipy_training_starts_from_random_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "scipy" else found(name, *more)
+    )
+    assert sl.recipes.load("factorization").for_data(data()).fit.pretrain is None
+    with pytest.raises(sl.ConfigError, match="ALS needs scipy"):
+        sl.fit(towers(), data(), pretrain="als")
+    with pytest.raises(MissingExtraError, match="needs the package 'scipy'"):
+        sl.als(towers(), data())
 
 
 def test_a_recipe_pretrains_where_it_can() -> None:
