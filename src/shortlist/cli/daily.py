@@ -176,7 +176,7 @@ def _start(plan: DailyConfig, day: str) -> Path | None:
     if not plan.warm_start:
         return None
     for one in reversed(_record(plan)):
-        path = (plan.place.parent / one.bundle).resolve()
+        path: Path = (plan.place.parent / one.bundle).resolve()
         made = _day_of(plan, one.bundle)
         if path.is_dir() and (made is None or made < day):
             return path
