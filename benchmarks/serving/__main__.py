@@ -2,6 +2,8 @@
 
     speed BUNDLE      in-process, start, memory, and `wrk` with 1 and 16 connections
     overload BUNDLE   ten times as much as it can answer
+    pauses BUNDLE     clients at fixed rates, while the server is stopped for moments (SIGSTOP)
+    rolling BUNDLE    one server after the other behind one port, --count times
     swaps ONE TWO     a hundred swaps, and thirty broken bundles, at 70% of what it can answer
     kills BUNDLE      SIGKILL at random moments, beside a journal of what was acknowledged
     log BUNDLE        a million events in the log: until the server is ready, and its memory
@@ -30,13 +32,14 @@ from benchmarks.serving.changes import kills, log, stop
 from benchmarks.serving.million import CANDIDATES, million
 from benchmarks.serving.processes import cores, memory, worker_kills
 from benchmarks.serving.speed import overload, speed
+from benchmarks.serving.steady import pauses, rolling
 from benchmarks.serving.swaps import soak, swaps
 
 RESULTS = Path(__file__).parent.parent / "results"
-MEASURES = {
-    one.__name__: one
-    for one in (speed, overload, swaps, kills, log, stop, soak, million, memory, cores, worker_kills, attacks)
-}
+SERVERS = (speed, overload, pauses, swaps, rolling, stop, soak, million, attacks)
+CHANGES = (kills, log)
+PROCESSES = (memory, cores, worker_kills)
+MEASURES = {one.__name__: one for one in (*SERVERS, *CHANGES, *PROCESSES)}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+MEMORY = "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0,narenas:1,lg_tcache_max:12"  # of Polars' jemalloc
 KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 
 
@@ -341,14 +342,15 @@ def _prepare(workers: int) -> None:
     """Set what numpy and Polars look for when they are imported.
 
     Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
-    since the thread that would do it later does not outlive a fork.
+    since the thread that would do it later does not outlive a fork. It takes memory from one place and keeps little for each
+    thread: what is spread over several stays in each worker.
     """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ.setdefault(name, str(each))
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", MEMORY)
 
 
 def _keys(variable: str) -> tuple[str, ...]:

@@ -19,15 +19,15 @@ STEPS = 3  # of conjugate gradients in each half of a sweep
 class Sweeps:
     """The vectors of both sides, which each sweep makes better in turn.
 
-    Attributes:
-        query: vectors of the rows ``[rows, dim]``; 0 before the first sweep, and for a row without a choice.
-        candidate: vectors of the columns ``[columns, dim]``; random before the first sweep.
-
     Args:
         chosen: who chose what.
         task: the weights and penalties.
         dim: numbers of a vector.
         generator: of the candidates' vectors that the first sweep starts from.
+
+    Attributes:
+        query: vectors of the rows ``[rows, dim]``; 0 before the first sweep, and for a row without a choice.
+        candidate: vectors of the columns ``[columns, dim]``; random before the first sweep.
     """
 
     def __init__(self, chosen: Chosen, task: ALS, dim: int, generator: torch.Generator) -> None:

@@ -131,7 +131,11 @@ class _Model(Section, frozen=True):
         return self.loss.task()
 
     def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        """Check that the recipe can train while the interactions stay on disk, before they are encoded.
+
+        Raises:
+            ConfigError: where it cannot.
+        """
         if self.history is not None:
             raise no_histories()
         task = self.task()
@@ -139,7 +143,11 @@ class _Model(Section, frozen=True):
             check_from_disk(task)
 
     def build_optimizer(self) -> Optimizer:
-        """The optimizer; ConfigError for a name or an option that it does not have."""
+        """The optimizer.
+
+        Raises:
+            ConfigError: for a name or an option that it does not have.
+        """
         return optimizer_of(self.optimizer)
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
@@ -273,7 +281,11 @@ class Recipe(_Model, frozen=True):
         return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        """Check that the recipe can train while the interactions stay on disk, before they are encoded.
+
+        Raises:
+            ConfigError: where it cannot.
+        """
         super().check_from_disk()
         if self.neighbours is not None or self.sources:
             raise neighbours_in_memory()

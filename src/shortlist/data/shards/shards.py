@@ -298,7 +298,11 @@ class Shards:
         return using(self.folder / files.MARK)
 
     def with_buffer(self, rows: int) -> Shards:
-        """The same, shuffled within ``rows`` at a time. ConfigError for less than 1."""
+        """The same, shuffled within ``rows`` at a time.
+
+        Raises:
+            ConfigError: for less than 1.
+        """
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise ConfigError(f"buffer_rows is {rows!r}; a whole number of at least 1 was expected.")
         return replace(self, buffer_rows=rows)
