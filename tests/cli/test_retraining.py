@@ -65,7 +65,11 @@ def test_today_is_promoted_and_says_what_changed(folder: Path, tuesday: dict[str
     assert today.metadata["since"] == told
     assert today.metadata["recipe"] == {
         **monday.metadata["recipe"],
-        "fit": {**monday.metadata["recipe"]["fit"], "epochs": 2},
+        "fit": {
+            **monday.metadata["recipe"]["fit"],
+            "epochs": 2,
+            "pretrain": None,
+        },  # it starts from Monday's vectors, not from ALS
     }
     assert today.metadata["recipe"]["fit"]["batch_size"] == 128  # yesterday's, since no recipe was named
     run = today.metadata["run"]
