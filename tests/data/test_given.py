@@ -265,8 +265,3 @@ def test_a_flag_is_true_or_false(call: str, given: object) -> None:
     name = call.partition("(")[2][:-1]
     with pytest.raises(ConfigError, match=f"{name}=.*True or False was expected"):
         FLAGS[call](given)
-
-
-def test_columns_to_keep_exist() -> None:
-    with pytest.raises(DataError, match="no column 'nope', which was given as the column to keep"):
-        sl.Dataset(TABLE, "user", "film", keep=["nope"])

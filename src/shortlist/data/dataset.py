@@ -143,8 +143,6 @@ class Dataset:
         )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
-        for name in keep or ():
-            require_column(main, name, "column to keep")
         plan = settings.plan(main.frame.schema, query, candidate, weight).placed(main.places)
         main = replace(main, places=replace(main.places, plan=None if plan.idle else plan))
         warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
