@@ -134,6 +134,16 @@ def test_a_kind_has_a_pace_of_its_own(client: Any) -> None:
     assert paces.of(Group(loaded, k=1000)) > before
 
 
+def test_requests_that_bring_much_make_others_of_their_kind_no_slower(client: Any) -> None:
+    """What a long body of candidates to exclude costs says nothing of those that exclude none."""
+    batcher, group = client.app.service.batcher, Group(client.app.service.loaded, k=10, exclude_seen=True)
+    assert client.post("/v1/recommend", ANN).status_code == 200
+    before = batcher.paces.of(group)
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann", "exclude": ["c"] * 2_000}] * 4}).status_code == 200
+    assert batcher.paces.of(group) == before
+    assert len(batcher.paces._of) == 2
+
+
 def test_a_queue_that_takes_too_long_is_refused_but_not_at_the_end(clients: Callable[..., Any]) -> None:
     """At a second for each query, the second that comes together with a first is one too many; after SIGTERM it is not."""
     client = clients(Settings(limits=Limits(wait_seconds=0.5)))

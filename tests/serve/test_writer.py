@@ -433,4 +433,10 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
 
 
 def _facts(found: Any) -> dict[str, Any]:
-    return {"query": found.query, "known": found.known, "ids": found.ids[:2], "scores": found.scores[:2]}
+    return {
+        "query": found.query,
+        "known": found.known,
+        "ids": found.ids[:2],
+        "scores": found.scores[:2],
+        "reasons": None,
+    }

@@ -128,7 +128,7 @@ def test_pretraining_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     table = tmp_path / "rows.parquet"
     data().interactions.write_parquet(table)
     shards = sl.Shards.encode(table, tmp_path / "shards", query="person", candidate="book")
-    with pytest.raises(sl.ConfigError, match="shards are trained in blocks"):
+    with pytest.raises(sl.ConfigError, match="shards are read in blocks"):
         sl.fit(towers(), shards, pretrain="als")
 
 

@@ -176,7 +176,7 @@ def _start(plan: DailyConfig, day: str) -> Path | None:
     if not plan.warm_start:
         return None
     for one in reversed(_record(plan)):
-        path = (plan.place.parent / one.bundle).resolve()
+        path: Path = (plan.place.parent / one.bundle).resolve()
         made = _day_of(plan, one.bundle)
         if path.is_dir() and (made is None or made < day):
             return path
@@ -264,8 +264,8 @@ def _promote(plan: DailyConfig, out: Path) -> None:
     metadata = _metadata(out)
     since = metadata.get("since")
     link = plan.place
-    judged = since is not None and plan.promote_if
-    done = promote(out, link, lambda: not judged or fingerprint_of(link) == since["before"]["fingerprint"])
+    compared = since["before"]["fingerprint"] if since is not None and plan.promote_if else None
+    done = promote(out, link, lambda: compared is None or fingerprint_of(link) == compared)
     state = {"promoted": metadata["run"]["daily"]["day"]}
     write_file(plan.home / _state_name(plan), json.dumps(state).encode())
     say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")

@@ -67,7 +67,7 @@ class Chosen:
         3. Repeated pairs become one.
 
         Args:
-            pieces: reads all pieces anew; called twice.
+            pieces: a function that reads all pieces from the start; called twice.
         """
         from scipy.sparse import csr_matrix
 

@@ -19,19 +19,21 @@ STEPS = 3  # of conjugate gradients in each half of a sweep
 class Sweeps:
     """The vectors of both sides, which each sweep makes better in turn.
 
-    Attributes:
-        query: vectors of the rows ``[rows, dim]``; 0 before the first sweep, and for a row without a choice.
-        candidate: vectors of the columns ``[columns, dim]``; random before the first sweep.
-
     Args:
         chosen: who chose what.
         task: the weights and penalties.
         dim: numbers of a vector.
         generator: of the candidates' vectors that the first sweep starts from.
+
+    Attributes:
+        chosen: who chose what.
+        turned: the same with columns as rows.
+        query: vectors of the rows ``[rows, dim]``; 0 before the first sweep, and for a row without a choice.
+        candidate: vectors of the columns ``[columns, dim]``; random before the first sweep.
     """
 
     def __init__(self, chosen: Chosen, task: ALS, dim: int, generator: torch.Generator) -> None:
-        self._chosen, self._turned, self._task = chosen, chosen.turned(), task.on(chosen)
+        self.chosen, self.turned, self._task = chosen, chosen.turned(), task.on(chosen)
         start = torch.randn(chosen.width, dim, generator=generator) * (0.1 / dim**0.5)
         self.candidate = start.to(chosen.weights.device)
         self.query = self.candidate.new_zeros(len(chosen), dim)
@@ -39,7 +41,7 @@ class Sweeps:
 
     def sweep(self) -> float:
         """Make the queries' vectors better, then the candidates'; returns the objective after both."""
-        chosen, turned, task = self._chosen, self._turned, self._task
+        chosen, turned, task = self.chosen, self.turned, self._task
         if self._scores is None:
             self.query = solve(chosen, self.candidate, task)
             self.candidate = solve(turned, self.query, task)

@@ -16,7 +16,7 @@ from typing import Any
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
 from shortlist.serve.problems import TYPE, Problem, let_go
-from shortlist.serve.received import Received
+from shortlist.serve.received import SMALL, Received
 from shortlist.serve.routes import MODELS, Route, routes_of, settled
 from shortlist.serve.service import Service
 from shortlist.serve.tracing import Span, Traces
@@ -30,6 +30,7 @@ PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
+LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
 GONE = 499  # in figures and logs, the status of a request whose asker hung up before its answer
@@ -55,6 +56,7 @@ class App:
         self._under_way = 0
         self._working: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
         self._stoppable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
+        self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
@@ -191,7 +193,8 @@ class App:
         try:
             if route.access != "write":
                 self._stoppable.add(task)
-            return await route.handler(self.service, incoming)
+            async with self._large if len(incoming.body) > SMALL else contextlib.nullcontext():
+                return await route.handler(self.service, incoming)
         except asyncio.CancelledError:
             if task in self._working:
                 if task not in self._stoppable:

@@ -88,7 +88,9 @@ class Loaded:
 
     def __init__(self, name: str, served: Served, before: Loaded | None = None, mark: Mark | None = None) -> None:
         self.name = name
-        self._mark = mark if before is None else before._mark  # so that `shortlist clean` leaves the bundle alone
+        self._mark: Mark | None = (
+            mark if before is None else before._mark
+        )  # so that `shortlist clean` leaves the bundle alone
         self.served = served
         self.about: About = About(served.state) if before is None else before.about
         self.bundle = served.origin.get("bundle", served.fingerprint[:16])

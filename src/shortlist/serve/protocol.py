@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, busy, plain
@@ -35,6 +36,21 @@ COALESCED = (
 PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
+
+
+class _Flow(FlowControl):
+    """Reads nothing while some of what was read is not parsed, whoever asks for more.
+
+    Attributes:
+        held: whether it is not.
+    """
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, if nothing is held."""
+        if not self.held:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -67,6 +83,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         transport.set_write_buffer_limits(COALESCED, 0)
         self.waiting_since: float | None = self.loop.time()
         self.idle_since = self.waiting_since
@@ -187,6 +204,7 @@ class Connection(HttpToolsProtocol):
     def _keep(self, rest: bytes) -> None:
         """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
         self._rest, self.waiting_since = rest, None
+        self.flow.held = True
         self.flow.pause_reading()
         self._received.put(self, self._size + len(rest))
 
@@ -196,6 +214,7 @@ class Connection(HttpToolsProtocol):
             rest, self._rest = self._rest, b""
             if not self._between:
                 self.waiting_since = self.loop.time()
+            self.flow.held = False
             self.flow.resume_reading()
             self._parse(rest)
 

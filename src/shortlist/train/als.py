@@ -127,7 +127,7 @@ def als(
     for number in range(1, epochs + 1):
         started = time.perf_counter()
         loss = sweeps.sweep()
-        tables[0].fill(filled(sweeps.query, chosen.offsets.diff()))
+        tables[0].fill(filled(sweeps.query, chosen))
         tables[1].fill(sweeps.candidate)
         epoch = Epoch(number, loss, 1.0, time.perf_counter() - started, len(train))
         if on_batch is not None:
@@ -195,15 +195,10 @@ def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequen
     return Chosen.of_pieces(lambda: (pairs(rows.query, rows.candidate, rows.weight) for rows in shards.chunks()), shape)
 
 
-def filled(rows: Tensor, choices: Tensor) -> Tensor:
-    """The vectors, with the mean of those with a choice for rows without one.
-
-    Args:
-        rows: ``[rows, dim]``.
-        choices: of each row, ``[rows]``.
-    """
-    there = choices > 0
-    found: Tensor = torch.where(there.unsqueeze(1), rows, rows[there].mean(0))
+def filled(query: Tensor, chosen: Chosen) -> Tensor:
+    """The vectors, with the mean of those with a choice for rows without one."""
+    there = chosen.offsets.diff() > 0
+    found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +21,10 @@ SWEEPS = 8
 
 def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     """The reason why the vectors of ids cannot start from ALS, or None where they can."""
+    if importlib.util.find_spec("scipy") is None:
+        return "ALS needs scipy, which is not installed (pip install 'shortlist[train]')"
     if isinstance(train, Shards):
-        return "shards are trained in blocks, and ALS needs all interactions in memory"
+        return "ALS holds all interactions in memory, and shards are read in blocks"
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         name = _id_feature(tower)
         single = len(tower.features) == 1 and tower.shape.plain
@@ -70,11 +74,9 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
     sweeps = Sweeps(chosen, ALS(), candidate_table.dim, torch.Generator().manual_seed(seed))
     for _ in range(SWEEPS):
         sweeps.sweep()
-    choices = chosen.offsets.diff(), torch.bincount(chosen.columns, minlength=chosen.width)
-    for table, rows, counts in zip(
-        (query_table, candidate_table), (sweeps.query, sweeps.candidate), choices, strict=True
-    ):
-        table.fill(_of_random_length(filled(rows, counts), table))
+    sides = ((query_table, sweeps.query, sweeps.chosen), (candidate_table, sweeps.candidate, sweeps.turned))
+    for table, rows, pairs in sides:
+        table.fill(_of_random_length(filled(rows, pairs), table))
 
 
 def _of_random_length(rows: Tensor, table: EmbeddingTable) -> Tensor:

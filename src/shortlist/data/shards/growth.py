@@ -82,7 +82,7 @@ class Base:
 
     def counts(self, side: str) -> NDArray[np.int64]:
         """How often each row of a table or of the contexts occurs in the pieces that are kept."""
-        counts = self.manifest.tables.array(self.folder, f"{side}_counts.npy").copy()
+        counts: NDArray[np.int64] = self.manifest.tables.array(self.folder, f"{side}_counts.npy").copy()
         for piece in self.dropped:
             if piece.rows:
                 rows = np.load(self.folder / f"{piece.number:05}.{side}.npy", mmap_mode="r", allow_pickle=False)
