@@ -39,7 +39,6 @@ def expected(module: str) -> Path:
 
 ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
-    "cli/judging.py": "cli/test_retraining.py",
     "model/onnx.py": "recommender/test_exported.py",
     "serve/processes/children.py": "serve/processes/test_supervisor.py",
     "serve/processes/following.py": "serve/processes/test_writing.py",
