@@ -40,8 +40,6 @@ def expected(module: str) -> Path:
 ELSEWHERE = {
     "cli/compare_logged.py": "cli/test_impressions.py",
     "cli/import_tfrs.py": "model/test_tfrs.py",
-    "data/shards/interactions.py": "data/test_events.py",
-    "data/shards/work.py": "data/shards/test_encode.py",
     "index/publish.py": "cli/test_index.py",
     "index/storage.py": "congruence/test_index_contract.py",
     "model/onnx.py": "recommender/test_exported.py",

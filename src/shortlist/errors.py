@@ -34,6 +34,7 @@ __all__ = [
     "ShortlistWarning",
     "TrainingError",
     "UnknownQueryError",
+    "check_flags",
     "deprecated",
     "did_you_mean",
 ]
@@ -136,6 +137,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {same[0]!r}?"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def check_flags(where: str, **flags: object) -> None:
+    """ConfigError unless each of these is True or False; a text such as "no" would count as True."""
+    for name, value in flags.items():
+        if type(value).__name__ not in ("bool", "bool_"):  # Python's and numpy's
+            raise ConfigError(
+                f"{where} got {name}={repr(value)[:80]}; True or False was expected.",
+                hint=f"{name}=True or {name}=False",
+            )
 
 
 def deprecated(old: str, new: str) -> None:

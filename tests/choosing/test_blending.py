@@ -11,6 +11,8 @@ from shortlist.choosing import hold_out
 from shortlist.choosing.blending import best_blend
 from shortlist.choosing.trial import Trial
 from shortlist.model import popularity
+from shortlist.sources import Weights
+from shortlist.train.recipes import load
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -38,3 +40,27 @@ def test_a_mixture_is_measured_as_it_ranks(weighted: bool) -> None:
         counted = blended.asked.counted(weights, trial.k)
         there = blended.asked.weight > 0
         assert counted[there].sum() / (len(counted) if weighted else there.sum()) == pytest.approx(one.value)
+
+
+def test_two_towers_are_mixed_as_towers_and_a_table_are() -> None:
+    """Each at its own temperature; at the cut-off and at ten times it, the figure is that of the exact ranks."""
+    train, held_out, _ = hold_out(blocks(2500, 120, 240), 0.1, 42)
+    trial = Trial.of(train, train, held_out, None, 0)
+    als, _ = load("als", ["model.dim=8"]).train(train)
+    trained, _ = load("factorization", ["model.dim=8", "fit.epochs=2"]).train(train)
+    blended = best_blend(als, trained, trial, (0.1, 0.4), (0.2, 0.5, 0.8), of_other=(0.05, 0.2))
+    weights = blended.mixture.weights
+    assert set(weights.temperatures) <= {0.1, 0.4, 0.05, 0.2}
+    assert weights.temperatures[1] in (0.05, 0.2)
+    assert blended.mixture.others == (trained,)
+    found, exact = blended.measure(trial), trial.measure(blended.odd).alternated(trial.measure(blended.even))
+    assert trial.ks == (10, 100)
+    for one, other in ((found, exact), (found.deep, exact.deep)):
+        assert one.sums.numerator.tolist() == pytest.approx(other.sums.numerator.tolist())
+    ways = [
+        blended.asked.counted(Weights((1 - share, share), at), trial.k).mean()
+        for share in (0.2, 0.5, 0.8)
+        for at in ((0.1, 0.05), (0.4, 0.05), (0.1, 0.2), (0.4, 0.2))
+    ]
+    best = blended.asked.counted(weights, trial.k).mean()
+    assert best >= max(ways[:2])  # all shares were tried at the first temperatures

@@ -181,3 +181,92 @@ def test_a_seed_is_a_whole_number_of_64_bits(model, seed: object) -> None:
 @pytest.mark.parametrize("seed", [-(2**63), -1, 0, 2**63, 2**64 - 1, np.int64(3)])
 def test_seeds_at_the_edges_train(seed: int) -> None:
     sl.fit(new_model(), DATA, seed=seed, epochs=1, batch_size=4)
+
+
+FLAGS = {
+    "BSL(correct_positive)": lambda given: sl.BSL(correct_positive=given),
+    "Checkpoints(resume)": lambda given: sl.Checkpoints("runs", resume=given),
+    "Events(strip_ids)": lambda given: sl.Events(strip_ids=given),
+    "Events(drop_null_ids)": lambda given: sl.Events(drop_null_ids=given),
+    "History(share)": lambda given: sl.History(share=given),
+    "Normalization(indicator)": lambda given: sl.Normalization("age", indicator=given),
+    "Recommender.keep_up(rebuild)": lambda given: served().keep_up(rebuild=given),
+    "Recommender.load(mmap)": lambda given: sl.Recommender.load("no.shortlist", mmap=given),
+    "Recommender.load(trusted)": lambda given: sl.Recommender.load("no.shortlist", trusted=given),
+    "Recommender.recommend(exclude_seen)": lambda given: served().recommend([1], exclude_seen=given),
+    "Recommender.recommend_all(exclude_seen)": lambda given: served().recommend_all("no", exclude_seen=given),
+    "Recommender.recommend_all(vectors)": lambda given: served().recommend_all("no", vectors=given),
+    "Recommender.save(overwrite)": lambda given: served().save("no", overwrite=given),
+    "Recommender.save(optimizer)": lambda given: served().save("no", optimizer=given),
+    "Retrieval(remove_accidental_hits)": lambda given: sl.Retrieval(remove_accidental_hits=given),
+    "Retrieval(mask_known)": lambda given: sl.Retrieval(mask_known=given),
+    "Retrieval(learn_temperature)": lambda given: sl.Retrieval(learn_temperature=given),
+    "Shards.encode(overwrite)": lambda given: sl.Shards.encode(
+        "no.csv", "no", query="user", candidate="film", overwrite=given
+    ),
+    "Shards.load(verify)": lambda given: sl.Shards.load("no", verify=given),
+    "Softmax(correct_positive)": lambda given: sl.Softmax(correct_positive=given),
+    "Timestamp(of_target)": lambda given: sl.Timestamp("at", of_target=given),
+    "Tower(layer_norm)": lambda given: sl.Tower(sl.IntegerLookup("user"), layer_norm=given),
+    "Tower(normalize)": lambda given: sl.Tower(sl.IntegerLookup("user"), normalize=given),
+    "Tower(bias)": lambda given: sl.Tower(sl.IntegerLookup("user"), bias=given),
+    "WarmStart(only_new)": lambda given: sl.WarmStart(new_model(), only_new=given),
+    "als(exclude_seen)": lambda given: sl.als(new_model(), DATA, exclude_seen=given),
+    "als(weighted)": lambda given: sl.als(new_model(), DATA, weighted=given),
+    "choose(refit)": lambda given: sl.choose(DATA, refit=given),
+    "choose(weighted)": lambda given: sl.choose(DATA, weighted=given),
+    "evaluate(intervals)": lambda given: sl.evaluate(new_model(), DATA, intervals=given),
+    "evaluate(weighted)": lambda given: sl.evaluate(new_model(), DATA, weighted=given),
+    "fit(exclude_seen)": lambda given: sl.fit(new_model(), DATA, exclude_seen=given),
+    "fit(weighted)": lambda given: sl.fit(new_model(), DATA, weighted=given),
+    "popularity(recent)": lambda given: sl.popularity(DATA, recent=given),
+    "split_queries(by_time)": lambda given: sl.split_queries(DATA, by_time=given),
+}
+RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
+BY_CALLERS_OF_OURS = {
+    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
+    "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
+}  # fmt: skip
+
+
+def served() -> sl.Recommender:
+    return sl.Recommender(sl.popularity(DATA), seen=DATA)
+
+
+def public_flags() -> set[str]:
+    """Every parameter of a public function, class or method that is annotated as bool."""
+    found = set()
+    for name in sl.__all__:
+        one = getattr(sl, name)
+        calls = {name: one}
+        if inspect.isclass(one):
+            methods = inspect.getmembers(one, lambda each: inspect.isfunction(each) or inspect.ismethod(each))
+            calls |= {
+                f"{name}.{label}": method
+                for label, method in methods
+                if not label.startswith("_") and method.__module__.startswith("shortlist")
+            }
+        for label, call in calls.items():
+            try:
+                parameters = inspect.signature(call).parameters.values()
+            except (TypeError, ValueError):
+                continue
+            found |= {f"{label}({one.name})" for one in parameters if one.annotation in ("bool", bool)}
+    return found
+
+
+def test_every_public_flag_is_in_the_table() -> None:
+    assert public_flags() == set(FLAGS) | RESULTS | BY_CALLERS_OF_OURS
+
+
+@pytest.mark.parametrize("call", FLAGS)
+@pytest.mark.parametrize("given", ["no", 1, None, []], ids=repr)
+def test_a_flag_is_true_or_false(call: str, given: object) -> None:
+    name = call.partition("(")[2][:-1]
+    with pytest.raises(ConfigError, match=f"{name}=.*True or False was expected"):
+        FLAGS[call](given)
+
+
+def test_columns_to_keep_exist() -> None:
+    with pytest.raises(DataError, match="no column 'nope', which was given as the column to keep"):
+        sl.Dataset(TABLE, "user", "film", keep=["nope"])

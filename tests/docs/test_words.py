@@ -81,6 +81,7 @@ def test_a_word_to_avoid_is_found(text: str) -> None:
         "the column is of type Int64; expected text, separated by commas",
         "What does it cost?",
         "a call such as `x.goes_on()`",
+        "workers in ``coming`` take over",
     ],
 )
 def test_plain_words_pass(text: str) -> None:

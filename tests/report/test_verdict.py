@@ -42,6 +42,23 @@ def test_verdicts(comparisons: dict[str, tuple[float, bool]], level: str, headli
     assert "25.0% are among the first 10 of 1,000 candidates (95% interval 20.0% to 30.0%)" in verdict.reason
 
 
+def test_a_test_on_the_training_table_is_no_verdict() -> None:
+    figures = {"seen_in": {"top_10": 0.25}, "seen_out": {"top_10": 0.0}}
+    for repeated, level in ((51, "unknown"), (50, "mixed")):
+        found = measured(popularity=(0.0, False))
+        found["evaluation"] |= {"model": figures, "popularity": figures, "pairs": 100, "repeated": repeated}
+        found["evaluation"]["intervals"] = {
+            name: {seen: {"top_10": [0.2, 0.3]} for seen in figures} for name in ("model", "popularity")
+        }
+        assert judged(found, []).level == level
+        assert judged({**found, "judged_by": "seen_in"}, []).level == "mixed"
+    found["evaluation"]["repeated"] = 1_000
+    found["evaluation"]["pairs"] = 1_200
+    assert judged(found, []).reason.startswith(
+        "1,000 of the 1,200 test pairs are choices that their queries made in training"
+    )
+
+
 def test_a_collapse_or_no_measurement_comes_first() -> None:
     collapse = {"name": "collapsed", "message": "everyone gets the same", "hint": "…"}
     for figures in (measured(popularity=(-0.1, True)), measured(popularity=(0.1, False)), measured(), None):

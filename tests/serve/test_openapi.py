@@ -114,7 +114,10 @@ def test_what_clients_are_made_from_is_typed_and_the_same_for_every_bundle(clien
     assert len(set(identifiers)) == len(identifiers)
     item = document["components"]["schemas"]["Item"]
     assert item["required"] == ["id", "score"]
-    assert item["properties"]["source"]["description"] == 'Default: "model".'
+    source = 'model", or the fallback that filled the place, whose score is then a count.'
+    assert item["properties"]["source"]["description"] == f'"{source} Default: "model".'
+    assert item["description"] == "A candidate in a list."
+    assert "Attributes:" not in json.dumps(document)
     text = json.dumps(document)
     assert client.app.service.loaded.bundle not in text
     assert '"one' not in text

@@ -185,13 +185,13 @@ def test_entries_that_are_known_are_not_worked_out_again(tmp_path: Path) -> None
 def test_room_for_something_new_is_tried_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for path in (tmp_path / "new", tmp_path / "there"):
-        rooms.check_room(path)
-    rooms.check_room_for_file(tmp_path / "new")
+        rooms.check_writable(path)
+    rooms.check_writable_file(tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     with pytest.raises(IsADirectoryError):
-        rooms.check_room_for_file(tmp_path / "there")
+        rooms.check_writable_file(tmp_path / "there")
     for path in (tmp_path / "none" / "new", tmp_path / ("x" * 300)):
-        for check in (rooms.check_room, rooms.check_room_for_file):
+        for check in (rooms.check_writable, rooms.check_writable_file):
             with pytest.raises(OSError, match=r"No such file|too long"):
                 check(path)
 
@@ -202,4 +202,4 @@ def test_a_disk_that_refuses_has_no_room(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(OSError, match="Read-only"):
-        rooms.check_room(tmp_path / "new")
+        rooms.check_writable(tmp_path / "new")

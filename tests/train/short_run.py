@@ -39,6 +39,12 @@ def model(**options) -> sl.TwoTower:
     return sl.TwoTower(query=query, candidate=sl.Tower(sl.IntegerLookup("item"), dim=4))
 
 
+def ids() -> sl.TwoTower:
+    return sl.TwoTower(
+        query=sl.Tower(sl.IntegerLookup("user"), dim=4), candidate=sl.Tower(sl.IntegerLookup("item"), dim=4)
+    )
+
+
 def sequences() -> sl.TwoTower:
     history = sl.History(encoder="transformer", length=8, dropout=0.2)
     return sl.TwoTower(query=sl.Tower(history, dim=4), candidate=sl.Tower(sl.IntegerLookup("item"), dim=4))
@@ -54,6 +60,7 @@ RUNS = {
     "streaming log Q": (model, {"task": sl.Retrieval(log_q="streaming")}, {}),
     "sampled": (model, {"task": sl.Retrieval(negatives=sl.Mixed(8), log_q="counts")}, {}),
     "mined": (model, {"task": sl.Retrieval(mined=2)}, {}),
+    "pretrained": (ids, {"optimizer": sl.AdamW(0.01), "schedule": "linear", "pretrain": "als"}, {}),
     "learned temperature": (model, {"task": sl.Retrieval(learn_temperature=True)}, {}),
 }
 

@@ -19,7 +19,7 @@ from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import part_of
 from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
-from shortlist.sources import Blend, Mixture, Neighbours, Weights
+from shortlist.sources import Mixture, Neighbours, Weights
 
 __all__ = ["SHARES", "Blended", "best_blend"]
 
@@ -46,9 +46,13 @@ class Blended(NamedTuple):
         """The figure of the two halves, each by the weights that the other half prefers."""
         if trial.metric == "recall" and self.asked.whole:
             started = time.perf_counter()
-            odd, even = (self.asked.recall(one.weights, trial.k) for one in (self.odd, self.even))
-            sums = [PairSums(one * self.asked.weight, self.asked.weight) for one in (odd, even)]
-            first, second = (Figure(one.value, one, (time.perf_counter() - started) / 2) for one in sums)
+            weight = self.asked.weight
+            sums = [
+                [PairSums(self.asked.recall(one.weights, k) * weight, weight) for k in trial.ks]
+                for one in (self.odd, self.even)
+            ]
+            seconds = (time.perf_counter() - started) / 2
+            first, second = (trial.figure(one, seconds) for one in sums)
             return first.alternated(second)
         of_even = trial.measure(self.odd)
         if self.even.weights == self.odd.weights:
@@ -58,23 +62,36 @@ class Blended(NamedTuple):
 
 def best_blend(
     towers: TwoTower,
-    neighbours: Neighbours,
+    other: Neighbours | TwoTower,
     trial: Trial,
     temperatures: Sequence[float],
     shares: Sequence[float] = SHARES,
+    of_other: Sequence[float] = (),
 ) -> Blended:
-    """The mixture of both with the share and temperature that reach the highest recall of the trial's pairs at its k.
+    """The mixture of both with the share and temperatures that reach the highest recall of the trial's pairs at its k.
 
     All shares are tried at the first temperature, then at each further one the shares near the best of the one before; on at most
     4,000 of the trial's queries. Of blends that are level, by no more than one standard error of the difference, the one with
     the highest recall at ten times k is taken: a list that is good at its top alone is less useful to a later ranker.
+
+    Args:
+        other: its share is what is looked for.
+        temperatures: of the first towers.
+        of_other: temperatures of other towers, tried in the same way at the best temperature of the first.
     """
-    mixture = Mixture.of(towers, neighbours, trial.seen, share=0.5, temperature=temperatures[0])
-    tries = _Tries(mixture, trial)
+    first = (temperatures[0], *of_other[:1])
+    tries = _Tries(Mixture([towers, other], trial.seen, weights=[0.5, 0.5], temperatures=first), trial)
     near = tuple(shares)
-    for temperature in temperatures:
-        best = tries.best({share: Blend(share, temperature).weights for share in near})
+
+    def try_at(at: tuple[float, ...]) -> None:
+        nonlocal near
+        best = tries.best({share: Weights((1 - share, share), at) for share in near})
         near = tuple(share for share in shares if abs(share - best) < NEAR)
+
+    for temperature in temperatures:
+        try_at((temperature, *of_other[:1]))
+    for temperature in of_other[1:]:
+        try_at((tries.highest.temperatures[0], temperature))
     return tries.blended()
 
 
@@ -93,6 +110,12 @@ class _Tries:
         self.weights += tried.values()
         self.recall += found
         return max(zip(tried, found, strict=True), key=lambda pair: round(float(pair[1].mean()), 9))[0]
+
+    @property
+    def highest(self) -> Weights:
+        """Those with the highest recall so far."""
+        means = [round(float(one.mean()), 9) for one in self.recall]
+        return self.weights[means.index(max(means))]
 
     def blended(self) -> Blended:
         """The mixture with the best weights, of all queries and of each half."""
@@ -200,7 +223,8 @@ class _Asked:
             total, own = torch.add(total, part, alpha=weight), torch.add(own, own_part, alpha=weight)
         after = total.new_full((len(total),), -torch.inf)  # the best of those that are no longer among the first k
         if k < total.shape[1]:
-            after = torch.topk(total, k + 1, dim=1, sorted=False).values.amin(1)
+            place = total.shape[1] - k - 1
+            after = torch.from_numpy(np.partition(total.numpy(), place, axis=1)[:, place].copy())
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
         hits = np.bincount(self.query.numpy(), among, len(self.truths))
@@ -246,7 +270,8 @@ def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
     again: list[Tensor] = []  # which of those picked are in an earlier place too
     last: list[Tensor] = []
     for scores in sources:
-        values, rows = torch.topk(scores, most, dim=1)
+        values, rows = torch.topk(scores, most, dim=1, sorted=False)
+        least = values.amin(1, keepdim=True)
         repeats = torch.zeros_like(rows, dtype=torch.bool)
         for earlier, least in zip(sources, last, strict=False):
             repeats |= earlier.gather(1, rows) >= least
@@ -254,7 +279,7 @@ def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
             repeats |= values <= 0
         picked.append(rows)
         again.append(repeats)
-        last.append(values[:, -1:].clamp(min=1e-30) if len(last) >= len(towers) else values[:, -1:])
+        last.append(least.clamp(min=1e-30) if len(last) >= len(towers) else least)
     rows, repeats = torch.cat(picked, 1), torch.cat(again, 1)
     found = [scores.gather(1, rows) for scores in sources]
     return [scores.masked_fill(repeats, -torch.inf) if at < len(towers) else scores for at, scores in enumerate(found)]

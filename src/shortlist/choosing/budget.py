@@ -16,6 +16,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.data.given import shown
 from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products
+from shortlist.train.pretrain import SWEEPS
 
 __all__ = ["Budget", "Speed", "seconds_of"]
 
@@ -84,16 +85,22 @@ class Speed:
         if recipe.towers != "trained":
             return found
         if recipe.als is not None:
-            both = np.concatenate([data.query_counts, data.candidate_counts])
-            return found + epochs * BATCHED * _als_products(both, recipe.model.dim) / self.products
+            return found + epochs * self._seconds_of_sweep(data, recipe.model.dim)
+        if recipe.for_data(data).fit.pretrain is not None:
+            found += SWEEPS * self._seconds_of_sweep(data, recipe.model.dim)
         return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY
+
+    def _seconds_of_sweep(self, data: Dataset | Shards, dim: int) -> float:
+        """Of one sweep of ALS."""
+        both = np.concatenate([data.query_counts, data.candidate_counts])
+        return BATCHED * _als_products(both, dim) / self.products
 
     def _seconds_per_row(self, contender: Contender, data: Dataset | Shards) -> float:
         """Of training for one epoch, from an epoch over a sample of the interactions."""
         if contender.name not in self._per_row:
-            recipe = contender.recipe.for_rows(len(data))
+            recipe = contender.recipe.for_data(data)
             sample = _sample(data, max(PROBE, 4 * int(recipe.fit.batch_size)))
-            _, history = recipe.train_towers(sample, epochs=2)
+            _, history = recipe.train_towers(sample, epochs=2, pretrain=None)
             last = history.epochs[-1]
             self._per_row[contender.name] = last.seconds / max(last.examples, 1)
         return self._per_row[contender.name]

@@ -17,6 +17,8 @@ __all__ = ["Choice", "Tried", "luck"]
 NAMES = {"random": "drawn at random", "time": "the latest", "last": "the last of each query"}
 SMALL = 200  # queries, below which a figure says little
 CEILING = 0.05
+COPIES = 0.01  # share of rows, from which copies are mentioned
+SHOWN = 0.0005  # share of new queries that is not 0.0%
 MOSTLY_NEW = 0.9  # share of held-out pairs of new queries, from which they say little of known ones
 WIDTH = 80
 CHANCE = 0.05  # of preferring some model to popularity where none is better
@@ -162,7 +164,12 @@ def _verdict(choice: Choice) -> list[str]:
             f"repeats: {trial.again:.1%} of the held-out pairs were chosen before by the same query, so seen items were left in; "
             "ask for lists with exclude_seen=False (--include-seen)"
         )
-    if trial.new:
+    if trial.copies > COPIES * len(trial.train):
+        lines.append(
+            f"copies: {trial.copies:,} of {len(trial.train):,} rows are copies of another row with the same query, candidate"
+            f"{'' if trial.train.timestamp is None else ' and time'}; if a join multiplied them, remove them and train again"
+        )
+    if trial.new >= SHOWN:
         lines.append(
             f"new queries: {trial.new:.1%} of the held-out pairs; models of ids alone answer them by popularity, those that read "
             "features or histories by their own list"

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 
-from shortlist.choosing.blending import best_blend
-from shortlist.choosing.budget import Budget, Speed, seconds_of
-from shortlist.choosing.choice import Choice, Tried, luck
-from shortlist.choosing.contenders import Contender, contenders_of
-from shortlist.choosing.trial import Figure, Trial, parsed_metric, times_number_rows
-from shortlist.choosing.watch import Watch
+from shortlist.choosing.budget import Budget, seconds_of
+from shortlist.choosing.choice import Choice
+from shortlist.choosing.contenders import contenders_of
+from shortlist.choosing.tournament import Tournament, without_warnings
+from shortlist.choosing.trial import Trial, parsed_metric, times_number_rows
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.given import check_dataset, check_seed, shown
-from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
-from shortlist.sources import Mixture, towers_of
+from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.train.device import chosen_device
-from shortlist.train.recipes import Recipe
-from shortlist.train.sections import NeighboursSection
 
 __all__ = ["choose", "choose_on", "hold_out"]
 
-T = TypeVar("T")
 LEAST = 20  # interactions
-PATIENCE = 3  # a training ends after so many measurements without a better one
-MEASURED = 10  # times in a training
-LONGER = 2  # times the recipe's own epochs, at most
-LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
-DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
-TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
-OF_ALS = 0.15
-RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
 def choose(
@@ -58,14 +40,14 @@ def choose(
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
-    3. The best towers and the best neighbours are mixed, with the share that the held-out rows prefer.
+    3. The best towers are mixed with the best neighbours, and with the second best towers, with the share that the held-out rows
+       prefer.
     4. The best by the figure wins. Of those that are level with it (behind by no more than one standard error of the difference)
        the one with the best sum of its figures at the cut-off and at ten times it wins, each as a share of the highest, and of
        those that are level there too, by half a standard error, the simplest. Popularity wins unless the best is ahead of it by
        more than the best of so many contenders would be by chance in one choice of twenty (Bonferroni: 2.7 standard errors
        for 15).
-    5. Where a mixture wins, other towers or another kind of table is added to it if that puts it ahead by more than one
-       standard error of the difference. The winner is trained again on all rows (``refit``).
+    5. The winner is trained again on all rows (``refit``).
 
     Where the budget does not bind, the outcome follows from the data and ``seed``.
 
@@ -91,6 +73,7 @@ def choose(
         sl.Recommender(choice.model, seen=data).save("my.shortlist")
     """
     check_dataset(data, "choose(data)")
+    check_flags("choose()", refit=refit, weighted=weighted)
     check_seed(seed, "choose")
     chosen_device(device)
     if by is not None:
@@ -152,257 +135,22 @@ def choose_on(
         whole: the data that the winner is trained on in the end, or None.
     """
     trial = Trial.of(train, seen, held_out, by, seed, weighted)
-    field_ = _Field(train, trial, budget, device, say or (lambda line: None), whole is not None)
+    tournament = Tournament(train, trial, budget, device, say or (lambda line: None), whole is not None)
     contenders = contenders_of(train, seed, not trial.exclude_seen)
     trained = [one for one in contenders if one.kind == "towers" and one.recipe.als is None]
     for contender in contenders:
         if contender not in trained:
-            field_.enter(contender)
-    field_.mix()
-    field_.halve(trained)
-    field_.mix()
-    chosen = field_.winner()
+            tournament.enter(contender)
+    tournament.mix()
+    tournament.halve(trained)
+    tournament.mix()
+    chosen = tournament.winner()
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
-        field_.say(f"training {chosen.name} on all {len(whole):,} interactions")
-        model, _ = _without_warnings(lambda: chosen.recipe.train(whole, device=device))
+        tournament.say(f"training {chosen.name} on all {len(whole):,} interactions")
+        model, _ = without_warnings(lambda: chosen.recipe.train(whole, device=device))
         refitted = True
-    return Choice(model, chosen.recipe, chosen, field_.ranked(), trial, split, budget.seconds, budget.spent, refitted)
-
-
-class _Field:
-    """The contenders of one choice, and their results so far."""
-
-    def __init__(
-        self,
-        train: Dataset | Shards,
-        trial: Trial,
-        budget: Budget,
-        device: str,
-        say: Callable[[str], None],
-        refits: bool,
-    ) -> None:
-        self.train, self.trial, self.budget, self.device, self.say = train, trial, budget, device, say
-        self.refits = refits
-        self.speed = Speed()
-        self.tried: dict[str, Tried] = {}
-
-    def enter(self, contender: Contender, share: float = 1.0) -> Tried:
-        """Fit and measure a contender if the budget allows it.
-
-        Args:
-            share: of its epochs that it is trained for.
-        """
-        if contender.reason is not None:
-            return self._left_out(contender, contender.reason)
-        most = self._epochs(contender, share)
-        started = time.perf_counter()
-        try:
-            needs = _without_warnings(lambda: self.speed.estimate(contender, self.train, most))
-            if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
-                room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
-                most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))
-                needs *= most / max(self._epochs(contender, share), 1)
-            if contender.kind != "popularity" and needs * (2.1 if self.refits else 1) + RESERVE > self.budget.left:
-                left = max(self.budget.left, 0)
-                return self._left_out(
-                    contender, f"takes about {needs:.1f} s, and as long for the refit; {left:.1f} s were left"
-                )
-            tried = _without_warnings(lambda: self._fitted(contender, most))
-        except (TrainingError, DataError, ConfigError) as error:
-            return self._left_out(contender, error.message.rstrip("."))
-        tried = replace(tried, seconds=time.perf_counter() - started, note=contender.note)
-        before = self.tried.get(contender.name)
-        figure = tried.figure
-        assert figure is not None
-        if before is None or before.figure is None or before.figure.value <= figure.value:
-            self.tried[contender.name] = tried
-        self.say(
-            f"  {contender.name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {tried.seconds:.1f} s"
-        )
-        return tried
-
-    def halve(self, field_: list[Contender]) -> None:
-        """Successive halving: all at a part of their epochs, then the better half at twice as many, until one is left."""
-        alive = []
-        for one in field_:
-            if one.reason is None:
-                alive.append(one)
-            else:
-                self._left_out(one, one.reason)
-        share = {1: 1.0, 2: 0.5}.get(len(alive), 0.25)
-        while alive:
-            share = 1.0 if len(alive) == 1 else min(share, 0.5)
-            measured = [(one, self.enter(one, share)) for one in alive]
-            able = [(one, tried) for one, tried in measured if tried.figure is not None]
-            if share >= 1.0 or not able:
-                return
-            able.sort(key=lambda pair: -pair[1].figure.value)  # type: ignore[union-attr]
-            alive = [one for one, _ in able[: max(1, len(able) // 2)]]
-            share = min(1.0, 2 * share)
-
-    def mix(self) -> None:
-        """The best towers with the two best tables of neighbours; and the second best towers with the best table."""
-        measured = [one for one in self.ranked() if one.figure is not None]
-        towers = [one for one in measured if one.kind == "towers"][:2]
-        tables = [one for one in measured if one.kind == "neighbours"][:2]
-        pairs = [(one, table) for one in towers[:1] for table in tables] + [
-            (one, table) for one in towers[1:2] for table in tables[:1]
-        ]
-        for one, table in pairs:
-            if f"{one.name} + {table.name}" not in self.tried:
-                self._blend(one, table, 20 + one.rank)
-
-    def winner(self) -> Tried:
-        """The best; or the simplest that is level with it. ConfigError where none could be measured."""
-        measured = [one for one in self.ranked() if one.figure is not None]
-        if not measured:
-            reasons = "; ".join(f"{one.name}: {one.reason}" for one in self.tried.values())
-            raise ConfigError(f"no model could be measured ({reasons}).", hint="name a recipe: --recipe als")
-        best = measured[0]
-        level = [one for one in measured if _is_level(best, one, _margin(one, len(measured)))]
-        simplest = min(level, key=lambda one: one.rank)
-        if simplest.kind == "popularity":
-            return simplest
-        both = self._at_both(level)
-        best = max(both, key=lambda one: (one.figure.value, -one.rank))  # type: ignore[union-attr]
-        rank = min(one.rank for one in both if _is_level(best, one, LEVEL_AT_BOTH))
-        return next(one for one in level if one.rank == rank)
-
-    def _at_both(self, level: list[Tried]) -> list[Tried]:
-        """The contenders with the sum of their figures at the cut-off and at ten times it, each as a share of the highest.
-
-        In a small catalogue they would not differ there; the contenders are then returned as they are.
-        """
-        k = DEEPER * self.trial.k
-        if len(level) < 2 or 2 * k > len(self.train.candidates):
-            return level
-        trial = replace(self.trial, k=k)
-        figures = [
-            (one.figure, trial.measure(one.model)) for one in level if one.figure is not None and one.model is not None
-        ]
-        most = [max(figure.value for figure in at_k) or 1.0 for at_k in zip(*figures, strict=True)]
-        return [
-            replace(one, figure=figure.scaled(1 / most[0]).plus(deep.scaled(1 / most[1])))
-            for one, (figure, deep) in zip(level, figures, strict=True)
-        ]
-
-    def ranked(self) -> tuple[Tried, ...]:
-        """Best first, then those that were not measured."""
-        return tuple(
-            sorted(
-                self.tried.values(),
-                key=lambda one: (one.figure is None, -(one.figure.value if one.figure else 0), one.rank),
-            )
-        )
-
-    def _left_out(self, contender: Contender, reason: str) -> Tried:
-        tried = Tried(contender.name, contender.kind, contender.rank, contender.recipe, reason=reason)
-        return self.tried.setdefault(contender.name, tried)
-
-    @staticmethod
-    def _descends(contender: Contender) -> bool:
-        """Whether the contender is trained by gradient descent."""
-        return contender.recipe.als is None and contender.recipe.towers == "trained"
-
-    def _epochs(self, contender: Contender, share: float) -> int:
-        own = int(contender.recipe.for_rows(len(self.train)).fit.epochs)
-        if not self._descends(contender):
-            return own
-        return max(1, round(own * share * (LONGER if share >= 1 else 1)))
-
-    def _fitted(self, contender: Contender, epochs: int) -> Tried:
-        recipe, trial = contender.recipe.for_rows(len(self.train)), self.trial
-        if recipe.towers != "trained":
-            model, _ = recipe.train(self.train)
-            found = recipe
-            if recipe.neighbours is not None and isinstance(model, Mixture):
-                blended = best_blend(model.towers, model.neighbours, trial, (1.0,), (0.5, 0.8, 0.95))
-                found, figure = _with_blend(recipe, blended.mixture), blended.measure(trial)
-                return Tried(contender.name, contender.kind, contender.rank, found, figure, model=blended.mixture)
-            return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
-        options: dict[str, Any] = {"epochs": epochs, "device": self.device}
-        if recipe.als is None:
-            watch = Watch(trial, self._best_figure(), self.budget.left - RESERVE, self.refits)
-            options |= {
-                "validation": watch.measure,
-                "monitor": Watch.NAME,
-                "validate_every": max(1, epochs // MEASURED),
-            }
-            options |= {"patience": PATIENCE, "on_epoch": watch.ends, "on_batch": watch.on_batch}
-        model, history = recipe.train_towers(self.train, **options)
-        best = history.best if recipe.als is None else epochs
-        found = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=best))
-        return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
-
-    def _say_of(self, tried: Tried) -> None:
-        """A line about a mixture."""
-        assert tried.figure is not None
-        value, error = tried.figure.value, tried.figure.error
-        self.say(f"  {tried.name:<24} {self.trial.name} {value:.4f} ± {error:.4f}   {tried.seconds:.1f} s")
-
-    def _best_figure(self) -> Figure | None:
-        """The best figure so far."""
-        found = [one.figure for one in self.tried.values() if one.figure is not None]
-        return max(found, key=lambda one: one.value, default=None)
-
-    def _blend(self, one: Tried, table: Tried, rank: int) -> None:
-        """One mixture, measured."""
-        assert one.model is not None
-        assert isinstance(table.model, Mixture)
-        name = f"{one.name} + {table.name}"
-        recipe = one.recipe
-        contender = Contender(name, "mixture", recipe, rank)
-        needs = (one.seconds + table.seconds) * 1.15 * self.refits + 2 * (one.figure.seconds if one.figure else 0)
-        if needs + RESERVE > self.budget.left:
-            self._left_out(
-                contender, f"takes about {needs:.1f} s with the refit; {max(self.budget.left, 0):.1f} s were left"
-            )
-            return
-        started = time.perf_counter()
-        blended = best_blend(towers_of(one.model), table.model.neighbours, self.trial, _temperatures(recipe))
-        mixture = blended.mixture
-        section = table.recipe.neighbours
-        assert section is not None
-        found = _with_blend(msgspec.structs.replace(recipe, neighbours=section), mixture)
-        figure = blended.measure(self.trial)
-        seconds = time.perf_counter() - started
-        self.tried[name] = Tried(name, "mixture", rank, found, figure, seconds, model=mixture)
-        self._say_of(self.tried[name])
-
-
-def _is_level(best: Tried, other: Tried, errors: float) -> bool:
-    """Whether the best is ahead by no more than so many standard errors of the difference."""
-    assert best.figure is not None
-    assert other.figure is not None
-    if other is best:
-        return True
-    lead, error = best.figure.lead_over(other.figure)
-    return lead <= errors * error
-
-
-def _margin(other: Tried, contenders: int) -> float:
-    """The standard errors by which the best of so many may be ahead of this one and still be level with it."""
-    return luck(contenders) if other.kind == "popularity" else LEVEL
-
-
-def _temperatures(recipe: Recipe) -> list[float]:
-    """The temperatures at which towers are tried in a mixture."""
-    base = recipe.loss.temperature if recipe.als is None else OF_ALS
-    return [base * times for times in TEMPERATURES]
-
-
-def _with_blend(recipe: Recipe, mixture: Mixture) -> Recipe:
-    section = recipe.neighbours or NeighboursSection()
-    blend = mixture.blend
-    return msgspec.structs.replace(
-        recipe, neighbours=msgspec.structs.replace(section, share=blend.share, temperature=blend.temperature)
+    return Choice(
+        model, chosen.recipe, chosen, tournament.ranked(), trial, split, budget.seconds, budget.spent, refitted
     )
-
-
-def _without_warnings(work: Callable[[], T]) -> T:
-    """The work's result; its warnings are not shown while contenders are tried."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ShortlistWarning)
-        return work()

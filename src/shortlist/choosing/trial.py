@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ __all__ = ["Figure", "Trial", "parsed_metric", "times_number_rows"]
 
 SCORES = 60_000_000  # of all asked queries together
 FEWEST, MOST = 500, 20_000  # queries
+DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
+MOSTLY = 0.5  # share of rows that are copies, from which they are not repeated choices
 AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
 
 
@@ -38,11 +41,13 @@ class Figure:
     Attributes:
         sums: by query.
         seconds: time that measuring took.
+        deep: the figure at ``DEEPER`` times the cut-off, where the catalogue is large enough for it to differ.
     """
 
     value: float
     sums: PairSums
     seconds: float
+    deep: Figure | None = None
 
     @property
     def error(self) -> float:
@@ -61,7 +66,8 @@ class Figure:
             np.where(odd, other.sums.numerator, self.sums.numerator),
             np.where(odd, other.sums.denominator, self.sums.denominator),
         )
-        return Figure(sums.value, sums, self.seconds + other.seconds)
+        deep = None if self.deep is None or other.deep is None else self.deep.alternated(other.deep)
+        return Figure(sums.value, sums, self.seconds + other.seconds, deep)
 
     def scaled(self, factor: float) -> Figure:
         """The figure times a factor."""
@@ -95,6 +101,8 @@ class Trial:
         again: share of held-out pairs that are in ``train``.
         new: share of those of new queries.
         weighted: whether pairs count by their weight.
+        copies: rows of ``train`` that are copies of another: the same query, candidate and time. Without times, 0 unless most
+            rows are copies: people may choose again.
     """
 
     train: Any
@@ -107,6 +115,7 @@ class Trial:
     again: float
     new: float
     weighted: bool = False
+    copies: int = 0
 
     @classmethod
     def of(
@@ -134,6 +143,7 @@ class Trial:
             again,
             float((~known[held_out.query_rows]).mean()),
             weighted,
+            _copies(train),
         )
 
     @property
@@ -146,9 +156,20 @@ class Trial:
         started = time.perf_counter()
         test = TestSet.of(towers_of(model), self.test, self.seen, weighted=self.weighted)
         scorer, _ = scorer_of(model, test.vectors(), test, self.seen, "auto")
-        measured = Measures((self.metric,), (self.k,)).of(scorer, test if self.exclude_seen else test.with_all)
-        name = f"{self.metric}_{self.k}"
-        return Figure(measured.figures[name], measured.sums[name], time.perf_counter() - started)
+        measured = Measures((self.metric,), self.ks).of(scorer, test if self.exclude_seen else test.with_all)
+        sums = [measured.sums[f"{self.metric}_{k}"] for k in self.ks]
+        return self.figure(sums, time.perf_counter() - started)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The cut-off, and ``DEEPER`` times it where that is at most half of the catalogue."""
+        deep = DEEPER * self.k
+        return (self.k, deep) if 2 * deep <= len(self.train.candidates) else (self.k,)
+
+    def figure(self, sums: Sequence[PairSums], seconds: float) -> Figure:
+        """A figure from its sums at each of ``ks``."""
+        deep = Figure(sums[1].value, sums[1], seconds) if len(sums) > 1 else None
+        return Figure(sums[0].value, sums[0], seconds, deep)
 
 
 def parsed_metric(by: str) -> tuple[str, int]:
@@ -178,6 +199,15 @@ def times_number_rows(data: Dataset) -> bool:
     commonest = np.unique(first[several], return_counts=True)[1].max()
     pairs = np.unique(data.query_rows.astype(np.int64) * (int(time.max()) - int(time.min()) + 1) + time - time.min())
     return bool(commonest > 0.9 * several.sum() and len(pairs) > 0.99 * len(time))
+
+
+def _copies(data: Any) -> int:
+    """Rows with the query, candidate and time of another row; without times, 0 unless they are most of the rows."""
+    if not isinstance(data, Dataset):
+        return 0
+    columns = [data.query, data.candidate, *([] if data.timestamp is None else [data.timestamp])]
+    copies = len(data) - data.interactions.select(columns).n_unique()
+    return copies if data.timestamp is not None or copies > MOSTLY * len(data) else 0
 
 
 def _asked(held_out: Dataset, candidates: int, seed: int) -> Dataset:

@@ -107,11 +107,11 @@ def popular_outcome(given: TrainingData, refit: bool) -> Outcome:
 
 def check_recipe_place(path: Path) -> None:
     """ConfigError where no recipe can be written to ``path``."""
-    from shortlist.store import check_room_for_file
+    from shortlist.store import check_writable_file
 
     try:
         if path.is_dir() or not path.exists():  # an existing file may be a device
-            check_room_for_file(path)
+            check_writable_file(path)
     except OSError as error:
         raise _unwritable(path, error) from error
 

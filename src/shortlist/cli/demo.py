@@ -123,7 +123,7 @@ class _Demo:
             return self._choose(train)
         from shortlist.train import recipes
 
-        plan = recipes.load(self.recipe).for_rows(len(train))
+        plan = recipes.load(self.recipe).for_data(train)
         epochs = int(plan.fit.epochs)
         _headline(3, f"Training: recipe {self.recipe}")
         how = (

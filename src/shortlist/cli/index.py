@@ -43,7 +43,7 @@ def command(bundle: Path, uri: str, name: str | None, links: int, build_effort: 
         done = publish(place, recommender.fingerprint[:16], ids, np.asarray(index.vectors), bar)
     what = f"wrote {done.rows:,} candidates to" if done.written else f"{done.rows:,} candidates were already in"
     say(f"{what} {done.collection}")
-    came = "" if done.before in (None, done.collection) else f" (before: {done.before}, which is kept)"
-    say(f"the alias {done.alias} at {uri} now points to it{came}")
+    before = "" if done.before in (None, done.collection) else f" (before: {done.before}, which is kept)"
+    say(f"the alias {done.alias} at {uri} now points to it{before}")
     if as_json:
         print_json(done.to_dict())

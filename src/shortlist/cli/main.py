@@ -129,8 +129,8 @@ def _complain(label: str, message: str, hint: str | None) -> None:
         {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
     )
     for name, text, style in ((label, message, {"fg": colour, "bold": True}), ("hint", hint, {"fg": "cyan"})):
-        if text and (said := for_command_line(text)):
-            _, _, rest = wrapped(f"{name}: {said}").partition(":")
+        if text and (shown := for_command_line(text)):
+            _, _, rest = wrapped(f"{name}: {shown}").partition(":")
             click.echo(f"{click.style(name, **style) if colour else name}:{rest}", err=True)
 
 

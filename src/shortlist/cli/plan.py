@@ -86,14 +86,14 @@ def command(
     columns: dict[str, str | None] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
     times = [] if timestamp is None else [timestamp]
     given: dict[str, Any] = {**tables, "reading": reading.of_features()}
-    with tempfile.TemporaryDirectory() as room:  # for plain copies of text files
+    with tempfile.TemporaryDirectory() as copies:  # of text files
         files = find(
             interactions,
             reading=reading,
             ids=[query, candidate],
             times=times,
             columns=_read(head, [*columns.values(), *events.mentioned(), *plan.interaction_columns]),
-            room=Path(room),
+            copies=Path(copies),
         )
         source, columns["weight"] = interactions_of(files, columns, events)
         found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)

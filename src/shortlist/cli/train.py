@@ -288,7 +288,7 @@ def _by_recipe(
     from shortlist.train.callbacks import together
     from shortlist.train.distributed import joined
 
-    plan = plan.for_rows(len(given.train))
+    plan = plan.for_data(given.train, options.get("warm_start") is not None)
     epochs = int(plan.fit.epochs)
     if plan.als is None and plan.towers == "trained":  # popularity is not trained in steps
         warn_of_few_steps(len(given.train), epochs, int(plan.fit.batch_size))

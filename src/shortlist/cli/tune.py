@@ -66,7 +66,7 @@ def command(
     """
     import shortlist as sl
     from shortlist.recommender.folder import check_place
-    from shortlist.store import check_room_for_file
+    from shortlist.store import check_writable_file
     from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
@@ -80,7 +80,7 @@ def command(
     files = {"json": f"{stem}.json", "svg": f"{stem}.svg"}
     try:
         for name in files.values():
-            check_room_for_file(Path(name))
+            check_writable_file(Path(name))
     except OSError as error:
         raise _unwritable(stem, error) from error
     tuned = sl.tune(

@@ -174,19 +174,19 @@ class Account:
         """The account as lines of text, without the warnings, which were shown already."""
         of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
         sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
-        said = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
+        lines = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
         if self.since is not None:
-            said.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
-        said.append(
+            lines.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
+        lines.append(
             f"chosen again by the same query: {self.again:.1%}; the heaviest query ({self.heaviest}) has "
             f"{self.heaviest_share:.1%} of all"
         )
         if self.weights is not None:
             least, mean, most = self.weights
-            said.append(f"weights {least:g} to {most:g}, mean {mean:.4g}")
+            lines.append(f"weights {least:g} to {most:g}, mean {mean:.4g}")
         if self.seen is not None:
-            said.append(f"{self.seen:,} of the interactions count as seen")
-        return [*said, *(note for note in self.notes if note not in self.warnings)]
+            lines.append(f"{self.seen:,} of the interactions count as seen")
+        return [*lines, *(note for note in self.notes if note not in self.warnings)]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import polars.selectors as cs
 
-from shortlist.data.conditions import literal, quoted
+from shortlist.data.condition_text import literal, quoted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.errors import DataError
 

@@ -143,12 +143,14 @@ class Dataset:
         )
         require_column(main, query, "query")
         require_column(main, candidate, "candidate")
+        for name in keep or ():
+            require_column(main, name, "column to keep")
         plan = settings.plan(main.frame.schema, query, candidate, weight).placed(main.places)
         main = replace(main, places=replace(main.places, plan=None if plan.idle else plan))
         warned = list(_doubts(main, plan, (query, candidate, timestamp, weight), keep))
         frame, notes = plan.applied(main.frame)
-        for more, said in zip((notes, warned), _unlisted(main, plan), strict=True):
-            more += said
+        for known, found in zip((notes, warned), _unlisted(main, plan), strict=True):
+            known += found
         weight = plan.weight or weight
         main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
         notes = [*main.notes, *notes, *time_notes]
@@ -157,11 +159,11 @@ class Dataset:
         tables = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
-            main, table, said, doubts = side_table(
+            main, table, side_notes, doubts = side_table(
                 main, source, column, side, PLURAL[side], feature_files, settings.clean
             )
             tables.append(table)
-            notes += said
+            notes += side_notes
             warned += doubts
         warned += _id_doubts(main.frame, list(zip((query, candidate), tables, strict=True)))
         self._fill(

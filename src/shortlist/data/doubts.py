@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import polars as pl
 
-from shortlist.data.conditions import literal, quoted
+from shortlist.data.condition_text import literal, quoted
 from shortlist.data.formats import format_of
 from shortlist.data.ids import unpatterned
-from shortlist.data.source import UNREADABLE, Source, SourceFile
+from shortlist.data.opened_files import UNREADABLE
+from shortlist.data.source import Source, SourceFile
 from shortlist.data.text import Text
 
 __all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units"]

@@ -11,10 +11,11 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.clean_ids import CleanIds
-from shortlist.data.conditions import Condition, columns_named, condition
+from shortlist.data.condition_text import columns_named
+from shortlist.data.conditions import Condition, condition
 from shortlist.data.ids import free_name, integer_id
 from shortlist.data.places import Places
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 
 __all__ = ["EventPlan", "Events"]
 
@@ -58,6 +59,7 @@ class Events:
     drop_null_ids: bool = False
 
     def __post_init__(self) -> None:
+        check_flags("Events", strip_ids=self.strip_ids, drop_null_ids=self.drop_null_ids)
         if self.weight_by is None:
             return
         if not isinstance(self.weight_by, Mapping) or len(self.weight_by) != 1:

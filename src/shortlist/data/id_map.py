@@ -20,7 +20,7 @@ Id: TypeAlias = "str | int"
 FEW = 64  # up to this many values of a column are looked up one by one, which is faster
 AT_A_TIME = 4_000_000  # values joined at a time: twice as fast as all at once, in a quarter of the memory
 SPREAD = 8  # integers whose range is up to so many times their number are looked up in an array
-PIECE = 4096  # ids put into a dictionary between two calls of ``rest``
+PIECE = 4096  # ids put into a dictionary between two calls of ``pause``
 LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
 SEARCH = 4  # single ids are searched for among up to so many while there is no dictionary yet,
 SEARCHES = 16  # up to so many times; then the dictionary is built
@@ -158,9 +158,9 @@ class IdMap:
         old = iter(self._fixed.take(rows[rows < size]))
         return [next(old) if row < size else self._added[row - size] for row in rows.tolist()]
 
-    def prepare(self, rest: Callable[[], None]) -> None:
+    def prepare(self, pause: Callable[[], None]) -> None:
         """Build the lookup table of single ids now, in steps, rather than at the first lookup."""
-        self._fixed.prepare(rest)
+        self._fixed.prepare(pause)
 
     def changed(
         self, ids: pl.Series, added: Sequence[Id] = (), more: Mapping[Id, int] | None = None, gone: Sequence[Id] = ()
@@ -220,8 +220,8 @@ class _Fixed:
             self._row_of = {value: row for row, value in enumerate(self._ids.to_list())}
         return self._row_of
 
-    def prepare(self, rest: Callable[[], None]) -> None:
-        """Build the map, and the list if the ids are few; ``rest`` is called after every few thousand ids."""
+    def prepare(self, pause: Callable[[], None]) -> None:
+        """Build the map, and the list if the ids are few; ``pause`` is called after every few thousand ids."""
         row_of: dict[Id, int] = {}
         listed: list[Id] = []
         keeps = self.size <= LISTED and self._integers is None
@@ -230,7 +230,7 @@ class _Fixed:
             row_of.update(zip(part, range(low, low + len(part)), strict=True))
             if keeps:
                 listed += part
-            rest()
+            pause()
         self._row_of, self._listed = row_of, listed if keeps else None
 
     def take(self, rows: NDArray[np.int64]) -> list[Id]:

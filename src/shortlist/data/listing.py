@@ -323,9 +323,9 @@ def _remote(url: str, table: str) -> Listing:
             f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"
         ) from error
     except (OSError, ValueError, TypeError) as error:
-        told = error.__cause__ if error.__cause__ is not None and str(error) in (url, path) else error
+        cause = error.__cause__ if error.__cause__ is not None and str(error) in (url, path) else error
         raise DataError(
-            f"{url!r} cannot be listed: {first_line(told)}", hint="check the address and the credentials"
+            f"{url!r} cannot be listed: {first_line(cause)}", hint="check the address and the credentials"
         ) from error
     root = path.partition("*")[0]
     short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}

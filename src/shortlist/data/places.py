@@ -9,7 +9,8 @@ from typing import Protocol, TypeAlias
 import polars as pl
 import polars.selectors as cs
 
-from shortlist.data.source import UNREADABLE, Source
+from shortlist.data.opened_files import UNREADABLE
+from shortlist.data.source import Source
 from shortlist.errors import DataError
 
 __all__ = ["NOWHERE", "Bad", "Places"]

@@ -46,8 +46,8 @@ class EmptyFileError(ValueError):
     """An empty file."""
 
 
-def plain(content: Content, kind: Format, encoding: str | None, room: Path | None) -> Content:
-    """The text unpacked and in UTF-8: the file itself if it is plain already, else at ``room`` or in memory.
+def plain(content: Content, kind: Format, encoding: str | None, copy: Path | None) -> Content:
+    """The text unpacked and in UTF-8: the file itself if it is plain already, else at ``copy`` or in memory.
 
     Raises:
         TextError: where it cannot be unpacked or is in another encoding.
@@ -56,7 +56,7 @@ def plain(content: Content, kind: Format, encoding: str | None, room: Path | Non
     if kind.packed is not None or not utf8:
         with _opened(content, kind.packed) as source:
             stream = source if utf8 else _Recoded(source, str(encoding))
-            content = _kept(stream, room)
+            content = _kept(stream, copy)
     if utf8:
         _check_head(content)
     head = head_of(content)
@@ -146,14 +146,14 @@ def _western(sample: bytes) -> str:
     return "cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1"
 
 
-def _kept(stream: Any, room: Path | None) -> Content:
-    if room is None:
+def _kept(stream: Any, copy: Path | None) -> Content:
+    if copy is None:
         held = io.BytesIO()
         shutil.copyfileobj(stream, held, CHUNK)
         return held.getvalue()
-    with room.open("wb") as file:
+    with copy.open("wb") as file:
         shutil.copyfileobj(stream, file, CHUNK)
-    return room
+    return copy
 
 
 class _Recoded:

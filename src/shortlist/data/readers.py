@@ -18,9 +18,10 @@ import polars as pl
 
 from shortlist.data.formats import EXTENSIONS
 from shortlist.data.listing import first_line
+from shortlist.data.opened_files import UNREADABLE
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
-from shortlist.data.source import UNREADABLE, Source, find
+from shortlist.data.source import Source, find
 from shortlist.errors import DataError, ShortlistWarning
 
 __all__ = ["Table", "is_frame", "read_table"]

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from shortlist.data.clean_ids import CleanIds, remarks
-from shortlist.data.conditions import quoted
+from shortlist.data.condition_text import quoted
 from shortlist.data.doubts import crawler
 from shortlist.data.ids import counted, few, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
@@ -50,8 +50,8 @@ def side_table(
     warned: list[str] = []
     if clean:
         require_column(table, column, role)
-        cleaned, said = clean.applied(table.frame, column)
-        notes += [f"{note} from the {name} table" for note in said]
+        cleaned, cleaned_notes = clean.applied(table.frame, column)
+        notes += [f"{note} from the {name} table" for note in cleaned_notes]
         table = replace(table, frame=cleaned)
     frame, given = settle_ids([main, table], column, role)
     distinct = given.filter(given[column].alias("id").is_first_distinct())

@@ -5,11 +5,10 @@ Memory and disk, Python and the command line all read through ``Source``; so the
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,63 +17,27 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.column_types import common_schema, partition_type
-from shortlist.data.formats import Format, format_of
-from shortlist.data.lakes import open_lake
-from shortlist.data.listing import SourceFile, first_line, listed
-from shortlist.data.plain import EmptyFileError, TextError
+from shortlist.data.formats import format_of
+from shortlist.data.listing import SourceFile, listed
+from shortlist.data.opened_files import UNREADABLE, OpenedFiles
 from shortlist.data.reading import Reading
-from shortlist.data.text import Text
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["UNREADABLE", "VALUE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
+__all__ = ["VALUE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
 
 AT_ONCE = 1 << 25
 VALUE = re.compile(r"-?\d+(\.\d+)?(_duplicated_\d+)?$")  # a value, not the name of a column
-UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of a table, in the order of their names.
+class Source(OpenedFiles):
+    """The files of a table as one table: its schema, and slices of its rows.
 
     Attributes:
-        where: the place as it was named.
-        table: what the table is called in messages.
-        store: the fsspec file system of files that Polars cannot open.
-        ids: columns of ids.
-        as_text: columns that are kept as text where they are text (ids and times).
-        columns: those that will be read, if that is known.
-        room: a folder for plain copies of text files; without, they are held in memory.
+        found: notes of the listing.
     """
 
-    where: str
-    table: str
-    kind: Format
-    files: tuple[SourceFile, ...]
-    store: Any = None
-    lake: str | None = None
     found: tuple[str, ...] = ()
-    reading: Reading = field(default_factory=Reading)
-    ids: tuple[str, ...] = ()
-    as_text: tuple[str, ...] = ()
-    columns: tuple[str, ...] | None = None
-    room: Path | None = None
-    _held: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def stamps(self) -> dict[str, str]:
-        """The stamp of every file, by name."""
-        return {file.name: file.stamp for file in self.files}
-
-    @property
-    def file_count(self) -> int | None:
-        """How many files hold rows; None for a Delta or Iceberg table, of which the files are not listed."""
-        return None if self.lake is not None else sum(file.bytes > 0 for file in self.files)
-
-    @property
-    def untyped(self) -> bool:
-        """Whether ids were read from text, where 1 and "1" look alike."""
-        return self.kind.family == "delimited"
 
     @property
     def notes(self) -> list[str]:
@@ -95,14 +58,14 @@ class Source:
         some = f"{len(lines):,} lines repeat" if len(lines) > 1 else "1 line repeats"
         return f"{file.name!r}: {some} the header (the first is line {lines[0]}); left out" if lines else ""
 
-    def as_listed(self, stamps: Mapping[str, str], room: Path) -> Source:
+    def as_listed(self, stamps: Mapping[str, str], copies: Path) -> Source:
         """The same with the files of an earlier listing alone; a lake at its version then.
 
         Args:
-            room: for copies of text.
+            copies: for copies of text.
         """
         files = [replace(file, stamp=stamps[file.name]) for file in self.files if file.name in stamps]
-        return replace(self, files=tuple(files), room=room, _held={})
+        return replace(self, files=tuple(files), copies=copies, _held={})
 
     def changed(self) -> dict[str, str]:
         """The stamps of its files now; those of a lake never change."""
@@ -318,84 +281,6 @@ class Source:
     def _partition_keys(self) -> list[str]:
         return list(dict.fromkeys(key for file in self.files for key in file.partitions))
 
-    def _types(self, file: SourceFile) -> pl.Schema:
-        """The file's own columns; in text among several files, empty columns have no type."""
-        key = ("types", file.name)
-        if key not in self._held:
-            lazy = self._opened(file)
-            with self._naming(file):
-                types = pl.Schema() if lazy is None else lazy.collect_schema()
-                if lazy is not None and self.untyped and len(self.files) > 1:
-                    nulls = lazy.select(cs.all().null_count() == pl.len()).collect()
-                    types = pl.Schema(
-                        {c: pl.Null() if t == pl.String and nulls[c].item() else t for c, t in types.items()}
-                    )
-            self._held[key] = types
-        held: pl.Schema = self._held[key]
-        return held
-
-    def _opened(self, file: SourceFile) -> pl.LazyFrame | None:
-        """The file as it is; None for an empty one."""
-        if file.bytes == 0 and self.lake is None:
-            return None
-        if self.store is not None and self.kind.family == "parquet":
-            if self._held.get("bytes of") != file.path:
-                with self._naming(file):
-                    self._held["bytes"], self._held["bytes of"] = self.store.cat_file(file.path), file.path
-            return pl.scan_parquet(io.BytesIO(self._held["bytes"]))
-        key = ("open", file.name)
-        if key not in self._held:
-            with self._naming(file):
-                self._held[key] = self._open(file)
-        opened: pl.LazyFrame | None = self._held[key]
-        return opened
-
-    def _open(self, file: SourceFile) -> pl.LazyFrame | None:
-        if self.lake is not None:
-            return open_lake(self.lake, file.path, file.stamp)
-        if self.kind.family == "parquet":
-            lazy = pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
-            lazy.collect_schema()
-            return lazy
-        room = None if self.room is None else self.room / f"{self.files.index(file):05}.parquet"
-        if self.kind.family == "arrow":
-            return _open_arrow(self._content(file), room)
-        try:
-            return self._text(file).load(room, self.columns, self._held.get("overrides", {}))
-        except EmptyFileError:
-            return None
-
-    def _content(self, file: SourceFile) -> Path | bytes:
-        return Path(file.path) if self.store is None else bytes(self.store.cat_file(file.path))
-
-    def _text(self, file: SourceFile) -> Text:
-        kind = format_of(file.name) or self.kind
-        return Text(self._content(file), kind, self.reading, self.as_text, self.ids)
-
-    def _naming(self, file: SourceFile | str) -> _Naming:
-        return _Naming(self, file if isinstance(file, str) else file.name)
-
-
-class _Naming:
-    """Turns errors of Polars or a store into a DataError that names the file."""
-
-    def __init__(self, source: Source, name: str) -> None:
-        self.source, self.name = source, name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, UNREADABLE) or isinstance(error, DataError):
-            return
-        source = self.source
-        single = len(source.files) == 1 or self.name == source.where
-        place = repr(source.where) if single else f"{source.where!r}: {self.name!r}"
-        hint = getattr(error, "hint", "check that the file is complete and its extension says what it holds")
-        what = f"{source.lake} table" if source.lake else source.kind.extension[1:]
-        said = first_line(error) if not isinstance(error, TextError) else str(error)
-        raise DataError(f"the {source.table} table {place} could not be read as {what}: {said}.", hint=hint) from error
-
 
 def find(
     source: str | Path,
@@ -405,7 +290,7 @@ def find(
     ids: Sequence[str] = (),
     times: Sequence[str] = (),
     columns: Sequence[str] | None = None,
-    room: Path | None = None,
+    copies: Path | None = None,
 ) -> Source:
     """The files of a file, a pattern, a folder (with those below it), a Delta or Iceberg table, or a URL (s3://bucket/log/).
 
@@ -416,7 +301,7 @@ def find(
         ids: columns of ids, which text files keep as they are written.
         times: columns of times, which text files keep as they are written.
         columns: those that will be read, or None for any.
-        room: a folder for plain copies of text files, which are held in memory without.
+        copies: a folder for plain copies of text files, which are held in memory without.
 
     Raises:
         DataError: where there is none.
@@ -450,7 +335,7 @@ def find(
         ids=tuple(ids),
         as_text=tuple(dict.fromkeys([*ids, *times])),
         columns=None if columns is None else tuple(columns),
-        room=room,
+        copies=copies,
     )
 
 
@@ -470,24 +355,6 @@ def _lake_file(where: str, lake: str, table: str) -> SourceFile:
     from shortlist.data.lakes import lake_version
 
     return SourceFile(where, where, 0, lake_version(lake, where, table))
-
-
-def _open_arrow(content: Path | bytes, room: Path | None) -> pl.LazyFrame:
-    head = content[:6] if isinstance(content, bytes) else _first(content, 6)
-    if head == b"ARROW1" and isinstance(content, Path):
-        return pl.scan_ipc(content, glob=False, hive_partitioning=False)
-    # a path alone is enough for files, but Feather written as a stream needs the other reader
-    stream = io.BytesIO(content) if isinstance(content, bytes) else content
-    frame = pl.read_ipc(stream) if head == b"ARROW1" else pl.read_ipc_stream(stream)
-    if room is None:
-        return frame.lazy()
-    frame.write_parquet(room)
-    return pl.scan_parquet(room, glob=False, hive_partitioning=False)
-
-
-def _first(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
 
 
 def _partition(file: SourceFile, column: str, kind: pl.DataType) -> pl.Expr:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.data.dataset import Dataset
 from shortlist.data.given import check_dataset
 from shortlist.data.split import Split, SplitReport
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 
 __all__ = ["split_by_time", "split_last", "split_queries", "split_random"]
 
@@ -165,6 +165,7 @@ def split_queries(
         ([('a', 2, 3), ('a', 3, 2), ('a', 4, 1)], [('a', 1, 4)])
     """
     check_dataset(dataset, "split_queries()")
+    check_flags("split_queries()", by_time=by_time)
     if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not 0 < given < 1:
         raise ConfigError(f"given is {given!r}; a share between 0 and 1 was expected.", hint="given=0.8")
     rows = dataset.query_rows

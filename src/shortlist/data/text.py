@@ -45,8 +45,8 @@ class Text:
     as_text: Sequence[str] = ()
     ids: Sequence[str] = ()
 
-    def load(self, room: Path | None, columns: Sequence[str] | None, overrides: Mapping[str, Any]) -> pl.LazyFrame:
-        """These columns (all of them for None, or where one is missing), in memory or as a Parquet file at ``room``.
+    def load(self, copy: Path | None, columns: Sequence[str] | None, overrides: Mapping[str, Any]) -> pl.LazyFrame:
+        """These columns (all of them for None, or where one is missing), in memory or as a Parquet file at ``copy``.
 
         Args:
             overrides: types to read columns as.
@@ -55,13 +55,13 @@ class Text:
             TextError: with the line, where the text cannot be read.
             EmptyFileError: for an empty file.
         """
-        made = None if room is None else room.with_suffix(".text")
+        made = None if copy is None else copy.with_suffix(".text")
         try:
             content = plain(self.content, self.kind, self.reading.encoding, made)
             try:
                 if self.kind.family == "json":
-                    return _stored(self._json(content, overrides), columns, room)
-                return self._delimited(content, columns, overrides, room)
+                    return _stored(self._json(content, overrides), columns, copy)
+                return self._delimited(content, columns, overrides, copy)
             except pl.exceptions.PolarsError as error:
                 check_utf8(content)
                 raise self._trouble(content, error) from error
@@ -103,7 +103,7 @@ class Text:
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 
     def _delimited(
-        self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], room: Path | None
+        self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], copy: Path | None
     ) -> pl.LazyFrame:
         head = head_of(content)
         excel = EXCEL.match(head)
@@ -142,9 +142,9 @@ class Text:
             return lazy.filter(~pl.all_horizontal(cs.all().is_null())) if blank else lazy
 
         try:
-            return _stored(scan(SNIFFED), columns, room)
+            return _stored(scan(SNIFFED), columns, copy)
         except pl.exceptions.ComputeError:  # a value further down fits no type seen above: look at the whole file
-            return _stored(scan(None), columns, room)
+            return _stored(scan(None), columns, copy)
 
     def _separator(self, head: bytes) -> str:
         """The separator of the columns: as Excel's first line or the extension says; if the first line does not contain
@@ -201,9 +201,9 @@ class Text:
     def _trouble(self, content: Content, error: Exception) -> TextError:
         """The lines that Polars could not read."""
         if self.kind.family == "json":
-            line, said = _bad_json(content)
+            line, reason = _bad_json(content)
             return TextError(
-                f"line {line} is not a JSON object: {said}", "write one object a line, or one list of them"
+                f"line {line} is not a JSON object: {reason}", "write one object a line, or one list of them"
             )
         separator = self._separator(head_of(content))
         width = first = 0
@@ -220,14 +220,14 @@ class Text:
         return TextError(str(error).strip().partition("\n")[0], "check that the file is complete")
 
 
-def _stored(lazy: pl.LazyFrame, columns: Sequence[str] | None, room: Path | None) -> pl.LazyFrame:
+def _stored(lazy: pl.LazyFrame, columns: Sequence[str] | None, copy: Path | None) -> pl.LazyFrame:
     """The frame in memory or in a Parquet file; with these columns alone, where it has them all."""
     if columns and set(columns) <= set(lazy.collect_schema().names()):
         lazy = lazy.select(cs.by_name(*dict.fromkeys(columns)))
-    if room is None:
+    if copy is None:
         return lazy.collect().lazy()
-    lazy.sink_parquet(room)
-    return pl.scan_parquet(room, glob=False, hive_partitioning=False)
+    lazy.sink_parquet(copy)
+    return pl.scan_parquet(copy, glob=False, hive_partitioning=False)
 
 
 def repeats_of(content: Content, separator: str) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from shortlist.data.conditions import literal
+from shortlist.data.condition_text import literal
 from shortlist.data.ids import counted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading

@@ -87,13 +87,15 @@ def audit(train: Dataset, test: Dataset, *, model: TwoTower | None = None) -> tu
 
 def _refuse(train: Dataset, test: Dataset) -> None:
     for role in ("query", "candidate"):
-        ours, theirs = getattr(train, role), getattr(test, role)
-        types = train.interactions.schema[ours], test.interactions.schema[theirs]
-        if ours != theirs:
-            raise DataError(f"the training data's {role} is {ours!r} and the test's {theirs!r}; expected the same.")
+        in_train, in_test = getattr(train, role), getattr(test, role)
+        types = train.interactions.schema[in_train], test.interactions.schema[in_test]
+        if in_train != in_test:
+            raise DataError(
+                f"the training data's {role} is {in_train!r} and the test's {in_test!r}; expected the same."
+            )
         if (types[0] == pl.String) != (types[1] == pl.String):
             raise DataError(
-                f"{ours!r} is {types[0]} in the training data and {types[1]} in the test: no id can occur in both.",
+                f"{in_train!r} is {types[0]} in the training data and {types[1]} in the test: no id can occur in both.",
                 hint="read both tables in the same way",
             )
     if train.timestamp is not None and test.timestamp is not None:
@@ -119,21 +121,21 @@ def _refuse(train: Dataset, test: Dataset) -> None:
 
 
 def _future(train: Dataset, test: Dataset) -> Iterator[Finding]:
-    ours, theirs = train.times, test.times
-    number, first = _number(ours), _number(theirs).min()
+    in_train, in_test = train.times, test.times
+    number, first = _number(in_train), _number(in_test).min()
     later = int((number >= first).sum())
     if not later:
         return
     latest = pl.DataFrame({"id": train.interactions[train.query], "time": number}).group_by("id").agg(pl.max("time"))
-    asked = pl.DataFrame({"id": test.interactions[test.query], "own": _number(theirs)})
+    asked = pl.DataFrame({"id": test.interactions[test.query], "own": _number(in_test)})
     own = int((asked.join(latest, on="id", how="left")).select((pl.col("time") > pl.col("own")).sum()).item())
     message = (
-        f"{later:,} of {len(ours):,} training interactions ({later / len(ours):.0%}) are not earlier than the first of "
-        f"the test ({theirs.min()!s}), and for {own:,} of {len(test):,} test pairs the query's own later choices are "
+        f"{later:,} of {len(in_train):,} training interactions ({later / len(in_train):.0%}) are not earlier than the first of "
+        f"the test ({in_test.min()!s}), and for {own:,} of {len(test):,} test pairs the query's own later choices are "
         "trained on"
     )
     hint = "for figures as in real use: split_by_time"
-    yield Finding("future_in_training", message, hint, {"rows": later, "share": later / len(ours), "own": own})
+    yield Finding("future_in_training", message, hint, {"rows": later, "share": later / len(in_train), "own": own})
 
 
 def _shared(train: Dataset, test: Dataset) -> Iterator[Finding]:
@@ -230,8 +232,10 @@ def _as_whole(joined: pl.DataFrame, owner: str, column: str) -> Iterator[Finding
         what, _, suffix = name.partition("\0")
         if suffix != "whole":
             continue
-        whole, ours = joined[name].to_numpy(), joined[f"{what}\0train"].to_numpy()
-        telling = np.isfinite(whole) & np.isfinite(ours) & np.isfinite(values) & ~np.isclose(whole, ours, rtol=1e-6)
+        whole, in_train = joined[name].to_numpy(), joined[f"{what}\0train"].to_numpy()
+        telling = (
+            np.isfinite(whole) & np.isfinite(in_train) & np.isfinite(values) & ~np.isclose(whole, in_train, rtol=1e-6)
+        )
         if np.count_nonzero(telling) < FEWEST:
             continue
         agrees = np.isclose(values, whole, rtol=1e-5)[telling].mean()

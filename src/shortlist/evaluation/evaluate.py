@@ -12,7 +12,7 @@ import torch
 
 from shortlist.data import Dataset
 from shortlist.data.given import check_dataset, check_methods, check_model
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.errors import ConfigError, check_flags, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
@@ -95,6 +95,7 @@ def evaluate(
     check_methods(
         index, "evaluate(index=)", ("search",), "a built index", optional=True, hint="index=recommender.index"
     )
+    check_flags("evaluate()", intervals=intervals, weighted=weighted)
     started = time.perf_counter()
     names = metric_names(metrics, METRICS)
     if released is not None:

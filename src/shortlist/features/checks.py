@@ -27,13 +27,13 @@ MAX_ROWS = 2**31 - 2  # rows of an embedding table at most, so that codes fit in
 class ValueRefusedError(DataError):
     """Values of a column that a feature does not take. row: where the first is in the column, counted from 0."""
 
-    def __init__(self, came: str, rows: NDArray[np.integer], takes: str, hint: str) -> None:
-        self.came, self.row, self.takes = came, int(rows[0]), takes
-        super().__init__(f"{came}, the first in row {self.row} (counted from 0); {takes}", hint)
+    def __init__(self, problem: str, rows: NDArray[np.integer], takes: str, hint: str) -> None:
+        self.problem, self.row, self.takes = problem, int(rows[0]), takes
+        super().__init__(f"{problem}, the first in row {self.row} (counted from 0); {takes}", hint)
 
     def where(self, place: str) -> DataError:
         """The same with words for the place that say more than a row."""
-        return DataError(f"{self.came}, the first {place}; {self.takes}", self.hint)
+        return DataError(f"{self.problem}, the first {place}; {self.takes}", self.hint)
 
 
 def check_dim(feature: Feature) -> None:

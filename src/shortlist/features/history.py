@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import IdMap, is_id_type
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Sequences
 from shortlist.features.feature import State
@@ -97,6 +97,7 @@ class History:
         return f"{self.kind}({self.column!r}, {self.encoder!r}, length={self.length})"
 
     def _check(self) -> None:
+        check_flags("History", share=self.share)
         if self.encoder not in ENCODERS:
             raise ConfigError(f"History got encoder={self.encoder!r}.", hint=did_you_mean(self.encoder, ENCODERS))
         for name in ("length", "layers", "heads", "feedforward"):

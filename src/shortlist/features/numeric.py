@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.features.checks import check_count, check_dim, finite, not_fitted, nothing_to_learn
 from shortlist.features.encoded import Codes, Floats
 from shortlist.features.feature import State
@@ -76,6 +76,7 @@ class Normalization:
     def __init__(self, column: str, *, indicator: bool = False) -> None:
         self.column = column
         self.dim: int | None = None
+        check_flags("Normalization", indicator=indicator)
         self.indicator = indicator
         self.scale: Scale | None = None
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import DataError
+from shortlist.errors import DataError, check_flags
 from shortlist.features.checks import not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
 from shortlist.features.feature import State
@@ -49,6 +49,7 @@ class Timestamp:
 
     def __init__(self, column: str, *, of_target: bool = False) -> None:
         self.column = column
+        check_flags("Timestamp", of_target=of_target)
         self.of_target = of_target
         self.dim: int | None = None
         self.scale: Scale | None = None

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
-
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 
 __all__ = [
     "BPR",
@@ -26,7 +24,6 @@ __all__ = [
     "Sampled",
     "Softmax",
     "WholeCatalogue",
-    "check_flag",
     "check_number",
     "check_whole",
     "from_table",
@@ -55,7 +52,7 @@ class Softmax:
 
     def __post_init__(self) -> None:
         check_number(self, "label_smoothing", lambda share: 0 <= share < 1, "a number in [0, 1)")
-        check_flag(self, "correct_positive")
+        check_flags(type(self).__name__, correct_positive=self.correct_positive)
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class BSL:
 
     def __post_init__(self) -> None:
         _check_not_negative(self, "exponent")
-        check_flag(self, "correct_positive")
+        check_flags(type(self).__name__, correct_positive=self.correct_positive)
 
 
 @dataclass(frozen=True)
@@ -205,13 +202,6 @@ def check_number(owner: object, name: str, within: Callable[[float], bool], expe
     number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     if not number or not within(value):
         raise ConfigError(f"{type(owner).__name__} got {name}={value!r}; {expected} was expected.")
-
-
-def check_flag(owner: object, name: str) -> None:
-    """ConfigError unless the attribute is True or False."""
-    value = getattr(owner, name)
-    if not isinstance(value, (bool, np.bool_)):
-        raise ConfigError(f"{type(owner).__name__} got {name}={value!r}; True or False was expected.")
 
 
 def _check_not_negative(owner: object, name: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.loss.columns import Columns, SoftmaxOptions, softmax_over
 from shortlist.loss.heads import best_head_softmax
 from shortlist.loss.kinds import (
@@ -26,7 +26,6 @@ from shortlist.loss.kinds import (
     Sampled,
     Softmax,
     WholeCatalogue,
-    check_flag,
     check_number,
     check_whole,
 )
@@ -95,8 +94,12 @@ class Retrieval:
             )
         _check_kind("loss", self.loss, LOSSES)
         _check_kind("negatives", self.negatives, NEGATIVES)
-        for name in ("remove_accidental_hits", "mask_known", "learn_temperature"):
-            check_flag(self, name)
+        check_flags(
+            "Retrieval",
+            remove_accidental_hits=self.remove_accidental_hits,
+            mask_known=self.mask_known,
+            learn_temperature=self.learn_temperature,
+        )
         for name, least in {"mined": 0, "impressions": 1}.items():
             check_whole(self, name, least)
         if self.hardest is not None:
@@ -187,13 +190,13 @@ class Retrieval:
         if not len(pair_query):  # a process without pairs in this batch
             return (candidate * 0).sum()
         pairs = (query, candidate, pair_query, pair_candidate)
-        heat = self.temperature if temperature is None else temperature
+        temperature = self.temperature if temperature is None else temperature
         if columns is None and self.plain and query.ndim == 2:
             return in_batch_softmax(
                 *pairs,
                 weight=weight,
                 log_q=log_q,
-                temperature=heat,
+                temperature=temperature,
                 remove_accidental_hits=self.remove_accidental_hits,
                 counts=counts,
             )
@@ -206,11 +209,11 @@ class Retrieval:
                 columns,
                 kind=self.loss.kind,
                 weight=weight,
-                temperature=heat,
+                temperature=temperature,
                 hardest=self.hardest,
                 **asdict(self.loss),
             )
-        return self._softmax(*pairs, loss=self.loss, columns=columns, weight=weight, temperature=heat)
+        return self._softmax(*pairs, loss=self.loss, columns=columns, weight=weight, temperature=temperature)
 
     def _softmax(
         self,

@@ -113,6 +113,10 @@ class EmbeddingTable(nn.Module):
         fits = stochastic_round(rows) if self.weight.dtype == torch.bfloat16 else rows
         self.weight.index_copy_(0, codes, fits)
 
+    def fill(self, rows: Tensor) -> None:
+        """Put ``rows`` float32 ``[cardinality, dim]`` in place of all, as ``write`` does."""
+        self.write(torch.arange(len(rows), device=rows.device), rows)
+
     def extra_repr(self) -> str:
         return f"{self.cardinality:,} x {self.dim}"
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset
-from shortlist.errors import DataError
+from shortlist.errors import DataError, check_flags
 from shortlist.features import Codes, IntegerLookup, StringLookup
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.tower import Tower
@@ -37,6 +37,7 @@ def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
         sl.Recommender(sl.popularity(train), seen=train).recommend(["42"], k=10)
     """
     check_dataset(train, "popularity(train)", shards=True)
+    check_flags("popularity()", recent=recent)
     towers = []
     for table, column in ((train.queries, train.query), (train.candidates, train.candidate)):
         lookup = IntegerLookup if table.schema[column].is_integer() else StringLookup

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shortlist.data.given import kind_of
 from shortlist.data.ids import unpatterned
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import EmbeddingTable
@@ -81,6 +81,7 @@ class Tower(nn.Module):
         super().__init__()
         self.shape = Shape(dim, combine, cross, tuple(hidden), layer_norm, dropout)
         _check_options(features, self.shape, bias, id_dropout, module)
+        check_flags("Tower", layer_norm=layer_norm, normalize=normalize, bias=bias)
         self.features = {feature_name(feature): feature for feature in features}
         self.dim = dim
         self.normalize = normalize

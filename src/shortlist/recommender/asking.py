@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.given import check_kind
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap
@@ -52,6 +52,7 @@ def recommend(
             answered in pieces.
         met: likewise the rows that meet each condition of ``rerank``.
     """
+    check_flags("recommend()", exclude_seen=exclude_seen, explain=explain)
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state, served.reads)

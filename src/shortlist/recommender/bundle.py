@@ -21,7 +21,7 @@ from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import Index, Verify, exact_from, load_index
 from shortlist.index.storage import Reader
-from shortlist.recommender.added_files import pair_entry, sources_entries
+from shortlist.recommender.added_files import mixing_entries, pair_entry, sources_entries
 from shortlist.recommender.contents import CANDIDATES, QUERIES, Share, read_state, write_state
 from shortlist.recommender.contexts import stored_vectors
 from shortlist.recommender.embedding import Embedder
@@ -77,6 +77,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             metadata=plain,
             neighbours=pair_entry(state.near),
             sources=msgspec.UNSET if sources is None else sources,
+            **mixing_entries(state.near),
             tables=of_vectors,
             sample=_sample(served.index),
         )
@@ -130,26 +131,26 @@ def load(
     modules: Mapping[str, Any] | None = None,
     verify: Verify = True,
     trusted: bool = True,
-    rest: Callable[[], None] | None = None,
+    pause: Callable[[], None] | None = None,
     key: bytes | None = None,
     share: Share | None = None,
 ) -> Served:
     """The value that the bundle at ``path`` answers from; see ``Recommender.load``.
 
     Args:
-        rest: called between steps of a millisecond or so, so that other threads can run.
+        pause: called between steps of a millisecond or so, so that other threads can run.
         key: the bundle must have a signature made with it.
         share: gives arrays that several processes hold together.
     """
     root = Path(os.path.realpath(path))  # one bundle throughout, even if ``path`` is a link that is switched meanwhile
-    manifest = verified(root, rest=rest) if verify is True else verified(root, _plain_arrays, rest)
+    manifest = verified(root, pause=pause) if verify is True else verified(root, _plain_arrays, pause)
     if key is not None:
         check_signature(manifest, key, path)
-    rest = rest or _on
+    pause = pause or _no_pause
     try:
-        state, vectors = read_state(manifest, root, rest, share)
-        rest()
-        others = _read_others(root, state, verify, trusted, rest)
+        state, vectors = read_state(manifest, root, pause, share)
+        pause()
+        others = _read_others(root, state, verify, trusted, pause)
         index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
         whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
@@ -171,13 +172,13 @@ def load(
         {"bundle": manifest.checksum[:16], "created": manifest.created, "library": manifest.library},
         others=others,
     )
-    rest()
-    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason or not trusted, rest)
+    pause()
+    _replay(served, manifest, vectors["golden"], path, reason != manifest.reason or not trusted, pause)
     return served
 
 
-def _on() -> None:
-    """No rest."""
+def _no_pause() -> None:
+    """No pause between steps."""
 
 
 def _plain_arrays(name: str) -> bool:
@@ -187,12 +188,12 @@ def _plain_arrays(name: str) -> bool:
 
 
 def _read_others(
-    root: Path, state: State, verify: Verify, trusted: bool, rest: Callable[[], None]
+    root: Path, state: State, verify: Verify, trusted: bool, pause: Callable[[], None]
 ) -> tuple[Served, ...]:
     """The values that a mixture's further towers answer from; BundleError where they do not belong to this training."""
     found = []
     for number, fingerprint_ in enumerate(() if state.near is None else state.near.towers, start=2):
-        other = load(root / FURTHER.format(number), None, verify, trusted, rest)
+        other = load(root / FURTHER.format(number), None, verify, trusted, pause)
         its = other.state
         alike = its.query_ids.ids.equals(state.query_ids.ids) and its.candidate_ids.ids.equals(state.candidate_ids.ids)
         if not alike or other.fingerprint != fingerprint_ or other.others or its.query_vectors is None:
@@ -306,8 +307,8 @@ def _replay(
     manifest: Manifest,
     vectors: NDArray[np.float32],
     path: Path,
-    stands_in: bool,
-    rest: Callable[[], None],
+    other_index: bool,
+    pause: Callable[[], None],
 ) -> None:
     """BundleError unless the stored requests get the stored answers."""
     state, rows = served.state, [golden.query for golden in manifest.golden]
@@ -315,9 +316,9 @@ def _replay(
         raise BundleError(f"the bundle {str(path)!r} has stored requests of unknown queries.", hint=SAVE_AGAIN)
     if state.query_vectors is not None:
         vectors = stored_vectors(state, np.array(rows, np.int64))
-    now = None if stands_in else recorded(served, rows, vectors)
+    now = None if other_index else recorded(served, rows, vectors)
     for number, saved in enumerate(manifest.golden):
-        rest()
+        pause()
         if still_true(saved, vectors[number], served) if now is None else same(saved, now[number]):
             continue
         raise BundleError(

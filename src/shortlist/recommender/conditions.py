@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.conditions import check_text, condition
+from shortlist.data.condition_text import check_text
+from shortlist.data.conditions import condition
 
 __all__ = ["Conditions", "Evaluation"]
 

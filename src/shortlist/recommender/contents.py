@@ -105,16 +105,16 @@ def _write_parquet(table: pl.DataFrame, path: Path) -> None:
 
 
 def read_state(
-    manifest: Manifest, root: Path, rest: Callable[[], None], share: Share | None = None
+    manifest: Manifest, root: Path, pause: Callable[[], None], share: Share | None = None
 ) -> tuple[State, dict[str, NDArray[np.float32]]]:
     """The state, with its weights as they are stored, and the vectors that are not in the index."""
     queries, known = _read_table(manifest.queries, root / QUERIES, pl.Boolean())
-    rest()
+    pause()
     candidates, counts = _read_table(manifest.candidates, root / CANDIDATES, pl.Int64())
-    rest()
+    pause()
     vectors = _read_tensors(manifest, root, VECTORS)
     seen = _read_tensors(manifest, root, SEEN)
-    rest()
+    pause()
     stored = json.loads((root / CONFIG).read_bytes())
     width = manifest.dim * int(stored["config"]["query"].get("heads", 1))
     state = State(
@@ -143,8 +143,8 @@ def read_state(
     if manifest.neighbours is not None:
         state = replace(state, near=read_pair(manifest.neighbours, _read_tensors(manifest, root, PAIR), state))
     elif manifest.sources is not msgspec.UNSET:
-        state = replace(state, near=read_added(manifest.sources, _read_tensors(manifest, root, SOURCES), state))
-    rest()
+        state = replace(state, near=read_added(manifest, _read_tensors(manifest, root, SOURCES), state))
+    pause()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):
         raise BundleError("the seen items do not belong to the queries and candidates of the tables.", hint=SAVE_AGAIN)

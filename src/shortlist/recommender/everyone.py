@@ -17,7 +17,7 @@ import polars as pl
 
 from shortlist.data.given import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
-from shortlist.errors import BundleError, ConfigError
+from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import SOURCES, Answers, searched
@@ -216,6 +216,7 @@ def recommend_all(
         ConfigError: where the query tower reads columns that only a request has.
         SearchError: for a bad k.
     """
+    check_flags("recommend_all()", exclude_seen=exclude_seen, vectors=vectors)
     check_kind(rerank, "recommend_all(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     parts = Parts(served, folder, Task(k, exclude_seen, where, vectors, rerank))
     missing = parts.prepare()

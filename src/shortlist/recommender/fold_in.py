@@ -92,8 +92,12 @@ class Prior:
         prior = cls(mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
         if temperature is not None or chosen is None:
             return prior
-        tell = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
-        return replace(prior, temperature=_likeliest(prior, vectors_of, queries, chosen, tell)) if len(tell) else prior
+        informative = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
+        return (
+            replace(prior, temperature=_likeliest(prior, vectors_of, queries, chosen, informative))
+            if len(informative)
+            else prior
+        )
 
 
 @dataclass(frozen=True, eq=False)

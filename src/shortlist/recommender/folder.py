@@ -20,7 +20,17 @@ from shortlist.recommender.manifest import (
     sealed,
 )
 from shortlist.recommender.tensors import TensorEntry
-from shortlist.store import Entry, check, check_names, check_room, entries_of, locked, new_folder, set_aside, write_file
+from shortlist.store import (
+    Entry,
+    check,
+    check_names,
+    check_writable,
+    entries_of,
+    locked,
+    new_folder,
+    set_aside,
+    write_file,
+)
 
 __all__ = ["Tensors", "amend", "check_place", "require_folder", "verified", "write_folder"]
 
@@ -74,7 +84,7 @@ def check_place(path: Path, overwrite: bool) -> None:
     try:
         require_folder(path.absolute().parent)
         _check_target(path, overwrite)
-        check_room(path)
+        check_writable(path)
     except OSError as error:
         raise BundleError(
             f"no bundle can be written to {str(path)!r}: {error.strerror or error}.", hint="choose another path"
@@ -101,7 +111,7 @@ def amend(path: Path, change: Callable[[Manifest], Manifest]) -> None:
 
 
 def verified(
-    path: Path, unread: Callable[[str], bool] = lambda name: False, rest: Callable[[], None] | None = None
+    path: Path, unread: Callable[[str], bool] = lambda name: False, pause: Callable[[], None] | None = None
 ) -> Manifest:
     """The manifest of the bundle at ``path``, after every file was found to be as it was saved.
 
@@ -109,7 +119,7 @@ def verified(
 
     Args:
         unread: names of files of which only the size is compared.
-        rest: called between steps, so that other threads can run; then one file is read at a time.
+        pause: called between steps, so that other threads can run; then one file is read at a time.
 
     Raises:
         BundleError: for a bundle that is missing, torn, altered, of a newer format, or holds anything that its manifest
@@ -122,7 +132,7 @@ def verified(
     manifest = decoded(path / MANIFEST)
     with refused():
         check_names(path, manifest.files, MANIFEST)
-        check(path, manifest.files, lambda name: not unread(name), rest)
+        check(path, manifest.files, lambda name: not unread(name), pause)
     return manifest
 
 

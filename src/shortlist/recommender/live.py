@@ -128,8 +128,8 @@ def _upserted(
     both = spliced(state.candidates, old, table.filter(pl.Series(~new))) if len(old) else state.candidates
     if len(fresh):
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
-    came = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
-    known = state.candidate_ids.changed(both[state.candidate], added, came)
+    row_of = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
+    known = state.candidate_ids.changed(both[state.candidate], added, row_of)
     return replace(state, candidates=both, candidate_ids=known, deleted=deleted, live=True), rows
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, TableLike
 from shortlist.data.given import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
-from shortlist.errors import ConfigError, deprecated
+from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
 from shortlist.recommender import asking, bundle
@@ -413,6 +413,7 @@ class Recommender:
             upkeep = recommender.keep_up(recall=0.95, k=100)
             print(upkeep.last)
         """
+        check_flags("keep_up()", rebuild=rebuild)
         self._upkeep = Upkeep(lambda: self.served, self._swap, k=k, recall=recall, churn=churn, rebuild=rebuild)
         return self._upkeep
 
@@ -466,6 +467,7 @@ class Recommender:
             ConfigError: where model or index changed since this recommender was made.
         """
         path = checked_path(path, "save(path)")
+        check_flags("save()", overwrite=overwrite, optimizer=optimizer)
         served = folded(self.served)
         plain = served.metadata if metadata is None else metadata
         bundle.save(served, path, overwrite, plain, optimizer)
@@ -502,6 +504,7 @@ class Recommender:
         Raises:
             BundleError: for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         """
+        check_flags("Recommender.load()", mmap=mmap, trusted=trusted)
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(
             bundle.load(checked_path(path, "Recommender.load(path)"), modules, "native" if mmap else True, trusted)

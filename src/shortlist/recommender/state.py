@@ -253,10 +253,14 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
     for number, ranked in enumerate(added.lists):
         yield f"list {number}", ranked.rows
         yield f"list {number}' offsets", ranked.offsets
-        said = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
-        yield f"list {number}' settings", np.frombuffer(said.encode(), np.uint8)
-    yield "weights of sources", np.array(added.weights.values)
-    yield "temperatures", np.array(added.weights.temperatures)
+        settings = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
+        yield f"list {number}' settings", np.frombuffer(settings.encode(), np.uint8)
+    yield "weights of sources", np.array(added.weights.values, np.float64)
+    yield "temperatures", np.array(added.weights.temperatures, np.float64)
+    for most, weights in added.by_history:
+        yield f"weights of sources for {most} at most", np.array(weights.values, np.float64)
+    if added.quotas:
+        yield "quotas", np.array(added.quotas, np.float64)
     yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
     yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)
 

@@ -66,20 +66,20 @@ def chosen_examples(
     histories = _histories(recommender, [one.query for one in (*best, *worst)])
 
     def example(answer: Any) -> Example:
-        ids, mine = list(answer.ids), wanted[answer.query]
+        ids, chosen = list(answer.ids), wanted[answer.query]
         place = {one: number for number, one in enumerate(ids, start=1)}
         history = sorted(histories.get(answer.query, ()), key=lambda one: -catalogue.counts[rows[one]])
-        found = sorted(mine, key=lambda one: (place.get(one, len(ids) + 1), str(one)))
+        found = sorted(chosen, key=lambda one: (place.get(one, len(ids) + 1), str(one)))
         return Example(
             query=str(answer.query),
             features=described(catalogue.queries.row(query_rows[answer.query], named=True), catalogue.query),
             history=[labels.titles[rows[one]] for one in history[:HISTORY]],
             chosen=len(history),
-            recommended=[(labels.titles[rows[item.id]], item.score, item.id in mine) for item in list(answer)[:k]],
+            recommended=[(labels.titles[rows[item.id]], item.score, item.id in chosen) for item in list(answer)[:k]],
             held_out=[
                 (labels.titles[rows[one]] if one in rows else str(one), place.get(one)) for one in found[:HELD_OUT]
             ],
-            held_out_total=len(mine),
+            held_out_total=len(chosen),
             deep=len(ids),
         )
 

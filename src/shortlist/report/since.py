@@ -138,9 +138,9 @@ def churn(before: Recommender, after: Recommender, k: int) -> dict[str, Any]:
     chosen = _chosen(after, asked)
     changed, new, left = np.zeros((3, len(asked)))
     for row, (old, current) in enumerate(zip(then, now, strict=True)):
-        came = current - old
-        changed[row] = len(came) / max(len(current), 1)
-        new[row] = len(came - known) / max(len(current), 1)
+        added = current - old
+        changed[row] = len(added) / max(len(current), 1)
+        new[row] = len(added - known) / max(len(current), 1)
         left[row] = len((old - current) & chosen[row]) / max(len(old), 1)
     return {
         "k": k,

@@ -39,14 +39,14 @@ def _figures(changes: Mapping[str, Any]) -> str:
         for one in comparison["differences"]
     ]
     main = next((one for one in comparison["differences"] if one["metric"] == f"top_{changes['k']}"), None)
-    said = ""
+    text = ""
     if main is not None:
-        said = (
+        text = (
             f"<p>Top-{changes['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
             f"yesterday, {share(main['second'])} today: {_verdict(main)}.</p>"
         )
     heads = ["Metric", "Yesterday", "Today", "Verdict", "Difference, points", "95% interval", "p"]
-    return said + table("Yesterday and today on the same test, paired by query", heads, rows, "Every metric")
+    return text + table("Yesterday and today on the same test, paired by query", heads, rows, "Every metric")
 
 
 def _lists(churn: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ SCORERS = {
     "ease": "EASE",
     "ials": "iALS",
 }
+MOSTLY = 0.5  # share of test pairs that training had
 FATAL = {
     "collapsed": "The model has collapsed",
     "loss_at_chance": "The model has learned nothing",
@@ -62,6 +63,9 @@ def judged(
     if measured is None:
         reason = "No interactions were held out when this model was trained, so its quality is unknown."
         return Verdict("unknown", "Not measured", reason)
+    known = _mostly_known(measured)
+    if known is not None:
+        return Verdict("unknown", "Measured on choices that it was trained on", f"{known} {_figures(measured)}")
     behind: list[str] = []
     ahead: list[str] = []
     level: list[str] = []
@@ -93,6 +97,19 @@ def _ahead_of_popularity(measured: Mapping[str, Any] | None) -> bool:
     """Whether held-out choices are found better than by popularity, by more than chance."""
     compared = [] if measured is None else measured["comparisons"]
     return any(one["scorer"] == "popularity" and one["real"] and one["difference"] > 0 for one in compared)
+
+
+def _mostly_known(measured: Mapping[str, Any]) -> str | None:
+    """A sentence where most test pairs are choices of training, which no list without seen items can have; else None."""
+    evaluation = measured["evaluation"]
+    repeated, pairs = evaluation.get("repeated", 0), evaluation.get("pairs", 0)
+    if seen_of(measured) != "seen_out" or repeated <= MOSTLY * pairs:
+        return None
+    return (
+        f"{repeated:,} of the {pairs:,} test pairs are choices that their queries made in training, and lists leave these out: "
+        "the figures say nothing about new choices. Give rows that training did not have; where people choose again, measure "
+        "with seen items left in."
+    )
 
 
 def _sentence(message: str) -> str:

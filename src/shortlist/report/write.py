@@ -11,7 +11,7 @@ from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
-from shortlist.store import check_room_for_file, write_file
+from shortlist.store import check_writable_file, write_file
 
 __all__ = ["check_report_place", "render", "saved", "write"]
 
@@ -77,7 +77,7 @@ def saved(facts: Facts, path: Path) -> int:
 def check_report_place(path: Path) -> None:
     """ConfigError where no report can be written to ``path``; asked before the measuring, which takes long."""
     try:
-        check_room_for_file(path)
+        check_writable_file(path)
     except OSError as error:
         raise _unwritable(path, error) from error
 

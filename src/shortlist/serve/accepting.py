@@ -1,4 +1,4 @@
-"""Taking connections: all that wait, not one for each turn of the event loop."""
+"""Accept connections: all that wait, rather than one in each turn of the event loop."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ SHORT = 0.02  # seconds until the next try, where there is no room for more conn
 
 
 class Room(Protocol):
-    """How many connections there may be."""
+    """The limit on connections."""
 
     def make(self, coming: int) -> bool:
-        """Whether there is room for one more besides those that are coming; else some is made."""
+        """Whether another connection fits next to the open ones and those being opened; idle ones are closed if needed."""
 
 
 class Acceptor:
-    """Takes the connections of one listening socket, for as long as it is open and there is room.
+    """Accepts the connections of one listening socket while it is open and there is room for more.
 
-    share: how many to take at most when some wait, where other processes take from the same socket.
+    uvicorn accepts one connection in each turn of its loop. A busy loop turns a few hundred times a second, so two
+    thousand clients that connect at once would wait for seconds before their requests are read.
 
-    uvloop takes one connection in each turn of its loop. A busy loop turns a few hundred times a second, so that two thousand
-    clients who come at once would wait for seconds before anybody reads what they ask.
+    Args:
+        listening: the socket.
+        make: makes the protocol of a connection.
+        room: the limit on connections; None for no limit.
+        share: how many to accept at most when some wait, where other processes accept from the same socket.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class Acceptor:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionError:  # it has gone again
+            except ConnectionError:  # the client has hung up already
                 continue
             except OSError:  # too many open files in the whole system, or no memory: others may close some
                 self._later(SHORT)
@@ -75,7 +79,7 @@ class Acceptor:
 
     @property
     def coming(self) -> int:
-        """Connections that were taken and are not there yet."""
+        """Connections that were accepted and are not open yet."""
         return len(self._coming)
 
     def _later(self, seconds: float) -> None:
@@ -89,7 +93,11 @@ class Acceptor:
             connection.close()
 
     def close(self, leave: bool = False) -> None:
-        """Take those that wait by now, and no more. leave: leave them to other processes that take from the same socket."""
+        """Accept those that wait by now, and no more.
+
+        Args:
+            leave: accept none, and leave them to other processes that accept from the same socket.
+        """
         if self._closed:
             return
         self._closed, self._share = True, None
@@ -102,6 +110,6 @@ class Acceptor:
         self._loop.remove_reader(self._listening)
 
     async def wait_closed(self) -> None:
-        """Returns when those that were taken are there."""
+        """Return when every accepted connection is open."""
         if self._coming:
             await asyncio.wait(self._coming)

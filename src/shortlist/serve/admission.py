@@ -1,8 +1,8 @@
-"""Admission of requests: a few at a time, a queue no longer than can be answered in time, a 503 for all others.
+"""Admission of requests: a few at a time, a queue that can be answered in time, and a 503 for all others.
 
-Refusing has to cost next to nothing, or a flood of requests is answered by refusals alone. So a request is refused before
-it is parsed, and nothing more is read from a refused connection until the server can afford it: what it sends stays with
-the kernel. A client that waits as long as ``Retry-After`` says will not notice.
+Refusals must cost next to nothing, or a flood of requests leaves no time for answers. So a request is refused before it
+is parsed, and nothing more is read from a refused connection until the server can afford it: until then the kernel
+keeps what the client sends. A client that waits for the seconds in ``Retry-After`` notices none of this.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from shortlist.serve.settings import Limits
 
 __all__ = ["Admission", "Entry", "busy", "plain"]
 
-SLOTS = 128  # requests answered at a time, between two looks at the sockets: under a flood larger batches than at ease
-FIRST = 0.0002  # seconds from one request to the next, until it was measured
+SLOTS = 128  # requests answered at a time, between two looks at the sockets: batches are larger in a flood
+FIRST = 0.0002  # seconds from one request to the next, until it is measured
 WINDOW = 0.1  # seconds over which it is measured
-STALE = 1.0  # seconds after which what was measured does not count any more
+STALE = 1.0  # seconds after which a measurement no longer counts
 REFUSAL = 0.002  # seconds that pass for each refusal: one takes about 40 µs, so that all take a fiftieth of the time
 PAUSE = 0.005  # seconds between two looks at which connections may be read again
 
 
 class Connection(Protocol):
-    """A connection: its requests begin, and it is read again a while after it was refused."""
+    """A connection: its requests begin, and it is read again some time after a refusal."""
 
     def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
 
@@ -43,10 +43,16 @@ Entry = tuple[Connection, Any, Any]
 class Admission:
     """Counts the requests under way and those that wait.
 
-    ``limits.wait_seconds`` is the longest that anybody shall wait, by the pace of the last tenths of a second while some
-    waited; ``limits.under_way`` the most that wait or are inside. A pause of the whole process is no slow pace.
+    ``limits.wait_seconds`` is the longest that a request may wait, estimated from the pace of the last tenths of a
+    second in which some waited; ``limits.under_way`` is the most that wait or are being answered. A pause of the whole
+    process does not count as a slow pace.
 
-    refused: how many were, since somebody last took the number away. processor: the processor time of this process, in seconds.
+    Args:
+        limits: the server's limits.
+        processor: the processor time of this process, in seconds.
+
+    Attributes:
+        refused: refusals since the number was last taken away.
     """
 
     def __init__(self, limits: Limits, processor: Callable[[], float] = time.process_time) -> None:
@@ -71,7 +77,7 @@ class Admission:
             self.most = min(self.most, max(1, int(self._limits.wait_seconds / pace)))
 
     def finish(self) -> None:
-        """From now on nobody waits for too long: no more will come, and what has come is to be answered."""
+        """From now on no request is refused: no more will arrive, and those that are here are to be answered."""
         self._finishing = True
         self._set_pace(self.pace)
 
@@ -81,7 +87,7 @@ class Admission:
         return self.inside >= self.slots and len(self.waiting) >= self.most
 
     def enter(self, entry: Entry, now: float) -> None:
-        """Let a request in, now or when its turn comes."""
+        """Let a request in: now, or when it is its turn."""
         if self.inside < self.slots and not self.waiting:
             self._begin(entry)
             return
@@ -92,7 +98,7 @@ class Admission:
         self.waiting.append(entry)
 
     def leave(self, now: float) -> None:
-        """Somebody who was inside is done."""
+        """A request that was inside is done."""
         self.inside -= 1
         if not self.waiting:
             return
@@ -106,7 +112,7 @@ class Admission:
             self._begin(self.waiting.popleft())
 
     def _open_window(self, now: float) -> None:
-        """From now on the pace is measured."""
+        """Measure the pace from now on."""
         self._begun, self._passed = Moment(now, self._processor()), 0
 
     def _begin(self, entry: Entry) -> None:
@@ -115,7 +121,11 @@ class Admission:
             self.inside += 1
 
     def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
-        """Count a refusal; in how many whole seconds to come back. ``connection`` is not to be read until it is resumed."""
+        """Count a refusal. ``connection`` is not read until it is resumed.
+
+        Returns:
+            After how many whole seconds the client may try again.
+        """
         now = loop.time()
         self.refused += 1
         self._clear = max(self._clear, now) + REFUSAL
@@ -126,7 +136,7 @@ class Admission:
         return max(1, math.ceil(self._clear - now))
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Reads from connections again whose time has come."""
+        """Read again from connections whose time is up."""
         paused, now = self._paused, loop.time()
         while paused and paused[0][0] <= now:
             paused.popleft()[1].resume()
@@ -143,7 +153,7 @@ _ODD = re.compile(
 
 
 def plain(data: bytes) -> bool:
-    """Whether ``data`` is one whole POST, in the form that nearly all have, and nothing else."""
+    """Whether ``data`` is one whole POST in the most common form, and nothing else."""
     head, _, body = data.partition(b"\r\n\r\n")
     head = head.lower()
     if not (head.startswith(b"post /") and head.partition(b"\r\n")[0].endswith(b" http/1.1")):
@@ -156,7 +166,7 @@ _BUSY: dict[int, bytes] = {}
 
 
 def busy(seconds: int) -> bytes:
-    """The whole reply to who shall come back in so many seconds."""
+    """The whole reply to a client that may try again after so many seconds."""
     if seconds not in _BUSY:
         body = Problem(503, "the server is overloaded.", hint="wait for the seconds in Retry-After").body(None)
         head = (

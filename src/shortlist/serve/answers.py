@@ -63,7 +63,11 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
-    """The request in a body, against the bundle. Raises Problem."""
+    """The request in a body, checked against the bundle.
+
+    Raises:
+        Problem: when it does not fit.
+    """
     request = decoded(_RECOMMEND, body)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits

@@ -74,12 +74,15 @@ class App:
                 return
 
     def leave(self) -> None:
-        """From now on the server is not ready, and keeps no connection after its next reply; it still takes new ones."""
+        """From now on the server is not ready and closes each connection after its next reply.
+
+        It still accepts new ones.
+        """
         self.leaving = True
         self.service.ready = False
 
     def finish(self) -> None:
-        """From now on everybody who has come is answered, however long it takes, and no connection is kept."""
+        """From now on every request that has arrived is answered, however long it takes, and no connection is kept."""
         self.leave()
         self.draining = True
         self.admission.finish()
@@ -125,7 +128,7 @@ class App:
         finally:
             self._under_way -= 1
         await _send(send, reply, request_id, close or self.leaving, trace)
-        complete = scope.get(COMPLETE, started)  # before its turn came
+        complete = scope.get(COMPLETE, started)  # before its turn
         seconds = time.perf_counter() - complete
         if label not in ALWAYS:
             metrics.queue.observe(max(0.0, started - complete))
@@ -134,7 +137,11 @@ class App:
         service.log.request(request_id, label, reply.status, seconds, bundle, None if trace is None else trace[3:35])
 
     async def _answer(self, route: Route, incoming: Incoming) -> Reply:
-        """The reply of a route. Raises Problem where it takes too long."""
+        """The reply of a route.
+
+        Raises:
+            Problem: when it takes too long.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._working[task] = time.monotonic()
@@ -155,26 +162,34 @@ class App:
                 self._answered = time.monotonic()
 
     def end_waiting(self, now: float) -> None:
-        """Answer those by 503 who have waited for too long. now: by ``time.monotonic``."""
+        """Answer requests that have waited for too long by 503.
+
+        Args:
+            now: by ``time.monotonic``.
+        """
         most = self.service.settings.limits.answer_seconds
         for task in [task for task, since in self._working.items() if now - since > most]:
             del self._working[task]
             task.cancel()
 
     def progressing(self, now: float) -> bool:
-        """Whether requests are answered, where there are any. now: by ``time.monotonic``."""
+        """Whether requests are answered, if there are any.
+
+        Args:
+            now: by ``time.monotonic``.
+        """
         oldest = next(iter(self._working.values()), now)
         return now - max(oldest, self._answered) <= STALLED
 
     def count_refused(self) -> None:
-        """Bring what the admission queue refused into the metrics."""
+        """Add the refusals of the admission queue to the metrics."""
         count, self.admission.refused = self.admission.refused, 0
         if count:
             self.service.metrics.replied("none", 503, count)
             self.service.metrics.refused.labels("queue").inc(count)
 
     async def refuse(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """503 at once: without reading the body, and counted but not logged one by one."""
+        """Reply 503 at once: the body is not read, and the reply is counted but not logged."""
         headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         self.service.metrics.replied("none", 503)
@@ -183,14 +198,18 @@ class App:
         await _send(send, _problem(busy, request_id), request_id, self.leaving, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
-        """The caller's, where it is short and holds nothing odd; else one of our own."""
+        """The caller's id if it is short and plain; else one of our own."""
         given = headers.get(b"x-request-id")
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode()
         return f"{self._born}-{next(self._numbers)}"
 
     def _check_size(self, reply: Reply) -> None:
-        """Raises Problem for a reply longer than all replies together may be while they wait for their readers."""
+        """Check that a reply is no longer than all replies that wait for their readers may be together.
+
+        Raises:
+            Problem: for a longer one.
+        """
         most = self.service.settings.limits.unsent
         if len(reply.body) > most:
             raise Problem(
@@ -201,7 +220,11 @@ class App:
             )
 
     def _check_host(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
-        """Raises Problem for a request without one Host header, or for a host that this server is not."""
+        """Check the Host header.
+
+        Raises:
+            Problem: for a request without exactly one, or for another host than this server's.
+        """
         host = headers.get(b"host")
         if host is None:
             if scope.get("http_version") == "1.0":
@@ -228,7 +251,11 @@ class App:
         return route
 
     def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
-        """Raises Problem for a request without the key that its route needs."""
+        """Check the key that a route needs.
+
+        Raises:
+            Problem: for a request without it.
+        """
         settings = self.service.settings
         if route.access == "open":
             return
@@ -255,7 +282,7 @@ class App:
 
 
 def _among(given: bytes, keys: tuple[str, ...]) -> bool:
-    """Whether a key is one of ``keys``; how long it takes does not depend on which."""
+    """Whether a key is one of ``keys``, in a time that does not depend on which."""
     return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 - all, in constant time
 
 
@@ -271,7 +298,7 @@ def _problem(problem: Problem, request_id: str) -> Reply:
 
 
 def _trace(headers: Mapping[bytes, bytes]) -> str | None:
-    """The traceparent of what is done here, in the caller's trace; None where the caller has none."""
+    """The traceparent of this request, in the caller's trace; None if the caller has none."""
     given = headers.get(b"traceparent")
     found = None if given is None else TRACE.fullmatch(given)
     return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"

@@ -1,4 +1,4 @@
-"""Requests that arrive together, answered together; long ones in pieces, so that the others have their turns in between."""
+"""Requests that arrive together are answered together; long ones are cut, so that others have turns in between."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from shortlist.serve.turns import TURN, Lane, Turns
 
 __all__ = ["Batcher", "Paces", "Take"]
 
-INLINE = 0.002  # seconds: what takes less is answered on the event loop itself, which a thread's hand-over would double
+INLINE = 0.002  # seconds: what takes less is answered on the event loop itself; handing it to a thread would take as long again
 WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond
 FORGET = 0.1  # of the difference between a pace and the last measurement
-QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they were measured
+QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
 RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
@@ -30,18 +30,18 @@ Take: TypeAlias = "Callable[[int, list[Any]], None]"
 
 
 class Paces:
-    """Seconds that a query takes, by the kind of its group: measured, of the last ones."""
+    """Seconds that a query takes, by the kind of its group, measured on the last ones."""
 
     def __init__(self) -> None:
         self._of: dict[Any, float] = {}
 
     def of(self, group: Group) -> float:
-        """Seconds a query; of a kind that was not asked yet, by the numbers that it multiplies."""
+        """Seconds per query; for a kind that was not asked yet, estimated from the numbers that it multiplies."""
         measured = self._of.get(group.kind())
         return _guess(group) if measured is None else measured
 
     def measured(self, group: Group, seconds: float) -> None:
-        """Take in what a query of a batch took."""
+        """Record what a query of a batch took."""
         before = self.of(group)
         if len(self._of) > 1024:  # kinds are few; features that clients choose make more
             self._of.clear()
@@ -68,15 +68,23 @@ class _Waiting(NamedTuple):
 class Batcher:
     """Joins what is asked while the event loop reads its sockets, or while others have their turn.
 
-    Nothing waits for company: a lone request is answered at once, and the more come, the larger the batches (up to
-    ``limits.batch`` queries). What a request costs is known before it waits: its queries times the pace of their kind.
+    Nothing waits for company: a lone request is answered at once, and batches grow with the number of requests (up to
+    ``limits.batch`` queries). The cost of a request is estimated before it waits: its queries times the pace of their
+    kind.
 
-    1. One that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would hold up the
-       loop for as long, and each part costs what a batch costs.
-    2. One that takes up to a turn goes to the thread (``turns``), with what can join it.
+    1. A request that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would
+       hold up the loop for as long, and each part costs what a batch costs.
+    2. One that takes up to a turn goes to the thread (``turns``), with those that can join it.
     3. A longer one is cut into pieces of a turn each, by the pace of its own last piece.
 
-    Where a request would wait longer than ``limits.wait_seconds`` for its turn, ``ask`` raises Problem 503 at once.
+    When a request would wait for its turn longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
+
+    Args:
+        answer: answers the queries of one group.
+        limits: the server's limits.
+        metrics: where batches are counted.
+        turns: the thread for what is too long for the loop.
+        pool: threads that write long replies.
     """
 
     def __init__(
@@ -102,10 +110,17 @@ class Batcher:
         self._turning: asyncio.Task[None] | None = None
 
     async def ask(self, group: Group, asks: Sequence[Ask], take: Take, *, values: int = 1, light: bool = True) -> None:
-        """Answer ``asks``, and give each part of the answers to ``take``, with the place of its first. Raises Problem.
+        """Answer ``asks``, and call ``take`` with each part of the answers and the position of its first.
 
-        values: how many ``take`` writes for one answer; where all are many it is called in a thread. light: whether the
-        queries brought little themselves, so that they take as long as others of their kind.
+        Args:
+            group: what the queries have in common.
+            asks: the queries.
+            take: gets the answers.
+            values: how many values ``take`` writes for one answer; if there are many in all, it is called in a thread.
+            light: whether the queries brought little themselves, so that they take as long as others of their kind.
+
+        Raises:
+            Problem: when the queries do not fit, or would wait too long.
         """
         pace = self.paces.of(group)
         if len(asks) > self._fitting(pace):
@@ -128,7 +143,7 @@ class Batcher:
             await asyncio.get_running_loop().run_in_executor(self._pool, take, 0, found)
 
     def finish(self) -> None:
-        """From now on nobody is refused: no more will come, and what has come is to be answered."""
+        """From now on nothing is refused: no more will arrive, and what is here is to be answered."""
         self._finishing = True
 
     def _fitting(self, pace: float) -> int:
@@ -136,7 +151,11 @@ class Batcher:
         return max(1, min(self._limits.batch, int(TURN / max(pace, 1e-9))))
 
     def _check_wait(self, wait: float) -> None:
-        """Raises Problem for a request that would wait too long."""
+        """Check the expected wait.
+
+        Raises:
+            Problem: for a request that would wait too long.
+        """
         if not self._finishing and wait > self._limits.wait_seconds:
             raise Problem(
                 503,
@@ -165,7 +184,11 @@ class Batcher:
             self._long -= 1
 
     def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> float:
-        """Answers a piece of a request, in the thread; the seconds taken."""
+        """Answer a piece of a request, in the thread.
+
+        Returns:
+            The seconds taken.
+        """
         begun = Moment.now()
         try:
             take(at, self._answer(group, asks))
@@ -187,7 +210,7 @@ class Batcher:
                 self._turning = loop.create_task(self._turn())
 
     def _flush(self) -> None:
-        """Answer one batch of what is quick; the loop looks at its sockets before the next."""
+        """Answer one batch of quick requests; the loop looks at its sockets before the next."""
         self._flushing = False
         batch, self._quick = _joined(self._quick, self._limits.batch)
         self._waited(batch)
@@ -199,7 +222,7 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._flush)
 
     async def _turn(self) -> None:
-        """Answer what is not quick, a batch in each turn, until nothing waits."""
+        """Answer the other requests, a batch in each turn, until none waits."""
         while self._slow:
             batch: list[_Waiting] = []
 
@@ -232,9 +255,9 @@ class Batcher:
         try:
             found = self._answer(batch[0].group, [ask for one in batch for ask in one.asks])
         except ShortlistError as error:
-            if len(batch) == 1 or isinstance(error, MissingExtraError):  # which all of them lack
+            if len(batch) == 1 or isinstance(error, MissingExtraError):  # all of them lack it
                 return [misfit(error)] * len(batch)
-            middle = len(batch) // 2  # one of them does not fit: the others shall not suffer for it
+            middle = len(batch) // 2  # one of them does not fit: answer the others without it
             return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
         except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
             failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
@@ -262,7 +285,7 @@ class Batcher:
 
 
 def _joined(waiting: list[_Waiting], most: int) -> tuple[list[_Waiting], list[_Waiting]]:
-    """The first that waits with what may be answered with it, up to ``most`` queries; and those that are left."""
+    """The first that waits with those that may be answered with it, up to ``most`` queries; and the others."""
     key = waiting[0].group.key()
     if key is None:
         return waiting[:1], waiting[1:]

@@ -1,4 +1,4 @@
-"""All that changed since the bundle was made, folded: the last word on each candidate, and what queries chose."""
+"""All changes since the bundle was made: the latest state of each candidate, and what queries chose."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ __all__ = ["Changes", "column_of", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
-STALE = 1000  # times in the queue of expiries that may count no more
+STALE = 1000  # times in the queue of expiries that may no longer count
 
 
 class Changes:
-    """Folds the log's records in their order, and brings what is left of them onto any bundle.
+    """Applies the log's records in their order, and brings the result onto any bundle.
 
-    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``. One that
-    came from another process has a ``name`` of its own and its ``outcome``, so that it is known when it is sent again.
+    A record is ``{"op": "change", "at", "upsert", "delete", "expire"}`` or ``{"op": "events", "at", "events"}``. One
+    that was sent by another process has a ``name`` of its own and its ``outcome``, so that a second sending is
+    recognised.
 
-    outcomes: what became of the latest changes with a name.
+    Args:
+        events: where choices are kept.
+
+    Attributes:
+        outcomes: outcomes of the latest changes with a name.
     """
 
     def __init__(self, events: Events) -> None:
         self.events = events
-        self._rows: dict[Any, dict[str, Any]] = {}  # columns that came, by candidate; a row never changes
-        self._gone: dict[Any, None] = {}  # deleted at some time: what the bundle says of them does not count
+        self._rows: dict[Any, dict[str, Any]] = {}  # columns that were sent, by candidate; a row never changes
+        self._gone: dict[Any, None] = {}  # deleted at some time: the bundle's row does not count
         self._expiries: dict[Any, float] = {}
-        self._queue: list[tuple[float, int, Any]] = []  # times, and whose they are or were: a heap
+        self._queue: list[tuple[float, int, Any]] = []  # times and their candidates: a heap
         self._queued = 0
         self.outcomes: dict[str, Any] = {}
         self.id_column = ""
 
     def apply(self, record: Mapping[str, Any]) -> None:
-        """Take in the next record of the log."""
+        """Apply the next record of the log."""
         if self._queue and self._queue[0][0] <= record["at"]:
             self.expired(float(record["at"]))
         if "name" in record:
@@ -71,12 +76,12 @@ class Changes:
         self._expiries[one] = at
         self._queued += 1
         heapq.heappush(self._queue, (at, self._queued, one))
-        if len(self._queue) > STALE + 2 * len(self._expiries):  # mostly times that count no more
+        if len(self._queue) > STALE + 2 * len(self._expiries):  # mostly times that no longer count
             self._queue = [(at, number, one) for number, (one, at) in enumerate(self._expiries.items())]
             heapq.heapify(self._queue)
 
     def expired(self, now: float) -> list[Any]:
-        """Candidates whose time has come; they count as deleted from here on."""
+        """Candidates whose time is up; they count as deleted from here on."""
         due = []
         while self._queue and self._queue[0][0] <= now:
             at, _, one = heapq.heappop(self._queue)
@@ -92,7 +97,7 @@ class Changes:
 
     @property
     def next_expiry(self) -> float | None:
-        """When the next candidate expires."""
+        """The time at which the next candidate expires."""
         while self._queue and self._expiries.get(self._queue[0][2]) != self._queue[0][0]:
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
@@ -103,7 +108,11 @@ class Changes:
         return len(self._rows) + len(self._gone) + len(self._expiries) + self.events.count
 
     def onto(self, served: Served) -> Served:
-        """``served``, which has none of the changes, with all of them. DataError where they do not fit it."""
+        """``served``, which has none of the changes, with all of them.
+
+        Raises:
+            DataError: when they do not fit it.
+        """
         if self._gone:
             served = changed(served, None, list(self._gone))
         columns = set(served.state.candidates.columns)
@@ -114,14 +123,14 @@ class Changes:
         return changed(served, table, given=given)
 
     def copied(self) -> Changes:
-        """The changes until now; those to come leave it as it is."""
+        """The changes so far; later ones leave the copy as it is."""
         copy = Changes(self.events.copied())
         copy.id_column, copy.outcomes = self.id_column, dict(self.outcomes)
         copy._rows, copy._gone, copy._expiries = dict(self._rows), dict(self._gone), dict(self._expiries)
         return copy
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """A log, as short as can be, that folds to this: records of at most ``PART`` entries."""
+        """A log, as short as can be, with the same result: records of at most ``PART`` entries."""
         change = {"op": "change", "at": 0.0, "upsert": [], "delete": [], "expire": []}
         for gone in _parts(self._gone):
             yield {**change, "delete": gone}
@@ -144,9 +153,13 @@ def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
 def table_of(
     rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType]
 ) -> tuple[pl.DataFrame, dict[str, list[bool]]]:
-    """Rows from JSON as one table in the schema's types; and of columns that not all rows have, which have them.
+    """Rows from JSON as one table in the schema's types.
 
-    Raises DataError that names the column whose values do not fit.
+    Returns:
+        The table, and for each column that not all rows have, which of them have it.
+
+    Raises:
+        DataError: for values that do not fit; it names their column.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = [column_of(name, [row.get(name) for row in rows], schema) for name in names]
@@ -155,7 +168,11 @@ def table_of(
 
 
 def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
-    """Values from JSON as a column of the catalogue. Raises DataError where they do not fit it."""
+    """Values from JSON as a column of the catalogue.
+
+    Raises:
+        DataError: for values that do not fit it.
+    """
     kind = schema.get(name)
     if kind is None:
         raise DataError("the candidates have no such column.", hint=f"columns: {', '.join(schema)}")

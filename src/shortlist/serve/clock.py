@@ -14,8 +14,9 @@ LONG = 0.004  # seconds of work that is meant to be short: less cannot hold a pa
 class Moment(NamedTuple):
     """A point in time, by the wall clock and by the processor time of this process.
 
-    What passes between two is the lesser of both. While the process is stopped, or throttled, its processor time stands still:
-    a pause says nothing of how long requests take. While several threads work, processor time runs faster than the clock.
+    The time between two is the smaller of both differences. While the process is stopped or throttled, its processor
+    time does not advance: a pause says nothing about how long requests take. While several threads work, processor time
+    runs faster than the clock.
     """
 
     wall: float
@@ -32,9 +33,10 @@ class Moment(NamedTuple):
 
 
 class Stopwatch:
-    """Seconds of short work, as of a ``Moment``, with few looks at the processor time: each may cost this thread its turn.
+    """Seconds of short work, as of a ``Moment``, with few readings of the processor time: each may cost this thread its
+    turn.
 
-    Where work took long by the wall clock, it took no longer than the processor time since the last look at it.
+    Work that took long by the wall clock took no longer than the processor time since the last reading.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Duplicate keys in one JSON object: which of the two counts would be a guess, and readers guess differently."""
+"""Duplicate keys in one JSON object: readers differ in which of the two they use, so both are refused."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ _KEEP = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def doubled(text: str, known: frozenset[str]) -> str | None:
-    """The path of a duplicate key; None where none does.
+    """The path of a duplicate key; None if there is none.
 
-    text: valid JSON. known: names that the path may hold; others are left out of it, since they came with the request.
+    Args:
+        text: valid JSON.
+        known: names that the path may contain; others are left out of it, since the request brought them.
     """
     try:
         _CHECK.decode(text)

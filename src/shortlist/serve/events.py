@@ -1,4 +1,4 @@
-"""What queries chose since their bundle was made."""
+"""The candidates that queries chose since their bundle was made."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from typing import Any
 __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
-QUERIES = 1_000_000  # of which events are kept; those without news for longest go first
+QUERIES = 1_000_000  # of which events are kept; those that chose longest ago go first
 FEW = 8  # candidates of a query that are kept in a tuple, which takes a third of the room
 
 _Chosen = tuple[Any, ...] | dict[Any, float]  # candidate, time, candidate, time …; or times by candidate; oldest first
 
 
 class Events:
-    """Choices by query. seconds: how long one keeps its candidate out of its query's lists; None for always.
+    """Choices by query.
 
-    count: choices that are kept.
+    Args:
+        seconds: how long a choice keeps its candidate out of its query's lists; None for always.
+
+    Attributes:
+        count: choices that are kept.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._of: dict[Any, _Chosen] = {}
-        self._shared: set[Any] | None = None  # queries whose choices a copy does not have any more; None without a copy
+        self._shared: set[Any] | None = None  # queries whose choices a copy no longer has; None without a copy
         self.count = 0
 
     def __bool__(self) -> bool:
         return bool(self._of)
 
     def add(self, query: Any, candidate: Any, at: float) -> None:
-        """A choice; a later one of the same candidate takes the place of an earlier one."""
+        """Record a choice; a later one of the same candidate replaces an earlier one."""
         chosen = self._of.pop(query, None)
         if chosen is None:
             self._of[query] = (candidate, at)
@@ -62,7 +66,7 @@ class Events:
         return [candidate for candidate, _ in _pairs(self._of.get(query, ()))]
 
     def excluded(self, query: Any) -> list[Any]:
-        """Those that are left out of its lists now."""
+        """The candidates that are left out of a query's lists now."""
         chosen = self._of.get(query)
         if not chosen:
             return []

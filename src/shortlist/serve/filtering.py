@@ -1,4 +1,4 @@
-"""A request's filters, before it is answered: their cost is known and bounded, and they are computed in turns."""
+"""A request's filters, before it is answered: their cost is estimated and bounded, and they are computed in turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ FEW = 100  # ids that are looked up on the event loop
 
 
 class Filtering:
-    """Computes what requests leave open. A condition takes turns with other conditions and with the requests themselves."""
+    """Computes what requests leave open. A condition takes turns with other conditions and with the requests themselves.
+
+    Args:
+        limits: the server's limits.
+        turns: the thread for conditions.
+    """
 
     def __init__(self, limits: Limits, turns: Turns) -> None:
         self._limits = limits
@@ -28,9 +33,10 @@ class Filtering:
     async def open(
         self, loaded: Loaded, allow: Sequence[Any] | None, deny: Sequence[Any] | None, where: str | None
     ) -> Open | None:
-        """What a request leaves open; None where it filters nothing.
+        """The candidates that a request leaves open; None if it filters nothing.
 
-        Raises Problem for a condition that cannot be read, or costs too much, or would wait too long.
+        Raises:
+            Problem: for a condition that cannot be read, costs too much, or would wait too long.
         """
         if (allow, deny, where) == (None, None, None):
             return None
@@ -40,7 +46,16 @@ class Filtering:
         return await self._turns.take(Lane.FILTERS, lambda: opened(loaded.state, allow, deny, met))
 
     async def met(self, loaded: Loaded, where: str, field: str) -> Any:
-        """The rows that meet a condition. Raises Problem as ``open`` does, with the field that has it."""
+        """The rows that meet a condition.
+
+        Args:
+            loaded: the bundle.
+            where: the condition.
+            field: the request's field that has it.
+
+        Raises:
+            Problem: as ``open``.
+        """
         known = loaded.state.conditions.known(where)
         if known is not None:
             return known

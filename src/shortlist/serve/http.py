@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 class Incoming(NamedTuple):
-    """A request whose body is there. headers: names in small letters."""
+    """A request whose body has arrived.
+
+    Attributes:
+        headers: names in small letters.
+    """
 
     path: str
     query: bytes
@@ -31,7 +35,7 @@ class Incoming(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What goes back."""
+    """A reply."""
 
     body: bytes
     status: int = 200
@@ -40,7 +44,11 @@ class Reply(NamedTuple):
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the route's type. Raises Problem for anything else; nothing is converted, and no key occurs twice."""
+    """The body as the route's type; nothing is converted, and no key occurs twice.
+
+    Raises:
+        Problem: for anything else.
+    """
     fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
         found, twice = decoder.decode(body), doubled(body.decode(), NAMES.union(fields))
@@ -52,7 +60,11 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
-    """The query string's parameters, each at most once. Raises Problem for others."""
+    """The query string's parameters, each at most once.
+
+    Raises:
+        Problem: for others.
+    """
     try:
         pairs = parse_qsl(incoming.query.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
     except ValueError:  # UnicodeError is one
@@ -66,7 +78,11 @@ def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
 
 
 def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
-    """The parameter ``limit``. Raises Problem unless it is a whole number in range."""
+    """The parameter ``limit``.
+
+    Raises:
+        Problem: unless it is a whole number in range.
+    """
     text = given.get("limit", str(standard))
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):
         raise Problem(422, f"a whole number from 1 to {most} was expected.", "?limit")
@@ -74,7 +90,11 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
-    """The whole body, decompressed. Raises Problem where it is longer than ``most``, before or after, or torn."""
+    """The whole body, decompressed.
+
+    Raises:
+        Problem: for one that is longer than ``most``, before or after, or incomplete.
+    """
     length = headers.get(b"content-length", b"0")
     if len(length) > 18 or (length.isdigit() and int(length) > most):
         raise _too_long(most)

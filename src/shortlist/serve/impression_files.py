@@ -23,10 +23,14 @@ SUFFIX = ".log"
 class Segment:
     """A file of the log that this process alone appends to.
 
-    A line is eight hexadecimal digits, a space, and JSON; the digits are the CRC-32 of the JSON begun with the line
-    before's. A process never appends to a file that another one began, so each may end in a line that was cut off.
+    A line is eight hexadecimal digits, a space, and JSON; the digits are the CRC-32 of the JSON, continued from the
+    line before. A process never appends to a file that another one began, so each file may end in an incomplete line.
 
-    size: its bytes.
+    Args:
+        folder: of the log; it is made if it is missing.
+
+    Attributes:
+        size: its bytes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +47,11 @@ class Segment:
         sync(folder)
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write records and bring them to the disk. OSError where that fails; then none of them is in the file."""
+        """Write records and bring them to the disk.
+
+        Raises:
+            OSError: when that fails; then none of them is in the file.
+        """
         chain, lines = self._chain, []
         for record in records:
             text = msgspec.json.encode(record)
@@ -63,7 +71,7 @@ class Segment:
         self._chain, self.size = chain, self.size + len(content)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
@@ -73,9 +81,10 @@ def segments(folder: Path) -> list[Path]:
 
 
 def records_of(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one file, without a last line that was cut off.
+    """The records of one file, without an incomplete last line.
 
-    Raises BundleError for a file that was altered.
+    Raises:
+        BundleError: for a file that was altered.
     """
     chain, place = 0, 0
     with path.open("rb") as file:
@@ -97,7 +106,11 @@ def records_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def prune(folder: Path, most: int) -> int:
-    """Delete the oldest files until the rest has at most ``most`` bytes; how many. Files in use stay."""
+    """Delete the oldest files until the rest has at most ``most`` bytes. Files in use stay.
+
+    Returns:
+        How many were deleted.
+    """
     sizes = {path: path.stat().st_size for path in segments(folder)}
     total, gone = sum(sizes.values()), 0
     for path, size in sizes.items():
@@ -125,7 +138,11 @@ def _in_use(path: Path) -> bool:
 
 
 def _hold(file: int) -> None:
-    """Raises OSError where another process holds the file."""
+    """Lock a file until it is closed.
+
+    Raises:
+        OSError: when another process holds it.
+    """
     with contextlib.suppress(ImportError):
         import fcntl
 

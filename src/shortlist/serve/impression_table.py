@@ -20,12 +20,24 @@ SHARE = "share "
 def impression_table(state: Path, within: float, query: str = "query", candidate: str = "candidate") -> pl.DataFrame:
     """One row per place shown, in the order of the times.
 
-    A click belongs to the last list that showed the candidate to the query before it, at most ``within`` seconds before.
-    Columns: request, bundle (of the list), team (the bundle of the item, where it was given), the ids as ``query`` and
-    ``candidate`` say, place, clicked, propensity, at (Unix seconds), and a column for each source's share.
+    A click belongs to the last list that showed the candidate to the query before it, at most ``within`` seconds
+    before.
 
-    Raises ConfigError for a name that another column has, DataError where there is no log or it holds no list, BundleError
-    for a log that was altered.
+    Args:
+        state: the server's folder.
+        within: seconds from a list to a click on it.
+        query: what to call the column of query ids.
+        candidate: what to call the column of candidate ids.
+
+    Returns:
+        Columns: request, bundle (of the list), team (the bundle of the item, where it was given), query and candidate
+            ids,
+        place, clicked, propensity, at (Unix seconds), and a column for each source's share.
+
+    Raises:
+        ConfigError: for a name that another column has.
+        DataError: when there is no log or it holds no list.
+        BundleError: for a log that was altered.
     """
     _check_names(query, candidate)
     shown, chosen = _read(state)
@@ -74,7 +86,11 @@ def _read(state: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _of_one_type(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """DataError where ids are strings in one list and integers in another: the log is of two bundles that do not go together."""
+    """Check that ids are strings in all lists, or integers in all.
+
+    Raises:
+        DataError: when they are not: the log belongs to two bundles that do not fit together.
+    """
     for column in ("query", "candidate"):
         if len({type(row[column]) for row in shown}) > 1:
             raise DataError(

@@ -21,8 +21,13 @@ PARTS = 16  # files that the log has when it is full
 class ImpressionLog:
     """Brings impressions, and the events that follow them, to the disk; many by one fsync, in a thread of its own.
 
-    Each process has files of its own in ``folder/impressions``; the oldest are deleted when all have more than ``most``
-    bytes. folder: None where nothing is logged.
+    Each process has its own files in ``folder/impressions``; the oldest are deleted when all have more than ``most``
+    bytes.
+
+    Args:
+        folder: of the log; None where nothing is logged.
+        most: bytes of all files.
+        log: of the server.
     """
 
     def __init__(self, folder: Path | None, most: int, log: Log) -> None:
@@ -40,7 +45,11 @@ class ImpressionLog:
         return self._folder is not None and self._folder.is_dir()
 
     async def add(self, records: Sequence[dict[str, Any]]) -> None:
-        """Returns when the records are on the disk; Problem where they cannot be."""
+        """Return when the records are on the disk.
+
+        Raises:
+            Problem: when they cannot be written.
+        """
         if self._folder is None:
             return
         loop = asyncio.get_running_loop()
@@ -75,7 +84,11 @@ class ImpressionLog:
                     future.set_result(None) if failed is None else future.set_exception(failed)
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        """In the thread. Raises OSError."""
+        """Write records, in the thread.
+
+        Raises:
+            OSError: when that fails.
+        """
         assert self._folder is not None
         if self._segment is not None and self._segment.size >= self._most // PARTS:
             self._segment.close()
@@ -87,7 +100,7 @@ class ImpressionLog:
         self._segment.append(records)
 
     def close(self) -> None:
-        """Finish what is under way, then let go of the file."""
+        """Finish what is under way, then close the file."""
         self._thread.shutdown(wait=True)
         if self._segment is not None:
             self._segment.close()

@@ -1,4 +1,4 @@
-"""The log of changes: a line for each, checksummed as a chain, on the disk before it is acknowledged."""
+"""The log of changes: a line for each, with a chained checksum, on the disk before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -26,13 +26,19 @@ CHUNK = 1 << 20  # bytes that are read at a time
 class Journal:
     """The file ``changes.log`` in a folder, held by one process.
 
-    A line is eight hexadecimal digits, a space, and JSON; the digits are the CRC-32 of the JSON begun with the line
-    before's, so that a line altered, lost or moved is found. A last line that was cut off by a crash was never
-    acknowledged, and is taken away.
+    A line is eight hexadecimal digits, a space, and JSON; the digits are the CRC-32 of the JSON, continued from the
+    line before, so that an altered, lost or moved line is found. An incomplete last line, left by a crash, was never
+    acknowledged and is removed.
 
-    size: its bytes. weight: entries of its records, and records.
+    Args:
+        folder: made if it is missing.
 
-    Raises ConfigError where another process holds it or the folder cannot be opened.
+    Attributes:
+        size: its bytes.
+        weight: the number of its records and of their entries.
+
+    Raises:
+        ConfigError: when another process holds it, or the folder cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +59,11 @@ class Journal:
             ) from None
 
     def _open(self) -> None:
-        """Opens and holds the folder and the file, which it makes where there is none. Raises OSError."""
+        """Open and lock the folder and the file, which is made if it is missing.
+
+        Raises:
+            OSError: when that fails.
+        """
         self._hold_folder()
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -64,7 +74,11 @@ class Journal:
             raise
 
     def _hold_folder(self) -> None:
-        """Holds the folder that is at its path now, whatever happens to the files in it. Raises OSError."""
+        """Lock the folder that is at its path now, whatever happens to the files in it.
+
+        Raises:
+            OSError: when that fails.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         found = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -80,7 +94,11 @@ class Journal:
         self._folder = found
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Every record, once, at the start. Raises BundleError for a log that was altered."""
+        """Every record, once, at the start.
+
+        Raises:
+            BundleError: for a log that was altered.
+        """
         left = b""
         while part := os.pread(self._file, CHUNK, self.size + len(left)):
             *lines, left = (left + part).split(b"\n")
@@ -103,9 +121,11 @@ class Journal:
             os.fsync(self._file)
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write records and bring them to the disk. OSError where that fails; then none of them is in the log.
+        """Write records and bring them to the disk.
 
-        Raises LogGoneError where the file at ``path`` is not, or no longer, the whole log: see ``restore``.
+        Raises:
+            OSError: when that fails; then none of them is in the log.
+            LogGoneError: when the file at ``path`` is not, or no longer, the whole log: see ``restore``.
         """
         self.check()
         chain, content = _lines(records, self._chain)
@@ -117,12 +137,16 @@ class Journal:
                 os.ftruncate(self._file, self.size)
                 os.fsync(self._file)
             raise
-        self.check(len(content))  # what went to a file that nobody finds any more is not in the log
+        self.check(len(content))  # a line in a file that is no longer at the path is not in the log
         self._chain, self.size = chain, self.size + len(content)
         self.weight += sum(map(_weight, records))
 
     def check(self, added: int = 0) -> None:
-        """Raises LogGoneError where the log was removed, moved, replaced or cut off by somebody else."""
+        """Check that the log is the one that was written.
+
+        Raises:
+            LogGoneError: when another program removed, moved, replaced or truncated it.
+        """
         try:
             there, held = os.stat(self.path), os.fstat(self._file)
         except OSError:
@@ -131,9 +155,10 @@ class Journal:
             raise LogGoneError(errno.ESTALE, "the log was replaced or cut off")
 
     def restore(self, records: Iterable[dict[str, Any]]) -> None:
-        """Put a log of ``records`` in the place of one that has gone; another file there is moved to ``changes.log.aside``.
+        """Put a log of ``records`` in the place of a missing one; another file there is moved to ``changes.log.aside``.
 
-        OSError where the folder cannot be written to, or another process holds it by now.
+        Raises:
+            OSError: when the folder cannot be written to, or another process has locked it since.
         """
         self._hold_folder()
         with contextlib.suppress(FileNotFoundError):
@@ -144,7 +169,7 @@ class Journal:
         shorter.adopt(follow=False)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and the folder."""
         for one in (self._file, self._folder):
             if one >= 0:
                 os.close(one)
@@ -156,10 +181,10 @@ class LogGoneError(OSError):
 
 
 class Shorter:
-    """A shorter log that says the same as a journal's first ``until`` bytes; written next to it while it grows.
+    """A shorter log with the same result as a journal's first ``until`` bytes, written next to it while it grows.
 
-    1. ``write``: the shorter records, and what the journal got meanwhile; in any thread.
-    2. ``adopt``: what it got since then; then the shorter one takes its place. In the journal's own thread.
+    1. ``write``: the shorter records, and those that the journal got meanwhile; in any thread.
+    2. ``adopt``: those that it got since then; then the shorter one takes its place. In the journal's own thread.
     """
 
     def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int) -> None:
@@ -176,7 +201,14 @@ class Shorter:
         self._chain = self._size = self._weight = 0
 
     def write(self, rest: Callable[[], None]) -> None:
-        """Write it to the disk. rest: called after each step of about a millisecond. OSError where that fails."""
+        """Write it to the disk.
+
+        Args:
+            rest: called after each step of about a millisecond.
+
+        Raises:
+            OSError: when that fails.
+        """
         try:
             for record in self._records:
                 self._add([record])
@@ -194,7 +226,7 @@ class Shorter:
         self._weight += sum(map(_weight, records))
 
     def _follow(self, rest: Callable[[], None]) -> None:
-        """Add what the journal got since ``until``."""
+        """Add the records that the journal got since ``until``."""
         left = b""
         end = self._journal.size
         while self._until + len(left) < end:
@@ -206,7 +238,11 @@ class Shorter:
                 rest()
 
     def adopt(self, follow: bool = True) -> None:
-        """Take the journal's place. OSError where that fails; then the journal is as it was."""
+        """Take the journal's place.
+
+        Raises:
+            OSError: when that fails; then the journal is as it was.
+        """
         journal = self._journal
         try:
             if follow:
@@ -236,7 +272,7 @@ class Shorter:
 
 
 def _decoded(text: bytes) -> dict[str, Any] | None:
-    """A record; None for what is none."""
+    """A record; None for text that is not one."""
     try:
         return _DECODER.decode(text)
     except msgspec.DecodeError:
@@ -244,7 +280,7 @@ def _decoded(text: bytes) -> dict[str, Any] | None:
 
 
 def _weight(record: dict[str, Any]) -> int:
-    """Entries of a record, and one for itself: what reading it costs."""
+    """Entries of a record, and one for itself: the cost of reading it."""
     if record["op"] == "events":
         return 1 + len(record["events"])
     return 1 + len(record["upsert"]) + len(record["delete"]) + len(record["expire"])
@@ -267,7 +303,11 @@ def _write(file: int, content: bytes) -> None:
 
 
 def _hold(file: int) -> None:
-    """Locks a file or folder until it is closed. BlockingIOError where another process holds it."""
+    """Lock a file or folder until it is closed.
+
+    Raises:
+        BlockingIOError: when another process holds it.
+    """
     with contextlib.suppress(ImportError):
         import fcntl
 

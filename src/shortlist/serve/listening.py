@@ -26,7 +26,7 @@ class Place:
     unix: Path | None = None
 
     def address(self, port: int | None) -> str:
-        """How clients reach it, once it listens at ``port``."""
+        """The address for clients, once it listens at ``port``."""
         if self.unix is not None:
             return f"unix:{self.unix}"
         shown = "127.0.0.1" if self.host in ("0.0.0.0", "::") else f"[{self.host}]" if ":" in self.host else self.host
@@ -35,9 +35,10 @@ class Place:
 
 @contextlib.contextmanager
 def listening(place: Place) -> Iterator[socket.socket]:
-    """A socket that listens there; a Unix socket's file goes with it.
+    """A socket that listens there; a Unix socket's file is removed at the end.
 
-    Raises ConfigError where the port is not free, or the path is taken or cannot be written.
+    Raises:
+        ConfigError: when the port is not free, or the path is taken or cannot be written.
     """
     try:
         made = _at_port(place.host, place.port) if place.unix is None else _at_path(place.unix)
@@ -84,7 +85,11 @@ def _at_path(path: Path) -> socket.socket:
 
 
 def _clear(path: Path) -> None:
-    """Remove a socket that a server which was killed has left. Raises ConfigError for anything else that is there."""
+    """Remove a socket that a killed server has left.
+
+    Raises:
+        ConfigError: for anything else at the path.
+    """
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise ConfigError(f"{str(path)!r} exists and is not a socket.", hint="choose another --unix path")

@@ -1,4 +1,4 @@
-"""One bundle as the server holds it: what it answers from, and what the page wants to know of it."""
+"""One bundle as the server holds it: what answers, and what the page shows of it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
 
 
 class About:
-    """What live changes leave as it is: queries, and the names of columns."""
+    """The part of a bundle that live changes leave as it is: queries, and the names of columns."""
 
     def __init__(self, state: State) -> None:
-        self._state = replace(state)  # without what requests have made of it
+        self._state = replace(state)  # without the values that requests have cached in it
 
     @cached_property
     def readable(self) -> frozenset[str]:
@@ -65,7 +65,7 @@ class About:
 
     @cached_property
     def example_query(self) -> Any:
-        """Somebody with a history, for the page to start with: the median of those there are."""
+        """A query with a history, for the page to start with: the median."""
         seen = self._state.seen
         lengths = np.diff(seen.offsets)
         known = np.flatnonzero(lengths)
@@ -78,8 +78,10 @@ class About:
 class Loaded:
     """A bundle that answers. It never changes: live changes make another one.
 
-    name: what people call it. served: the loaded bundle, or one with live changes on top.
-    before: the same bundle before a change.
+    Args:
+        name: its name for people.
+        served: the loaded bundle, or one with live changes.
+        before: the same bundle before a change.
     """
 
     def __init__(self, name: str, served: Served, before: Loaded | None = None) -> None:
@@ -104,15 +106,23 @@ class Loaded:
         key: bytes | None = None,
         share: Share | None = None,
     ) -> Loaded:
-        """The bundle at ``path``, verified. Raises BundleError.
+        """The bundle at ``path``, verified.
 
-        trusted: False builds its index from the vectors. rest: called between steps; the maps of ids are then made too.
-        cold_start: in place of the bundle's own. verified: whether another process has just compared every file; then only
-        those are that a native library parses. key: the bundle must have a signature made with it. share: gives arrays that
-        several processes hold together.
+        Args:
+            path: of a folder.
+            trusted: False builds its index from the vectors.
+            rest: called between steps; the maps of ids are then made too.
+            cold_start: in place of the bundle's own.
+            verified: whether another process has just compared every file; then only those are compared that a native
+                library parses.
+            key: the bundle must have a signature made with it.
+            share: gives arrays that several processes hold together.
+
+        Raises:
+            BundleError: when the bundle is incomplete, altered, or of another format.
         """
         served = bundle.load(
-            path, verify="native" if verified else True, trusted=trusted, rest=rest, key=key, share=share
+            path, verify="native" if verified else True, trusted=trusted, pause=rest, key=key, share=share
         )
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
@@ -193,7 +203,7 @@ class Loaded:
 
     @cached_property
     def titles(self) -> pl.Series:
-        """What each candidate is called, in small letters, to search in."""
+        """Each candidate's title in small letters, to search in."""
         return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
     @cached_property
@@ -217,7 +227,7 @@ class Loaded:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """What the bundle is, for the page and for people."""
+        """A description of the bundle, for the page and for people."""
         served, state, about = self.served, self.state, self.about
         return {
             "name": self.name,

@@ -14,9 +14,14 @@ __all__ = ["Log"]
 
 
 class Log:
-    """Writes one JSON object a line; kept together and written at the latest when ``flush`` is called.
+    """Writes one JSON object a line; lines are kept together and written at the latest when ``flush`` is called.
 
-    Lines that cannot be written (a full disk, a reader that has gone) are dropped, and the next that can be says how many.
+    Lines that cannot be written (a full disk, a closed pipe) are dropped, and the next line that can be written counts
+    them.
+
+    Args:
+        out: standard error by default.
+        requests: whether replies are logged.
     """
 
     def __init__(self, out: TextIO | io.TextIOBase | None = None, requests: bool = True) -> None:
@@ -29,7 +34,16 @@ class Log:
     def request(
         self, request_id: str, route: str, status: int, seconds: float, bundle: str, trace: str | None = None
     ) -> None:
-        """One reply; held back until the next ``flush``. trace: the caller's trace id."""
+        """Log one reply; held back until the next ``flush``.
+
+        Args:
+            request_id: the caller's, or one of our own.
+            route: its label.
+            status: the reply's.
+            seconds: from the request's last byte to the reply.
+            bundle: the one that answered.
+            trace: the caller's trace id.
+        """
         if self.requests:
             line = {
                 "time": _now(), "event": "request", "id": request_id, "route": route, "status": status,
@@ -42,12 +56,12 @@ class Log:
                 self.flush()
 
     def event(self, name: str, **facts: Any) -> None:
-        """Something that happened to the server; written at once."""
+        """Log something that happened to the server, at once."""
         self._held.append(msgspec.json.encode({"time": _now(), "event": name, **facts}))
         self.flush()
 
     def flush(self) -> None:
-        """Write what is held. Never raises: the caller has other work to do."""
+        """Write the lines that are held. Never raises: the caller has other work to do."""
         with self._lock:
             held, self._held = self._held, []
             if not held:

@@ -1,4 +1,4 @@
-"""What the page looks up: people, candidates, histories, the map, and the model card."""
+"""The page's look-ups: people, candidates, histories, the map, and the model card."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def candidates(service: Service, incoming: Incoming) -> Reply:
 
 
 async def history(service: Service, incoming: Incoming) -> Reply:
-    """What a query chose: events first, the latest at the top."""
+    """The candidates that a query chose: events first, the latest at the top."""
     given = parameters(incoming, "query")
     if "query" not in given:
         raise Problem(422, "the parameter is missing.", "?query")

@@ -1,4 +1,4 @@
-"""What a scraper sees. Labels are routes, statuses and stages: never anything that a request brought."""
+"""Metrics for a scraper. Labels are routes, statuses and stages: never anything that a request brought."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATUSES = {"": (200, 422, 500, 503), "none": (400, 401, 404, 414, 431, 503)}  #
 
 
 class Metrics:
-    """The server's own registry, so that two servers in one process do not meet."""
+    """The server's own registry, so that two servers in one process do not share one."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -82,7 +82,7 @@ class Metrics:
         self._replies: dict[tuple[str, int], Counter] = {}
 
     def expect(self, routes: Iterable[str]) -> None:
-        """Begin the counts of replies at 0, so that the first one is an increase."""
+        """Start the counts of replies at 0, so that the first one is an increase."""
         for route in (*routes, "none"):
             for status in STATUSES["none" if route == "none" else ""]:
                 self.replied(route, status, 0)
@@ -95,7 +95,7 @@ class Metrics:
         self._replies[key].inc(count)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text form."""
+        """All metrics in Prometheus' text form."""
         return generate_latest(Figures(self.registry))
 
 

@@ -1,4 +1,4 @@
-"""Which cells of a change do not fit the catalogue: found column by column, and nothing is embedded."""
+"""Cells of a change that do not fit the catalogue: found column by column, without embedding anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["misfit"]
 
 
 def misfit(served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistError) -> Problem:
-    """The problem of candidates that do not fit what is ``served``: all such cells, up to a bound, by row and column.
+    """The problem of candidates that do not fit ``served``: all such cells, up to a bound, by row and column.
 
     Values are not repeated.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["document"]
 
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)  # of a docstring's section
+
 
 class _Operation(NamedTuple):
-    """name: what generated clients call it. access: "open" to all, "read" or "write" by key."""
+    """A route in the document.
+
+    Attributes:
+        name: its name in generated clients.
+        access: "open" to all, "read" or "write" by key.
+    """
 
     method: str
     path: str
@@ -93,7 +102,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 def document(service: Service) -> dict[str, Any]:
     """The document of this server: its bundle's ids in the examples, and only the routes that it has.
 
-    What its clients are made from says the same for every bundle.
+    The part that clients are generated from is the same for every bundle.
     """
     operations = [
         *_HEALTH,
@@ -107,6 +116,7 @@ def document(service: Service) -> dict[str, Any]:
     found, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     shape_of = dict(zip(types, found, strict=True))
     for component in components.values():
+        _describe_properties(component)
         for shape in component.get("properties", {}).values():
             _say_default(shape)
     examples = _examples(service)
@@ -155,8 +165,17 @@ def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) ->
     return described
 
 
+def _describe_properties(component: dict[str, Any]) -> None:
+    """Move descriptions of attributes from a type's docstring to its properties."""
+    text, _, attributes = inspect.cleandoc(component.get("description", "")).partition("\n\nAttributes:\n")
+    for name, words in _ATTRIBUTE.findall(attributes):
+        component["properties"][name]["description"] = " ".join(words.split())
+    if attributes:
+        component["description"] = text
+
+
 def _say_default(shape: dict[str, Any]) -> None:
-    """Put a default into words: a property that has one is optional, and generators of clients would call it required."""
+    """Put a default into words: a property with one is optional, but generators of clients would call it required."""
     if "default" in shape:
         text = f"Default: {msgspec.json.encode(shape.pop('default')).decode()}."
         shape["description"] = f"{shape['description']} {text}" if "description" in shape else text

@@ -1,4 +1,4 @@
-"""How a bundle is loaded while another one answers: a little at a time."""
+"""Loading a bundle while another one answers: a little at a time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 __all__ = ["Pace"]
 
-SHARE = 0.02  # of a processor, for the thread that loads while requests come
+SHARE = 0.02  # of a processor, for the thread that loads while requests arrive
 LEAST = 0.0002  # seconds of work after which a pause is worth its switch of threads
 MOST = 0.002  # seconds of work that count at a time: what takes longer is native code, which lets others run meanwhile
-LATELY = 1.0  # seconds since the last request after which nobody is there to be held up
+LATELY = 1.0  # seconds since the last request after which no request is held up
 
 
 class Pace:
-    """Pauses of a thread that works next to the event loop, so that requests never wait for much more than one step of it.
+    """Pauses of a thread that works next to the event loop: requests wait for little more than one step of it.
 
-    Threads share one interpreter: whatever a loading thread does in Python, the loop does not do meanwhile, and nothing
-    says that the loop comes first. So the work is in steps of a millisecond or two, and after each ``rest`` sleeps so long that
-    the thread takes no more than ``SHARE`` of a processor.
+    Threads share one interpreter: while a loading thread runs Python, the loop does not, and nothing gives the loop
+    priority. So the work is in steps of a millisecond or two, and after each, ``rest`` sleeps long enough that the
+    thread takes no more than ``SHARE`` of a processor. Made and used in the thread that works.
 
-    asked: when the last request arrived, by ``time.perf_counter``; no pauses without requests. hurry: set when there is no
-    more time for pauses. Made and used in the thread that works.
+    Args:
+        asked: when the last request arrived, by ``time.perf_counter``; no pauses without requests.
+        hurry: set when there is no more time for pauses.
     """
 
     def __init__(self, asked: Callable[[], float], hurry: threading.Event) -> None:
@@ -31,7 +32,7 @@ class Pace:
         self._since = time.thread_time()
 
     def rest(self) -> None:
-        """Sleep for what was done since the last time."""
+        """Sleep for a share of the time worked since the last call."""
         used = time.thread_time() - self._since
         if used < LEAST:
             return

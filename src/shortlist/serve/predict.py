@@ -34,8 +34,12 @@ _PLACE = re.compile(r"^\$\.queries(?:\[(\d+)\](?:\.(id|features)(?:\.(.+))?)?)?$
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """instances: ids, or rows of the query's columns. inputs: ids, or columns of them. The id's column may be called
-    input_1."""
+    """Instances or inputs; the column of the id may be called input_1.
+
+    Attributes:
+        instances: ids, or rows of the query's columns.
+        inputs: ids, or columns of them.
+    """
 
     instances: list[Id | dict[str, Value | Id]] | None = None
     inputs: list[Id] | dict[str, list[Value | Id]] | None = None
@@ -67,7 +71,11 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
-    """Whether rows were given, and the request. Raises Problem, with places as the client knows them."""
+    """Whether rows were given, and the request.
+
+    Raises:
+        Problem: when it does not fit, with places as the client names them.
+    """
     request = decoded(_DECODER, body)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
@@ -90,13 +98,13 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
 
 
 async def status(service: Service, incoming: Incoming) -> Reply:
-    """Whether the model can be asked, in the same form."""
+    """Whether the model answers, in the same form."""
     state = {"version": _version(incoming.path), "state": "AVAILABLE"}
     return _reply({"model_version_status": [{**state, "status": {"error_code": "OK", "error_message": ""}}]})
 
 
 async def metadata(service: Service, incoming: Incoming) -> Reply:
-    """The names and types of what is asked and answered, in the same form."""
+    """The names and types of inputs and outputs, in the same form."""
     loaded = service.loaded
     state, k = loaded.state, min(K, service.settings.limits.k)
     inputs = {INPUT: _tensor(INPUT, _dtype(state.query_ids.ids.dtype))}
@@ -117,7 +125,13 @@ async def metadata(service: Service, incoming: Incoming) -> Reply:
 
 
 class _Names:
-    """How a request calls what it asks about. instances: rows, not columns. named: whether values have names."""
+    """The names that a request uses.
+
+    Args:
+        loaded: the bundle that answers.
+        instances: whether it has rows, not columns.
+        named: whether values have names.
+    """
 
     def __init__(self, loaded: Loaded, instances: bool, named: bool) -> None:
         self._column = loaded.state.query
@@ -125,7 +139,11 @@ class _Names:
         self._id = loaded.state.query
 
     def query(self, row: Any, number: int) -> Query:
-        """The query of a row. Raises Problem where it has no id."""
+        """The query of a row.
+
+        Raises:
+            Problem: when it has no id.
+        """
         if not isinstance(row, dict):
             return Query(row)
         name = self._column if self._column in row or INPUT not in row else INPUT
@@ -156,7 +174,11 @@ class _Names:
 
 
 def _rows(inputs: Any) -> list[Any]:
-    """Columns as rows. Raises Problem where they are not of one length."""
+    """Columns as rows.
+
+    Raises:
+        Problem: for columns of different lengths.
+    """
     if isinstance(inputs, list):
         return inputs
     lengths = {len(values) for values in inputs.values()}

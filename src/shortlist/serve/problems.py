@@ -14,8 +14,13 @@ TYPE = "application/problem+json"
 
 
 class ProblemBody(msgspec.Struct, omit_defaults=True):
-    """The body of a reply that is an error. field: where in the request, as a path; hint: what to do. fields: all places,
-    the first of them, where the same is wrong in several."""
+    """The body of a reply that is an error.
+
+    Attributes:
+        field: where in the request, as a path.
+        hint: what to do.
+        fields: all places where the same is wrong, if there are several; ``field`` is the first.
+    """
 
     title: str
     status: int
@@ -30,7 +35,15 @@ class ProblemBody(msgspec.Struct, omit_defaults=True):
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     """A reply that is an error. Neither ``detail`` nor ``field`` may hold anything that a request brought.
 
-    reason: of a 503, one of ``shortlist.serve.metrics.REASONS``.
+    Args:
+        status: of HTTP.
+        detail: what is wrong, as a sentence.
+        field: where in the request, as a path.
+        hint: what to do.
+        retry_after: seconds after which to send the request again.
+        close: whether the connection ends with this reply.
+        fields: all places where the same is wrong, if there are several.
+        reason: of a 503, one of ``shortlist.serve.metrics.REASONS``.
     """
 
     def __init__(
@@ -73,10 +86,13 @@ _KEY = re.compile(r"\[[^\]\d.][^\]]*\]")
 
 
 def from_decoding(error: Exception, known: str) -> Problem:
-    """The problem of a body that is not JSON (400), or not what the route takes (422).
+    """The problem of a body that is not JSON (400), or does not fit the route (422).
 
-    known: what the route takes, for those who sent an unknown field. msgspec's own words are kept only where they are of
-    a form that holds nothing of the body.
+    msgspec's own words are kept only when they have a form that holds nothing of the body.
+
+    Args:
+        error: from decoding.
+        known: the route's fields, for the hint about an unknown one.
     """
     if not isinstance(error, msgspec.ValidationError):
         return Problem(400, "the body is not JSON in UTF-8.", "$", hint="GET /openapi.json describes the bodies")

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, behind the admission queue: one connection."""
+"""One connection: HTTP/1.1 by uvicorn, behind the admission queue."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ GRACE = 0.25  # seconds between the wish to stop and the end of a connection tha
 
 
 class Connection(HttpToolsProtocol):
-    """Remembers since when it waits for the rest of a request, and asks the admission queue before it makes anything of one.
+    """A connection that asks the admission queue before parsing a request, and times how long one takes to arrive.
 
-    uvicorn bounds how long a connection may idle between requests, not how long a request may take to arrive, nor how long
-    its head may be.
+    uvicorn bounds how long a connection may idle between requests, but not how long a request may take to arrive, nor
+    how long its head may be.
     """
 
     everyone: ClassVar[set[Connection]] = set()
@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._application: App = self.app
         self._admission: Admission = self._application.admission
-        self._between = True  # nothing of a request has come, or all of it
+        self._between = True  # nothing of a request has arrived, or all of it
         self._reading = False
         self._begun: tuple[Any, Any] | None = None
         self._too_long: Problem | None = None
@@ -67,7 +67,7 @@ class Connection(HttpToolsProtocol):
         self.waiting_since: float | None = self.loop.time()
         self.idle_since = self.waiting_since
         self.everyone.add(self)
-        if self._application.draining:  # it was being taken when the others were told
+        if self._application.draining:  # it was being accepted when the others were shut down
             self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,7 +95,7 @@ class Connection(HttpToolsProtocol):
         self._head += len(name) + len(value) + 4
         if self._lines > MOST_LINES or self._head > LONGEST_HEAD:
             self._refuse(_long_head())
-        if self.cycle is None or self.cycle.scope is not self.scope:  # else a trailer, which nobody reads
+        if self.cycle is None or self.cycle.scope is not self.scope:  # else a trailer, which is not read
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -106,14 +106,14 @@ class Connection(HttpToolsProtocol):
         self._unframed = 0
 
     def _refuse(self, problem: Problem) -> None:
-        """Ends the parsing of what was read: httptools hands the error on, and ``send_400_response`` replies."""
+        """Stop parsing: httptools passes the error on, and ``send_400_response`` replies."""
         self._too_long = problem
         raise ValueError(problem.detail)
 
     def send_400_response(self, msg: str) -> None:
-        """The one reply to a request that cannot be parsed, or is longer than it may be; then the connection ends."""
+        """The one reply to a request that cannot be parsed or is too long; then the connection ends."""
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:  # its body was still to come
+        if cycle is not None and not cycle.response_complete:  # its body has not arrived
             started, cycle.disconnected = cycle.response_started, True
             cycle.message_event.set()
             if started:
@@ -142,7 +142,7 @@ class Connection(HttpToolsProtocol):
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         super().on_message_complete()
 
-    # Coming in.
+    # Receiving.
 
     def data_received(self, data: bytes) -> None:
         if self._rest:  # it was read although reading is paused
@@ -155,7 +155,7 @@ class Connection(HttpToolsProtocol):
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        """Take in what was read, until requests wait behind another one: what follows those has time."""
+        """Parse what was read, until requests wait behind another one: later ones can wait."""
         self._reading = True
         at = 0
         while at < len(data) and not self.pipeline and not self.transport.is_closing():
@@ -179,13 +179,13 @@ class Connection(HttpToolsProtocol):
                 self._enter(*begun)
 
     def _keep(self, rest: bytes) -> None:
-        """Keep what was read until requests before it are answered; it is not its sender who takes that time."""
+        """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
         self._rest, self.waiting_since = rest, None
         self.flow.pause_reading()
         self._received.put(self, self._size + len(rest))
 
     def _parse_rest(self) -> None:
-        """Take in what had to wait."""
+        """Parse the bytes that were kept."""
         if self._rest and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
             rest, self._rest = self._rest, b""
             if not self._between:
@@ -194,7 +194,7 @@ class Connection(HttpToolsProtocol):
             self._parse(rest)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Whether the connection is kept: who has sent all that it will may still read the replies to it."""
+        """Whether the connection is kept: a client that has sent everything may still read the replies."""
         cycle = self.cycle
         if not self._between or self._rest or cycle is None or cycle.response_complete:
             return False
@@ -203,7 +203,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
-            self._begun = cycle, app  # how much of it has come is known when all that is here was read
+            self._begun = cycle, app  # how much of it has arrived is known when everything that is here was read
         else:
             self._enter(cycle, app)
 
@@ -215,13 +215,22 @@ class Connection(HttpToolsProtocol):
             self.begin(cycle, app, None)
         elif self._admission.full:
             self.begin(cycle, self._application.refuse, None)
-        elif cycle.more_body:  # who sends slowly takes nobody's place
+        elif cycle.more_body:  # a slow sender takes no place in the queue
             self.begin(cycle, app, None)
         else:
             self._admission.enter((self, cycle, app), self.loop.time())
 
     def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
-        """Answer a request; ``leave`` is called at its end. False where its asker has hung up."""
+        """Answer a request.
+
+        Args:
+            cycle: of uvicorn.
+            app: answers it.
+            leave: called at its end.
+
+        Returns:
+            False if the client has hung up.
+        """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
             return False
         task = self.loop.create_task(cycle.run_asgi(app))
@@ -236,7 +245,7 @@ class Connection(HttpToolsProtocol):
         return True
 
     def shutdown(self) -> None:
-        """Finish: what was sent by now is answered, also where it has not been read yet."""
+        """Finish: every request that was sent by now is answered, even if it has not been read yet."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
@@ -248,7 +257,7 @@ class Connection(HttpToolsProtocol):
         if self.idle:
             self.transport.close()
 
-    # Going out: nothing is read from a connection, and nothing answered on it, while its last reply is unsent.
+    # Sending: nothing is read from a connection, and nothing answered on it, while its last reply is unsent.
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -277,7 +286,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for a reply here: no request has begun, or all are answered."""
+        """Whether it waits for no reply: no request has begun, or all are answered."""
         return self._between and not self._rest and (self.cycle is None or self.cycle.response_complete)
 
     def held(self) -> int:
@@ -293,10 +302,10 @@ class Connection(HttpToolsProtocol):
         self._application.service.metrics.cut.labels(reason).inc()
         self.transport.abort()
 
-    # Turned away.
+    # Refusing.
 
     def _turned_away(self, data: bytes) -> bool:
-        """Whether ``data`` was a whole plain request, and has been answered by 503; else it goes the long way."""
+        """Whether ``data`` was a whole plain request, and has been answered by 503; else it is parsed."""
         cycle = self.cycle
         if not self._between or (cycle is not None and not cycle.response_complete) or self._application.leaving:
             return False
@@ -333,7 +342,7 @@ def _long_head() -> Problem:
 
 
 def _queued(transport: Any) -> int:
-    """Bytes of a connection that the kernel keeps until the other side has received them; 0 where it does not tell."""
+    """Bytes of a connection that the kernel keeps until the other side has received them; 0 if it reports none."""
     with contextlib.suppress(ImportError, OSError, AttributeError, ValueError):
         import fcntl
         import termios

@@ -1,4 +1,4 @@
-"""From a request's queries to what a recommender takes: checked, and named where they do not fit."""
+"""From a request's queries to the arguments of a recommender: checked, and named where they do not fit."""
 
 from __future__ import annotations
 
@@ -44,8 +44,14 @@ NAMED = 20  # places that one error names, at most
 
 
 class Ask(NamedTuple):
-    """One query: its id, features that replace stored ones, candidates left out, and candidates chosen in addition to
-    what training knows of it. Of a request for similar candidates: the candidate's id alone."""
+    """One query.
+
+    Attributes:
+        id: raw; of a request for similar candidates, the candidate's.
+        features: in place of stored ones.
+        exclude: candidates left out.
+        chosen: candidates that it chose in addition to those that training knows.
+    """
 
     id: Any
     features: Mapping[str, Any] = MappingProxyType({})
@@ -68,10 +74,19 @@ class Ruled(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """What queries must have in common to be answered together.
+    """The properties that queries must share to be answered together.
 
-    wants: lists of candidates, the queries' vectors, or lists of candidates near to candidates. open: what a request's filters
-    leave open, for it alone. ruled: its rules for whole lists, likewise. explain: whether each item gets a reason.
+    Attributes:
+        loaded: the bundle that answers.
+        wants: lists of candidates, the queries' vectors, or lists of candidates near to candidates.
+        k: items of a list.
+        exclude_seen: whether candidates that a query chose are left out.
+        exact: whether to search exactly.
+        features: names of the features that replace stored ones.
+        chosen: whether the queries have choices of their own.
+        open: the candidates that a request's filters leave open, for it alone.
+        ruled: its rules for whole lists, for it alone.
+        explain: whether each item gets a reason.
     """
 
     loaded: Loaded
@@ -86,7 +101,7 @@ class Group:
     explain: bool = False
 
     def key(self) -> Any:
-        """Equal for groups that may be joined; None where one stands alone."""
+        """Equal for groups that may be joined; None for one that is answered alone."""
         if self.open is not None or self.ruled is not None:
             return None
         return (
@@ -101,9 +116,13 @@ class Group:
 
 
 def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:
-    """Queries that can be answered together, by number: those with the same features, and with choices of their own or not.
+    """Queries that can be answered together, by number.
 
-    make: the group of queries with these features, that have choices of their own or not.
+    They have the same features, and all or none of them have choices of their own.
+
+    Args:
+        asks: the queries.
+        make: the group of queries with these features, that have choices of their own or not.
     """
     if len(asks) == 1:
         return [(make(tuple(sorted(asks[0].features)), bool(asks[0].chosen)), [0])]
@@ -114,7 +133,11 @@ def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group])
 
 
 def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> None:
-    """Raises Problem where a request is beyond the limits, or names what the bundle lacks."""
+    """Check a request against the limits and the bundle.
+
+    Raises:
+        Problem: when it is beyond the limits, or names something that the bundle lacks.
+    """
     count = len(request.queries)
     if not 1 <= count <= limits.queries:
         raise Problem(422, f"{count} queries were given; 1 to {limits.queries} were expected.", "$.queries")
@@ -126,7 +149,12 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
 
 
 def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most: int) -> None:
-    """Raises Problem for a column that the candidates' table lacks or that is given twice, and for more values than ``most``."""
+    """Check the columns that a request asks for.
+
+    Raises:
+        Problem: for a column that the candidates' table lacks or that is given twice, and for more values than
+            ``most``.
+    """
     if len(names) * lists * min(k, loaded.state.size) > most:
         raise Problem(
             422,
@@ -143,7 +171,11 @@ def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most
 
 
 def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int) -> None:
-    """Raises Problem where a list is too long, or an id is not of the bundle's type."""
+    """Check a list of ids.
+
+    Raises:
+        Problem: when it is too long, or an id does not have the bundle's type.
+    """
     if values is None:
         return
     if len(values) > most:
@@ -155,7 +187,11 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
 
 
 def check_id(value: Any, strings: bool, field: str) -> None:
-    """Raises Problem where an id is not of the bundle's type, or longer than an id may be."""
+    """Check an id.
+
+    Raises:
+        Problem: when it does not have the bundle's type, or is longer than an id may be.
+    """
     if type(value) is not (str if strings else int):
         raise _other_id(strings, field)
     if isinstance(value, str) and len(value) > LONGEST_ID:
@@ -165,14 +201,22 @@ def check_id(value: Any, strings: bool, field: str) -> None:
 
 
 def read_queries(loaded: Loaded, events: Events, queries: Sequence[Query], exclude_seen: bool) -> list[Ask]:
-    """The queries of a request, with their live events. Raises Problem for what does not fit the model."""
+    """The queries of a request, with their live events.
+
+    Raises:
+        Problem: when they do not fit the model.
+    """
     asks = [read_query(loaded, events, query, number, exclude_seen) for number, query in enumerate(queries)]
     _check_features(loaded, asks)
     return asks
 
 
 def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
-    """Raises Problem for values that the model's features do not take: each column is encoded once, and no tower is asked."""
+    """Check values of features: each column is encoded once, and no tower runs.
+
+    Raises:
+        Problem: for values that the model's features do not take.
+    """
     if not any(ask.features for ask in asks):
         return
     columns: dict[str, tuple[list[int], list[Any]]] = {}
@@ -197,12 +241,20 @@ def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
 
 
 def _check_column(loaded: Loaded, name: str, values: Sequence[Any]) -> None:
-    """Raises an error for values that a feature does not take."""
+    """Check values of one feature.
+
+    Raises:
+        ShortlistError: for values that it does not take.
+    """
     loaded.served.embedder.columns("query").check(pl.Series(name, of_one_kind(values)))
 
 
 def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
-    """Raises Problem for unknown queries, where the bundle refuses them."""
+    """Check that queries are known, if the bundle refuses unknown ones.
+
+    Raises:
+        Problem: for unknown queries.
+    """
     if loaded.served.policy.cold_start != "refuse":
         return
     state = loaded.state
@@ -214,7 +266,11 @@ def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
 
 
 def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclude_seen: bool) -> Ask:
-    """One query, with its live events. Raises Problem."""
+    """One query, with its live events.
+
+    Raises:
+        Problem: when it does not fit the model.
+    """
     if query.id is not None:
         check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):
@@ -237,7 +293,7 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
         past = query.history if query.history is not None else stored_history(loaded, query.id)
         features[loaded.about.history_column] = [*past, *recent]
     elif loaded.histories:
-        fresh = events.excluded(query.id) if exclude_seen else recent  # what is folded in is left out of the list too
+        fresh = events.excluded(query.id) if exclude_seen else recent  # folded-in candidates are left out too
         chosen = [*(query.history or ()), *fresh]
     if exclude_seen:
         exclude += [*(query.history or ()), *events.excluded(query.id)]

@@ -1,4 +1,4 @@
-"""Bodies that are being received or wait for their turn: few bytes in total, from all senders together."""
+"""Bodies that are being received or wait for their turn: few bytes in total, of all senders together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ MOST = 16 << 20  # bytes of all others together, or four of the longest bodies
 
 
 class Sender(Protocol):
-    """A connection, and the bytes received on it. waiting_since: since when the rest of a request is waited for; None for a whole one."""
+    """A connection, and the bytes received on it.
+
+    Attributes:
+        waiting_since: since when it waits for the rest of a request; None for a whole one.
+    """
 
     waiting_since: float | None
 
@@ -25,7 +29,8 @@ class Sender(Protocol):
 class Received:
     """Bytes of requests that are not answered yet, by connection; of those that sent more than ``SMALL``.
 
-    longest: bytes that a body may have.
+    Args:
+        longest: bytes that a body may have.
     """
 
     def __init__(self, longest: int) -> None:
@@ -34,7 +39,10 @@ class Received:
         self._of: dict[Sender, int] = {}
 
     def put(self, sender: Sender, size: int) -> None:
-        """``sender`` has sent so many bytes by now. Where there is no room, the one that has been sending for longest goes."""
+        """Record that ``sender`` has sent so many bytes by now.
+
+        If there is no room, the connection that has been sending for longest is closed.
+        """
         if size <= SMALL:
             return
         self.total += size - self._of.get(sender, 0)
@@ -50,5 +58,5 @@ class Received:
             slowest.cut("room")
 
     def discard(self, sender: Sender) -> None:
-        """All that ``sender`` sent is answered, or it has gone."""
+        """Forget ``sender``: everything that it sent is answered, or it has hung up."""
         self.total -= self._of.pop(sender, 0)

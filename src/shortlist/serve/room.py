@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Room", "raise_limit"]
 
-ENOUGH = 65_536  # files: what is raised to where the system allows it
+ENOUGH = 65_536  # files: the limit is raised to this if the system allows it
 OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
 AT_ONCE = 32  # idle connections that are closed when there is no room
 
@@ -25,16 +25,18 @@ class Idler(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for a reply here."""
+        """Whether it waits for no reply."""
 
     def cut(self, reason: str) -> None:
         """End the connection at once."""
 
 
 class Room:
-    """Closes the connections that have been idle for longest when there is no room for others, and says so once.
+    """Closes the connections that have been idle for longest when there is no room for others, and logs it once.
 
-    most: connections at once.
+    Args:
+        app: whose service logs it.
+        most: connections at a time; by default as many as the process may hold files for.
     """
 
     def __init__(self, app: App, most: int | None = None) -> None:
@@ -44,14 +46,14 @@ class Room:
         self._said = False
 
     def make(self, coming: int = 0) -> bool:
-        """Whether there is room for another connection besides those that are coming; else some idle ones end now."""
+        """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
         if len(Connection.everyone) + coming < self.most:
             return True
         self.clear(Connection.everyone)
         return False
 
     def clear(self, everyone: Iterable[Idler]) -> None:
-        """End the connections that have been idle for longest."""
+        """Close the connections that have been idle for longest."""
         if not self._said:
             self._said = True
             self._service.log.event("connections_full", most=self.most)
@@ -61,7 +63,7 @@ class Room:
 
 
 def limit() -> int:
-    """Files that the process may hold."""
+    """The number of files that the process may hold."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -1,4 +1,4 @@
-"""Every path, who may ask it, and what answers."""
+"""Every path, who may ask it, and the function that answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ _ONE_OF = re.compile(r"^(/v1/models/[^/:]+)/(?:versions/\d{1,18}|labels/[\w.-]{1
 
 
 class Route(NamedTuple):
-    """label: how metrics and logs call it. access: "open" to all, "read" or "write" by key."""
+    """A path and method.
+
+    Attributes:
+        handler: answers it.
+        label: its name in metrics and logs.
+        access: "open" to all, "read" or "write" by key.
+    """
 
     handler: Callable[[Service, Incoming], Awaitable[Reply]]
     label: str

@@ -22,7 +22,8 @@ __all__ = ["check_explained", "conditions_of", "rules_of"]
 def rules_of(request: RecommendRequest, loaded: Loaded, limits: Limits) -> Rerank | None:
     """The rules of a request; None where it has none.
 
-    Raises Problem for rules that do not fit the bundle or each other, and for those that would cost too much.
+    Raises:
+        Problem: for rules that do not fit the bundle or each other, and for those that would cost too much.
     """
     given = request.rerank
     if given is None:
@@ -63,7 +64,11 @@ def conditions_of(rules: Rules | None) -> list[tuple[str, str]]:
 
 
 def check_explained(request: RecommendRequest, loaded: Loaded, limits: Limits) -> None:
-    """Raises Problem where reasons are wanted for more items, times sources, than the limit."""
+    """Check the number of reasons.
+
+    Raises:
+        Problem: where reasons are wanted for more items, times sources, than the limit.
+    """
     sources = 1 if loaded.state.near is None else len(loaded.state.near.names)
     if request.explain and len(request.queries) * min(request.k, loaded.state.size) * sources > limits.reasons:
         raise Problem(

@@ -1,4 +1,4 @@
-"""What the routes take and give: decoded strictly, and the source of the OpenAPI document."""
+"""Bodies of requests and replies: decoded strictly, and the source of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -65,9 +65,13 @@ Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Whom to answer. id: raw; null or absent for somebody without one. features: in place of the stored ones.
+    """A query to answer.
 
-    history: candidates chosen so far, oldest first, in place of the stored ones. exclude: candidates left out.
+    Attributes:
+        id: raw; null or absent for a query without one.
+        features: in place of the stored ones.
+        history: candidates chosen so far, oldest first, in place of the stored ones.
+        exclude: candidates left out.
     """
 
     id: Id | None = None
@@ -98,8 +102,18 @@ class Boost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Rules(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Rules for each list as a whole, applied in the search. diversify: from 0 (off) to 1, prefer items unlike those above.
-    explore: the share of places for candidates that are rare in training or meet a condition. seed: of what is drawn."""
+    """Rules for each list as a whole, applied in the search.
+
+    Attributes:
+        diversify: from 0 (off) to 1, prefer items unlike those above.
+        at_most: items of one value of a column.
+        pin: candidates at places.
+        boost: conditions whose candidates are lifted or buried.
+        explore: the share of places for candidates that are rare in training, or meet a condition.
+        explore_rarer_than: candidates with fewer training interactions are explored.
+        explore_where: a condition on the candidates that are explored.
+        seed: of what is drawn.
+    """
 
     diversify: Share = 0.0
     at_most: Annotated[list[AtMost], Meta(max_length=16)] = []
@@ -112,10 +126,19 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """k: items of a list. exclude_seen: leave out what each query chose before. allow, deny: candidates that alone may,
-    or may not, be recommended. where: a condition on the candidates' columns, in SQL. columns: of the candidates' table,
-    to come with each item. exact: search exactly, not by the index. rerank: rules for whole lists. explain: a reason with each
-    item."""
+    """Queries, and how to answer them.
+
+    Attributes:
+        k: items of a list.
+        exclude_seen: leave out what each query chose before.
+        allow: the only candidates that may be recommended.
+        deny: candidates that may not be recommended.
+        where: a condition on the candidates' columns, in SQL.
+        columns: of the candidates' table, to return with each item.
+        exact: search exactly, not by the index.
+        rerank: rules for whole lists.
+        explain: return a reason with each item.
+    """
 
     queries: list[Query]
     k: Length = 10
@@ -130,7 +153,13 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Candidates whose neighbours are wanted."""
+    """Candidates whose neighbours are wanted.
+
+    Attributes:
+        k: items of a list.
+        where: a condition on the candidates' columns, in SQL.
+        columns: of the candidates' table, to return with each item.
+    """
 
     candidates: Ids
     k: Length = 10
@@ -139,15 +168,25 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Cause(msgspec.Struct):
-    """A choice of the query. share: of what its history adds to a source's score."""
+    """A choice of the query.
+
+    Attributes:
+        share: of what its history adds to a source's score.
+    """
 
     id: int | str
     share: float
 
 
 class Part(msgspec.Struct):
-    """One source's part of an item's score. score: by this source alone. share: of the item's score, before boosts. found:
-    whether this source alone would have put the item forward. because: the choices that weighed most."""
+    """One source's part of an item's score.
+
+    Attributes:
+        score: by this source alone.
+        share: of the item's score, before boosts.
+        found: whether this source alone would have put the item forward.
+        because: the choices that weighed most.
+    """
 
     source: str
     score: float
@@ -157,14 +196,24 @@ class Part(msgspec.Struct):
 
 
 class Reason(msgspec.Struct):
-    """Why an item is in a list. because: the query's choices that weighed most in all sources together."""
+    """Why an item is in a list.
+
+    Attributes:
+        because: the query's choices that weighed most in all sources together.
+        parts: one for each source.
+    """
 
     because: list[int | str]
     parts: list[Part]
 
 
 class Item(msgspec.Struct, omit_defaults=True):
-    """source: "model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules."""
+    """A candidate in a list.
+
+    Attributes:
+        source: "model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules.
+        reason: where it was asked for.
+    """
 
     id: int | str
     score: float
@@ -174,7 +223,11 @@ class Item(msgspec.Struct, omit_defaults=True):
 
 
 class Found(msgspec.Struct):
-    """One list, best first. known: whether training had any interaction of the query."""
+    """One list, best first.
+
+    Attributes:
+        known: whether training had any interaction of the query.
+    """
 
     id: int | str | None
     known: bool
@@ -182,7 +235,12 @@ class Found(msgspec.Struct):
 
 
 class RecommendReply(msgspec.Struct):
-    """bundle: the bundle that answered, all of it. took_ms: from the body's last byte to the lists."""
+    """A list for each query.
+
+    Attributes:
+        bundle: the bundle that answered, all of it.
+        took_ms: from the body's last byte to the lists.
+    """
 
     results: list[Found]
     bundle: str
@@ -197,7 +255,12 @@ class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ScoreResult(msgspec.Struct):
-    """scores: dot products in the order asked; null for a candidate that the catalogue lacks."""
+    """The scores of one query.
+
+    Attributes:
+        known: whether training had any interaction of the query.
+        scores: dot products in the order asked; null for a candidate that the catalogue lacks.
+    """
 
     id: int | str | None
     known: bool
@@ -219,7 +282,11 @@ class EmbedRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class EmbedReply(msgspec.Struct):
-    """vectors: one of ``dim`` numbers each; null for a candidate that the catalogue lacks."""
+    """Vectors.
+
+    Attributes:
+        vectors: ``dim`` numbers each; null for a candidate that the catalogue lacks.
+    """
 
     vectors: list[list[float] | None]
     dim: int
@@ -227,15 +294,25 @@ class EmbedReply(msgspec.Struct):
 
 
 class Expiry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A candidate that is to be deleted at a time, in Unix seconds."""
+    """A candidate that is to be deleted at a time.
+
+    Attributes:
+        at: Unix seconds.
+    """
 
     id: Id
     at: Time
 
 
 class ChangeRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """upsert: candidates by their columns, of which the id's must be there. Columns that did not come keep what is
-    stored, or are null. delete: ids. expire: ids and times. Applied in this order, all or nothing."""
+    """Changes of candidates, applied in the order upsert, delete, expire; all or nothing.
+
+    Attributes:
+        upsert: candidates by their columns, with the id's. Columns that are missing keep their stored value, or are
+            null.
+        delete: ids.
+        expire: ids and times.
+    """
 
     upsert: list[dict[str, Value]] = []
     delete: Ids = []
@@ -243,7 +320,11 @@ class ChangeRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ChangeReply(msgspec.Struct):
-    """Sent when the change is on the disk and in the lists. candidates: how many there are now."""
+    """Sent when the change is on the disk and in the lists.
+
+    Attributes:
+        candidates: how many there are now.
+    """
 
     upserted: int
     deleted: int
@@ -252,7 +333,11 @@ class ChangeReply(msgspec.Struct):
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What a query just chose. at: Unix seconds, by default now."""
+    """A candidate that a query just chose.
+
+    Attributes:
+        at: Unix seconds, by default now.
+    """
 
     query: Id
     candidate: Id
@@ -266,8 +351,14 @@ class EventsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ShownItem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """A candidate as it was shown. place: from 1; by default its place in the list given. bundle: which of two interleaved
-    bundles it counts for. propensity: the chance that it was in this list at all. shares: of its score, by source."""
+    """A candidate as it was shown.
+
+    Attributes:
+        place: from 1; by default its place in the list given.
+        bundle: which of two interleaved bundles it counts for.
+        propensity: the chance that it was in this list at all.
+        shares: of its score, by source.
+    """
 
     candidate: Id
     place: Length | None = None
@@ -277,8 +368,13 @@ class ShownItem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_de
 
 
 class Impression(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A list as it was shown to a query. bundle: which bundle answered, by default the one that answers now. request: an id
-    of the caller's. at: Unix seconds, by default now."""
+    """A list as it was shown to a query.
+
+    Attributes:
+        bundle: which bundle answered, by default the one that answers now.
+        request: an id chosen by the caller.
+        at: Unix seconds, by default now.
+    """
 
     query: Id
     items: list[ShownItem]

@@ -1,4 +1,4 @@
-"""uvicorn around the application: slow senders are cut off, and SIGTERM finishes what is under way."""
+"""uvicorn around the application: slow senders are cut off, and SIGTERM lets requests under way finish."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ COLLECT = (
     20_000,
     20,
     20,
-)  # objects made until rubbish is looked for: hundreds of requests at once are many, and no rubbish
+)  # objects made until garbage is collected: hundreds of requests at once make many, and none is garbage
 DRAIN = 30  # seconds that requests under way have at the end
 
 
 class Server(uvicorn.Server):
-    """Sweeps while it serves.
+    """A uvicorn server that also looks after its connections and logs.
 
-    live: what runs as long as it does, and is given it.
+    Args:
+        config: uvicorn's.
+        app: the application.
+        swapper: looks for another bundle meanwhile.
+        live: is given the server and runs as long as it.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Server(uvicorn.Server):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # its own way of taking connections is too slow for a flood
+        await super().startup([])  # its own way of accepting connections is too slow for a flood
         self._room = Room(self._app)
         self.servers = []
         for one in sockets or ():
@@ -72,7 +76,12 @@ class Server(uvicorn.Server):
             self._tasks.append(asyncio.create_task(self._live(self)))
 
     def accept(self, listening: socket.socket, share: Callable[[], int] | None = None) -> Acceptor:
-        """Take the connections of a listening socket from now on. share: see ``Acceptor``."""
+        """Accept the connections of a listening socket from now on.
+
+        Args:
+            listening: the socket.
+            share: see ``Acceptor``.
+        """
         acceptor = Acceptor(listening, self._connection, self._room, share)
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
@@ -81,7 +90,11 @@ class Server(uvicorn.Server):
         return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: first not ready for ``drain`` seconds, in which balancers look elsewhere. SIGINT, or a second one: now."""
+        """Stop on a signal.
+
+        At SIGTERM the server is first not ready for ``drain`` seconds, in which balancers look elsewhere; SIGINT or a
+        second SIGTERM stops it now.
+        """
         if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
             self._captured_signals.append(sig)
             self._app.leave()
@@ -97,7 +110,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _hang_up(self, sig: int, frame: FrameType | None) -> None:
-        """SIGHUP: look for another bundle, also where the last was refused; at a terminal that is closed, stop."""
+        """SIGHUP: look for another bundle, even if the last was refused; when the terminal was closed, stop."""
         if os.isatty(2):
             self.handle_exit(signal.SIGTERM, frame)
         elif self._swapper is not None:
@@ -114,7 +127,7 @@ class Server(uvicorn.Server):
                 await task
 
     async def _sweep(self) -> None:
-        """Look at connections and logs again and again, whatever goes wrong with one look."""
+        """Look at connections and logs again and again, even after an error."""
         while True:
             await asyncio.sleep(SWEEP)
             try:
@@ -123,7 +136,7 @@ class Server(uvicorn.Server):
                 self._app.service.log.event("sweep_failed", kind=type(error).__name__)
 
     def _look(self) -> None:
-        """Cut connections that send one request for too long, have stopped reading their reply, or wait for too long."""
+        """Cut connections that send one request for too long, have stopped reading their reply, or wait too long."""
         app, now = self._app, asyncio.get_running_loop().time()
         app.service.log.flush()
         app.count_refused()
@@ -146,7 +159,11 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    sockets: they listen. swapper: looks for another bundle meanwhile. live: runs meanwhile, too.
+    Args:
+        app: the application.
+        sockets: they listen.
+        swapper: looks for another bundle meanwhile.
+        live: runs meanwhile, too.
     """
     config = uvicorn.Config(
         app,
@@ -168,7 +185,7 @@ def run(
     raise_limit()
     sys.setswitchinterval(SWITCH)
     gc.collect()
-    gc.freeze()  # the bundle stays: no need to look through it again and again
+    gc.freeze()  # the bundle stays: the collector need not search it again and again
     gc.set_threshold(*COLLECT)
     with _quiet():
         server.run(sockets=list(sockets))
@@ -184,6 +201,6 @@ def _loop() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Uvicorn raises the signal again once it has finished; that is not an error."""
+    """Ignore the signal that uvicorn raises again once it has finished."""
     with contextlib.suppress(KeyboardInterrupt):
         yield

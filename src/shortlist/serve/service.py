@@ -1,4 +1,4 @@
-"""What answers: the bundle of the moment, its batches, and the reading of requests against it."""
+"""The service behind the routes: the bundle of the moment, its batches, and the reading of requests against it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,15 @@ T = TypeVar("T")
 
 
 class Asked(NamedTuple):
-    """A request that was read against a bundle. light: whether it was short. rules: for its lists as a whole."""
+    """A request that was read against a bundle.
+
+    Attributes:
+        request: as it was sent.
+        loaded: the bundle.
+        asks: its queries.
+        light: whether it was short.
+        rules: for its lists as a whole.
+    """
 
     request: RecommendRequest
     loaded: Loaded
@@ -54,16 +62,23 @@ class Asked(NamedTuple):
 
 
 class Service:
-    """Answers requests by the bundle of the moment, ``loaded``; a request keeps the one that it began with.
+    """Answers requests from the current bundle, ``loaded``; a request keeps the bundle that it began with.
 
-    settings: limits, keys, what is served. loaded: the bundle to begin with. follows: the changes that another process has
-    logged so far; then this service has no log of its own, and ``change`` has to be set to what asks that process.
+    The work of a request is done in four places, so that none holds up the others: the event loop, for work of a
+    millisecond or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a
+    hundredth of a second; ``pool``, which reads and writes long bodies; ``aside``, for the page and for work that no
+    request waits for.
 
-    change: writes one change, and returns when it is acknowledged; raises Problem. writes: whether changes get on.
+    Args:
+        loaded: the bundle to begin with.
+        settings: limits, keys, what is served.
+        log: of the server.
+        follows: the changes that another process has logged so far; then this service has no log of its own, and
+            ``change`` has to be replaced by a function that asks that process.
 
-    What a request costs is paid in four places, so that none holds up the others: the event loop, for what takes a millisecond
-    or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a hundredth of a second;
-    ``pool``, which reads and writes long bodies; ``aside``, for the page and for what nobody waits for.
+    Attributes:
+        change: writes one change, and returns when it is acknowledged; raises Problem.
+        writes: whether changes are still being written.
     """
 
     def __init__(
@@ -79,7 +94,7 @@ class Service:
         self.events = Events(self.settings.seen_seconds)
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
-        self.last_asked = -1e9  # when the last request came
+        self.last_asked = -1e9  # when the last request arrived
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bodies")
         self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
         self.turns = Turns()
@@ -106,9 +121,15 @@ class Service:
         self.metrics.data_time.set(unix_time(_until(loaded.served.metadata)))
 
     async def recommend(self, asked: Asked, take: Callable[[int, Recommendation], None], values: int = 1) -> None:
-        """Answer one request: ``take`` gets each list with its query's number, perhaps in a thread. Raises Problem.
+        """Answer one request.
 
-        values: how many ``take`` writes for one list.
+        Args:
+            asked: the request.
+            take: gets each list with its query's number, perhaps in a thread.
+            values: how many values ``take`` writes for one list.
+
+        Raises:
+            Problem: when it does not fit, or would wait too long.
         """
         request, loaded, asks, light, rules = asked
         open_ = ruled = None
@@ -148,7 +169,15 @@ class Service:
         take: Callable[[int, Any], None],
         values: int,
     ) -> None:
-        """Answer other queries than for lists, joined where they can be; ``take`` as for the Batcher, with their numbers."""
+        """Answer queries that want something else than lists, joined where they can be.
+
+        Args:
+            group: the group of queries with these features, that have choices of their own or not.
+            asks: the queries.
+            light: whether the request was short.
+            take: as for the Batcher, with the queries' numbers.
+            values: how many values ``take`` writes for one answer.
+        """
         for one, numbers in grouped(asks, group):
 
             def keep(at: int, found: list[Any], numbers: list[int] = numbers) -> None:
@@ -204,7 +233,7 @@ class Service:
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
     def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
-        """Let a bundle that is to come answer the last requests, so that its first ones find everything in place.
+        """Let a bundle that is about to take over answer the last requests, so that its first ones are fast.
 
         Every group of a request is answered as it will be: fold-in, features and plain queries alike.
         """
@@ -226,7 +255,7 @@ class Service:
                     continue
 
     async def metrics_text(self) -> bytes:
-        """All figures, for a scraper."""
+        """All metrics, for a scraper."""
         return self.metrics.text()
 
     @staticmethod
@@ -245,7 +274,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
 
     def close(self) -> None:
-        """No more answers."""
+        """Stop answering."""
         self.ready = False
         self.writer.close()
         self.impressions.close()

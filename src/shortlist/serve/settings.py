@@ -13,15 +13,30 @@ __all__ = ["Limits", "Settings"]
 
 @dataclass(frozen=True)
 class Limits:
-    """The most of everything that one request, or all of them, may take.
+    """The limits of one request, and of all of them together.
 
-    body: bytes, before and after decompression. queries: in one request. k: items of a list. ids: of one list in a
-    request. cells: values of columns in one reply. ruled_k: items of a list that has rules (``rerank``). pool: candidates that the rules of
-    one request choose among. reasons: items times sources that one request wants explained. filter: what a condition may cost, rows times
-    operators, in comparisons of numbers. under_way: requests at once, beyond which the answer is 503.
-    receive_seconds: from a request's first byte to its last. wait_seconds: the longest that a request shall wait for its turn, by the pace of the last ones; beyond it 503.
-    batch: queries answered together. unsent: bytes of one reply, and of all replies together that wait for their readers; beyond
-    it the slowest readers are cut off. send_seconds: in which a reader has to take some of its reply. answer_seconds: from a request's last byte to its answer; beyond it 503.
+    Args:
+        body: bytes, before and after decompression.
+        queries: in one request.
+        k: items of a list.
+        ids: in one list of a request.
+        cells: values of columns in one reply.
+        ruled_k: items of a list that has rules (``rerank``).
+        pool: candidates that the rules of one request choose among.
+        reasons: items times sources that one request wants explained.
+        filter: the cost of a condition, rows times operators, in comparisons of numbers.
+        under_way: requests at a time; further ones get a 503.
+        receive_seconds: from a request's first byte to its last.
+        wait_seconds: the longest that a request may wait for its turn, estimated from the pace of the last ones;
+            further ones get a 503.
+        batch: queries answered together.
+        unsent: bytes of one reply, and of all replies together that wait for their readers; beyond it the slowest
+            readers are cut off.
+        send_seconds: in which a reader has to take some of its reply.
+        answer_seconds: from a request's last byte to its answer; beyond it a 503.
+
+    Raises:
+        ConfigError: for a limit that is not a finite number above 0.
     """
 
     body: int = 1 << 20
@@ -49,18 +64,29 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """keys: API keys that may read; none: everybody may. write_keys: keys that may change candidates and record events;
-    none: nobody may. state: the folder of the log of changes; needed to write. seen_seconds: how long an event keeps its
-    candidate out of its query's lists; None for always. page: whether the page and the look-ups that it needs are served.
-    sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
-    trusted: False where bundles come from someone else: their indexes are built from the vectors, and no native file is read.
-    hosts: names under which the server is asked, without a port; None for any. A page of a stranger whose name was pointed at
-    this machine asks under its own name, and is refused. drain_seconds: from SIGTERM until no more connections are taken; the
-    server is not ready meanwhile. cold_start: how queries that training never saw are answered, in place of what the bundle says.
-    signature: the key of the signature that every bundle must have; None for none.
-    other_data: whether a bundle may be put in place that has nearly none of the ids served until then.
-    string_ids: whether integer ids are strings in replies, and may be in requests.
-    impression_bytes: the most that the log of impressions may take on the disk.
+    """The settings of a server.
+
+    Args:
+        keys: API keys that may read; without any, everyone may.
+        write_keys: keys that may change candidates and record events; without any, nobody may.
+        state: the folder of the log of changes; needed to write.
+        seen_seconds: how long an event keeps its candidate out of its query's lists; None for always.
+        page: whether the page and the look-ups that it needs are served.
+        sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
+        trusted: False for bundles that someone else made: their indexes are built from the vectors, and no native file
+            is read.
+        cold_start: how queries that training never saw are answered, in place of the bundle's own setting.
+        signature: the key of the signature that every bundle must have; None for none.
+        hosts: names under which clients reach the server, without a port; None for any. Another site whose name was
+            pointed at this machine asks under its own name, and is refused.
+        other_data: whether a bundle that has nearly none of the ids served so far may take over.
+        string_ids: whether integer ids are strings in replies, and may be in requests.
+        impression_bytes: the most that the log of impressions may take on the disk.
+        drain_seconds: from SIGTERM until no more connections are accepted; the server is not ready meanwhile.
+        limits: of requests.
+
+    Raises:
+        ConfigError: for a value that cannot work.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -106,5 +132,5 @@ class Settings:
 
     @property
     def writable(self) -> bool:
-        """Whether candidates and events may come in."""
+        """Whether candidates and events may be written."""
         return bool(self.write_keys)

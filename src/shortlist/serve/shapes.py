@@ -1,4 +1,4 @@
-"""What the routes give that need no types to give it: for the OpenAPI document, and for the clients made from it."""
+"""Replies that need no types to be written: for the OpenAPI document, and for the clients generated from it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,33 @@ class Alive(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """status: "ready" or "not ready". bundle: the one that answers, where it is ready."""
+    """Whether the server answers.
+
+    Attributes:
+        status: "ready" or "not ready".
+        bundle: the one that answers, if it is ready.
+    """
 
     status: str
     bundle: str | None = None
 
 
 class EventsReply(msgspec.Struct):
-    """recorded: how many events are on the disk."""
+    """Sent when events are on the disk.
+
+    Attributes:
+        recorded: how many.
+    """
 
     recorded: int
 
 
 class ImpressionsReply(msgspec.Struct):
-    """recorded: how many lists are on the disk."""
+    """Sent when lists are on the disk.
+
+    Attributes:
+        recorded: how many.
+    """
 
     recorded: int
 
@@ -57,7 +70,7 @@ class FoundQuery(msgspec.Struct):
 
 
 class QueriesReply(msgspec.Struct):
-    """Queries, those first that chose most."""
+    """Queries, those that chose most first."""
 
     items: list[FoundQuery]
 
@@ -70,22 +83,29 @@ class FoundCandidate(msgspec.Struct):
 
 
 class CandidatesReply(msgspec.Struct):
-    """Candidates, those first that were chosen most."""
+    """Candidates, those that were chosen most first."""
 
     items: list[FoundCandidate]
 
 
 class HistoryReply(msgspec.Struct):
-    """What a query chose, the latest events first. total: how many, of which ``items`` has the first."""
+    """The candidates that a query chose, the latest events first.
+
+    Attributes:
+        total: how many, of which ``items`` has the first.
+    """
 
     items: list[FoundCandidate]
     total: int
 
 
 class MapReply(msgspec.Struct):
-    """The catalogue in two dimensions, one place in each list for a candidate. column: whose ``values`` are given.
+    """The catalogue in two dimensions: the same position in each list belongs to one candidate.
 
-    columns: those that may be asked for.
+    Attributes:
+        values: of ``column``.
+        column: whose values are given.
+        columns: those that may be asked for.
     """
 
     x: list[float]
@@ -155,7 +175,12 @@ class Outputs(msgspec.Struct):
 
 
 class PredictReply(msgspec.Struct):
-    """predictions: for ``instances``. outputs: for ``inputs``."""
+    """The lists.
+
+    Attributes:
+        predictions: for ``instances``.
+        outputs: for ``inputs``.
+    """
 
     predictions: list[Prediction] | None = None
     outputs: Outputs | None = None
@@ -228,13 +253,13 @@ class Signatures(msgspec.Struct):
 
 
 class SignatureDefinition(msgspec.Struct):
-    """What TensorFlow Serving has around them."""
+    """The signatures, one level deeper, as TensorFlow Serving nests them."""
 
     signature_def: Signatures
 
 
 class ModelMetadata(msgspec.Struct):
-    """What is asked and answered, as TensorFlow Serving gives it."""
+    """Inputs and outputs, as TensorFlow Serving gives them."""
 
     model_spec: ModelSpec
     metadata: SignatureDefinition

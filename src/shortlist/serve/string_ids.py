@@ -17,7 +17,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class StringIds:
-    """Ids as a server's clients write them. on: whether integers are strings there; else every id is as it is."""
+    """Ids as a server's clients write them.
+
+    Args:
+        on: whether integers are strings there; else ids stay as they are.
+    """
 
     def __init__(self, on: bool) -> None:
         self.on = on

@@ -1,4 +1,4 @@
-"""Another bundle in the place of the one that answers: verified and warmed in the background, then put between two requests."""
+"""Replaces the bundle that answers: the new one is verified and warmed in the background."""
 
 from __future__ import annotations
 
@@ -32,10 +32,14 @@ Signature = tuple[str, tuple[tuple[str, int, int], ...]]
 class Swapper:
     """Watches the path of a bundle, a folder or a link to one, for another bundle.
 
-    A bundle that is torn, altered, of another format, of other data, or whose ids or candidates' columns do not fit the log
-    of changes, is refused and logged, and the old one stays in use; it is looked at again when any of its files changes.
+    A bundle that is incomplete, altered, of another format, made from other data, or whose ids or candidates' columns
+    do not fit the log of changes, is refused and logged, and the old one stays in use. It is looked at again when any
+    of its files changes.
 
-    last: the ``signature`` of the bundle that the service has, taken before it was read.
+    Args:
+        service: whose bundle is replaced.
+        path: the folder or link.
+        last: the ``signature`` of the bundle that the service has, taken before it was read.
     """
 
     def __init__(self, service: Service, path: Path, last: Signature | None) -> None:
@@ -52,11 +56,15 @@ class Swapper:
             await self.look()
 
     def look_again(self) -> None:
-        """The next look takes any bundle that is not the one served, also one that was refused."""
+        """Let the next look take any bundle that is not the one served, even one that was refused."""
         self._last = None
 
     async def look(self) -> bool:
-        """Whether another bundle was there, and has been put in place."""
+        """Look for another bundle.
+
+        Returns:
+            Whether there was one, and it has been put in place.
+        """
         now = signature(self._path)
         if now is None or now == self._last:
             return False
@@ -64,7 +72,11 @@ class Swapper:
         return await self.swap()
 
     async def swap(self) -> bool:
-        """Whether the bundle at the path could be put in place."""
+        """Put the bundle at the path in place.
+
+        Returns:
+            Whether that was possible.
+        """
         service, started = self._service, time.perf_counter()
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepared)
@@ -73,7 +85,7 @@ class Swapper:
             await service.writer.swap(loaded)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # whatever is wrong with it, the old one stays
+        except BaseException as error:  # on any error the old one stays
             reason = error.message if isinstance(error, ShortlistError) else str(error)
             service.metrics.swaps.labels("refused").inc()
             service.log.event("swap_refused", kind=type(error).__name__, reason=reason)
@@ -83,7 +95,7 @@ class Swapper:
         return True
 
     def _prepared(self) -> Loaded:
-        """The new bundle, verified, and warm from the last requests; made in small steps, since others are answered meanwhile."""
+        """The new bundle, verified and warmed; in small steps, since requests are answered meanwhile."""
         pace = Pace(lambda: self._service.last_asked, self._hurry)
         settings = self._service.settings
         loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
@@ -106,9 +118,13 @@ class Swapper:
 
 
 def check_same_data(old: Loaded, new: Loaded) -> None:
-    """Raises ShortlistError for a bundle of other data: nearly none of the ids served until now are in it.
+    """Check that a bundle has some of the ids served so far.
 
-    New queries alone are no other data (sessions have new ids each day), nor are new candidates (as news has).
+    New queries alone do not make it a bundle of other data (sessions have new ids each day), nor do new candidates (as
+    in news).
+
+    Raises:
+        ShortlistError: for a bundle of other data: nearly none of the ids served so far are in it.
     """
     queries = share_of(old.state.query_ids, new.state.query_ids)
     candidates = share_of(old.state.candidate_ids, new.state.candidate_ids)
@@ -121,7 +137,7 @@ def check_same_data(old: Loaded, new: Loaded) -> None:
 
 
 def share_of(old: IdMap, new: IdMap) -> float:
-    """The share of the old ids that are among the new; of many, so many evenly spread are looked for. 1 for no ids."""
+    """The share of the old ids that are among the new; of many, an evenly spread sample is looked for. 1 for no ids."""
     if not len(old):
         return 1.0
     places = np.unique(np.linspace(0, len(old) - 1, min(SAMPLE, len(old))).astype(np.int64))
@@ -129,7 +145,7 @@ def share_of(old: IdMap, new: IdMap) -> float:
 
 
 def signature(path: Path) -> Signature | None:
-    """What changes whenever another bundle is put at ``path``; None while there is no whole one."""
+    """A value that changes whenever another bundle is put at ``path``; None while there is no whole one."""
     try:
         root = os.path.realpath(path)
         files = []

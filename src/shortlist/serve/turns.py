@@ -32,9 +32,9 @@ class _Task(NamedTuple):
 class Turns:
     """Work in turns of about ``TURN`` seconds each, one at a time.
 
-    ``Lane.SMALL`` has every other turn while anything waits there, so that what takes one turn waits for one turn of others;
-    the other lanes share the rest. Within a lane, tasks have their turns in the order in which they came; one that needs
-    several comes again at the end, so that requests of one lane advance together.
+    ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
+    others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
+    needs several goes back to the end, so that requests of one lane advance together.
     """
 
     def __init__(self) -> None:
@@ -57,11 +57,11 @@ class Turns:
         )
 
     async def take(self, lane: Lane, work: Callable[[], T]) -> T:
-        """The value of ``work``, done in the thread when its turn comes."""
+        """The value of ``work``, done in the thread at its turn."""
         return await self.take_late(lane, lambda: work)  # type: ignore[no-any-return]
 
     async def take_late(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
-        """The value of the work that ``begin`` gives when its turn comes, called on the loop; None where it gives none."""
+        """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._lanes[lane].append(_Task(begin, future))
         self._next()
@@ -114,12 +114,12 @@ class Turns:
         return Lane.SMALL if self._lanes[Lane.SMALL] else None
 
     def close(self) -> None:
-        """No more turns."""
+        """Stop taking turns."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """The work's value, or its error; whatever it raises, the thread continues."""
+    """The work's value, or its error; on any error, the thread continues."""
     try:
         return work(), None
     except BaseException as error:

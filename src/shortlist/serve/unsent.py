@@ -13,7 +13,7 @@ REST = 10.0  # seconds that the rest of a reply may take at its reader's pace wh
 
 
 class Reader(Protocol):
-    """A connection, and what it has not taken yet."""
+    """A connection, and the bytes that it has not received yet."""
 
     def held(self) -> int:
         """Bytes of replies in this process's memory."""
@@ -41,8 +41,8 @@ class _Progress:
 class Unsent:
     """Bytes of replies that could not be sent at once, by reader.
 
-    A reader that takes less than ``STEP`` bytes in ``seconds`` is cut off. Where more than ``most`` bytes are unsent in
-    total, the readers that would take longest for the rest are cut off until they are not.
+    A reader that takes less than ``STEP`` bytes in ``seconds`` is cut off. When more than ``most`` bytes are unsent in
+    total, the readers that would take longest for the rest are cut off until there are no more than that.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -60,7 +60,7 @@ class Unsent:
         return self._at_most
 
     def add(self, reader: Reader, now: float) -> None:
-        """A reply to ``reader`` could not be sent whole; others are cut off where there is no room for it."""
+        """Record that a reply to ``reader`` could not be sent whole; others are cut off if there is no room for it."""
         self.watch(reader, now)
         if self._at_most <= self._most or self.total <= self._most:
             return
@@ -80,13 +80,13 @@ class Unsent:
         self._count(reader)
 
     def discard(self, reader: Reader) -> None:
-        """``reader`` has taken everything, or has gone."""
+        """Forget ``reader``: it has taken everything, or has hung up."""
         progress = self._of.pop(reader, None)
         if progress is not None:
             self._at_most -= progress.held
 
     def look(self, now: float) -> None:
-        """Cut off those who have stopped reading."""
+        """Cut off readers that have stopped reading."""
         seconds = min(self._seconds, PATIENCE) if self._finishing else self._seconds
         for reader, progress in list(self._of.items()):
             if not self._count(reader):
@@ -103,7 +103,7 @@ class Unsent:
         return held
 
     def _look(self, reader: Reader, now: float) -> None:
-        """Remember how far a reader has come."""
+        """Record how far a reader has read."""
         progress, left = self._of[reader], reader.left()
         if progress.left - left >= STEP:
             progress.at, progress.left = now, left

@@ -34,12 +34,13 @@ TAIL = 512  # records of the log's end that are kept for those who follow it
 PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
 LOOK = 1.0  # seconds between two looks at whether the log is still there
 SHORT = 1000  # entries and records of a log that is never too long
-LONG = 1.5  # times as much as the shortest log that says the same: beyond it the log is shortened
+LONG = 1.5  # times the weight of the shortest log with the same result: beyond it the log is shortened
 
 
 class _Task(NamedTuple):
-    """A record of the log, another bundle, a way from what bundle ``of`` serves to what is to be served in its place, or a look
-    at the changes between two of them."""
+    """A record of the log; another bundle; a function from the state that bundle ``of`` serves to the one that replaces
+    it; or a function that looks at the changes between two of them.
+    """
 
     future: asyncio.Future[Any]
     record: dict[str, Any] | None = None
@@ -50,12 +51,12 @@ class _Task(NamedTuple):
 
     @property
     def alone(self) -> bool:
-        """Whether nothing is done in one go after it."""
+        """Whether nothing else is done together with it."""
         return self.loaded is not None or self.look is not None
 
 
 class Answering(Protocol):
-    """What a writer needs of the service whose bundle it changes."""
+    """The parts of a service that a writer needs."""
 
     log: Log
     metrics: Metrics
@@ -64,14 +65,20 @@ class Answering(Protocol):
     last_asked: float
 
     def put(self, loaded: Loaded) -> None:
-        """Lets ``loaded`` answer from now on."""
+        """Let ``loaded`` answer from now on."""
 
 
 class ChangeWriter:
     """Applies changes one after the other to the service's bundle, and to every bundle that takes its place.
 
-    done: called in the event loop with changes that are on the disk and applied, in their order, before any of them is
-    acknowledged. tail: the last ones that were in the log at the start, of those that another process sent.
+    Args:
+        service: whose bundle is changed.
+        folder: of the log; None for no log.
+
+    Attributes:
+        done: called in the event loop with changes that are on the disk and applied, in their order, before any of them
+            is acknowledged.
+        tail: the last changes that were in the log at the start, of those that another process sent.
     """
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
@@ -83,7 +90,7 @@ class ChangeWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
-        self._lapsed: list[Any] = []  # candidates whose time has come, which the log does not say yet
+        self._lapsed: list[Any] = []  # candidates that have expired, which is not in the log yet
         self._due: list[Any] = []  # those that are still served
         self._trouble = False  # whether the last use of the log failed
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
@@ -95,9 +102,13 @@ class ChangeWriter:
         service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
-        """The service's bundle with every change of the log. Raises BundleError where they do not fit it.
+        """The service's bundle with every change of the log.
 
-        follows: the changes of another process's log, where this one has none.
+        Args:
+            follows: the changes of another process's log, if this one has none.
+
+        Raises:
+            BundleError: when they do not fit the bundle.
         """
         self.changes.id_column = self._bare.state.candidate
         if self._journal is None:
@@ -127,20 +138,31 @@ class ChangeWriter:
             ) from None
 
     async def change(self, record: dict[str, Any]) -> Any:
-        """Bring one change to the disk and into the lists; (upserted, deleted, candidates). Raises Problem."""
+        """Bring one change to the disk and into the lists.
+
+        Returns:
+            (upserted, deleted, candidates).
+
+        Raises:
+            Problem: when it does not fit, or cannot be written.
+        """
         return await self._submit(record=record)
 
     async def swap(self, loaded: Loaded) -> None:
-        """Let another bundle, with all changes, take over between two requests. Raises BundleError."""
+        """Let another bundle, with all changes, take over between two requests.
+
+        Raises:
+            BundleError: when the changes do not fit it.
+        """
         await self._submit(loaded=loaded)
         self.upkeep = None
 
     async def look(self, at: Callable[[Changes], Any]) -> Any:
-        """What ``at`` returns of the changes made by now, while none is being made; called in the writer's thread."""
+        """The result of ``at`` on the changes made by now, while none is being made; called in the writer's thread."""
         return await self._submit(look=at)
 
     def start(self) -> None:
-        """Make changes, and delete candidates whose time has come, from now on."""
+        """Make changes, and delete candidates whose time is up, from now on."""
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._run())
 
@@ -151,7 +173,7 @@ class ChangeWriter:
         return await task.future
 
     async def _run(self) -> None:
-        """Makes changes for good: whatever goes wrong, those who wait are told, and the next have their turn."""
+        """Make changes until cancelled: on an error, those who wait get it, and the next have their turn."""
         loop = asyncio.get_running_loop()
         while True:
             batch: list[_Task] = []
@@ -179,7 +201,7 @@ class ChangeWriter:
                     task.future.set_result(outcome)
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the index be looked after: where it no longer finds enough, it is rebuilt, in its own thread."""
+        """Check the index in its own thread: if it no longer finds enough, it is rebuilt."""
         state = loaded.state
         if loaded.served.index.exact or state.query_vectors is None or not state.live:
             return
@@ -193,7 +215,7 @@ class ChangeWriter:
         self.upkeep.look()
 
     async def _next(self) -> list[_Task]:
-        """What waits, at least one; or nothing, where a candidate expires or the log is to be looked at."""
+        """The tasks that wait, at least one; or none, when a candidate expires or the log is to be checked."""
         due = self.changes.next_expiry
         wait = None if due is None else max(0.0, due - time.time())
         if self._journal is not None:
@@ -232,14 +254,18 @@ class ChangeWriter:
                 outcomes[-1] = last.look(self.changes)
             self._due.clear()
             return outcomes, None if loaded is self._service.loaded else loaded, records
-        except BaseException as error:  # what is not an Exception, as a panic of native code, ends no thread of ours
+        except BaseException as error:  # a panic of native code, too, must not end the thread
             failed = _raisable(error)
             return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, records
 
     def _made(self, served: Served, batch: list[_Task], outcomes: list[Any], logged: list[dict[str, Any]]) -> Served:
-        """What is served with those changes of a batch that fit, once they are on the disk; without, where it takes none.
+        """The served state with those changes of a batch that fit and could be written to the disk.
 
-        outcomes: by task; logged: the records that are in the log; both are filled.
+        Args:
+            served: the state before.
+            batch: the tasks.
+            outcomes: by task; filled here.
+            logged: the records that are in the log; filled here.
         """
         before = served
         records: list[dict[str, Any]] = []
@@ -276,14 +302,18 @@ class ChangeWriter:
         return served
 
     def _expire(self, served: Served) -> Served:
-        """What is served without the candidates whose time has come."""
+        """The served state without the candidates whose time is up."""
         due = self.changes.expired(time.time())
         self._lapsed += due
         self._due += due
         return changed(served, None, self._due) if self._due else served
 
     def _tried(self, served: Served, record: dict[str, Any]) -> tuple[Served, Any]:
-        """What is served with one change. Raises Problem where it does not fit."""
+        """The served state with one change, and the change's outcome.
+
+        Raises:
+            Problem: when it does not fit.
+        """
         if record["op"] == "events":
             return served, len(record["events"])
         before, known = served, served.index.size
@@ -300,7 +330,7 @@ class ChangeWriter:
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
     def _count(self, record: dict[str, Any], outcome: Any) -> None:
-        """Count a change that is on the disk; one that another process has logged, it has counted."""
+        """Count a change that is on the disk; one that another process has logged was counted there."""
         if self._journal is None:
             return
         counted = self._service.metrics.changes
@@ -313,9 +343,9 @@ class ChangeWriter:
     # The log.
 
     def _logged(self, records: list[dict[str, Any]]) -> bool:
-        """Whether the records are on the disk now, after what says that candidates' time has come.
+        """Whether the records are on the disk now, after a record of the candidates that have expired.
 
-        That it has is no matter of the clock from then on, which may be set back.
+        From then on they stay expired, even if the clock is set back.
         """
         if self._journal is None:
             self._lapsed.clear()
@@ -336,7 +366,7 @@ class ChangeWriter:
         return done
 
     def _look_after_log(self) -> None:
-        """Put the log back where it has gone, and shorten it where it is too long."""
+        """Put the log back if it is missing, and shorten it if it is too long."""
 
         def look(journal: Journal) -> None:
             try:
@@ -349,12 +379,20 @@ class ChangeWriter:
             self._tried_log(look)
 
     def _restore(self, journal: Journal) -> None:
-        """Write everything that was acknowledged to a log in the place of one that has gone. Raises OSError."""
+        """Write every acknowledged change to a log in the place of a missing one.
+
+        Raises:
+            OSError: when that fails.
+        """
         journal.restore(self.changes.records())
         self._service.log.event("log_restored", bytes=journal.size)
 
     def _shorten(self, journal: Journal) -> None:
-        """Begin to write a shorter log, or let it take the journal's place once it is written. Raises OSError."""
+        """Begin to write a shorter log, or let it take the journal's place once it is written.
+
+        Raises:
+            OSError: when that fails.
+        """
         if self._shortening is None:
             if journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
                 return
@@ -379,7 +417,7 @@ class ChangeWriter:
         shorter.write(rest)
 
     def _tried_log(self, use: Callable[[Journal], None]) -> bool:
-        """Whether the disk did what ``use`` asks of it; that it did not is counted, and logged the first time."""
+        """Whether ``use`` worked on the disk; failures are counted, and the first is logged."""
         assert self._journal is not None
         try:
             use(self._journal)
@@ -393,7 +431,7 @@ class ChangeWriter:
         return True
 
     def close(self) -> None:
-        """Finish what is under way, then let go of the log."""
+        """Finish what is under way, then close the log."""
         if self._running is not None and not self._running.get_loop().is_closed():
             self._running.cancel()
         self._thread.shutdown(wait=True)
@@ -415,7 +453,7 @@ def _raisable(error: BaseException) -> Exception:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """No search for rubbish while millions of objects are made that stay."""
+    """No garbage collection while millions of objects are made that stay."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The routes that change something: candidates, what queries chose, and what they were shown."""
+"""The routes that change something: candidates, choices of queries, and lists that were shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ async def change(service: Service, incoming: Incoming) -> Reply:
 
 
 def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
-    """The record of a change. Raises Problem."""
+    """The record of a change.
+
+    Raises:
+        Problem: when it does not fit.
+    """
     request, most = service.ids.read(decoded(_CHANGE, body), loaded), service.settings.limits.ids
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
@@ -47,7 +51,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 
 
 async def events(service: Service, incoming: Incoming) -> Reply:
-    """Record what queries just chose."""
+    """Record candidates that queries just chose."""
     record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
     count = await service.change(record)
     if service.impressions.begun:  # the events that follow a list are part of its log
@@ -56,7 +60,11 @@ async def events(service: Service, incoming: Incoming) -> Reply:
 
 
 def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
-    """The record of choices. Raises Problem."""
+    """The record of choices.
+
+    Raises:
+        Problem: when it does not fit.
+    """
     request, most = service.ids.read(decoded(_EVENTS, body), loaded), service.settings.limits.ids
     if not 1 <= len(request.events) <= most:
         raise Problem(422, f"{len(request.events)} events were given; 1 to {most} were expected.", "$.events")
@@ -78,7 +86,11 @@ async def impressions(service: Service, incoming: Incoming) -> Reply:
 
 
 def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]]:
-    """The records of lists that were shown. Raises Problem."""
+    """The records of lists that were shown.
+
+    Raises:
+        Problem: when they do not fit.
+    """
     request, most = service.ids.read(decoded(_IMPRESSIONS, body), loaded), service.settings.limits.ids
     count = sum(len(one.items) for one in request.impressions)
     if not 1 <= count <= most:

@@ -15,9 +15,13 @@ ENCODER = msgspec.json.Encoder()
 
 
 class Written:
-    """JSON by the place that it has in the reply. most: bytes of all parts together.
+    """Parts of a reply as JSON, by their position in it.
 
-    No more than the bound and one piece is ever held, however long the values are.
+    No more than the bound and one part is ever held, however long the values are.
+
+    Args:
+        count: parts.
+        most: bytes of all parts together.
     """
 
     def __init__(self, count: int, most: int) -> None:
@@ -26,13 +30,21 @@ class Written:
         self._most = most
 
     def put(self, place: int, value: Any) -> None:
-        """Writes a value. Raises Problem beyond the bound."""
+        """Write a value.
+
+        Raises:
+            Problem: beyond the bound.
+        """
         text = ENCODER.encode(value)
         self._take(len(text))
         self.parts[place] = msgspec.Raw(text)
 
     def put_each(self, place: int, values: Iterable[Any], before: bytes, after: bytes) -> None:
-        """Writes values one by one, with commas between them. Raises Problem as soon as they are beyond the bound."""
+        """Write values one by one, with commas between them.
+
+        Raises:
+            Problem: as soon as they are beyond the bound.
+        """
         texts = []
         self._take(len(before) + len(after))
         for value in values:

@@ -25,8 +25,8 @@ __all__ = [
     "Additions",
     "check",
     "check_names",
-    "check_room",
-    "check_room_for_file",
+    "check_writable",
+    "check_writable_file",
     "entries_of",
     "locked",
     "new_folder",
@@ -161,7 +161,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_room(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """OSError where nothing can be put at ``path``: its folder is missing or may not be written to, or the name is too long.
 
     Long work asks before it begins. A scratch name next to ``path`` is tried, so that what is at ``path`` stays.
@@ -172,11 +172,11 @@ def check_room(path: Path) -> None:
     scratch.rmdir()
 
 
-def check_room_for_file(path: Path) -> None:
-    """``check_room``; OSError too where a folder is at ``path``."""
+def check_writable_file(path: Path) -> None:
+    """``check_writable``; OSError too where a folder is at ``path``."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    check_room(path)
+    check_writable(path)
 
 
 def set_aside(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_model, check_seed
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
@@ -26,7 +26,7 @@ from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
 
-__all__ = ["als", "als_options", "not_from_disk"]
+__all__ = ["als", "als_options", "chosen_pairs", "filled", "first_vectors", "not_from_disk"]
 
 
 IGNORED = ("batch_size", "monitor")
@@ -88,6 +88,7 @@ def als(
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
     check_data(train, "als")
+    check_flags("als()", exclude_seen=exclude_seen, weighted=weighted)
     if callable(validation):
         raise ConfigError("ALS is measured on a Dataset; als(validation=) got a function.", hint="validation=test")
     check_dataset(validation, "als(validation=)", optional=True)
@@ -107,9 +108,10 @@ def als(
     encoded = model.prepare(train, generator)
     model.to(place).eval()
     tables = [_table(model.query), _table(model.candidate)]
-    chosen = _chosen(encoded, tables).to(place)
+    names = next(iter(encoded.query_columns)), next(iter(encoded.candidate_columns))
+    chosen = chosen_pairs(encoded, names, tables).to(place)
     turned, task = chosen.turned(), task.on(chosen)
-    candidate = torch.randn(chosen.width, tables[1].dim, generator=generator).to(place) * (0.1 / tables[1].dim ** 0.5)
+    candidate = first_vectors(chosen.width, tables[1].dim, generator).to(place)
     seen = seen_of(train, validation, exclude_seen)
     test = None if validation is None else TestSet.of(model, validation, seen, weighted=weighted)
     records = []
@@ -117,8 +119,8 @@ def als(
         started = time.perf_counter()
         query = solve(chosen, candidate, task)
         candidate = solve(turned, query, task)
-        _write(tables[0], _met(query, chosen))
-        _write(tables[1], candidate)
+        tables[0].fill(filled(query, chosen))
+        tables[1].fill(candidate)
         epoch = Epoch(
             number, objective(chosen, turned, query, candidate, task), 1.0, time.perf_counter() - started, len(train)
         )
@@ -140,7 +142,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: for other options, which mean nothing to ALS.
     """
     known = inspect.signature(als).parameters
-    usual = {"precision": "float32"}
+    usual = {"precision": "float32", "schedule": "constant"}
     refused = [
         f"{name}={value!r}" if name in usual else f"{name}="
         for name, value in options.items()
@@ -161,8 +163,14 @@ def not_from_disk() -> ConfigError:
     )
 
 
-def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
-    (query,), (candidate,) = encoded.query_columns.values(), encoded.candidate_columns.values()
+def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequence[EmbeddingTable]) -> Chosen:
+    """The chosen pairs as rows of two tables of ids.
+
+    Args:
+        names: of the tables' features.
+        tables: the queries' and the candidates'.
+    """
+    query, candidate = encoded.query_columns[names[0]], encoded.candidate_columns[names[1]]
     assert isinstance(query, Codes)
     assert isinstance(candidate, Codes)
     weights = np.ones(len(encoded), np.float32) if encoded.weights is None else encoded.weights
@@ -172,20 +180,23 @@ def _chosen(encoded: EncodedDataset, tables: list[EmbeddingTable]) -> Chosen:
     return Chosen.of(rows, columns, weights[counted], (tables[0].cardinality, tables[1].cardinality))
 
 
-def _met(query: Tensor, chosen: Chosen) -> Tensor:
+def first_vectors(rows: int, dim: int, generator: torch.Generator) -> Tensor:
+    """The candidates' vectors that the first sweep starts from, ``[rows, dim]``: random and short."""
+    found: Tensor = torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
+    return found
+
+
+def filled(query: Tensor, chosen: Chosen) -> Tensor:
     """The vectors, with the mean of all for rows without a choice."""
     there = chosen.offsets.diff() > 0
-    return torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
+    return found
 
 
 def _table(tower: Tower) -> EmbeddingTable:
     (table,) = tower.tables.values()
     assert isinstance(table, EmbeddingTable)
     return table
-
-
-def _write(table: EmbeddingTable, rows: Tensor) -> None:
-    table.write(torch.arange(len(rows), device=rows.device), rows)
 
 
 def _check(side: str, tower: Tower) -> None:

@@ -50,17 +50,17 @@ class Interactions:
         self._processes = Alone() if processes is None else processes
         self._all = len(encoded)
         self._place: Tensor | None = None
-        mine: slice | NDArray[np.bool_] = slice(None)
+        part: slice | NDArray[np.bool_] = slice(None)
         if owner is not None and self._processes.size > 1:
             own: NDArray[np.bool_] = owner % self._processes.size == self._processes.rank
-            mine = own
+            part = own
             self._place = torch.from_numpy(np.where(own, np.cumsum(own) - 1, -1)).to(device)  # [interactions]
         self.queries = len(next(iter(encoded.query_columns.values())))
         self.candidates = len(next(iter(encoded.candidate_columns.values())))
-        self.query_rows = torch.from_numpy(encoded.query_rows[mine].astype(np.int64)).to(device)
-        self.candidate_rows = torch.from_numpy(encoded.candidate_rows[mine].astype(np.int64)).to(device)
+        self.query_rows = torch.from_numpy(encoded.query_rows[part].astype(np.int64)).to(device)
+        self.candidate_rows = torch.from_numpy(encoded.candidate_rows[part].astype(np.int64)).to(device)
         self._sequences = None if encoded.sequences is None else _grouped(encoded.sequences)
-        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights[mine]).to(device)
+        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights[part]).to(device)
 
     def __len__(self) -> int:
         return self._all

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import checked_path
-from shortlist.errors import ConfigError, ShortlistWarning
+from shortlist.errors import ConfigError, ShortlistWarning, check_flags
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.loss.old_names import in_tables
 from shortlist.model import EmbeddingTable, TwoTower
@@ -64,6 +64,7 @@ class Checkpoints:
     resume: bool = False
 
     def __post_init__(self) -> None:
+        check_flags("Checkpoints", resume=self.resume)
         if self.every is None and self.minutes is None:
             object.__setattr__(self, "minutes", 5.0)
         for name in ("every", "keep"):

@@ -124,14 +124,14 @@ class Together:
     def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
         """The tower's vectors of ``rows``, the same on every process, each made by one of them."""
         each = -(-len(rows) // self.size)
-        mine = rows[self.rank * each : (self.rank + 1) * each]
-        vectors: Tensor = _Shared.apply(tower(inputs.take(mine)), len(rows), self)  # type: ignore[no-untyped-call]
+        own_rows = rows[self.rank * each : (self.rank + 1) * each]
+        vectors: Tensor = _Shared.apply(tower(inputs.take(own_rows)), len(rows), self)  # type: ignore[no-untyped-call]
         return vectors
 
     def add(self, *values: Tensor) -> None:
         """Sums each value over the processes, in place."""
         for value in values:
-            with self._talk():
+            with self._naming_the_cause():
                 dist.all_reduce(value)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -151,7 +151,7 @@ class Together:
         for table in _tables(model):
             table.remote = RemoteRows(self, len(table.weight))
             part = self.own(table.weight)
-            table.weight = _room(table, len(part)).copy_(part)
+            table.weight = _empty_rows(table, len(part)).copy_(part)
 
     @torch.no_grad()
     def unite(self, model: TwoTower) -> None:
@@ -159,7 +159,7 @@ class Together:
         for table in _tables(model):
             assert isinstance(table.remote, RemoteRows)
             if self.first:
-                whole = _room(table, table.remote.cardinality)
+                whole = _empty_rows(table, table.remote.cardinality)
                 self.collect(table.weight, whole)
                 table.weight, table.remote = whole, None
             else:
@@ -180,28 +180,28 @@ class Together:
         """Writes the parts of all processes, divided as tables are, into ``whole`` of the first one (None elsewhere)."""
         if whole is None:
             for piece in part.split(ROWS_AT_A_TIME):
-                with self._talk():
+                with self._naming_the_cause():
                     dist.send(piece.contiguous(), 0)
             return
         whole[:: self.size] = part
         for rank in range(1, self.size):
             for piece in whole[rank :: self.size].split(ROWS_AT_A_TIME):
                 received = torch.empty_like(piece, memory_format=torch.contiguous_format)
-                with self._talk():
+                with self._naming_the_cause():
                     dist.recv(received, rank)
                 piece.copy_(received)
 
     def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
         """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
         result = values.new_empty(sum(received), *values.shape[1:])
-        with self._talk():
+        with self._naming_the_cause():
             dist.all_to_all_single(result, values.contiguous(), received, sent)
         return result
 
     def _gathered(self, values: Tensor) -> Tensor:
         """``values`` of every process, of one shape, one after another."""
         parts = [torch.empty_like(values) for _ in range(self.size)]
-        with self._talk():
+        with self._naming_the_cause():
             dist.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
@@ -219,15 +219,15 @@ class Together:
             signal.signal(signal.SIGTERM, self._handler if error is None else _end_soon)
         if error is not None:
             text = error.message if isinstance(error, ShortlistError) else f"{type(error).__name__}: {error}"
-            self._reason_is(f"rank {self.rank} stopped: {text}")
+            self._store_reason(f"rank {self.rank} stopped: {text}")
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same error."""
-        stands = self._reason_is(f"rank {self.rank} stopped: {error.message}")
-        self._let_others_ask()
-        return stands.partition(": ")[2] == error.message and not stands.startswith(f"rank {self.rank} ")
+        first = self._store_reason(f"rank {self.rank} stopped: {error.message}")
+        self._wait_for_readers()
+        return first.partition(": ")[2] == error.message and not first.startswith(f"rank {self.rank} ")
 
-    def _let_others_ask(self) -> None:
+    def _wait_for_readers(self) -> None:
         """The first process keeps the message: it stays until the others have read it, at most ``PATIENCE`` seconds."""
         stop = time.monotonic() + PATIENCE
         with contextlib.suppress(RuntimeError):  # that process has ended itself
@@ -237,7 +237,7 @@ class Together:
                 time.sleep(0.05)
 
     @contextlib.contextmanager
-    def _talk(self) -> Iterator[None]:
+    def _naming_the_cause(self) -> Iterator[None]:
         """Replaces the error about a lost process by that process's own error."""
         try:
             yield
@@ -250,11 +250,11 @@ class Together:
 
     def _stop(self) -> TrainingError:
         return TrainingError(
-            f"{self._why()}; rank {self.rank} of {self.size} stops too.",
+            f"{self._first_reason()}; rank {self.rank} of {self.size} stops too.",
             hint="start the run again, with --resume if it writes checkpoints",
         )
 
-    def _why(self) -> str:
+    def _first_reason(self) -> str:
         """The first error that a process gave, or the number of one that ended without."""
         stop = time.monotonic() + PATIENCE
         try:
@@ -262,14 +262,14 @@ class Together:
                 if self._store.check([REASON]):
                     return str(self._store.get(REASON).decode())
                 for rank in range(self.size):
-                    if _is_gone(json.loads(self._store.get(f"shortlist/process/{rank}"))):
-                        return self._reason_is(f"rank {rank} is gone without a word: killed, or out of memory")
+                    if _has_ended(json.loads(self._store.get(f"shortlist/process/{rank}"))):
+                        return self._store_reason(f"rank {rank} is gone without a word: killed, or out of memory")
                 time.sleep(0.05)
         except RuntimeError:  # the process that kept the reasons has ended itself
             pass
         return "another process of this run is gone"
 
-    def _reason_is(self, text: str) -> str:
+    def _store_reason(self, text: str) -> str:
         """Stores the reason unless there is one; returns the first one."""
         try:
             return str(self._store.compare_set(REASON, "", text).decode())
@@ -281,9 +281,9 @@ class _Shared(torch.autograd.Function):
     """Vectors computed by one process each, on all of them; backwards the sum of all gradients is sent to that process."""
 
     @staticmethod
-    def forward(ctx, mine, total, processes):  # type: ignore[no-untyped-def]
-        ctx.processes, ctx.mine, ctx.each = processes, len(mine), -(-total // processes.size)
-        padded = torch.cat([mine, mine.new_zeros(ctx.each - len(mine), mine.shape[1])])
+    def forward(ctx, part, total, processes):  # type: ignore[no-untyped-def]
+        ctx.processes, ctx.part, ctx.each = processes, len(part), -(-total // processes.size)
+        padded = torch.cat([part, part.new_zeros(ctx.each - len(part), part.shape[1])])
         return processes._gathered(padded)[:total]
 
     @staticmethod
@@ -292,7 +292,7 @@ class _Shared(torch.autograd.Function):
         padded = gradient.new_zeros(each * processes.size, gradient.shape[1])
         padded[: len(gradient)] = gradient
         parts = processes.exchanged(padded, [each] * processes.size, [each] * processes.size)
-        return parts.view(processes.size, each, -1).sum(0)[: ctx.mine], None, None
+        return parts.view(processes.size, each, -1).sum(0)[: ctx.part], None, None
 
 
 class Route:
@@ -369,7 +369,7 @@ def _end_soon(number: int, frame: FrameType | None) -> None:
     end.start()
 
 
-def _room(table: EmbeddingTable, rows: int) -> Tensor:
+def _empty_rows(table: EmbeddingTable, rows: int) -> Tensor:
     """Memory for so many rows of a table, in the form of the table."""
     shape = (rows, table.dim)
     if table.weight.device.type != "cpu":
@@ -381,7 +381,7 @@ def _tables(model: nn.Module) -> list[EmbeddingTable]:
     return [part for part in model.modules() if isinstance(part, EmbeddingTable)]
 
 
-def _is_gone(process: list[Any]) -> bool:
+def _has_ended(process: list[Any]) -> bool:
     """Whether a process of this machine has ended; False for those of other machines."""
     host, number = process
     if host != socket.gethostname():

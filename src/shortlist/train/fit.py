@@ -12,7 +12,7 @@ import torch
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_kind, check_methods, check_model, check_seed
-from shortlist.errors import ConfigError, deprecated
+from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.loss import ALS, Retrieval
@@ -24,7 +24,8 @@ from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_r
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
-from shortlist.train.optimizers import Adagrad, Optimizer
+from shortlist.train.optimizers import Adagrad, Optimizer, with_rate
+from shortlist.train.pretrain import check_pretraining
 from shortlist.train.processes import check_divisible
 from shortlist.train.progress import Progress
 from shortlist.train.run import Run
@@ -56,6 +57,8 @@ def fit(
     on_batch: Callable[[int, int], None] | None = None,
     warm_start: WarmStart | TwoTower | Mixture | None = None,
     checkpoints: Checkpoints | None = None,
+    schedule: Literal["constant", "linear"] = "constant",
+    pretrain: Literal["als"] | None = None,
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
@@ -92,6 +95,10 @@ def fit(
         warm_start: a trained model of the same towers to begin from, see ``WarmStart``. The optimizer's state stays
             with the model (``model.optimizer_state``) and in its bundle.
         checkpoints: where and how often the run writes checkpoints, and whether it resumes now.
+        schedule: of the learning rate: "constant", or "linear" to fall from the optimizer's rate to zero over all epochs.
+        pretrain: "als" starts the vectors of ids from the directions that alternating least squares finds for the same pairs
+            (``als``), which takes fewer epochs than random vectors; for towers of one vector per id, or of a sum with it, in
+            memory.
 
     Raises:
         ConfigError: for options that cannot work.
@@ -102,6 +109,7 @@ def fit(
     if isinstance(task, ALS):
         return _by_als(**locals())
     check_kind(task, "fit(task=)", "Retrieval", optional=True, hint="task=shortlist.Retrieval()")
+    check_flags("fit()", exclude_seen=exclude_seen, weighted=weighted)
     check_methods(
         optimizer,
         "fit(optimizer=)",
@@ -130,9 +138,14 @@ def fit(
     if names is not None and monitor not in names:
         raise ConfigError(f"fit() got monitor={monitor!r}; it must be one of {', '.join(names)}.")
     optimizer = optimizer or Adagrad()
+    if schedule not in ("constant", "linear"):
+        raise ConfigError(f'fit() got schedule={schedule!r}; "constant" or "linear" was expected.')
+    if schedule == "linear":
+        with_rate(optimizer, 1.0)
     start = Start(warm_start, model, train)
     train = start.train
     processes = joined()
+    check_pretraining(pretrain, model, train, warm_start is not None)
     if processes.size > 1:
         check_divisible(task, model, impressions)
 
@@ -143,7 +156,7 @@ def fit(
     ):
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         processes.agree({**facts, "epochs": epochs})
-        run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes)
+        run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes, pretrain)
         untrained = unknown_rows(model) if processes.first else {}
         seen = seen_of(train, held_out, exclude_seen)
         test = None if held_out is None else TestSet.of(model, held_out, seen, weighted=weighted)
@@ -151,6 +164,8 @@ def fit(
         best = Best(model, monitor, patience)
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
+        facts |= {"schedule": schedule} if schedule != "constant" else {}
+        facts |= {"pretrain": pretrain} if pretrain is not None else {}
         keeper = None
         if checkpoints is not None:
             keeper = Keeper(checkpoints, {**facts, "warm_start": start.facts()}, run, best)
@@ -161,7 +176,8 @@ def fit(
             at.begin()
             model.train()
             for chosen in islice(run.interactions.batches(seed, number, batch_size), at.batch, None):
-                run.step(chosen, at)
+                rate = 1.0 if schedule == "constant" else 1.0 - at.done / (epochs * len(run.interactions))
+                run.step(chosen, at, rate)
                 if on_batch is not None and processes.first:
                     on_batch(at.done, epochs * len(run.interactions))
                 if keeper is not None:

@@ -8,8 +8,8 @@ touched. Rows that are not touched stay bit-identical, weights and slots alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from shortlist.errors import ConfigError
 from shortlist.model import EmbeddingTable
 from shortlist.train.processes import Processes
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Updater"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RowwiseAdagrad", "Updater", "with_rate"]
 
 
 class Optimizer(Protocol):
@@ -196,12 +196,17 @@ class Updater:
             yield from ((f"{name}.{number}", slot, None) for number, slot in enumerate(slots))
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Update every touched row and every dense parameter that has a gradient, and clear the gradients."""
+    def step(self, rate: float = 1.0) -> None:
+        """Update every touched row and every dense parameter that has a gradient, and clear the gradients.
+
+        Args:
+            rate: times the optimizer's learning rate.
+        """
+        optimizer = self.optimizer if rate == 1.0 else with_rate(self.optimizer, rate)
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
                 touched = [slot.index_select(0, codes) for slot in slots]
-                table.write(codes, self.optimizer.update(rows, gradient, touched))
+                table.write(codes, optimizer.update(rows, gradient, touched))
                 for slot, new in zip(slots, touched, strict=True):
                     slot.index_copy_(0, codes, new)
             table.touched.clear()
@@ -210,8 +215,26 @@ class Updater:
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
                 rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)
-                rows.copy_(self.optimizer.update(rows, gradient, slots))
+                rows.copy_(optimizer.update(rows, gradient, slots))
                 parameter.grad = None
+
+
+def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
+    """The same optimizer with ``rate`` times its learning rate.
+
+    Raises:
+        ConfigError: for an optimizer that is not a dataclass with a ``learning_rate``.
+    """
+    given: Any = optimizer
+    if not is_dataclass(given) or "learning_rate" not in {field.name for field in fields(given)}:
+        raise ConfigError(
+            f"the learning rate of {type(optimizer).__name__} cannot change during training; a dataclass with a field "
+            "learning_rate was expected.",
+            hint='schedule="constant"',
+        )
+    settings = {field.name: getattr(optimizer, field.name) for field in fields(given)}
+    settings["learning_rate"] *= rate
+    return type(optimizer)(**settings)
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -21,6 +21,7 @@ from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
 from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import Optimizer
+from shortlist.train.pretrain import why_not_pretrained
 from shortlist.train.sections import (
     AddedSection,
     ALSSection,
@@ -54,13 +55,37 @@ class _Model(Section, frozen=True):
     optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
     fit: FitSection = FitSection()
 
-    def for_rows(self, rows: int) -> Self:
-        """The same with numbers in place of "auto", for so many interactions."""
+    def for_data(self, data: Dataset | Shards, warm: bool = False) -> Self:
+        """The same with values in place of "auto", for this data.
+
+        Args:
+            data: to train on.
+            warm: whether training starts from an earlier model.
+        """
+        if warm:  # which has vectors already
+            fit = msgspec.structs.replace(self.fit, pretrain=None)
+            return msgspec.structs.replace(self, fit=fit).for_rows(len(data))
+        pretrains = self.fit.pretrain == "auto" and self.als is None
+        if pretrains:
+            pretrains = why_not_pretrained(self.build_model(data), data) is None
+        return self.for_rows(len(data), pretrains)
+
+    def for_rows(self, rows: int, pretrains: bool = False) -> Self:
+        """The same with values in place of "auto", for so many interactions.
+
+        Args:
+            rows: interactions to train on.
+            pretrains: whether the vectors of ids can start from ALS.
+        """
         fit = self.fit
+        if fit.pretrain == "auto":
+            fit = msgspec.structs.replace(fit, pretrain="als" if pretrains else None)
+        if fit.schedule == "auto":
+            fit = msgspec.structs.replace(fit, schedule="constant" if fit.pretrain is None else "linear")
         if fit.batch_size == "auto":
             fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
         if fit.epochs == "auto":
-            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows))
+            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows, fit.pretrain is not None))
         return msgspec.structs.replace(self, fit=fit)
 
     def build_model(self, data: Dataset | Shards) -> TwoTower:
@@ -126,7 +151,8 @@ class _Model(Section, frozen=True):
             options: options of ``fit``, instead of the recipe's.
         """
         model = self.build_model(data)
-        settings = {**msgspec.structs.asdict(self.for_rows(len(data)).fit), **options}
+        fitted = self.for_data(data, options.get("warm_start") is not None).fit
+        settings = {**msgspec.structs.asdict(fitted), **options}
         if self.als is not None:
             return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
         return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
@@ -147,15 +173,19 @@ def auto_batch_size(rows: int) -> int:
     return 1 << power
 
 
-def auto_epochs(rows: int) -> int:
-    """15 up to a million interactions, beyond it fewer with their square root, and 3 at least.
+def auto_epochs(rows: int, pretrained: bool = False) -> int:
+    """15, or 6 where the vectors of ids start from ALS; beyond a million interactions fewer with their square root, and 3 at
+    least.
 
     Example:
         >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
         (15, 8, 3)
+        >>> auto_epochs(100_000, pretrained=True), auto_epochs(4_000_000, pretrained=True)
+        (6, 3)
     """
-    wanted = 15 * math.sqrt(1_000_000 / max(rows, 1))
-    return max(3, min(15, round(wanted)))
+    most = 6 if pretrained else 15
+    wanted = most * math.sqrt(1_000_000 / max(rows, 1))
+    return max(3, min(most, round(wanted)))
 
 
 def neighbours_in_memory() -> ConfigError:
@@ -208,6 +238,22 @@ class SourceSection(AddedSection, frozen=True):
         if self.towers is not None:
             return self.towers.train(data, **shared)[0]
         return self.settings().fit(data)
+
+
+def _check_short(source: SourceSection) -> None:
+    """ConfigError unless the keys of ``short`` are numbers of items."""
+    for most in source.short:
+        if not (most.isascii() and most.isdigit() and len(most) < 10):
+            raise ConfigError(
+                f"a source of the recipe has {most!r} in short; a whole number of at least 0 was expected.",
+                hint='short = { "0" = 0.5 } is its weight for queries without a history',
+            )
+
+
+def _weight_at(source: SourceSection, length: int) -> float:
+    """The weight of a source for queries with so many items in their history."""
+    bounds = sorted((int(most), weight) for most, weight in source.short.items())
+    return next((weight for most, weight in bounds if length <= most), source.weight)
 
 
 class Recipe(_Model, frozen=True):
@@ -275,17 +321,37 @@ class Recipe(_Model, frozen=True):
         shared = {name: options[name] for name in ("device",) if name in options}
         sources += [one.fitted(data, **shared) for one in self.sources]
         weights, temperatures = self.mixing()
-        return Mixture(sources, data, weights=weights, temperatures=temperatures), history
+        return Mixture(
+            sources,
+            data,
+            weights=weights,
+            temperatures=temperatures,
+            by_history=self.mixing_by_history(),
+            quotas=[*[0.0] * (len(weights) - len(self.sources)), *(one.quota for one in self.sources)],
+        ), history
 
     def mixing(self) -> tuple[list[float], list[float]]:
         """The weight of each source, in the order of the recipe, and the temperature of each towers."""
         section = self.neighbours
         blend = None if section is None else Blend(section.share, section.temperature).weights
-        first = (1.0,) if blend is None else blend.values
-        shares = [one.weight for one in self.sources]
-        weights = [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
+        weights = self._source_weights([one.weight for one in self.sources])
         temperatures = [one.temperature for one in self.sources if one.kind == "towers"]
         return weights, [self.temperature if blend is None else blend.temperatures[0], *temperatures]
+
+    def mixing_by_history(self) -> dict[int, list[float]]:
+        """The weights for queries with at most so many items in their history, where a source has others for them."""
+        bounds = sorted({int(most) for one in self.sources for most in one.short})
+        return {most: self._source_weights([_weight_at(one, most) for one in self.sources]) for most in bounds}
+
+    def _source_weights(self, shares: Sequence[float]) -> list[float]:
+        """The weight of each source, in the order of the recipe.
+
+        Args:
+            shares: of [[sources]]; those before them share the rest.
+        """
+        section = self.neighbours
+        first = (1.0,) if section is None else Blend(section.share, section.temperature).weights.values
+        return [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
 
     def _check_sources(self, options: Mapping[str, Any]) -> None:
         """ConfigError for weights that leave the first sources nothing, and for what one training alone can do."""
@@ -295,6 +361,16 @@ class Recipe(_Model, frozen=True):
                 f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
                 hint="the towers and the neighbours have the rest",
             )
+        for one in self.sources:
+            _check_short(one)
+        for most, weights in self.mixing_by_history().items():
+            others = weights[len(weights) - len(self.sources) :]
+            if not all(share >= 0 for share in others) or sum(others) >= 1:
+                raise ConfigError(
+                    f"the recipe's [[sources]] have the weights {others} for histories of at most {most}; numbers of at least 0 "
+                    "whose sum is below 1 were expected.",
+                    hint="the towers and the neighbours have the rest",
+                )
         several = any(one.kind == "towers" for one in self.sources)
         if several and (options.get("warm_start") is not None or joined().size > 1):
             what = "warm start" if options.get("warm_start") is not None else "several processes"

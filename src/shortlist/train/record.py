@@ -86,9 +86,9 @@ def _plain(value: Any) -> Any:
 
 
 def _commit() -> str | None:
-    said = os.environ.get("SHORTLIST_COMMIT")
-    if said:
-        return said
+    commit = os.environ.get("SHORTLIST_COMMIT")
+    if commit:
+        return commit
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         status = subprocess.run(

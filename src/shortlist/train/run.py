@@ -13,6 +13,7 @@ from shortlist.model import TowerInputs, TwoTower, vectors_of
 from shortlist.train.epochs import Epoch
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Optimizer, Updater
+from shortlist.train.pretrain import pretrain_by_als
 from shortlist.train.processes import Processes
 from shortlist.train.progress import Progress
 from shortlist.train.streaming import interactions_of
@@ -39,12 +40,15 @@ class Run:
         device: torch.device,
         precision: str,
         processes: Processes,
+        pretrain: str | None = None,
     ) -> None:
         self.model, self.task, self.optimizer, self.processes = model, task, optimizer, processes
         self.device, self.rounded = device, precision == "bfloat16"
         torch.manual_seed(seed)
         encoded = start.prepared(model, torch.Generator().manual_seed(seed))
         model.to(device)
+        if pretrain is not None:
+            pretrain_by_als(model, encoded, seed, device)
         self.query_inputs = (
             TowerInputs.crossed(encoded.query_columns, encoded.contexts, [*model.query.features], device)
             if encoded.contexts
@@ -63,8 +67,8 @@ class Run:
             LearnedTemperature(task.temperature, processes).to(device) if task.learn_temperature else None
         )
 
-    def step(self, chosen: Tensor, at: Progress) -> None:
-        """Learns from the interactions ``chosen``, int64 ``[B]``, and counts them."""
+    def step(self, chosen: Tensor, at: Progress, rate: float = 1.0) -> None:
+        """Learns from the interactions ``chosen``, int64 ``[B]``, at ``rate`` times the learning rate, and counts them."""
         batch, columns, log_q = self.negatives.of(self.interactions.batch(chosen), chosen, at.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounded):
             query = self.model.split_heads(self.model.query(self.query_inputs.take(batch.query_rows)))  # [queries, dim]
@@ -81,7 +85,7 @@ class Run:
                 counts=batch.counts,
             )
         loss.backward()
-        self.updater.step()
+        self.updater.step(rate)
         if self.temperature is not None:
             self.temperature.step()
         at.total += loss.detach()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.errors import ConfigError, DataError, ShortlistWarning
+from shortlist.errors import ConfigError, DataError, ShortlistWarning, check_flags
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
 from shortlist.sources import Mixture
@@ -59,6 +59,7 @@ class WarmStart:
                 f"a warm start got {type(self.before).__name__}; a TwoTower was expected.",
                 hint='sl.Recommender.load("yesterday.shortlist").model',
             )
+        check_flags("WarmStart", only_new=self.only_new)
         if not 0 < self.half_life < float("inf"):
             raise ConfigError(f"a warm start got half_life={self.half_life}; it must be more than zero, and finite.")
         if self.before.trained_on is None:

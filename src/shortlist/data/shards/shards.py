@@ -24,7 +24,7 @@ from shortlist.data.shards.files import Manifest
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, check_flags
 
 __all__ = ["Rows", "Shards"]
 
@@ -134,6 +134,7 @@ class Shards:
                 f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
                 hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
             )
+        check_flags("Shards.encode()", overwrite=overwrite)
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
@@ -167,6 +168,7 @@ class Shards:
             DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
         folder = checked_path(folder, "Shards.load(folder)")
+        check_flags("Shards.load()", verify=verify)
         if not (folder / files.MANIFEST).is_file():
             begun = (folder / files.HEADER).is_file()
             raise DataError(

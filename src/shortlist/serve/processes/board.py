@@ -1,4 +1,4 @@
-"""How many connections each worker holds, in memory that all of them see, so that each takes its share of the new ones."""
+"""Connections of each worker, in memory that all of them see, so that each accepts its share of new ones."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Board", "Share"]
 
 SLOTS = 1024
 AHEAD = 2  # connections by which a worker may be ahead of the one that has fewest
-PATIENCE = 10  # looks for which those that wait are left to others
+PATIENCE = 10  # looks for which waiting connections are left to others
 _NUMBER = struct.Struct("<i")
 NOBODY = -1
 
 
 class Board:
-    """A number for each worker's slot. Made before the workers are, and shared by all that come of the same process."""
+    """A number for each worker's slot, in memory shared with every process that is forked later."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * _NUMBER.size)
@@ -24,20 +24,26 @@ class Board:
             self.set(slot, NOBODY)
 
     def set(self, slot: int, connections: int) -> None:
-        """Note how many connections a worker holds; ``NOBODY`` for none that takes any."""
+        """Note how many connections a worker holds; ``NOBODY`` for a slot whose worker accepts none."""
         _NUMBER.pack_into(self._memory, slot * _NUMBER.size, connections)
 
     def least(self, but: int, slots: int) -> int | None:
-        """The fewest connections that one of the first ``slots`` holds, apart from ``but``; None where there is no other."""
+        """The fewest connections in one of the first ``slots``, apart from ``but``; None if there is no other."""
         values = [_NUMBER.unpack_from(self._memory, slot * _NUMBER.size)[0] for slot in range(slots) if slot != but]
         return min((one for one in values if one != NOBODY), default=None)
 
 
 class Share:
-    """How many of the waiting connections a worker may take: so many that it is not far ahead of the others.
+    """How many of the waiting connections a worker may accept, so that it is not far ahead of the others.
 
-    A worker that is ahead leaves them to others, which the socket has woken too; those that nobody takes after ``PATIENCE`` looks,
-    it takes all the same, since the others may have stopped.
+    A worker that is ahead leaves them to others, which the socket has woken too. If nobody accepts them within
+    ``PATIENCE`` looks, it does so anyway, since the others may have stopped.
+
+    Args:
+        board: the connections of all workers.
+        slot: of this worker.
+        slots: how many may be in use.
+        held: counts this worker's connections.
     """
 
     def __init__(self, board: Board, slot: int, slots: int, held: Callable[[], int]) -> None:
@@ -45,7 +51,7 @@ class Share:
         self._looks = 0
 
     def __call__(self) -> int:
-        """The number to take now."""
+        """The number to accept now."""
         held = self._held()
         self._board.set(self._slot, held)
         least = self._board.least(self._slot, self._slots)

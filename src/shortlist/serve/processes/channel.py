@@ -1,4 +1,4 @@
-"""Messages between two processes of one server, over a stream socket; descriptors may go with them."""
+"""Messages between two processes of one server, over a stream socket; file descriptors may be sent with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shortlist.serve.processes.messages import Message
 
 __all__ = ["Channel", "pair"]
 
-HEAD = struct.Struct("<IB")  # bytes of the message, descriptors that come with it
+HEAD = struct.Struct("<IB")  # bytes of the message, descriptors that are sent with it
 READ = 1 << 18
 MOST = 4  # descriptors of one message
 
@@ -27,7 +27,7 @@ _DECODER = msgspec.msgpack.Decoder(Message)
 
 
 class Channel:
-    """One end. Nothing here waits: what cannot be sent at once is sent when the socket takes more.
+    """One end of a stream of messages. It never blocks: what cannot be sent at once is sent when the socket takes more.
 
     Used by one thread, or under a lock of the caller's.
     """
@@ -50,14 +50,19 @@ class Channel:
     # Sending.
 
     def send(self, message: Any, fds: Sequence[int] = ()) -> None:
-        """Send a message, now or later. fds: descriptors to hand over; this process keeps its own."""
+        """Send a message, now or later.
+
+        Args:
+            message: one of ``messages``.
+            fds: descriptors to hand over; this process keeps its own.
+        """
         self.send_encoded(_ENCODER.encode(message), fds)
 
     def send_encoded(self, content: bytes, fds: Sequence[int] = ()) -> None:
-        """Send what ``encoded`` made."""
+        """Send bytes that ``encoded`` made."""
         if self.closed:
             return
-        held = [os.dup(one) for one in fds]  # the caller may close its own before they have gone
+        held = [os.dup(one) for one in fds]  # the caller may close its own before they are sent
         self._out.append((memoryview(HEAD.pack(len(content), len(fds)) + content), held))
         self.flush()
 
@@ -67,7 +72,7 @@ class Channel:
         return bool(self._out)
 
     def flush(self) -> None:
-        """Send what can be sent."""
+        """Send as much as the socket takes."""
         try:
             while self._out:
                 content, fds = self._out[0]
@@ -79,7 +84,7 @@ class Channel:
                     self._out.appendleft((content[sent:], ()))
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:  # the other end has gone: the reader will see it
+        except OSError:  # the other end is closed: the reader will see it
             self._drop()
         self._follow_up()
 
@@ -92,7 +97,11 @@ class Channel:
     # Receiving.
 
     def read(self) -> list[tuple[Any, list[int]]]:
-        """The messages that have come by now, with their descriptors. Raises EOFError once the other end has gone."""
+        """The messages that have arrived by now, with their descriptors.
+
+        Raises:
+            EOFError: when the other end is closed.
+        """
         gone = False
         try:
             while not gone:
@@ -124,7 +133,11 @@ class Channel:
         return found
 
     def wait(self, seconds: float | None = None) -> list[tuple[Any, list[int]]]:
-        """The next messages, at least one, or none after so many seconds. Raises EOFError."""
+        """The next messages, at least one, or none after so many seconds.
+
+        Raises:
+            EOFError: when the other end is closed.
+        """
         while True:
             ready, _, _ = select.select([self.socket], [self.socket] if self._out else [], [], seconds)
             self.flush()
@@ -136,7 +149,7 @@ class Channel:
     # In an event loop.
 
     def attach(self, take: Callable[[Any, list[int]], None], gone: Callable[[], None]) -> None:
-        """From now on ``take`` is called with each message in the running loop, and ``gone`` when the other end has gone."""
+        """Call ``take`` with each message in the running loop, and ``gone`` when the other end is closed."""
         self._loop = asyncio.get_running_loop()
 
         def readable() -> None:
@@ -162,7 +175,7 @@ class Channel:
             self._loop.remove_writer(self.socket)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close this end."""
         if self.closed:
             return
         self.closed = True

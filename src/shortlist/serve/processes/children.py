@@ -1,4 +1,4 @@
-"""The processes of one server as the supervisor holds them: forked, heard, ended."""
+"""The processes of one server as the supervisor holds them: how they start, report and end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shortlist.serve.settings import Settings
 
 __all__ = ["SIGNALS", "Child", "Children", "Plan"]
 
-RETIRE = 10.0  # seconds that the connections of a worker have, whose place another one has taken
+RETIRE = 10.0  # seconds that the connections of a replaced worker have
 WRITER = -1  # the slot of the process that writes
 SIGNALS = (
     (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
@@ -34,11 +34,16 @@ SIGNALS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a supervisor is to run.
+    """The processes that a supervisor runs.
 
-    bundle: a folder or a link to one. workers: how many answer. watch: whether to look for another bundle there.
-    memory: bytes of its own that a worker may hold, None for any number. silence: seconds without a sign of life after which
-    a process is replaced.
+    Attributes:
+        bundle: a folder or a link to one.
+        workers: how many answer.
+        settings: of the server.
+        watch: whether to look for another bundle there.
+        memory: bytes of its own that a worker may hold, None for any number.
+        silence: seconds without a sign of life after which a process is replaced.
+        log_requests: whether replies are logged.
     """
 
     bundle: Path
@@ -54,8 +59,17 @@ class Plan:
 class Child:
     """A process.
 
-    slot: a worker's number on the board, or ``WRITER``. heard: when it gave its last sign of life. opened: since when it takes
-    connections. why: the reason for which it is to go. families: the figures that it published last.
+    Attributes:
+        pid: of the system.
+        channel: to it.
+        slot: a worker's number on the board, or ``WRITER``.
+        source: the bundle that it loads.
+        heard: when it gave its last sign of life.
+        ready: its report once it has loaded the bundle.
+        failed: its report if it could not.
+        opened: since when it accepts connections.
+        why: the reason to end it.
+        families: the figures that it published last.
     """
 
     pid: int
@@ -73,8 +87,13 @@ class Child:
 class Children:
     """All processes of a plan.
 
-    workers: of the bundle in use. coming: of the bundle that is to take its place. going: those that take no connections any
-    more. writer: the process that writes, where there is a log. asked: the latest requests, to warm workers up with.
+    Workers of the next bundle are in ``coming`` until they take over.
+
+    Attributes:
+        workers: of the bundle in use.
+        going: workers that no longer accept connections.
+        writer: the process that writes, if there is a log.
+        asked: the latest requests, to warm workers up with.
     """
 
     def __init__(self, plan: Plan, listening: socket.socket, log: Log) -> None:
@@ -91,13 +110,13 @@ class Children:
 
     @property
     def everybody(self) -> list[Child]:
-        """All that have not ended."""
+        """All processes that have not ended."""
         writer = [] if self.writer is None else [self.writer]
         return [*writer, *self.workers, *self.coming, *self.going]
 
     @property
     def wanted(self) -> list[Child]:
-        """Workers of the bundle in use that are to stay."""
+        """Workers of the bundle in use that are not to end."""
         return [one for one in self.workers if one.why is None]
 
     @property
@@ -108,11 +127,15 @@ class Children:
     # Starting.
 
     def start_worker(self, source: Source) -> Child:
-        """Another worker; it waits for the word to take connections. Raises OSError where the system has no room for it."""
+        """Start another worker; it accepts no connections before ``open``.
+
+        Raises:
+            OSError: when the system has no room for it.
+        """
         used = {one.slot for one in (*self.workers, *self.coming, *self.going)}
         slot = next(number for number in itertools.count() if number not in used)
         plan, shares = self._plan, 3 * self._plan.workers + 2
-        with contextlib.ExitStack() as ours:  # what is the child's alone, once it is forked
+        with contextlib.ExitStack() as ours:  # descriptors that belong to the child alone, once it is forked
             follow = None
             if self.logs:
                 follow, its = (ours.enter_context(end) for end in pair())
@@ -128,7 +151,11 @@ class Children:
             return self._forked(slot, source, do)
 
     def start_writer(self, source: Source) -> Child:
-        """The process that writes, with ways to all workers that answer. Raises OSError as ``start_worker``."""
+        """Start the process that writes, with channels to all workers that answer.
+
+        Raises:
+            OSError: when the system has no room for it.
+        """
         with contextlib.ExitStack() as ours:
             followers = []
             for one in (*self.workers, *self.going):
@@ -178,7 +205,7 @@ class Children:
         return child
 
     def _become_child(self, parent: int, writes: bool) -> None:
-        """Let go of what is the supervisor's alone. The process that writes outlives the workers, whatever is signalled."""
+        """Close files of the supervisor. The process that writes ignores signals, and so outlives the workers."""
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             ignored = writes or number == signal.SIGHUP
@@ -193,13 +220,13 @@ class Children:
     # Serving.
 
     def open(self, child: Child) -> None:
-        """Let a worker take connections."""
+        """Let a worker accept connections."""
         child.opened = time.monotonic()
         self._board.set(child.slot, 0)
         child.channel.send(Open())
 
     def retire(self, child: Child) -> None:
-        """Let a worker answer what it has begun, and end."""
+        """Let a worker answer the requests that it has, and end."""
         self.workers.remove(child)
         self.going.append(child)
         self._board.set(child.slot, NOBODY)
@@ -213,14 +240,18 @@ class Children:
     # Hearing.
 
     def hear(self, seconds: float) -> list[tuple[Child | None, int]]:
-        """Who has said something within so many seconds; None for the signals' socket."""
+        """The processes that have sent something within so many seconds; None for the signals' socket."""
         for one in self.everybody:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if one.channel.pending else 0)
             self.selector.modify(one.channel.socket, events, one)
         return [(key.data, events) for key, events in self.selector.select(seconds)]
 
     def reap(self, child: Child) -> int:
-        """Let go of a process that has ended, or talks no more; its exit code."""
+        """Release a process that has ended, or whose channel is closed.
+
+        Returns:
+            Its exit code.
+        """
         system.kill(child.pid)
         code = system.reaped(child.pid)
         self.selector.unregister(child.channel.socket)

@@ -26,7 +26,7 @@ EARLIEST = frozenset({"process_start_time_seconds"})
 
 
 def families_of(registry: CollectorRegistry) -> list[Family]:
-    """Everything in a registry."""
+    """All figures in a registry."""
     return [
         Family(
             metric.name,
@@ -39,12 +39,12 @@ def families_of(registry: CollectorRegistry) -> list[Family]:
 
 
 def kept(families: Iterable[Family]) -> list[Family]:
-    """What stays of a process that has ended: what it counted."""
+    """The figures that are kept of a process that has ended: its counts."""
     return [one for one in families if one.kind in ("counter", "histogram", "summary")]
 
 
 def merged(several: Iterable[Sequence[Family]]) -> list[Family]:
-    """The figures of several processes as one's."""
+    """The figures of several processes, added up."""
     found: dict[str, tuple[Family, dict[tuple[str, tuple[tuple[str, str], ...]], float]]] = {}
     for families in several:
         for family in families:
@@ -73,7 +73,7 @@ def _both(family: str, first: float, second: float) -> float:
 
 
 def text(families: Iterable[Family]) -> bytes:
-    """Prometheus' text form."""
+    """The figures in Prometheus' text form."""
     registry = CollectorRegistry()
     registry.register(_Once(families))
     return generate_latest(registry)
@@ -86,7 +86,7 @@ class _Once:
         self._families = list(families)
 
     def collect(self) -> Iterator[Metric]:
-        """Them."""
+        """The families."""
         for family in self._families:
             metric = Metric(family.name, family.text, family.kind)
             for one in family.samples:

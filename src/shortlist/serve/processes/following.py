@@ -1,4 +1,4 @@
-"""A worker's way to the writing process: it sends changes there, and applies what is logged."""
+"""A worker's channel to the writing process: it sends changes there, and applies logged ones."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from shortlist.serve.service import Service
 
 __all__ = ["Following"]
 
-WAIT = 30.0  # seconds until a change that nobody writes is given up
+WAIT = 30.0  # seconds until a change that is not written is given up
 LATE = 5.0  # seconds without a pulse after which the log counts as stuck
 
 
 class Following:
     """One worker's end.
 
-    Changes that the writing process has not acknowledged when it ends are sent to the next one under the names that they
-    have, by which it knows those that are in the log already.
+    Changes that the writing process has not acknowledged when it ends are sent to the next one under the same names, by
+    which it recognises those that are in the log already.
 
-    end: the way to the writing process. replace: called where this worker cannot follow any more, with the reason.
+    Args:
+        end: the socket to the writing process.
+        replace: called with the reason when this worker can no longer follow the log.
     """
 
     def __init__(self, end: socket.socket, replace: Callable[[str], None]) -> None:
@@ -53,7 +55,11 @@ class Following:
         self.leaving = False
 
     def snapshot(self) -> Sequence[Mapping[str, Any]]:
-        """What the log holds, once the writing process has read it; waits for it. Raises EOFError if that has ended."""
+        """The contents of the log, once the writing process has read it; waits for them.
+
+        Raises:
+            EOFError: when that process has ended.
+        """
         self._channel.send(Follow(fresh=True))
         found: list[dict[str, Any]] | None = None
         while found is None:
@@ -68,7 +74,7 @@ class Following:
         return found
 
     async def start(self, service: Service) -> None:
-        """Follow from now on; returns when every change is here that was acknowledged without this worker."""
+        """Follow from now on; return when every change is here that was acknowledged without this worker."""
         self._service = service
         self._caught_up = asyncio.get_running_loop().create_future()
         self._applying = asyncio.create_task(self._apply_all())
@@ -77,20 +83,27 @@ class Following:
         await self._caught_up
 
     def renew(self, end: socket.socket) -> None:
-        """Another writing process has taken over."""
+        """Follow another writing process."""
         self._channel.close()
         self._channel = Channel(end)
         self._channel.attach(self._take, self._lost)
-        self._batches.put_nowait(Records(-1, []))  # what the old one sent is applied first
+        self._batches.put_nowait(Records(-1, []))  # changes that the old one sent are applied first
         self._heard = time.monotonic()
 
     @property
     def alive(self) -> bool:
-        """Whether changes get on."""
+        """Whether changes are still being written."""
         return time.monotonic() - self._heard < LATE
 
     async def change(self, record: dict[str, Any]) -> Any:
-        """Have a change written; its outcome once every worker has it. Raises Problem."""
+        """Have a change written.
+
+        Returns:
+            Its outcome, once every worker has it.
+
+        Raises:
+            Problem: when it does not fit, or is not written in time.
+        """
         name = secrets.token_hex(8)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         record = {**record, "name": name}
@@ -136,7 +149,7 @@ class Following:
             future.set_result(outcome.value)
 
     def _lost(self) -> None:
-        """The writing process has ended: what it did not acknowledge is sent again to the next one."""
+        """The writing process has ended: changes that it did not acknowledge are sent again to the next one."""
 
     async def _apply_all(self) -> None:
         try:
@@ -146,7 +159,7 @@ class Following:
                     self._resume()
                 else:
                     await self._apply_batch(batch)
-        except Exception:  # a bug of ours: others wait for what this worker does not apply
+        except Exception:  # a bug of ours: the other processes wait for this worker
             self._replace("bug")
             raise
 
@@ -165,14 +178,14 @@ class Following:
         self._look_whether_caught_up()
 
     async def _apply(self, record: dict[str, Any]) -> None:
-        if record["op"] == "change":  # a bundle that is on its way in or out may lack a column
+        if record["op"] == "change":  # a bundle that is being replaced may lack a column
             columns = self._service.loaded.state.candidates.schema
             rows = [{name: value for name, value in row.items() if name in columns} for row in record["upsert"]]
             record = {**record, "upsert": rows}
         await self._service.writer.change(record)
 
     def _resume(self) -> None:
-        """All that the last writing process sent is applied: follow the new one, and send it what is open."""
+        """Follow the new writing process, once all messages of the last are applied, and send it the open changes."""
         self._applied = -1
         self._channel.send(Follow(False, self._last))
         for record, _ in self._open.values():
@@ -186,5 +199,5 @@ class Following:
             waiting.set_result(None)
 
     def close(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         self._channel.close()

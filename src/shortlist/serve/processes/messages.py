@@ -1,4 +1,4 @@
-"""What the processes of one server say to each other."""
+"""The messages between the processes of one server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,13 @@ class Beat(_Message):
 
 
 class Ready(_Message):
-    """All is loaded. bundle: its id. strings: whether query and candidate ids are. description: for people."""
+    """Everything is loaded.
+
+    Attributes:
+        bundle: its id.
+        strings: whether query ids and candidate ids are strings.
+        description: for people.
+    """
 
     bundle: str
     strings: tuple[bool, bool]
@@ -77,7 +83,11 @@ class Ready(_Message):
 
 
 class Failed(_Message):
-    """It could not be loaded. kind: the class of the error."""
+    """The bundle could not be loaded.
+
+    Attributes:
+        kind: the class of the error.
+    """
 
     kind: str
     message: str
@@ -98,13 +108,17 @@ class Asked(_Message):
 
 
 class Scrape(_Message):
-    """From a worker: somebody asks for the figures of all."""
+    """From a worker: a scraper asks for the figures of all."""
 
     number: int
 
 
 class Replace(_Message):
-    """From a worker: it cannot follow the log any more. why: a word for metrics and logs."""
+    """From a worker: it can no longer follow the log.
+
+    Attributes:
+        why: a word for metrics and logs.
+    """
 
     why: str
 
@@ -124,11 +138,15 @@ class Refused(_Message):
 
 
 class Open(_Message):
-    """To a worker: take connections."""
+    """To a worker: accept connections."""
 
 
 class Retire(_Message):
-    """To a worker: take no more connections, and end when those there are have been answered. seconds: the most it may take."""
+    """To a worker: accept no more connections, and end when those there are have been answered.
+
+    Attributes:
+        seconds: the most that it may take.
+    """
 
     seconds: float
 
@@ -147,11 +165,15 @@ class Merged(_Message):
 
 
 class NewLog(_Message):
-    """To a worker: here is the way to another writing process. Comes with a descriptor."""
+    """To a worker: the channel to another writing process. A descriptor is sent with it."""
 
 
 class NewFollower(_Message):
-    """To the writing process: here is the way to a worker. Comes with a descriptor. slot: the worker's number."""
+    """To the writing process: the channel to a worker. A descriptor is sent with it.
+
+    Attributes:
+        slot: the worker's number.
+    """
 
     slot: int
 
@@ -163,15 +185,19 @@ class Swap(_Message):
 
 
 class Finish(_Message):
-    """To the writing process: nobody is left who could send a change."""
+    """To the writing process: no worker is left that could send a change."""
 
 
 # From a worker to the writing process.
 
 
 class Follow(_Message):
-    """Send what is in the log. fresh: this worker has nothing of it; else ``last`` is the name of the last change that it has,
-    None where no change had a name by then."""
+    """Send the contents of the log.
+
+    Attributes:
+        last: the name of the last change that this worker has; None if no change had a name by then.
+        fresh: this worker has nothing of the log.
+    """
 
     fresh: bool
     last: str | None = None
@@ -210,13 +236,13 @@ class Records(_Message):
 
 
 class Joined(_Message):
-    """What was acknowledged without this worker is before ``position``."""
+    """Changes that were acknowledged without this worker are before ``position``."""
 
     position: int
 
 
 class Outcome(_Message):
-    """What became of a change: its outcome, or a problem's parts, or neither for a bug."""
+    """The result of a change: its outcome, or a problem's parts, or neither for a bug."""
 
     name: str
     value: Any = None
@@ -224,11 +250,11 @@ class Outcome(_Message):
 
 
 class Pulse(_Message):
-    """The log gets on."""
+    """The log is still being written."""
 
 
 class StartOver(_Message):
-    """The log cannot be sent from the change that this worker has on."""
+    """The log cannot be sent from this worker's last change on."""
 
 
 Message: TypeAlias = (

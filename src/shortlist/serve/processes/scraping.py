@@ -1,4 +1,4 @@
-"""The figures of all processes, gathered when somebody asks for them."""
+"""The figures of all processes, gathered when a scraper asks for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REASONS = ("died", "hung", "memory", "log", "bug")
 
 
 class Counts:
-    """What the supervisor itself counts. Every series is there from the start, at 0."""
+    """The supervisor's own counts. Every series is there from the start, at 0."""
 
     def __init__(self) -> None:
         of = self.registry = CollectorRegistry()
@@ -37,7 +37,15 @@ class Counts:
 
 @dataclass(eq=False)
 class _Question:
-    """Somebody asks. number: as the asker calls it; mine: as the others do. missing: those who have not published yet."""
+    """A request for figures.
+
+    Attributes:
+        asker: the process that asks.
+        number: the asker's number of the request.
+        mine: its number for the other processes.
+        until: when it is answered at the latest.
+        missing: processes that have not published yet.
+    """
 
     asker: Child
     number: int
@@ -47,7 +55,7 @@ class _Question:
 
 
 class Scraping:
-    """Asks all processes for their figures, and answers with the sum. Of those that have ended, what they counted stays."""
+    """Asks all processes for their figures, and answers with the sum, counts of ended processes included."""
 
     def __init__(self, children: Children) -> None:
         self._children = children
@@ -79,7 +87,7 @@ class Scraping:
             one.missing.discard(child)
 
     def answer(self, now: float) -> None:
-        """Answer what can be answered; a process that does not publish in time counts as it did last."""
+        """Answer the requests that can be answered; a process that is late counts with its last figures."""
         for one in [one for one in self._questions if not one.missing or now > one.until]:
             self._questions.remove(one)
             mine = figures.families_of(self.counts.registry)

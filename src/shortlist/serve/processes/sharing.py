@@ -1,4 +1,4 @@
-"""Arrays that all workers of one bundle hold together: the first one makes them, the others map them."""
+"""Arrays that all workers of one bundle share: the first worker makes them, the others map them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ NAMES = ("counts", "order")  # int64, a number for each candidate
 
 
 class Shared:
-    """Room for one bundle's arrays, made in the supervisor and so the same memory in every process that it forks.
+    """Memory for one bundle's arrays, made in the supervisor and shared by every process that it forks.
 
-    rows: candidates of the bundle.
+    Args:
+        rows: candidates of the bundle.
     """
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self._numbers = counted(rows)  # held, so that forked processes find it made
+        self._numbers = counted(rows)  # held, so that forked processes need not make it
         self._there = mmap.mmap(-1, len(NAMES))  # 1 for each array that was made
         self._memory = {name: mmap.mmap(-1, max(1, 8 * rows)) for name in NAMES}
 
     def __call__(self, name: str, make: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
-        """The array of a name, not to be written to; made where it is not there yet."""
+        """The array of a name, read-only; made if it is missing."""
         place = NAMES.index(name)
         array = np.frombuffer(self._memory[name], np.int64, self._rows)
         if not self._there[place]:
@@ -46,7 +47,7 @@ class Shared:
 
 
 def shared_of(path: Path) -> Shared | None:
-    """Room for the arrays of the bundle at ``path``; None where there is none, which its first worker will tell."""
+    """Memory for the arrays of the bundle at ``path``; None if there is none, which the first worker reports."""
     with contextlib.suppress(ShortlistError, OSError):
         return Shared(decoded(path / MANIFEST).candidates.rows)
     return None

@@ -44,8 +44,8 @@ WEIGHED = 1.0  # seconds between two looks at the workers' memory
 class Supervisor:
     """Runs a plan until SIGTERM or SIGINT; one thread, which never loads a bundle.
 
-    The processes it forks share the code that it has imported. It answers nobody itself and holds no lock, so that little of it
-    can fail; if it ends, all others do.
+    The processes that it forks share the code that it has imported. It answers no requests and holds no lock, so that
+    little of it can fail; if it ends, all others do.
     """
 
     def __init__(self, plan: Plan, listening: socket.socket, log: Log) -> None:
@@ -61,12 +61,16 @@ class Supervisor:
         self._hung_up = False
 
     def run(self, announce: Callable[[Ready], None]) -> None:
-        """Until a signal says to stop, and all who asked are answered. announce: called once all workers take connections.
+        """Run until a signal says to stop, and all requests are answered.
 
-        Raises ShortlistError where the first ones cannot start.
+        Args:
+            announce: called once all workers accept connections.
+
+        Raises:
+            ShortlistError: when the first workers cannot start.
         """
         gc.collect()
-        gc.freeze()  # what is imported stays, in pages that all processes share
+        gc.freeze()  # imported code stays in pages that all processes share
         children = self._children
         with self._hearing_signals():
             try:
@@ -85,12 +89,12 @@ class Supervisor:
 
     @property
     def _complete(self) -> bool:
-        """Whether all workers there should be take connections."""
+        """Whether all planned workers accept connections."""
         wanted = self._children.wanted
         return len(wanted) == self._plan.workers and all(one.opened is not None for one in wanted)
 
     def _turn(self) -> None:
-        """Hear what there is to hear, then see what there is to do."""
+        """Read messages, then start and end processes as needed."""
         for child, events in self._children.hear(TICK):
             if child is None:
                 self._took_signals()
@@ -136,10 +140,10 @@ class Supervisor:
         self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
 
     def _fill_up(self) -> None:
-        """Start what is missing, a process at a time."""
+        """Start missing processes, one at a time."""
         children = self._children
         if children.writer is None and children.logs:
-            for one in (*children.workers, *children.coming):  # they wait for what the last one would have sent
+            for one in (*children.workers, *children.coming):  # they wait for messages of the last one
                 if one.opened is None and one.why is None:
                     children.kill(one, "log")
             children.start_writer(self._swapping.source)
@@ -147,7 +151,7 @@ class Supervisor:
         elif len(children.wanted) < self._plan.workers:
             children.workers.append(children.start_worker(self._swapping.source))
 
-    # What processes say.
+    # Messages.
 
     def _take(self, child: Child, message: Any) -> None:
         if isinstance(message, Beat):
@@ -230,7 +234,7 @@ class Supervisor:
         self._swapping.writer_ended()
 
     def _pause(self, lasted: bool) -> None:
-        """When the next one may start: at once, and after longer and longer where they do not last."""
+        """When the next one may start: at once, and later and later while they do not last."""
         self._short = 0 if lasted else self._short + 1
         pause = 0.0 if self._short < 2 else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._short - 2))
         self._next_start = time.monotonic() + pause
@@ -252,7 +256,7 @@ class Supervisor:
             )
 
     def _retire_replaced(self) -> None:
-        """Those that are to go, once the others take connections."""
+        """Retire the workers to be replaced, once the others accept connections."""
         if not self._complete:
             return
         for one in [one for one in self._children.workers if one.why not in (None, "hung", "bundle")]:
@@ -310,7 +314,7 @@ class Supervisor:
                 system.kill(one.pid)
 
     def _see_to_the_end(self, now: float) -> None:
-        """The writing process ends when nobody is left who could send a change."""
+        """End the writing process when no worker is left that could send a change."""
         writer, everybody = self._children.writer, self._children.everybody
         if self._stop_by is not None and now > self._stop_by:
             for one in everybody:

@@ -1,4 +1,4 @@
-"""Another bundle: workers of their own for it, which take over once all of them are ready."""
+"""Another bundle: it has workers of its own, which take over once all of them are ready."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ __all__ = ["Swapping"]
 class Swapping:
     """Watches a path for another bundle, and lets it take over.
 
-    1. One worker loads the bundle, compares every file, takes the log and warms up. Where that fails, the bundle is refused.
-    2. The others follow, which need not compare the files again.
+    1. One worker loads the bundle, compares every file, reads the log and warms up. If that fails, the bundle is
+       refused.
+    2. The others follow, and need not compare the files again.
     3. The writing process checks changes against the new bundle from then on, or refuses it.
-    4. The new workers take connections, and the old ones end when they have answered theirs.
+    4. The new workers accept connections, and the old ones end when they have answered theirs.
 
     A bundle that was refused is looked at again when any of its files changes.
 
-    source, ready: the bundle in use, and what its first worker said of it.
+    Attributes:
+        source: the bundle in use.
+        ready: the report of its first worker.
     """
 
     def __init__(self, plan: Plan, children: Children, scraping: Scraping, log: Log) -> None:
@@ -48,7 +51,7 @@ class Swapping:
         self.source = _verified(self.source)
 
     def look(self, now: float) -> None:
-        """Begin where there is another bundle."""
+        """Begin if there is another bundle."""
         if self._coming is not None or self.ready is None or now < self._next_look:
             return
         self._next_look = now + LOOK
@@ -60,7 +63,7 @@ class Swapping:
         self._start(self._coming, 1)
 
     def look_again(self) -> None:
-        """Take the bundle for another one at the next look, also where it was refused."""
+        """Take the bundle for another one at the next look, even if it was refused."""
         self._signature = None
         self._next_look = 0.0
 
@@ -138,7 +141,7 @@ class Swapping:
         self._give_up()
 
     def _again(self) -> None:
-        """Nothing is known against the bundle: begin anew at the next look."""
+        """Begin again at the next look: nothing is wrong with the bundle."""
         self._signature = None
         self._give_up()
 

@@ -1,4 +1,4 @@
-"""What the supervisor asks of the operating system."""
+"""Calls to the operating system for the supervisor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Lines(io.TextIOBase):
 
 
 def die_with(parent: int) -> None:
-    """Have this process killed when its parent ends, however that ends; elsewhere than on Linux a closed channel says so."""
+    """Have Linux kill this process when its parent ends; elsewhere it ends when it sees its channel closed."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
@@ -46,7 +46,7 @@ def die_with(parent: int) -> None:
 
 
 def give_back() -> None:
-    """Give the system the memory that loading has left unused, and from now on what a search leaves; only glibc keeps it."""
+    """Return unused memory to the system after loading, and from now on after each search; only glibc keeps it."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
@@ -76,7 +76,7 @@ def reaped(pid: int) -> int:
 
 
 def own_memory(pid: int) -> int:
-    """Bytes that no file holds, what several processes share in equal parts; 0 where the system does not say."""
+    """Bytes that no file holds, shared ones in equal parts; 0 if the system does not report them."""
     try:
         content = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except OSError:

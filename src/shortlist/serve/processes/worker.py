@@ -58,7 +58,7 @@ BEAT = 0.5  # seconds between two signs of life
 REPORT = 4  # beats between two reports of figures and of the latest requests, for the time after this worker
 ASKED_BYTES = 1 << 18  # of those requests at most
 FIGURES = 2.0  # seconds that a scraper waits for the figures of all
-LOOK = 0.02  # seconds between two looks whether the last connection has gone
+LOOK = 0.02  # seconds between two looks at whether the last connection is closed
 
 _REQUEST = msgspec.json.Decoder(RecommendRequest)
 
@@ -66,8 +66,11 @@ _REQUEST = msgspec.json.Decoder(RecommendRequest)
 class Source(msgspec.Struct, frozen=True):
     """A bundle to answer from.
 
-    path: a folder. name: what people call it. verified: whether a process compared its files. shared: what its workers hold
-    together.
+    Attributes:
+        path: a folder.
+        name: its name for people.
+        verified: whether a process compared its files.
+        shared: arrays that its workers share.
     """
 
     path: Path
@@ -76,7 +79,11 @@ class Source(msgspec.Struct, frozen=True):
     shared: Shared | None = None
 
     def read(self, settings: Settings) -> Loaded:
-        """The bundle. Raises BundleError."""
+        """The bundle.
+
+        Raises:
+            BundleError: when it cannot be loaded.
+        """
         loaded = Loaded.read(
             self.path,
             settings.trusted,
@@ -91,7 +98,7 @@ class Source(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def beating(channel: Channel) -> Iterator[None]:
-    """Signs of life from a thread, while the process loads what it needs and has no event loop yet."""
+    """Send signs of life from a thread, while the process loads and has no event loop yet."""
     done = threading.Event()
 
     def beat() -> None:
@@ -108,7 +115,7 @@ def beating(channel: Channel) -> Iterator[None]:
 
 
 def _loaded_or_told(channel: Channel, load: Callable[[], Any]) -> Any:
-    """The result of ``load``; where it fails, None, and the supervisor gets the reason."""
+    """The result of ``load``; if it fails, None, and the supervisor gets the reason."""
     try:
         with beating(channel):
             return load()
@@ -134,10 +141,20 @@ def work(
     follow: socket.socket | None,
     asked: Sequence[bytes],
 ) -> int:
-    """Answer until told to stop; the exit code.
+    """Answer until a message or signal says to stop.
 
-    channel: to the supervisor. share: the board, this worker's slot, and the slots there are. follow: the way to the writing
-    process, where there is one. asked: requests to warm up with.
+    Args:
+        source: the bundle.
+        settings: of the server.
+        log: of the server.
+        channel: to the supervisor.
+        listening: the socket that clients connect to.
+        share: the board, this worker's slot, and the number of slots.
+        follow: the socket to the writing process, if there is one.
+        asked: requests to warm up with.
+
+    Returns:
+        The exit code.
     """
     following = None if follow is None else Following(follow, lambda why: channel.send(Replace(why)))
 
@@ -159,7 +176,7 @@ def work(
 
 
 class _Worker:
-    """A worker once it has loaded what it answers from."""
+    """A worker once it has loaded its bundle."""
 
     def __init__(
         self,
@@ -185,9 +202,9 @@ class _Worker:
             service.writes = lambda: following.alive
 
     async def live(self, server: Server) -> None:
-        """Until the server ends: signs of life, and what the supervisor says."""
+        """Send signs of life and read the supervisor's messages until the server ends."""
         self._server = server
-        self._channel.attach(self._take, lambda: os._exit(1))  # without a supervisor nobody would end this process
+        self._channel.attach(self._take, lambda: os._exit(1))  # without a supervisor nothing would end this process
         beats = asyncio.create_task(self._beat())
         try:
             if self._following is not None:
@@ -239,14 +256,14 @@ class _Worker:
             self._following.renew(socket.socket(fileno=fds[0]))
 
     def _held(self) -> int:
-        """Connections, those that are on their way included."""
+        """Connections, with those being opened."""
         return len(Connection.everyone) + (0 if self._acceptor is None else self._acceptor.coming)
 
     def _publish(self, number: int) -> None:
         self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
 
     async def _retire(self, seconds: float) -> None:
-        """Answer each connection once more, say that it ends, and stop."""
+        """Answer each connection once more, announce its end, and stop."""
         if self._acceptor is not None:
             self._acceptor.close(leave=True)
         self._board.set(self._slot, NOBODY)
@@ -260,7 +277,7 @@ class _Worker:
         self._server.should_exit = True
 
     async def _figures_of_all(self) -> bytes:
-        """The figures of all processes as one's."""
+        """The figures of all processes, added up."""
         number = next(self._numbers)
         self._scrapes[number] = asyncio.get_running_loop().create_future()
         self._channel.send(Scrape(number))
@@ -274,7 +291,18 @@ class _Worker:
 def write(
     source: Source, settings: Settings, log: Log, channel: Channel, followers: Sequence[tuple[socket.socket, int]]
 ) -> int:
-    """Write changes until told to finish; the exit code. followers: workers that answer already, with their slots."""
+    """Write changes until a message says to stop.
+
+    Args:
+        source: the bundle.
+        settings: of the server.
+        log: of the server.
+        channel: to the supervisor.
+        followers: workers that answer already, with their slots.
+
+    Returns:
+        The exit code.
+    """
 
     def load() -> Service:
         loaded = source.read(settings)

@@ -30,13 +30,18 @@ from shortlist.serve.writer import TAIL
 
 __all__ = ["Hub"]
 
-PULSE = 1.0  # seconds between two looks at whether the log gets on
+PULSE = 1.0  # seconds between two looks at whether the log is still being written
 
 
 class _Follower:
     """A worker, as the hub sees it.
 
-    follows: whether it is sent changes. counts: whether a change waits for it. applied: up to where it has them.
+    Attributes:
+        channel: to it.
+        slot: its number.
+        counts: whether changes wait for it.
+        follows: whether it is sent changes.
+        applied: the position up to which it has them.
     """
 
     def __init__(self, channel: Channel, slot: int, counts: bool) -> None:
@@ -48,12 +53,13 @@ class _Follower:
 
 
 class Hub:
-    """What workers ask of the process that writes.
+    """The writing process as workers see it.
 
-    A change has a position: how many the hub has handed out by then, counted from its start. It is acknowledged when it is
-    on the disk, and every worker that counts has applied it or is gone.
+    A change has a position: how many the hub has handed out by then, counted from its start. It is acknowledged when it
+    is on the disk, and every worker that counts has applied it or has ended.
 
-    service: whose ``writer`` checks and logs.
+    Args:
+        service: whose ``writer`` checks and logs.
     """
 
     def __init__(self, service: Service) -> None:
@@ -75,7 +81,13 @@ class Hub:
         )
 
     def add(self, end: socket.socket, slot: int, counts: bool = False) -> None:
-        """Take in a worker. counts: whether it answers already."""
+        """Add a worker.
+
+        Args:
+            end: the socket to it.
+            slot: its number.
+            counts: whether it answers already.
+        """
         one = _Follower(Channel(end), slot, counts)
         self._followers.append(one)
         one.channel.attach(lambda message, _: self._take(one, message), lambda: self._gone(one))
@@ -89,7 +101,7 @@ class Hub:
     def _take(self, one: _Follower, message: Any) -> None:
         if isinstance(message, Change):
             name = message.record["name"]
-            if name not in self._under_way:  # else it was sent again before it was followed
+            if name not in self._under_way:  # else it was sent again before its worker followed
                 self._under_way.add(name)
                 self._begin(self._change(one, message.record))
         elif isinstance(message, Applied):
@@ -139,7 +151,7 @@ class Hub:
         self._note_lag()
 
     async def _everywhere(self, position: int) -> None:
-        """Returns when every worker that counts has what is before ``position``, and that."""
+        """Return when every worker that counts has the changes up to ``position``."""
         if self._floor() >= position:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -160,17 +172,17 @@ class Hub:
             if one.counts:
                 self._lag.labels(str(one.slot)).set(self._position - max(0, one.applied))
 
-    # Those who begin to follow.
+    # Workers that begin to follow.
 
     async def _snapshot(self, one: _Follower) -> None:
-        """Send all that the log holds; from there on the worker is sent each change."""
+        """Send the contents of the log; from there on the worker is sent each change."""
         content = await self._writer.look(lambda changes: Channel.encoded(Snapshot(list(changes.records()))))
         one.channel.send_encoded(content)
         one.channel.send(Records(self._position, []))
         one.follows = True
 
     async def _resume(self, one: _Follower, last: str | None) -> None:
-        """Send the changes that a worker does not have, which followed the process before this one."""
+        """Send the changes that a worker of the previous writing process does not have."""
         names = await self._writer.look(lambda changes: list(changes.outcomes))
         missing = self._after(last, names)
         if missing is None:
@@ -182,9 +194,11 @@ class Hub:
             one.follows = one.counts = True
 
     def _after(self, last: str | None, names: list[str]) -> list[dict[str, Any]] | None:
-        """The changes after the one called ``last``; None where they are not all known any more.
+        """The changes after the one called ``last``; None if some of them are no longer known.
 
-        names: of all changes that are, in their order.
+        Args:
+            last: the name of a change; None for the start.
+            names: of all known changes, in their order.
         """
         if last is not None:
             if last not in names:
@@ -194,7 +208,7 @@ class Hub:
         return [records[name] for name in names] if all(name in records for name in names) else None
 
     async def pulse(self) -> None:
-        """Tell the workers again and again that the log gets on, as long as it does."""
+        """Report to the workers again and again that the log is still being written, as long as it is."""
         while True:
             await self._writer.look(lambda _: None)
             for one in self._followers:
