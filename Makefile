@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make bench`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make bench`, `make clients`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types pages docs packages bench clean
+.PHONY: demo test check lint types pages docs packages bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -52,6 +52,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
+
+# What makes clients from /openapi.json, for tests/serve/test_generated_clients.py; they skip without it.
+clients:
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --no-compile openapi-python-client==0.29.1
+	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """Every benchmark: its data, sides, parameters, bars and caveats."""
 
+from benchmarks import als
 from benchmarks.curves import CURVES
 from benchmarks.harness import Benchmark, Row, Side
 from benchmarks.index_parts import INDEX_PARTS
@@ -9,6 +10,18 @@ MOVIELENS = {"seed": 42}
 FIT = {"seed": 42, "rows": 80_000, "batch_size": 8192, "epochs": 5, "learning_rate": 0.1}
 STEPS = {"batch_size": 8192}
 QUICK_FIT = {"rows": 16_384, "epochs": 1}
+ALS = {
+    "queries": 6_040,
+    "candidates": 3_533,
+    "pairs": 575_000,
+    "seed": 42,
+    "dims": (64, 128),
+    "threads": (1, 2),
+    "sweeps": 5,
+    "unobserved": 0.05,
+    "regularization": 2.0,
+}
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # as implicit asks, which has threads of its own
 
 FRESH_WEIGHTS = (
     "A peer's run is model.fit from the same fresh weights on a graph that is already traced and data that are already "
@@ -179,6 +192,33 @@ BENCHMARKS = {
         ),
         runs=9,
         caveats=("Files are in the page cache; --help is the whole process, from start to end.",),
+    ),
+    "als": Benchmark(
+        what="alternating least squares, 5 sweeps over 575,000 pairs in the shape of MovieLens-1M",
+        dataset=None,
+        data={},
+        parameters=ALS,
+        sides={
+            "ours": Side("benchmarks.als", "ours", variables=ONE_BLAS_THREAD),
+            "implicit": Side("benchmarks.als", "implicit", variables=ONE_BLAS_THREAD),
+        },
+        rows=tuple(
+            row
+            for name in als.settings(ALS)
+            for row in (
+                Row(name, name, "s", 1, peers=("implicit",)),
+                Row(f"{name}: objective", f"{name}: objective", "", 0.999, peers=("implicit",)),
+                Row(f"{name}: all threads", f"{name}: processor", "s", None, peers=("implicit",)),
+                Row(f"{name}: from a table to a model", f"{name}: whole call", "s", None, peers=("implicit",)),
+            )
+        ),
+        runs=5,
+        quick={"queries": 300, "candidates": 200, "pairs": 6_000, "sweeps": 2},
+        caveats=(
+            "implicit with its defaults: conjugate gradients, from a sparse matrix to vectors; ours from arrays of pairs to "
+            "vectors. The last row of each is the whole call of als, from a table of ids to a model.",
+            "The penalty is the same for all rows, since implicit has no other. Both start from their own random vectors.",
+        ),
     ),
     "limits": Benchmark(
         what="a step and an evaluation of ours beside their matrix products and exponentials alone",

@@ -6,6 +6,8 @@ Run as a program it writes ``docs/modules.md``; ``make docs`` does too, through 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +20,9 @@ HEAD = """# Modules
 Each module of `src/shortlist`, the first sentence of its docstring, and the modules that import it. A name without a room is in
 the same room; `sl.name` is public, and a command is called by its user. Written by `python docs/modules.py`.
 """
+ALONE = "modules in no room"
+"""The section of modules that every room may import."""
+MANY = 40
 
 
 @cache
@@ -37,20 +42,24 @@ def purpose(name: str) -> str:
 
 
 def callers() -> dict[str, set[str]]:
-    """Which modules import each module; what a room's ``__init__`` passes on counts for the module that has it."""
+    """Which modules call each module; a name that a module imports and passes on counts for the module that has it."""
     passed_on = {
-        (room, alias.asname or alias.name): target
-        for room in modules()
-        for target, alias in _imported(room)
-        if any(name.startswith(f"{room}.") for name in modules())
+        (name, alias.name): target
+        for name in modules()
+        for target, alias in _imported(name)
+        if alias.name in _exported(name)
     }
     found: dict[str, set[str]] = {name: set() for name in modules()}
     for name in modules():
         for target, alias in _imported(name):
             whole = f"{target}.{alias.name}"
-            home = whole if whole in found else passed_on.get((target, alias.name), target)
+            home = whole if whole in found else target
+            while (home, alias.name) in passed_on:
+                home = passed_on[home, alias.name]
             if home in found and home != name:
                 found[home].add(name)
+        for room, called in re.findall(r"room_above\('(\w+)'\)\.(\w+)", ast.unparse(modules()[name])):
+            found[passed_on[room, called]].add(name)
     return found
 
 
@@ -59,6 +68,14 @@ def public(name: str) -> list[str]:
     defined = {getattr(node, "name", None) for node in modules()[name].body}
     room = name.partition(".")[0]
     return [f"sl.{one}" for one, place in ROOMS.items() if one in defined and place.partition(".")[0] == room]
+
+
+def _exported(name: str) -> list[str]:
+    """The names in a module's ``__all__``."""
+    for node in modules()[name].body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [str(one.value) for one in ast.walk(node.value) if isinstance(one, ast.Constant)]
+    return []
 
 
 def _imported(name: str) -> list[tuple[str, ast.alias]]:
@@ -74,20 +91,27 @@ def _imported(name: str) -> list[tuple[str, ast.alias]]:
 def page() -> str:
     """A section for each room, a row for each of its modules."""
     called_by = callers()
-    text, room = HEAD, ""
-    for name in modules():
-        first, _, rest = name.partition(".")
-        if not rest or not purpose(name):
-            continue
-        if first != room:
-            room = first
-            text += f"\n## {room}\n\n{purpose(room)}\n\n| module | purpose | called by |\n|---|---|---|\n"
-        names = [one.removeprefix(f"{room}.") for one in sorted(called_by[name]) if one not in ("__init__", room)]
-        names += public(name)
-        text += (
-            f"| `{rest}` | {purpose(name).replace('|', chr(92) + '|')} | {', '.join(f'`{one}`' for one in names)} |\n"
-        )
+    rooms = sorted({name.partition(".")[0] for name in modules() if "." in name})
+    alone = [name for name in modules() if "." not in name and name not in rooms and not name.startswith("__")]
+    text = HEAD + _section(ALONE, "Every room may import them.") + "".join(_row(name, "", called_by) for name in alone)
+    for room in rooms:
+        within = [name for name in modules() if name.startswith(f"{room}.") and purpose(name)]
+        text += _section(room, purpose(room)) + "".join(_row(name, f"{room}.", called_by) for name in within)
     return text
+
+
+def _section(title: str, text: str) -> str:
+    return f"\n## {title}\n\n{text}\n\n| module | purpose | called by |\n|---|---|---|\n"
+
+
+def _row(name: str, room: str, called_by: Mapping[str, set[str]]) -> str:
+    """A module's row; of a module that more than ``MANY`` call, their rooms."""
+    names = [one.removeprefix(room) for one in sorted(called_by[name]) if one not in ("__init__", room[:-1])]
+    if len(names) > MANY and not room:
+        names = sorted({one.partition(".")[0] for one in names})
+    names += public(name)
+    text = purpose(name).replace("|", "\\|")
+    return f"| `{name.removeprefix(room)}` | {text} | {', '.join(f'`{one}`' for one in names)} |\n"
 
 
 if __name__ == "__main__":

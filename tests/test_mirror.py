@@ -38,14 +38,9 @@ def expected(module: str) -> Path:
 
 
 ELSEWHERE = {
-    "cli/compare_logged.py": "cli/test_impressions.py",
-    "cli/import_tfrs.py": "model/test_tfrs.py",
-    "index/publish.py": "cli/test_index.py",
-    "index/storage.py": "congruence/test_index_contract.py",
+    "cli/daily_config.py": "cli/test_daily.py",
+    "cli/judging.py": "cli/test_retraining.py",
     "model/onnx.py": "recommender/test_exported.py",
-    "recommender/added_files.py": "recommender/test_many_sources.py",
-    "recommender/folder.py": "recommender/test_saving.py",
-    "report/facts.py": "report/test_page.py",
     "serve/processes/children.py": "serve/processes/test_supervisor.py",
     "serve/processes/following.py": "serve/processes/test_writing.py",
     "serve/processes/messages.py": "serve/processes/test_channel.py",
@@ -55,8 +50,5 @@ ELSEWHERE = {
     "serve/service.py": "serve/test_answers.py",
     "serve/shapes.py": "serve/test_openapi.py",
     "serve/writes.py": "serve/test_writer.py",
-    "shown/estimators.py": "shown/test_off_policy.py",
-    "train/progress.py": "train/test_checkpoints.py",
-    "train/run.py": "train/test_fit.py",
 }
 """Modules without tests of their name, and the file that tests them."""

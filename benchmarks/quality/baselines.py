@@ -13,7 +13,9 @@ from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.rectools import sasrec
-from shortlist.loss import ALS, Chosen, solve
+from shortlist.loss import ALS, Chosen, Sweeps, solve
+
+FOLD_STEPS = 24  # from nothing, where the steps of a sweep start from the last one's end
 
 
 def popularity(problem: Problem, seed: int = 0) -> Scorer:
@@ -54,13 +56,11 @@ def ials(
     The baseline ``ials`` of an evaluation is another objective: ``implicit`` decays all rows alike.
     """
     task = ALS(unobserved, regularization, exponent)
-    chosen, given = _chosen(problem.train), _chosen(problem.given)
-    turned = chosen.turned()
-    generator = torch.Generator().manual_seed(seed)
-    items = torch.randn(chosen.width, dim, generator=generator) * (0.1 / dim**0.5)
+    found = Sweeps(_chosen(problem.train), task, dim, torch.Generator().manual_seed(seed))
     for _ in range(sweeps):
-        items = solve(turned, solve(chosen, items, task), task)
-    vectors = solve(given, items, task).numpy()
+        found.sweep()
+    items = found.candidate
+    vectors = solve(_chosen(problem.given), items, task, steps=FOLD_STEPS).numpy()
     return lambda rows: vectors[rows] @ items.numpy().T
 
 

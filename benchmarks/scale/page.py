@@ -36,6 +36,7 @@ def page(found: dict) -> str:
             lambda f: "{rows:,} rows, {queries:,} users, {candidates:,} items, no order".format(**f["encode"]),
         ),
         "encode": ("encode", lambda f: encode(f["encode"])),
+        "another_day": ("another_day", lambda f: another_day(f["another_day"])),
         "train": ("train", lambda f: train(f["train"])),
         "ratio": ("ratio", lambda f: ratio(f["ratio"])),
         "rows": ("rows", rows),
@@ -82,6 +83,14 @@ def encode(one: dict) -> str:
     return (
         f"**Encoding** {one['rows']:,} rows took {one['seconds']:.0f} s ({one['rows'] / one['seconds'] / 1e6:.1f} million rows a "
         f"second), {gb(one['peak_memory'])} of memory at most, and {gb(one['bytes'])} on the disk."
+    )
+
+
+def another_day(one: dict) -> str:
+    """Returns what one more day took, in a sentence."""
+    return (
+        f"**One more day**, {one['added_rows']:,} rows ({one['added_rows'] / one['rows']:.0%}) with {one['added']['queries']:,} new "
+        f"users, took {one['seconds']:.1f} s, {one['seconds'] / one['first_seconds']:.1%} of the first encoding: finished pieces are kept."
     )
 
 

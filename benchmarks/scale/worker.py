@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -37,6 +38,33 @@ def encode(source: str, shards: str) -> dict:
         "bytes": size,
         "rows_at_once": AT_ONCE,
     }
+
+
+def another_day(source: str, shards: str, share: float = 0.01) -> dict:
+    """Encodes, then encodes a further file of a share of the rows, in which one id in fifty is new; returns both times."""
+    with tempfile.TemporaryDirectory(dir=Path(shards).parent) as place:
+        log = Path(place) / "log"
+        log.mkdir()
+        files = sorted(Path(source).glob("*.parquet"))
+        for file in files:
+            os.link(file, log / file.name)
+        started = time.perf_counter()
+        first = sl.Shards.encode(log, Path(place) / "shards", **COLUMNS)
+        seconds = [time.perf_counter() - started]
+        rows = int(share * len(first))
+        day = pl.scan_parquet(files[0]).head(rows).with_columns(new=pl.int_range(pl.len()) % 50 == 0).collect()
+        fresh = pl.int_range(pl.len()) + 10**12
+        day = day.with_columns(pl.when("new").then(fresh).otherwise(name).alias(name) for name in COLUMNS.values())
+        day.drop("new").write_parquet(log / "999.parquet", compression="lz4", statistics=False)
+        started = time.perf_counter()
+        data = sl.Shards.encode(log, Path(place) / "shards", **COLUMNS, grow=True)
+        seconds.append(time.perf_counter() - started)
+    assert len(data) == len(first) + rows
+    added = {
+        "queries": len(data.queries) - len(first.queries),
+        "candidates": len(data.candidates) - len(first.candidates),
+    }
+    return {"rows": len(first), "added_rows": rows, "added": added, "first_seconds": seconds[0], "seconds": seconds[1]}
 
 
 def train(
@@ -142,7 +170,15 @@ def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None
 
 def main() -> None:
     task, options = sys.argv[1], json.loads(sys.argv[2])
-    result = {"encode": encode, "train": train, "ratio": ratio, "plan": plan, "shuffle": shuffle}[task](**options)
+    tasks = {
+        "encode": encode,
+        "another_day": another_day,
+        "train": train,
+        "ratio": ratio,
+        "plan": plan,
+        "shuffle": shuffle,
+    }
+    result = tasks[task](**options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
         json.dumps(

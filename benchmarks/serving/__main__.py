@@ -2,9 +2,12 @@
 
     speed BUNDLE      in-process, start, memory, and `wrk` with 1 and 16 connections
     overload BUNDLE   ten times as much as it can answer
+    pauses BUNDLE     clients at fixed rates, while the server is stopped for moments (SIGSTOP)
+    rolling BUNDLE    one server after the other behind one port, --count times
     swaps ONE TWO     a hundred swaps, and thirty broken bundles, at 70% of what it can answer
     kills BUNDLE      SIGKILL at random moments, beside a journal of what was acknowledged
     log BUNDLE        a million events in the log: until the server is ready, and its memory
+    attacks X         hostile clients next to honest ones: their times, and memory; bundles made at X.small and X.large
     stop BUNDLE       SIGTERM with 500 requests in flight
     soak ONE TWO      minutes of load with swaps, changes and bad requests; memory
     memory X          one process and four workers on a million candidates, made at X if it is not there: memory they share
@@ -24,16 +27,19 @@ from pathlib import Path
 
 from benchmarks.machine import environment
 from benchmarks.serving import page
+from benchmarks.serving.attacks import attacks
 from benchmarks.serving.changes import kills, log, stop
 from benchmarks.serving.million import CANDIDATES, million
 from benchmarks.serving.processes import cores, memory, worker_kills
 from benchmarks.serving.speed import overload, speed
+from benchmarks.serving.steady import pauses, rolling
 from benchmarks.serving.swaps import soak, swaps
 
 RESULTS = Path(__file__).parent.parent / "results"
-MEASURES = {
-    one.__name__: one for one in (speed, overload, swaps, kills, log, stop, soak, million, memory, cores, worker_kills)
-}
+SERVERS = (speed, overload, pauses, swaps, rolling, stop, soak, million, attacks)
+CHANGES = (kills, log)
+PROCESSES = (memory, cores, worker_kills)
+MEASURES = {one.__name__: one for one in (*SERVERS, *CHANGES, *PROCESSES)}
 
 
 def main() -> None:
@@ -50,6 +56,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
     parser.add_argument("--workers", type=int, default=4, help="of the measurement of memory")
+    parser.add_argument("--attack", default="", help="only those whose name holds this")
     parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json")
     options = parser.parse_args()
     if options.name == "docs":

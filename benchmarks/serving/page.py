@@ -143,6 +143,40 @@ def _memory(result: dict) -> list[tuple[str, str, str]]:
     ]
 
 
+def _pauses(result: dict) -> list[tuple[str, str, str]]:
+    return [
+        (f"at {share} of capacity ({result['capacity_per_second']:,.0f}/s), {one['pauses']} pauses of 10 to 60 ms: lost, and refused",
+         f"{one['wrong']} and {one['refused']} of {one['requests']:,}", "0" if share in ("25%", "50%") else "")
+        for share, one in result["shares"].items()
+    ]  # fmt: skip
+
+
+def _rolling(result: dict) -> list[tuple[str, str, str]]:
+    what = f"{result['restarts']} servers, one after the other behind one port (SIGTERM): requests failed"
+    return [(what, f"{result['failed'] + result['wrong']} of {result['answers']:,}", "0")]
+
+
+def _log(result: dict) -> list[tuple[str, str, str]]:
+    first, then = result["long"], result["shortened"]
+    return [
+        (f"a log of {result['events']:,} events: ready after, and memory",
+         f"{first['ready_seconds']:.1f} s, {first['memory_mb']:,.0f} MB", "5 s"),
+        ("the same once it is shortened", f"{then['ready_seconds']:.1f} s, {then['memory_mb']:,.0f} MB", ""),
+    ]  # fmt: skip
+
+
+def _attacks(result: dict) -> list[tuple[str, str, str]]:
+    by = result["attacks"]
+    slowest, largest = (max(by, key=lambda name: by[name][what]) for what in ("p99_times", "grown_mb"))
+    lost = sum(one["wrong"] for one in by.values())
+    return [
+        (f"{len(by)} attacks of {result['seconds']} s each: p99 of honest clients, compared with before, at most ({slowest})",
+         f"{by[slowest]['p99_times']:.2f} times", "2 times"),
+        (f"memory that the server gained under one, at most ({largest})", f"{by[largest]['grown_mb']:.0f} MB", "64 MB"),
+        ("requests of honest clients lost or wrong", str(lost), "0"),
+    ]  # fmt: skip
+
+
 def _cores(result: dict) -> list[tuple[str, str, str]]:
     what = "good answers per processor second, two workers against one process, median of rounds"
     return [(what, f"{result['share']:.0%}", "90%")]
@@ -161,9 +195,13 @@ def _worker_kills(result: dict) -> list[tuple[str, str, str]]:
 ROWS = {
     "speed": _speed,
     "overload": _overload,
+    "pauses": _pauses,
     "swaps": _swaps,
     "stop": _stop,
+    "rolling": _rolling,
+    "attacks": _attacks,
     "kills": _kills,
+    "log": _log,
     "soak": _soak,
     "million": _million,
     "memory": _memory,

@@ -124,7 +124,7 @@ def worker_kills(options: argparse.Namespace) -> dict:
     chance = random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(options.bundles[0], "--no-log", "--state", folder, "--workers", "2")
-        readers = [_Reader(server.port) for _ in range(16)]
+        readers = [Reader(server.port) for _ in range(16)]
         writer = _Writer(server.port)
         kills = {"worker": 0, "writing": 0}
         end = time.perf_counter() + options.seconds
@@ -169,7 +169,7 @@ def _writes(pid: int, folder: str) -> bool:
         return False
 
 
-class _Reader:
+class Reader:
     """One client with a connection that it keeps, and opens again when it was lost."""
 
     def __init__(self, port: int) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 KEY = "benchmark-write-key-0123456789"
+POLARS = "_RJEM_MALLOC_CONF"  # which Polars sets for itself when this process imports it; the server has its own
 SCRIPT = """
 wrk.method = "POST"
 local n = 0
@@ -33,7 +34,10 @@ class Server:
         self.process = subprocess.Popen(
             command,
             stderr=self.log,
-            env={**os.environ, **({"SHORTLIST_WRITE_KEYS": KEY} if "--state" in options else {})},
+            env={
+                **{name: value for name, value in os.environ.items() if name != POLARS},
+                **({"SHORTLIST_WRITE_KEYS": KEY} if "--state" in options else {}),
+            },
         )
         self.port = 0
         while not self.port:

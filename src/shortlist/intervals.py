@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["Interval", "PairSums", "bootstrap", "chance", "resampled"]
 
 RESAMPLES = 1000
+TAIL = 50 * (1 - 0.95)  # percent on either side of an interval
 DRAWS_AT_A_TIME = 1 << 22
 
 
@@ -39,10 +40,8 @@ class PairSums:
         return float(self.numerator.sum()) / total if total else float("nan")
 
 
-def bootstrap(
-    sums: Mapping[str, PairSums], confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Interval]:
-    """A percentile interval for each metric, from resampled queries (Efron, Tibshirani 1993, ch. 13).
+def bootstrap(sums: Mapping[str, PairSums], resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+    """A 95% percentile interval for each metric, from resampled queries (Efron, Tibshirani 1993, ch. 13).
 
     Queries, not rows, are drawn: rows of one query are not independent. A metric with fewer than two queries that count
     has no interval: (nan, nan).
@@ -50,12 +49,11 @@ def bootstrap(
     if not sums:
         return {}
     values = resampled(list(sums.values()), resamples, seed)
-    tail = 50 * (1 - confidence)
     intervals = {}
     for (name, one), column in zip(sums.items(), values.T, strict=True):
         usable = column[np.isfinite(column)]
         enough = np.count_nonzero(one.denominator) > 1 and len(usable) > 0
-        low, high = np.percentile(usable, [tail, 100 - tail]) if enough else (np.nan, np.nan)
+        low, high = np.percentile(usable, [TAIL, 100 - TAIL]) if enough else (np.nan, np.nan)
         intervals[name] = Interval(float(low), float(high))
     return intervals
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,17 @@ def test_columns_beyond_the_first_six_are_told() -> None:
     found = features_of(**{f"c{number}": ["x", "y", "x", "y"] for number in range(8)})
     assert [one["column"] for one in found.recipe.candidate.features] == [f"c{number}" for number in range(6)]
     assert found.note == "not read: 'c6' comes after 6 others; 'c7' comes after 6 others"
+
+
+def test_als_is_tried_from_disk_where_its_pairs_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log.parquet"
+    pl.DataFrame({"who": ["a", "b"] * 10, "what": [n % 4 for n in range(20)]}).write_parquet(log)
+    shards = sl.Shards.encode(log, tmp_path / "shards", query="who", candidate="what")
+
+    def reason() -> str | None:
+        return next(one for one in contenders_of(shards, 42, False) if one.name == "ALS").reason
+
+    assert reason() is None
+    room = sys.modules["shortlist.train.als"]  # the function has the name of its module
+    monkeypatch.setattr(room, "available_memory", lambda: 28 * 20 - 1)
+    assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.0 GB; 0.0 GB are available"

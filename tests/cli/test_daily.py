@@ -1,184 +1,304 @@
-"""Daily retraining as a person types it: warm start, comparison, gate, promotion, rollback, refusals."""
+"""A simulated week: a killed, a repeated, a late and a bad day end as a week in which nothing went wrong."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from contextvars import Context
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
-from tests.cli.typed import shortlist
+import yaml
+from tests.cli.typed import Done, shortlist
 
 import shortlist as sl
+from shortlist.recommender.manifest import MANIFEST, decoded
+from shortlist.recommender.promotion import alone, promotions
 
-COLUMNS = ("--query", "reader", "--candidate", "book", "--time", "at", "--index", "exact")
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DAYS = [f"2026-11-{day:02}" for day in range(23, 30)]
+CONFIG = """
+link = "models/current"
+warm_start = true
+promote_if = ["top_10 >= yesterday - 0.2", "top_10 >= 0.3"]
+least_new = 0.5
+keep = 3
+
+[train]
+interactions = "tables/{day}.parquet"
+query = "reader"
+candidate = "book"
+time = "at"
+recipe = "factorization"
+index = "exact"
+checkpoint_every = "20steps"
+force = true
+set = ["fit.epochs=8", "fit.batch_size=64", "model.dim=16"]
+"""
+
+
+def log(day: int, broken: bool = False) -> pl.DataFrame:
+    """The log up to a day: sixty readers in two camps, each of whom takes two new books of the camp's thirty a day; broken, of
+    all sixty."""
+    readers, days = np.arange(60), day + 5
+    order = np.random.default_rng(7).permuted(np.tile(np.arange(30), (60, 1)), axis=1)[:, : 2 * days]
+    books = 2 * order + (readers % 2)[:, None]
+    if broken:
+        books = np.random.default_rng(8).permuted(np.tile(np.arange(60), (60, 1)), axis=1)[:, : 2 * days]
+    return pl.DataFrame(
+        {
+            "reader": [f"r{one}" for one in np.repeat(readers, 2 * days)],
+            "book": [f"b{one}" for one in books.ravel()],
+            "at": np.tile(24 * np.repeat(np.arange(days), 2) + np.tile([9, 17], days), 60),
+        }
+    ).sort("at", maintain_order=True)
+
+
+class Week:
+    """A folder with a configuration, tables of days, and what the runs said."""
+
+    def __init__(self, place: Path, config: str = CONFIG) -> None:
+        self.place = place
+        (place / "tables").mkdir(parents=True)
+        (place / "daily.toml").write_text(config)
+
+    def arrives(self, day: int, frame: pl.DataFrame | None = None) -> None:
+        (log(day) if frame is None else frame).write_parquet(self.place / "tables" / f"{DAYS[day]}.parquet")
+
+    def run(self, day: int, *options: str) -> Done:
+        return shortlist("daily", "daily.toml", "--day", DAYS[day], *options, cwd=self.place)
+
+    def ends(self, day: int, code: int, status: str, *options: str) -> dict[str, Any]:
+        """Run a day; it must end so, and say so in the last line."""
+        done = self.run(day, *options)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        assert said["status"] == status
+        assert said["day"] == DAYS[day]
+        return said
+
+    @property
+    def served(self) -> str | None:
+        link = self.place / "models" / "current"
+        return os.readlink(link).removesuffix(".shortlist") if link.is_symlink() else None
+
+    def learned(self) -> dict[str, str]:
+        """A digest of what every promoted bundle that is still there has learned, by day."""
+        folder = self.place / "models"
+        names = [one.bundle for one in promotions(folder / "current")]
+        return {name: decoded(folder / name / MANIFEST).training for name in names if (folder / name).is_dir()}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty readers in two camps; one book a day for each. Tuesday has two days more, a new book and new readers."""
-    place = tmp_path_factory.mktemp("daily")
-    rows = [
-        {"reader": f"r{reader}", "book": f"b{2 * ((day * 7 + reader) % 15) + reader % 2}", "at": day}
-        for day in range(12)
-        for reader in range(60 + 3 * max(day - 9, 0))
-    ]
-    rows += [{"reader": f"r{reader}", "book": "new", "at": 10} for reader in range(5)]
-    data = pl.DataFrame(rows)
-    data.filter(pl.col("at") < 10).write_parquet(place / "monday.parquet")
-    data.write_parquet(place / "tuesday.parquet")
-    data.filter(pl.col("at") >= 10).write_parquet(place / "new.parquet")
-    done = shortlist(
-        "train", "monday.parquet", *COLUMNS, "--out", "monday.shortlist", "--set", "fit.batch_size=128",
-        "--promote", "current", cwd=place,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return place
+def clean_week(tmp_path_factory: pytest.TempPathFactory) -> Week:
+    week = Week(tmp_path_factory.mktemp("clean"))
+    for day in range(7):
+        week.arrives(day)
+        said = week.ends(day, 0, "promoted")
+        assert week.served == DAYS[day]
+        assert said["interactions"] == 120 * (day + 5)
+        assert said["until"] == 24 * (day + 4) + 17
+        assert said["figures"] or day == 0
+    return week
 
 
-@pytest.fixture(scope="module")
-def tuesday(folder: Path) -> dict[str, object]:
-    done = shortlist(
-        "train", "tuesday.parquet", *COLUMNS, "--warm-start", "current", "--out", "tuesday.shortlist", "--set", "fit.epochs=2",
-        "--promote-if", "top_5 >= yesterday - 1", "--promote-if", "churn_3 <= 1", "--promote", "current", "--json", cwd=folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "since yesterday:" in done.stderr
-    assert "top_5 >= yesterday - 1: " in done.stderr
-    result: dict[str, object] = json.loads(done.stdout)
-    return result
+STOPS = [
+    "shortlist.data.dataset.Dataset.__init__",  # while the table is read
+    "shortlist.train.checkpoints.Keeper.write",  # at the first checkpoint
+    "shortlist.train.checkpoints.Best.restore",  # when the last epoch has ended
+    "shortlist.recommender.recommender.Recommender.save",
+    "shortlist.recommender.bundle.add_metadata",  # when the bundle is there, before its figures are
+    "shortlist.cli.daily._promote",
+    "shortlist.cli.daily.cleaned",  # when it is promoted
+]
 
 
-def test_today_is_promoted_and_says_what_changed(folder: Path, tuesday: dict[str, object]) -> None:
-    assert os.readlink(folder / "current") == "tuesday.shortlist"
-    assert tuesday["passed"] is True
-    told = tuesday["since"]
-    assert isinstance(told, dict)
-    assert told["new_candidates"] == 1
-    assert told["new_queries"] == 6
-    monday, today = (sl.Recommender.load(folder / f"{day}.shortlist") for day in ("monday", "tuesday"))
-    assert told["before"]["fingerprint"] == monday.fingerprint
-    assert today.metadata["since"] == told
-    assert today.metadata["recipe"] == {
-        **monday.metadata["recipe"],
-        "fit": {**monday.metadata["recipe"]["fit"], "epochs": 2},
-    }
-    assert today.metadata["recipe"]["fit"]["batch_size"] == 128  # yesterday's, since no recipe was named
-    run = today.metadata["run"]
-    assert run["seed"] == 42
-    assert run["data"]["until"] <= 11
-    assert run["data"]["fingerprint"] != monday.metadata["run"]["data"]["fingerprint"]
-    assert today.recommend(["r1", "r62"], k=3)[0].known
+def killed(week: Week, day: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a day again and again, each time killed at a later step; the link is turned once, by a whole bundle."""
+    for number, stop in enumerate(STOPS):
+        with monkeypatch.context() as patched:
+            patched.setattr(stop, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            done = week.run(day)
+        assert done.returncode == 130, (stop, done.stderr)
+        expected = DAYS[day] if number + 1 == len(STOPS) else DAYS[day - 1]
+        assert week.served == expected, stop
+        sl.Recommender.load(week.place / "models" / "current")
 
 
-def test_back_in_one_command(folder: Path, tuesday: dict[str, object]) -> None:
-    done = shortlist("rollback", "current", "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["bundle"] == "monday.shortlist"
-    assert os.readlink(folder / "current") == "monday.shortlist"
-    refused = shortlist("rollback", "current", cwd=folder)
-    assert refused.returncode == 1
-    assert "nothing was promoted" in refused.stderr
-    gated = shortlist("promote", "tuesday.shortlist", "current", "--if", "top_10 >= yesterday + 1", cwd=folder)
-    assert gated.returncode == 3
-    assert "does not hold" in gated.stderr
-    assert os.readlink(folder / "current") == "monday.shortlist"
-    wrong = shortlist("promote", "monday.shortlist", "current", "--if", "top_10 >= yesterday", cwd=folder)
-    assert wrong.returncode == 1
-    assert "was not measured" in wrong.stderr
-    again = shortlist("promote", "tuesday.shortlist", "current", "--if", "top_10 >= yesterday - 1", cwd=folder)
-    assert again.returncode == 0, again.stderr
-    assert os.readlink(folder / "current") == "tuesday.shortlist"
-    listed = shortlist("rollback", "current", "--list", cwd=folder)
-    assert [line.split()[-1] for line in listed.stdout.splitlines()] == ["monday.shortlist", "tuesday.shortlist"]
+def test_a_week_in_which_everything_goes_wrong_ends_as_a_clean_one(
+    clean_week: Week, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week = Week(tmp_path / "troubled")
+    turned: list[str | None] = []
+
+    def noted() -> None:
+        if week.served not in turned:
+            turned.append(week.served)
+
+    week.arrives(0)
+    week.ends(0, 0, "promoted")
+    noted()
+    week.arrives(1)
+    week.ends(1, 0, "promoted")
+    noted()
+    week.ends(1, 0, "done")  # the same day, again
+    week.ends(0, 0, "older")
+    noted()
+    week.arrives(2)
+    killed(week, 2, monkeypatch)
+    week.ends(2, 0, "done")
+    noted()
+    late = week.ends(3, 4, "waiting")  # the table of that day is late
+    assert "there are no data of 2026-11-26" in late["error"]
+    noted()
+    week.arrives(3)
+    week.ends(3, 0, "promoted")  # the run of the day that was late
+    noted()
+    week.arrives(4)
+    week.ends(4, 0, "promoted")
+    noted()
+    week.arrives(5, log(4))  # yesterday's table under today's name
+    assert "made from these very data" in week.ends(5, 4, "waiting")["error"]
+    week.arrives(5, log(5).filter(~((pl.col("at") > 24 * 9) & (pl.int_range(pl.len()) % 5 > 0))))  # a fifth of the day
+    assert "at least 50% of that was expected" in week.ends(5, 4, "waiting")["error"]
+    week.arrives(5, log(5, broken=True))
+    week.ends(5, 3, "refused")
+    week.ends(5, 3, "refused")
+    noted()
+    week.arrives(5)  # mended
+    week.ends(5, 0, "promoted")
+    noted()
+    week.arrives(6)
+    week.ends(6, 0, "promoted")
+    noted()
+
+    assert turned == DAYS  # one after another: nothing was promoted that should not be
+    assert week.learned() == clean_week.learned()  # to the last bit
+    assert list(week.learned()) == [f"{day}.shortlist" for day in DAYS[-3:]]  # keep = 3
+    left = {entry.name for entry in (week.place / "models").iterdir()}
+    assert left == {entry.name for entry in (clean_week.place / "models").iterdir()}
+    assert left == {
+        "current", "current.promoted.json", ".current.daily.json", ".current.lock", *(f"{day}.shortlist" for day in DAYS[-3:]),
+    }  # fmt: skip
 
 
-def test_a_gate_that_does_not_hold(folder: Path, tuesday: dict[str, object]) -> None:
-    """Exit code 3; the bundle is there to be looked at, the link stays; a bundle of that name is not replaced."""
-    before = os.readlink(folder / "current")
-    options = ("new.parquet", *COLUMNS, "--warm-start", "monday.shortlist", "--only-new", "--test", "0.3")
-    gate = (
-        "--promote-if",
-        "top_5 >= yesterday + 1",
-        "--promote",
-        "current",
-        "--set",
-        "fit.epochs=1",
-        "--json",
-        "--force",
+def test_a_day_with_late_rows_is_trained_again_on_purpose(clean_week: Week, tmp_path: Path) -> None:
+    """From the bundle of the day before, into a bundle of its own; and a rollback is not undone by the next run of the day."""
+    week = Week(tmp_path / "late")
+    shutil.rmtree(week.place)
+    shutil.copytree(clean_week.place, week.place, symlinks=True)
+    more = pl.concat(
+        [log(6), pl.DataFrame({"reader": ["r1"], "book": ["b61"], "at": [24 * 10 + 9]}).cast({"at": pl.Int64})]
     )
-    done = shortlist("train", *options, "--out", "bad.shortlist", *gate, cwd=folder)
-    assert done.returncode == 3, done.stderr
-    assert "top_5 >= yesterday + 1: " in done.stderr
-    assert "does not hold" in done.stderr
-    assert "not promoted: bad.shortlist is there to be looked at" in done.stderr
-    assert "Traceback" not in done.stderr
-    result = json.loads(done.stdout)
-    assert result["passed"] is False
-    assert result["conditions"][0]["passed"] is False
-    assert os.readlink(folder / "current") == before
-    bad = sl.Recommender.load(folder / "bad.shortlist")
-    assert len(bad.candidate_ids) == 31  # only new rows were given, yesterday's books stay
-    assert bad.seen is not None
-    assert len(bad.seen) > 500
-    print_before = bad.fingerprint
-    again = shortlist(
-        "train", *options, "--out", "bad.shortlist", "--overwrite", "--set", "fit.seed=1", *gate, cwd=folder
-    )
-    assert again.returncode == 3, again.stderr
-    assert "this training was not kept" in again.stderr
-    assert sl.Recommender.load(folder / "bad.shortlist").fingerprint == print_before
+    week.arrives(6, more)
+    week.ends(6, 0, "done")
+    said = week.ends(6, 0, "promoted", "--again")
+    assert week.served == f"{DAYS[6]}-2"
+    assert said["interactions"] == 120 * 11 + 1
+    models = week.place / "models"
+    rolled = shortlist("rollback", "models/current", cwd=week.place)
+    assert rolled.returncode == 0, rolled.stderr
+    assert week.served == DAYS[6]
+    week.ends(6, 0, "done")
+    assert week.served == DAYS[6]
+    again = sl.Recommender.load(models / f"{DAYS[6]}-2.shortlist")
+    before = sl.Recommender.load(models / f"{DAYS[6]}.shortlist")
+    assert again.metadata["since"]["before"]["fingerprint"] == before.fingerprint
+    assert again.metadata["run"]["daily"]["day"] == DAYS[6]
 
 
-def test_the_report_tells_of_yesterday(folder: Path, tuesday: dict[str, object]) -> None:
-    done = shortlist("report", "tuesday.shortlist", "-o", "report.html", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Since yesterday" in page
-    assert "chose something" in page
+def test_two_runs_at_once(clean_week: Week) -> None:
+    with alone(clean_week.place / "models" / "current"):
+        done = Context().run(clean_week.run, 6)
+    assert done.returncode == 5
+    assert json.loads(done.stdout)["status"] == "busy"
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("change", "message"),
     [
-        (("--promote-if", "top_5 == 3"), "cannot be read"),
-        (("--promote-if", "top_5 >= yesterday"), "--warm-start was not given"),
-        (("--promote-if", "recall_5 >= 0.1"), "is not measured"),
-        (("--promote-if", "top_7 >= 0.1"), "is not measured"),
-        (("--promote-if", "top_5 >= 0.1", "--test", "0"), "--test is 0"),
-        (("--promote-if", "fame_5 >= yesterday", "--warm-start", "monday.shortlist"), "'fame_5'"),
-        (("--promote-if", "churn_5 <= yesterday", "--warm-start", "monday.shortlist"), "'churn_5'"),
-        (("--only-new",), "without --warm-start"),
-        (("--warm-start", "sunday.shortlist"), "no bundle"),
-        (("--warm-start", "monday.shortlist", "--set", "model.dim=8"), "dim is 8 and was 64"),
+        (("keep = 3", "kepe = 3"), "'kepe' is not known"),
+        (('time = "at"', 'tiem = "at"'), "'tiem', which shortlist train does not have"),
+        (('time = "at"', 'out = "x"'), "'out', which shortlist daily sets itself"),
+        (('query = "reader"', ""), "[train] has no 'query'"),
+        (("keep = 3", "keep = 0"), "keep is 0"),
+        (("keep = 3", 'keep = "3"'), "Expected `int`"),
+        (("[train]", "[train"), "cannot be read"),
     ],
 )
-def test_refusals(folder: Path, options: tuple[str, ...], message: str) -> None:
-    done = shortlist("train", "tuesday.parquet", *COLUMNS, "--out", "never.shortlist", *options, cwd=folder)
+def test_a_configuration_that_cannot_work(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    week = Week(tmp_path / "week", CONFIG.replace(*change))
+    done = week.run(0)
     assert done.returncode == 1, done.stderr
-    assert message in done.stderr
-    assert "hint: " in done.stderr
-    assert not (folder / "never.shortlist").exists()
+    assert message in " ".join(done.stderr.split())
+    said = json.loads(done.stdout)
+    assert said["status"] == "failed"
+    assert message in said["error"]
+    assert not (week.place / "models").exists()
 
 
-def test_a_random_part_would_hold_what_yesterday_learned(folder: Path, tuesday: dict[str, object]) -> None:
-    untimed = (
-        "--query",
-        "reader",
-        "--candidate",
-        "book",
-        "--warm-start",
-        "monday.shortlist",
-        "--out",
-        "never.shortlist",
-    )
-    done = shortlist("train", "tuesday.parquet", *untimed, cwd=folder)
+def test_a_day_that_is_none(tmp_path: Path) -> None:
+    week = Week(tmp_path / "week")
+    done = shortlist("daily", "daily.toml", "--day", "today", cwd=week.place)
     assert done.returncode == 1
-    assert "was trained on" in done.stderr
-    timed = shortlist(
-        "train", "tuesday.parquet", *COLUMNS, "--warm-start", "tuesday.shortlist", "--test", "0.5", "--set", "fit.epochs=1",
-        "--out", "early.shortlist", cwd=folder,
-    )  # fmt: skip
-    assert timed.returncode == 0, timed.stderr
-    assert "no later than" in timed.stderr
+    assert "a day such as 2026-11-28" in " ".join(done.stderr.split())
+
+
+def test_the_cron_job_of_kubernetes(tmp_path: Path) -> None:
+    """Its command, with its configuration; only the places are others, and the table is a small one."""
+    parts = list(yaml.safe_load_all((DEPLOY / "kubernetes/training.yaml").read_text()))
+    config, job = parts
+    container = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    text = (
+        config["data"]["daily.toml"]
+        .replace("/models", str(tmp_path / "models"))
+        .replace("/data", str(tmp_path / "data"))
+    )
+    for name in ("models", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "daily.toml").write_text(text + 'recipe = "factorization"\nset = ["fit.epochs=1"]\nforce = true\n')
+    renamed = {"reader": "user_id", "book": "item_id", "at": "timestamp"}
+    log(1).rename(renamed).write_parquet(tmp_path / "data/interactions.parquet")
+    words = [word.replace("/config", str(tmp_path)) for word in container["command"]]
+    assert words[0] == "shortlist"
+    first = shortlist(*words[1:], cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout.splitlines()[-1])["status"] == "promoted"
+    assert list((tmp_path / "models/current/model").glob("*.onnx"))
+    again = shortlist(*words[1:], cwd=tmp_path)
+    assert json.loads(again.stdout)["status"] == "done"
+    rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rules[0]["onExitCodes"]["values"] == [3, 4, 5]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
+    """Run by a shell: a day that is done, and one without data, are no reason for cron to write a mail; an error is."""
+    shim = tmp_path / "shortlist"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m shortlist "$@"\n')
+    shim.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SHORTLIST_LOG": str(tmp_path / "log.jsonl"),
+    }
+    codes = []
+    for words in ((DAYS[6], "daily.toml"), ("2026-12-24", "daily.toml"), (DAYS[6], "nothing.toml")):
+        command = ["sh", str(DEPLOY / "cron/daily.sh"), words[1], "--day", words[0]]
+        done = subprocess.run(
+            command, cwd=clean_week.place, env=environment, capture_output=True, text=True, check=False
+        )
+        codes.append((done.returncode, "exit code" in done.stderr))
+    assert codes == [(0, False), (0, False), (1, True)]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in lines] == ["done", "waiting", "failed"]
+    with suppress(FileNotFoundError):
+        assert json.loads((clean_week.place / "models/.current.daily.json").read_text()) == {"promoted": DAYS[6]}

@@ -95,15 +95,6 @@ def test_a_run_that_is_cut_off_leaves_the_alias_and_the_next_one_fills_anew(
     found(uri, "books", second)
 
 
-def test_ids_that_repeat_never_get_the_alias(tmp_path: Path) -> None:
-    place, uri = sl.Milvus(str(tmp_path / "m.db"), collection="books"), str(tmp_path / "m.db")
-    vectors = np.eye(3, dtype=np.float32)
-    publishing.publish(place, "1", np.array([1, 2, 3]), vectors)
-    with pytest.raises(sl.SearchError, match=r"rows; 3 were written.*'books' is unchanged"):
-        publishing.publish(place, "2", np.array([1, 1, 3]), vectors)
-    assert client_of(uri).list_aliases("books_1")["aliases"] == ["books"]
-
-
 def test_a_place_that_cannot_be(tmp_path: Path) -> None:
     bundle_of(tmp_path, "b.shortlist", ["a", "b"], 1)
     done = CliRunner().invoke(cli, ["index", str(tmp_path / "b.shortlist"), "--to", "movies"])

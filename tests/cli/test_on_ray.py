@@ -26,6 +26,7 @@ import shortlist as sl
 from shortlist.cli.main import cli
 from shortlist.cli.on_ray import cluster, has_token
 from shortlist.recommender import everyone
+from shortlist.train.processes import StoppedTrainingError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,39 @@ def check_complaints(out: Path, tmp_path: Path, address: str) -> None:
     assert done.exception.hint == "choose another folder"
 
 
+def check_gate(tmp_path: Path, address: str) -> None:
+    """A condition decides there as here, and workers may be started again; paths are the cluster's."""
+    out, link = tmp_path / "gated.shortlist", tmp_path / "current"
+    arguments = [str(tmp_path / "choices.parquet"), "--query", "reader", "--candidate", "book", *PLAN]
+    words = [
+        "train",
+        *arguments,
+        "--out",
+        str(out),
+        "--on",
+        address,
+        "--workers",
+        "2",
+        "--promote",
+        str(link),
+        "--json",
+    ]
+    words += ["--checkpoint-dir", str(tmp_path / "run"), "--checkpoint-every", "2steps", "--max-failures", "1"]
+    refused = CliRunner().invoke(cli, [*words, "--promote-if", "top_5 >= 2"])
+    assert refused.exit_code == 3, refused.output + repr(refused.exception)
+    said = json.loads(refused.stdout)
+    assert said["passed"] is False
+    assert said["conditions"][0]["bound"] == 2
+    assert not link.is_symlink()
+    assert sl.Recommender.load(out).metadata["run"]["checkpoints"] == str(tmp_path / "run")
+    again = CliRunner().invoke(cli, [*words, "--overwrite", "--promote-if", "top_5 >= 0"])
+    assert isinstance(again.exception, sl.ConfigError)
+    assert "has the checkpoints of another run" in again.exception.message
+    passed = CliRunner().invoke(cli, [*words, "--overwrite", "--resume", "--promote-if", "top_5 >= 0"])
+    assert passed.exit_code == 0, passed.output + repr(passed.exception)
+    assert link.resolve() == out
+
+
 def skip_without(address: str, said: str) -> None:
     """Skip where Ray's own client, told to send the token, does not reach the head either."""
     words = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1])", address]
@@ -185,6 +219,7 @@ def test_the_real_engines_do_what_is_done_without_them(head: str, tmp_path: Path
     with connected(head):  # once for all the commands within
         check_lists(out, tmp_path, head)
         check_complaints(out, tmp_path, head)
+        check_gate(tmp_path, head)
 
 
 def test_an_address_where_nobody_answers_is_told_at_once() -> None:
@@ -229,11 +264,33 @@ def test_the_complaint_of_the_worker_that_stopped_by_itself_is_told(monkeypatch:
     reason = sl.DataError("there is no column 'x'", hint="did you mean 'y'?")
     other = Together.__new__(Together)  # the second of two processes, which learns of the first one's end
     other.rank, other.size = 1, 2
-    monkeypatch.setattr(other, "_why", lambda: "rank 0 stopped: there is no column 'x'", raising=False)
+    monkeypatch.setattr(other, "_first_reason", lambda: "rank 0 stopped: there is no column 'x'", raising=False)
     after = other._stop()
     failed.worker_failures = {1: after, 0: reason}  # type: ignore[attr-defined]
     assert _first_complaint(failed) is reason
     assert "worker group" in _first_complaint(RuntimeError("worker group")).message
+    second = StoppedTrainingError("a column of its own is missing")  # as `work` raises it where it was not the first
+    failed.worker_failures = {0: second, 1: reason}  # type: ignore[attr-defined]
+    assert _first_complaint(failed) is reason
+
+
+def test_workers_are_started_again_only_with_checkpoints(tmp_path: Path) -> None:
+    words = [
+        "train",
+        "choices.parquet",
+        "--query",
+        "a",
+        "--candidate",
+        "b",
+        "--out",
+        str(tmp_path / "x"),
+        "--max-failures",
+        "2",
+    ]
+    for more, message in ((["--on", "local"], "without --checkpoint-dir"), ([], "without --on")):
+        done = CliRunner().invoke(cli, [*words, *more])
+        assert isinstance(done.exception, sl.ConfigError)
+        assert message in done.exception.message
 
 
 def test_errors_pass_between_processes() -> None:

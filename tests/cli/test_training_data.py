@@ -112,7 +112,6 @@ def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> 
     ("asked", "told"),
     [
         (("--recipe", "history"), "the query tower reads histories"),
-        (("--recipe", "als"), "ALS reads all interactions in every sweep"),
         (("--set", "loss.mined=4"), "mined negatives need all choices"),
         (("--set", "loss.negative_column=never"), "negative_column is 'never'"),
     ],
@@ -137,4 +136,4 @@ def test_the_other_recipes_train_from_disk() -> None:
             recipes.load(name).check_from_disk()
         except ConfigError:
             refused.append(name)
-    assert refused == ["als", "history", "sequence"]
+    assert refused == ["history", "sequence"]

@@ -18,6 +18,12 @@ ODD = ["", " ", "\0", "a", "A", "x" * 100_000, "x" * 99_999, "\u00e9", "e\u0301"
 INTS = [0, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 7]
 
 
+@pytest.fixture(params=[64, 2048])
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to how many strings are looked up one by one."""
+    monkeypatch.setattr(id_map, "FEW_TEXTS", request.param)
+
+
 def codes(ids: list[object], values: list[object], repeat: int) -> list[int]:
     """Through the dictionary (few values) or the join (many)."""
     encoded = IdMap(pl.Series(ids)).encode(pl.Series("v", values * repeat, dtype=pl.Series(ids).dtype))
@@ -26,18 +32,21 @@ def codes(ids: list[object], values: list[object], repeat: int) -> list[int]:
     return encoded.tolist()[: len(values)]
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("repeat", [1, 100])
 @pytest.mark.parametrize("ids", [ODD, INTS])
 def test_every_id_has_its_place_plus_one(ids: list[object], repeat: int):
     assert codes(ids, ids, repeat) == list(range(1, len(ids) + 1))
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("repeat", [1, 100])
 def test_null_and_unseen_values_share_code_zero(repeat: int):
     assert codes(["b", "a"], ["a", None, "c", "b", ""], repeat) == [2, 0, 0, 1, 0]
     assert codes([2**53], [2**53, 2**53 + 1, None], repeat) == [1, 0, 0]
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("repeat", [1, 100])
 def test_integers_of_another_width(repeat: int):
     small = IdMap(pl.Series([1, 255], dtype=pl.UInt8))
@@ -118,6 +127,7 @@ def test_single_ids_go_both_ways(monkeypatch: pytest.MonkeyPatch):
     assert known.take(np.array([2, 0, 2])) == ["c", "b", "c"]
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("repeat", [1, 100])
 def test_after_a_live_change(repeat: int):
     """b goes, d comes at row 3; rows stay, and the map before is as it was."""

@@ -70,6 +70,12 @@ def faults(one: Documented) -> list[str]:
         for match in re.finditer(r"\bRaises `{0,2}(\w+)", prose)
         if match[1] in errors()
     ]
+    if one.public:
+        found += [
+            f"an error is described outside Raises: {match[0]}"
+            for match in re.finditer(r"\b(\w+) (?:where|unless|for|if|when)\b", prose)
+            if match[1] in errors()
+        ]
     if re.search(r"^>>> ", prose, flags=re.MULTILINE):
         found.append("a code example is outside Example")
     if one.public and one.name not in UNDESCRIBED:

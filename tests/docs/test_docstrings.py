@@ -37,3 +37,9 @@ def test_a_public_function_describes_each_parameter() -> None:
     code = 'def add(first, second):\n    """Add.\n\n    Args:\n        first: a number.\n    """\n'
     assert faults(source(code, public=True)) == ["Args does not describe: second"]
     assert faults(source(code)) == []
+
+
+def test_a_public_function_has_its_errors_in_raises() -> None:
+    code = 'def add(first):\n    """Add; ConfigError for text."""\n'
+    assert faults(source(code, public=True)) == ["an error is described outside Raises: ConfigError for"]
+    assert faults(source(code)) == []

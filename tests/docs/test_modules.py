@@ -12,8 +12,18 @@ def test_every_module_of_a_room_is_in_it_with_a_purpose() -> None:
     assert all(f"\n## {room}\n" in page() for room in rooms)
 
 
+def test_modules_in_no_room_are_there_too() -> None:
+    first = page().split("\n## ")[1]
+    assert first.startswith("modules in no room")
+    for name in ("errors", "intervals", "_above", "_public"):
+        assert f"| `{name}` |" in first
+
+
 def test_callers_are_those_that_import() -> None:
     found = callers()
+    assert "cli.train" in found["train.recipe"]  # through another module that has it in __all__
+    assert "index.approximate" in found["tuning.promise"]  # a room above
+    assert {"serve.reading", "data.ids"} <= found["errors"]
     assert {"recommender.bundle", "recommender.contents"} <= found["recommender.manifest"]  # directly
     assert "train.fit" in found["evaluation.testset"]  # through the room's __init__
     assert found["report.page"] == {"report.write"}

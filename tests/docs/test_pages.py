@@ -11,6 +11,7 @@ import pytest
 from tests.tuning.conftest import worked_out
 
 import shortlist as sl
+from shortlist.cli.daily_config import read_config
 from shortlist.tuning import tuner
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -56,7 +57,7 @@ def test_a_translation_shows_the_same_code(page: str) -> None:
     assert code(f"ko/{page}") == code(page)
 
 
-def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
+def test_recipes_and_configurations_on_the_pages_are_such(tmp_path: Path) -> None:
     pages = [page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md")]
     found = [
         text for page in pages for text in re.findall(r"^```toml\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
@@ -64,6 +65,9 @@ def test_recipes_on_the_pages_are_recipes(tmp_path: Path) -> None:
     assert found
     for text in found:
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        if "[train]" in text:
+            assert read_config(tmp_path / "mine.toml").train["query"]
+            continue
         recipe = sl.recipes.load(str(tmp_path / "mine.toml"))
         changed = recipe.loss != sl.recipes.Recipe().loss
         declared = {

@@ -150,5 +150,5 @@ def test_without_scipy_the_reason_names_the_extra(monkeypatch):
         importlib.util, "find_spec", lambda name, *more: None if name == "scipy" else found(name, *more)
     )
     reasons = left_out(TRAIN)
-    assert {*reasons} == {"transitions", "cooccurrence", "ease"}
+    assert {*reasons} == {"transitions", "cooccurrence", "ease", "ials"}
     assert all("shortlist[train]" in reason for reason in reasons.values())

@@ -1,4 +1,4 @@
-"""ALS's own weight of what nobody chose: by density; the solves themselves are tested in tests/train/test_als.py."""
+"""ALS's own weight of what nobody chose: by density; the sweeps are tested in test_sweeps.py and tests/train/test_als.py."""
 
 from __future__ import annotations
 

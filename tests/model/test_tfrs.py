@@ -6,32 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from tests.model.tfrs_arrays import arrays, expected
 
 import shortlist as sl
 from shortlist.cli import import_tfrs
 from shortlist.errors import DataError
-
-
-def arrays(**changes) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    given = {
-        "query_ids": np.array(["ann", "bob", "cåt"]),
-        "query_embeddings": generator.normal(size=(4, 5)).astype(np.float32),
-        "candidate_ids": np.array([10, 7, 30, 20]),
-        "candidate_embeddings": generator.normal(size=(5, 5)).astype(np.float32),
-        "score_query_ids": np.array(["ann", "cåt", "nobody"]),
-        "score_candidate_ids": np.array([7, 20, 10]),
-    }
-    rows = (given["query_embeddings"][[1, 3, 0]], given["candidate_embeddings"][[2, 4, 1]])
-    given["scores"] = (rows[0] * rows[1]).sum(1)
-    return {name: value for name, value in {**given, **changes}.items() if value is not None}
-
-
-def expected(user: int) -> dict[int, float]:
-    """Scores of a row of the user table by film."""
-    given = arrays()
-    scores = given["candidate_embeddings"][1:] @ given["query_embeddings"][user]
-    return dict(zip(given["candidate_ids"].tolist(), scores.tolist(), strict=True))
 
 
 def test_scores_are_the_same():
@@ -166,24 +145,6 @@ def test_scores_without_their_ids_are_refused(changes):
 def test_scores_that_are_not_numbers_are_refused():
     with pytest.raises(DataError, match="differ from those of the vectors"):
         sl.from_tfrs(arrays(scores=np.array([np.nan, 0, 0])), "user", "film")
-
-
-def test_the_command_makes_a_bundle(tmp_path):
-    np.savez(tmp_path / "model.npz", **arrays())
-    pl.DataFrame({"user": ["ann", "ann", "zed"], "film": [7, 20, 99]}).write_parquet(tmp_path / "seen.parquet")
-    words = [str(tmp_path / "model.npz"), "--query", "user", "--candidate", "film"]
-    words += ["--seen", str(tmp_path / "seen.parquet"), "--out", str(tmp_path / "m.shortlist"), "--json"]
-    done = CliRunner().invoke(import_tfrs.command, words, catch_exceptions=False)
-    assert done.exit_code == 0
-    assert '"candidates": 4' in done.output
-    loaded = sl.Recommender.load(tmp_path / "m.shortlist")
-    (found,) = loaded.recommend(["ann"], k=4)
-    assert set(found.ids) == {10, 30}
-    (found,) = loaded.recommend(["nobody"], k=4)
-    assert dict(zip(found.ids, found.scores, strict=True)) == pytest.approx(expected(0), rel=1e-5)
-    np.testing.assert_array_equal(loaded.model.catalogue.counts, [0, 1, 0, 1])
-    with pytest.raises(sl.BundleError, match="already exists"):
-        CliRunner().invoke(import_tfrs.command, words, catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.recommender.saved import rewrite
+from tests.recommender.saved import files_of, rewrite, trust
 
 import shortlist as sl
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistWarning
@@ -33,28 +32,6 @@ FILES = [
     "vectors.safetensors",
 ]
 ASK = ["ann", "bob", "cat", "eve"]
-
-
-def files_of(path: Path) -> list[str]:
-    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-
-
-def trust(path: Path) -> None:
-    """Make the manifest vouch for the files as they are now: what a careful forger would do."""
-
-    def change(manifest: dict[str, Any]) -> None:
-        tensors = {name: entry["tensors"] for name, entry in manifest["files"].items()}
-        manifest["files"] = {
-            name: {
-                "bytes": (path / name).stat().st_size,
-                "sha256": hashlib.sha256((path / name).read_bytes()).hexdigest(),
-                "tensors": tensors.get(name),
-            }
-            for name in files_of(path)
-            if name != "manifest.json"
-        }
-
-    rewrite(path, change)
 
 
 def test_what_it_holds(bundle: Path, recommender: sl.Recommender) -> None:

@@ -8,22 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
-from tests.recommender.saved import rewrite
-from tests.recommender.test_bundle import trust
+from tests.recommender.saved import Change, forged, rewrite, setting
 from tests.sources.plain import mixed, ranked, scores, weights_of
 
 import shortlist as sl
 from shortlist.errors import BundleError
 from shortlist.recommender.live import folded
-from shortlist.recommender.tensors import described, write_tensors
 
 FILMS, PEOPLE = 12, 9
 WEIGHTS, TEMPERATURES = (0.3, 0.2, 0.2, 0.15, 0.1, 0.05), (0.5, 0.2)
@@ -263,22 +259,11 @@ def test_recall_is_of_the_whole_mixture(model: sl.Mixture) -> None:
     assert sl.Recommender(by_towers, sl.BruteForce(), data()).ann_overlap(k=3) == 1.0
 
 
-Change = Callable[[dict[str, np.ndarray]], Any]
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, model: sl.Mixture) -> Path:
     path = tmp_path_factory.mktemp("many") / "a.shortlist"
     sl.Recommender(model, sl.BruteForce(), data()).save(path)
     return path
-
-
-def setting(name: str, at: int, value: float) -> Change:
-    def change(arrays: dict[str, np.ndarray]) -> None:
-        arrays[name] = arrays[name].copy()
-        arrays[name][at] = value
-
-    return change
 
 
 DAMAGE: dict[str, Change] = {
@@ -296,14 +281,7 @@ DAMAGE: dict[str, Change] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_sources_that_do_not_fit_are_refused(saved: Path, tmp_path: Path, damage: str) -> None:
-    place = tmp_path / "b.shortlist"
-    shutil.copytree(saved, place)
-    arrays = load_file(place / "sources.safetensors")
-    DAMAGE[damage](arrays)
-    write_tensors(place / "sources.safetensors", arrays)
-    entries = {name: msgspec.to_builtins(entry) for name, entry in described(arrays).items()}
-    rewrite(place, lambda manifest: manifest["files"]["sources.safetensors"].update(tensors=entries))
-    trust(place)
+    place = forged(saved, tmp_path / "b.shortlist", "sources.safetensors", DAMAGE[damage])
     with pytest.raises(BundleError):
         sl.Recommender.load(place)
 

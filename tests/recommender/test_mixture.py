@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
-from tests.recommender.test_bundle import rewrite, trust
+from tests.recommender.saved import Change, forged, rewrite, setting
 
 import shortlist as sl
 from shortlist.errors import BundleError
 from shortlist.recommender.manifest import FORMAT
-from shortlist.recommender.tensors import described, write_tensors
 from shortlist.sources import Added, Blend, Neighbours
 
 FILMS, PEOPLE = 12, 9
@@ -178,36 +174,11 @@ def test_a_bundle_of_towers_alone_has_no_neighbours_and_format_1_is_read(tmp_pat
         sl.Recommender.load(tmp_path / "a.shortlist")
 
 
-Change = Callable[[dict[str, np.ndarray]], Any]
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mixture") / "a.shortlist"
     sl.Recommender(mixture(), sl.BruteForce(), data()).save(path)
     return path
-
-
-def forged(saved: Path, place: Path, change: Change) -> Path:
-    """A copy whose neighbours are others, for which the manifest vouches."""
-    import shutil
-
-    shutil.copytree(saved, place)
-    arrays = load_file(place / "neighbours.safetensors")
-    change(arrays)
-    write_tensors(place / "neighbours.safetensors", arrays)
-    entries = {name: msgspec.to_builtins(entry) for name, entry in described(arrays).items()}
-    rewrite(place, lambda manifest: manifest["files"]["neighbours.safetensors"].update(tensors=entries))
-    trust(place)
-    return place
-
-
-def setting(name: str, at: int, value: float) -> Change:
-    def change(arrays: dict[str, np.ndarray]) -> None:
-        arrays[name] = arrays[name].copy()
-        arrays[name][at] = value
-
-    return change
 
 
 DAMAGE: dict[str, Change] = {
@@ -233,7 +204,7 @@ DAMAGE: dict[str, Change] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_neighbours_that_do_not_fit_are_refused(saved: Path, tmp_path: Path, damage: str) -> None:
-    place = forged(saved, tmp_path / "b.shortlist", DAMAGE[damage])
+    place = forged(saved, tmp_path / "b.shortlist", "neighbours.safetensors", DAMAGE[damage])
     with pytest.raises(BundleError):
         sl.Recommender.load(place)
 
@@ -242,7 +213,7 @@ def test_neighbours_that_do_not_fit_are_refused(saved: Path, tmp_path: Path, dam
     "entry", [{"age": 0}, {"age": 2}, {"length": 0}, {"share": 2}, {"temperature": 0}, {"kind": 1}, {"more": 1}]
 )
 def test_settings_that_cannot_be_are_refused(saved: Path, tmp_path: Path, entry: dict[str, Any]) -> None:
-    place = forged(saved, tmp_path / "b.shortlist", lambda arrays: None)
+    place = forged(saved, tmp_path / "b.shortlist", "neighbours.safetensors", lambda arrays: None)
     assert len(sl.Recommender.load(place).candidate_ids) == FILMS
     rewrite(place, lambda manifest: manifest["neighbours"].update(entry))
     with pytest.raises(BundleError):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.recommender.test_bundle import ASK, files_of, trust
+from tests.recommender.saved import files_of, trust
+from tests.recommender.test_bundle import ASK
 
 import shortlist as sl
 from shortlist.errors import BundleError, ConfigError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextvars import Context
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,42 @@ def test_refusals(days: list[Path], tmp_path: Path) -> None:
     (tmp_path / "current.promoted.json").write_text("[{")
     with pytest.raises(sl.BundleError, match="record of promotions"):
         rollback(link)
+
+
+def test_bundles_that_were_removed_are_stepped_over(days: list[Path], tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    for day in days:
+        promote(day, link)
+    shutil.rmtree(days[1])
+    assert rollback(link).bundle == "monday"
+    assert [one.bundle for one in promotions(link)] == ["monday"]
+    with pytest.raises(sl.BundleError, match="nothing was promoted"):
+        rollback(link)
+
+
+def test_a_link_that_serves_another_bundle_than_expected_is_not_turned(days: list[Path], tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    promote(days[0], link)
+    with pytest.raises(promotion.MovedError, match="not compared with"):
+        promote(days[1], link, lambda: False)
+    assert link.resolve() == days[0]
+    promote(days[1], link, lambda: promotion.fingerprint_of(link) == sl.Recommender.load(days[0]).fingerprint)
+    assert promotion.served_by(link) == days[1]
+    assert promotion.served_by(days[1]) is None  # a bundle is not a link
+    assert promotion.fingerprint_of(tmp_path / "other") is None
+
+
+def test_one_run_of_a_link_at_a_time(days: list[Path], tmp_path: Path) -> None:
+    """The lock is that of the link, which may not exist yet; whoever holds it may ask for it again."""
+    link = tmp_path / "current"
+    with promotion.alone(link):
+        with promotion.alone(link):
+            promote(days[0], link)
+        with pytest.raises(promotion.BusyError, match=r"another run for .* is in progress \(process "):
+            Context().run(lambda: promotion.alone(link).__enter__())
+        with promotion.alone(tmp_path / "other"):
+            pass
+    with promotion.alone(link):
+        pass
+    with pytest.raises(sl.BundleError, match="exists and is not a link"), promotion.alone(days[0]):
+        pytest.fail("locked a bundle")

@@ -27,6 +27,14 @@ def test_the_order_of_popularity_is_worked_out_once() -> None:
     assert popularity.order is popularity.order
 
 
+def test_an_order_that_others_have_is_asked_for_when_it_is_needed() -> None:
+    asked: list[int] = []
+    popularity = Popularity(np.array([2, 5, 2]), lambda: (asked.append(1), np.array([1, 0, 2]))[1])
+    assert asked == []
+    assert popularity.order.tolist() == popularity.order.tolist() == [1, 0, 2]
+    assert asked == [1]
+
+
 def test_maps_of_ids_outlive_a_change(recommender: sl.Recommender) -> None:
     state = recommender.served.state
     after = changed(recommender.served, pl.DataFrame({"what": ["e"]}), ["a"]).state

@@ -58,6 +58,18 @@ def enter(admission: Admission, count: int, now: float = 0.0, gone: bool = False
     return connections
 
 
+def one_at_a_time(wait_seconds: float, worked: list[float]) -> tuple[Admission, list[Connection]]:
+    """Sixty requests, of which one is inside; the processor time is in ``worked``."""
+    admission = Admission(Limits(wait_seconds=wait_seconds), lambda: worked[0])
+    admission.slots = 1
+    return admission, enter(admission, 60)
+
+
+def leave(connection: Connection, at: float) -> None:
+    assert connection.leave
+    connection.leave(at)
+
+
 def test_a_few_are_inside_and_the_next_come_in_their_order() -> None:
     admission = Admission(Limits(under_way=5))
     admission.slots = 2
@@ -91,14 +103,10 @@ def test_who_has_hung_up_takes_no_place() -> None:
 def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
     """One leaves each 10 ms; within 0.25 s that makes 25, after the window in which it was measured."""
     worked = [0.0]
-    admission = Admission(Limits(wait_seconds=0.25), lambda: worked[0])
-    admission.slots = 1
-    inside = enter(admission, 60)
-    for step in range(1, 13):
-        leave = inside[step - 1].leave
-        assert leave
+    admission, inside = one_at_a_time(0.25, worked)
+    for step, connection in enumerate(inside[:12], 1):
         worked[0] = step * 0.02  # two threads
-        leave(step * 0.01)
+        leave(connection, step * 0.01)
     assert admission.pace == pytest.approx(0.01)
     assert admission.most == 25
     assert len(admission.waiting) == 60 - 1 - 12
@@ -108,14 +116,10 @@ def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
 def test_a_pause_of_the_process_refuses_nobody() -> None:
     """Stopped for 0.5 s while 60 came, of which each takes a millisecond: all are let in within the tenth of a second."""
     worked = [0.0]
-    admission = Admission(Limits(wait_seconds=0.1), lambda: worked[0])
-    admission.slots = 1
-    inside = enter(admission, 60)
-    for step in range(1, 60):
-        leave = inside[step - 1].leave
-        assert leave
+    admission, inside = one_at_a_time(0.1, worked)
+    for step, connection in enumerate(inside[:59], 1):
         worked[0] = step * 0.001
-        leave(0.5 + step * 0.001)
+        leave(connection, 0.5 + step * 0.001)
         assert admission.most >= 60
     assert admission.pace <= 0.001
 

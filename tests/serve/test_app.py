@@ -238,3 +238,26 @@ def test_the_callers_request_id_and_trace_come_back(clients: Callable[..., Any])
     log.flush()
     first = json.loads(log._out.getvalue().splitlines()[0])
     assert (first["id"], first["trace"]) == ("a-1_2.3:4/5=6+7", trace)
+
+
+def test_few_requests_with_long_bodies_are_answered_at_once(clients: Callable[..., Any]) -> None:
+    """What is made of a body of a megabyte takes twenty: two at a time, and short requests do not wait for them."""
+    client = clients()
+    service, at_once, order = client.app.service, [0, 0], []
+    answer = service.recommend
+
+    async def counted(asked: Any, *arguments: Any) -> None:
+        long = len(asked.request.queries) > 1
+        at_once[0] += long
+        at_once[1] = max(at_once)
+        await answer(asked, *arguments)
+        at_once[0] -= long
+        order.append(long)
+
+    service.recommend = counted
+    long = {"queries": [{"id": "ann", "exclude": ["c"] * 9_000}] * 2}
+    assert len(json.dumps(long)) > 1 << 16
+    replies = client.together([("/v1/recommend", long)] * 6 + [("/v1/recommend", {"queries": [{"id": "ann"}]})])
+    assert [reply.status_code for reply in replies] == [200] * 7
+    assert at_once == [0, 2]
+    assert order.index(False) < 3

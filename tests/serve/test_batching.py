@@ -134,6 +134,16 @@ def test_a_kind_has_a_pace_of_its_own(client: Any) -> None:
     assert paces.of(Group(loaded, k=1000)) > before
 
 
+def test_requests_that_bring_much_make_others_of_their_kind_no_slower(client: Any) -> None:
+    """What a long body of candidates to exclude costs says nothing of those that exclude none."""
+    batcher, group = client.app.service.batcher, Group(client.app.service.loaded, k=10, exclude_seen=True)
+    assert client.post("/v1/recommend", ANN).status_code == 200
+    before = batcher.paces.of(group)
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann", "exclude": ["c"] * 2_000}] * 4}).status_code == 200
+    assert batcher.paces.of(group) == before
+    assert len(batcher.paces._of) == 2
+
+
 def test_a_queue_that_takes_too_long_is_refused_but_not_at_the_end(clients: Callable[..., Any]) -> None:
     """At a second for each query, the second that comes together with a first is one too many; after SIGTERM it is not."""
     client = clients(Settings(limits=Limits(wait_seconds=0.5)))
@@ -195,3 +205,52 @@ def test_a_problem_of_a_piece_ends_the_request(client: Any) -> None:
     with pytest.raises(Problem):
         client.loop.run_until_complete(asyncio.wait_for(ask(), 60))
     assert len(seen) == 1
+
+
+def test_while_others_are_answered_on_the_loop_pieces_are_taken_in_slices(client: Any) -> None:
+    """A piece of eight as four times two, between which the loop goes first; without others as one."""
+    service, seen = client.app.service, watched(client)
+    service.batcher.paces = Steady(TURN / 8)
+    service.turns.hurry()
+    service.turns.hurry = lambda: None
+    body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 3][:9]}
+    reply = client.post("/v1/recommend", body)
+    assert [count for count, _ in seen][:4] == [2, 2, 2, 2]
+    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 3
+    service.turns._hurried = -1.0
+    seen.clear()
+    client.post("/v1/recommend", body)
+    assert [count for count, _ in seen] == [8, 1]
+
+
+def test_a_long_reply_is_written_in_pieces(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty scores of each of ten queries, where a turn's worth is a hundred: two queries in the first piece."""
+    monkeypatch.setattr("shortlist.serve.batching.WRITTEN", 50)
+    seen = watched(client)
+    service = client.app.service
+    service.batcher.paces = Steady(TURN / 50)
+    piece = service.batcher._piece
+    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    said = client.post("/v1/score", {"queries": [{"id": "ann"}] * 10, "candidates": ["a", "b"] * 20})
+    assert [count for count, _ in seen] == [2, 2, 2, 2, 2]
+    assert said.json()["results"][9]["scores"] == [4.0, 3.0] * 20
+
+
+def test_the_pace_is_of_answers_not_of_what_is_written_around_them(client: Any) -> None:
+    """A reply that takes long to write makes others of its kind no slower."""
+    service = client.app.service
+    batcher, asked = service.batcher, []
+
+    class Noted(Steady):
+        def measured(self, group: Any, seconds: float) -> None:
+            asked.append(seconds)
+
+    batcher.paces = Noted(TURN)
+    from shortlist.serve.reading import Ask
+
+    def take(at: int, found: list[Any]) -> None:
+        sum(range(3_000_000))  # of the processor's time a hundred times what the answer takes
+
+    client.loop.run_until_complete(batcher.ask(Group(service.loaded, k=2), [Ask("ann")] * 2, take))
+    assert len(asked) == 2
+    assert max(asked) < TURN * 4

@@ -52,3 +52,15 @@ def test_short_work_is_timed_with_few_looks_at_the_processor_time(
     now[0] = 6.0
     watch.start()  # a while after the last look
     assert len(looked) == looks + 1
+
+
+def test_while_other_threads_work_the_time_of_this_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, own, others = [5.0], [2.0], [False]
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clock.time, "thread_time", lambda: own[0])
+    watch = Stopwatch(lambda: others[0])
+    begun = watch.start()
+    now[0], own[0] = 5.003, 2.001
+    assert watch.since(begun) == pytest.approx(0.003)
+    others[0] = True
+    assert watch.since(begun) == pytest.approx(0.001)

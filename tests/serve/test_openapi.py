@@ -114,7 +114,7 @@ def test_what_clients_are_made_from_is_typed_and_the_same_for_every_bundle(clien
     assert len(set(identifiers)) == len(identifiers)
     item = document["components"]["schemas"]["Item"]
     assert item["required"] == ["id", "score"]
-    source = 'model", or the fallback that filled the place, whose score is then a count.'
+    source = 'model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules.'
     assert item["properties"]["source"]["description"] == f'"{source} Default: "model".'
     assert item["description"] == "A candidate in a list."
     assert "Attributes:" not in json.dumps(document)

@@ -8,17 +8,23 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from tests.serve.conftest import WRITE
+from tests.serve.paces import Steady, watched
 from tests.serve.running import Running
 from uvicorn.server import ServerState
 
 from shortlist.serve.app import COMPLETE
+from shortlist.serve.batching import INLINE
 from shortlist.serve.protocol import Connection
+from shortlist.serve.turns import TURN
 
 
 @pytest.mark.parametrize(
@@ -332,6 +338,7 @@ def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered(client: 
         assert not wire.reading
         while wire.written.count(b"HTTP/1.1 200") < 3001:
             await asyncio.sleep(0)
+            assert not (wire.reading and connection._rest)  # also not while one of them waits for its body
         assert most <= 4096 // len(request) + 1
         assert wire.reading
         assert connection.idle
@@ -448,3 +455,129 @@ def test_a_server_that_leaves_answers_and_keeps_no_connection(client: Any) -> No
             assert wire.closed
 
     client.loop.run_until_complete(talk())
+
+
+# Clients that hang up.
+
+MANY = b'{"queries":[' + b",".join([b'{"id":"ann"}'] * 100) + b'],"k":1}'
+
+
+def pieces_of(client: Any) -> list[int]:
+    """Queries of each piece that is answered from now on; each of one query, and as long as a turn."""
+    service = client.app.service
+    service.batcher.paces = Steady(TURN)
+    piece = service.batcher._piece
+    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    return watched(client)  # type: ignore[return-value]
+
+
+def test_what_is_left_of_a_request_is_not_answered_once_its_client_has_hung_up(client: Any) -> None:
+    seen = pieces_of(client)
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        connection.data_received(POST + b"content-length: %d\r\n\r\n" % len(MANY) + MANY)
+        while not seen:
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+        await settled(connection)
+        assert wire.written == b""
+
+    client.loop.run_until_complete(talk())
+    assert len(seen) < 10
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 3}).status_code == 200
+    assert client.app._working == {}
+    text = client.get("/metrics").text
+    assert 'shortlist_requests_total{route="/v1/recommend",status="499"} 1.0' in text
+    assert 'status="500"} 1.0' not in text
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_nobody_answers_who_has_hung_up_before_its_turn(client: Any, count: int) -> None:
+    """On the loop and in the thread alike; those who asked with it are answered."""
+    seen = watched(client)
+    client.app.service.batcher.paces = Steady(INLINE if count == 1 else TURN / 8)
+    body = b'{"queries":[' + b",".join([b'{"id":"ann"}'] * count) + b'],"k":1}'
+
+    async def talk() -> None:
+        wires = Wire(), Wire()
+        gone, stays = (connected(client, wire) for wire in wires)
+        for one in (gone, stays):
+            one.data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await asyncio.sleep(0)  # both have been read
+        gone.connection_lost(None)
+        await settled(stays)
+        assert wires[0].written == b""
+        assert wires[1].written.startswith(b"HTTP/1.1 200")
+
+    client.loop.run_until_complete(talk())
+    assert sum(queries for queries, _ in seen) == count
+
+
+def test_a_change_is_made_although_its_client_has_hung_up(writable: Callable[..., Any]) -> None:
+    client = writable()
+    body = b'{"delete":["c"]}'
+
+    async def talk() -> None:
+        connection = connected(client, Wire())
+        head = b"POST /v1/candidates HTTP/1.1\r\nhost: localhost\r\nx-api-key: %s\r\n" % WRITE.encode()
+        connection.data_received(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        await settled(connection)
+
+    client.loop.run_until_complete(talk())
+    assert client.app.service.loaded.served.index.size == 3
+
+
+def test_a_client_that_has_closed_its_side_is_asked_whether_it_reads(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has only closed its side for sending gets its reply, one that has gone none, and its pieces are not answered."""
+    monkeypatch.setattr("shortlist.serve.protocol.PROBE", 0.001)
+    seen = pieces_of(client)
+    gate = threading.Event()
+    answer = client.app.service.batcher._answer
+
+    def held(*arguments: Any) -> Any:
+        found = answer(*arguments)
+        gate.wait(60)
+        return found
+
+    client.app.service.batcher._answer = held
+    request = POST + b"content-length: %d\r\n\r\n" % len(MANY) + MANY
+
+    async def talk() -> bytes:
+        loop = asyncio.get_running_loop()
+        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+        config.load()
+        state = ServerState()
+        made = lambda: Connection(config=config, server_state=state, app_state={})  # noqa: E731
+        listening = await loop.create_server(made, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        before = set(Connection.everyone)
+        gone = socket.create_connection(("127.0.0.1", port))
+        gone.sendall(request)
+        while not seen:
+            await asyncio.sleep(0.001)
+        gone.close()
+        while Connection.everyone - before:
+            await asyncio.sleep(0.001)
+        gate.set()
+        await asyncio.gather(*state.tasks)
+        assert len(seen) < 10
+        gate.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        writer.write_eof()
+        came = await reader.readuntil(b"\r\n\r\n")  # while its pieces are held
+        gate.set()
+        came += await reader.read()
+        writer.close()
+        listening.close()
+        return came
+
+    came = client.loop.run_until_complete(talk())
+    assert came.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert came.count(b"HTTP/1.1 200 OK") == 1

@@ -14,7 +14,7 @@ import shortlist as sl
 from shortlist.errors import ShortlistError
 from shortlist.serve import Settings
 from shortlist.serve.loaded import Loaded
-from shortlist.serve.swap import Swapper, check_same_data, share_of, signature
+from shortlist.serve.swap import Ids, Swapper, check_replaces, share_of, signature
 
 
 def swapped(client: Any, path: Path) -> bool:
@@ -151,20 +151,27 @@ def test_a_bundle_of_other_data_is_known_by_its_ids(bundles: Path, queries: str,
     recommender = sl.Recommender.load(bundles / "one")
     old, new = Loaded("one", recommender.served), renamed(recommender, queries, candidates)
     if fits:
-        check_same_data(old, new)
+        check_replaces(Ids.of(old), new)
     else:
         with pytest.raises(ShortlistError, match=r"0\.0% of the query ids and 0\.0% of the candidate ids") as error:
-            check_same_data(old, new)
+            check_replaces(Ids.of(old), new)
         assert "--other-data" in str(error.value.hint)
 
 
-def test_a_share_is_of_ids_evenly_spread() -> None:
+def test_a_share_is_of_ids_evenly_spread(bundles: Path) -> None:
+    from dataclasses import replace
+
     from shortlist.data.id_map import IdMap
 
-    old = IdMap(pl.Series(range(30_000)))
+    recommender = sl.Recommender.load(bundles / "one")
+    state = replace(recommender.served.state, query_ids=IdMap(pl.Series(range(30_000))))
+    old = Ids.of(Loaded("one", replace(recommender.served, state=state))).queries
+    assert len(old) == 10_000
+    assert (old[0], old[-1]) == (0, 29_999)
     assert share_of(old, IdMap(pl.Series(range(0, 30_000, 2)))) == pytest.approx(0.5, abs=0.01)
     assert share_of(old, IdMap(pl.Series([-1]))) == 0.0
-    assert share_of(IdMap(pl.Series([], dtype=pl.Int64)), old) == 1.0
+    assert share_of([], IdMap(pl.Series([-1]))) == 1.0
+    assert share_of([1, 2**64 - 1], IdMap(pl.Series([1], dtype=pl.Int32))) == 0.5
 
 
 @pytest.mark.parametrize("other_data", [False, True])

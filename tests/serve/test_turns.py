@@ -114,3 +114,37 @@ def test_nobody_has_a_turn_for_work_that_was_given_up(turns: Turns) -> None:
 
     asyncio.run(given_up())
     assert ran == []
+
+
+def test_the_event_loop_goes_first(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work whose turn has come begins when no request is being answered on the loop: not while two are, nor while one is."""
+    monkeypatch.setattr("shortlist.serve.turns.PATIENCE", 60.0)
+    order: list[str] = []
+
+    async def both() -> None:
+        turns.enter()
+        turns.enter()
+        work = asyncio.ensure_future(turns.take_late(Lane.LARGE, lambda: lambda: order.append("thread")))
+        for name in ("first", "second"):
+            for _ in range(100):
+                await asyncio.sleep(0)
+            order.append(name)
+            turns.leave()
+        await work
+
+    asyncio.run(both())
+    assert order == ["first", "second", "thread"]
+    assert turns.give_way() == 0.0
+
+
+def test_a_request_that_waits_for_its_turn_is_not_in_the_way(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortlist.serve.turns.PATIENCE", 1e9)
+
+    async def one() -> int:
+        turns.enter()
+        try:
+            return await turns.take(Lane.LARGE, lambda: 7)
+        finally:
+            turns.leave()
+
+    assert asyncio.run(one()) == 7

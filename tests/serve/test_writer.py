@@ -266,6 +266,16 @@ def test_the_log_is_shortened_while_the_server_runs(writable: Callable[..., Any]
     assert ids(writable()) == ["c"]
 
 
+def test_a_long_log_is_not_begun_to_be_shortened_at_the_end(writable: Callable[..., Any]) -> None:
+    """As when a server is stopped in its first second, before it has looked at its log."""
+    writer = writable().app.service.writer
+    writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []})
+    writer._journal.append([deletion] * 1200)
+    after = writable()  # the one before is closed
+    assert writer._shortening is None
+    assert ids(after) == ["c", "d", "b"]
+
+
 def test_expiries_are_not_looked_through_for_each_record() -> None:
     """Each of 2,000 expiries is looked at when it comes and when its time has come: not for each of 2,000 records."""
 
@@ -414,7 +424,6 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
         return [found] if group.exact else [type("Short", (), {**_facts(found), "items": found.items[:2]})()]
 
     service.batcher._answer = lossy
-    service.pool.submit(lambda: None).result()
     reply = client.post("/v1/recommend", {"queries": [{"id": "u1"}], "k": 3, "exclude_seen": False})
     assert reply.status_code == 200, reply.text
     deadline = time.monotonic() + 120
@@ -424,4 +433,10 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
 
 
 def _facts(found: Any) -> dict[str, Any]:
-    return {"query": found.query, "known": found.known, "ids": found.ids[:2], "scores": found.scores[:2]}
+    return {
+        "query": found.query,
+        "known": found.known,
+        "ids": found.ids[:2],
+        "scores": found.scores[:2],
+        "reasons": None,
+    }

@@ -12,20 +12,54 @@ from tests.serve.paces import on_loop
 from shortlist.serve import Settings
 from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
-from shortlist.serve.written import Written
+from shortlist.serve.written import STEP, Writing, Written
 
 
 def test_parts_are_in_their_places() -> None:
-    written = Written(3, 100)
+    written = Written(3, Writing(100))
     written.put_each(2, ["é", 1], b'{"x":[', b"]}")
     written.put(0, {"a": None})
     written.put(1, [0.5])
     assert msgspec.json.encode(written.parts) == '[{"a":null},[0.5],{"x":["é",1]}]'.encode()
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("size", [1, STEP])
+def test_the_whole_reply_is_one_piece_of_memory(order: tuple[int, ...], size: int) -> None:
+    """Parts in their order are not copied: the reply is a view of what was written."""
+    written = Written(3, Writing(10 * STEP))
+    for place in order:
+        written.put(place, str(place) * size)
+    whole = written.whole(lambda parts: {"results": parts, "bundle": "[]"})
+    expected = {"results": [str(place) * size for place in range(3)], "bundle": "[]"}
+    assert msgspec.json.decode(whole) == expected
+    assert isinstance(whole, memoryview) is (size == STEP and order == (0, 1, 2))
+    assert bytes(whole) == msgspec.json.encode(expected)
+
+
+def test_long_replies_share_half_of_the_room_and_one_alone_has_all() -> None:
+    """Of eight steps: one reply takes seven. Next to one of three, another has one, and its second is refused."""
+    room = Writing(8 * STEP)
+    first = Written(2, room)
+    first.put(0, "x" * (3 * STEP))
+    second = Written(2, room)
+    second.put(0, "x" * (2 * STEP - 2))
+    with pytest.raises(Problem) as refused:
+        second.put(1, "x" * STEP)
+    assert (refused.value.status, refused.value.reason, refused.value.retry_after) == (503, "room", 1)
+    del second, refused
+    first.put(1, "x" * (4 * STEP))
+    assert room.total == 7 * STEP
+    del first
+    assert room.total == 0
+    short = Written(1, room)
+    short.put(0, "x" * (STEP - 2))
+    assert room.total == 0
+
+
 def test_the_bound_counts_bytes() -> None:
     """Five letters of two bytes, and two quotes, are twelve."""
-    written = Written(1, 12)
+    written = Written(1, Writing(12))
     written.put(0, "é" * 5)
     with pytest.raises(Problem, match="at most 12 are sent"):
         written.put(0, "")
@@ -40,7 +74,7 @@ def test_what_is_beyond_the_bound_is_not_made() -> None:
             yield "x" * 8  # ten bytes and a comma
 
     with pytest.raises(Problem):
-        Written(1, 35).put_each(0, values(), b"[", b"]")
+        Written(1, Writing(35)).put_each(0, values(), b"[", b"]")
     assert made == [0, 1, 2, 3]
 
 

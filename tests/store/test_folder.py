@@ -203,3 +203,20 @@ def test_a_disk_that_refuses_has_no_room(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(OSError, match="Read-only"):
         rooms.check_writable(tmp_path / "new")
+
+
+def test_what_is_in_use_is_seen(tmp_path: Path) -> None:
+    """By several at a time; a file too; of what is missing nothing is in use."""
+    assert not rooms.in_use(tmp_path)
+    with rooms.using(tmp_path):
+        assert rooms.in_use(tmp_path)
+        with rooms.using(tmp_path):
+            pass
+        assert rooms.in_use(tmp_path)
+    assert not rooms.in_use(tmp_path)
+    (tmp_path / "file").touch()
+    with rooms.using(tmp_path / "file"):
+        assert rooms.in_use(tmp_path / "file")
+        assert not rooms.in_use(tmp_path)
+    with rooms.using(tmp_path / "nowhere"):
+        assert not rooms.in_use(tmp_path / "nowhere")

@@ -22,6 +22,7 @@ import torch
 from tests.train import processes
 
 import shortlist as sl
+from shortlist.train import distributed
 from shortlist.train.batches import Interactions
 from shortlist.train.processes import Alone, check_divisible
 
@@ -247,3 +248,75 @@ def test_a_process_takes_the_pairs_of_its_own_queries() -> None:
     assert batch.pair_query.tolist() == [0, 1]
     assert batch.pair_candidate.tolist() == [2, 1]
     assert batch.multiplicity().tolist() == [2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "lost"),
+    [
+        ("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:47115", True),
+        ("[../gloo/transport/tcp/pair.cc:534] Read error [::1]:1: Connection reset by peer", True),
+        (
+            "[../gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete",
+            True,
+        ),
+        ("[../gloo/transport/tcp/pair.cc:600] writev [::1]:1: Broken pipe", True),
+        (
+            "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
+            True,
+        ),
+        ("failed to recv, got 0 bytes", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("CUDA error: device-side assert triggered", False),
+        ("CUDA out of memory. Tried to allocate 20.00 GiB", False),
+        ("NCCL error: unhandled cuda error, ncclUnhandledCudaError: Call to CUDA function failed.", False),
+        ("The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 0", False),
+    ],
+)
+def test_only_a_lost_connection_is_called_lost(words: str, lost: bool) -> None:
+    assert distributed.is_lost(RuntimeError(words)) is lost
+    assert not distributed.is_lost(torch.OutOfMemoryError(words))
+    assert distributed.is_lost(torch.distributed.DistNetworkError(words))
+
+
+def one_of_two(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, why: str = "rank 0 stopped: x"
+) -> distributed.Together:
+    """The second of two processes, whose connections fail so."""
+    other = distributed.Together.__new__(distributed.Together)
+    other.rank, other.size, other.first = 1, 2, False
+    monkeypatch.setattr(other, "_first_reason", lambda: why, raising=False)
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", fails)
+    return other
+
+
+def test_errors_of_the_device_keep_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (
+        RuntimeError("CUDA error: device-side assert triggered"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ):
+        with pytest.raises(type(error)) as raised:
+            one_of_two(monkeypatch, error).add(torch.zeros(1))
+        assert raised.value is error
+
+
+def test_a_group_without_a_backend_for_what_is_said_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process group that has NCCL alone."""
+    error = RuntimeError("No backend type associated with device type cpu")
+    with pytest.raises(sl.ConfigError, match="no backend for what the processes say") as raised:
+        one_of_two(monkeypatch, error).add(torch.zeros(1))
+    assert raised.value.hint == 'init_process_group("cpu:gloo,cuda:nccl")'
+
+
+def test_the_process_that_stopped_first_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has an error of its own, and the first one's stands in the store."""
+    second = one_of_two(monkeypatch, RuntimeError())
+    error = sl.DataError("there is no column 'x'")
+    for stands, before in (("rank 0 stopped: a full disk", True), ("rank 1 stopped: there is no column 'x'", False)):
+        monkeypatch.setattr(second, "_store_reason", lambda text, stands=stands: stands, raising=False)
+        assert second.stopped_before(error) is before
+    assert second.stopped_before(second._stop())
+    assert not Alone().stopped_before(error)

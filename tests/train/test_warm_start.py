@@ -269,8 +269,26 @@ def test_from_shards(before: sl.TwoTower, tmp_path: Path) -> None:
     sl.fit(model, shards, epochs=1, batch_size=32, warm_start=before)
     old, new = rows(before, "query", "user"), rows(model, "query", "user")
     assert all(torch.equal(new[f"u{n}"], old[f"u{n}"]) for n in range(20))
-    with pytest.raises(sl.ConfigError, match="data in memory"):
-        sl.fit(declared(), shards, warm_start=sl.WarmStart(before, only_new=True))
+
+
+def test_only_what_is_new_from_shards(before: sl.TwoTower, tmp_path: Path) -> None:
+    """As from memory: tables, counts, weights, and choices of known ids that are excluded."""
+    later = choices(range(28, 34), range(12, 15))
+    later.write_parquet(tmp_path / "later.parquet")
+    shards = sl.Shards.encode(tmp_path / "later.parquet", tmp_path / "shards", query="user", candidate="item")
+    models = []
+    for source in (data(range(28, 34), range(12, 15)), shards):
+        model = declared()
+        sl.fit(model, source, epochs=1, batch_size=1024, warm_start=sl.WarmStart(before, only_new=True, half_life=0.5))
+        models.append(model)
+    memory, disk = (model.catalogue for model in models)
+    assert disk.queries["user"].to_list() == memory.queries["user"].to_list()
+    assert disk.candidates["item"].to_list() == memory.candidates["item"].to_list()
+    assert disk.counts.tolist() == memory.counts.tolist()
+    assert disk.known.all()
+    weights = [model.state_dict() for model in models]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.allclose(value, weights[1][name], atol=1e-5) for name, value in weights[0].items())
 
 
 def test_tables_in_bfloat16() -> None:

@@ -23,7 +23,7 @@ __all__ = ["Budget", "Speed", "seconds_of"]
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 PROBE = 8_000  # interactions that are timed to estimate an epoch
 SAFETY = 1.2
-BATCHED = 25  # times as long as in one large matrix product: many small systems, and rows that are gathered
+PAIR, ROW = 15, 400  # multiplications of a large product in the time of ALS's work on one number of a pair, of a row
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Speed:
             counts = np.minimum(np.bincount(data.query_rows), 500).astype(np.float64)
             if recipe.neighbours.kind == "ease":
                 taken = min(len(data.candidates), EASE().candidates)
-                found += 4 * ease_products(len(data.queries), taken) / self.products
+                found += 4 * ease_products(len(data.queries), taken, len(data)) / self.products
             elif recipe.neighbours.kind == "cooccurrence":
                 found += 0.2 + float((counts**2).sum()) / 2e7
             elif recipe.neighbours.kind == "transitions":
@@ -93,7 +93,7 @@ class Speed:
     def _seconds_of_sweep(self, data: Dataset | Shards, dim: int) -> float:
         """Of one sweep of ALS."""
         both = np.concatenate([data.query_counts, data.candidate_counts])
-        return BATCHED * _als_products(both, dim) / self.products
+        return SAFETY * _als_products(both, dim) / self.products
 
     def _seconds_per_row(self, contender: Contender, data: Dataset | Shards) -> float:
         """Of training for one epoch, from an epoch over a sample of the interactions."""
@@ -107,9 +107,12 @@ class Speed:
 
 
 def _als_products(counts: NDArray[np.int64], dim: int) -> float:
-    """Multiplications of a sweep of ALS over rows that chose so many candidates each, see ``loss/als.py``."""
-    most = np.minimum(counts, dim).astype(np.float64)
-    return float((2 * counts * most * dim + most**3 / 3).sum())
+    """As many multiplications of a large matrix product as take the time of a sweep of ALS, see ``loss/sweeps.py``.
+
+    Args:
+        counts: how many choices each row of both sides has.
+    """
+    return float(dim * (PAIR * counts.sum() + (4 * dim + ROW) * len(counts)))
 
 
 def _sample(data: Dataset | Shards, rows: int) -> Dataset:

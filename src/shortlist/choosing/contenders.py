@@ -11,8 +11,10 @@ import polars as pl
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.ids import unpatterned
+from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products
 from shortlist.train import recipes
+from shortlist.train.als import check_room
 from shortlist.train.recipes import Recipe
 
 __all__ = ["Contender", "contenders_of"]
@@ -57,8 +59,7 @@ def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Conten
         _contender("recent popularity", "popularity", {"towers": "recent"}, 1, seed, _lacking(ordered, in_memory))
     )
     found += _neighbours(data, seed, ordered, in_memory, again)
-    als = None if in_memory else "reads all interactions in memory"
-    found.append(_contender("ALS", "towers", recipes.load("als").to_dict(), 10, seed, als))
+    found.append(_contender("ALS", "towers", recipes.load("als").to_dict(), 10, seed, _lacking_room(data)))
     found.append(_contender("factorization", "towers", recipes.load("factorization").to_dict(), 11, seed))
     found.append(_features(data, seed))
     found += _histories(data, seed, ordered, in_memory)
@@ -76,6 +77,16 @@ def _lacking(ordered: bool, in_memory: bool) -> str | None:
     if not in_memory:
         return "reads all interactions in memory"
     return None if ordered else "needs a column of times that differ (--time)"
+
+
+def _lacking_room(data: Dataset | Shards) -> str | None:
+    """Why ALS cannot hold the pairs of shards."""
+    try:
+        if isinstance(data, Shards):
+            check_room(data)
+    except ConfigError as error:
+        return error.message.removesuffix(".")
+    return None
 
 
 def _neighbours(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool, again: bool) -> list[Contender]:
@@ -122,7 +133,7 @@ def _width(candidates: int) -> int:
 def _too_large_for_ease(data: Dataset | Shards) -> str | None:
     queries, candidates = len(data.queries), min(len(data.candidates), EASE().candidates)
     smaller = min(queries, candidates)
-    if ease_products(queries, candidates) > EASE_PRODUCTS or smaller > 30_000:
+    if ease_products(queries, candidates, len(data)) > EASE_PRODUCTS or smaller > 30_000:
         return f"inverts {smaller:,} × {smaller:,} numbers: too many"
     return None
 

@@ -53,7 +53,11 @@ def chosen_outcome(
     seed: int = 42,
     weighted: bool = False,
 ) -> Outcome:
-    """The winner on the data, trained on all of it where ``refit``. Prints each contender as it is measured, and the table."""
+    """The winner on the data, trained on all of it where ``refit``; each contender is printed as it is measured.
+
+    Args:
+        by: the figure to choose by, such as "recall@10", or None for the default.
+    """
     from shortlist.choosing import choose_on
     from shortlist.data import Dataset
 

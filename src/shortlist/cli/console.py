@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.wording import wrapped
-from shortlist.errors import ShortlistError, ShortlistWarning
+from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +26,7 @@ __all__ = [
     "INTERRUPTED",
     "accuracy_table",
     "as_columns",
+    "as_json_text",
     "as_one",
     "epoch_printer",
     "print_json",
@@ -56,12 +57,14 @@ def say_account(account: Account, how: str = "read") -> None:
         say(f"  {line}")
 
 
-def as_one(command: Callable[..., None]) -> Callable[..., None]:
+def as_one(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command that several processes run together: the first one prints, and an error of all of them is printed once."""
 
     @functools.wraps(command)
-    def run(**options: Any) -> None:
+    def run(**options: Any) -> Any:
         global _quiet
+        import torch
+
         from shortlist.train.distributed import joined
 
         processes = joined()
@@ -70,7 +73,12 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
             with warnings.catch_warnings(), processes:
                 if _quiet:
                     warnings.simplefilter("ignore", ShortlistWarning)
-                command(**options)
+                return command(**options)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"the device has too little memory: {str(error).splitlines()[0]}",
+                hint="smaller batches (--set fit.batch_size=1024), or fewer dimensions; shortlist plan says what fits",
+            ) from error
         except ShortlistError as error:
             if processes.raised_elsewhere(error):
                 sys.exit(1)
@@ -83,7 +91,12 @@ def as_one(command: Callable[..., None]) -> Callable[..., None]:
 
 def print_json(value: Any) -> None:
     """The command's result for a machine, on stdout."""
-    click.echo(json.dumps(_strict(value), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+    click.echo(as_json_text(value, indent=2))
+
+
+def as_json_text(value: Any, indent: int | None = None) -> str:
+    """A value as strict JSON, with null in place of numbers that JSON does not have."""
+    return json.dumps(_strict(value), indent=indent, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _strict(value: Any) -> Any:
@@ -115,7 +128,7 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr for ``(done, total)`` calls; nothing if stderr is not a terminal."""
+    """A bar on stderr for ``(done, total)`` calls; None where nothing is drawn: no terminal, or not the first process."""
     if _quiet or not sys.stderr.isatty():
         yield None
         return

@@ -1,270 +1,286 @@
-"""``shortlist train --warm-start``: today's training from yesterday's bundle, its comparison, and the gate."""
+"""``shortlist daily``: encode, train, compare, promote and clean up, once a day; a scheduler may start it as often as it likes.
+
+Each step looks at what is there: a day that is promoted is not trained again, a bundle that was finished is not made again, and a
+training that was stopped resumes from its checkpoint. So a run that was killed at any moment is completed by the next one.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+import hashlib
+import itertools
+import json
+import shutil
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from shortlist.cli.clean import cleaned
 from shortlist.cli.console import say
-from shortlist.cli.training_data import TrainingData
-from shortlist.errors import ConfigError
+from shortlist.cli.daily_config import DailyConfig, day_named, read_config
+from shortlist.cli.judging import judged_of
+from shortlist.cli.retraining import REFUSED
+from shortlist.errors import DataError, ShortlistError
 
 if TYPE_CHECKING:
-    from shortlist.data import Dataset
-    from shortlist.evaluation.gate import Gate, Judged
-    from shortlist.recommender import Recommender
     from shortlist.train.recipes import Recipe
-    from shortlist.train.warm_start import WarmStart
 
-__all__ = ["REFUSED", "Daily", "daily_options", "judged_of"]
+__all__ = ["BUSY", "WAITING", "command"]
 
-DEFAULT = "factorization"
-METRICS = ("top", "recall", "ndcg")
-REFUSED = 3
-"""Exit code where a condition of --promote-if does not hold."""
+WAITING, BUSY = 4, 5
+"""Exit codes: there are no new data, or too few; another run of the link is in progress."""
 
-OPTIONS = (
-    click.option(
-        "--warm-start",
-        type=click.Path(path_type=Path),
-        metavar="BUNDLE",
-        help="Start from the weights of an earlier bundle.",
-    ),
-    click.option("--only-new", is_flag=True, help="INTERACTIONS has only the rows since that bundle; old counts age."),
-    click.option(
-        "--half-life",
-        default=7.0,
-        show_default=True,
-        help="With --only-new: number of trainings after which old counts weigh half.",
-    ),
-    click.option(
-        "--promote-if",
-        multiple=True,
-        metavar="CONDITION",
-        help='Condition such as "top_100 >= yesterday - 0.002"; exit code 3 if it fails. If given several times, all must hold.',
-    ),
-    click.option(
-        "--promote",
-        type=click.Path(path_type=Path),
-        metavar="LINK",
-        help="Point LINK, such as current, at the new bundle if every --promote-if holds.",
-    ),
-)
+NOT_HERE = ("as_json", "on", "workers", "max_failures")  # options of the command, not of its work
+Said = dict[str, Any]
 
 
-def daily_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options of daily retraining, as one argument ``daily``."""
+@click.command("daily")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--day", metavar="DAY", help="The day to train for, such as 2026-11-28 (default: today, UTC).")
+@click.option("--again", is_flag=True, help="Train for a day that was promoted once more, for example with late rows.")
+def command(config: Path, day: str | None, again: bool) -> None:
+    """Train on the data of a day, compare with what the link serves, promote, and remove what is old, as CONFIG says.
 
-    @functools.wraps(command)
-    def collected(
-        warm_start: Path | None,
-        only_new: bool,
-        half_life: float,
-        promote_if: tuple[str, ...],
-        promote: Path | None,
-        **others: Any,
-    ) -> None:
-        command(daily=Daily(warm_start, only_new, half_life, promote_if, promote), **others)
+    It may be started again at any time: what is done is not done twice. The last line on stdout is JSON, with the status:
+    promoted, done, older (0), refused (3), waiting for data (4), busy (5) or failed (1).
+    """
+    started = time.perf_counter()
+    said: Said = {"status": "failed", "day": day, "link": None, "bundle": None}
+    try:
+        plan = read_config(config)
+        said |= {"day": day_named(day), "link": str(plan.place)}
+        code = _run(plan, said, again)
+    except ShortlistError as error:
+        code = _failed(error, said)
+        if code == 1:
+            _print(said, started)
+            raise
+        say(f"{said['status']}: {error.message}")
+    _print(said, started)
+    sys.exit(code)
 
-    for option in reversed(OPTIONS):
-        collected = option(collected)
-    return collected
+
+def _failed(error: ShortlistError, said: Said) -> int:
+    """The exit code of an error, which is noted."""
+    from shortlist.recommender.promotion import BusyError
+    from shortlist.train.lineage import OldDataError
+
+    status, code = "failed", 1
+    if isinstance(error, BusyError):
+        status, code = "busy", BUSY
+    elif isinstance(error, (OldDataError, MissingDayError)):
+        status, code = "waiting", WAITING
+    said |= {"status": status, "error": error.message, "hint": error.hint}
+    return code
 
 
-@dataclass(frozen=True)
-class Daily:
-    """The options of daily retraining; without ``bundle`` only ``promote`` has an effect."""
+def _print(said: Said, started: float) -> None:
+    line = {**said, "seconds": round(time.perf_counter() - started, 3)}
+    click.echo(json.dumps(line, ensure_ascii=False, default=str))
 
-    bundle: Path | None
-    only_new: bool
-    half_life: float
-    conditions: tuple[str, ...]
-    promote: Path | None
 
-    def check(self, test: float, timestamp: str | None) -> None:
-        """ConfigError for options that cannot work together, before anything is trained."""
-        if self.bundle is None:
-            if self.only_new:
-                raise ConfigError("--only-new was given without --warm-start.", hint="--warm-start yesterday.shortlist")
-            if any(gate.bound is None for gate in self._gates):
-                raise ConfigError(
-                    "--promote-if refers to yesterday, but --warm-start was not given.",
-                    hint="--warm-start yesterday.shortlist",
-                )
-        if self._gates and not test:
-            raise ConfigError("--promote-if needs held-out rows, but --test is 0.", hint="--test 0.1")
-        if self.bundle is not None and test and timestamp is None and not self.only_new:
-            raise ConfigError(
-                "with --warm-start, rows held out at random would include rows that yesterday's model was trained on.",
-                hint="name the column of times: --time COLUMN; or --test 0; or --only-new",
+class MissingDayError(DataError):
+    """The table of the day is not there yet."""
+
+
+def _run(plan: DailyConfig, said: Said, again: bool) -> int:
+    """All steps, under the lock of the link; notes what was done."""
+    from shortlist.recommender.promotion import alone
+
+    day = str(said["day"])
+    plan.home.mkdir(parents=True, exist_ok=True)
+    plan.place.parent.mkdir(parents=True, exist_ok=True)
+    with alone(plan.place):
+        newest = _newest(plan)
+        if newest is not None and not again and day <= newest:
+            served = plan.place.resolve()
+            said |= {"status": "done" if day == newest else "older", "bundle": str(served)}
+            say(f"{day}: {plan.place} was turned to a bundle of {newest} already")
+            _clean(plan, said)
+            return 0
+        out, key = _out(plan, day), _key(plan, day, again)
+        if not _is_finished(out, key, plan):
+            passed = _train(plan, day, out, key, again)
+            if not passed:
+                said |= {"status": "refused", "bundle": str(out), **_figures(out)}
+                return REFUSED
+        if plan.export and not list(out.glob("model/*.onnx")):
+            _export(out)
+        _promote(plan, out)
+        said |= {"status": "promoted", "bundle": str(out), **_figures(out)}
+        _clean(plan, said)
+        return 0
+
+
+def _out(plan: DailyConfig, day: str) -> Path:
+    """The day's bundle: a new one where an earlier one of that day was promoted, so that a rollback finds that."""
+    taken = {(plan.place.parent / one.bundle).resolve() for one in _record(plan)}
+    names = (f"{day}.shortlist" if number == 1 else f"{day}-{number}.shortlist" for number in itertools.count(1))
+    return next(path for path in (plan.home / name for name in names) if path.resolve() not in taken)
+
+
+def _newest(plan: DailyConfig) -> str | None:
+    """The latest day that was promoted, also where the link was turned back since: that was somebody's decision."""
+    days = [day for day in (_day_of(plan, one.bundle) for one in _record(plan)) if day is not None]
+    state = plan.home / _state_name(plan)
+    if state.is_file():
+        days.append(json.loads(state.read_text(encoding="utf-8"))["promoted"])
+    return max(days, default=None)
+
+
+def _state_name(plan: DailyConfig) -> str:
+    return f".{plan.place.name}.daily.json"
+
+
+def _record(plan: DailyConfig) -> list[Any]:
+    from shortlist.recommender.promotion import promotions
+
+    return promotions(plan.place)
+
+
+def _day_of(plan: DailyConfig, bundle: str) -> str | None:
+    """The day of a bundle that this loop made."""
+    path = (plan.place.parent / bundle).resolve()
+    kept = _metadata(path).get("run", {}).get("daily")
+    return str(kept["day"]) if kept else None
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    from shortlist.recommender.manifest import MANIFEST, decoded, is_bundle
+
+    return decoded(path / MANIFEST).metadata if is_bundle(path / MANIFEST) else {}
+
+
+def _key(plan: DailyConfig, day: str, again: bool) -> str:
+    """A digest of all that a bundle is made from: the files as they are, the options, and the bundle to start from."""
+    from shortlist.data.shards import find
+
+    stamps: dict[str, str] = {}
+    if "interactions" in plan.train:
+        source = plan.interactions(day)
+        if plan.dated and "://" not in source and not Path(source).exists():
+            raise MissingDayError(
+                f"there are no data of {day}: {source!r} does not exist.", hint="wait until they are there"
             )
-        for gate in self._gates:
-            metric, k = _measured(gate)
-            if self.bundle is None and (metric != "top" or k not in (1, 5, 10, 50, 100)):
-                raise ConfigError(
-                    f"without --warm-start {gate.figure!r} is not measured.",
-                    hint="top_1, top_5, top_10, top_50 or top_100",
-                )
-        if self.bundle is not None:
-            _ = self.yesterday  # a bundle that cannot be read is refused now
-
-    @cached_property
-    def _gates(self) -> list[Gate]:
-        from shortlist.evaluation.gate import Gate
-
-        return [Gate.parsed(text) for text in self.conditions]
-
-    @cached_property
-    def yesterday(self) -> Recommender | None:
-        """The bundle to start from."""
-        if self.bundle is None:
-            return None
-        import shortlist as sl
-
-        return sl.Recommender.load(self.bundle)
-
-    def recipe(self, name: str | None, changes: tuple[str, ...]) -> Recipe:
-        """The recipe asked for; else yesterday's, else the default one."""
-        import shortlist as sl
-
-        if name is None and self.yesterday is not None and "recipe" in self.yesterday.metadata:
-            plan = sl.recipes.load(self.yesterday.metadata["recipe"], changes)
-        else:
-            plan = sl.recipes.load(name or DEFAULT, changes)
-        if self.only_new and (plan.neighbours is not None or plan.sources or plan.towers != "trained"):
-            raise ConfigError(
-                "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
-                hint="give all interactions and omit --only-new, or use --recipe factorization",
-            )
-        return plan
-
-    def warm_start(self) -> WarmStart | None:
-        """Where training begins."""
-        import shortlist as sl
-
-        before = self.yesterday
-        if before is None:
-            return None
-        return sl.WarmStart(before.towers, self.only_new, self.half_life, before.fingerprint)
-
-    def data(self, given: TrainingData) -> TrainingData:
-        """The data; if it has only new rows, items seen before stay seen. Warns of a test that is not later."""
-        yesterday = self.yesterday
-        if yesterday is None:
-            return given
-        until = yesterday.metadata.get("run", {}).get("data", {}).get("until")
-        if given.held_out is not None and until is not None and not self.only_new:
-            _warn_of_learned(given.held_out, until)
-        if not self.only_new or given.seen is None or yesterday.seen is None:
-            return given
-        return replace(given, seen_before=yesterday.seen)
-
-    def since(self, today: Recommender, test: Dataset | None, seen: Dataset | None) -> dict[str, Any] | None:
-        """Print a summary of ``report.since`` and return it; None without yesterday's bundle."""
-        if self.yesterday is None:
-            return None
-        from shortlist.report.since import since
-
-        ks = {name: {k for metric, k in map(_measured, self._gates) if metric == name} for name in (*METRICS, "churn")}
-        churn_ks = sorted(ks.pop("churn"))
-        changes = since(self.yesterday, today, test, seen=seen, ks=sorted(set().union(*ks.values())), churn_ks=churn_ks)
-        _say(changes)
-        return changes
-
-    def judged(self, changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
-        """Judge and print each condition. ConfigError for a figure that was not measured."""
-        return _judged(self._gates, changes, evaluation)
-
-    def finish(self, bundle: Path, passed: bool, written: bool) -> None:
-        """Switch the link if every condition holds; else print where to look."""
-        if not passed:
-            there = "is there to be looked at" if written else "is what it was before; this training was not kept"
-            say(f"not promoted: {bundle} {there}")
-        elif self.promote is not None:
-            from shortlist.recommender.promotion import promote
-
-            done = promote(bundle, self.promote)
-            say(f"promoted: {self.promote} → {done.bundle}; to undo: shortlist rollback {self.promote}")
+        stamps = find(source).stamps
+    start = _start(plan, day)
+    before = None if start is None else _metadata(start).get("run", {}).get("given", {}).get("fingerprint")
+    described = repr((sorted(stamps.items()), plan.arguments(day), plan.promote_if, str(start), before, again))
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def judged_of(bundle: Path, conditions: tuple[str, ...]) -> list[Judged]:
-    """Judge and print conditions by the figures that a bundle holds. BundleError, ConfigError where it holds none."""
-    if not conditions:
-        return []
+def _start(plan: DailyConfig, day: str) -> Path | None:
+    """The newest bundle of an earlier day to start from."""
+    if not plan.warm_start:
+        return None
+    for one in reversed(_record(plan)):
+        path: Path = (plan.place.parent / one.bundle).resolve()
+        made = _day_of(plan, one.bundle)
+        if path.is_dir() and (made is None or made < day):
+            return path
+    return None
+
+
+def _is_finished(out: Path, key: str, plan: DailyConfig) -> bool:
+    """Whether the day's bundle was made from the same, compared with what the link serves, and found good enough."""
+    from shortlist.recommender.promotion import fingerprint_of
+
+    metadata = _metadata(out)
+    kept = metadata.get("run", {}).get("daily")
+    if not kept or kept["key"] != key or "verdict" not in metadata:
+        return False
+    since, served = metadata.get("since"), fingerprint_of(plan.place)
+    if served is not None and (since is None or since["before"]["fingerprint"] != served):
+        return False  # the link was turned since
+    conditions = _conditions(plan, quiet=True)
+    return all(one.passed for one in judged_of(out, conditions, plan.place))
+
+
+def _conditions(plan: DailyConfig, quiet: bool = False) -> tuple[str, ...]:
+    """The conditions that can be judged: with nothing to compare with yet, those on a number alone."""
     from shortlist.evaluation.gate import Gate
-    from shortlist.recommender.folder import verified
+    from shortlist.recommender.promotion import served_by
 
-    metadata = verified(bundle.resolve()).metadata
-    return _judged([Gate.parsed(text) for text in conditions], metadata.get("since"), metadata.get("evaluation"))
-
-
-def _judged(gates: list[Gate], changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
-    from shortlist.report.since import figures
-
-    if changes is not None:
-        today, before = figures(changes)
-    else:
-        by_seen = (evaluation or {}).get("model", {})
-        today, before = dict(by_seen.get("seen_out") or by_seen.get("seen_in") or {}), {}
-    judged = [gate.judge(today, before) for gate in gates]
-    for one in judged:
-        say(str(one))
-    return judged
+    gates = {text: Gate.parsed(text) for text in plan.promote_if}
+    if served_by(plan.place) is not None:
+        return tuple(gates)
+    kept = tuple(text for text, gate in gates.items() if gate.bound is not None)
+    if len(kept) < len(gates) and not quiet:
+        say(f"{plan.place} serves nothing yet, so conditions about yesterday are left out today")
+    return kept
 
 
-def _measured(gate: Gate) -> tuple[str, int]:
-    """The metric of a condition's figure, and its k. ConfigError for one that is not measured."""
-    metric, _, k = gate.figure.rpartition("_")
-    known = [*METRICS] if gate.bound is None else [*METRICS, "churn"]
-    if metric not in known or not k.isdigit() or int(k) < 1:
-        raise ConfigError(
-            f"--promote-if {gate.text!r} refers to {gate.figure!r}.",
-            hint=f"possible figures: {', '.join(known)}, at a k: top_100",
-        )
-    return metric, int(k)
+def _train(plan: DailyConfig, day: str, out: Path, key: str, again: bool) -> bool:
+    """Train, compare and save the day's bundle; whether it passed."""
+    from shortlist.cli.train import command as train
+    from shortlist.cli.train import trained
+
+    start, runs = _start(plan, day), plan.home / f".{plan.place.name}.runs"
+    words = [*(["--warm-start", str(start)] if start is not None else []), "--promote", str(plan.place)]
+    words += [word for one in _conditions(plan) for word in ("--promote-if", one)]
+    words += ["--out", str(out), "--overwrite", *(["--again"] if again else [])]
+    if _has_steps(plan, start):
+        for left in runs.iterdir() if runs.is_dir() else ():
+            if left.name != key:
+                shutil.rmtree(left, ignore_errors=True)  # of another day, or of other data
+        words += ["--checkpoint-dir", str(runs / key), "--resume"]
+    with train.make_context("train", [*words, *plan.arguments(day)]) as context:
+        options = {name: value for name, value in context.params.items() if name not in NOT_HERE}
+        kept = {"day": day, "key": key}
+        result = trained(**options, turns=False, least_new=plan.least_new, day=kept)
+    shutil.rmtree(runs, ignore_errors=True)
+    return result is not None and bool(result["passed"])
 
 
-def _warn_of_learned(held_out: Dataset, until: Any) -> None:
-    """Warn of held-out rows that are not later than the rows that yesterday's model has learned from."""
-    if held_out.timestamp is None:
-        return
-    times = held_out.times
-    if times.dtype.is_numeric() != isinstance(until, (int, float)):
-        return
-    early = (
-        int((times <= until).sum()) if times.dtype.is_numeric() else sum(str(one) <= until for one in times.to_list())
-    )
-    if early:
-        say(
-            f"warning: {early:,} of {len(held_out):,} held-out rows are no later than {until}, the last that yesterday's "
-            "model learned from; it may remember them"
-        )
+def _has_steps(plan: DailyConfig, start: Path | None) -> bool:
+    """Whether the training has steps to resume: not a choice among several models, nor ALS, popularity or joined models."""
+    import shortlist as sl
+
+    named = plan.train.get("recipe")
+    if named is None and start is not None:
+        named = _metadata(start).get("recipe")
+    if named in (None, "auto"):
+        return False
+    if isinstance(named, str) and named.endswith(".toml"):
+        named = str(Path(plan.folder, named))
+    recipe: Recipe = sl.recipes.load(named)
+    return recipe.als is None and recipe.towers == "trained" and not recipe.joined and not recipe.sources
 
 
-def _say(changes: dict[str, Any]) -> None:
-    say("\nsince yesterday:")
-    comparison, churn = changes["comparison"], changes["churn"]
-    if comparison is not None:
-        shown = {f"top_{changes['k']}", "top_100"}
-        for one in comparison["differences"]:
-            if one["metric"] in shown:
-                say(f"  {one['text']}")
-    for side in ("candidates", "queries"):
-        if side in changes["drift"]:
-            moved = changes["drift"][side]
-            say(
-                f"  {side}: mean cosine {moved['cosine']:.3f} with yesterday's vectors ({moved['turned']:.3f} after the best "
-                f"rotation), {moved['ids']:,} ids that both know"
-            )
-    if churn["queries"]:
-        say(
-            f"  lists: {churn['changed']:.1%} of the top {churn['k']} is new ({churn['came_new']:.1%} new candidates); "
-            f"{churn['left_chosen']:.1%} of yesterday's was chosen since"
-        )
-    say(f"  new: {changes['new_candidates']:,} candidates, {changes['new_queries']:,} queries\n")
+def _export(out: Path) -> None:
+    from shortlist.cli.export import command as export
+
+    assert export.callback is not None
+    export.callback(bundle=out, out=None, overwrite=True, sign=None, as_json=False)
+
+
+def _promote(plan: DailyConfig, out: Path) -> None:
+    """Turn the link to the day's bundle, unless it was turned to another one since the comparison."""
+    from shortlist.recommender.promotion import fingerprint_of, promote
+    from shortlist.store import write_file
+
+    metadata = _metadata(out)
+    since = metadata.get("since")
+    link = plan.place
+    compared = since["before"]["fingerprint"] if since is not None and plan.promote_if else None
+    done = promote(out, link, lambda: compared is None or fingerprint_of(link) == compared)
+    state = {"promoted": metadata["run"]["daily"]["day"]}
+    write_file(plan.home / _state_name(plan), json.dumps(state).encode())
+    say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
+
+
+def _figures(out: Path) -> dict[str, Any]:
+    """Facts of the bundle that a scheduler may want to keep."""
+    metadata = _metadata(out)
+    given = metadata.get("run", {}).get("given", {})
+    since = metadata.get("since") or {}
+    figures = (since.get("comparison") or {}).get("after") or {}
+    return {name: given.get(name) for name in ("until", "interactions", "added")} | {"figures": figures}
+
+
+def _clean(plan: DailyConfig, said: Said) -> None:
+    if plan.place.is_symlink():
+        done = cleaned(plan.place, plan.keep)
+        said["removed"] = [one["path"] for one in done["removed"]]

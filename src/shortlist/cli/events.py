@@ -33,7 +33,7 @@ OPTIONS = (
 )
 
 
-def event_options(command: Callable[..., None]) -> Callable[..., None]:
+def event_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command these options, as one argument ``events``."""
 
     @functools.wraps(command)
@@ -44,11 +44,11 @@ def event_options(command: Callable[..., None]) -> Callable[..., None]:
         strip_ids: bool,
         drop_null_ids: bool,
         **others: Any,
-    ) -> None:
+    ) -> Any:
         from shortlist.data import Events
 
         weights = None if weight_by is None else _weights(weight_by)
-        command(events=Events(where, weights, seen_where, strip_ids, drop_null_ids), **others)
+        return command(events=Events(where, weights, seen_where, strip_ids, drop_null_ids), **others)
 
     for option in reversed(OPTIONS):
         collected = option(collected)

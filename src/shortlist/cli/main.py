@@ -1,7 +1,8 @@
 """The group of commands, and how errors are shown.
 
 Exit codes: 0 done, 1 the command could not do what was asked (bad data, a bundle that is refused), 2 the command line
-itself was wrong, 3 trained, but a condition of --promote-if does not hold, 130 interrupted.
+itself was wrong, 3 trained, but a condition of --promote-if does not hold, 130 interrupted. ``daily`` also has 4, no new
+data, and 5, another run of the link is in progress.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ COMMANDS = {
     "impressions": "Write a server's log of lists shown, with their clicks, as a table.",
     "promote": "Point a link, such as current, at a bundle.",
     "rollback": "Point that link at the bundle before.",
+    "daily": "Train, compare, promote and clean up, once a day, from a configuration file.",
+    "clean": "Remove the bundles, shards and checkpoints that a link no longer needs.",
     "recommend-all": "Write the top k for every query, as Parquet.",
     "index": "Copy a bundle's candidates into Milvus and switch an alias to them.",
     "export": "Add ONNX towers to a bundle, to serve without torch.",

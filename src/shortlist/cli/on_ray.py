@@ -7,9 +7,11 @@ of the cluster: tables, bundles and folders are where every node can read them.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +21,7 @@ from typing import Any
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
-from shortlist.cli.daily import Daily
+from shortlist.cli.retraining import REFUSED, Daily
 from shortlist.cli.rules import NAMES, rules_of
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
 
@@ -41,7 +43,7 @@ _workers = click.option(
 
 
 def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is what it does there."""
+    """Lets a command take ``--on`` and ``--workers``; ``run(address, workers, options)`` is called then, and returns the result."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @_on
@@ -52,10 +54,13 @@ def or_on_ray(run: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., Non
                 raise ConfigError("--workers was given without --on.", hint="add --on local, or start it with torchrun")
             if on is None:
                 command(**options)
-            elif options.pop("as_json"):
-                print_json(run(on, workers, options))
-            else:
-                run(on, workers, options)
+                return
+            as_json = options.pop("as_json")
+            result = run(on, workers, options)
+            if as_json:
+                print_json(result)
+            if result.get("passed") is False:
+                sys.exit(REFUSED)
 
         return choose
 
@@ -135,17 +140,21 @@ def train_on(
     Args:
         work: what every worker does with the options, in the process group that Ray Train has made.
     """
-    if options["promote_if"]:
+    failures = options.pop("max_failures") or 0
+    if failures and options["checkpoint_dir"] is None:
         raise ConfigError(
-            "--promote-if cannot be used with --on.", hint="train, then: shortlist promote BUNDLE LINK --if CONDITION"
+            "--max-failures was given without --checkpoint-dir.", hint="--checkpoint-dir FOLDER, from which they resume"
         )
     daily = Daily(options["warm_start"], options["only_new"], options["half_life"], (), None)
-    plan = daily.recipe(options["recipe"], options["changes"])  # a file of this machine
-    given = {**_absolute(options), "recipe": plan.to_dict(), "changes": (), "as_json": False}
+    plan = daily.recipe(options["recipe"], options["changes"])  # read here: the file of the recipe is on this machine
+    given = {**_absolute(options), "recipe": plan.to_dict(), "changes": ()}
     with cluster(address) as ray:
         count, cpus, gpu = _shares(ray, workers)
         say(f"training on Ray with {count} {'worker' if count == 1 else 'workers'}")
-        return _done(ray, _drive_training, work, given, count, cpus, gpu)
+        result = _done(ray, _drive_training, work, given, (count, cpus, gpu), failures)
+    for one in result.get("conditions", ()):
+        say(f"{one['condition']}: {one['value']:.4f}, {'holds' if one['passed'] else 'does not hold'}")
+    return result
 
 
 def recommend_all_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -195,47 +204,67 @@ def _shares(ray: Any, workers: int | None) -> tuple[int, int, bool]:
 
 
 def _drive_training(
-    work: Callable[[dict[str, Any]], None], options: dict[str, Any], workers: int, cpus: int, gpu: bool
+    work: Callable[[dict[str, Any]], None], options: dict[str, Any], shares: tuple[int, int, bool], failures: int
 ) -> dict[str, Any]:
-    """Trains by Ray Train, and returns the result that is in the bundle."""
+    """Trains by Ray Train, and returns what the first worker says under --json.
+
+    Args:
+        shares: how many workers, processors of each, and whether each has a GPU.
+        failures: how often workers that were lost are started again; they resume from the newest checkpoint.
+    """
     import tempfile
 
-    from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from shortlist.recommender import Recommender
-
+    workers, cpus, gpu = shares
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
             work,
-            train_loop_config=options,
+            train_loop_config=_to_resume(options) if failures else options,
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": cpus}),
             torch_config=TorchConfig(backend=backend),
-            run_config=RunConfig(name="shortlist", storage_path=folder),
+            run_config=RunConfig(
+                name="shortlist", storage_path=folder, failure_config=FailureConfig(max_failures=failures)
+            ),
         )
         try:
-            trainer.fit()
+            done = trainer.fit()
         except TrainingFailedError as failed:
             raise _first_complaint(failed) from failed
-    metadata = Recommender.load(options["out"]).metadata
-    result: dict[str, Any] = {name: metadata[name] for name in ("training", "evaluation") if name in metadata}
-    if "measured" in metadata:
-        result["findings"] = metadata["measured"]["findings"]
-    return {**result, "bundle": str(options["out"]), "workers": workers}
+    said = json.loads((done.metrics or {})["result"])
+    names = ("training", "evaluation", "findings", "since", "conditions", "passed", "bundle")
+    return {**{name: said[name] for name in names if name in said}, "workers": workers}
+
+
+def _to_resume(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with which a worker that is started again resumes; what they would refuse is refused now."""
+    from shortlist.recommender.folder import check_place
+    from shortlist.train.checkpoint_files import steps_of
+
+    check_place(options["out"], options["overwrite"])
+    folder = Path(options["checkpoint_dir"])
+    if steps_of(folder) and not options["resume"]:
+        raise ConfigError(
+            f"{str(folder)!r} has the checkpoints of another run.", hint="--resume, or another --checkpoint-dir"
+        )
+    return {**options, "resume": True, "overwrite": True}
 
 
 def _first_complaint(failed: Exception) -> ShortlistError:
     """The error of the worker that stopped first; the others stop because of it."""
+    from shortlist.train.processes import StoppedTrainingError
+
     found = []
     for failure in getattr(failed, "worker_failures", {}).values():
         for error in (failure, getattr(failure, "_base_exc", None), getattr(failure, "cause", None)):
             if isinstance(error, ShortlistError):
                 found.append(error)
-    alone = [error for error in found if not error.message.endswith("stops too.")]
+    first = [error for error in found if not isinstance(error, StoppedTrainingError)]
     text = " ".join(str(failed).split())[:500]
     lost = TrainingError(f"training on Ray failed: {text}", hint="the logs of the workers say more (ray logs)")
-    return (alone or found or [lost])[0]
+    return (first or found or [lost])[0]
 
 
 def _drive_lists(

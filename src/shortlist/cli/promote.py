@@ -8,7 +8,8 @@ from pathlib import Path
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
-from shortlist.cli.daily import REFUSED, judged_of
+from shortlist.cli.judging import judged_of
+from shortlist.cli.retraining import REFUSED
 
 __all__ = ["command"]
 
@@ -31,12 +32,13 @@ def command(bundle: Path, link: Path, conditions: tuple[str, ...], as_json: bool
     """
     import msgspec
 
-    from shortlist.recommender.promotion import promote
+    from shortlist.recommender.promotion import alone, promote
 
-    if not all(one.passed for one in judged_of(bundle, conditions)):
-        say(f"not promoted: {link} is unchanged")
-        sys.exit(REFUSED)
-    done = promote(bundle, link)
+    with alone(link):
+        if not all(one.passed for one in judged_of(bundle, conditions, link)):
+            say(f"not promoted: {link} is unchanged")
+            sys.exit(REFUSED)
+        done = promote(bundle, link)
     say(f"{link} → {done.bundle}; to undo: shortlist rollback {link}")
     if as_json:
         print_json(msgspec.to_builtins(done))

@@ -38,7 +38,7 @@ SQL = (
 TAB = ("\\t", "tab")
 
 
-def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of reading text, as one argument ``reading``."""
 
     @functools.wraps(command)
@@ -50,12 +50,12 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
         time_format: str | None,
         dates: Any,
         **others: Any,
-    ) -> None:
+    ) -> Any:
         from shortlist.data import Reading
 
         columns = None if names is None else [name.strip() for name in names.split(",")]
         separator = "\t" if separator in TAB else separator
-        command(reading=Reading(columns, encoding, decimal, separator, time_format, dates), **others)
+        return command(reading=Reading(columns, encoding, decimal, separator, time_format, dates), **others)
 
     for option in reversed(OPTIONS):
         collected = option(collected)
@@ -64,7 +64,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def sql_options(
     table: str, *, option: str | None = None, required: bool = True, follows: str | None = None
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a command ``--sql`` and ``--connect``, whose rows take the place of its table.
 
     Args:
@@ -74,17 +74,16 @@ def sql_options(
         follows: an argument that follows it, and that a lone argument is where ``--sql`` is given.
     """
 
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def collected(sql: str | None, connect: str | None, **others: Any) -> None:
+        def collected(sql: str | None, connect: str | None, **others: Any) -> Any:
             name = option or table.upper()
             if sql is None and connect is not None:
                 raise ConfigError("--connect was given without --sql.", hint='--sql "select …"')
             if sql is None:
                 if others[table] is None and required:
                     raise click.UsageError(f"Missing argument '{name}'.")
-                command(**others)
-                return
+                return command(**others)
             if follows is not None and others[table] is not None:
                 source = get_current_context().get_parameter_source(follows)
                 if source == ParameterSource.DEFAULT:
@@ -101,7 +100,7 @@ def sql_options(
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "rows.parquet"
                 save_sql(sql, connect, path)
-                command(**{**others, table: str(path)})
+                return command(**{**others, table: str(path)})
 
         for one in reversed(SQL):
             collected = one(collected)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+MEMORY = "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0,narenas:1,lg_tcache_max:12"  # of Polars' jemalloc
 KEYS, WRITE_KEYS = "SHORTLIST_API_KEYS", "SHORTLIST_WRITE_KEYS"
 
 
@@ -158,6 +159,11 @@ class _Finite(click.FloatRange):
     help="Give integer ids as strings, and take them so: for clients that round integers beyond 2^53 (JavaScript).",
 )
 @click.option(
+    "--traces",
+    is_flag=True,
+    help="Send a span of each request by OpenTelemetry (extra otel), to OTEL_EXPORTER_OTLP_ENDPOINT.",
+)
+@click.option(
     "--require-signature",
     type=click.Path(path_type=Path),
     metavar="KEYFILE",
@@ -195,6 +201,7 @@ def command(
     untrusted: bool,
     other_data: bool,
     string_ids: bool,
+    traces: bool,
     require_signature: Path | None,
     guard: bool,
     cold_start: str | None,
@@ -220,6 +227,10 @@ def command(
     from shortlist.serve import Settings
     from shortlist.serve.settings import Limits
 
+    if traces:
+        from shortlist.serve.tracing import require
+
+        require()
     if guard:
         say("--guard is now --untrusted: the index is built from its vectors")
     limits = Limits(
@@ -245,6 +256,7 @@ def command(
         hosts=None if unix is not None else _hosts(host, allow_host, keys),
         other_data=other_data,
         string_ids=string_ids,
+        traces=traces,
         drain_seconds=drain_seconds,
         limits=limits,
     )
@@ -299,6 +311,7 @@ def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:
     log = Log(Lines())
 
     def announce(ready: Ready) -> None:
+        _warn_of_long_ids(ready.long_ids, plan.settings)
         _announce(plan.bundle, ready.description, place.address(_port(taken)), plan.settings)
         log.event("started", port=_port(taken), bundle=ready.bundle, workers=plan.workers)
 
@@ -329,14 +342,15 @@ def _prepare(workers: int) -> None:
     """Set what numpy and Polars look for when they are imported.
 
     Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
-    since the thread that would do it later does not outlive a fork.
+    since the thread that would do it later does not outlive a fork. It takes memory from one place and keeps little for each
+    thread: what is spread over several stays in each worker.
     """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ.setdefault(name, str(each))
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false,dirty_decay_ms:0,muzzy_decay_ms:0")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", MEMORY)
 
 
 def _keys(variable: str) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +55,19 @@ class TrainingData:
     def seen_with_held_out(self) -> Dataset | None:
         """The same with the held-out rows."""
         return self._with_before(self._seen_of(self.train if self.whole is None else self.whole))
+
+    @property
+    def folder(self) -> str | None:
+        """Where the shards are; None for data in memory."""
+        from shortlist.data import Shards
+
+        return str(self.train.folder.absolute()) if isinstance(self.train, Shards) else None
+
+    def kept(self) -> AbstractContextManager[None]:
+        """A block in which the shards are marked as in use."""
+        from shortlist.data import Shards
+
+        return self.train.kept() if isinstance(self.train, Shards) else nullcontext()
 
     def _with_before(self, seen: Dataset | None) -> Dataset | None:
         if seen is None or self.seen_before is None:
@@ -157,13 +172,8 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
 
 
 def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
-    import shortlist as sl
 
-    if folder is None:
-        folder = _cache(interactions, columns)
-    say(f"shards: {folder} (encoded once; the next run reuses them)")
-    with progress("encoding") as bar:
-        shards = joined().first_then_others(lambda: sl.Shards.encode(interactions, folder, **columns, on_piece=bar))
+    shards = _encoded(interactions, columns, folder)
     say(f"encoded {shards!r}")
     say_account(shards.account)
     _warn_of_a_single_id(shards.account, columns)
@@ -205,14 +215,42 @@ def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) ->
     return [column for column in dict.fromkeys(read) if column in there and column not in known]
 
 
-def _cache(interactions: str, columns: dict[str, Any]) -> Path:
-    """A folder of its own for this source as it is now, and these columns."""
+def _encoded(interactions: str, columns: dict[str, Any], given: Path | None) -> Shards:
+    """The shards of this source, in the folder that was given or in the cache: those that are there grow with it.
+
+    Shards in the cache that would be replaced while a training reads them stay; others are made next to them.
+    """
+    import shortlist as sl
+    from shortlist.data.shards import InUseError
+
+    def encode(folder: Path) -> Shards:
+        say(f"shards: {folder} (what was encoded before is kept)")
+        with progress("encoding") as bar:
+            return joined().first_then_others(
+                lambda: sl.Shards.encode(interactions, folder, **columns, grow=True, on_piece=bar)
+            )
+
+    if given is not None:
+        return encode(given)
+    try:
+        return encode(_cache(interactions, columns))
+    except InUseError:
+        return encode(_cache(interactions, columns, as_it_is=True))
+
+
+def _cache(interactions: str, columns: dict[str, Any], as_it_is: bool = False) -> Path:
+    """A folder of its own for this source and these columns.
+
+    Args:
+        as_it_is: for the source's files as they are now, too.
+    """
     from shortlist.data.cache import default_cache
     from shortlist.data.shards import find
 
+    source = interactions if "://" in interactions else os.path.abspath(interactions)
+    stamps = sorted(find(interactions).stamps.items()) if as_it_is else []
     named = sorted((name, str(value)) for name, value in columns.items())
-    described = repr((interactions, sorted(find(interactions).stamps.items()), named))
-    return default_cache() / "shards" / hashlib.sha256(described.encode()).hexdigest()[:16]
+    return default_cache() / "shards" / hashlib.sha256(repr((source, stamps, named)).encode()).hexdigest()[:16]
 
 
 def warn_of_few_steps(rows: int, epochs: int, batch_size: int) -> None:

@@ -17,7 +17,8 @@ __all__ = ["Id", "IdMap", "is_id_type"]
 
 Id: TypeAlias = "str | int"
 
-FEW = 64  # up to this many values of a column are looked up one by one, which is faster
+FEW = 64  # up to this many values of a column are looked up one by one, which is faster,
+FEW_TEXTS = 2048  # or up to this many strings among at most twice as many
 AT_A_TIME = 4_000_000  # values joined at a time: twice as fast as all at once, in a quarter of the memory
 SPREAD = 8  # integers whose range is up to so many times their number are looked up in an array
 PIECE = 4096  # ids put into a dictionary between two calls of ``pause``
@@ -186,7 +187,8 @@ class IdMap:
     def _found(self, values: pl.Series) -> NDArray[np.int32]:
         """The row of each value; −1 where it is null or unknown. Errors as in ``find``."""
         values = self._of_type(values)
-        if len(values) <= FEW or self._more or self._gone:
+        few = FEW_TEXTS if self.strings and self._fixed.size <= 2 * FEW_TEXTS else FEW
+        if len(values) <= few or self._more or self._gone:
             return self._singly(values)
         return self._fixed.by_column(values)
 

@@ -24,7 +24,6 @@ __all__ = [
 
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
-INT32_MAX = 2**31 - 1
 
 
 def require_column(table: Table, column: str, role: str) -> None:
@@ -192,13 +191,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def few(values: pl.Series, count: int = 3) -> str:
-    """The first distinct values, for a message."""
+def few(values: pl.Series) -> str:
+    """The first three distinct values, for a message."""
     distinct = values.unique().sort()
-    shown = ", ".join(_short(value) for value in distinct.head(count))
-    return shown if len(distinct) <= count else f"{shown}, …"
+    shown = ", ".join(_short(value) for value in distinct.head(3))
+    return shown if len(distinct) <= 3 else f"{shown}, …"
 
 
-def _short(value: object, limit: int = 40) -> str:
+def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return text if len(text) <= 40 else f"{text[:40]}…"

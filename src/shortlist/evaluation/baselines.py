@@ -18,7 +18,7 @@ from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.evaluation.ranks import Hidden
 from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors, without
 from shortlist.index import Lists
-from shortlist.loss import ALS, Chosen, solve
+from shortlist.loss import ALS, Chosen, Sweeps
 from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
 
 __all__ = ["BASELINES", "Training", "baseline", "baseline_names", "left_out"]
@@ -137,17 +137,14 @@ def ials(training: Training, dim: int = 64, sweeps: int = 8, seed: int = 42) -> 
     """Implicit alternating least squares (Hu, Koren, Volinsky 2008), by ``ALS`` with its own defaults."""
     shape = (training.queries, len(training.counts))
     chosen = Chosen.of(training.query, training.candidate, np.ones(len(training.query), np.float32), shape)
-    task = ALS().on(chosen)
-    turned = chosen.turned()
-    generator = torch.Generator().manual_seed(seed)
-    candidate = torch.randn(shape[1], dim, generator=generator) * (0.1 / dim**0.5)
-    query = candidate[:0]
+    found = Sweeps(chosen, ALS(), dim, torch.Generator().manual_seed(seed))
     for _ in range(sweeps):
-        query = solve(chosen, candidate, task)
-        candidate = solve(turned, query, task)
+        found.sweep()
     met = chosen.offsets.diff() > 0
-    whole = torch.cat([query, query[met].mean(0, keepdim=True)])  # the last is for queries that training never saw
-    return Vectors(whole[torch.from_numpy(training.asked)], candidate)
+    whole = torch.cat(
+        [found.query, found.query[met].mean(0, keepdim=True)]
+    )  # the last is for queries that training never saw
+    return Vectors(whole[torch.from_numpy(training.asked)], found.candidate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +198,7 @@ def left_out(seen: Dataset | None) -> dict[str, str]:
     if len(seen) > SMALL_TRAINING:
         too_many = f"{len(seen):,} training interactions are more than {SMALL_TRAINING:,}"
         reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}
-    products = ease_products(len(seen.queries), len(seen.candidates))
+    products = ease_products(len(seen.queries), len(seen.candidates), len(seen))
     if "ease" not in reasons and (products > EASE_PRODUCTS or len(seen.candidates) ** 2 > EASE_WEIGHTS):
         smaller, many = min(len(seen.queries), len(seen.candidates)), len(seen.candidates)
         too_large = f"its matrix of {many:,} × {many:,} candidates is too large to hold"
@@ -210,7 +207,7 @@ def left_out(seen: Dataset | None) -> dict[str, str]:
     if importlib.util.find_spec("scipy") is None:
         reasons |= {
             name: "needs scipy: pip install 'shortlist[train]'"
-            for name in ("transitions", "cooccurrence", "ease")
+            for name in ("transitions", "cooccurrence", "ease", "ials")
             if name not in reasons
         }
     return reasons

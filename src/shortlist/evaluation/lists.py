@@ -1,6 +1,6 @@
-"""Metrics of the lists themselves, whatever was chosen: how much of the catalogue, how popular, how varied, how whole.
+"""Metrics of the lists themselves, whatever was chosen: how much of the catalogue, how popular, how varied, whether they are complete.
 
-``lists`` is int64 ``[queries, k]``: candidate rows, best first, −1 beyond the end of the list.
+``Lists.rows`` is int64 ``[queries, k]``: candidate rows, best first, −1 beyond the end of the list.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Lists:
     """
 
     rows: Rows
-    eligible: Rows
+    eligible: NDArray[np.int64]
     counts: NDArray[np.int64]
     vectors: NDArray[np.float32]
 
@@ -50,7 +50,7 @@ def coverage(lists: Lists, k: int) -> float:
 
 
 def gini(lists: Lists, k: int) -> float:
-    """Gini coefficient of how often each candidate is listed: 0 all alike, towards 1 a few have all
+    """Gini coefficient of how often each candidate is listed: 0 if all are listed as often, near 1 if a few fill all lists
     (Shani, Gunawardana 2011, §8.3.3).
 
     Times listed (0, 0, 0, 4): 0.75.

@@ -150,7 +150,11 @@ class History:
         return Members(members.owners, as_text(members.values))
 
     def settled_context(self, timestamps: bool) -> Context:
-        """The context for interactions with or without ``timestamps``. ConfigError where the encoder does not allow it."""
+        """The context for interactions with or without ``timestamps``.
+
+        Raises:
+            ConfigError: where the encoder does not allow it.
+        """
         if self.context == "past" or (self.context is None and timestamps):
             if timestamps:
                 return "past"

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import SearchError
+from shortlist.index.equal_vectors import EqualVectors
 from shortlist.index.exact import Matches, Pairs, best, pair_scores
 from shortlist.index.positions import Positions
 from shortlist.index.rough import Rough
 from shortlist.index.top import others, top
-from shortlist.index.twins import Twins
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
 __all__ = ["Block", "Filters", "SearchRequest", "member"]
@@ -135,8 +135,8 @@ class Block:
         ids: int64 ``[n]``, distinct.
         max_norm: length of the longest vector.
         dead: sorted positions of candidates that were deleted or replaced, or None.
-        positions: from ids to positions; shared by the blocks that differ only in ``dead``, as ``twins`` are.
-        twins: which vectors are equal.
+        positions: from ids to positions; shared by the blocks that differ only in ``dead``, as ``equal`` is.
+        equal: which vectors are equal.
     """
 
     vectors: Floats
@@ -144,13 +144,18 @@ class Block:
     max_norm: float
     dead: Ints | None
     positions: Positions
-    twins: Twins
+    equal: EqualVectors
 
     @classmethod
     def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Block:
         """A block with positions of its own."""
         return cls(
-            vectors, ids, max_norm, None if dead is None or dead.size == 0 else dead, Positions(ids), Twins(vectors)
+            vectors,
+            ids,
+            max_norm,
+            None if dead is None or dead.size == 0 else dead,
+            Positions(ids),
+            EqualVectors(vectors),
         )
 
     @property
@@ -182,7 +187,7 @@ class Block:
             self.max_norm,
             None if dead is None or dead.size == 0 else dead,
             self.positions,
-            self.twins,
+            self.equal,
         )
 
     def filters(self, request: SearchRequest) -> Filters:
@@ -245,10 +250,10 @@ class Block:
         if allowed is None and filters.blocked is not None and filters.blocked.size > _FEW:
             allowed = others(filters.blocked, self.ids.size)
         if allowed is not None:
-            left = self.twins.thinned(allowed, keep)
+            left = self.equal.thinned(allowed, keep)
             return filters if left is allowed else Filters(None, left, filters.excluded)
         blocked = filters.blocked
-        first = self.twins.first(keep if blocked is None else keep + blocked.size)
+        first = self.equal.first(keep if blocked is None else keep + blocked.size)
         if first is None:
             return filters
         if blocked is not None:

@@ -18,7 +18,7 @@ from shortlist.errors import ConfigError, MissingExtraError, SearchError
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
 from shortlist.index.checks import check_counts
-from shortlist.index.quiet import without_native_log
+from shortlist.index.native_log import without_native_log
 from shortlist.index.storage import Reader
 from shortlist.index.values import Floats, Ints
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from shortlist.errors import SearchError
 from shortlist.index.milvus import Milvus, _reported
 
-__all__ = ["Published", "publish"]
+__all__ = ["Published", "drop_versions", "publish"]
 
+VERSION = re.compile(r"[0-9a-f]{16}")  # the start of a bundle's fingerprint
 ROWS = 10_000
 """Rows in an insert, and in memory in addition to the vectors."""
 
@@ -81,6 +83,36 @@ def publish(
         elif before != name:
             client.alter_alias(name, settings.collection)
     return Published(settings.uri, settings.collection, name, rows, before, written)
+
+
+def drop_versions(place: Milvus, wanted: Collection[str], dry_run: bool = False) -> list[str]:
+    """Release and drop the versions that ``publish`` filled, but for those of ``wanted`` and the one that the alias leads to.
+
+    Args:
+        place: uri and alias (its ``collection``).
+        wanted: versions that stay.
+        dry_run: only name them.
+
+    Returns:
+        The names of the collections.
+
+    Raises:
+        SearchError: for a database that does not answer.
+    """
+    client, settings = place._connected(), place._settings
+    start = f"{settings.collection}_"
+    with _reported(settings.uri):
+        current = _target(client, settings.collection)
+        found = [str(name) for name in client.list_collections() if VERSION.fullmatch(str(name).removeprefix(start))]
+        old = [
+            name
+            for name in sorted(found)
+            if name.startswith(start) and name != current and name.removeprefix(start) not in wanted
+        ]
+        for name in [] if dry_run else old:
+            client.release_collection(name)
+            client.drop_collection(name)
+    return old
 
 
 def _target(client: Any, alias: str) -> str | None:

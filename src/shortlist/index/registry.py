@@ -77,10 +77,10 @@ def load_index(
     return index
 
 
-def exact_from(folder: str | Path, mmap: bool = True, verify: Verify = True) -> Index:
+def exact_from(folder: str | Path, verify: Verify = True) -> Index:
     """Exact search over the vectors of the index saved in ``folder``, of whatever kind; no other file of it is read.
 
-    Used where the package behind the index is not installed. Arguments and errors as for ``load_index``.
+    Used where the package behind the index is not installed. Errors are those of ``load_index``.
     """
-    index: Index = BruteForce()._like(LiveIndex._read(Reader(Path(folder), verify, mmap), strict=False))
+    index: Index = BruteForce()._like(LiveIndex._read(Reader(Path(folder), verify, mmap=True), strict=False))
     return index

@@ -20,7 +20,7 @@ from shortlist.errors import BundleError, ConfigError, MissingExtraError, Search
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
 from shortlist.index.checks import check_counts, check_promise
-from shortlist.index.quiet import without_native_log
+from shortlist.index.native_log import without_native_log
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats, Ints
 

@@ -71,11 +71,11 @@ class Masks:
     """The candidates that may not be found: positions sorted, and (row, position) pairs sorted by position.
 
     Attributes:
-        closed: bool ``[n]``, instead of ``blocked`` where many are blocked.
+        closed: float32 ``[n]``, −inf for the blocked and 0 for others, instead of ``blocked`` where many are blocked.
     """
 
     blocked: Ints | None = None
-    closed: npt.NDArray[np.bool_] | None = None
+    closed: Floats | None = None
     rows: Ints | None = None
     positions: Ints | None = None
 
@@ -83,7 +83,7 @@ class Masks:
         """Puts −inf into ``[blocks, wide blocks, candidates, wide]`` scores of positions ``low`` to ``high``."""
         size, wide = scores.shape[2], scores.shape[3]
         if self.closed is not None:
-            np.copyto(scores, -np.inf, where=self.closed[low:high].reshape(-1, 1, size, 1))
+            np.add(scores, self.closed[low:high].reshape(-1, 1, size, 1), out=scores)
         if self.blocked is not None:
             first, last = np.searchsorted(self.blocked, (low, high))
             block, at = np.divmod(self.blocked[first:last] - low, size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores
 from shortlist.index.rough import Plain, Rough
@@ -43,18 +42,19 @@ def top(
         rough: a smaller copy of the vectors to read first; the few that remain are scored from ``vectors``.
     """
     n, dim = vectors.shape
+    closed = None
     if blocked is not None and _better_gathered(blocked.size, n):
         allowed, blocked = others(blocked, n), None
     elif allowed is not None and not _better_gathered(n - allowed.size, n):
-        blocked = others(allowed, n)
+        closed = np.full(n, -np.inf, np.float32)
+        closed[allowed] = 0
         allowed = None
     if allowed is not None:
         excluded = None if excluded is None else _within(excluded, allowed, len(queries))
         n = allowed.size
-    closed = None
     if blocked is not None and blocked.size * 16 > n:
-        closed = np.zeros(n, bool)
-        closed[blocked] = True
+        closed = np.zeros(n, np.float32)
+        closed[blocked] = -np.inf
         blocked = None
     lengths = np.sqrt(norms) * np.float32(1 + dim * 2.0**-23 + 1e-6)
     longest = max_norm if rough is None else max_norm * (1.02 + dim**0.5 / 254)
@@ -62,7 +62,7 @@ def top(
     if len(queries) == 1 and n <= _SMALL and rough is None:
         chosen = vectors if allowed is None else vectors.take(allowed, axis=0)
         barred = None if excluded is None else excluded.positions
-        positions = _few(queries[0], chosen, k, float(margins[0]), closed if blocked is None else blocked, barred)
+        positions = _few(queries[0], chosen, k, float(margins[0]), closed, blocked, barred)
         positions = positions if allowed is None else allowed[positions]
         rows = np.zeros(positions.size, np.int64)
         return best(Matches(rows, positions, pair_scores(queries, vectors, rows, positions)), 1, k)
@@ -87,8 +87,8 @@ def _few(
     vectors: Floats,
     k: int,
     margin: float,
-    closed: Ints | npt.NDArray[np.bool_] | None,
-    barred: Ints | None,
+    closed: Floats | None,
+    *barred: Ints | None,
 ) -> Ints:
     """Positions that may be among one query's k best of a few thousand: what the sieve does, without its tiles."""
     n, dim = vectors.shape
@@ -97,7 +97,9 @@ def _few(
     scores = np.empty(n, np.float32)
     np.matmul(vectors[:whole].reshape(-1, size, dim), query, out=scores[:whole].reshape(-1, size))
     np.matmul(vectors[whole:], query, out=scores[whole:])
-    for positions in (closed, barred):
+    if closed is not None:
+        scores += closed
+    for positions in barred:
         if positions is not None:
             scores[positions] = -np.inf
     if k >= n:
@@ -106,7 +108,7 @@ def _few(
     return np.flatnonzero(scores >= max(kth - 2 * margin, _LOWEST))
 
 
-def _masks(blocked: Ints | None, closed: npt.NDArray[np.bool_] | None, pairs: Pairs | None) -> Masks | None:
+def _masks(blocked: Ints | None, closed: Floats | None, pairs: Pairs | None) -> Masks | None:
     """The candidates that may not be found, as the sieve takes them; None where there are none."""
     if pairs is not None and pairs.rows.size == 0:
         pairs = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from shortlist.index.checks import check_k, check_vectors
 from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats
 
-__all__ = ["Checkup", "Upkeep", "checkup"]
+__all__ = ["Checkup", "Schedule", "Upkeep", "checkup"]
 
 _MOST_ADDED = 20_000  # added candidates from which on most of a search is spent on them
 
@@ -75,6 +76,50 @@ def checkup(index: LiveIndex, queries: Floats, k: int = 10, recall: float = 0.95
     return Checkup(still.churn, found, recall, added)
 
 
+class Schedule:
+    """When an index that changes is measured: after each further ``churn`` of its candidates, one thread at a time.
+
+    Raises:
+        ConfigError: for numbers out of range.
+    """
+
+    def __init__(self, recall: float, churn: float) -> None:
+        for name, value in (("recall", recall), ("churn", churn)):
+            if not 0 < value <= 1:
+                raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
+        self._step = self._next = churn
+        self._thread: threading.Thread | None = None
+        self.looking = threading.Lock()
+
+    def is_due(self, churn: float) -> bool:
+        """Whether to measure at this churn; the next measurement is then a step later. Called under ``looking``."""
+        if churn < self._next - self._step:  # the index was rebuilt meanwhile
+            self.restart()
+        if churn < self._next or self.busy:
+            return False
+        self._next = churn + self._step
+        return True
+
+    def restart(self) -> None:
+        """Count from a new index."""
+        self._next = self._step
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Do ``work`` in a thread of its own."""
+        self._thread = threading.Thread(target=work, name="shortlist-upkeep", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Return when the thread is not running."""
+        if self._thread is not None:
+            self._thread.join()
+
+
 class Upkeep:
     """Looks after an index that changes: call ``look`` after changes, as often as you like.
 
@@ -110,42 +155,31 @@ class Upkeep:
         churn: float = 0.1,
         rebuild: bool = True,
     ) -> None:
-        for name, value in (("recall", recall), ("churn", churn)):
-            if not 0 < value <= 1:
-                raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
+        self._schedule = Schedule(recall, churn)
         self.index, self.queries, self.k, self.recall = index, np.array(queries), check_k(k), recall
         self.last: Checkup | None = None
-        self._step, self._rebuild = churn, rebuild
-        self._next = churn
-        self._looking = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._rebuild = rebuild
 
     def look(self) -> Checkup | None:
         """A checkup if one is due, else None; starts a rebuild if the promise is broken and none is running."""
-        with self._looking:
-            churn = self.index.churn
-            if churn < self._next - self._step:  # the index was rebuilt meanwhile
-                self._next = self._step
-            if churn < self._next or self.rebuilding:
+        with self._schedule.looking:
+            if not self._schedule.is_due(self.index.churn):
                 return None
-            self._next = churn + self._step
             found = self.last = checkup(self.index, self.queries, self.k, self.recall)
             if self._rebuild and found.due:
-                self._thread = threading.Thread(target=self._renew, name="shortlist-rebuild", daemon=True)
-                self._thread.start()
+                self._schedule.start(self._renew)
             return found
 
     @property
     def rebuilding(self) -> bool:
         """Whether a rebuild is running."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._schedule.busy
 
     def wait(self) -> None:
         """Returns when no rebuild is running."""
-        if self._thread is not None:
-            self._thread.join()
+        self._schedule.wait()
 
     def _renew(self) -> None:
         self.index.rebuild()
-        self._next = self._step
+        self._schedule.restart()
         self.last = checkup(self.index, self.queries, self.k, self.recall)

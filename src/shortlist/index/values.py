@@ -20,7 +20,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 @lru_cache(maxsize=2)
 def counted(rows: int) -> Ints:
-    """0 to ``rows`` - 1, not to be written to; kept, so that processes which are forked afterwards share one."""
+    """0 to ``rows`` - 1, read-only; cached, so that processes which are forked afterwards share one."""
     numbers = np.arange(rows, dtype=np.int64)
     numbers.flags.writeable = False
     return numbers
@@ -45,7 +45,7 @@ def as_ids(values: object, name: str) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """One list of ids per query, in compressed rows: list i is ``values[offsets[i]:offsets[i + 1]]``.
+    """One list of ids per query, in the layout of CSR: list i is ``values[offsets[i]:offsets[i + 1]]``.
 
     Attributes:
         offsets: int64 ``[queries + 1]``, from 0, never falling.
@@ -68,7 +68,7 @@ class Lists:
         falls = bool((offsets[1:] < offsets[:-1]).any())
         if offsets.size == 0 or offsets[0] != 0 or offsets[-1] != values.size or falls:
             raise SearchError(
-                f"offsets must rise from 0 to {values.size}, the number of values.",
+                f"offsets must start at 0, never fall, and end at {values.size}, the number of values.",
                 hint="build lists with Lists.of([[1, 2], [], [3]]).",
             )
         object.__setattr__(self, "offsets", offsets)

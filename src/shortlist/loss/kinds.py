@@ -57,10 +57,10 @@ class Softmax:
 
 @dataclass(frozen=True)
 class BSL:
-    """Softmax with the positive in no denominator; a query's own pairs are never its negatives.
+    """Softmax whose denominator Z leaves the positive out; a query's own pairs are never its negatives.
 
     Args:
-        exponent: the power of the denominator Z; 0 or more.
+        exponent: the power of Z; 0 or more.
         correct_positive: with log Q, correct the positive's logit too.
 
     Raises:
@@ -175,7 +175,7 @@ Negatives: TypeAlias = InBatch | Sampled | Mixed | WholeCatalogue
 LOSSES: dict[str, type[Loss]] = {made.kind: made for made in (Softmax, BSL, BPR, CCL)}
 NEGATIVES: dict[str, type[Negatives]] = {made.kind: made for made in (InBatch, Sampled, Mixed, WholeCatalogue)}
 PARTS: dict[str, Mapping[str, type[Any]]] = {"loss": LOSSES, "negatives": NEGATIVES}
-"""The parts of a ``Retrieval`` that are values: what each can be, by the word for it."""
+"""The parts of a ``Retrieval`` that are values: what each can be, by its ``kind``."""
 
 
 def from_table(part: str, table: Mapping[str, Any]) -> Any:

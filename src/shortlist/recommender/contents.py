@@ -155,7 +155,7 @@ def read_state(
 def _shared(counts: NDArray[np.int64], share: Share) -> Popularity:
     """Popularity whose arrays several processes hold together."""
     shared = share("counts", lambda: counts)
-    return Popularity(shared, share("order", lambda: Popularity(shared).order))
+    return Popularity(shared, lambda: share("order", lambda: Popularity(shared).order))
 
 
 def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.DataFrame, NDArray[Any]]:

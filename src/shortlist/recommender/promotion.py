@@ -3,13 +3,18 @@
 Next to the link ``current`` is ``current.promoted.json``: a list of promotions, the oldest first. The link decides: the
 record is written before a promotion and after a rollback, so that even after a killed process the bundle before the
 linked one can be found.
+
+``alone`` holds the lock of a link's run, from before its training until after its promotion: two runs of one link would
+start from the same bundle and promote one over the other. A rollback does not wait for it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,12 +22,30 @@ import msgspec
 
 from shortlist.errors import BundleError
 from shortlist.recommender.folder import require_folder, verified
+from shortlist.recommender.manifest import MANIFEST, decoded, is_bundle
 from shortlist.store import in_one_step, locked, read_file, write_file
 
-__all__ = ["Promotion", "promote", "promotions", "rollback"]
+__all__ = [
+    "RECORD",
+    "BusyError",
+    "MovedError",
+    "Promotion",
+    "alone",
+    "fingerprint_of",
+    "link_locked",
+    "promote",
+    "promotions",
+    "recorded",
+    "require_link",
+    "rollback",
+    "served_by",
+]
 
 KEPT = 100
 SAY = "shortlist promote BUNDLE LINK"
+RECORD = ".promoted.json"
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+"""The locks that this process holds, so that a run's parts can ask for the lock of the whole."""
 
 
 class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,18 +62,36 @@ class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: str
 
 
-def promote(bundle: str | Path, link: str | Path) -> Promotion:
+class MovedError(BundleError):
+    """The link serves another bundle than the one that the new bundle was compared with."""
+
+
+class BusyError(BundleError):
+    """Another run of the link is in progress."""
+
+
+def promote(bundle: str | Path, link: str | Path, expected: Callable[[], bool] = lambda: True) -> Promotion:
     """Let ``link`` point at ``bundle``, which is verified first; readers see the old one or the new one.
+
+    Args:
+        bundle: a folder that ``save`` wrote.
+        link: the link, which may not exist yet.
+        expected: whether the link serves what it should, asked at the moment it is switched.
 
     Raises:
         BundleError: for a bundle that is not whole, a ``link`` that is something else, or a disk that refuses; the link
-            is unchanged then.
+            is unchanged then. MovedError where ``expected`` says no.
     """
     bundle, link = Path(bundle), Path(link)
     manifest = verified(Path(os.path.realpath(bundle)))
-    with _alone(link):
+    with link_locked(link):
         now = _target(link)
-        record = _until(_read(link), now)
+        if not expected():
+            raise MovedError(
+                f"{str(link)!r} points to {now!r} now, which {str(bundle)!r} was not compared with.",
+                hint="run it again: it compares with what the link serves then",
+            )
+        record = _until(recorded(link), now)
         if now is not None and (not record or record[-1].bundle != now):
             record.append(Promotion(now, _checksum(link.parent / now), ""))
         named = _relative(bundle, link)
@@ -65,17 +106,26 @@ def promote(bundle: str | Path, link: str | Path) -> Promotion:
 def rollback(link: str | Path) -> Promotion:
     """Let ``link`` point at the bundle before the current one; a second call goes back one more.
 
+    Bundles that have been removed are stepped over.
+
     Raises:
         BundleError: where there is none, or it is no longer whole; the link is unchanged then.
     """
     link = Path(link)
-    with _alone(link):
+    with link_locked(link):
         now = _target(link)
         if now is None:
             raise BundleError(f"there is no link {str(link)!r}.", hint=SAY)
-        before = _until(_read(link), now)[:-1]
+        before = _until(recorded(link), now)[:-1]
         if not before:
             raise BundleError(f"nothing was promoted to {str(link)!r} before {now!r}.", hint=SAY)
+        there = [place for place, one in enumerate(before) if os.path.lexists(link.parent / one.bundle)]
+        if not there:
+            raise BundleError(
+                f"there is no bundle to go back to: what was promoted to {str(link)!r} before {now!r} has been removed.",
+                hint=SAY,
+            )
+        before = before[: there[-1] + 1]
         last = before[-1]
         found = verified(Path(os.path.realpath(link.parent / last.bundle))).checksum
         if last.checksum and found != last.checksum:
@@ -87,10 +137,66 @@ def rollback(link: str | Path) -> Promotion:
     return last
 
 
+def served_by(link: str | Path) -> Path | None:
+    """The bundle that the link points to, without links; None where there is no link or no bundle behind it."""
+    path = Path(os.path.realpath(link))
+    return path if Path(link).is_symlink() and is_bundle(path / MANIFEST) else None
+
+
+def fingerprint_of(link: str | Path) -> str | None:
+    """The fingerprint of the model that the link serves; None where it serves none."""
+    path = served_by(link)
+    return None if path is None else decoded(path / MANIFEST).fingerprint
+
+
+def require_link(link: Path) -> None:
+    """BundleError where ``link`` is something else than a link, or its folder does not exist."""
+    require_folder(link.absolute().parent)
+    _target(link)
+
+
+@contextmanager
+def alone(link: str | Path) -> Iterator[None]:
+    """Hold off other runs for ``link``: training, comparison and promotion are one piece of work.
+
+    Raises:
+        BundleError: where another process is at it, or the folder cannot be written to.
+    """
+    link = Path(link)
+    require_link(link)
+    path = link.absolute().parent / f".{link.name}.lock"
+    if path in _held.get():  # by the caller of the caller
+        yield
+        return
+    with ExitStack() as held:
+        try:
+            path.touch()
+            held.enter_context(locked(path, wait=False))
+            path.write_text(f"process {os.getpid()} of {socket.gethostname()}\n", encoding="utf-8")
+        except BlockingIOError as error:
+            raise BusyError(
+                f"another run for {str(link)!r} is in progress{_holder(path)}.",
+                hint="wait for it to end, or stop it",
+            ) from error
+        except OSError as error:
+            raise BundleError(
+                f"the lock {str(path)!r} cannot be written: {error}.", hint="choose a folder that can be written to"
+            ) from error
+        before = _held.set(_held.get() | {path})
+        held.callback(_held.reset, before)
+        yield
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return f" ({path.read_text(encoding='utf-8').strip()})"
+    return ""
+
+
 def promotions(link: str | Path) -> list[Promotion]:
     """The bundles that were promoted to ``link``, the oldest first, up to the one it points at now."""
     link = Path(link)
-    return _until(_read(link), _target(link))
+    return _until(recorded(link), _target(link))
 
 
 def _until(record: list[Promotion], now: str | None) -> list[Promotion]:
@@ -134,10 +240,11 @@ def _turn(link: Path, target: str) -> None:
 
 
 def _record(link: Path) -> Path:
-    return link.parent / f"{link.name}.promoted.json"
+    return link.parent / f"{link.name}{RECORD}"
 
 
-def _read(link: Path) -> list[Promotion]:
+def recorded(link: Path) -> list[Promotion]:
+    """Every promotion in the link's record, also those after which it was turned back."""
     path = _record(link)
     try:
         return msgspec.json.decode(read_file(path), type=list[Promotion])
@@ -161,8 +268,8 @@ def _write(link: Path, record: list[Promotion]) -> None:
 
 
 @contextmanager
-def _alone(link: Path) -> Iterator[None]:
-    """Hold off other promotions of links in that folder."""
+def link_locked(link: Path) -> Iterator[None]:
+    """Hold off other switches of links in that folder."""
     require_folder(link.parent)
     with locked(link.parent):
         yield

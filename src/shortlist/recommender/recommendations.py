@@ -21,7 +21,7 @@ class Item(NamedTuple):
     """One recommended candidate; ``source`` is "model", the fallback that filled the place, or "pinned" or "explored" by the
     rules of ``Rerank``.
 
-    ``score`` is the dot product of the two vectors, with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
+    ``score`` is the model's: the dot product of the two vectors, or the sum of a mixture's parts; with what ``Rerank(boost=)`` adds; of source "popularity" it is the training
     count.
     """
 
@@ -61,12 +61,12 @@ class Recommendation(Sequence[Item]):
 
     @property
     def scores(self) -> list[float]:
-        """Their scores."""
+        """The candidates' scores, in the same order."""
         return [item.score for item in self.items]
 
     @property
     def sources(self) -> list[str]:
-        """The source of each."""
+        """The candidates' sources, in the same order."""
         return [item.source for item in self.items]
 
     def __str__(self) -> str:

@@ -61,16 +61,16 @@ class Popularity:
 
     Attributes:
         counts: int64 by row, of the candidates that training had.
-        ordered: ``order``, where it is known.
+        ordered: makes ``order``, where others may have it already.
     """
 
     counts: NDArray[np.int64]
-    ordered: NDArray[np.int64] | None = None
+    ordered: Callable[[], NDArray[np.int64]] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The rows by count, most chosen first; equal counts by row."""
-        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered
+        return np.argsort(-self.counts, kind="stable") if self.ordered is None else self.ordered()
 
 
 class Deleted(NamedTuple):

@@ -1,8 +1,7 @@
-"""A recommender's index while candidates are added and deleted: measured after every tenth that changed, and rebuilt."""
+"""A recommender's index while candidates are added and deleted: measured each time a tenth of the candidates has changed, and rebuilt."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
@@ -13,6 +12,7 @@ from shortlist.errors import ConfigError
 from shortlist.index import Checkup, Index, caught_up, checkup, copied, rebuilt
 from shortlist.index.base import LiveIndex
 from shortlist.index.checks import check_k
+from shortlist.index.upkeep import Schedule
 from shortlist.index.values import Floats
 from shortlist.recommender.served import Served
 
@@ -30,7 +30,7 @@ class Renewal:
     others: tuple[Renewal, ...] = ()
 
     def onto(self, now: Served) -> Served:
-        """``now`` with the new index, and every change since then made on it; quick. The value given stays as it is."""
+        """``now`` with the new index, on which the changes made since the copy are repeated; quick. ``now`` is not modified."""
         others = tuple(one.onto(other) for one, other in zip(self.others, now.others, strict=True))
         return replace(now, index=caught_up(self.fresh, self.before, now.index), others=others)
 
@@ -76,39 +76,28 @@ class Upkeep:
         promised: dict[str, Any] = current().index.settings()
         self.recall = recall if recall is not None else promised.get("recall") or 0.95
         self.k = check_k(k if k is not None else promised.get("k", 10) if promised.get("recall") else 10)
-        for name, value in (("recall", self.recall), ("churn", churn)):
-            if not 0 < value <= 1:
-                raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
+        self._schedule = Schedule(self.recall, churn)
         self.last: Checkup | None = None
         self.trouble: Exception | None = None
         self._current, self._swap, self._rebuild = current, swap, rebuild
         self._queries = _sample(current(), check_k(sample))
-        self._step = self._next = churn
-        self._looking = threading.Lock()
-        self._thread: threading.Thread | None = None
 
     def look(self) -> bool:
         """Whether a measurement was due; it is made in a thread of its own, which may rebuild."""
-        with self._looking:
-            churn = self._current().index.churn
-            if churn < self._next - self._step:  # built again meanwhile
-                self._next = self._step
-            if churn < self._next or self.busy:
-                return False
-            self._next = churn + self._step
-            self._thread = threading.Thread(target=self._work, name="shortlist-upkeep", daemon=True)
-            self._thread.start()
-            return True
+        with self._schedule.looking:
+            due = self._schedule.is_due(self._current().index.churn)
+            if due:
+                self._schedule.start(self._work)
+            return due
 
     @property
     def busy(self) -> bool:
         """Whether a measurement or a rebuild is running."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._schedule.busy
 
     def wait(self) -> None:
-        """Returns when neither is running."""
-        if self._thread is not None:
-            self._thread.join()
+        """Wait for a measurement or a rebuild that is running."""
+        self._schedule.wait()
 
     def _work(self) -> None:
         try:
@@ -116,7 +105,7 @@ class Upkeep:
             self.last = self._checkup(served)
             if self._rebuild and self.last.due:
                 self._swap(renewal(served).onto)
-                self._next = self._step
+                self._schedule.restart()
                 self.last = self._checkup(self._current())
         except Exception as error:  # a thread has nobody to raise to; searches continue with the current index
             self.trouble = error
@@ -126,7 +115,7 @@ class Upkeep:
 
 
 def _sample(served: Served, count: int) -> Floats:
-    """Some known queries' vectors, ``[queries, dim]``; of several heads each is one."""
+    """Some known queries' vectors, ``[queries, dim]``; each head of a query counts as one."""
     state = served.state
     if state.query_vectors is None:
         raise ConfigError(

@@ -28,7 +28,7 @@ class Projection(NamedTuple):
     method: str
 
 
-def projected(vectors: NDArray[np.float32], method: str = "pca", seed: int = 0) -> Projection:
+def projected(vectors: NDArray[np.float32], method: str = "pca") -> Projection:
     """Vectors ``[rows, dim]`` in two dimensions.
 
     "pca": the two directions of largest variance, by a singular value decomposition of the centred vectors (Pearson
@@ -42,7 +42,7 @@ def projected(vectors: NDArray[np.float32], method: str = "pca", seed: int = 0) 
     if method not in METHODS:
         raise ConfigError(f"there is no projection {method!r}.", hint=f"known: {', '.join(METHODS)}")
     if method == "pacmap":
-        return Projection(_pacmap(vectors, seed), None, method)
+        return Projection(_pacmap(vectors), None, method)
     if not len(vectors):
         return Projection(np.zeros((0, 2), np.float32), None, method)
     centred = torch.from_numpy(vectors - vectors.mean(0)).double()
@@ -58,10 +58,10 @@ def projected(vectors: NDArray[np.float32], method: str = "pca", seed: int = 0) 
     return Projection(places.float().numpy(), kept, method)
 
 
-def _pacmap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def _pacmap(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     try:
         import pacmap
     except ModuleNotFoundError as missing:
         raise MissingExtraError("pacmap", "pacmap", "a PaCMAP map") from missing
-    places = pacmap.PaCMAP(n_components=2, random_state=seed).fit_transform(vectors)
+    places = pacmap.PaCMAP(n_components=2, random_state=0).fit_transform(vectors)
     return np.asarray(places, np.float32)

@@ -56,7 +56,7 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     read = partial(_asked, service, loaded, body, light)
     asked = read() if light else await service.read(len(body), read)
     request = asked.request
-    written = Written(len(asked.asks), service.settings.limits.unsent)
+    written = Written(len(asked.asks), service.writing)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
     await service.recommend(asked, take, _values(loaded, request.k, request.columns, request.explain))
     return await _lists(service, loaded, written, started)
@@ -82,10 +82,10 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
 async def similar(service: Service, incoming: Incoming) -> Reply:
     """The candidates nearest to each given one."""
     started = time.perf_counter()
-    loaded, limits, size = service.loaded, service.settings.limits, len(incoming.body)
+    loaded, size = service.loaded, len(incoming.body)
     request = await service.read(size, _similar_request, service, loaded, incoming.body)
     open_ = await service.filtering.open(loaded, None, None, request.where)
-    written = Written(len(request.candidates), limits.unsent)
+    written = Written(len(request.candidates), service.writing)
     take = partial(_put_list, service.ids, written, loaded, request.columns)
     asks = [Ask(one) for one in request.candidates]
     values = _values(loaded, request.k, request.columns)
@@ -118,21 +118,24 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     """The score of every given candidate for every query."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _score_request, service, loaded, incoming.body)
-    rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
-    places = np.flatnonzero(rows >= 0)
-    vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
-    written = Written(len(asks), service.settings.limits.unsent)
+    places = vectors = None
+    written = Written(len(asks), service.writing)
 
     def take(number: int, answer: tuple[Any, bool]) -> None:
+        nonlocal places, vectors
         vector, known = answer
-        scores: list[float | None] = [None] * len(rows)
+        if vectors is None:  # where the scores are made, perhaps in the thread
+            rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
+            places = np.flatnonzero(rows >= 0)
+            vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
+        scores: list[float | None] = [None] * len(candidates)
         found = score_heads(vector[None], vectors).astype(np.float32)[0].tolist()
         for place, one in zip(places.tolist(), found, strict=True):
             scores[place] = one
         written.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
 
     await service.ask(_vectors(loaded), asks, service.light(size), take, len(candidates))
-    return await _reply(service, written, lambda: ScoreReply(written.parts, loaded.bundle))
+    return await _reply(service, written, lambda parts: ScoreReply(parts, loaded.bundle))
 
 
 def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
@@ -153,7 +156,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
-    state, written = loaded.state, Written(len(candidates or asks), service.settings.limits.unsent)
+    state, written = loaded.state, Written(len(candidates or asks), service.writing)
     if candidates is None:
         width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
         take = lambda number, answer: written.put(number, answer[0].tolist())  # noqa: E731
@@ -161,7 +164,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     else:
         rows = np.array(state.candidate_ids.rows(candidates), np.int64)
         await service.read(4 * state.dim * len(rows), _put_candidates, written, loaded, rows)
-    return await _reply(service, written, lambda: EmbedReply(written.parts, state.dim, loaded.bundle))
+    return await _reply(service, written, lambda parts: EmbedReply(parts, state.dim, loaded.bundle))
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
@@ -236,11 +239,11 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[As
 
 
 async def _lists(service: Service, loaded: Loaded, written: Written, started: float) -> Reply:
-    return await _reply(service, written, lambda: RecommendReply(written.parts, loaded.bundle, milliseconds(started)))
+    return await _reply(service, written, lambda parts: RecommendReply(parts, loaded.bundle, milliseconds(started)))
 
 
-async def _reply(service: Service, written: Written, make: Callable[[], Any]) -> Reply:
+async def _reply(service: Service, written: Written, make: Callable[[list[Any]], Any]) -> Reply:
     """The reply around the parts that are written."""
     if written.size <= COPIED:
-        return Reply(ENCODER.encode(make()))
-    return Reply(await service.read(written.size, lambda: ENCODER.encode(make())))
+        return Reply(written.whole(make))
+    return Reply(await service.read(written.size, written.whole, make))

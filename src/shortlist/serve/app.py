@@ -15,10 +15,11 @@ from typing import Any
 
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import Incoming, Receive, Reply, read_body
-from shortlist.serve.problems import TYPE, Problem
-from shortlist.serve.received import Received
+from shortlist.serve.problems import TYPE, Problem, let_go
+from shortlist.serve.received import SMALL, Received
 from shortlist.serve.routes import MODELS, Route, routes_of, settled
 from shortlist.serve.service import Service
+from shortlist.serve.tracing import Span, Traces
 from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
@@ -29,8 +30,14 @@ PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
+LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
+GONE = 499  # in figures and logs, the status of a request whose asker hung up before its answer
+
+
+class _HungUp(Exception):  # noqa: N818 - it is nobody's error, and never leaves this module
+    pass
 
 
 class App:
@@ -48,9 +55,12 @@ class App:
         service.metrics.expect({route.label for methods in self._routes.values() for route in methods.values()})
         self._under_way = 0
         self._working: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
+        self._stoppable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
+        self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
+        self._traces = Traces() if service.settings.traces else None
         self._born = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -70,6 +80,8 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
+                if self._traces is not None:
+                    self._traces.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -96,7 +108,11 @@ class App:
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
         headers = dict(scope["headers"])
-        request_id, trace = self._request_id(headers), _trace(headers)
+        request_id, span, trace = self._request_id(headers), None, _trace(headers)
+        complete = scope.get(COMPLETE, started)  # before its turn
+        if self._traces is not None and scope["path"] not in ALWAYS:
+            span = self._traces.begin(scope["method"], headers, complete)
+            trace = span.traceparent
         bundle, label, close = service.loaded.bundle, "none", False
         self._under_way += 1
         try:
@@ -113,6 +129,10 @@ class App:
             reply, close = _problem(problem, request_id), problem.close
             if problem.status == 503:
                 metrics.refused.labels(problem.reason).inc()
+            let_go(problem)
+        except _HungUp:
+            self._note(scope, span, request_id, trace, label, GONE, bundle, complete, started)
+            return
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a bug of ours: answered as such, and logged without what the request brought
@@ -125,16 +145,39 @@ class App:
                 ),
                 request_id,
             )
+            let_go(error)
         finally:
             self._under_way -= 1
         await _send(send, reply, request_id, close or self.leaving, trace)
-        complete = scope.get(COMPLETE, started)  # before its turn
-        seconds = time.perf_counter() - complete
-        if label not in ALWAYS:
-            metrics.queue.observe(max(0.0, started - complete))
+        self._note(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
+
+    def _note(
+        self,
+        scope: Mapping[str, Any],
+        span: Span | None,
+        request_id: str,
+        trace: str | None,
+        label: str,
+        status: int,
+        bundle: str,
+        complete: float,
+        started: float,
+    ) -> None:
+        """Note a request that is over, in metrics, the log and its trace.
+
+        Args:
+            complete: when its last byte was read, by ``time.perf_counter``.
+            started: when its turn was.
+        """
+        service, metrics = self.service, self.service.metrics
+        seconds, queue = time.perf_counter() - complete, max(0.0, started - complete)
+        if label not in ALWAYS and status != GONE:
+            metrics.queue.observe(queue)
             metrics.total.observe(seconds)
-        metrics.replied(label, reply.status)
-        service.log.request(request_id, label, reply.status, seconds, bundle, None if trace is None else trace[3:35])
+        metrics.replied(label, status)
+        service.log.request(request_id, label, status, seconds, bundle, None if trace is None else trace[3:35])
+        if span is not None and self._traces is not None:
+            self._traces.end(span, scope["method"], label, status, bundle=bundle, queue_seconds=queue)
 
     async def _answer(self, route: Route, incoming: Incoming) -> Reply:
         """The reply of a route.
@@ -145,10 +188,17 @@ class App:
         task = asyncio.current_task()
         assert task is not None
         self._working[task] = time.monotonic()
+        turns = self.service.turns
+        turns.enter()
         try:
-            return await route.handler(self.service, incoming)
+            if route.access != "write":
+                self._stoppable.add(task)
+            async with self._large if len(incoming.body) > SMALL else contextlib.nullcontext():
+                return await route.handler(self.service, incoming)
         except asyncio.CancelledError:
             if task in self._working:
+                if task not in self._stoppable:
+                    raise _HungUp from None
                 raise
             raise Problem(
                 503,
@@ -158,6 +208,8 @@ class App:
                 hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
             ) from None
         finally:
+            turns.leave()
+            self._stoppable.discard(task)
             if self._working.pop(task, None) is not None:
                 self._answered = time.monotonic()
 
@@ -170,6 +222,12 @@ class App:
         most = self.service.settings.limits.answer_seconds
         for task in [task for task, since in self._working.items() if now - since > most]:
             del self._working[task]
+            task.cancel()
+
+    def hung_up(self, task: asyncio.Task[Any]) -> None:
+        """Stop answering a request whose client has hung up, unless it is a change."""
+        if task in self._stoppable:
+            self._stoppable.discard(task)
             task.cancel()
 
     def progressing(self, now: float) -> bool:

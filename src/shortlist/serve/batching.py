@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,7 +21,8 @@ from shortlist.serve.turns import TURN, Lane, Turns
 __all__ = ["Batcher", "Paces", "Take"]
 
 INLINE = 0.002  # seconds: what takes less is answered on the event loop itself; handing it to a thread would take as long again
-WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond
+WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond; a turn has twice as many
+SLICES = 4  # of a piece, between which the event loop goes first
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
@@ -75,7 +77,7 @@ class Batcher:
     1. A request that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would
        hold up the loop for as long, and each part costs what a batch costs.
     2. One that takes up to a turn goes to the thread (``turns``), with those that can join it.
-    3. A longer one is cut into pieces of a turn each, by the pace of its own last piece.
+    3. A longer one, or one with a long reply, is cut into pieces of a turn each, by the pace of its own last piece.
 
     When a request would wait for its turn longer than ``limits.wait_seconds``, ``ask`` raises Problem 503 at once.
 
@@ -84,7 +86,7 @@ class Batcher:
         limits: the server's limits.
         metrics: where batches are counted.
         turns: the thread for what is too long for the loop.
-        pool: threads that write long replies.
+        others: whether other threads than that one work.
     """
 
     def __init__(
@@ -93,17 +95,16 @@ class Batcher:
         limits: Limits,
         metrics: Metrics,
         turns: Turns,
-        pool: Executor,
+        others: Callable[[], bool] = lambda: False,
     ) -> None:
         self.paces = Paces()
         self._answer = answer
         self._limits = limits
         self._metrics = metrics
         self._turns = turns
-        self._pool = pool
         self._quick: list[_Waiting] = []
         self._slow: list[_Waiting] = []
-        self._watch = Stopwatch()
+        self._watch = Stopwatch(lambda: turns.running or others())
         self._long = 0  # requests that are being answered in pieces
         self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
         self._flushing = self._finishing = False
@@ -116,15 +117,17 @@ class Batcher:
             group: what the queries have in common.
             asks: the queries.
             take: gets the answers.
-            values: how many values ``take`` writes for one answer; if there are many in all, it is called in a thread.
+            values: how many values ``take`` writes for one answer; if there are many in all, it is called in the thread.
             light: whether the queries brought little themselves, so that they take as long as others of their kind.
 
         Raises:
             Problem: when the queries do not fit, or would wait too long.
         """
+        if not light:
+            group = replace(group, light=False)
         pace = self.paces.of(group)
-        if len(asks) > self._fitting(pace):
-            await self._in_pieces(group, asks, take)
+        if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
+            await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
         quick = light and cost <= INLINE and not group.chosen  # the first fold-in takes longer
@@ -134,13 +137,11 @@ class Batcher:
         self._expected[quick] += cost
         try:
             self._line_up(one, quick, loop)
-            found = await one.future
+            with contextlib.nullcontext() if quick else self._turns.away():
+                found = await one.future
         finally:
             self._expected[quick] -= cost
-        if len(asks) * values <= WRITTEN:
-            take(0, found)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._pool, take, 0, found)
+        take(0, found)
 
     def finish(self) -> None:
         """From now on nothing is refused: no more will arrive, and what is here is to be answered."""
@@ -166,18 +167,17 @@ class Batcher:
 
     # In pieces.
 
-    async def _in_pieces(self, group: Group, asks: Sequence[Ask], take: Take) -> None:
+    async def _in_pieces(self, group: Group, asks: Sequence[Ask], take: Take, values: int) -> None:
         self._check_wait(self._long * TURN)
         self._long += 1
         since, pace, at = time.perf_counter(), self.paces.of(group), 0
         try:
-            size = self._fitting(pace)
+            size = min(self._fitting(pace), max(1, 2 * WRITTEN // values))
             while at < len(asks):
                 piece = asks[at : at + size]
                 seconds = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
                 if at == 0:
                     self._metrics.wait.observe(max(0.0, time.perf_counter() - since - seconds))
-                self._measure(group, len(piece), seconds)
                 size = min(self._fitting(seconds / len(piece)), 2 * size)
                 at += len(piece)
         finally:
@@ -186,21 +186,31 @@ class Batcher:
     def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> float:
         """Answer a piece of a request, in the thread.
 
+        While the event loop answers others now and then, it is taken in slices, between which the loop goes first.
+
         Returns:
-            The seconds taken.
+            The seconds taken, by the writing too.
         """
-        begun = Moment.now()
+        begun, waited = Moment.now(), 0.0
+        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.hurried else len(asks)
         try:
-            take(at, self._answer(group, asks))
+            for first in range(0, len(asks), size):
+                waited += self._turns.give_way()
+                used = time.thread_time()
+                found = self._answer(group, asks[first : first + size])
+                self._measure(group, len(found), time.thread_time() - used)
+                waited += self._turns.give_way()
+                take(at + first, found)
         except ShortlistError as error:
             raise misfit(error) from None
-        return Moment.now().since(begun)
+        return max(0.0, Moment.now().since(begun) - waited)
 
     # In batches.
 
     def _line_up(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
         if quick:
             self._quick.append(one)
+            self._turns.hurry()
             if not self._flushing:
                 self._flushing = True
                 loop.call_soon(self._flush)
@@ -212,7 +222,11 @@ class Batcher:
     def _flush(self) -> None:
         """Answer one batch of quick requests; the loop looks at its sockets before the next."""
         self._flushing = False
-        batch, self._quick = _joined(self._quick, self._limits.batch)
+        waiting = [one for one in self._quick if not one.future.done()]
+        if not waiting:
+            self._quick = []
+            return
+        batch, self._quick = _joined(waiting, self._limits.batch)
         self._waited(batch)
         begun = self._watch.start()
         outcomes = self._outcomes(batch)
@@ -226,25 +240,29 @@ class Batcher:
         while self._slow:
             batch: list[_Waiting] = []
 
-            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]]:
+            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]] | None:
+                self._slow = [one for one in self._slow if not one.future.done()]
+                if not self._slow:  # all have been given up
+                    return None
                 most = self._fitting(self.paces.of(self._slow[0].group))
                 joined, self._slow = _joined(self._slow, most)
                 batch += joined
                 return partial(self._timed, batch)
 
             try:
-                outcomes, seconds = await self._turns.take_late(Lane.SMALL, begin)
+                found = await self._turns.take_late(Lane.SMALL, begin)
             except Exception as error:
-                outcomes, seconds = [error] * len(batch), 0.0
-            self._done(batch, outcomes, seconds)
+                found = [error] * len(batch), 0.0
+            if batch:
+                self._done(batch, *found)
         self._turning = None
 
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
-        begun = Moment.now()
         self._waited(batch)
+        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
         outcomes = self._outcomes(batch)
-        return outcomes, Moment.now().since(begun)
+        return outcomes, time.thread_time() - used
 
     def _waited(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

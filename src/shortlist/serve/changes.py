@@ -55,8 +55,9 @@ class Changes:
         if "named" in record:
             self._named(record["named"])
         if record["op"] == "events":
+            add = self.events.add
             for one in record["events"]:
-                self.events.add(one["query"], one["candidate"], one["at"])
+                add(one["query"], one["candidate"], one["at"])
             return
         for row in record["upsert"]:
             one = row[self.id_column]
@@ -176,13 +177,13 @@ def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType
     kind = schema.get(name)
     if kind is None:
         raise DataError("the candidates have no such column.", hint=f"columns: {', '.join(schema)}")
-    given = [value for value in values if value is not None]
+    kinds = set(map(type, values)) - {type(None)}
     try:
-        if all(isinstance(value, str) for value in given) and kind != pl.String:
+        if kinds <= {str} and kind != pl.String:
             return pl.Series(name, values, pl.String)  # dates and words: the recommender reads them
-        if kind.is_float() and all(type(value) in (int, float) for value in given):
+        if kind.is_float() and kinds <= {int, float}:
             return pl.Series(name, [None if value is None else float(value) for value in values], kind)
-        if any(isinstance(value, bool) for value in given) != (kind == pl.Boolean) and given:
+        if kinds and (bool in kinds) != (kind == pl.Boolean):
             raise TypeError
         return pl.Series(name, values, kind, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 __all__ = ["Moment", "Stopwatch"]
 
 REFRESH = 0.02  # seconds after which the processor time is read again
 LONG = 0.004  # seconds of work that is meant to be short: less cannot hold a pause that counts
+
+Begun: TypeAlias = "tuple[float, float]"  # the wall clock, and the processor time of this thread
 
 
 class Moment(NamedTuple):
@@ -36,20 +39,27 @@ class Stopwatch:
     """Seconds of short work, as of a ``Moment``, with few readings of the processor time: each may cost this thread its
     turn.
 
-    Work that took long by the wall clock took no longer than the processor time since the last reading.
+    Work that took long by the wall clock took no longer than the processor time since the last reading. While other
+    threads work too, it waits for them again and again: then the processor time of this thread alone counts.
+
+    Args:
+        others: whether other threads of this process work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, others: Callable[[], bool] = lambda: False) -> None:
+        self._others = others
         self._seen = Moment.now()
 
-    def start(self) -> float:
-        """The wall clock, when work begins."""
+    def start(self) -> Begun:
+        """When work begins."""
         wall = time.perf_counter()
         if wall - self._seen.wall > REFRESH:
             self._seen = Moment.now()
-        return wall
+        return wall, time.thread_time()
 
-    def since(self, begun: float) -> float:
+    def since(self, begun: Begun) -> float:
         """Seconds of work since ``begun``."""
-        passed = time.perf_counter() - begun
+        passed = time.perf_counter() - begun[0]
+        if self._others():
+            return max(0.0, min(passed, time.thread_time() - begun[1]))
         return passed if passed < LONG else max(0.0, min(passed, time.process_time() - self._seen.processor))

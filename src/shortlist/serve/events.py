@@ -63,7 +63,8 @@ class Events:
 
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""
-        return [candidate for candidate, _ in _pairs(self._of.get(query, ()))]
+        chosen = self._of.get(query)
+        return [candidate for candidate, _ in _pairs(chosen)] if chosen else []
 
     def excluded(self, query: Any) -> list[Any]:
         """The candidates that are left out of a query's lists now."""

@@ -37,7 +37,7 @@ class Incoming(NamedTuple):
 class Reply(NamedTuple):
     """A reply."""
 
-    body: bytes
+    body: bytes | memoryview
     status: int = 200
     kind: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()

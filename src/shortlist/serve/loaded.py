@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from shortlist.recommender.answers import exact_served
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
+from shortlist.store import Mark
 
 __all__ = ["Loaded"]
 
@@ -84,8 +86,11 @@ class Loaded:
         before: the same bundle before a change.
     """
 
-    def __init__(self, name: str, served: Served, before: Loaded | None = None) -> None:
+    def __init__(self, name: str, served: Served, before: Loaded | None = None, mark: Mark | None = None) -> None:
         self.name = name
+        self._mark: Mark | None = (
+            mark if before is None else before._mark
+        )  # so that `shortlist clean` leaves the bundle alone
         self.served = served
         self.about: About = About(served.state) if before is None else before.about
         self.bundle = served.origin.get("bundle", served.fingerprint[:16])
@@ -121,6 +126,7 @@ class Loaded:
         Raises:
             BundleError: when the bundle is incomplete, altered, or of another format.
         """
+        mark = Mark(Path(os.path.realpath(path)))
         served = bundle.load(
             path, verify="native" if verified else True, trusted=trusted, pause=rest, key=key, share=share
         )
@@ -129,7 +135,7 @@ class Loaded:
         if rest is not None:
             for ids in (served.state.query_ids, served.state.candidate_ids):
                 ids.prepare(rest)
-        return cls(path.name.removesuffix(".shortlist"), served)
+        return cls(path.name.removesuffix(".shortlist"), served, mark=mark)
 
     def changed(self, served: Served) -> Loaded:
         """The same bundle, with another state of its candidates."""
@@ -141,12 +147,12 @@ class Loaded:
         whole = all(one.index.exact for one in (self.served, *self.served.others))
         return self.served if whole else exact_served(self.served)
 
-    @property
+    @cached_property
     def query_strings(self) -> bool:
         """Whether query ids are strings; else they are integers."""
         return self.state.query_ids.strings
 
-    @property
+    @cached_property
     def candidate_strings(self) -> bool:
         """Whether candidate ids are strings; else they are integers."""
         return self.state.candidate_ids.strings

@@ -115,7 +115,7 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
     names = loaded.about.columns[1:]
     there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
-    written = Written(len(kept), service.settings.limits.unsent)
+    written = Written(len(kept), service.writing)
     for number, (one, values) in enumerate(zip(kept, loaded.values_of(kept, names), strict=True)):
         written.put(number, {"id": service.ids.shown(one), "columns": values})
     return written.parts
@@ -131,7 +131,7 @@ distances between far groups mean little."
     if len(rows) < state.size - len(state.dead):
         note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
     labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
-    written = Written(1, service.settings.limits.unsent)
+    written = Written(1, service.writing)
     if column is not None:
         written.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
     return Reply(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shortlist.errors import MissingExtraError, ShortlistError
@@ -16,10 +16,18 @@ from shortlist.serve.reading import NAMED
 __all__ = ["misfit"]
 
 
-def misfit(served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistError) -> Problem:
+def misfit(
+    served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistError, rest: Callable[[], object]
+) -> Problem:
     """The problem of candidates that do not fit ``served``: all such cells, up to a bound, by row and column.
 
     Values are not repeated.
+
+    Args:
+        served: the catalogue.
+        rows: the candidates.
+        error: what was raised for them.
+        rest: called between steps.
     """
     if isinstance(error, MissingExtraError):
         return Problem(
@@ -30,7 +38,7 @@ def misfit(served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistEr
     if strange:
         known = f"columns: {', '.join(schema)}"
         return Problem(422, "the catalogue has no such column.", strange[0], hint=known, fields=strange)
-    wrong = _wrong(served, rows)
+    wrong = _wrong(served, rows, rest)
     if not wrong:
         return Problem(
             422,
@@ -50,7 +58,7 @@ def misfit(served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistEr
     )
 
 
-def _wrong(served: Served, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
+def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], rest: Callable[[], object]) -> list[tuple[int, str]]:
     """Rows and columns of cells that do not fit, at most ``NAMED``, by row."""
     schema, features = served.state.candidates.schema, served.embedder.columns("candidate")
     wrong: list[tuple[int, str]] = []
@@ -59,6 +67,7 @@ def _wrong(served: Served, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int,
         values = [rows[number][name] for number in numbers]
 
         def check(some: Sequence[Any], name: str = name, kind: Any = kind) -> None:
+            rest()
             features.check(as_stored(column_of(name, some, schema), kind))
 
         if values and len(wrong) < NAMED:

@@ -54,7 +54,7 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
     loaded, size = service.loaded, len(incoming.body)
     rows, asked = await service.read(size, _asked, service, loaded, incoming.body)
     count = len(asked.asks)
-    ids, scores = Written(count, service.settings.limits.unsent), Written(count, service.settings.limits.unsent)
+    ids, scores = Written(count, service.writing), Written(count, service.writing)
 
     def take(number: int, found: Recommendation) -> None:
         ids.put(number, service.ids.all_shown(found.ids))

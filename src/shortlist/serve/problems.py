@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
-__all__ = ["Problem", "ProblemBody", "from_decoding"]
+__all__ = ["Problem", "ProblemBody", "from_decoding", "let_go"]
 
 TYPE = "application/problem+json"
 
@@ -108,3 +108,16 @@ def from_decoding(error: Exception, known: str) -> Problem:
     if _EXPECTED.match(reason) or _MISSING.match(reason):
         return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
     return Problem(422, "a value of another form was expected.", path)
+
+
+def let_go(error: BaseException) -> None:
+    """Drop the traceback of an error that has been handled, and those of the errors behind it.
+
+    The frames of a traceback hold the request, and often the error itself, through a future. Such cycles are freed when
+    Python's collector runs, which a few large requests do not make it do.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        before = one.__context__
+        one.__traceback__ = one.__context__ = one.__cause__ = None
+        one = before

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, busy, plain
@@ -31,7 +33,24 @@ COALESCED = (
     4096  # bytes of replies that wait for the end of a turn of the loop; a connection with more unsent is not read
 )
 
+PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
+
+
+class _Flow(FlowControl):
+    """Reads nothing while some of what was read is not parsed, whoever asks for more.
+
+    Attributes:
+        held: whether it is not.
+    """
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, if nothing is held."""
+        if not self.held:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -59,10 +78,12 @@ class Connection(HttpToolsProtocol):
         self._rest = b""  # read, and not parsed yet
         self._received = self._application.received
         self._size = 0  # bytes read since the connection was idle
+        self._task: asyncio.Task[None] | None = None  # of the request that is being answered
         self.idle_since = 0.0  # the last time that a reply was complete
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         transport.set_write_buffer_limits(COALESCED, 0)
         self.waiting_since: float | None = self.loop.time()
         self.idle_since = self.waiting_since
@@ -75,6 +96,8 @@ class Connection(HttpToolsProtocol):
         self._unsent.discard(self)
         self._received.discard(self)
         self._later, self._rest = None, b""
+        if self._task is not None:
+            self._application.hung_up(self._task)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -181,6 +204,7 @@ class Connection(HttpToolsProtocol):
     def _keep(self, rest: bytes) -> None:
         """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
         self._rest, self.waiting_since = rest, None
+        self.flow.held = True
         self.flow.pause_reading()
         self._received.put(self, self._size + len(rest))
 
@@ -190,6 +214,7 @@ class Connection(HttpToolsProtocol):
             rest, self._rest = self._rest, b""
             if not self._between:
                 self.waiting_since = self.loop.time()
+            self.flow.held = False
             self.flow.resume_reading()
             self._parse(rest)
 
@@ -199,7 +224,20 @@ class Connection(HttpToolsProtocol):
         if not self._between or self._rest or cycle is None or cycle.response_complete:
             return False
         cycle.keep_alive = False
+        self.loop.call_later(PROBE, self._probe, PROBE)
         return True
+
+    def _probe(self, waited: float) -> None:
+        """Find out whether a client that has closed its side is there at all: only what is sent to it tells."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or self.transport.is_closing():
+            return
+        if _hung_up(self.transport):
+            self.transport.abort()
+            return
+        if self.scope["http_version"] == "1.1" and not cycle.response_started and not self.flow.write_paused:
+            self.transport.write(INTERIM)
+        self.loop.call_later(2 * waited, self._probe, 2 * waited)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
@@ -233,11 +271,13 @@ class Connection(HttpToolsProtocol):
         """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
             return False
-        task = self.loop.create_task(cycle.run_asgi(app))
+        task = self._task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self.tasks.discard(task)
+            if self._task is task:
+                self._task = None
             if leave is not None:
                 leave(self.loop.time())
 
@@ -339,6 +379,16 @@ def _long_head() -> Problem:
         f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
         hint="send fewer and shorter ones; cookies are not read here",
     )
+
+
+def _hung_up(transport: Any) -> bool:
+    """Whether the other side neither sends nor reads any more, as far as the system knows."""
+    taken = transport.get_extra_info("socket")
+    if taken is None or not hasattr(select, "poll"):
+        return False
+    looked = select.poll()
+    looked.register(taken.fileno(), 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in looked.poll(0))
 
 
 def _queued(transport: Any) -> int:

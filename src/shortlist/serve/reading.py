@@ -85,8 +85,9 @@ class Group:
         features: names of the features that replace stored ones.
         chosen: whether the queries have choices of their own.
         open: the candidates that a request's filters leave open, for it alone.
-        ruled: its rules for whole lists, for it alone.
+        ruled: the request's rules for whole lists, for it alone.
         explain: whether each item gets a reason.
+        light: whether the request brings little itself, so that its queries take as long as others of their kind.
     """
 
     loaded: Loaded
@@ -99,6 +100,7 @@ class Group:
     open: Open | None = None
     ruled: Ruled | None = None
     explain: bool = False
+    light: bool = True
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None for one that is answered alone."""
@@ -106,13 +108,15 @@ class Group:
             return None
         return (
             id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen, self.explain,
+            self.light,
         )  # fmt: skip
 
     def kind(self) -> Any:
         """Equal for groups whose queries take about as long."""
         ruled = None if self.ruled is None else self.ruled.kind
         narrow = self.open is not None
-        return (self.wants, self.exact, self.features, self.chosen, narrow, self.k.bit_length(), ruled, self.explain)
+        size = self.k.bit_length()
+        return (self.wants, self.exact, self.features, self.chosen, narrow, size, ruled, self.explain, self.light)
 
 
 def grouped(asks: Sequence[Ask], make: Callable[[tuple[str, ...], bool], Group]) -> list[tuple[Group, list[int]]]:

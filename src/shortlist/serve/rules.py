@@ -23,7 +23,7 @@ def rules_of(request: RecommendRequest, loaded: Loaded, limits: Limits) -> Reran
     """The rules of a request; None where it has none.
 
     Raises:
-        Problem: for rules that do not fit the bundle or each other, and for those that would cost too much.
+        Problem: for rules that do not fit the bundle or each other, or would cost too much.
     """
     given = request.rerank
     if given is None:
@@ -64,10 +64,10 @@ def conditions_of(rules: Rules | None) -> list[tuple[str, str]]:
 
 
 def check_explained(request: RecommendRequest, loaded: Loaded, limits: Limits) -> None:
-    """Check the number of reasons.
+    """Check how many reasons a request asks for.
 
     Raises:
-        Problem: where reasons are wanted for more items, times sources, than the limit.
+        Problem: where items times sources are more than the limit.
     """
     sources = 1 if loaded.state.near is None else len(loaded.state.near.names)
     if request.explain and len(request.queries) * min(request.k, loaded.state.size) * sources > limits.reasons:

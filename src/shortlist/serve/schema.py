@@ -81,21 +81,36 @@ class Query(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class AtMost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """At most so many items of a list have one value of a column; null does not count, and of a list of values each does."""
+    """At most so many items of a list have one value of a column; null does not count, and of a list of values each does.
+
+    Attributes:
+        column: of the candidates' table.
+        most: items with one value.
+    """
 
     column: str
     most: Length
 
 
 class Pin(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A candidate at a place, counted from 1, where the filters let it in."""
+    """A candidate at a place, where the filters let it in.
+
+    Attributes:
+        place: counted from 1.
+        id: of the candidate.
+    """
 
     place: Annotated[int, Meta(ge=1, le=1000)]
     id: Id
 
 
 class Boost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Candidates that meet a condition are lifted by so many spans of the list; a factor below 0 buries them."""
+    """Candidates that meet a condition are lifted, or buried.
+
+    Attributes:
+        where: the condition on the candidates' columns, in SQL.
+        factor: by how many spans of the list; below 0 it buries.
+    """
 
     where: Condition
     factor: Annotated[float, Meta(ge=-100, le=100)]
@@ -106,12 +121,12 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         diversify: from 0 (off) to 1, prefer items unlike those above.
-        at_most: items of one value of a column.
-        pin: candidates at places.
-        boost: conditions whose candidates are lifted or buried.
-        explore: the share of places for candidates that are rare in training, or meet a condition.
-        explore_rarer_than: candidates with fewer training interactions are explored.
-        explore_where: a condition on the candidates that are explored.
+        at_most: for each of some columns, how many items may have one value.
+        pin: candidates at fixed places.
+        boost: candidates to lift or bury.
+        explore: the share of places for candidates that are rare in training or meet a condition.
+        explore_rarer_than: explore candidates that were chosen less often than this.
+        explore_where: explore candidates that meet this condition.
         seed: of what is drawn.
     """
 
@@ -137,7 +152,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         columns: of the candidates' table, to return with each item.
         exact: search exactly, not by the index.
         rerank: rules for whole lists.
-        explain: return a reason with each item.
+        explain: give a reason with each item.
     """
 
     queries: list[Query]
@@ -171,6 +186,7 @@ class Cause(msgspec.Struct):
     """A choice of the query.
 
     Attributes:
+        id: of the candidate that it chose.
         share: of what its history adds to a source's score.
     """
 
@@ -182,6 +198,7 @@ class Part(msgspec.Struct):
     """One source's part of an item's score.
 
     Attributes:
+        source: its name.
         score: by this source alone.
         share: of the item's score, before boosts.
         found: whether this source alone would have put the item forward.
@@ -200,7 +217,7 @@ class Reason(msgspec.Struct):
 
     Attributes:
         because: the query's choices that weighed most in all sources together.
-        parts: one for each source.
+        parts: of each source.
     """
 
     because: list[int | str]
@@ -212,7 +229,6 @@ class Item(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         source: "model"; the fallback that filled the place, whose score is then a count; or "pinned" or "explored" by the rules.
-        reason: where it was asked for.
     """
 
     id: int | str

@@ -31,8 +31,9 @@ from shortlist.serve.rules import conditions_of, rules_of
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.settings import Settings
 from shortlist.serve.string_ids import StringIds
-from shortlist.serve.turns import Turns
+from shortlist.serve.turns import Lane, Turns
 from shortlist.serve.writer import ChangeWriter
+from shortlist.serve.written import Writing
 
 __all__ = ["Asked", "Service", "milliseconds"]
 
@@ -64,10 +65,10 @@ class Asked(NamedTuple):
 class Service:
     """Answers requests from the current bundle, ``loaded``; a request keeps the bundle that it began with.
 
-    The work of a request is done in four places, so that none holds up the others: the event loop, for work of a
-    millisecond or two; ``turns``, one thread in which requests are answered, and conditions computed, in turns of a
-    hundredth of a second; ``pool``, which reads and writes long bodies; ``aside``, for the page and for work that no
-    request waits for.
+    The work of a request is done in three places, so that none holds up the others: the event loop, for work of a
+    millisecond or two; ``turns``, one thread in which long bodies are read and written, requests answered, and
+    conditions computed, in turns of a hundredth of a second; ``aside``, for the page and for work that no request waits
+    for. With more threads the event loop would wait for the interpreter more often.
 
     Args:
         loaded: the bundle to begin with.
@@ -95,13 +96,14 @@ class Service:
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request arrived
-        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bodies")
         self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._asides = 0
         self.turns = Turns()
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
         limits = self.settings.limits
-        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, self.pool)
+        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._asides > 0)
+        self.writing = Writing(limits.unsent)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
@@ -264,14 +266,19 @@ class Service:
         return size <= LIGHT
 
     async def read(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
-        """A call that reads or writes about so many bytes: on the loop where they are few, else in a thread."""
+        """A call that reads or writes about so many bytes: on the loop where they are few, else in a turn of the thread."""
         if size <= LIGHT:
             return function(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+        return await self.turns.take(Lane.LARGE, partial(function, *arguments))
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """A slow call for the page, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
+        self._asides += 1
+        try:
+            with self.turns.away():
+                return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
+        finally:
+            self._asides -= 1
 
     def close(self) -> None:
         """Stop answering."""
@@ -279,8 +286,7 @@ class Service:
         self.writer.close()
         self.impressions.close()
         self.turns.close()
-        for pool in (self.pool, self.aside):
-            pool.shutdown(wait=False)
+        self.aside.shutdown(wait=False)
         self.log.flush()
 
 

@@ -81,6 +81,7 @@ class Settings:
             pointed at this machine asks under its own name, and is refused.
         other_data: whether a bundle that has nearly none of the ids served so far may take over.
         string_ids: whether integer ids are strings in replies, and may be in requests.
+        traces: whether a span of each request is sent by OpenTelemetry.
         impression_bytes: the most that the log of impressions may take on the disk.
         drain_seconds: from SIGTERM until no more connections are accepted; the server is not ready meanwhile.
         limits: of requests.
@@ -101,6 +102,7 @@ class Settings:
     hosts: tuple[str, ...] | None = None
     other_data: bool = False
     string_ids: bool = False
+    traces: bool = False
     impression_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)

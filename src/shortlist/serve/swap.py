@@ -8,9 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
+import polars as pl
 
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ShortlistError
@@ -20,10 +22,11 @@ from shortlist.serve.pace import Pace
 if TYPE_CHECKING:
     from shortlist.serve.service import Service
 
-__all__ = ["Swapper", "signature"]
+__all__ = ["Ids", "Swapper", "check_replaces", "signature"]
 
 SAMPLE = 10_000  # ids of the old bundle that are looked for in a new one
 LEAST = 0.01  # of them, of queries or of candidates, that a bundle of the same data has
+LARGEST = 2**63 - 1  # that a signed integer holds
 LOOK = 0.5  # seconds between two looks at the folder
 
 Signature = tuple[str, tuple[tuple[str, int, int], ...]]
@@ -100,14 +103,7 @@ class Swapper:
         settings = self._service.settings
         loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
         loaded.name = self._service.loaded.name
-        old = self._service.loaded
-        if (loaded.query_strings, loaded.candidate_strings) != (old.query_strings, old.candidate_strings):
-            raise ShortlistError(
-                "the bundle's ids have another type than the ids served until now.",
-                hint="train on ids of the same type, or start another server",
-            )
-        if not self._service.settings.other_data:
-            check_same_data(old, loaded)
+        check_replaces(Ids.of(self._service.loaded), loaded, settings.other_data)
         self._service.warm(loaded, pace.rest)
         return loaded
 
@@ -117,7 +113,47 @@ class Swapper:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def check_same_data(old: Loaded, new: Loaded) -> None:
+class Ids(msgspec.Struct, frozen=True):
+    """A sample of a bundle's ids, to compare another bundle with.
+
+    Attributes:
+        strings: whether query ids and candidate ids are strings.
+        queries: some query ids, evenly spread.
+        candidates: some candidate ids, evenly spread.
+    """
+
+    strings: tuple[bool, bool]
+    queries: list[str | int]
+    candidates: list[str | int]
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Ids:
+        """Those of a bundle with its live changes."""
+        strings = loaded.query_strings, loaded.candidate_strings
+        return cls(strings, _spread(loaded.state.query_ids), _spread(loaded.state.candidate_ids))
+
+
+def check_replaces(old: Ids, new: Loaded, other_data: bool = False) -> None:
+    """Check that a bundle may take over.
+
+    Args:
+        old: the ids served so far.
+        new: the bundle.
+        other_data: whether it may be of other data.
+
+    Raises:
+        ShortlistError: when it may not.
+    """
+    if (new.query_strings, new.candidate_strings) != old.strings:
+        raise ShortlistError(
+            "the bundle's ids have another type than the ids served until now.",
+            hint="train on ids of the same type, or start another server",
+        )
+    if not other_data:
+        _check_same_data(old, new)
+
+
+def _check_same_data(old: Ids, new: Loaded) -> None:
     """Check that a bundle has some of the ids served so far.
 
     New queries alone do not make it a bundle of other data (sessions have new ids each day), nor do new candidates (as
@@ -126,8 +162,8 @@ def check_same_data(old: Loaded, new: Loaded) -> None:
     Raises:
         ShortlistError: for a bundle of other data: nearly none of the ids served so far are in it.
     """
-    queries = share_of(old.state.query_ids, new.state.query_ids)
-    candidates = share_of(old.state.candidate_ids, new.state.candidate_ids)
+    queries = share_of(old.queries, new.state.query_ids)
+    candidates = share_of(old.candidates, new.state.candidate_ids)
     if max(queries, candidates) < LEAST:
         raise ShortlistError(
             f"the bundle has {queries:.1%} of the query ids and {candidates:.1%} of the candidate ids served until now: "
@@ -136,12 +172,19 @@ def check_same_data(old: Loaded, new: Loaded) -> None:
         )
 
 
-def share_of(old: IdMap, new: IdMap) -> float:
-    """The share of the old ids that are among the new; of many, an evenly spread sample is looked for. 1 for no ids."""
-    if not len(old):
+def share_of(old: list[str | int], new: IdMap) -> float:
+    """The share of the old ids that are among the new; 1 for no ids."""
+    if not old:
         return 1.0
-    places = np.unique(np.linspace(0, len(old) - 1, min(SAMPLE, len(old))).astype(np.int64))
-    return float((new.find(old.ids.gather(places)) >= 0).mean())
+    kind = pl.String if new.strings else pl.UInt64 if max(old) > LARGEST else pl.Int64  # type: ignore[operator]
+    return float((new.find(pl.Series(old, dtype=kind)) >= 0).mean())
+
+
+def _spread(ids: IdMap) -> list[Any]:
+    """Evenly spread ids, at most ``SAMPLE``."""
+    if len(ids) <= SAMPLE:
+        return ids.ids.to_list()
+    return ids.ids.gather(np.linspace(0, len(ids) - 1, SAMPLE).astype(np.int64)).to_list()
 
 
 def signature(path: Path) -> Signature | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
+PATIENCE = 0.005  # seconds for which the thread lets the event loop go first, each time
+LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
 
 T = TypeVar("T")
 
@@ -44,10 +49,57 @@ class Turns:
         self._last = Lane.FILTERS  # whose turn it was
         self._other = Lane.FILTERS  # and among the lanes that are not small
         self._running = False
+        self._free = threading.Event()  # whether the event loop has nothing to answer itself
+        self._free.set()
+        self._hurried = -1.0  # when it last answered something
+        self._quick = 0  # requests that it answers itself
+
+    def enter(self) -> None:
+        """The event loop answers another request itself: the thread stays out of its way."""
+        self._quick += 1
+        if self._quick == 1:
+            self._free.clear()
+
+    def leave(self) -> None:
+        """One of them is answered, or waits for something else."""
+        self._quick -= 1
+        if not self._quick:
+            self._free.set()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """While a request waits for something else than the event loop."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+
+    def hurry(self) -> None:
+        """The event loop answers something itself now."""
+        self._hurried = time.perf_counter()
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the event loop answers something itself now and then."""
+        return time.perf_counter() - self._hurried < LATELY
+
+    def give_way(self) -> float:
+        """Let the event loop go first, in the thread: both would wait for each other many times. The seconds waited."""
+        if self._free.is_set():
+            return 0.0
+        begun = time.perf_counter()
+        self._free.wait(PATIENCE)
+        return time.perf_counter() - begun
 
     def waiting(self, lane: Lane) -> int:
         """Tasks of a lane that wait for their turn."""
         return len(self._lanes[lane])
+
+    @property
+    def running(self) -> bool:
+        """Whether somebody has its turn."""
+        return self._running
 
     @property
     def others(self) -> bool:
@@ -57,8 +109,9 @@ class Turns:
         )
 
     async def take(self, lane: Lane, work: Callable[[], T]) -> T:
-        """The value of ``work``, done in the thread at its turn."""
-        return await self.take_late(lane, lambda: work)  # type: ignore[no-any-return]
+        """The value of ``work``, done in the thread at its turn; for a request."""
+        with self.away():
+            return await self.take_late(lane, lambda: work)  # type: ignore[no-any-return]
 
     async def take_late(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
         """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
@@ -82,7 +135,7 @@ class Turns:
                 if work is None:
                     task.future.set_result(None)
                     continue
-                done = asyncio.get_running_loop().run_in_executor(self._thread, _outcome, work)
+                done = asyncio.get_running_loop().run_in_executor(self._thread, self._outcome, work)
             except BaseException as error:
                 task.future.set_exception(_raisable(error))
                 continue
@@ -113,17 +166,17 @@ class Turns:
                 return lane
         return Lane.SMALL if self._lanes[Lane.SMALL] else None
 
+    def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        """The work's value, or its error; whatever it raises, the thread continues."""
+        try:
+            self.give_way()
+            return work(), None
+        except BaseException as error:
+            return None, _raisable(error)
+
     def close(self) -> None:
         """Stop taking turns."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """The work's value, or its error; on any error, the thread continues."""
-    try:
-        return work(), None
-    except BaseException as error:
-        return None, _raisable(error)
 
 
 def _raisable(error: BaseException) -> Exception:

@@ -26,6 +26,7 @@ from shortlist.serve.metrics import Metrics
 from shortlist.serve.misfits import misfit
 from shortlist.serve.pace import Pace
 from shortlist.serve.problems import Problem
+from shortlist.serve.turns import Turns
 
 __all__ = ["ChangeWriter"]
 
@@ -63,6 +64,7 @@ class Answering(Protocol):
     events: Events
     loaded: Loaded
     last_asked: float
+    turns: Turns
 
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
@@ -325,7 +327,7 @@ class ChangeWriter:
             if record["delete"]:
                 served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise misfit(before, record["upsert"], error) from None
+            raise misfit(before, record["upsert"], error, self._service.turns.give_way) from None
         size = served.index.size
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
@@ -394,7 +396,7 @@ class ChangeWriter:
             OSError: when that fails.
         """
         if self._shortening is None:
-            if journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
+            if self._closing.is_set() or journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
                 return
             self._shorten_at = 2 * journal.weight  # where it fails
             shorter = Shorter(journal, self.changes.copied().records(), journal.size)

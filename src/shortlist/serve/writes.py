@@ -24,7 +24,8 @@ _IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
     record = await service.read(len(incoming.body), _change, service, service.loaded, incoming.body)
-    upserted, deleted, size, _ = await service.change(record)
+    with service.turns.away():
+        upserted, deleted, size, _ = await service.change(record)
     return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
 
 
@@ -38,11 +39,11 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
-    column = loaded.about.columns[0]
+    column, strings = loaded.about.columns[0], loaded.candidate_strings
     for number, row in enumerate(request.upsert):
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
-        check_id(row[column], loaded.candidate_strings, f"$.upsert[{number}].{column}")
+        check_id(row[column], strings, f"$.upsert[{number}].{column}")
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
@@ -53,9 +54,10 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 async def events(service: Service, incoming: Incoming) -> Reply:
     """Record candidates that queries just chose."""
     record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
-    count = await service.change(record)
-    if service.impressions.begun:  # the events that follow a list are part of its log
-        await service.impressions.add([record])
+    with service.turns.away():
+        count = await service.change(record)
+        if service.impressions.begun:  # the events that follow a list are part of its log
+            await service.impressions.add([record])
     return Reply(msgspec.json.encode({"recorded": count}))
 
 
@@ -80,7 +82,8 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 async def impressions(service: Service, incoming: Incoming) -> Reply:
     """Record lists as they were shown; answered when they are on the disk."""
     records = await service.read(len(incoming.body), _shown, service, service.loaded, incoming.body)
-    await service.impressions.add(records)
+    with service.turns.away():
+        await service.impressions.add(records)
     service.metrics.changes.labels("impression").inc(len(records))
     return Reply(msgspec.json.encode({"recorded": len(records)}))
 

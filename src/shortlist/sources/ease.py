@@ -14,6 +14,7 @@ from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_fit, check_settings, choices_of, chosen_matrix
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from torch import Tensor
 
 __all__ = ["EASE", "ease_columns", "ease_products", "side_of"]
@@ -30,7 +31,8 @@ class EASE:
 
     With X ``[queries, candidates]`` of 0 and 1 and P = (XᵀX + strength · I)⁻¹, the weights are B = I − P · diag(1 / diag P).
     The matrix that is inverted is the smaller of candidates × candidates and queries × queries: with
-    K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]).
+    K = (XXᵀ + strength · I)⁻¹, P = (I − XᵀKX) / strength, so B[i, j] = (XᵀKX)[i, j] / (1 − (XᵀKX)[j, j]), which are sums of rows
+    of KX, since X is sparse.
 
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data".
 
@@ -97,16 +99,17 @@ def side_of(queries: int, candidates: int) -> int:
     return side
 
 
-def ease_products(queries: int, candidates: int) -> float:
+def ease_products(queries: int, candidates: int, pairs: int) -> float:
     """The number of multiplications of EASE, to estimate its time."""
     side = float(min(queries, candidates))
-    return side**3 if candidates <= queries else side**3 / 3 + side * float(candidates) ** 2
+    return side**3 if candidates <= queries else side**3 + float(pairs) * (queries + candidates)
 
 
 def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[np.int64] | None = None):  # type: ignore[no-untyped-def]
     """A function that gives rows ``low`` to ``high`` of EASE's B among the candidates ``taken`` (None: all), as float32
     ``[rows, taken]``."""
     import torch
+    from torch.nn.functional import embedding_bag
 
     matrix = chosen_matrix(choices_of(train).distinct(len(train)), train)
     matrix = matrix if taken is None else matrix[:, taken].tocsr()
@@ -115,31 +118,38 @@ def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[n
     if strength is None:
         strength = STRENGTH * max(matrix.nnz / max(len(np.unique(matrix.indices)), 1), 1.0) ** 0.5
     if candidates <= queries:
-        together = torch.from_numpy(np.asarray((matrix.T @ matrix).todense(), np.float64))
-        together.diagonal().add_(strength)
-        if float(together.sum(1).max()) < CONDITION * strength:  # no eigenvalue is larger than the largest sum of a row
-            together = together.float()
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(together))
+        inverse = _inverse(matrix.T @ matrix, strength)
         scale = -1 / inverse.diagonal()
 
         def of_inverse(low: int, high: int) -> Tensor:
-            tile = (inverse[low:high] * scale).float()
-            return _hollow(tile, low)
+            return _hollow((inverse[low:high] * scale).float(), low)
 
         return of_inverse
     met = np.flatnonzero(np.diff(matrix.indptr))  # a query without a choice adds nothing
-    matrix = matrix[met]
-    gram = torch.from_numpy(np.asarray((matrix @ matrix.T).todense(), np.float64))
-    gram.diagonal().add_(strength)
-    root = torch.linalg.cholesky(gram)
-    dense: NDArray[np.float64] = np.asarray(matrix.todense(), np.float64)
-    exact = torch.linalg.solve_triangular(root, torch.from_numpy(dense), upper=False)  # [queries, candidates]
-    factor, solved = (1 / (1 - exact.square().sum(0))).float(), exact.float()
+    chosen = matrix[met].T.tocsr()  # [candidates, queries]
+    half = chosen @ _inverse(chosen.T @ chosen, strength).numpy()  # XᵀK, [candidates, queries]
+    whole = np.asarray(chosen.multiply(half).sum(1), np.float64).ravel()  # the diagonal of XᵀKX
+    factor = torch.from_numpy(1 / (1 - whole)).float()
+    other = torch.from_numpy(half.T.astype(np.float32, order="C"))  # KX, [queries, candidates]
+    offsets, queries_of = (torch.from_numpy(one.astype(np.int64)) for one in (chosen.indptr, chosen.indices))
 
-    def of_solved(low: int, high: int) -> Tensor:
-        return _hollow((solved[:, low:high].T @ solved) * factor, low)
+    def of_sums(low: int, high: int) -> Tensor:
+        own = offsets[low : high + 1]
+        sums = embedding_bag(queries_of[own[0] : own[-1]], other, own - own[0], mode="sum", include_last_offset=True)
+        return _hollow(sums.mul_(factor), low)
 
-    return of_solved
+    return of_sums
+
+
+def _inverse(products: csr_matrix, strength: float) -> Tensor:
+    """Of a matrix of products, with ``strength`` added to its diagonal: float32 where that keeps the digits, else float64."""
+    import torch
+
+    dense = torch.from_numpy(products.toarray())
+    dense.diagonal().add_(strength)
+    if float(dense.sum(1).max()) >= CONDITION * strength:  # no eigenvalue is larger than the largest sum of a row
+        dense = dense.double()
+    return torch.cholesky_inverse(torch.linalg.cholesky(dense))
 
 
 def _hollow(tile: Tensor, first: int) -> Tensor:

@@ -170,14 +170,22 @@ class Mixture:
 
     @property
     def neighbours(self) -> Neighbours:
-        """The first table of neighbours. ConfigError where there is none."""
+        """The first table of neighbours.
+
+        Raises:
+            ConfigError: where there is none.
+        """
         if not self.tables:
             raise ConfigError("this mixture has no table of neighbours.", hint="sources has what it is made of")
         return self.tables[0]
 
     @property
     def blend(self) -> Blend:
-        """How one pair of towers and one table are added. ConfigError for other sources, which have ``weights``."""
+        """How one pair of towers and one table are added.
+
+        Raises:
+            ConfigError: for other sources, which have ``weights``.
+        """
         blend = self.added.pair
         if blend is None:
             raise ConfigError(
@@ -209,7 +217,11 @@ class Mixture:
         )
 
     def with_blend(self, blend: Blend) -> Mixture:
-        """The same two sources with another blend; ConfigError for other sources."""
+        """The same two sources with another blend.
+
+        Raises:
+            ConfigError: for other sources.
+        """
         if (len(self.sources), len(self.tables)) != (2, 1):
             raise ConfigError("only a mixture of towers and one table has a blend.", hint="with_weights(…)")
         return self.with_weights(blend.weights)

@@ -7,14 +7,17 @@ contents belong to their own rooms. A process that is killed at any moment leave
 from shortlist.store.disk import DamageError, Entry, NamedEntry, in_one_step, is_scratch, read_file, sync, write_file
 from shortlist.store.folder import (
     Additions,
+    Mark,
     check,
     check_names,
     check_writable,
     check_writable_file,
     entries_of,
+    in_use,
     locked,
     new_folder,
     set_aside,
+    using,
 )
 from shortlist.store.seals import (
     TooNewError,
@@ -30,6 +33,7 @@ __all__ = [
     "Additions",
     "DamageError",
     "Entry",
+    "Mark",
     "NamedEntry",
     "TooNewError",
     "check",
@@ -39,6 +43,7 @@ __all__ = [
     "checksum",
     "entries_of",
     "in_one_step",
+    "in_use",
     "is_scratch",
     "locked",
     "new_folder",
@@ -50,5 +55,6 @@ __all__ = [
     "seal_zeros",
     "set_aside",
     "sync",
+    "using",
     "write_file",
 ]

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import sys
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Additions",
+    "Mark",
     "check",
     "check_names",
     "check_writable",
     "check_writable_file",
     "entries_of",
+    "in_use",
     "locked",
     "new_folder",
     "set_aside",
+    "using",
 ]
 
 
@@ -115,19 +119,23 @@ def _digests(paths: list[Path], pause: Callable[[], None] | None) -> Iterator[st
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder. It is released with the process, however that ends; some file systems have no locks.
+def locked(path: Path, wait: bool = True, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder or file. It is released with the process, however that ends; some file systems have no locks.
+
+    Args:
+        wait: until no other process holds it.
+        shared: with others that ask for it so.
 
     Raises:
-        OSError: where there is no such folder.
+        OSError: where there is no such folder or file.
         BlockingIOError: where another process holds the lock and ``wait`` is false.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         try:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise
         except (ImportError, OSError):  # a system, or a file system, without locks
@@ -135,6 +143,38 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def using(folder: Path) -> Iterator[None]:
+    """Mark a folder as in use until the block ends, however it does; ``in_use`` sees it from every process.
+
+    A folder that is missing or may not be read is not marked.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a cleaner holds the lock for a moment
+            stack.enter_context(locked(folder, shared=True))
+        yield
+
+
+class Mark:
+    """Marks a folder as in use (see ``using``) for as long as this value lives."""
+
+    def __init__(self, folder: Path) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(using(folder))
+            weakref.finalize(self, stack.pop_all().close)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process is using the folder (see ``using``)."""
+    try:
+        with locked(folder, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""Training by alternating least squares: both towers' tables are solved for in turn, once in every sweep."""
+"""Training by alternating least squares: both towers' tables are made better in turn, once in every sweep."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,25 +11,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.given import check_dataset, check_model, check_seed
-from shortlist.errors import ConfigError, check_flags
+from shortlist.data.shards import available_memory
+from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
-from shortlist.loss import ALS, Chosen, objective, solve
+from shortlist.loss import ALS, Chosen, Pairs, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
+from shortlist.train.checks import check_data, check_numbers, nothing_weighs, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
 
-__all__ = ["als", "als_options", "chosen_pairs", "filled", "first_vectors", "not_from_disk"]
+__all__ = ["als", "als_options", "check_room", "chosen_pairs", "filled"]
 
 
+BYTES = 28  # of an interaction of shards, while they are read
 IGNORED = ("batch_size", "monitor")
 """Options of ``fit`` without effect on ALS; every recipe has the first."""
 
@@ -54,17 +58,18 @@ def als(
 ) -> TrainingHistory:
     """Solve for the vectors of both towers by alternating least squares.
 
-    Each epoch is one sweep over all interactions: the best vectors of all queries while the candidates' are fixed, then of
-    all candidates. There is no learning rate, no batch and no sampled negative. The loss of an epoch is what the sweeps
-    minimise, and it never rises. ``ALS`` has the formula and its sources. Returns the losses and figures of every epoch.
+    Each epoch is one sweep over all interactions: better vectors of all queries while the candidates' are fixed, by three steps
+    of conjugate gradients, then of all candidates. There is no learning rate, no batch and no sampled negative. The loss of
+    an epoch is what the sweeps minimise, and it never rises. ``ALS`` has the formula and its sources. Returns the losses and
+    figures of every epoch.
 
     Args:
         model: towers of one id feature each, without layers, bias, heads or normalize.
-        train: a Dataset; sweeps read all of it.
+        train: a Dataset; or Shards, of which memory holds 16 bytes per distinct pair, and 28 while they are read.
         unobserved: the weight of a pair that nobody chose, against 1 for a chosen one; None takes twice the share of
             all pairs that were chosen, and 0.2 at most.
         regularization: how strongly vectors are kept short.
-        exponent: how much more those of rows with many choices are.
+        exponent: how much more strongly the vectors of rows with many choices are kept short.
         validation: a Dataset, as in ``fit``.
         epochs: how many sweeps.
         seed: of the vectors that the first sweep starts from.
@@ -77,14 +82,17 @@ def als(
         on_batch: called once a sweep, as in ``fit``.
 
     Raises:
-        ConfigError: for options out of range, for towers that are more than a table of ids, for shards, and in several
-            processes.
+        ConfigError: for options out of range, for towers that are more than a table of ids, for shards whose pairs do not fit
+            in memory, and in several processes.
         DataError: for data that the towers cannot read.
+        MissingExtraError: without scipy.
 
     Example:
         model = sl.TwoTower(sl.Tower(sl.StringLookup("user_id"), dim=64), sl.Tower(sl.StringLookup("item_id"), dim=64))
         history = sl.als(model, train, epochs=8)
     """
+    if importlib.util.find_spec("scipy") is None:
+        raise MissingExtraError("scipy", "train", "als()")
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
     check_data(train, "als")
@@ -98,10 +106,10 @@ def als(
     place = chosen_device(device)
     check_ks(ks)
     check_numbers("als", epochs=epochs, validate_every=validate_every)
+    if isinstance(train, Shards):
+        check_room(train)
     if joined().size > 1:
         raise ConfigError("ALS does not support several processes.", hint="run it in one process, or train with fit")
-    if isinstance(train, Shards):
-        raise not_from_disk()
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         _check(side, tower)
     generator = torch.Generator().manual_seed(seed)
@@ -110,20 +118,18 @@ def als(
     tables = [_table(model.query), _table(model.candidate)]
     names = next(iter(encoded.query_columns)), next(iter(encoded.candidate_columns))
     chosen = chosen_pairs(encoded, names, tables).to(place)
-    turned, task = chosen.turned(), task.on(chosen)
-    candidate = first_vectors(chosen.width, tables[1].dim, generator).to(place)
+    if not len(chosen.columns):
+        raise nothing_weighs(train.weight)
+    sweeps = Sweeps(chosen, task, tables[1].dim, generator)
     seen = seen_of(train, validation, exclude_seen)
     test = None if validation is None else TestSet.of(model, validation, seen, weighted=weighted)
     records = []
     for number in range(1, epochs + 1):
         started = time.perf_counter()
-        query = solve(chosen, candidate, task)
-        candidate = solve(turned, query, task)
-        tables[0].fill(filled(query, chosen))
-        tables[1].fill(candidate)
-        epoch = Epoch(
-            number, objective(chosen, turned, query, candidate, task), 1.0, time.perf_counter() - started, len(train)
-        )
+        loss = sweeps.sweep()
+        tables[0].fill(filled(sweeps.query, chosen))
+        tables[1].fill(sweeps.candidate)
+        epoch = Epoch(number, loss, 1.0, time.perf_counter() - started, len(train))
         if on_batch is not None:
             on_batch(number * len(train), epochs * len(train))
         if test is not None and (number % validate_every == 0 or number == epochs):
@@ -155,39 +161,42 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def not_from_disk() -> ConfigError:
-    """The error for ALS with shards."""
-    return ConfigError(
-        "ALS reads all interactions in every sweep; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory), or use another recipe",
-    )
+def check_room(shards: Shards) -> None:
+    """ConfigError where the pairs of shards do not fit in memory."""
+    needs, free = BYTES * len(shards), available_memory()
+    if needs > free:
+        raise ConfigError(
+            f"ALS needs {BYTES} bytes of memory for each of {len(shards):,} interactions, {needs / 1e9:,.1f} GB; "
+            f"{free / 1e9:,.1f} GB are available.",
+            hint="train on a shorter period, or use the recipe factorization, which reads interactions in blocks",
+        )
 
 
 def chosen_pairs(encoded: EncodedDataset, names: tuple[str, str], tables: Sequence[EmbeddingTable]) -> Chosen:
-    """The chosen pairs as rows of two tables of ids.
+    """The chosen pairs as rows of two tables of ids, without pairs of weight 0; those of shards are read in pieces.
 
     Args:
-        names: of the tables' features.
+        names: of the id features, the query's and the candidate's.
         tables: the queries' and the candidates'.
     """
     query, candidate = encoded.query_columns[names[0]], encoded.candidate_columns[names[1]]
     assert isinstance(query, Codes)
     assert isinstance(candidate, Codes)
-    weights = np.ones(len(encoded), np.float32) if encoded.weights is None else encoded.weights
-    counted = weights > 0
-    rows = query.values[encoded.query_rows[counted]].astype(np.int64)
-    columns = candidate.values[encoded.candidate_rows[counted]].astype(np.int64)
-    return Chosen.of(rows, columns, weights[counted], (tables[0].cardinality, tables[1].cardinality))
+    shape = (tables[0].cardinality, tables[1].cardinality)
 
+    def pairs(queries: NDArray[Any], candidates: NDArray[Any], weights: NDArray[np.float32] | None) -> Pairs:
+        given = np.ones(len(queries), np.float32) if weights is None else weights
+        counted = given > 0
+        return Pairs(query.values[queries[counted]], candidate.values[candidates[counted]], given[counted])
 
-def first_vectors(rows: int, dim: int, generator: torch.Generator) -> Tensor:
-    """The candidates' vectors that the first sweep starts from, ``[rows, dim]``: random and short."""
-    found: Tensor = torch.randn(rows, dim, generator=generator) * (0.1 / dim**0.5)
-    return found
+    shards = encoded.shards
+    if shards is None:
+        return Chosen.of(*pairs(encoded.query_rows, encoded.candidate_rows, encoded.weights), shape)
+    return Chosen.of_pieces(lambda: (pairs(rows.query, rows.candidate, rows.weight) for rows in shards.chunks()), shape)
 
 
 def filled(query: Tensor, chosen: Chosen) -> Tensor:
-    """The vectors, with the mean of all for rows without a choice."""
+    """The vectors, with the mean of those with a choice for rows without one."""
     there = chosen.offsets.diff() > 0
     found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
     return found

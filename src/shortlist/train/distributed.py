@@ -19,6 +19,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -34,13 +35,21 @@ from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
-from shortlist.train.processes import Alone, Processes
+from shortlist.train.processes import Alone, Processes, StoppedTrainingError
 
-__all__ = ["Together", "joined", "local_device"]
+__all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
 ROWS_AT_A_TIME = 1 << 18
 REASON = "shortlist/stopped"
+NO_BACKEND = "No backend type associated with device type"
+LOST = re.compile(
+    r"connection (was |is )?(closed|reset|refused|lost|likely|aborted)|closed by (the )?(peer|remote)|broken pipe|timed? ?out|"
+    r"no route to host|unreachable|not connected|pair closure|ncclremoteerror|remote process|communicator was aborted|"
+    r"failed to recv|socket (closed|error)",
+    re.IGNORECASE,
+)
+"""How gloo, NCCL and the store say that another process cannot be reached."""
 PATIENCE = 2.0
 """Seconds that a process waits to learn why another one stopped."""
 
@@ -66,6 +75,13 @@ def joined() -> Processes:
             ) from error
         atexit.register(_leave)
     return Together() if dist.get_world_size() > 1 else Alone()
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether an error says that the connection to another process is lost; everything else is an error of this one."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, dist.DistNetworkError) or LOST.search(str(error)) is not None
 
 
 def _leave() -> None:
@@ -227,6 +243,11 @@ class Together:
         self._wait_for_readers()
         return first.partition(": ")[2] == error.message and not first.startswith(f"rank {self.rank} ")
 
+    def stopped_before(self, error: ShortlistError) -> bool:
+        """Whether another process had stopped, for whatever reason, before this one did with ``error``."""
+        own = f"rank {self.rank} stopped: "
+        return isinstance(error, StoppedTrainingError) or not self._store_reason(own + error.message).startswith(own)
+
     def _wait_for_readers(self) -> None:
         """The first process keeps the message: it stays until the others have read it, at most ``PATIENCE`` seconds."""
         stop = time.monotonic() + PATIENCE
@@ -238,18 +259,25 @@ class Together:
 
     @contextlib.contextmanager
     def _naming_the_cause(self) -> Iterator[None]:
-        """Replaces the error about a lost process by that process's own error."""
+        """Replaces the error about a lost process by that process's own error; other errors keep their words."""
         try:
             yield
         except RuntimeError as broken:
+            if NO_BACKEND in str(broken):
+                raise ConfigError(
+                    f"the process group has no backend for what the processes say to each other: {broken}",
+                    hint='init_process_group("cpu:gloo,cuda:nccl")',
+                ) from broken
+            if not is_lost(broken):
+                raise
             raise self._stop() from broken
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun informs all processes when one has ended
         raise self._stop()
 
-    def _stop(self) -> TrainingError:
-        return TrainingError(
+    def _stop(self) -> StoppedTrainingError:
+        return StoppedTrainingError(
             f"{self._first_reason()}; rank {self.rank} of {self.size} stops too.",
             hint="start the run again, with --resume if it writes checkpoints",
         )

@@ -143,7 +143,7 @@ def forecast(
         what = "[als]" if recipe.als is not None else "[[joined]]" if recipe.joined else "[[sources]]"
         raise ConfigError(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
-            hint="forecast the models one by one; ALS needs all interactions in memory",
+            hint="forecast the models one by one; ALS needs 28 bytes of memory per interaction",
         )
     schema = _read_schema(source, recipe, columns)
     drawn = sample_of(source, sample, list(schema))

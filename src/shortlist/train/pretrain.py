@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
-from shortlist.loss import ALS, solve
+from shortlist.loss import ALS, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.als import chosen_pairs, filled, first_vectors
+from shortlist.train.als import chosen_pairs, filled
 
 __all__ = ["SWEEPS", "check_pretraining", "pretrain_by_als", "why_not_pretrained"]
 
@@ -19,8 +21,10 @@ SWEEPS = 8
 
 def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     """The reason why the vectors of ids cannot start from ALS, or None where they can."""
+    if importlib.util.find_spec("scipy") is None:
+        return "ALS needs scipy, which is not installed (pip install 'shortlist[train]')"
     if isinstance(train, Shards):
-        return "ALS reads all interactions in every sweep, and shards are read in blocks"
+        return "ALS holds all interactions in memory, and shards are read in blocks"
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
         name = _id_feature(tower)
         single = len(tower.features) == 1 and tower.shape.plain
@@ -67,13 +71,11 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
     assert isinstance(tables[1], EmbeddingTable)
     query_table, candidate_table = tables[0], tables[1]
     chosen = chosen_pairs(encoded, (names[0], names[1]), [query_table, candidate_table]).to(device)
-    turned, task = chosen.turned(), ALS().on(chosen)
-    generator = torch.Generator().manual_seed(seed)
-    candidate = first_vectors(chosen.width, candidate_table.dim, generator).to(device)
+    sweeps = Sweeps(chosen, ALS(), candidate_table.dim, torch.Generator().manual_seed(seed))
     for _ in range(SWEEPS):
-        query = solve(chosen, candidate, task)
-        candidate = solve(turned, query, task)
-    for table, rows, pairs in ((query_table, query, chosen), (candidate_table, candidate, turned)):
+        sweeps.sweep()
+    sides = ((query_table, sweeps.query, sweeps.chosen), (candidate_table, sweeps.candidate, sweeps.turned))
+    for table, rows, pairs in sides:
         table.fill(_of_random_length(filled(rows, pairs), table))
 
 

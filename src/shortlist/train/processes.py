@@ -9,14 +9,18 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from shortlist.errors import ConfigError, ShortlistError
+from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.loss import Retrieval
 from shortlist.model import Tower, TowerInputs, TwoTower
 
-__all__ = ["Alone", "Processes", "check_divisible"]
+__all__ = ["Alone", "Processes", "StoppedTrainingError", "check_divisible"]
 
 
 T = TypeVar("T")
+
+
+class StoppedTrainingError(TrainingError):
+    """A process that stops because another one did; that one's error is the one to show."""
 
 
 class Processes(Protocol):
@@ -70,6 +74,9 @@ class Processes(Protocol):
     def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same error."""
 
+    def stopped_before(self, error: ShortlistError) -> bool:
+        """Whether another process had stopped, for whatever reason, before this one did with ``error``."""
+
     def __enter__(self) -> Processes: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -122,6 +129,10 @@ class Alone:
         return whole
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
+        """There is no other process."""
+        return False
+
+    def stopped_before(self, error: ShortlistError) -> bool:
         """There is no other process."""
         return False
 

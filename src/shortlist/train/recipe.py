@@ -15,7 +15,7 @@ from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, join, no_histories, popularity
 from shortlist.sources import Blend, Mixture
-from shortlist.train.als import als, als_options, not_from_disk
+from shortlist.train.als import als, als_options
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
@@ -131,16 +131,23 @@ class _Model(Section, frozen=True):
         return self.loss.task()
 
     def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        """Check that the recipe can train while the interactions stay on disk, before they are encoded.
+
+        Raises:
+            ConfigError: where it cannot.
+        """
         if self.history is not None:
             raise no_histories()
         task = self.task()
-        if isinstance(task, ALS):
-            raise not_from_disk()
-        check_from_disk(task)
+        if isinstance(task, Retrieval):
+            check_from_disk(task)
 
     def build_optimizer(self) -> Optimizer:
-        """The optimizer; ConfigError for a name or an option that it does not have."""
+        """The optimizer.
+
+        Raises:
+            ConfigError: for a name or an option that it does not have.
+        """
         return optimizer_of(self.optimizer)
 
     def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
@@ -290,7 +297,11 @@ class Recipe(_Model, frozen=True):
         return list(dict.fromkeys(read))
 
     def check_from_disk(self) -> None:
-        """ConfigError for what is not possible while the interactions stay on disk, before they are encoded."""
+        """Check that the recipe can train while the interactions stay on disk, before they are encoded.
+
+        Raises:
+            ConfigError: where it cannot.
+        """
         super().check_from_disk()
         if self.neighbours is not None or self.sources:
             raise neighbours_in_memory()

@@ -16,7 +16,7 @@ from shortlist._public import __version__
 from shortlist.data import Dataset, Shards
 from shortlist.features.stable_hash import hash_strings
 
-__all__ = ["data_fingerprint", "run_record"]
+__all__ = ["data_fingerprint", "plain_time", "run_record"]
 
 PACKAGES = ("torch", "polars", "numpy", "scann", "faiss-cpu")
 
@@ -27,8 +27,8 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
     - seed.
     - data: its ``fingerprint``, how many ``interactions``, ``queries`` and ``candidates``, and the times ``since`` and
       ``until``, if there are times.
-    - versions: of shortlist, Python, the platform and the packages that matter.
-    - commit: of the repository that the run was started in, with ``+changes`` if it has some; None outside one. The
+    - versions: of shortlist, Python, the platform and of those of ``PACKAGES`` that are installed.
+    - commit: of the repository that the run was started in, with ``+changes`` where some are uncommitted; None outside a repository. The
       environment variable ``SHORTLIST_COMMIT`` gives it where there is no repository, as in a container.
     """
     data: dict[str, Any] = {
@@ -37,9 +37,11 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
         "queries": len(train.queries),
         "candidates": len(train.candidates),
     }
-    if isinstance(train, Dataset) and train.timestamp is not None:
+    if isinstance(train, Shards) and train.timestamp is not None:
+        data |= {"since": plain_time(train.since), "until": plain_time(train.until)}
+    elif isinstance(train, Dataset) and train.timestamp is not None:
         times = train.times
-        data |= {"since": _plain(times.min()), "until": _plain(times.max())}
+        data |= {"since": plain_time(times.min()), "until": plain_time(times.max())}
     versions = {"shortlist": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
@@ -50,9 +52,10 @@ def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:
 
 
 def data_fingerprint(train: Dataset | Shards) -> str:
-    """sha256 over the interactions in their order (ids, weights, times) and both tables; for shards, over their header.
+    """sha256 over the interactions in their order (ids, weights, times) and both tables; for shards, over their fingerprint, their
+    length and how often each query and candidate occurs.
 
-    It depends on values alone: not on the file they came from, nor on the machine.
+    It depends on values and on names and types of columns: not on the file they came from, nor on the machine.
     """
     if isinstance(train, Shards):
         digest = hashlib.sha256(f"shards {train.fingerprint} {len(train)}".encode())
@@ -81,7 +84,8 @@ def _hashed(values: pl.Series) -> bytes:
     return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()
 
 
-def _plain(value: Any) -> Any:
+def plain_time(value: Any) -> Any:
+    """A time as a JSON value: a number as it is, a date or a datetime as text."""
     return value if isinstance(value, (int, float)) else str(value)
 
 

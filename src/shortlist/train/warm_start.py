@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.united import united_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, check_flags
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
@@ -21,8 +21,6 @@ from shortlist.train.optimizers import Updater
 from shortlist.train.processes import Processes
 
 __all__ = ["Start", "WarmStart", "kept_state", "with_catalogue"]
-
-NOW = "\0now"  # a suffix that no column has
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,13 +146,11 @@ def _checksum(model: TwoTower) -> str:
     return f"weights {digest:08x}"
 
 
-def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset:
+def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTower) -> Dataset | Shards:
     """``train`` over the tables of ``catalogue`` and its own: earlier rows first, then new ones.
 
     Values of today's row are kept; where one is null, the earlier value. ConfigError for features that need all interactions.
     """
-    if isinstance(train, Shards):
-        raise ConfigError("only_new= needs data in memory.", hint="give shards of the whole window, without only_new")
     if model.query.histories:
         raise ConfigError(
             "the query tower reads histories, and only_new= data has only their ends.",
@@ -166,33 +162,19 @@ def with_catalogue(train: Dataset | Shards, catalogue: Catalogue, model: TwoTowe
             f"{catalogue.query!r} and {catalogue.candidate!r}.",
             hint="use the column names of the earlier training",
         )
+    queries = united_table(catalogue.queries, train.queries, train.query)
+    candidates = united_table(catalogue.candidates, train.candidates, train.candidate)
+    if isinstance(train, Shards):
+        return train.over(queries, candidates)
     return Dataset._again(
         train.interactions,
         train.query,
         train.candidate,
         timestamp=train.timestamp,
         weight=train.weight,
-        queries=_union(catalogue.queries, train.queries, train.query),
-        candidates=_union(catalogue.candidates, train.candidates, train.candidate),
+        queries=queries,
+        candidates=candidates,
     )
-
-
-def _union(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
-    kinds = before.schema[key], now.schema[key]
-    if (kinds[0] == pl.String) != (kinds[1] == pl.String):
-        raise DataError(f"the ids {key!r} are of type {kinds[1]}; before they were {kinds[0]}.", hint="cast the column")
-    shared = [name for name in now.columns if name in before.columns and name != key]
-    for name in shared:
-        if before.schema[name] != now.schema[name]:
-            raise DataError(
-                f"the column {name!r} is of type {now.schema[name]}; before it was {before.schema[name]}.",
-                hint="cast the column",
-            )
-    both = before.with_columns(pl.col(key).cast(kinds[1], strict=True)).join(
-        now, on=key, how="full", coalesce=True, suffix=NOW, maintain_order="left_right"
-    )
-    known = [pl.coalesce(f"{name}{NOW}", name).alias(name) for name in shared]
-    return both.with_columns(known).drop([f"{name}{NOW}" for name in shared])
 
 
 def _aged(now: Catalogue, before: Catalogue, half_life: float) -> Catalogue:

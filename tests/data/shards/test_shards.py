@@ -125,3 +125,24 @@ def test_the_source_is_read_in_parts_of_bounded_rows(at_once: int, folder: Path)
     assert parts == expected.get(at_once, [1] * 1000)
     whole = pl.concat([scan.select("user").collect() for _, scan in source.scans(["user"], at_once)])
     assert whole["user"].to_list() == pl.read_parquet(sorted(folder.rglob("*.parquet")))["user"].to_list()
+
+
+def test_shards_over_larger_tables(folder: Path, tmp_path: Path) -> None:
+    """The same interactions, counts and splits; rows are those of the tables that are given."""
+    shards = encoded(folder, tmp_path / "shards")
+    turned = {name: getattr(shards, name).reverse() for name in ("queries", "candidates")}
+    over = shards.over(**turned).over(**turned)
+    for side, table, key in (("query", over.queries, "user"), ("candidate", over.candidates, "film")):
+        assert table.equals(turned[{"query": "queries", "candidate": "candidates"}[side]])
+        own, moved = getattr(shards, f"{side}_counts"), getattr(over, f"{side}_counts")
+        assert moved.tolist() == own[::-1].tolist()
+        ids = getattr(shards, {"query": "queries", "candidate": "candidates"}[side])[key]
+        for before, now in zip(shards.chunks(), over.chunks(), strict=True):
+            then = ids.gather(getattr(before, side)).to_list()
+            assert table[key].gather(getattr(now, side)).to_list() == then
+    train, held_out = shards.split(0.2)
+    others, other_held_out = over.split(0.2)
+    assert held_out.interactions.equals(other_held_out.interactions)
+    assert others.query_counts.tolist() == train.query_counts[::-1].tolist()
+    with pytest.raises(sl.DataError, match="not in its table"):
+        shards.over(shards.queries.head(1), shards.candidates)

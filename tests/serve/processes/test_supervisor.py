@@ -137,6 +137,49 @@ def test_a_swap_under_load_loses_no_request_and_the_old_processes_end(
     server.stop()
 
 
+def other_bundle(path: Path, pairs: dict[str, list[object]]) -> None:
+    """A bundle of other data than that of ``bundles``."""
+    import shortlist as sl
+
+    train = sl.Dataset(pairs, "who", "what")
+    lookups = [sl.StringLookup if isinstance(pairs[name][0], str) else sl.IntegerLookup for name in ("who", "what")]
+    model = sl.TwoTower(sl.Tower(lookups[0]("who"), dim=2), sl.Tower(lookups[1]("what"), dim=2))
+    model.prepare(train)
+    sl.Recommender(model.eval(), seen=train).save(path)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_bundle_of_other_data_is_refused_unless_it_is_wanted(
+    several: Callable[..., Several], tmp_path: Path, wanted: bool
+) -> None:
+    other_bundle(tmp_path / "other", {"who": ["u", "v"], "what": ["m", "n"]})
+    other_bundle(tmp_path / "integers", {"who": [1, 2], "what": [3, 4]})
+    server = several(*["--other-data"] * wanted)
+    (tmp_path / "next").symlink_to(tmp_path / "integers")
+    (tmp_path / "next").replace(tmp_path / "current")
+    server.until(lambda: server.events("swap_refused"))
+    (tmp_path / "next").symlink_to(tmp_path / "other")
+    (tmp_path / "next").replace(tmp_path / "current")
+    if wanted:
+        server.until(lambda: server.events("swapped"))
+        said = httpx.post(f"{server.url}/v1/recommend", json={"queries": [{"id": "u"}]}, timeout=LONG).json()
+        assert sorted(item["id"] for item in said["results"][0]["items"]) == ["n"]  # u chose m
+    else:
+        server.until(lambda: len(server.events("swap_refused")) == 2)
+        assert [sorted(one) for one in server.answers_of_all()] == [["a", "b", "c", "d"]] * 2
+        assert "0.0% of the query ids and 0.0% of the candidate ids" in server.events("swap_refused")[1]["reason"]
+    assert "another type" in server.events("swap_refused")[0]["reason"]
+    server.stop()
+
+
+def test_long_ids_are_warned_of_at_the_start(tmp_path: Path) -> None:
+    other_bundle(tmp_path / "long", {"who": [2**53 + 1, 2], "what": [3, 4]})
+    server = Several(tmp_path / "long", "--no-log")
+    assert server.stop() == 0
+    (warning,) = [line for line in server.lines if line.startswith("warning: ")]
+    assert "query ids of this model are beyond 2^53" in warning
+
+
 def test_a_worker_that_hangs_is_replaced(several: Callable[..., Several]) -> None:
     server = several("--worker-timeout", "5")
     stopped = server.workers()[0]
@@ -234,7 +277,7 @@ def test_a_system_without_room_for_a_process_ends_nothing(
                 supervisor._children.start_worker(supervisor._swapping.source)
             with pytest.raises(OSError, match="no room"):
                 supervisor._children.start_writer(supervisor._swapping.source)
-        supervisor._swapping.ready = SimpleNamespace(bundle="x", strings=(True, True))  # type: ignore[assignment]
+        supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")  # type: ignore[assignment]
         supervisor._see_to_all(1e9)
         assert json.loads(out.getvalue())["event"] == "start_failed"
         supervisor._swapping.look_again()

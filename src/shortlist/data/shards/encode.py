@@ -8,13 +8,16 @@ Text files are first copied to Parquet, one after another, next to the shards; t
 
 Every array is renamed into place when it is whole, and each piece leaves a record of it, so that an interrupted
 run resumes with the first piece that has none. The manifest, which makes the folder a set of shards, is written last.
+
+With ``grow``, shards of a source that has changed since keep the pieces of its unchanged files (``growth.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context
 from shortlist.data.shards.files import Header, Manifest
+from shortlist.data.shards.growth import Base, base_of, finished
 from shortlist.data.shards.interactions import prepared
 from shortlist.data.shards.pieces import check_sums, piece_of, remove_records
 from shortlist.data.shards.tables import tables_of
@@ -60,6 +64,7 @@ def encode(
     context: Sequence[str] = (),
     events: Events | None = None,
     reading: Reading | None = None,
+    grow: bool = False,
 ) -> None:
     """Encode ``source`` into ``folder``, or the rest of it after an interrupted run. See ``Shards.encode``."""
     place = Path(str(source).removeprefix("file://")).expanduser()
@@ -74,20 +79,32 @@ def encode(
     if events != Events():
         settings |= events.added(found.names(), columns["weight"]) | {"events": repr(events)}
     header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
+
+    def work(found: Source, header: Header, base: Base | None = None) -> None:
+        """Encode the files of ``found`` that have rows."""
+        _check_columns(found, columns, context)
+        plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
+        plan = plan.placed(Places(found))
+        if base is not None:
+            found = replace(
+                found, files=tuple(one for one in found.files if one.name in base.fresh and found.rows(one))
+            )
+        _encode(Work(prepared(found, plan), folder, header, given, on_piece, plan, reading, base))
+
+    room = folder / ROOM
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait=False):
-            header = _as_begun(folder, header, overwrite, lake=found.lake is not None)
-            room = folder / ROOM
-            found = found.as_listed(header.source, room)
-            if not _has_work(folder, header, overwrite):
-                return
             try:
-                room.mkdir(exist_ok=True)
-                _check_columns(found, columns, context)
-                plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
-                plan = plan.placed(Places(found))
-                _encode(Work(prepared(found, plan), folder, header, given, on_piece, plan, reading))
+                if grow and not overwrite and (folder / files.MANIFEST).is_file():
+                    overwrite = _grown(found, header, folder, work)
+                begun = _as_begun(folder, header, overwrite, lake=found.lake is not None)
+                listed = found.as_listed(begun.source, room)
+                if _has_work(folder, begun, overwrite):
+                    room.mkdir(exist_ok=True)
+                    work(listed, begun)
+                if grow and begun != header:  # files that were added while an interrupted run was not resumed
+                    _grown(found, header, folder, work)
             finally:
                 shutil.rmtree(room, ignore_errors=True)
     except BlockingIOError as error:
@@ -103,18 +120,35 @@ def encode(
         ) from error
 
 
+def _grown(found: Source, header: Header, folder: Path, work: Callable[[Source, Header, Base | None], None]) -> bool:
+    """Let finished shards grow to ``header``; whether they are to be replaced, since no piece can be kept.
+
+    Files that appear while an interrupted growth was not resumed are a growth of their own.
+    """
+    room = folder / ROOM
+    while files.read_record(folder / files.MANIFEST, Manifest).header != header:
+        base = base_of(folder, header)
+        if base is None:
+            return True
+        room.mkdir(exist_ok=True)
+        listed = found.as_listed(base.fresh, room)
+        work(listed if listed.files else found, base.header, base)
+    return False
+
+
 def _encode(work: Work) -> None:
     tables = tables_of(work)
     for side in SIDES:
-        table = pl.scan_parquet(work.folder / f"{PLURAL[side]}.parquet", glob=False, hive_partitioning=False)
+        table = pl.scan_parquet(work.folder / work.name(f"{PLURAL[side]}.parquet"), glob=False, hive_partitioning=False)
         ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, IdMap(ids))
     plan = list(plan_of(work))
-    pieces = []
+    made = []
     for planned in plan:
-        pieces.append(piece_of(work, *planned))
+        made.append(piece_of(work, *planned))
         if work.on_piece is not None:
-            work.on_piece(len(pieces), len(plan))
+            work.on_piece(len(made), len(plan))
+    pieces = made if work.base is None else [*work.base.kept, *made]
     check_sums(work, pieces)
     now = work.source.changed()
     if {name: now.get(name) for name in work.source.stamps} != work.source.stamps:
@@ -123,6 +157,9 @@ def _encode(work: Work) -> None:
     for entry in [*tables.files.values(), *(entry for piece in pieces for entry in piece.files.values())]:
         sealed.update(entry.sha256.encode())
     rows = sum(piece.rows for piece in pieces)
+    if work.base is not None:
+        finished(work.base, tables, pieces, rows, sealed.hexdigest())
+        return
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
     files.write_record(work.folder / files.MANIFEST, manifest)
     remove_records(work.folder)

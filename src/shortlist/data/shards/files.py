@@ -29,6 +29,7 @@ __all__ = [
     "Piece",
     "Tables",
     "check_files",
+    "named",
     "read_record",
     "write",
     "write_array",
@@ -39,6 +40,7 @@ FORMAT = 1
 HEADER = "source.json"
 TABLES = "tables.json"
 MANIFEST = "manifest.json"
+MARK = "interactions.parquet"  # whose lock says that the shards are in use: it stays as it is while they grow
 LIMIT = 1 << 30  # bytes of a record
 AGAIN = "encode the source again with overwrite=True"
 
@@ -67,11 +69,31 @@ class Header(_Record, frozen=True, kw_only=True):
 
 
 class Tables(_Record, frozen=True, kw_only=True):
-    """The files of both tables, of the counts of their rows and of an empty table of interactions; what to say of them."""
+    """The files of both tables, of the counts of their rows and of an empty table of interactions; what to say of them.
+
+    Attributes:
+        generation: how often the shards have grown.
+        form: how times that are text are written.
+    """
 
     files: dict[str, Entry]
     notes: list[str]
     warnings: list[str] = []
+    generation: int = 0
+    form: str = ""
+
+    def name(self, name: str) -> str:
+        """The file of a table or of counts: each growth of the shards writes its own."""
+        return named(name, self.generation)
+
+    def read(self, folder: Path, name: str) -> pl.DataFrame:
+        """A table."""
+        return pl.read_parquet(folder / self.name(name), glob=False, hive_partitioning=False)
+
+    def array(self, folder: Path, name: str) -> NDArray[Any]:
+        """An array of counts."""
+        counts: NDArray[Any] = np.load(folder / self.name(name), allow_pickle=False)
+        return counts
 
 
 class Piece(_Record, frozen=True, kw_only=True):
@@ -92,6 +114,18 @@ class Manifest(_Record, frozen=True, kw_only=True):
     pieces: list[Piece]
     rows: int
     fingerprint: str
+    numbers: int = 0  # pieces have had smaller numbers than this; 0 in manifests of earlier versions
+
+    @property
+    def next_number(self) -> int:
+        """A number that no piece has had."""
+        return max([self.numbers, *(piece.number + 1 for piece in self.pieces)])
+
+
+def named(name: str, generation: int) -> str:
+    """The file's name in a generation of the tables; the empty table of interactions stays as it is."""
+    stem, _, suffix = name.rpartition(".")
+    return name if generation == 0 or name == MARK else f"{stem}-{generation}.{suffix}"
 
 
 R = TypeVar("R", bound=_Record)

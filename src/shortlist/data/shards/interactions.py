@@ -56,6 +56,10 @@ class _Interactions(Source):
         """Everything, file by file."""
         yield from ((file.name, self.scan(file, columns)) for file in self.files)
 
+    def _joined(self, files: Sequence[SourceFile], columns: Sequence[str]) -> pl.LazyFrame:
+        """The interactions of these files, one file after another."""
+        return pl.concat([self.scan(file, columns) for file in files])
+
     def rows(self, file: SourceFile) -> int:
         """How many interactions a file has."""
         assert self.plan is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,17 @@ from shortlist.data.account import Account
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
 from shortlist.data.given import check_columns, check_kind, checked_path, kind_of
+from shortlist.data.id_map import IdMap
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
-from shortlist.data.shards.files import Manifest
+from shortlist.data.shards.files import Manifest, Piece
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
 from shortlist.errors import ConfigError, DataError, check_flags
+from shortlist.store import using
 
 __all__ = ["Rows", "Shards"]
 
@@ -78,6 +81,7 @@ class Shards:
     buffer_rows: int = BUFFER_ROWS
     held_out: Part | None = None
     contexts: pl.DataFrame | None = None
+    _rows: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
@@ -95,6 +99,7 @@ class Shards:
         block_rows: int = BLOCK_ROWS,
         piece_rows: int = PIECE_ROWS,
         overwrite: bool = False,
+        grow: bool = False,
         on_piece: Callable[[int, int], None] | None = None,
         context: Sequence[str] = (),
         events: Events | None = None,
@@ -118,6 +123,9 @@ class Shards:
             block_rows: neighbouring rows that are read together.
             piece_rows: rows per shard, and in memory at a time.
             overwrite: replace shards of other data in ``folder``.
+            grow: let shards of an earlier state of ``source`` grow: files that are as they were are not read again, new and
+                changed ones are encoded, those of files that are gone are left out. New ids get rows after those that are
+                there. Where no file is as it was, everything is encoded again.
             on_piece: called after each shard with how many there are and how many there will be.
             context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
                 rows must fit in memory.
@@ -134,25 +142,29 @@ class Shards:
                 f"Shards.encode(source) got {kind_of(source)}; a path, pattern, folder or URL was expected.",
                 hint="what is in memory needs no shards: shortlist.Dataset(frame, query=…, candidate=…)",
             )
-        check_flags("Shards.encode()", overwrite=overwrite)
+        check_flags("Shards.encode()", overwrite=overwrite, grow=grow)
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
+        folder = checked_path(folder, "Shards.encode(folder)")
+        before = _pieces(folder) if grow else {}
         encode(
             source,
-            checked_path(folder, "Shards.encode(folder)"),
+            folder,
             columns,
             {"queries": queries, "candidates": candidates},
             block_rows=block_rows,
             piece_rows=piece_rows,
             overwrite=overwrite,
+            grow=grow,
             on_piece=on_piece,
             context=context,
             events=events,
             reading=reading,
         )
-        shards = cls.load(folder)
+        has_grown = _pieces(folder) != before  # pieces that were there were compared when they were made
+        shards = cls._loaded(folder, lambda piece: not has_grown or before.get(piece.number) != piece)
         warn(shards.warnings, stacklevel=2)
         return shards
 
@@ -167,8 +179,12 @@ class Shards:
         Raises:
             DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
-        folder = checked_path(folder, "Shards.load(folder)")
         check_flags("Shards.load()", verify=verify)
+        return cls._loaded(checked_path(folder, "Shards.load(folder)"), lambda piece: verify)
+
+    @classmethod
+    def _loaded(cls, folder: Path, thorough: Callable[[Piece], bool]) -> Shards:
+        """``load``, where each piece says whether its files' sha256 are compared."""
         if not (folder / files.MANIFEST).is_file():
             begun = (folder / files.HEADER).is_file()
             raise DataError(
@@ -178,15 +194,14 @@ class Shards:
                 else "Shards.encode(source, folder, …)",
             )
         manifest = files.read_record(folder / files.MANIFEST, Manifest)
-        for entries in (manifest.tables.files, *(piece.files for piece in manifest.pieces)):
-            files.check_files(folder, entries, verify)
+        tables = manifest.tables
+        files.check_files(folder, tables.files, not manifest.pieces or any(map(thorough, manifest.pieces)))
+        for piece in manifest.pieces:
+            files.check_files(folder, piece.files, thorough(piece))
         queries, candidates, interactions = (
-            pl.read_parquet(folder / f"{name}.parquet", glob=False, hive_partitioning=False)
-            for name in ("queries", "candidates", "interactions")
+            tables.read(folder, f"{name}.parquet") for name in ("queries", "candidates", "interactions")
         )
-        contexts = None
-        if manifest.header.context:
-            contexts = pl.read_parquet(folder / CONTEXTS, glob=False, hive_partitioning=False)
+        contexts = tables.read(folder, CONTEXTS) if manifest.header.context else None
         return cls(folder, manifest, queries, candidates, interactions, contexts=contexts)
 
     @property
@@ -230,6 +245,16 @@ class Shards:
         return tuple(self.manifest.tables.notes)
 
     @property
+    def since(self) -> Any:
+        """The first time of the rows that are read; None without timestamps."""
+        return self._span[0]
+
+    @property
+    def until(self) -> Any:
+        """The last time of the rows that are read; None without timestamps."""
+        return self._span[1]
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over everything that was encoded."""
         return self.manifest.fingerprint
@@ -248,8 +273,36 @@ class Shards:
             f"candidates · {len(self.manifest.pieces):,} shards)"
         )
 
+    def over(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> Shards:
+        """The same interactions as rows of other tables; nothing is written.
+
+        Args:
+            queries: a table with at least the ids of this one.
+            candidates: a table with at least the ids of this one.
+
+        Raises:
+            DataError: for a table that lacks an id.
+        """
+        rows = {
+            side: IdMap(table[key]).require(own[key])
+            for side, key, own, table in (
+                ("query", self.query, self.queries, queries),
+                ("candidate", self.candidate, self.candidates, candidates),
+            )
+        }
+        chained = {side: found[self._rows[side]] if side in self._rows else found for side, found in rows.items()}
+        return replace(self, queries=queries, candidates=candidates, _rows=chained, _counts={})
+
+    def kept(self) -> AbstractContextManager[None]:
+        """A block in which no file of these shards is removed, by another process either (see ``store.using``)."""
+        return using(self.folder / files.MARK)
+
     def with_buffer(self, rows: int) -> Shards:
-        """The same, shuffled within ``rows`` at a time. ConfigError for less than 1."""
+        """The same, shuffled within ``rows`` at a time.
+
+        Raises:
+            ConfigError: for less than 1.
+        """
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise ConfigError(f"buffer_rows is {rows!r}; a whole number of at least 1 was expected.")
         return replace(self, buffer_rows=rows)
@@ -358,6 +411,21 @@ class Shards:
 
     # --- within ------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _span(self) -> tuple[Any, Any]:
+        """The first and the last time, in one pass over the times alone."""
+        if self.timestamp is None:
+            return None, None
+        ends: list[Any] = []
+        for place in self._places:
+            times = self._array(place, "timestamp")
+            if self.held_out is not None and len(times):
+                own = [block.number for block in self.blocks if block.piece == place]
+                times = times[np.concatenate(list(self._masks(own)))]
+            ends += [times.min(), times.max()] if len(times) else []
+        span = pl.Series(ends).cast(self.interactions.schema[self.timestamp])
+        return span.min(), span.max()
+
     def _part(self, test: float, by: str, seed: int) -> Part:
         if by == "random":
             return RandomShare(test, seed)
@@ -414,19 +482,29 @@ class Shards:
                 values = array[block.start : block.stop]
                 parts[name].append(values if masks is None else values[masks[place]])
         whole = {name: np.concatenate(values) for name, values in parts.items()}
+        whole |= {side: rows[whole[side]] for side, rows in self._rows.items()}
         others = (whole.get(name) for name in ("weight", "timestamp", "context", "seen"))
         return Rows(whole["query"], whole["candidate"], *others)
 
     def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
         if side not in self._counts:
             if self.held_out is None:
-                self._counts[side] = np.load(self.folder / f"{side}_counts.npy", allow_pickle=False)
+                counts = self.manifest.tables.array(self.folder, f"{side}_counts.npy")
+                self._counts[side] = self._moved(side, counts, size)
             else:
                 counts = np.zeros(size, np.int64)
                 for numbers in self._all():
                     counts += np.bincount(getattr(self.read(numbers), side), minlength=size)
                 self._counts[side] = counts
         return self._counts[side]
+
+    def _moved(self, side: str, counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        """Counts of the encoded rows as those of the tables that are shown."""
+        if side not in self._rows:
+            return counts
+        moved = np.zeros(size, np.int64)
+        moved[self._rows[side]] = counts
+        return moved
 
     def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
         """Rows that are kept or held out, in memory; ``some`` says which of them."""
@@ -455,3 +533,9 @@ class Shards:
             {"query": query, "candidate": candidate},
             others,
         )
+
+
+def _pieces(folder: Path) -> dict[int, Piece]:
+    """The pieces of finished shards in a folder, by number."""
+    path = folder / files.MANIFEST
+    return {piece.number: piece for piece in files.read_record(path, Manifest).pieces} if path.is_file() else {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
 from shortlist.data.ids import counted, unpatterned
@@ -26,27 +28,19 @@ __all__ = ["id_counts", "tables_of"]
 
 def tables_of(work: Work) -> Tables:
     """Both tables, their counts, and an empty table of interactions, as files; from an earlier run if they exist."""
-    path = work.folder / files.TABLES
+    path = work.folder / work.name(files.TABLES)
     if path.is_file():
         tables = files.read_record(path, Tables)
         files.check_files(work.folder, tables.files)
         return tables
     entries: dict[str, Entry] = {}
-    notes = [*work.source.notes, *_left_out(work)]
-    warned = list(_doubts(work))
-    if work.plan.weight_column is not None:
-        values, often = plain(work.source).counts([work.plan.weight_column])
-        unlisted = work.plan.unlisted(pl.DataFrame({"value": values.to_series(), "rows": often}))
-        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
-    if work.form is not None:
-        column = str(work.header.timestamp)
-        notes += form_in_words(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
+    notes, warned = _remarks(work) if work.source.files else ([], [])
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
         column = work.columns[side]
-        ids, often = id_counts(work.source, column, side, work.places)
+        ids, often = _ids(work, side)
         main, table, said, doubts = side_table(
-            Table(ids.to_frame(), "interactions", work.source.untyped, places=work.places),
+            Table(ids.to_frame(), "interactions", _untyped(work, side), places=work.places),
             work.given[PLURAL[side]],
             column,
             side,
@@ -58,22 +52,85 @@ def tables_of(work: Work) -> Tables:
         asked = pl.DataFrame({"id": table[column]})
         counts = pl.DataFrame({"id": main.frame[column], "count": often})
         each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
-        entries[f"{PLURAL[side]}.parquet"] = files.write(work.folder / f"{PLURAL[side]}.parquet", table.write_parquet)
-        entries[f"{side}_counts.npy"] = files.write_array(
-            work.folder / f"{side}_counts.npy", each.cast(pl.Int64).to_numpy()
-        )
+        total = each.cast(pl.Int64).to_numpy()
+        if work.base is not None:
+            table, total = work.base.united(side, column, table, total)
+        _add(work, entries, f"{PLURAL[side]}.parquet", table)
+        _add(work, entries, f"{side}_counts.npy", total)
         notes += said
-        named = pl.DataFrame({"id": main.frame[column], "rows": often})
-        warned += [*doubts, *id_doubts(named, table[column], column, crawlers=side == "query")]
+        warned += doubts
+        if work.source.files:
+            named = pl.DataFrame({"id": main.frame[column], "rows": often})
+            warned += id_doubts(named, table[column], column, crawlers=side == "query")
     if work.header.context:
-        contexts, frequency = context_table(work.source, work.header.context)
-        entries[CONTEXTS] = files.write(work.folder / CONTEXTS, contexts.write_parquet)
-        entries["context_counts.npy"] = files.write_array(work.folder / "context_counts.npy", frequency)
-    empty = _empty(work, types)
-    entries["interactions.parquet"] = files.write(work.folder / "interactions.parquet", empty.write_parquet)
-    tables = Tables(files=entries, notes=notes, warnings=warned)
+        _add_contexts(work, entries)
+    empty = _empty(work, types) if work.source.files else None
+    form = "" if empty is None or work.form is None else repr(work.form)
+    if work.base is not None:
+        if empty is not None:
+            work.base.require_alike(empty, form)
+        old = work.base.manifest.tables
+        entries[files.MARK] = old.files[files.MARK]
+        notes, warned, form = [*dict.fromkeys([*old.notes, *notes])], [*dict.fromkeys(warned)], old.form
+    else:
+        assert empty is not None
+        _add(work, entries, files.MARK, empty)
+    tables = Tables(files=entries, notes=notes, warnings=warned, generation=work.generation, form=form)
     files.write_record(path, tables)
     return tables
+
+
+def _add(work: Work, entries: dict[str, Entry], name: str, content: pl.DataFrame | NDArray[Any]) -> None:
+    """A table or an array as a file, and its entry."""
+    name = work.name(name)
+    if isinstance(content, pl.DataFrame):
+        entries[name] = files.write(work.folder / name, content.write_parquet)
+    else:
+        entries[name] = files.write_array(work.folder / name, content)
+
+
+def _ids(work: Work, side: str) -> tuple[pl.Series, pl.Series]:
+    """``id_counts`` of a side; without new files, the ids that are left, of which none is added."""
+    column = work.columns[side]
+    if work.source.files:
+        return id_counts(work.source, column, side, work.places)
+    assert work.base is not None
+    left = work.base.table(side)[column].filter(pl.Series(work.base.counts(side) > 0))
+    return left, pl.Series("count", [0] * len(left), dtype=pl.UInt32)
+
+
+def _untyped(work: Work, side: str) -> bool:
+    """Whether ids read from text may be integers: in tables that grow, as they were."""
+    if work.base is None:
+        return work.source.untyped
+    integers = work.base.table(side).schema[work.columns[side]].is_integer()
+    return work.source.untyped and bool(work.source.files) and integers
+
+
+def _remarks(work: Work) -> tuple[list[str], list[str]]:
+    """Notes and warnings about the rows as they were given."""
+    notes = [*work.source.notes, *_left_out(work)]
+    warned = list(_doubts(work))
+    if work.plan.weight_column is not None:
+        values, often = plain(work.source).counts([work.plan.weight_column])
+        unlisted = work.plan.unlisted(pl.DataFrame({"value": values.to_series(), "rows": often}))
+        notes, warned = [*notes, *unlisted[0]], [*warned, *unlisted[1]]
+    if work.form is not None:
+        column = str(work.header.timestamp)
+        notes += form_in_words(work.source.read(work.source.files[0], 0, 1, [column])[column], work.form)
+    return notes, warned
+
+
+def _add_contexts(work: Work, entries: dict[str, Entry]) -> None:
+    if work.base is not None and not work.source.files:
+        contexts = work.base.manifest.tables.read(work.folder, CONTEXTS)
+        frequency = work.base.counts("context")
+    else:
+        contexts, frequency = context_table(work.source, work.header.context)
+        if work.base is not None:
+            contexts, frequency = work.base.united_contexts(contexts, frequency)
+    _add(work, entries, CONTEXTS, contexts)
+    _add(work, entries, "context_counts.npy", frequency)
 
 
 def _left_out(work: Work) -> list[str]:

@@ -14,7 +14,9 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.places import Places
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike
+from shortlist.data.shards import files
 from shortlist.data.shards.files import Header
+from shortlist.data.shards.growth import Base
 from shortlist.data.shards.interactions import plain
 from shortlist.data.source import Source, SourceFile
 from shortlist.data.times import TimeForm, refuse_format, settled_form
@@ -29,7 +31,7 @@ OnPiece = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Work:
-    """One encoding: source, folder and options."""
+    """One encoding: source, folder and options; ``base`` is what grows by it."""
 
     source: Source
     folder: Path
@@ -38,6 +40,7 @@ class Work:
     on_piece: OnPiece | None
     plan: EventPlan
     reading: Reading
+    base: Base | None = None
     lookups: dict[str, tuple[pl.DataType, IdMap]] = field(default_factory=dict)
 
     @property
@@ -74,15 +77,24 @@ class Work:
         """Where the values of interactions are."""
         return Places(plain(self.source), plan=None if self.plan.idle else self.plan)
 
+    @property
+    def generation(self) -> int:
+        """The generation of the tables that are written."""
+        return 0 if self.base is None else self.base.generation
+
+    def name(self, name: str) -> str:
+        """The file of a table or of counts that is written."""
+        return files.named(name, self.generation)
+
     @cached_property
     def contexts(self) -> pl.DataFrame:
         """The distinct rows of the context columns."""
-        return pl.read_parquet(self.folder / CONTEXTS, glob=False, hive_partitioning=False)
+        return pl.read_parquet(self.folder / self.name(CONTEXTS), glob=False, hive_partitioning=False)
 
 
 def plan_of(work: Work) -> Iterator[tuple[int, SourceFile, int, int]]:
     """Number, file, first row and rows of every piece."""
-    number = 0
+    number = 0 if work.base is None else work.base.first
     for file in work.source.files:
         total = work.source.rows(file)
         for start in range(0, total, work.header.piece_rows):

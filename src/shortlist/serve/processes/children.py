@@ -211,6 +211,7 @@ class Children:
             ignored = writes or number == signal.SIGHUP
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         system.die_with(parent)
+        system.keep_together()
         for one in self.everybody:
             one.channel.socket.close()
         self.selector.close()

@@ -73,13 +73,15 @@ class Ready(_Message):
 
     Attributes:
         bundle: its id.
-        strings: whether query ids and candidate ids are strings.
         description: for people.
+        long_ids: which ids clients in JavaScript round, in words; None for none.
+        ids: some of its ids, to compare another bundle with, as ``swap.Ids`` in MessagePack; from workers alone.
     """
 
     bundle: str
-    strings: tuple[bool, bool]
     description: str
+    long_ids: str | None = None
+    ids: bytes = b""
 
 
 class Failed(_Message):

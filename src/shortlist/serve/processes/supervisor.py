@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import selectors
 import signal
@@ -69,6 +70,7 @@ class Supervisor:
         Raises:
             ShortlistError: when the first workers cannot start.
         """
+        _import_for_all()
         gc.collect()
         gc.freeze()  # imported code stays in pages that all processes share
         children = self._children
@@ -322,6 +324,13 @@ class Supervisor:
         if writer is not None and everybody == [writer] and writer.why is None:
             writer.why = "finished"
             writer.channel.send(Finish())
+
+
+def _import_for_all() -> None:
+    """Import what workers would import for themselves, each in memory of its own."""
+    for name in ("numpy.ma", "numpy.random", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvloop"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _error_of(failed: Failed | None, otherwise: str) -> ShortlistError:

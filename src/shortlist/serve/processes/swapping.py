@@ -19,9 +19,9 @@ __all__ = ["Swapping"]
 class Swapping:
     """Watches a path for another bundle, and lets it take over.
 
-    1. One worker loads the bundle, compares every file, reads the log and warms up. If that fails, the bundle is
-       refused.
-    2. The others follow, and need not compare the files again.
+    1. One worker loads the bundle, compares every file, and its ids with those served so far, reads the log and warms
+       up. If that fails, the bundle is refused.
+    2. The others follow, and need not compare again.
     3. The writing process checks changes against the new bundle from then on, or refuses it.
     4. The new workers accept connections, and the old ones end when they have answered theirs.
 
@@ -59,7 +59,7 @@ class Swapping:
         if found is None or found == self._signature:
             return
         self._signature = found
-        self._coming, self._began = _source(Path(found[0]), self.source.name), now
+        self._coming, self._began = _source(Path(found[0]), self.source.name, self.ready.ids), now
         self._start(self._coming, 1)
 
     def look_again(self) -> None:
@@ -74,8 +74,6 @@ class Swapping:
         coming, writer = self._children.coming, self._children.writer
         if ready.bundle == self.ready.bundle:
             self._give_up()
-        elif ready.strings != self.ready.strings:
-            self.refuse("ShortlistError", "the bundle's ids have another type than the ids served until now.")
         elif len(coming) < self._plan.workers:
             self._start(_verified(self._coming), self._plan.workers)
         elif any(one.ready is None for one in coming):
@@ -153,8 +151,8 @@ class Swapping:
         self._children.coming = []
 
 
-def _source(path: Path, name: str) -> Source:
-    return Source(path, name, shared=shared_of(path))
+def _source(path: Path, name: str, replaces: bytes = b"") -> Source:
+    return Source(path, name, shared=shared_of(path), replaces=replaces)
 
 
 def _verified(source: Source) -> Source:

@@ -11,10 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
-__all__ = ["Lines", "die_with", "end", "give_back", "kill", "own_memory", "reaped"]
+__all__ = ["Lines", "die_with", "end", "give_back", "keep_together", "kill", "own_memory", "reaped"]
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt
 _KEPT = 1 << 20  # bytes
 _OWN = re.compile(rb"^(?:Pss_Anon|SwapPss):\s+(\d+) kB$", re.MULTILINE)
 
@@ -43,6 +43,12 @@ def die_with(parent: int) -> None:
             ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it ended before
             os._exit(1)
+
+
+def keep_together() -> None:
+    """Let all threads of this process take memory from one place, since each keeps some that it does not use; of glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def give_back() -> None:

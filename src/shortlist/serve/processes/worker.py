@@ -51,6 +51,7 @@ from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.server import Server, run
 from shortlist.serve.service import Service
 from shortlist.serve.settings import Settings
+from shortlist.serve.swap import Ids, check_replaces
 
 __all__ = ["Source", "beating", "work", "write"]
 
@@ -61,6 +62,7 @@ FIGURES = 2.0  # seconds that a scraper waits for the figures of all
 LOOK = 0.02  # seconds between two looks at whether the last connection is closed
 
 _REQUEST = msgspec.json.Decoder(RecommendRequest)
+_IDS = msgspec.msgpack.Decoder(Ids)
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -71,18 +73,21 @@ class Source(msgspec.Struct, frozen=True):
         name: its name for people.
         verified: whether a process compared its files.
         shared: arrays that its workers share.
+        replaces: ids of the bundle that it is to replace, as ``Ready`` has them; empty when they need not be compared.
     """
 
     path: Path
     name: str
     verified: bool = False
     shared: Shared | None = None
+    replaces: bytes = b""
 
     def read(self, settings: Settings) -> Loaded:
         """The bundle.
 
         Raises:
             BundleError: when it cannot be loaded.
+            ShortlistError: when it may not replace the one before.
         """
         loaded = Loaded.read(
             self.path,
@@ -93,6 +98,8 @@ class Source(msgspec.Struct, frozen=True):
             share=self.shared,
         )
         loaded.name = self.name
+        if self.replaces:
+            check_replaces(_IDS.decode(self.replaces), loaded, settings.other_data)
         return loaded
 
 
@@ -210,8 +217,8 @@ class _Worker:
             if self._following is not None:
                 await self._following.start(self._service)
             loaded = self._service.loaded
-            strings = loaded.query_strings, loaded.candidate_strings
-            self._channel.send(Ready(loaded.bundle, strings, str(loaded.served)))
+            ids = msgspec.msgpack.encode(Ids.of(loaded))
+            self._channel.send(Ready(loaded.bundle, str(loaded.served), loaded.long_ids, ids))
             await beats
         except Exception as error:
             self._channel.send(Failed(type(error).__name__, str(error), None))
@@ -354,7 +361,7 @@ async def _write(service: Service, name: str, channel: Channel, followers: Seque
 
     channel.attach(take, lambda: end(1))
     loaded = service.loaded
-    channel.send(Ready(loaded.bundle, (loaded.query_strings, loaded.candidate_strings), str(loaded.served)))
+    channel.send(Ready(loaded.bundle, str(loaded.served)))
 
     async def beat() -> None:
         while True:

@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from shortlist.serve.problems import Problem
+from shortlist.serve.problems import Problem, let_go
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.messages import (
     Applied,
@@ -132,6 +132,7 @@ class Hub:
             value = await self._writer.change(record)
         except Problem as problem:
             parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
+            let_go(problem)
             return Outcome(name, problem=parts)
         except Exception as error:  # a bug of ours, which the worker answers with 500
             self._service.log.event("error", kind=type(error).__name__, where="writing")

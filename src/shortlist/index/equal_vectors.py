@@ -15,7 +15,7 @@ import numpy.typing as npt
 from shortlist.index.positions import Remembered
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Twins"]
+__all__ = ["EqualVectors"]
 
 _LEAST = 1024  # candidates of a block that is worth a look
 _SAMPLE = 4096  # vectors, evenly spread, that say whether there are equal ones,
@@ -24,12 +24,12 @@ _KEEP = 1 << 10  # candidates of a group that are looked at, at least
 _ROWS = 1 << 14  # vectors hashed at a time
 
 
-class Twins:
+class EqualVectors:
     """The groups of equal vectors among ``vectors`` [n, dim]; looked for at the first search."""
 
     def __init__(self, vectors: Floats) -> None:
         self._vectors = vectors
-        self._looking = threading.Lock()
+        self._searching = threading.Lock()
         self._first: dict[int, Ints] = {}
         self._thinned: dict[int, Remembered[Ints]] = {}
 
@@ -72,7 +72,7 @@ class Twins:
         return self._thinned.setdefault(keep, Remembered()).of(allowed, make)
 
     def _found(self) -> _Groups | None:
-        with self._looking:
+        with self._searching:
             return self._groups
 
     @functools.cached_property
@@ -96,7 +96,7 @@ class Twins:
 
 
 class _Groups:
-    """Positions of candidates that have twins, group by group, rising in each; where groups start, and how large they are."""
+    """Positions of candidates whose vectors others have too, group by group, rising in each; where groups start, and how large they are."""
 
     def __init__(self, order: Ints, same: npt.NDArray[np.bool_]) -> None:
         inside = np.append(False, same) | np.append(same, False)

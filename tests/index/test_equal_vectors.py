@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.plain import plain
 
-from shortlist.index import BruteForce, Lists, twins
+from shortlist.index import BruteForce, Lists, equal_vectors
+from shortlist.index.equal_vectors import EqualVectors
 from shortlist.index.sieve import Sieve
-from shortlist.index.twins import Twins
 
 A, B, C = [1.0, 0.0], [0.0, 1.0], [2.0, 2.0]
 
@@ -18,9 +18,9 @@ A, B, C = [1.0, 0.0], [0.0, 1.0], [2.0, 2.0]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A block of a few candidates is worth a look, and few of a group are kept."""
-    monkeypatch.setattr(twins, "_KEEP", 1)
-    monkeypatch.setattr(twins, "_LEAST", 2)
-    monkeypatch.setattr(twins, "_ROWS", 3)
+    monkeypatch.setattr(equal_vectors, "_KEEP", 1)
+    monkeypatch.setattr(equal_vectors, "_LEAST", 2)
+    monkeypatch.setattr(equal_vectors, "_ROWS", 3)
 
 
 def positions(found: np.ndarray | None) -> list[int] | None:
@@ -29,7 +29,7 @@ def positions(found: np.ndarray | None) -> list[int] | None:
 
 def test_the_first_of_each_group_are_left() -> None:
     """Groups {0, 2, 3, 6} and {1, 5}; 4 is alone. What is kept is rounded up to 1, 2, 4."""
-    found = Twins(np.array([A, B, A, A, C, B, A], np.float32))
+    found = EqualVectors(np.array([A, B, A, A, C, B, A], np.float32))
     assert positions(found.first(1)) == [0, 1, 4]
     assert positions(found.first(2)) == [0, 1, 2, 4, 5]
     assert found.first(3) is None  # no group has more than four
@@ -39,17 +39,17 @@ def test_the_first_of_each_group_are_left() -> None:
     assert found.thinned(allowed, 4) is allowed
 
 
-def test_different_bits_are_no_twins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_bits_are_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     """0 and −0 are equal numbers and other bits; and vectors of one hash are compared."""
-    assert Twins(np.array([[0.0], [-0.0]], np.float32)).first(1) is None
-    monkeypatch.setattr(twins, "_hashes", lambda vectors: np.zeros(len(vectors), np.uint64))
-    assert positions(Twins(np.array([A, A, B, C], np.float32)).first(1)) == [0, 2, 3]
+    assert EqualVectors(np.array([[0.0], [-0.0]], np.float32)).first(1) is None
+    monkeypatch.setattr(equal_vectors, "_hashes", lambda vectors: np.zeros(len(vectors), np.uint64))
+    assert positions(EqualVectors(np.array([A, A, B, C], np.float32)).first(1)) == [0, 2, 3]
 
 
-def test_a_few_twins_in_a_large_catalogue_are_left_alone() -> None:
+def test_a_few_equal_ones_in_a_large_catalogue_are_left_alone() -> None:
     vectors = np.arange(200, dtype=np.float32)[:, None]
     vectors[1] = vectors[0]
-    assert Twins(vectors).first(1) is None
+    assert EqualVectors(vectors).first(1) is None
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,296 @@
+"""Clients that an anonymous stranger could be: `python -m benchmarks.serving.attackers NAME PORT` attacks until it is ended.
+
+Each is named after the row of the issue that found it. Bodies are made once, so that an attacker costs little on the cores that it
+shares with the server; what comes back is read and thrown away, unless not reading is the attack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+KEY = "benchmark-write-key-0123456789"
+EMPTY = b'{"queries":[{"id":"1"}]}'
+
+
+def post(path: str, body: bytes, *lines: str) -> bytes:
+    """A whole request."""
+    head = [f"POST {path} HTTP/1.1", "host: localhost", f"x-api-key: {KEY}", f"content-length: {len(body)}", *lines]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _queries(count: int, **last: object) -> list[dict]:
+    made: list[dict] = [{"id": str(number + 1), "features": {"age": 30}} for number in range(count)]
+    made[-1]["features"] = made[-1]["features"] | last
+    return made
+
+
+# Requests that are sent again and again, each when the last was answered. The number is that of connections.
+
+
+def _same(request: bytes) -> Iterator[bytes]:
+    while True:
+        yield request
+
+
+def _conditions() -> Iterator[bytes]:
+    """Always others, so that none is remembered; the most expensive that are allowed."""
+    number = 0
+    while True:
+        number += 1
+        texts = " or ".join(f"title ilike '%{number * 7 + one}%x%'" for one in range(40))
+        yield post("/v1/recommend", _json({"queries": [{"id": "1"}], "k": 10, "where": texts}))
+
+
+def _sums() -> Iterator[bytes]:
+    """Texts put together, which is refused."""
+    number = 0
+    while True:
+        number += 1
+        text = " + ".join(["title"] * 100) + f" = 'x{number}'"
+        yield post("/v1/recommend", _json({"queries": [{"id": "1"}], "where": text}))
+
+
+def _typed(path: str, **more: object) -> Iterator[bytes]:
+    return _same(post(path, _json({"queries": _queries(256, age="x"), **more})))
+
+
+ASKING: dict[str, tuple[int, Callable[[], Iterator[bytes]]]] = {
+    "1 a wrong feature, /v1/recommend": (4, lambda: _typed("/v1/recommend")),
+    "1 a wrong feature, /v1/embed": (4, lambda: _typed("/v1/embed")),
+    "1 a wrong feature, /v1/score": (4, lambda: _typed("/v1/score", candidates=["1", "2"])),
+    "2 wrong cells in an upsert": (
+        2,
+        lambda: _same(post("/v1/candidates", _json({"upsert": [{"item": f"n{one}", "stock": "many"} for one in range(4000)]}))),
+    ),
+    "3 256 queries, exact": (
+        4,
+        lambda: _same(post("/v1/recommend", _json({"queries": _queries(256), "k": 100, "exact": True}))),
+    ),
+    "4 84,000 columns": (2, lambda: _same(post("/v1/recommend", _json({"queries": [{"id": "1"}], "columns": ["title"] * 84_000})))),
+    "4 the most columns": (
+        2,
+        lambda: _same(post("/v1/recommend", _json({"queries": _queries(256), "k": 340, "columns": ["title", "genres", "stock"]}))),
+    ),
+    "7 many ilike": (4, _conditions),
+    "7 sums of texts": (2, _sums),
+    "13 long texts to search for": (2, lambda: _same(get("/v1/candidates?text=" + "x" * 15_000))),
+    "13 texts to search for": (2, lambda: _same(get("/v1/candidates?text=zq&limit=50"))),
+    "13 long ids": (2, lambda: _same(post("/v1/candidates", _json({"upsert": [{"item": "x" * 900_000}]})))),
+    "100,000 scores": (
+        4,
+        lambda: _same(post("/v1/score", _json({"queries": [{"id": str(one)} for one in range(1, 61)],
+                                               "candidates": [str(one) for one in range(1, 1601)]}))),
+    ),
+    "256 vectors": (4, lambda: _same(post("/v1/embed", _json({"queries": _queries(256)})))),
+    "256 similar": (4, lambda: _same(post("/v1/similar", _json({"candidates": [str(one) for one in range(1, 257)], "k": 100})))),
+    "a map": (2, lambda: _same(get("/v1/map?column=genres"))),
+    "a long body": (4, lambda: _same(post("/v1/recommend", _json({"queries": [{"id": "1", "exclude": [str(one) for one in range(9_999)]}] * 13})))),
+    "a compressed body": (
+        4,
+        lambda: _same(post("/v1/recommend", gzip.compress(b" " * (1 << 20)), "content-encoding: gzip")),
+    ),
+    "many at once on one connection": (2, lambda: _same(post("/v1/recommend", EMPTY) * 400)),
+    "no JSON": (4, lambda: _same(post("/v1/recommend", b"[" * (1 << 20)))),
+}  # fmt: skip
+
+
+def _ask(port: int, requests: Iterator[bytes]) -> None:
+    """Send each, read its reply, and connect again where the server has closed."""
+    while True:
+        try:
+            with _connected(port) as connection:
+                for request in requests:
+                    _exchange(connection, request)
+        except OSError:
+            time.sleep(0.05)
+
+
+def _exchange(connection: socket.socket, request: bytes) -> None:
+    """One request, or several at once, and all their replies. ConnectionError where the server ends the connection."""
+    replies = max(1, len(re.findall(rb"^(?:POST|GET) /", request, re.MULTILINE)))
+    sender = threading.Thread(target=_send, args=(connection, request)) if len(request) > 1 << 16 else None
+    if sender is None:
+        connection.sendall(request)
+    else:
+        sender.start()
+    came, told = b"", 0
+    for _ in range(replies):
+        while b"\r\n\r\n" not in came:
+            came += _more(connection)
+        head, _, rest = came.partition(b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        told = max(told, head.startswith(b"HTTP/1.1 503"))
+        missing = length - len(rest)
+        while missing > 0:
+            missing -= len(_more(connection))
+        came = rest[length:] if missing == length - len(rest) else b""
+    if sender is not None:
+        sender.join()
+    if told:
+        time.sleep(0.02)  # it does not wait as long as it is told to
+
+
+def _send(connection: socket.socket, content: bytes) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(content)
+
+
+def _more(connection: socket.socket) -> bytes:
+    part = connection.recv(1 << 20)
+    if not part:
+        raise ConnectionError("closed")
+    return part
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+# Connections that are held, or fed for ever.
+
+
+def _unread(port: int, count: int = 60) -> None:
+    """Long replies that nobody reads."""
+    body = _json({"queries": _queries(256), "k": 340, "columns": ["title", "genres", "stock"]})
+    held: list[socket.socket] = []
+    while True:
+        while len(held) < count:
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.connect(("127.0.0.1", port))
+            one.sendall(post("/v1/recommend", body))
+            held.append(one)
+        time.sleep(0.2)
+        held = [one for one in held if _is_open(one)]
+
+
+def _is_open(one: socket.socket) -> bool:
+    """Whether the server still holds it; nothing is read."""
+    try:
+        one.send(b"")
+        state = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state == 1  # ESTABLISHED
+    except OSError:
+        return False
+
+
+def _feed(port: int, first: bytes, more: bytes, count: int = 1) -> None:
+    """Send the same without end, on new connections when the server ends one."""
+
+    def one() -> None:
+        while True:
+            try:
+                with _connected(port) as connection:
+                    connection.sendall(first)
+                    while True:
+                        connection.sendall(more)
+            except OSError:
+                time.sleep(0.02)
+
+    _all([one] * count)
+
+
+def _hold(port: int, content: bytes, count: int, again: bytes = b"", every: float = 1.0) -> None:
+    """Many connections that have sent something, and from time to time a little more; new ones where they are ended."""
+    held: list[socket.socket] = []
+    while True:
+        while len(held) < count:
+            one = _connected(port)
+            _send(one, content)
+            held.append(one)
+        time.sleep(every)
+        for one in held:
+            if again:
+                _send(one, again)
+        held = [one for one in held if _is_open(one)]
+
+
+def _all(ways: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=way, daemon=True) for way in ways]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+
+_BEGUN = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\n"
+_CHUNKED = _BEGUN + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"
+
+HOLDING: dict[str, Callable[[int], None]] = {
+    "5 replies that nobody reads": _unread,
+    "6 header lines without end": lambda port: _feed(port, _BEGUN, b"a:b\r\n" * 4000),
+    "6 an address without end": lambda port: _feed(port, b"GET /", b"x" * 20_000),
+    "6 trailers without end": lambda port: _feed(port, _CHUNKED + b"0\r\n", b"a:b\r\n" * 4000),
+    "6 chunk extensions without end": lambda port: _feed(port, _CHUNKED + b"1;", b"x" * 20_000),
+    "12 empty lines": lambda port: _hold(port, post("/v1/recommend", EMPTY), 500, b"\r\n"),
+    "12 idle connections": lambda port: _hold(port, b"", 2000),
+    "bodies that do not end": lambda port: _hold(
+        port, _BEGUN + b"content-length: 1048576\r\n\r\n" + b"x" * 1_000_000, 100, b"x"
+    ),
+    "connections without end": lambda port: _all([lambda: _come_and_go(port)] * 4),
+    "requests that hang up": lambda port: _all([lambda: _hang_up(port)] * 4),
+}
+
+
+def _come_and_go(port: int) -> None:
+    while True:
+        try:
+            _connected(port).close()
+        except OSError:
+            time.sleep(0.02)
+
+
+def _hang_up(port: int) -> None:
+    """Ask for much, and go."""
+    request = post("/v1/recommend", _json({"queries": _queries(256), "k": 100, "exact": True}))
+    while True:
+        try:
+            with _connected(port) as connection:
+                connection.sendall(request)
+                time.sleep(0.02)
+        except OSError:
+            time.sleep(0.02)
+
+
+NAMES = (*ASKING, *HOLDING)
+
+
+def attack(name: str, port: int) -> None:
+    """Attack until ended."""
+    if name in HOLDING:
+        HOLDING[name](port)
+    else:
+        connections, requests = ASKING[name]
+        _all([lambda: _ask(port, requests())] * connections)
+
+
+def _stand_back() -> None:
+    """Leave the cores to the server and its honest clients first: an attacker would have its own."""
+    policy = os.sched_getscheduler(0)
+    priority = os.sched_getparam(0).sched_priority
+    if priority > 1:
+        os.sched_setscheduler(0, policy, os.sched_param(priority - 1))
+    else:
+        os.nice(5)
+
+
+if __name__ == "__main__":
+    _stand_back()
+    attack(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,147 @@
+"""What an honest client notices of a hostile one: its times without and with each attack, and the server's memory."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks.serving.attackers import NAMES
+from benchmarks.serving.callers import Callers
+from benchmarks.serving.server import Connection, Server
+
+QUERIES, DIM = 1000, 32
+SMALL, LARGE = 1682, 300_000  # candidates; the large one for what grows with a catalogue
+ON_LARGE = ("3 ", "7 ", "13 texts", "requests that hang up")
+RATES = {SMALL: 200.0, LARGE: 20.0}  # of the honest clients a second: far below what the server can answer
+CONNECTIONS = 8
+
+
+def make(path: Path, candidates: int) -> None:
+    """Write a bundle with a feature of queries, texts of candidates and exact search, unless it is there."""
+    if path.exists():
+        return
+    import numpy as np
+    import polars as pl
+
+    import shortlist as sl
+
+    rng = np.random.default_rng(0)
+    pairs = pl.DataFrame({
+        "user": (np.arange(candidates) % QUERIES + 1).astype(str),
+        "item": (rng.permutation(candidates) + 1).astype(str),
+    })  # fmt: skip
+    users = {"user": [str(one + 1) for one in range(QUERIES)], "age": rng.integers(18, 80, QUERIES).tolist()}
+    items = {
+        "item": [str(one + 1) for one in range(candidates)],
+        "title": [f"The title of item {one}, in some words of the usual length" for one in range(candidates)],
+        "genres": [("drama", "comedy", "action")[one % 3] for one in range(candidates)],
+        "stock": rng.integers(0, 9, candidates).tolist(),
+    }
+    data = sl.Dataset(pairs, "user", "item", queries=users, candidates=items)
+    query = sl.Tower(sl.StringLookup("user"), sl.Normalization("age"), dim=DIM)
+    model = sl.TwoTower(query, sl.Tower(sl.StringLookup("item"), dim=DIM))
+    model.prepare(data)
+    recommender = sl.Recommender(model.eval(), index=sl.BruteForce(), seen=data)
+    recommender.export()
+    recommender.save(path)
+
+
+def attacks(options: argparse.Namespace) -> dict:
+    """For each attack: the honest clients' p50 and p99 before it and while it lasts, what they were refused, and memory.
+
+    The bundles are made at the path given, with ``.small`` and ``.large`` after it, if they are not there.
+    """
+    found = {}
+    names = [name for name in NAMES if options.attack in name]
+    for size, candidates in ((".small", SMALL), (".large", LARGE)):
+        bundle = options.bundles[0].with_name(options.bundles[0].name + size)
+        chosen = [name for name in names if name.startswith(ON_LARGE) == (size == ".large")]
+        if chosen:
+            make(bundle, candidates)
+        for name in chosen:
+            found[name] = _attacked(name, bundle, RATES[candidates], options.seconds)
+            print(name, {key: found[name][key] for key in ("p99_times", "grown_mb")}, file=sys.stderr, flush=True)
+    return {"seconds": options.seconds, "attacks": found,
+            "worst_p99_times": max(one["p99_times"] for one in found.values()),
+            "most_grown_mb": max(one["grown_mb"] for one in found.values())}  # fmt: skip
+
+
+def _attacked(name: str, bundle: Path, rate: float, seconds: int) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(bundle, "--no-log", "--state", folder)
+        users = [str(number) for number in range(1, QUERIES + 1)]
+        _warm(server.port)
+        callers = Callers(server.port, rate, users, connections=CONNECTIONS, k=10)
+        time.sleep(2)
+        before = callers.during(seconds)
+        peak = _Peak(server)
+        attacker = subprocess.Popen([sys.executable, "-m", "benchmarks.serving.attackers", name, str(server.port)])
+        time.sleep(1)
+        with_it = callers.during(seconds)
+        lasted = attacker.poll() is None
+        attacker.kill()
+        attacker.wait()
+        said = callers.stop()
+        grown = peak.stop()
+        cut = _metrics(server.port)
+        server.stop()
+    return {
+        "rate": rate,
+        "before": before,
+        "with": with_it,
+        "p50_times": with_it["p50_ms"] / before["p50_ms"],
+        "p99_times": with_it["p99_ms"] / before["p99_ms"],
+        "wrong": said["wrong"],
+        "first_wrong": said["first_wrong"],
+        "grown_mb": grown,
+        "attacker_lasted": lasted,
+        "server": cut,
+    }
+
+
+def _warm(port: int) -> None:
+    """Have the server load what a first query with a feature, and a first new candidate, need."""
+    connection = Connection(port)
+    for path, body in (
+        ("/v1/embed", b'{"queries":[{"id":"1","features":{"age":30}}]}'),
+        ("/v1/candidates", b'{"upsert":[{"item":"warm","stock":1}]}'),
+        ("/v1/candidates", b'{"delete":["warm"]}'),
+    ):
+        status, said = connection.post(path, body)
+        assert status == 200, said
+
+
+def _metrics(port: int) -> dict[str, float]:
+    """What the server says that it did: replies by status, and connections cut."""
+    text = Connection(port).get("/metrics").decode()
+    kept = re.findall(
+        r"^(shortlist_(?:requests_total|connections_cut_total|refused_total)\{.*\}) ([\d.e+]+)$", text, re.M
+    )
+    return {name: float(value) for name, value in kept if float(value)}
+
+
+class _Peak:
+    """The most memory that a server holds from now on, compared with now; looked at all the time."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._before = server, server.memory()
+        self._most, self._stopped = self._before, False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._most = max(self._most, self._server.memory())
+            time.sleep(0.02)
+
+    def stop(self) -> float:
+        """Megabytes more than at the beginning."""
+        self._stopped = True
+        self._thread.join()
+        return self._most - self._before

@@ -1,0 +1,13 @@
+#!/bin/sh
+# The daily training for cron; each line of the log is the result of one run, as JSON. In a crontab:
+#   30 3-8 * * *  /opt/shortlist/daily.sh /etc/shortlist/daily.toml
+# It is started every hour until the data are there; when the day is done, the runs that follow do nothing.
+set -u
+shortlist daily "$@" >> "${SHORTLIST_LOG:-/var/log/shortlist/daily.jsonl}"
+code=$?
+case "$code" in
+    0) ;;         # promoted, or done before
+    4 | 5) ;;     # no data yet, or still running: the next hour's run sees to it
+    *) echo "shortlist daily ended with exit code $code; see the log" >&2
+       exit "$code" ;;  # 3: a condition does not hold; 1: something is wrong. Cron mails this.
+esac

@@ -1,0 +1,24 @@
+"""A table as it was and as it is now."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import shortlist as sl
+from shortlist.data.united import united_table
+
+
+def test_known_rows_keep_their_places_and_take_newer_values() -> None:
+    before = pl.DataFrame({"id": [3, 1], "age": [30, 10], "old": ["c", "a"]})
+    now = pl.DataFrame({"id": [2, 1, 3], "age": [20, 11, None]})
+    both = united_table(before, now, "id")
+    assert both.rows() == [(3, 30, "c"), (1, 11, "a"), (2, 20, None)]
+
+
+def test_other_types_are_refused() -> None:
+    before = pl.DataFrame({"id": [1], "age": [30]})
+    with pytest.raises(sl.DataError, match="ids 'id' are of type String; before they were Int64"):
+        united_table(before, pl.DataFrame({"id": ["1"]}), "id")
+    with pytest.raises(sl.DataError, match="'age' is of type String; before it was Int64"):
+        united_table(before, pl.DataFrame({"id": [1], "age": ["30"]}), "id")

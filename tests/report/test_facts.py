@@ -1,0 +1,67 @@
+"""The facts of a report, counted by hand: twenty books in two camps, forty readers with six choices each."""
+
+from __future__ import annotations
+
+import pytest
+
+import shortlist as sl
+from shortlist.report import facts
+from shortlist.report.facts import Facts, gathered
+
+
+@pytest.fixture(scope="module")
+def made(recommender: sl.Recommender) -> Facts:
+    return gathered(recommender, name="books", about={"Made by": "hand"})
+
+
+def test_how_it_was_made(made: Facts) -> None:
+    assert made.name == "books"
+    assert next(iter(made.about)) == "Made by"
+    assert made.about["Candidates"] == "20 (book)"
+    assert made.about["Queries"] == "40 (reader), 40 in training"
+    assert made.about["Training interactions"] == "240"
+    assert made.about["Dimensions"] == "8"
+    assert made.about["Index"].startswith("BruteForce: ")
+    assert "epochs 25" in made.about["Recipe: fit"]
+
+
+def test_figures_are_those_from_training_or_of_the_test(
+    made: Facts, recommender: sl.Recommender, split: tuple[sl.Dataset, sl.Dataset]
+) -> None:
+    assert made.measured is recommender.metadata["measured"]
+    assert made.source == "kept from training"
+    again = gathered(recommender, split[1], baselines=["popularity"])
+    assert again.source == "measured for this report on 40 test interactions"
+    assert again.measured is not None
+    assert again.measured["k"] == made.bias_k
+
+
+def test_every_book_was_chosen_twelve_times(made: Facts) -> None:
+    """A reader chooses six neighbouring books of ten; every second book of a camp begins the choices of four readers."""
+    assert made.map.total == 20
+    assert [point["count"] for point in made.map.points] == [12] * 20
+    assert [(row["candidates"], row["training"]) for row in made.bias] == [(2, pytest.approx(0.1))] * 10
+    assert sum(row["recommended"] for row in made.bias) == pytest.approx(1)
+    assert sum(row["held_out"] for row in made.bias) == pytest.approx(1)
+    assert made.bias_queries == 40
+
+
+def test_the_map_shows_the_best_known(recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "POINTS", 5)
+    monkeypatch.setattr(facts, "LANDMARKS", 2)
+    monkeypatch.setattr(facts, "ASKED", 3)
+    few = gathered(recommender)
+    assert (len(few.map.points), len(few.map.neighbours), few.map.total) == (5, 2, 20)
+    assert few.bias_queries == 3
+    for title, near in few.map.neighbours:
+        assert len(near) == 3
+        assert title not in near
+
+
+def test_without_a_measurement_there_are_findings_alone(recommender: sl.Recommender) -> None:
+    bare = sl.Recommender(recommender.model, index=sl.BruteForce(), seen=recommender.seen)
+    found = gathered(bare)
+    assert found.measured is None
+    assert (found.good, found.bad) == ([], [])
+    assert all("held_out" not in row for row in found.bias)
+    assert "Recipe: fit" not in found.about
