@@ -335,3 +335,47 @@ def test_indexes_of_all_towers_are_rebuilt(recommender: sl.Recommender) -> None:
     served = again.onto(recommender.served)
     assert [one.index.size for one in (served, *served.others)] == [FILMS, FILMS]
     assert answers(sl.Recommender(served)) == answers(recommender)
+
+
+def test_quotas_and_weights_of_short_histories_are_in_the_bundle(tmp_path: Path) -> None:
+    # the newest films by their year have every fourth place; of those who chose nothing in training, they are the list
+    sources = [*MODEL.sources]
+    model = sl.Mixture(
+        sources, MODEL.histories, weights=WEIGHTS, temperatures=TEMPERATURES,
+        by_history={0: [0, 0, 0, 0, 1, 0]}, quotas=[0, 0, 0, 0, 0.25, 0],
+    )  # fmt: skip
+    assert model.added.pair is None
+    recommender = sl.Recommender(model, sl.BruteForce(), data(), cold_start="unknown")
+    years = dict(data().candidates.rows())
+    newest = sorted(range(FILMS), key=lambda one: (-years[one], one))
+    assert recommender.recommend(["nobody"], k=5)[0].ids == newest[:5]
+    for found in recommender.recommend(ASK[:PEOPLE], k=8):
+        left = [one for one in newest if one not in seen_of(found.query)]
+        assert {*left[:1]} <= {*found.ids[:4]}
+        assert {*left[:2]} <= {*found.ids}
+    plain = sl.Recommender(MODEL, sl.BruteForce(), data(), cold_start="unknown")
+    assert recommender.fingerprint != plain.fingerprint
+    assert recommender.similar([0, 1], k=5).to_dicts() == plain.similar([0, 1], k=5).to_dicts()
+    recommender.save(tmp_path / "a.shortlist")
+    loaded = sl.Recommender.load(tmp_path / "a.shortlist")
+    assert answers(loaded) == answers(recommender)
+    again = loaded.model
+    assert isinstance(again, sl.Mixture)
+    assert (again.quotas, again.by_history) == (model.quotas, model.by_history)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quotas": [0.1]}, "1 quotas for 6 sources"),
+        ({"quotas": [0.3, 0.3, 0, 0, 0, 0]}, "0.6 of the places"),
+        ({"quotas": "all"}, r"Mixture\(quotas=\)"),
+        ({"by_history": {-1: [1] * 6}}, "by_history=-1"),
+        ({"by_history": {1: [1]}}, "1 weights in by_history for 6 sources"),
+        ({"by_history": [1]}, r"Mixture\(by_history=\)"),
+        ({"by_history": {1: [0] * 6}}, "all weights of a mixture are 0"),
+    ],
+)
+def test_quotas_and_weights_that_cannot_be_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(sl.ConfigError, match=words):
+        sl.Mixture([*MODEL.sources], MODEL.histories, weights=WEIGHTS, temperatures=TEMPERATURES, **options)

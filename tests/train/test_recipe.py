@@ -87,10 +87,31 @@ def test_sources_of_a_recipe(tmp_path) -> None:
     assert found[0] == found[1]
 
 
+def test_quotas_and_short_histories_of_a_recipe(tmp_path) -> None:
+    """Without a history 0.9 by popularity; up to 3 items 0.3 of it, and 0 by transitions; the first towers have the rest."""
+    text = SOURCES.replace('kind = "popular"\n', 'kind = "popular"\nquota = 0.2\nshort = { "3" = 0.3, "0" = 0.9 }\n')
+    text = text.replace("weight = 0.3\n", 'weight = 0.3\nshort = { "3" = 0.0 }\n').replace(
+        "weight = 0.2", "weight = 0.05"
+    )
+    (tmp_path / "short.toml").write_text(text)
+    recipe = sl.recipes.load(tmp_path / "short.toml")
+    (tmp_path / "again.toml").write_text(sl.recipes.to_toml(recipe))
+    assert sl.recipes.load(tmp_path / "again.toml") == recipe
+    model, _ = recipe.train(logged())
+    assert model.quotas == (0.0, 0.0, 0.0, 0.2)
+    (most, first), (more, second) = model.by_history
+    assert (most, more) == (0, 3)
+    assert first.values == pytest.approx((0.05, 0.05, 0.0, 0.9))
+    assert second.values == pytest.approx((0.65, 0.05, 0.0, 0.3))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ("weight = 0.3", "weight = 0.9", "whose sum is below 1"),
+        ("weight = 0.3", 'weight = 0.3\nshort = { "few" = 0.1 }', "'few' in short"),
+        ("weight = 0.3", 'weight = 0.3\nshort = { "2" = 0.9 }', "for histories of at most 2"),
+        ("weight = 0.3", "weight = 0.3\nquota = 0.7", "the quota 0.7"),
         ("weight = 0.3", "weight = 0.0", "numbers above 0"),
         ("window = 3", "windows = 3", "have no option 'windows'"),
         ('kind = "transitions"', 'kind = "towers"', "no section of towers"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
-from shortlist.sources import Added, Context, Neighbours, Weights
+from shortlist.sources import Added, Context, Neighbours, Weights, places_of_all
 
 __all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
 
@@ -194,7 +194,22 @@ class Mixed(ByRow):
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
         towers, others = self.parts(first, last, hidden)
-        return self.added_up([one.double() for one in towers], [one.double() for one in others], self.added.weights)
+        of_towers, of_others = [one.double() for one in towers], [one.double() for one in others]
+        total = self.added_up(of_towers, of_others, self.added.weights)
+        lengths = np.diff(self.context.histories.offsets)[first:last]
+        before = -1
+        for most, weights in self.added.by_history:
+            rows = torch.from_numpy(np.flatnonzero((lengths > before) & (lengths <= most)))
+            total[rows] = self.added_up([one[rows] for one in of_towers], [one[rows] for one in of_others], weights)
+            before = most
+        return self._placed(total, towers, others) if self.added.quotas else total
+
+    def _placed(self, total: Tensor, towers: list[Tensor], others: list[Tensor]) -> Tensor:
+        """Scores in the order of places under quotas; −inf stays."""
+        sources = [one.numpy() for one in (*towers, *others)]
+        lowest = [-np.inf] * len(towers) + [0.0] * len(others)
+        placed = torch.from_numpy(places_of_all(total.numpy(), sources, self.added.quotas, lowest))
+        return placed.masked_fill_(torch.isneginf(total), -torch.inf)
 
     def first(self, candidates: int) -> Mixed:
         """The same for the first so many candidates."""

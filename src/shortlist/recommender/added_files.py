@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,26 @@ from shortlist.index import Lists
 from shortlist.recommender.manifest import (
     SAVE_AGAIN,
     ListEntry,
+    Manifest,
     NeighboursEntry,
     SourceEntry,
     TowersEntry,
     WeightedEntry,
+    WeightsEntry,
 )
 from shortlist.recommender.state import State
-from shortlist.sources import Added, Blend, Neighbours, RankedList, Weights
+from shortlist.sources import Added, Blend, Neighbours, RankedList, Weights, checked_quotas
 
-__all__ = ["PAIR", "SOURCES", "added_files", "pair_entry", "read_added", "read_pair", "sources_entries"]
+__all__ = [
+    "PAIR",
+    "SOURCES",
+    "added_files",
+    "mixing_entries",
+    "pair_entry",
+    "read_added",
+    "read_pair",
+    "sources_entries",
+]
 
 PAIR, SOURCES = "neighbours.safetensors", "sources.safetensors"
 TABLE: dict[str, Any] = {"offsets": np.int64, "columns": np.int32, "weights": np.float32}
@@ -77,6 +89,18 @@ def sources_entries(added: Added | None) -> list[SourceEntry] | None:
     return entries
 
 
+def mixing_entries(added: Added | None) -> dict[str, Any]:
+    """The manifest's entries of weights by the length of histories and of quotas; none where a mixture has none."""
+    entries: dict[str, Any] = {}
+    if added is not None and added.by_history:
+        entries["by_history"] = [
+            WeightsEntry(most=most, weights=list(weights.values)) for most, weights in added.by_history
+        ]
+    if added is not None and added.quotas:
+        entries["quotas"] = list(added.quotas)
+    return entries
+
+
 def read_pair(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> Added:
     """One pair of towers and one table; BundleError where the table is not one of this catalogue."""
     _check_types(tensors, {**TABLE, **HISTORIES}, PAIR)
@@ -86,8 +110,9 @@ def read_pair(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state
     return _checked(Added((table,), (), _histories(tensors), weights), state, PAIR)
 
 
-def read_added(entries: Sequence[SourceEntry], tensors: Mapping[str, NDArray[Any]], state: State) -> Added:
+def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: State) -> Added:
     """The sources of any other mixture; BundleError where they are not of this catalogue."""
+    entries = manifest.sources or []
     towers = [one for one in entries if isinstance(one, TowersEntry)]
     of_tables = [one for one in entries if isinstance(one, WeightedEntry)]
     of_lists = [one for one in entries if isinstance(one, ListEntry)]
@@ -123,7 +148,23 @@ def read_added(entries: Sequence[SourceEntry], tensors: Mapping[str, NDArray[Any
                 raise BundleError(f"a ranked list reads {name!r}, which the tables lack.", hint=SAVE_AGAIN)
     weights = Weights(tuple(one.weight for one in entries), tuple(one.temperature for one in towers))
     others = tuple(one.fingerprint for one in towers[1:])
-    return _checked(Added(tuple(tables), tuple(lists), _histories(tensors), weights, others), state, SOURCES)
+    added = Added(tuple(tables), tuple(lists), _histories(tensors), weights, others)
+    return _checked(_with_mixing(added, manifest), state, SOURCES)
+
+
+def _with_mixing(added: Added, manifest: Manifest) -> Added:
+    """The sources with the manifest's weights by the length of histories and quotas. BundleError for others than a mixture has."""
+    by_history, quotas = manifest.by_history or [], manifest.quotas or []
+    lengths = {len(one.weights) for one in by_history} | ({len(quotas)} if quotas else set())
+    bounds = [one.most for one in by_history]
+    if not lengths <= {len(added.weights.values)} or bounds != sorted({*bounds}) or any(most < 0 for most in bounds):
+        raise BundleError("the manifest has weights or quotas for other sources.", hint=SAVE_AGAIN)
+    temperatures = added.weights.temperatures
+    return replace(
+        added,
+        by_history=tuple((one.most, Weights(tuple(one.weights), temperatures)) for one in by_history),
+        quotas=checked_quotas(quotas),
+    )
 
 
 def _table(table: Neighbours) -> dict[str, NDArray[Any]]:

@@ -52,7 +52,7 @@ def recommend(
             answered in pieces.
         met: likewise the rows that meet each condition of ``rerank``.
     """
-    check_flags("recommend()", exclude_seen=exclude_seen)
+    check_flags("recommend()", exclude_seen=exclude_seen, explain=explain)
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
     request = read_request(queries, state, served.reads)

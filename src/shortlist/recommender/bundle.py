@@ -21,7 +21,7 @@ from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
 from shortlist.index import Index, Verify, exact_from, load_index
 from shortlist.index.storage import Reader
-from shortlist.recommender.added_files import pair_entry, sources_entries
+from shortlist.recommender.added_files import mixing_entries, pair_entry, sources_entries
 from shortlist.recommender.contents import CANDIDATES, QUERIES, Share, read_state, write_state
 from shortlist.recommender.contexts import stored_vectors
 from shortlist.recommender.embedding import Embedder
@@ -77,6 +77,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
             metadata=plain,
             neighbours=pair_entry(state.near),
             sources=msgspec.UNSET if sources is None else sources,
+            **mixing_entries(state.near),
             tables=of_vectors,
             sample=_sample(served.index),
         )

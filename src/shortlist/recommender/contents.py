@@ -143,7 +143,7 @@ def read_state(
     if manifest.neighbours is not None:
         state = replace(state, near=read_pair(manifest.neighbours, _read_tensors(manifest, root, PAIR), state))
     elif manifest.sources is not msgspec.UNSET:
-        state = replace(state, near=read_added(manifest.sources, _read_tensors(manifest, root, SOURCES), state))
+        state = replace(state, near=read_added(manifest, _read_tensors(manifest, root, SOURCES), state))
     pause()
     chosen = state.seen.values
     if len(state.seen) != queries.height or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < candidates.height):

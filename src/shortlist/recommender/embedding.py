@@ -119,4 +119,11 @@ def _built(state: State, modules: Mapping[str, Any] | None, others: Sequence[Emb
         return towers
     sources: list[Any] = [towers, *(one.towers for one in others), *added.tables, *added.lists]
     weights = added.weights
-    return Mixture(sources, added.histories, weights=weights.values, temperatures=weights.temperatures)
+    return Mixture(
+        sources,
+        added.histories,
+        weights=weights.values,
+        temperatures=weights.temperatures,
+        by_history={most: other.values for most, other in added.by_history},
+        quotas=added.quotas or None,
+    )

@@ -28,6 +28,7 @@ __all__ = [
     "TableEntry",
     "TowersEntry",
     "WeightedEntry",
+    "WeightsEntry",
     "decoded",
     "is_bundle",
     "learned",
@@ -115,6 +116,13 @@ class ListEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     newest: str | None
 
 
+class WeightsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Other weights of a mixture's sources, for queries with at most so many items in their history."""
+
+    most: int
+    weights: list[float]
+
+
 SourceEntry: TypeAlias = TowersEntry | WeightedEntry | ListEntry
 
 
@@ -128,6 +136,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         training: ``learned`` of the files. Format 1 has none of the three.
         neighbours: of a mixture of one pair of towers and one table.
         sources: of any other mixture; only its manifest has the key.
+        by_history: other weights of its sources; likewise.
+        quotas: of its sources; likewise.
     """
 
     kind: Kind = "shortlist bundle"
@@ -148,6 +158,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metadata: dict[str, Any]
     neighbours: NeighboursEntry | None = None
     sources: list[SourceEntry] | msgspec.UnsetType = msgspec.UNSET
+    by_history: list[WeightsEntry] | msgspec.UnsetType = msgspec.UNSET
+    quotas: list[float] | msgspec.UnsetType = msgspec.UNSET
     tables: list[str] = []
     sample: str = ""
     training: str = ""

@@ -177,6 +177,11 @@ class _Pool:
         return cls(rows, answers.scores[part].astype(np.float64), sources)
 
     @classmethod
+    def empty(cls) -> _Pool:
+        """No candidates."""
+        return cls(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
+
+    @classmethod
     def each(cls, answers: Answers) -> list[_Pool]:
         """Every list."""
         return [cls.of(answers, number) for number in range(len(answers))]
@@ -397,9 +402,8 @@ def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, fl
 def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Pool]:
     """For each query the candidates that are drawn from."""
     state = asked.served.state
-    nothing = _Pool(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
     if rules.explore == 0:
-        return [nothing] * len(asked.by_model)
+        return [_Pool.empty()] * len(asked.by_model)
     rows = np.arange(state.size)
     if rules.explore_rarer_than is not None:
         rows = np.flatnonzero(state.counts < rules.explore_rarer_than)

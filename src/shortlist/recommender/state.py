@@ -255,8 +255,12 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
         yield f"list {number}' offsets", ranked.offsets
         settings = repr((ranked.kind, ranked.by, ranked.values, ranked.length, ranked.newest))
         yield f"list {number}' settings", np.frombuffer(settings.encode(), np.uint8)
-    yield "weights of sources", np.array(added.weights.values)
-    yield "temperatures", np.array(added.weights.temperatures)
+    yield "weights of sources", np.array(added.weights.values, np.float64)
+    yield "temperatures", np.array(added.weights.temperatures, np.float64)
+    for most, weights in added.by_history:
+        yield f"weights of sources for {most} at most", np.array(weights.values, np.float64)
+    if added.quotas:
+        yield "quotas", np.array(added.quotas, np.float64)
     yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
     yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)
 

@@ -46,7 +46,16 @@ class Filtering:
         return await self._turns.take(Lane.FILTERS, lambda: opened(loaded.state, allow, deny, met))
 
     async def met(self, loaded: Loaded, where: str, field: str) -> Any:
-        """The rows that meet a condition. Raises Problem as ``open`` does, with the field that has it."""
+        """The rows that meet a condition.
+
+        Args:
+            loaded: the bundle.
+            where: the condition.
+            field: the request's field that has it.
+
+        Raises:
+            Problem: as ``open``.
+        """
         known = loaded.state.conditions.known(where)
         if known is not None:
             return known

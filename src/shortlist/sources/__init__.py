@@ -7,6 +7,7 @@ from shortlist.sources.ease import EASE, ease_columns, ease_products
 from shortlist.sources.mixture import Mixture, towers_of
 from shortlist.sources.neighbours import Neighbours, Scored
 from shortlist.sources.own_history import OwnHistory
+from shortlist.sources.quotas import checked_quotas, places_of_all
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.rankings import Newest, Popular, Recent
 from shortlist.sources.search import Filters, Scale, Searched, nearby, search, search_with_scale
@@ -36,11 +37,13 @@ __all__ = [
     "Shares",
     "Transitions",
     "Weights",
+    "checked_quotas",
     "ease_columns",
     "ease_products",
     "heaviest_causes",
     "histories_of",
     "nearby",
+    "places_of_all",
     "search",
     "search_with_scale",
     "shares_of",

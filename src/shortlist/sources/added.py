@@ -49,6 +49,8 @@ class Added:
         histories: of each stored query, the candidate rows that it chose, oldest first.
         weights: of the towers, then of tables, then of lists.
         towers: fingerprints of the further towers, which have a state of their own.
+        by_history: other weights for queries with at most so many items in their history, by rising numbers.
+        quotas: of each source, the share of places that goes to its best; () for none.
     """
 
     tables: tuple[Neighbours, ...]
@@ -56,6 +58,12 @@ class Added:
     histories: Lists
     weights: Weights
     towers: tuple[str, ...] = field(default=())
+    by_history: tuple[tuple[int, Weights], ...] = ()
+    quotas: tuple[float, ...] = ()
+
+    def weights_of(self, length: int) -> Weights:
+        """The weights for a query with so many items in its history."""
+        return next((weights for most, weights in self.by_history if length <= most), self.weights)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,16 +90,18 @@ class Added:
         values = self.weights.values
         if (len(self.tables), len(self.lists), len(values)) != (1, 0, 2) or values[1] > 1 or values[0] != 1 - values[1]:
             return None
+        if self.by_history or self.quotas:
+            return None
         return Blend(values[1], self.weights.temperatures[0])
 
     @cached_property
     def without_lists(self) -> Added:
-        """The same less the ranked lists."""
+        """The same less the ranked lists, quotas, and weights by the length of histories."""
         if not self.lists:
-            return self
+            return replace(self, by_history=(), quotas=()) if self.by_history or self.quotas else self
         values = self.weights.values[: -len(self.lists)]
         values = values if any(values) else (1.0,) * len(values)
-        return replace(self, lists=(), weights=Weights(values, self.weights.temperatures))
+        return replace(self, lists=(), weights=Weights(values, self.weights.temperatures), by_history=(), quotas=())
 
     def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
         """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since."""

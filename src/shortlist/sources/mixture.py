@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +19,7 @@ from shortlist.index import Lists
 from shortlist.sources.added import Added
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
+from shortlist.sources.quotas import checked_quotas
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.tables import histories_of
 
@@ -47,10 +48,15 @@ class Mixture:
         weights: a number of at least 0 for each of ``sources``, relative to each other; None for equal ones.
         temperatures: one for each of the towers, in the unit of its scores, usually the temperature of its loss; or one
             number for all.
+        by_history: other weights for queries with at most so many items in their history, ``{0: [0.3, 0.0, 0.7]}`` for those
+            without one.
+        quotas: for each of ``sources`` a share of the places that goes to its own best candidates, whatever the weights
+            say: of each list's first n places at least ⌊quota · n⌋; at most half of the places together. Scores do not
+            change, so a list's scores may rise at such a place.
 
     Raises:
         ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
-            further towers that read what only a request has, or weights out of range.
+            further towers that read what only a request has, or weights or quotas out of range.
         DataError: where ``train`` has other id columns.
 
     Example:
@@ -63,6 +69,8 @@ class Mixture:
     sources: tuple[Source, ...]
     histories: Lists
     weights: Weights
+    by_history: tuple[tuple[int, Weights], ...]
+    quotas: tuple[float, ...]
 
     def __init__(
         self,
@@ -71,14 +79,24 @@ class Mixture:
         *,
         weights: Sequence[float] | None = None,
         temperatures: float | Sequence[float] = 1.0,
+        by_history: Mapping[int, Sequence[float]] | None = None,
+        quotas: Sequence[float] | None = None,
     ) -> None:
-        order, kept = _in_order(sources, weights)
+        order = _order(sources)
+        kept = [sources[number] for number in order]
         of_towers = [one for one in kept if _kind(one) == "TwoTower"]
         if isinstance(temperatures, (int, float)):
             temperatures = [temperatures] * len(of_towers)
         set_ = object.__setattr__
         set_(self, "sources", tuple(kept))
-        set_(self, "weights", Weights(tuple(order), tuple(temperatures)))
+        equal = [1.0] * len(kept)
+        set_(
+            self,
+            "weights",
+            Weights(_ordered(equal if weights is None else weights, order, "weights"), tuple(temperatures)),
+        )
+        set_(self, "by_history", _by_history(by_history or {}, order, self.weights.temperatures))
+        set_(self, "quotas", checked_quotas(_ordered([0.0] * len(kept) if quotas is None else quotas, order, "quotas")))
         if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(
                 f"a mixture got {len(self.weights.temperatures)} temperatures for {len(of_towers)} towers; one each was expected."
@@ -194,7 +212,9 @@ class Mixture:
     @cached_property
     def added(self) -> Added:
         """The sources other than towers, and the weights of all, as searches and recommenders hold them."""
-        return Added(self.tables, self.lists, self.histories, self.weights)
+        return Added(
+            self.tables, self.lists, self.histories, self.weights, by_history=self.by_history, quotas=self.quotas
+        )
 
     def with_blend(self, blend: Blend) -> Mixture:
         """The same two sources with another blend.
@@ -212,7 +232,14 @@ class Mixture:
         Args:
             weights: in the order of ``sources``.
         """
-        return Mixture(self.sources, self.histories, weights=weights.values, temperatures=weights.temperatures)
+        return Mixture(
+            self.sources,
+            self.histories,
+            weights=weights.values,
+            temperatures=weights.temperatures,
+            by_history={most: other.values for most, other in self.by_history},
+            quotas=self.quotas or None,
+        )
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
         """The choices of each query as candidate rows, oldest first.
@@ -264,8 +291,8 @@ def _kind(source: object) -> str | None:
     return next((kind for kind in KINDS if kind in names), None)
 
 
-def _in_order(sources: Any, weights: Sequence[float] | None) -> tuple[list[float], list[Source]]:
-    """Weights and sources: towers, tables, lists. ConfigError for something that is not a source, or another number of weights."""
+def _order(sources: Any) -> list[int]:
+    """The places of towers, then of tables, then of lists. ConfigError for something that is not a source."""
     hint = "[towers, shortlist.Transitions().fit(train)]"
     if isinstance(sources, (str, bytes)) or not isinstance(sources, Sequence):
         raise ConfigError(f"Mixture(sources) got {kind_of(sources)}; a list of sources was expected.", hint=hint)
@@ -278,11 +305,30 @@ def _in_order(sources: Any, weights: Sequence[float] | None) -> tuple[list[float
             )
     if not any(_kind(one) == "TwoTower" for one in sources):
         raise ConfigError("a mixture needs towers, and got none.", hint="shortlist.popularity(train) are some")
-    given = [1.0] * len(sources) if weights is None else list(weights)
-    if len(given) != len(sources):
-        raise ConfigError(f"a mixture got {len(given)} weights for {len(sources)} sources; one each was expected.")
-    order = sorted(range(len(sources)), key=lambda number: KINDS.index(_kind(sources[number]) or ""))
-    return [given[number] for number in order], [sources[number] for number in order]
+    return sorted(range(len(sources)), key=lambda number: KINDS.index(_kind(sources[number]) or ""))
+
+
+def _ordered(given: Any, order: Sequence[int], what: str) -> tuple[float, ...]:
+    """One number for each source, in the order in which a mixture has them. ConfigError for another number of them."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise ConfigError(f"Mixture({what}=) got {kind_of(given)}; a list with a number for each source was expected.")
+    if len(given) != len(order):
+        raise ConfigError(f"a mixture got {len(given)} {what} for {len(order)} sources; one each was expected.")
+    return tuple(given[number] for number in order)
+
+
+def _by_history(given: Any, order: Sequence[int], temperatures: tuple[float, ...]) -> tuple[tuple[int, Weights], ...]:
+    """The weights by the most items of a history. ConfigError for anything else."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"Mixture(by_history=) got {kind_of(given)}; numbers of items with weights were expected.",
+            hint="{0: [0.2, 0.8]}",
+        )
+    for most in given:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            raise ConfigError(f"Mixture got by_history={most!r}; a whole number of at least 0 was expected.")
+    what = "weights in by_history"
+    return tuple((most, Weights(_ordered(given[most], order, what), temperatures)) for most in sorted(given))
 
 
 def _check_ids(train: Dataset, catalogue: Catalogue) -> None:

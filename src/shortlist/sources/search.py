@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from shortlist.index import Hits, Index, Lists, score_heads, search_heads
 from shortlist.sources.added import Added, Context
+from shortlist.sources.blend import Weights
 from shortlist.sources.neighbours import Scored
+from shortlist.sources.quotas import in_places
 
 __all__ = ["Filters", "Scale", "Searched", "looked_up", "nearby", "search", "search_with_scale"]
 
@@ -106,6 +108,7 @@ def search(towers: Sequence[Searched], added: Added, context: Context, k: int, f
     3. With several towers a candidate can be good by all and best by none. So each is searched four times as deep as long as a
        candidate that none of them has found could still be among the k best: its part of each is no more than that of
        the last that was found (the threshold algorithm of Fagin, Lotem, Naor 2003).
+    4. With quotas the k best of each source alone are known too, and have their places, see ``places_of_all``.
 
     So the list is exact if all indexes are.
 
@@ -139,7 +142,7 @@ def search_with_scale(
         inside = Filters(allow=within)
         near = [_open(one, inside, added.size) for one in near]
     filters = filters.within(within)
-    count = len(towers[0].queries)
+    count, lengths = len(towers[0].queries), np.diff(context.histories.offsets)
     best: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [
         (np.zeros(0, np.int64), np.zeros(0, np.float32))
     ] * count
@@ -153,20 +156,19 @@ def search_with_scale(
         ]
         left = []
         for place, number in enumerate(waiting.tolist()):
-            one = _scored(
-                towers,
-                [hits.row(place) for hits in found],
-                [others.row(number) for others in near],
-                number,
-                depth,
-                added,
-                None if scale is None else scale.best[number],
-            )
+            of_towers = [hits.row(place) for hits in found]
+            of_near = [others.row(number) for others in near]
+            weights = added.weights_of(int(lengths[number]))
+            known = None if scale is None else scale.best[number]
+            one = _scored(towers, of_towers, of_near, number, depth, weights, known)
             order = np.lexsort((one.rows, -one.totals))[:k]
             enough = one.bound is None or (len(order) == k and one.totals[order[-1]] > one.bound)
             if len(towers) > 1 and not enough:
                 left.append(number)
                 continue
+            if added.quotas:
+                ranked = [ids for ids, _ in of_towers] + [ids[np.lexsort((ids, -scores))] for ids, scores in of_near]
+                order = in_places(one.rows, one.totals, ranked, added.quotas, k)
             best[number] = one.rows[order], one.totals[order].astype(np.float32)
             made.best[number] = one.best
             made.last[number] = [hits.row(place)[1][:k].min(initial=np.inf) for hits in found]
@@ -219,7 +221,7 @@ def _scored(
     near: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     number: int,
     depth: int,
-    added: Added,
+    weights: Weights,
     best: NDArray[np.float64] | None,
 ) -> _Compared:
     """One query's candidates with their scores.
@@ -248,11 +250,10 @@ def _scored(
     if best is None:
         best = np.array([float(one.max()) for one in (*of_towers, *of_near)])
     highest = best[: len(towers)].tolist()
-    totals = added.weights.total(of_towers, of_near, highest, best[len(towers) :].tolist())
+    totals = weights.total(of_towers, of_near, highest, best[len(towers) :].tolist())
     if any(len(ids) < depth for ids, _ in found):  # one has no more: all that is open is here
         return _Compared(rows, totals, best, None)
     last = [float(scores[-1]) - most for (_, scores), most in zip(found, highest, strict=True)]
-    weights = added.weights
     parts = zip(weights.of_towers, last, weights.temperatures, strict=True)
     bound = sum(weight * float(np.exp(below / temperature)) for weight, below, temperature in parts)
     return _Compared(rows, totals, best, bound)

@@ -57,7 +57,7 @@ def shares_of(
     of_towers = [one.scores(number, rows) for one in towers]
     of_near = [looked_up(*one.row(number), rows)[1] for one in near]
     scores = np.stack([*of_towers, *of_near]).astype(np.float64)  # [sources, items]
-    weights, many = added.weights, len(towers)
+    weights, many = added.weights_of(len(context.histories.row(number))), len(towers)
     best = scale.best[number]
     parts = np.zeros_like(scores)
     for place, (weight, temperature) in enumerate(zip(weights.of_towers, weights.temperatures, strict=True)):

@@ -252,6 +252,22 @@ class SourceSection(AddedSection, frozen=True):
         return self.settings().fit(data)
 
 
+def _check_short(source: SourceSection) -> None:
+    """ConfigError unless the keys of ``short`` are numbers of items."""
+    for most in source.short:
+        if not (most.isascii() and most.isdigit() and len(most) < 10):
+            raise ConfigError(
+                f"a source of the recipe has {most!r} in short; a whole number of at least 0 was expected.",
+                hint='short = { "0" = 0.5 } is its weight for queries without a history',
+            )
+
+
+def _weight_at(source: SourceSection, length: int) -> float:
+    """The weight of a source for queries with so many items in their history."""
+    bounds = sorted((int(most), weight) for most, weight in source.short.items())
+    return next((weight for most, weight in bounds if length <= most), source.weight)
+
+
 class Recipe(_Model, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
@@ -326,17 +342,37 @@ class Recipe(_Model, frozen=True):
         shared = {name: options[name] for name in ("device",) if name in options}
         sources += [one.fitted(data, **shared) for one in self.sources]
         weights, temperatures = self.mixing()
-        return Mixture(sources, data, weights=weights, temperatures=temperatures), history
+        return Mixture(
+            sources,
+            data,
+            weights=weights,
+            temperatures=temperatures,
+            by_history=self.mixing_by_history(),
+            quotas=[*[0.0] * (len(weights) - len(self.sources)), *(one.quota for one in self.sources)],
+        ), history
 
     def mixing(self) -> tuple[list[float], list[float]]:
         """The weight of each source, in the order of the recipe, and the temperature of each towers."""
         section = self.neighbours
         blend = None if section is None else Blend(section.share, section.temperature).weights
-        first = (1.0,) if blend is None else blend.values
-        shares = [one.weight for one in self.sources]
-        weights = [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
+        weights = self._source_weights([one.weight for one in self.sources])
         temperatures = [one.temperature for one in self.sources if one.kind == "towers"]
         return weights, [self.temperature if blend is None else blend.temperatures[0], *temperatures]
+
+    def mixing_by_history(self) -> dict[int, list[float]]:
+        """The weights for queries with at most so many items in their history, where a source has others for them."""
+        bounds = sorted({int(most) for one in self.sources for most in one.short})
+        return {most: self._source_weights([_weight_at(one, most) for one in self.sources]) for most in bounds}
+
+    def _source_weights(self, shares: Sequence[float]) -> list[float]:
+        """The weight of each source, in the order of the recipe.
+
+        Args:
+            shares: of [[sources]]; those before them share the rest.
+        """
+        section = self.neighbours
+        first = (1.0,) if section is None else Blend(section.share, section.temperature).weights.values
+        return [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
 
     def _check_sources(self, options: Mapping[str, Any]) -> None:
         """ConfigError for weights that leave the first sources nothing, and for what one training alone can do."""
@@ -346,6 +382,16 @@ class Recipe(_Model, frozen=True):
                 f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
                 hint="the towers and the neighbours have the rest",
             )
+        for one in self.sources:
+            _check_short(one)
+        for most, weights in self.mixing_by_history().items():
+            others = weights[len(weights) - len(self.sources) :]
+            if not all(share >= 0 for share in others) or sum(others) >= 1:
+                raise ConfigError(
+                    f"the recipe's [[sources]] have the weights {others} for histories of at most {most}; numbers of at least 0 "
+                    "whose sum is below 1 were expected.",
+                    hint="the towers and the neighbours have the rest",
+                )
         several = any(one.kind == "towers" for one in self.sources)
         if several and (options.get("warm_start") is not None or joined().size > 1):
             what = "warm start" if options.get("warm_start") is not None else "several processes"

@@ -203,12 +203,16 @@ class AddedSection(Section, frozen=True):
         kind: "towers", a kind of neighbours, or of ranked lists (``Popular``, ``Recent``, ``Newest``).
         weight: its share of the score.
         temperature: of towers, in the unit of their scores.
+        quota: the share of places that goes to its own best candidates.
+        short: other weights for queries with at most so many items in their history, ``{ "0" = 0.5 }``.
         options: of the class of neighbours or lists.
     """
 
     kind: Literal["towers", "cooccurrence", "transitions", "ease", "own", "popular", "recent", "new"]
     weight: float
     temperature: float = 1.0
+    quota: float = 0.0
+    short: dict[str, float] = {}
     options: dict[str, int | float | str] = {}
 
     def settings(self) -> Any:
