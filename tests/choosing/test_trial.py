@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import shortlist as sl
-from shortlist.choosing.trial import Trial, parsed_metric
+from shortlist.choosing.trial import Figure, Trial, parsed_metric
 from shortlist.errors import ConfigError
+from shortlist.intervals import PairSums
 from shortlist.model import popularity
 
 
@@ -27,3 +28,15 @@ def test_the_trial_counts_what_it_says() -> None:
 def test_other_figures_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parsed_metric(text)
+
+
+def test_one_query_has_no_standard_error() -> None:
+    one = Figure(0.5, PairSums(np.array([1.0, 0.0]), np.array([2.0, 0.0])), 0.0)
+    other = Figure(0.0, PairSums(np.array([0.0, 0.0]), np.array([2.0, 0.0])), 0.0)
+    assert one.lead_over(other) == (0.5, float("inf"))
+
+
+def test_candidates_that_nobody_chose_before_are_counted() -> None:
+    train = sl.Dataset({"who": [1, 1, 2], "what": [7, 8, 7]}, "who", "what", candidates={"what": [7, 8, 9]})
+    held_out = sl.Dataset({"who": [1, 2, 2, 2], "what": [9, 8, 9, 10]}, "who", "what")
+    assert Trial.of(train, train, held_out, None, 0).unmet == 0.75

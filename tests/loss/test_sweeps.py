@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.loss.exact_als import exact_rows, exact_sweeps
 
+from shortlist.errors import TrainingError
 from shortlist.loss import ALS, Chosen, Sweeps, objective, solve
 
 
@@ -64,3 +65,13 @@ def test_rows_without_a_choice_stay_at_nothing() -> None:
         assert np.isfinite(sweeps.sweep())
     assert sweeps.query.any(1).tolist() == [True, False, True, False]
     assert sweeps.candidate.any(1).tolist() == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("heavy", [1e30, 3e38])
+def test_weights_too_far_apart_are_an_error_in_words(heavy: float) -> None:
+    generator = np.random.default_rng(0)
+    rows, columns = generator.integers(0, 200, 3000), generator.integers(0, 100, 3000)
+    weights = np.where(generator.random(3000) < 0.02, heavy, 1.0).astype(np.float32)
+    sweeps = Sweeps(Chosen.of(rows, columns, weights, (200, 100)), ALS(), 16, torch.Generator().manual_seed(0))
+    with pytest.raises(TrainingError, match=r"weights from 1 to [13]e\+3[08]: numbers are no longer finite"):
+        [sweeps.sweep() for _ in range(5)]

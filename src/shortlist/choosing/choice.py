@@ -176,7 +176,7 @@ def _verdict(choice: Choice) -> list[str]:
         )
     if trial.unmet >= CEILING:
         lines.append(
-            f"new candidates: {trial.unmet:.1%} of the held-out pairs are of candidates that nobody chose before; models of ids "
+            f"new candidates: {trial.unmet:.1%} of the held-out pairs have candidates that nobody chose before; models of ids "
             "cannot find them, models of features can (--candidates)"
         )
     lines.append(f"next: {_advice(choice)}")

@@ -49,7 +49,9 @@ class Sweeps:
         """
         try:
             loss = self._sweep()
-        except torch._C._LinAlgError as error:
+        except RuntimeError as error:
+            if not str(error).startswith("linalg."):
+                raise
             raise self._not_finite() from error
         if not math.isfinite(loss):
             raise self._not_finite()
