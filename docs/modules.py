@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "shortlist"
 PAGE = Path(__file__).with_name("modules.md")
 HEAD = """# Modules
 
-Each module of `src/shortlist`, the first sentence of its docstring, and the modules that import it. A name without a room is in
+Each module of `src/shortlist`, the first sentence of its docstring, and the modules that import it (not those that use it as `sl.name`). A name without a room is in
 the same room; `sl.name` is public, and a command is called by its user. Written by `python docs/modules.py`.
 """
 ALONE = "modules in no room"

@@ -155,6 +155,7 @@ def test_options_of_one_recipe_train_one_recipe(folder: Path) -> None:
 
 def test_a_model_that_learned_nothing_is_not_saved(folder: Path) -> None:
     words = ("train", "log.parquet", *COLUMNS, "--out", "bad.shortlist", "--set", "optimizer.learning_rate=1e-12")
+    words = (*words, "--set", "fit.pretrain=none")
     done = shortlist(*words, "--set", "fit.epochs=1", cwd=folder)
     assert done.returncode == 1
     assert "the bundle was not saved" in done.stderr

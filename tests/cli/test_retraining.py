@@ -68,7 +68,7 @@ def test_today_is_promoted_and_says_what_changed(folder: Path, tuesday: dict[str
         "fit": {
             **monday.metadata["recipe"]["fit"],
             "epochs": 2,
-            "pretrain": None,
+            "pretrain": "none",
         },  # it starts from Monday's vectors, not from ALS
     }
     assert today.metadata["recipe"]["fit"]["batch_size"] == 128  # yesterday's, since no recipe was named

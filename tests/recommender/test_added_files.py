@@ -90,6 +90,11 @@ def test_a_model_without_sources_has_no_entries() -> None:
     assert (pair_entry(None), sources_entries(None)) == (None, None)
 
 
+def manifest_of(entries: Any) -> Any:
+    """The parts of a manifest that the sources are read by."""
+    return SimpleNamespace(sources=entries, by_history=None, quotas=None)
+
+
 def test_sources_are_read_as_they_were(pair: Added, several: Added) -> None:
     entry = pair_entry(pair)
     assert entry is not None
@@ -97,7 +102,7 @@ def test_sources_are_read_as_they_were(pair: Added, several: Added) -> None:
     assert again.weights == pair.weights
     assert again.tables[0].weights.tolist() == [3, 1, 2]
     assert again.tables[0].age == 0.5
-    again = read_added(sources_entries(several) or (), added_files(several)[SOURCES], STATE)
+    again = read_added(manifest_of(sources_entries(several)), added_files(several)[SOURCES], STATE)
     assert (again.weights, again.towers) == (several.weights, ("f" * 64,))
     assert (again.lists[0].rows.tolist(), again.lists[0].newest) == ([2, 0], "year")
     assert again.histories.row(0).tolist() == [0, 2]
@@ -116,9 +121,9 @@ def test_what_does_not_belong_to_the_tables_is_refused(pair: Added, several: Add
         read_pair(entry, {**arrays, "columns": arrays["columns"].astype(np.int64)}, STATE)
     undated: Any = SimpleNamespace(candidates=STATE.candidates.drop("year"), queries=STATE.queries)
     with pytest.raises(BundleError, match="reads 'year'"):
-        read_added(sources_entries(several) or (), added_files(several)[SOURCES], undated)
+        read_added(manifest_of(sources_entries(several)), added_files(several)[SOURCES], undated)
     entries = list(sources_entries(several) or ())
     nameless = [entries[0], *entries]
     for wrong in (nameless, [entries[0], *entries[2:], entries[1]], entries[2:]):
         with pytest.raises(BundleError, match="names no sources that a mixture can have"):
-            read_added(wrong, added_files(several)[SOURCES], STATE)
+            read_added(manifest_of(wrong), added_files(several)[SOURCES], STATE)

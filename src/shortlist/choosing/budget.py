@@ -86,7 +86,7 @@ class Speed:
             return found
         if recipe.als is not None:
             return found + epochs * self._seconds_of_sweep(data, recipe.model.dim)
-        if recipe.for_data(data).fit.pretrain is not None:
+        if recipe.for_data(data).fit.pretrain == "als":
             found += SWEEPS * self._seconds_of_sweep(data, recipe.model.dim)
         return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY
 
@@ -100,7 +100,7 @@ class Speed:
         if contender.name not in self._per_row:
             recipe = contender.recipe.for_data(data)
             sample = _sample(data, max(PROBE, 4 * int(recipe.fit.batch_size)))
-            _, history = recipe.train_towers(sample, epochs=2, pretrain=None)
+            _, history = recipe.train_towers(sample, epochs=2, pretrain="none")
             last = history.epochs[-1]
             self._per_row[contender.name] = last.seconds / max(last.examples, 1)
         return self._per_row[contender.name]

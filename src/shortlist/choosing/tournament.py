@@ -120,7 +120,8 @@ class Tournament:
         tables = [one for one in measured if one.kind == "neighbours"][:2]
         pairs = [(one, table, 20 + one.rank) for one in towers[:1] for table in tables]
         pairs += [(one, table, 20 + one.rank) for one in towers[1:2] for table in tables[:1]]
-        pairs += [(towers[0], one, 40 + one.rank) for one in towers[1:2]]
+        if isinstance(self.train, Dataset):  # a recipe of several towers trains in memory
+            pairs += [(towers[0], one, 40 + one.rank) for one in towers[1:2]]
         for one, other, rank in pairs:
             names = f"{one.name} + {other.name}", f"{other.name} + {one.name}"
             if not any(name in self.tried for name in names):

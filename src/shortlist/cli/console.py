@@ -98,12 +98,12 @@ def print_json(value: Any) -> None:
 
 
 def as_json_text(value: Any, indent: int | None = None) -> str:
-    """A value as strict JSON, with null in place of numbers that JSON does not have."""
+    """A value as strict JSON, with null in place of NaN and infinities."""
     return json.dumps(_strict(value), indent=indent, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _strict(value: Any) -> Any:
-    """The value with null in place of numbers that JSON does not have."""
+    """The value with null in place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

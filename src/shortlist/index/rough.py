@@ -20,7 +20,7 @@ __all__ = ["STORAGES", "Bfloat16", "Int8", "Plain", "Rough", "Storage", "groups_
 Storage: TypeAlias = Literal["float32", "bfloat16", "int8"]
 STORAGES: tuple[Storage, ...] = ("float32", "bfloat16", "int8")
 _ROWS = 4096  # vectors packed at a time
-_GROUP = 256  # vectors that share a bound on their error
+_GROUP = 256  # vectors that share a bound on their error; stored indexes depend on it
 
 
 class Rough(Protocol):
@@ -51,7 +51,7 @@ class Plain:
         return self.vectors.take(positions, axis=0)
 
     def error(self, low: int, high: int) -> float:
-        """None."""
+        """0: there is no error."""
         return 0.0
 
 

@@ -144,7 +144,7 @@ def _scores(chosen: Chosen, vectors: Tensor, other: Tensor) -> list[Tensor]:
 
 
 def _decays(chosen: Chosen, task: ALS, unobserved: float) -> Tensor:
-    """How strongly each row's vector is kept short, ``[rows]``."""
+    """The regularization of each row, ``[rows]``."""
     decays: Tensor = task.regularization * (chosen.totals + unobserved * chosen.width) ** task.exponent
     return decays
 

@@ -35,7 +35,7 @@ class DamageError(ValueError):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A manifest's entry for a file: its size and its sha256."""
+    """A manifest's entry for a file: its size and its sha256. The names of fields are stored."""
 
     bytes: int
     sha256: str
@@ -112,7 +112,7 @@ def in_one_step(path: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 def is_scratch(path: Path) -> bool:
-    """Whether a killed process left ``path`` in ``in_one_step``."""
+    """Whether ``path`` is being written by ``in_one_step``, or was left by a process that was killed in it."""
     return path.name.startswith(".") and path.name.endswith(".writing")
 
 

@@ -148,7 +148,7 @@ def als_options(options: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: for other options, which mean nothing to ALS.
     """
     known = inspect.signature(als).parameters
-    usual = {"precision": "float32", "schedule": "constant"}
+    usual = {"precision": "float32", "schedule": "constant", "pretrain": "none"}
     refused = [
         f"{name}={value!r}" if name in usual else f"{name}="
         for name, value in options.items()

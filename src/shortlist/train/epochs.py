@@ -12,7 +12,7 @@ __all__ = ["Epoch", "TrainingHistory"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training data.
+    """One pass over the training data. Checkpoints store these fields, so a new one needs a default.
 
     Attributes:
         loss: mean per example (weighted, where there are weights), in nats.

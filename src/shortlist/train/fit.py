@@ -58,7 +58,7 @@ def fit(
     warm_start: WarmStart | TwoTower | Mixture | None = None,
     checkpoints: Checkpoints | None = None,
     schedule: Literal["constant", "linear"] = "constant",
-    pretrain: Literal["als"] | None = None,
+    pretrain: Literal["none", "als"] = "none",
 ) -> TrainingHistory:
     """Train both towers on every interaction of ``train``, ``epochs`` times, and return what happened.
 
@@ -165,7 +165,7 @@ def fit(
         at = Progress.at_start(place)
         facts |= {"precision": precision, "impressions": impressions is not None}
         facts |= {"schedule": schedule} if schedule != "constant" else {}
-        facts |= {"pretrain": pretrain} if pretrain is not None else {}
+        facts |= {"pretrain": pretrain} if pretrain != "none" else {}
         keeper = None
         if checkpoints is not None:
             keeper = Keeper(checkpoints, {**facts, "warm_start": start.facts()}, run, best)

@@ -17,6 +17,7 @@ from shortlist.train.als import chosen_pairs, filled
 __all__ = ["SWEEPS", "check_pretraining", "pretrain_by_als", "why_not_pretrained"]
 
 SWEEPS = 8
+TURN = 0.1  # part of the random vectors in the first ones
 
 
 def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
@@ -35,16 +36,16 @@ def why_not_pretrained(model: TwoTower, train: Dataset | Shards) -> str | None:
     return None
 
 
-def check_pretraining(pretrain: str | None, model: TwoTower, train: Dataset | Shards, warm: bool) -> None:
+def check_pretraining(pretrain: str, model: TwoTower, train: Dataset | Shards, warm: bool) -> None:
     """Check that the training can start from ALS.
 
     Raises:
         ConfigError: for another word, and where the towers, the data or a warm start do not allow it.
     """
-    if pretrain is None:
+    if pretrain == "none":
         return
     if pretrain != "als":
-        raise ConfigError(f'fit() got pretrain={pretrain!r}; "als" or None was expected.')
+        raise ConfigError(f'fit() got pretrain={pretrain!r}; "none" or "als" was expected.')
     reason = "a warm start already has vectors" if warm else why_not_pretrained(model, train)
     if reason is not None:
         raise ConfigError(f'fit() got pretrain="als", but {reason}.', hint="leave out pretrain=")
@@ -80,9 +81,14 @@ def pretrain_by_als(model: TwoTower, encoded: EncodedDataset, seed: int, device:
 
 
 def _of_random_length(rows: Tensor, table: EmbeddingTable) -> Tensor:
-    """The rows at the mean length of the table's rows."""
-    length = float(torch.linalg.vector_norm(table.weight.float(), dim=1).mean())
-    return nn.functional.normalize(rows, dim=1) * length
+    """The rows at the mean length of the table's rows, each turned a little towards the one that was there.
+
+    Where ALS finds one direction for all, as in a table in which everyone chose everything, they still differ.
+    """
+    random = table.weight.float()
+    length = float(torch.linalg.vector_norm(random, dim=1).mean())
+    unit = nn.functional.normalize
+    return unit(unit(rows, dim=1) + TURN * unit(random, dim=1), dim=1) * length
 
 
 def _id_feature(tower: Tower) -> str | None:

@@ -63,7 +63,7 @@ class _Model(Section, frozen=True):
             warm: whether training starts from an earlier model.
         """
         if warm:  # which has vectors already
-            fit = msgspec.structs.replace(self.fit, pretrain=None)
+            fit = msgspec.structs.replace(self.fit, pretrain="none")
             return msgspec.structs.replace(self, fit=fit).for_rows(len(data))
         pretrains = self.fit.pretrain == "auto" and self.als is None
         if pretrains:
@@ -79,13 +79,13 @@ class _Model(Section, frozen=True):
         """
         fit = self.fit
         if fit.pretrain == "auto":
-            fit = msgspec.structs.replace(fit, pretrain="als" if pretrains else None)
+            fit = msgspec.structs.replace(fit, pretrain="als" if pretrains else "none")
         if fit.schedule == "auto":
-            fit = msgspec.structs.replace(fit, schedule="constant" if fit.pretrain is None else "linear")
+            fit = msgspec.structs.replace(fit, schedule="constant" if fit.pretrain == "none" else "linear")
         if fit.batch_size == "auto":
             fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
         if fit.epochs == "auto":
-            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows, fit.pretrain is not None))
+            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows, fit.pretrain == "als"))
         return msgspec.structs.replace(self, fit=fit)
 
     def build_model(self, data: Dataset | Shards) -> TwoTower:

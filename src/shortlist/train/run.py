@@ -40,14 +40,14 @@ class Run:
         device: torch.device,
         precision: str,
         processes: Processes,
-        pretrain: str | None = None,
+        pretrain: str = "none",
     ) -> None:
         self.model, self.task, self.optimizer, self.processes = model, task, optimizer, processes
         self.device, self.rounded = device, precision == "bfloat16"
         torch.manual_seed(seed)
         encoded = start.prepared(model, torch.Generator().manual_seed(seed))
         model.to(device)
-        if pretrain is not None:
+        if pretrain != "none":
             pretrain_by_als(model, encoded, seed, device)
         self.query_inputs = (
             TowerInputs.crossed(encoded.query_columns, encoded.contexts, [*model.query.features], device)
