@@ -30,6 +30,8 @@ OTHERS = {
     "doctor",
     "impressions",
     "compare-logged",
+    "daily",
+    "clean",
 }
 
 

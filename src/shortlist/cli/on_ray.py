@@ -25,7 +25,7 @@ from shortlist.cli.retraining import REFUSED, Daily
 from shortlist.cli.rules import NAMES, rules_of
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
 
-__all__ = ["cluster", "or_on_ray", "recommend_all_on", "train_on"]
+__all__ = ["cluster", "or_on_ray", "recommend_all_on", "result_file", "train_on"]
 
 CLIENT = "ray://"
 STARTS = "--on local starts one here; ray start --head starts one that others can join"
@@ -230,12 +230,22 @@ def _drive_training(
             ),
         )
         try:
-            done = trainer.fit()
+            trainer.fit()
+            said = json.loads(result_file(options["out"]).read_text(encoding="utf-8"))
         except TrainingFailedError as failed:
             raise _first_complaint(failed) from failed
-    said = json.loads((done.metrics or {})["result"])
+        finally:
+            result_file(options["out"]).unlink(missing_ok=True)
     names = ("training", "evaluation", "findings", "since", "conditions", "passed", "bundle")
     return {**{name: said[name] for name in names if name in said}, "workers": workers}
+
+
+def result_file(out: Path) -> Path:
+    """The file in which the first worker leaves what it says under --json: next to the bundle, which the driver can read too.
+
+    Ray Train keeps the metrics of workers only with a checkpoint of its own.
+    """
+    return out.with_name(f".{out.name}.result.json")
 
 
 def _to_resume(options: dict[str, Any]) -> dict[str, Any]:

@@ -238,6 +238,7 @@ def work(options: dict[str, Any]) -> None:
     """The work of every worker of a Ray cluster: this command, in the process group that Ray Train has made."""
     from ray.train import report
 
+    from shortlist.cli.on_ray import result_file
     from shortlist.train.distributed import joined
     from shortlist.train.processes import StoppedTrainingError
 
@@ -251,7 +252,9 @@ def work(options: dict[str, Any]) -> None:
         if joined().stopped_before(error):
             raise StoppedTrainingError(error.message, error.hint) from error
         raise
-    report({} if result is None else {"result": as_json_text(result)})
+    if result is not None:
+        result_file(options["out"]).write_text(as_json_text(result), encoding="utf-8")
+    report({})
 
 
 @click.command("train")
