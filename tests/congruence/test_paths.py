@@ -18,7 +18,7 @@ IN_MEMORY = {  # calls whose source is bytes
     "data/movielens.py": 1,
     "data/movielens_files.py": 1,
     "data/plain.py": 1,
-    "data/source.py": 2,
+    "data/opened_files.py": 2,
     "recommender/contents.py": 1,
 }
 

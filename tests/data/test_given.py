@@ -196,11 +196,13 @@ FLAGS = {
     "Recommender.recommend(exclude_seen)": lambda given: served().recommend([1], exclude_seen=given),
     "Recommender.recommend_all(exclude_seen)": lambda given: served().recommend_all("no", exclude_seen=given),
     "Recommender.recommend_all(vectors)": lambda given: served().recommend_all("no", vectors=given),
+    "Recommender.recommend(explain)": lambda given: served().recommend([1], explain=given),
     "Recommender.save(overwrite)": lambda given: served().save("no", overwrite=given),
     "Recommender.save(optimizer)": lambda given: served().save("no", optimizer=given),
     "Retrieval(remove_accidental_hits)": lambda given: sl.Retrieval(remove_accidental_hits=given),
     "Retrieval(mask_known)": lambda given: sl.Retrieval(mask_known=given),
     "Retrieval(learn_temperature)": lambda given: sl.Retrieval(learn_temperature=given),
+    "Shards.encode(grow)": lambda given: sl.Shards.encode("no.csv", "no", query="user", candidate="film", grow=given),
     "Shards.encode(overwrite)": lambda given: sl.Shards.encode(
         "no.csv", "no", query="user", candidate="film", overwrite=given
     ),

@@ -9,7 +9,8 @@ def test_every_module_of_a_room_is_in_it_with_a_purpose() -> None:
     within = [name for name in modules() if "." in name and not name.endswith("__init__")]
     assert [name for name in within if not purpose(name)] == []
     rooms = {name.partition(".")[0] for name in within}
-    assert all(f"\n## {room}\n" in page() for room in rooms)
+    text = page()
+    assert all(f"\n## {room}\n" in text for room in rooms)
 
 
 def test_modules_in_no_room_are_there_too() -> None:

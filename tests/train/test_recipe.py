@@ -129,7 +129,9 @@ def test_sources_that_cannot_be(before: str, after: str, words: str, tmp_path) -
 def test_sources_need_memory_and_one_process(tmp_path) -> None:
     (tmp_path / "many.toml").write_text(SOURCES)
     recipe = sl.recipes.load(tmp_path / "many.toml")
-    with pytest.raises(sl.ConfigError, match="whole histories in memory"):
+    with pytest.raises(
+        sl.ConfigError, match=r"\[\[sources\]\] \(transitions, towers, popular\); a mixture is trained in memory"
+    ):
         recipe.check_from_disk()
     with pytest.raises(sl.ConfigError, match="does not support warm start"):
         recipe.train(logged(), warm_start=sl.popularity(logged()))
