@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shortlist as sl
-from shortlist.errors import DataError
+from shortlist.errors import ConfigError, DataError
 from shortlist.recommender.live import changed
 
 
@@ -180,3 +180,11 @@ def test_older_states_stay_as_they_were_through_many_changes(priced: sl.Recommen
         assert recommender.served.vectors_of(np.array(at))[:, 0].tolist() == pytest.approx(expected)
         assert state.candidates["price"].gather(at).to_list() == list(prices.values())
         assert state.candidate_ids.take(np.array(at)) == list(prices)
+
+
+def test_a_recommender_without_candidates_answers_and_is_not_saved(priced: sl.Recommender, tmp_path: Path) -> None:
+    priced.delete(["a", "b", "c"])
+    assert len(priced.recommend(["ann"], k=2)[0]) == 0
+    with pytest.raises(ConfigError, match="all 3 candidates are deleted; a bundle needs at least one"):
+        priced.save(tmp_path / "none.shortlist")
+    assert not (tmp_path / "none.shortlist").exists()

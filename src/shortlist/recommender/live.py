@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of
 from shortlist.data.times import dated
-from shortlist.errors import DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
 from shortlist.recommender.grown import spliced
@@ -66,11 +66,20 @@ def changed(
 
 
 def folded(served: Served) -> Served:
-    """``served`` as if it had been built from its current candidates: new rows, without deleted ones."""
+    """``served`` as if it had been built from its current candidates: new rows, without deleted ones.
+
+    Raises:
+        ConfigError: where all candidates are deleted.
+    """
     state = served.state
     if not state.live:
         return served
     alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
+    if not len(alive):
+        raise ConfigError(
+            f"all {state.size:,} candidates are deleted; a bundle needs at least one.",
+            hint="upsert candidates, then save",
+        )
     row = np.full(state.size, -1, np.int64)
     row[alive] = np.arange(len(alive))
     chosen = row[state.seen.values]

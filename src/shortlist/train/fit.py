@@ -98,7 +98,7 @@ def fit(
         schedule: of the learning rate: "constant", or "linear" to fall from the optimizer's rate to zero over all epochs.
         pretrain: "als" starts the vectors of ids from the directions that alternating least squares finds for the same pairs
             (``als``), which takes fewer epochs than random vectors; for towers of one vector per id, or of a sum with it, in
-            memory.
+            memory. Not together with ``warm_start``, which has vectors already; a recipe leaves it out then.
 
     Raises:
         ConfigError: for options that cannot work.
