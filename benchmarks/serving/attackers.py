@@ -144,7 +144,7 @@ def _exchange(connection: socket.socket, request: bytes) -> None:
     if sender is not None:
         sender.join()
     if told:
-        time.sleep(0.02)  # it does not wait as long as it is told to
+        time.sleep(0.02)  # shorter than it asks for
 
 
 def _send(connection: socket.socket, content: bytes) -> None:
