@@ -14,6 +14,7 @@ import shortlist as sl
 from benchmarks import machine
 from benchmarks.quality import ours
 from benchmarks.quality.baselines import BASELINES, SEEDED
+from benchmarks.quality.kept import Kept
 from benchmarks.quality.measures import Scorer, figures
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import Measure
@@ -21,8 +22,11 @@ from benchmarks.quality.protocols import Measure
 RESULTS = Path(__file__).parents[1] / "results" / "quality"
 
 
-def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any]) -> Scorer:
-    """Returns the scorer of a baseline or of one of our recipes, learnt from the problem's training data."""
+def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any], kept: Kept | None = None) -> Scorer:
+    """Returns the scorer of a baseline or of one of our recipes, learnt from the problem's training data.
+
+    kept: where trained towers are kept.
+    """
     if recipe in BASELINES:
         try:
             return BASELINES[recipe](problem, seed, **changes)
@@ -31,7 +35,7 @@ def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any])
     if recipe not in ours.names() and not recipe.endswith(".toml"):
         known = [*BASELINES, *ours.names()]
         raise sl.ConfigError(f"there is no recipe {recipe!r}.", hint=f"known: {', '.join(known)}")
-    return ours.trained(problem, seed, recipe, changes)
+    return ours.trained(problem, seed, recipe, changes, kept)
 
 
 def run(
@@ -43,11 +47,13 @@ def run(
     changes: Mapping[str, Any],
     keep: Callable[[dict[str, Any]], None] = lambda result: None,
     before: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
 
     keep: is given the result so far after each seed, so that a run that is broken off is not lost.
     before: an earlier result of the same settings, whose seeds are not run again; ConfigError where settings differ.
+    folder: of trained towers, which are not trained again; the seconds that they took count.
     """
     if recipe in BASELINES and recipe not in SEEDED:
         seeds = 1
@@ -56,8 +62,9 @@ def run(
     result = dict(before or {})
     for seed in range(len(runs), seeds):
         started = time.perf_counter()
-        found = figures(fitted(recipe, problem, seed, changes), problem)
-        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started, 1)})
+        kept = Kept(folder)
+        found = figures(fitted(recipe, problem, seed, changes, kept), problem)
+        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started + kept.saved, 1)})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
         print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
         rows = [_row(dataset, protocol, recipe, measure, runs) for measure in problem.protocol.measures]
