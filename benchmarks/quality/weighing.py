@@ -36,21 +36,27 @@ def weighed(
     temperatures: the values of each towers.
     """
     points = _points(model, weights, temperatures)
+    found = places(model, problem, [tried for _, tried in points])
+    return [(changes, measured(place, problem)) for (changes, _), place in zip(points, found, strict=True)]
+
+
+def places(model: sl.Mixture, problem: Problem, tried: Sequence[Weights]) -> NDArray[np.float64]:
+    """The place of each test pair by each of the weights, ``[weights, pairs]``."""
     order = np.argsort(problem.test.query_rows, kind="stable")
     pair_query = problem.test.query_rows[order]
     own = torch.from_numpy(problem.test.candidate_rows[order].astype(np.int64))
     scores = mixing.mixed(model, problem)
     most = max(FEWEST, BEST * max(measure.k for measure in problem.protocol.measures))
-    places = np.empty((len(points), len(order)))
+    found = np.empty((len(tried), len(order)))
     for start in range(0, len(problem.queries), ROWS):
         rows = problem.queries[start : start + ROWS]
         towers, others = scores.parts(start, start + len(rows), problem.hidden(rows))
         first, last = np.searchsorted(pair_query, [rows[0], rows[-1] + 1])
         at = torch.from_numpy(np.searchsorted(rows, pair_query[first:last]))
         compared = _compared(towers, others, most, at, own[first:last])
-        for number, (_, tried) in enumerate(points):
-            places[number, order[first:last]] = _places(*compared, tried, at)
-    return [(changes, measured(place, problem)) for (changes, _), place in zip(points, places, strict=True)]
+        for number, weights in enumerate(tried):
+            found[number, order[first:last]] = _places(*compared, weights, at)
+    return found
 
 
 def _points(
