@@ -45,6 +45,7 @@ COMMANDS = {
     "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
+    "schema": "Print the JSON Schema of a recipe, for editors.",
     "tune": "Give a bundle the fastest index that reaches a recall.",
 }
 
