@@ -107,7 +107,13 @@ def test_migration_calls_what_exists() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            made = Path(target).name in ("reference.md", "errors.md", "modules.md", "commands.md", "recipe-keys.md")  # by `make docs`
+            made = Path(target).name in (
+                "reference.md",
+                "errors.md",
+                "modules.md",
+                "commands.md",
+                "recipe-keys.md",
+            )  # by `make docs`
             assert made or (page.parent / target).exists(), f"{page.name} → {target}"
 
 

@@ -212,6 +212,17 @@ class Loaded:
         """Each candidate's title in small letters, to search in."""
         return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
+    def found(self, text: str, limit: int) -> list[Any]:
+        """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones."""
+        state, wanted = self.state, text.lower()
+        exact = (state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
+        begins = self.titles.str.starts_with(wanted).fill_null(False).to_numpy()
+        holds = self.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
+        holds[state.dead] = False
+        rows = np.flatnonzero(holds)
+        rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
+        return state.candidate_ids.take(rows)
+
     @cached_property
     def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Rows on the map, their two coordinates in [-1, 1], and the share of the variance that these show.

@@ -87,7 +87,7 @@ def _without_null(shape: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in shape.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
         del shape["anyOf"]
-        return kinds[0] | shape
+        return {**kinds[0], **shape}
     return shape | ({"anyOf": kinds} if kinds else {})
 
 
