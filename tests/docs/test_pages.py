@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
 from pathlib import Path
 
 import pytest
+from tests.recommender import hub_server
 from tests.tuning.conftest import worked_out
 
 import shortlist as sl
@@ -48,8 +50,15 @@ def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     if not program:
         pytest.skip("the page has no code to run")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tuner, "latencies", worked_out)
-    exec(compile(program, page, "exec"), {"__name__": "__main__"})
+    with contextlib.ExitStack() as stack:
+        if page == "guides/sharing.md":  # which has a bundle, and a hub
+            pytest.importorskip("huggingface_hub", reason='pip install "shortlist[hub]"')
+            data = sl.Dataset({"user": ["42", "7"], "film": ["a", "b"]}, "user", "film")
+            sl.Recommender(sl.popularity(data), seen=data).save("my.shortlist")
+            monkeypatch.setenv("HF_ENDPOINT", stack.enter_context(hub_server.running()).address)
+            monkeypatch.setenv("SHORTLIST_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(tuner, "latencies", worked_out)
+        exec(compile(program, page, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", TRANSLATED)
