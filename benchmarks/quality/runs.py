@@ -67,10 +67,16 @@ def run(
         runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started + kept.saved, 1)})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
         print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-        rows = [_row(dataset, protocol, recipe, measure, runs) for measure in problem.protocol.measures]
+        mixed = is_mixture(settings)
+        rows = [_row(dataset, protocol, recipe, measure, runs, mixed) for measure in problem.protocol.measures]
         result = {"rows": rows, "runs": list(runs), "settings": settings, "environment": machine.environment()}
         keep(result)
     return result
+
+
+def is_mixture(settings: Mapping[str, Any]) -> bool:
+    """Whether a recipe's settings name other sources than its towers."""
+    return bool(settings.get("sources")) or isinstance(settings.get("neighbours"), Mapping)
 
 
 def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,8 +97,11 @@ def _within(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]], mixed: bool
+) -> dict[str, Any]:
     """Mean and spread of one measure over the runs, beside its bar."""
+    bar, aim = measure.goals(mixed)
     values = [each[measure.label] for each in runs]
     mean = statistics.fmean(values)
     return {
@@ -103,9 +112,9 @@ def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[
         "mean": mean,
         "std": statistics.stdev(values) if len(values) > 1 else 0.0,
         "seeds": len(values),
-        "bar": measure.bar,
-        "aim": measure.aim,
-        "holds": None if measure.bar is None else mean >= measure.bar,
+        "bar": bar,
+        "aim": aim,
+        "holds": None if bar is None else mean >= bar,
     }
 
 
@@ -120,7 +129,7 @@ def table(result: Mapping[str, Any]) -> str:
     lines = []
     for row in result["rows"]:
         verdict = {True: "holds", False: "missed", None: ""}[row["holds"]]
-        bar = "" if row["bar"] is None else f"bar {row['bar']:.3f} {verdict}"
+        bar = "" if row["bar"] is None else f"bar {row['bar']:.4f} {verdict}"
         lines.append(
             f"{row['dataset']} {row['protocol']}  {row['recipe']:<16}{row['metric']:<12}"
             f"{row['mean']:.4f} ± {row['std']:.4f}  ({row['seeds']} seeds)  {bar}"
