@@ -41,7 +41,7 @@ def main() -> int:
         problem = load(options.dataset, options.protocol, options.data_dir)
         changes = dict(map(change_of, options.set))
         if options.tune:
-            result = tune(options.recipe, problem, options.tune, options.trials, folder=options.towers)
+            result = tune(options.recipe, problem, options.tune, options.trials, changes=changes, folder=options.towers)
         else:
             asked = (options.dataset, options.protocol, options.recipe)
             before = json.loads(place.read_text()) if options.carry_on and place.is_file() else None

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import shortlist as sl
@@ -69,26 +70,34 @@ def points(space: Mapping[str, list[Any]], trials: int, seed: int) -> list[dict[
 
 
 def tune(
-    recipe: str, problem: Problem, search: str, trials: int, seed: int = 0, folder: Path | None = None
+    recipe: str,
+    problem: Problem,
+    search: str,
+    trials: int,
+    seed: int = 0,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Returns every trial on the validation part of the problem's training data, the best first.
 
     The best is the one with the highest mean of the measures, each divided by its largest value.
 
+    changes: to the recipe, which every trial shares.
     folder: of trained towers, which are not trained again.
     """
     space = space_of(search)
+    shared = {**space.fixed, **changes}
     validation = problem.validation()
     done: list[dict[str, Any]] = []
     for point in points(space.keys, trials, seed):
         started = time.perf_counter()
-        changes, kept = {**space.fixed, **point}, Kept(folder)
+        of_point, kept = {**shared, **point}, Kept(folder)
         if space.weights or space.temperatures:
             asked = validation.some(ASKED, seed)
-            model = ours.model_of(validation, seed, ours.load(recipe, changes), kept)
+            model = ours.model_of(validation, seed, ours.load(recipe, of_point), kept)
             found = weighed(model, asked, space.weights, space.temperatures)
         else:
-            found = [({}, figures(fitted(recipe, validation, seed, changes, kept), validation))]
+            found = [({}, figures(fitted(recipe, validation, seed, of_point, kept), validation))]
         seconds = round((time.perf_counter() - started + kept.saved) / len(found), 1)
         done += [{"changes": {**point, **more}, **measured, "seconds": seconds} for more, measured in found]
         best = _sorted(done, problem)[0]
@@ -97,7 +106,7 @@ def tune(
     return {
         "recipe": recipe,
         "space": space.values,
-        "fixed": space.fixed,
+        "fixed": shared,
         "seed": seed,
         "train_rows": len(validation.train),
         "validation_rows": len(validation.test),
