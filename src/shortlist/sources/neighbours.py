@@ -160,12 +160,16 @@ class Neighbours:
             return []
         there = (histories.values >= 0) & (histories.values < len(self))
         items = np.where(there, histories.values, 0)
-        of_item = np.where(there, np.diff(self.offsets)[items], 0) if len(self) else np.zeros(len(items))
+        of_item = np.where(there, self._counts(items), 0) if len(self) else np.zeros(len(items))
         before = np.concatenate([[0], np.cumsum(of_item + 1.0)])  # one for the item itself
         costs = np.diff(before[histories.offsets]) + each
         edges = np.floor(np.cumsum(costs) / ENTRIES).astype(np.int64)
         starts = np.flatnonzero(np.diff(edges, prepend=-1))
         return list(zip(starts.tolist(), [*starts[1:].tolist(), len(histories)], strict=True))
+
+    def _counts(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many neighbours each of these candidates has."""
+        return self.offsets[items + 1] - self.offsets[items]
 
     def _asked(
         self, query: NDArray[np.int64], items: NDArray[np.int64]
@@ -181,7 +185,7 @@ class Neighbours:
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)
         query, items, back = self._asked(query, histories.values[part])
-        counts = self.offsets[items + 1] - self.offsets[items]
+        counts = self._counts(items)
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[items] - ends + counts, counts)
         factor = self.age ** back.astype(np.float64)
