@@ -102,7 +102,7 @@ class Neighbours:
         counts, rows, scores = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
         for first, last in self._pieces(histories, each=1):
             keys, values = self._entries(histories, first, last)
-            found, place = np.unique(keys, return_inverse=True)
+            found, place = _distinct(keys)
             rows.append(found % size)
             scores.append(np.bincount(place, values, len(found)).astype(np.float32))
             counts.append(np.bincount(found // size, minlength=last - first))
@@ -191,6 +191,22 @@ class Neighbours:
         factor = self.age ** back.astype(np.float64)
         keys = np.repeat(query * max(len(self), 1), counts) + self.columns[places]
         return keys, np.repeat(factor, counts) * self.weights[places]
+
+
+def _distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct keys, rising, and the place of each key among them; a stable sort is the faster one of integers.
+
+    Example:
+        >>> _distinct(np.array([7, 5, 7]))
+        (array([5, 7]), array([1, 0, 1]))
+    """
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.cumsum(first) - 1
+    return ordered[first], place
 
 
 def latest(

@@ -16,7 +16,7 @@ from shortlist.sources.blend import Weights
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
-__all__ = ["Filters", "Scale", "Searched", "looked_up", "nearby", "search", "search_with_scale"]
+__all__ = ["Filters", "Scale", "Searched", "first_of", "looked_up", "nearby", "search", "search_with_scale"]
 
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
 
