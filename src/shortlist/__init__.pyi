@@ -46,6 +46,7 @@ from shortlist.features import Vector as Vector
 from shortlist.index import BruteForce as BruteForce
 from shortlist.index import Faiss as Faiss
 from shortlist.index import Milvus as Milvus
+from shortlist.index import Quantized as Quantized
 from shortlist.index import ScaNN as ScaNN
 from shortlist.loss import BPR as BPR
 from shortlist.loss import BSL as BSL
