@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from shortlist.display import Tabular, frame_html
+from shortlist.display.html import ROWS
+
 __all__ = ["Epoch", "TrainingHistory"]
 
 
@@ -45,7 +48,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class TrainingHistory:
+class TrainingHistory(Tabular):
     """Every epoch of a run, in order.
 
     Attributes:
@@ -89,5 +92,14 @@ class TrainingHistory:
                     **epoch.metrics,
                 }
                 for epoch in self.epochs
-            ]
+            ],
+            infer_schema_length=None,
         )
+
+    def _repr_html_(self) -> str:
+        """The last epochs; the one that the model holds is named below."""
+        frame = self.to_frame()
+        notes = [f"the model holds epoch {self.best}{' (stopped early)' if self.stopped_early else ''}"]
+        if len(frame) > ROWS:
+            notes.insert(0, f"the last {ROWS} of {len(frame):,} epochs")
+        return frame_html("TrainingHistory", frame.tail(ROWS), notes)
