@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from shortlist._above import room_above
 from shortlist.data.argument_checks import check_kind, check_seed
 from shortlist.display import Framed, Tabular, frame_html
 from shortlist.errors import ConfigError, did_you_mean
@@ -114,6 +115,16 @@ class Evaluation(Tabular):
                 low, high = intervals.get(metric, (None, None))
                 rows.append((scorer, seen, *named, pairs, queries, metric, value, low, high))
         return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+    def plot(self) -> Any:
+        """A chart of each metric by k, with intervals where there are some.
+
+        Without altair it is a chart that notebooks draw, with ``to_dict`` (Vega-Lite) and ``save("evaluation.html")``.
+
+        Raises:
+            ConfigError: where no metric has a k.
+        """
+        return room_above("plots").evaluation_plot(self)
 
     def _repr_html_(self) -> str:
         return evaluation_html(self.headline(), self.notes, self.figures, self.intervals)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
+from shortlist._above import room_above
 from shortlist.display import Tabular, frame_html
 from shortlist.display.html import ROWS
 
@@ -95,6 +97,13 @@ class TrainingHistory(Tabular):
             ],
             infer_schema_length=None,
         )
+
+    def plot(self) -> Any:
+        """A chart of loss and chance by epoch, and of the validation metrics where there are some.
+
+        Without altair it is a chart that notebooks draw, with ``to_dict`` (Vega-Lite) and ``save("training.html")``.
+        """
+        return room_above("plots").history_plot(self)
 
     def _repr_html_(self) -> str:
         """The last epochs; the one that the model holds is named below."""
