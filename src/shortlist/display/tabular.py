@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from shortlist.display.html import frame_html
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["Framed", "Tabular"]
 
 
-class Framed:
+class Framed(ABC):
     """A value with a main table: ``to_frame`` gives it to Polars, ``to_pandas`` to pandas."""
 
     __slots__ = ()
 
+    @abstractmethod
     def to_frame(self) -> pl.DataFrame:
         """The table as a Polars DataFrame."""
-        raise NotImplementedError(f"{type(self).__name__} has no to_frame")
 
     def to_pandas(self) -> pd.DataFrame:
         """``to_frame`` as a pandas DataFrame.
