@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, TableLike
 from shortlist.data.argument_checks import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
+from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
@@ -45,7 +46,7 @@ class Recommender:
 
     Args:
         model: a trained TwoTower, or a Mixture of sources.
-        index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
+        index: settings such as ``Quantized()`` or ``Quantized(recall=0.95)``, which is tuned on the known queries; by default
             what suits the catalogue (``reason`` says why).
         seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
             ids that the catalogue lacks are passed over.
@@ -61,7 +62,7 @@ class Recommender:
         SearchError: for vectors that are not finite.
 
     Example:
-        recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+        recommender = sl.Recommender(model, index=sl.Quantized(), seen=train)
         recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
         recommender.save("movielens.shortlist")
     """
@@ -92,7 +93,7 @@ class Recommender:
                 ("build", "search"),
                 "an index",
                 optional=True,
-                hint="index=shortlist.ScaNN()",
+                hint="index=shortlist.Quantized()",
             )
             self.served = served_from_model(model, index, seen, policy)
         self._swapping = threading.Lock()
@@ -100,6 +101,19 @@ class Recommender:
 
     def __repr__(self) -> str:
         return f"Recommender({self.served})"
+
+    def _repr_html_(self) -> str:
+        state, index = self.served.state, self.index
+        facts = {
+            "model": "two towers" if state.near is None else "mixture of sources",
+            "candidates": f"{state.size - len(state.deleted):,} ({state.candidate})",
+            "queries": f"{len(state.queries):,} ({state.query})",
+            "seen items": f"{len(state.seen.values):,}",
+            "index": f"{type(index).__name__}: {self.reason}",
+            "cold start": self.cold_start,
+            "fallback": ", ".join(self.fallback) or "none",
+        }
+        return facts_html("Recommender", facts)
 
     @property
     def index(self) -> Index:
@@ -485,7 +499,7 @@ class Recommender:
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
+        Without the index's package (turbovec, ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
 
         Args:
             path: the bundle's folder.
