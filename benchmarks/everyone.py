@@ -1,4 +1,4 @@
-"""`python -m benchmarks.everyone`: lists for everybody beside exact search alone, in turn; results/everyone.json.
+"""`python -m benchmarks.everyone`: lists for everybody beside exact search alone, in turn; results/export_all.json.
 
 Exact search answers the same queries, a thousand at a time, with the same seen items left out, and throws its answers
 away; `recommend_all` also turns them into ids and writes them as Parquet. `--quick` keeps nothing.
@@ -16,9 +16,9 @@ import numpy as np
 
 import shortlist as sl
 from benchmarks.machine import environment
-from shortlist.recommender import everyone
+from shortlist.recommender import export_all
 
-RESULTS = Path(__file__).parent / "results" / "everyone.json"
+RESULTS = Path(__file__).parent / "results" / "export_all.json"
 SIZES = ((50_000, 2_000), (50_000, 20_000), (10_000, 200_000))
 K, RUNS = 100, 3
 
@@ -40,8 +40,8 @@ def searched(recommender: sl.Recommender) -> float:
     state = recommender.served.state
     rows = np.flatnonzero(state.known)
     started = time.perf_counter()
-    for some in np.array_split(rows, -(-len(rows) // everyone.QUERIES_AT_A_TIME)):
-        exclude = everyone._seen_of(state.seen, some)
+    for some in np.array_split(rows, -(-len(rows) // export_all.QUERIES_AT_A_TIME)):
+        exclude = export_all._seen_of(state.seen, some)
         recommender.index.search(np.ascontiguousarray(state.query_vectors[some]), K, exclude=exclude)
     return time.perf_counter() - started
 

@@ -25,7 +25,7 @@ from tests.train.processes import choices
 import shortlist as sl
 from shortlist.cli.main import cli
 from shortlist.cli.on_ray import cluster, has_token
-from shortlist.recommender import everyone
+from shortlist.recommender import export_all
 from shortlist.train.processes import StoppedTrainingError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
@@ -137,7 +137,7 @@ def check_lists(out: Path, tmp_path: Path, address: str) -> None:
     assert here.parts == 2
     for name in ("lists-00000.parquet", "candidates-00000.parquet"):
         assert pl.read_parquet(tmp_path / "ray" / name).equals(pl.read_parquet(tmp_path / "here" / name))
-    assert json.loads((tmp_path / "ray" / everyone.MANIFEST).read_text())["rows"] == here.rows
+    assert json.loads((tmp_path / "ray" / export_all.MANIFEST).read_text())["rows"] == here.rows
 
     (tmp_path / "ray" / "lists-00000.parquet").unlink()
     again = CliRunner().invoke(cli, words)

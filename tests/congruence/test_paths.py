@@ -17,7 +17,7 @@ IN_MEMORY = {  # calls whose source is bytes
     "data/cache.py": 1,
     "data/movielens.py": 1,
     "data/movielens_files.py": 1,
-    "data/plain.py": 1,
+    "data/text_content.py": 1,
     "data/opened_files.py": 2,
     "recommender/contents.py": 1,
 }

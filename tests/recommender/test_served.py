@@ -10,8 +10,8 @@ import pytest
 
 import shortlist as sl
 from shortlist.errors import ConfigError
-from shortlist.recommender.asking import recommend
 from shortlist.recommender.live import changed, folded
+from shortlist.recommender.pipeline import recommend
 from shortlist.recommender.served import Policy
 
 ASK = ["ann", "bob", "cat", "eve"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
-from shortlist.recommender.asking import recommend
+from shortlist.recommender.pipeline import recommend
 from shortlist.serve import Settings
 from shortlist.serve.settings import Limits
 

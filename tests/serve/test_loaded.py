@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shortlist.recommender.asking import recommend
+from shortlist.recommender.pipeline import recommend
 from shortlist.serve.loaded import Loaded
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
-from shortlist.recommender.asking import recommend
+from shortlist.recommender.pipeline import recommend
 from shortlist.serve import pace
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.pace import LATELY, Pace

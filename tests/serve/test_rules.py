@@ -10,7 +10,7 @@ from tests.recommender import test_many_sources as many
 
 import shortlist as sl
 from shortlist.recommender import conditions
-from shortlist.recommender.asking import recommend
+from shortlist.recommender.pipeline import recommend
 from shortlist.serve import Settings
 from shortlist.serve.rules import conditions_of
 from shortlist.serve.schema import Boost, Rules

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import shown
+from shortlist.data.argument_checks import shown
 from shortlist.errors import ConfigError
 from shortlist.sources import EASE, ease_products
 from shortlist.train.pretrain import SWEEPS

@@ -12,7 +12,7 @@ from shortlist.choosing.contenders import contenders_of
 from shortlist.choosing.tournament import Tournament, without_warnings
 from shortlist.choosing.trial import Trial, parsed_metric, times_number_rows
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.given import check_dataset, check_seed, shown
+from shortlist.data.argument_checks import check_dataset, check_seed, shown
 from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.train.device import chosen_device
 

@@ -14,8 +14,8 @@ from shortlist.choosing.blending import best_blend
 from shortlist.choosing.budget import Budget, Speed
 from shortlist.choosing.choice import Tried, luck
 from shortlist.choosing.contenders import Contender
+from shortlist.choosing.early_stop import Watch
 from shortlist.choosing.trial import Figure, Trial
-from shortlist.choosing.watch import Watch
 from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of

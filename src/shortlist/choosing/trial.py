@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import shown
+from shortlist.data.argument_checks import shown
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of

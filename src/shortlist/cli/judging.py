@@ -42,7 +42,7 @@ def judged_of(bundle: Path, conditions: tuple[str, ...], link: Path) -> list[Jud
 
 def judged(gates: list[Gate], changes: dict[str, Any] | None, evaluation: dict[str, Any] | None) -> list[Judged]:
     """Judge and print each condition, by the comparison with yesterday or, without one, by the evaluation of today's model."""
-    from shortlist.report.since import figures
+    from shortlist.report.comparison import figures
 
     if changes is not None:
         today, before = figures(changes)
@@ -68,7 +68,7 @@ def measured(gate: Gate) -> tuple[str, int]:
 
 
 def say_changes(changes: dict[str, Any]) -> None:
-    """Print a summary of ``report.since``."""
+    """Print a summary of ``report.comparison``."""
     say("\nsince yesterday:")
     comparison, churn = changes["comparison"], changes["churn"]
     if comparison is not None:

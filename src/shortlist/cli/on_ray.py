@@ -159,7 +159,7 @@ def train_on(
 
 def recommend_all_on(address: str, workers: int | None, options: dict[str, Any]) -> dict[str, Any]:
     """``shortlist recommend-all`` with these options, its parts made by actors of Ray Data."""
-    from shortlist.recommender.everyone import Task
+    from shortlist.recommender.export_all import Task
 
     given = _absolute(options)
     task = Task(given["k"], not given["include_seen"], given["where"], given["vectors"])
@@ -284,7 +284,7 @@ def _drive_lists(
     import ray
 
     from shortlist.recommender import Recommender
-    from shortlist.recommender.everyone import Parts
+    from shortlist.recommender.export_all import Parts
 
     recommender = Recommender.load(bundle)
     task = replace(task, rerank=rules_of(recommender, rules))
@@ -309,7 +309,7 @@ class _PartWriter:
 
     def __init__(self, bundle: Path, folder: Path, task: Any) -> None:
         from shortlist.recommender import Recommender
-        from shortlist.recommender.everyone import Parts
+        from shortlist.recommender.export_all import Parts
 
         self.parts = Parts(Recommender.load(bundle).served, folder, task)
 

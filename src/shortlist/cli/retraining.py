@@ -94,7 +94,7 @@ class Verdict:
     """The comparison with yesterday, and the conditions that were judged by it.
 
     Attributes:
-        since: see ``report.since``; None where there is nothing to compare with.
+        since: see ``report.comparison``; None where there is nothing to compare with.
         judged: each condition, and whether it holds.
         against: the fingerprint of the bundle that was compared with.
     """
@@ -280,7 +280,7 @@ class Daily:
     ) -> Verdict:
         """Compare with what the link serves at this moment, else with the bundle that the training started from, and judge
         each condition; prints both. ConfigError for a figure that was not measured."""
-        from shortlist.report.since import since
+        from shortlist.report.comparison import since
 
         before = self._opponent()
         if before is None:

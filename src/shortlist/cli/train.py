@@ -350,7 +350,7 @@ def work(options: dict[str, Any]) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(partial(train_on, work))
-@functools.wraps(trained)  # which brings its own options
+@functools.wraps(trained, assigned=())  # its options, not its docstring
 def command(as_json: bool, max_failures: int | None, **options: Any) -> None:
     """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 

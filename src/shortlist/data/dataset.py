@@ -13,14 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
+from shortlist.data.argument_checks import check_columns, check_kind
 from shortlist.data.events import EventPlan, Events
-from shortlist.data.given import check_columns, check_kind
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
+from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words, refuse_format, settled_form
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.argument_checks import check_dataset
 from shortlist.data.dataset import Dataset
-from shortlist.data.given import check_dataset
 from shortlist.data.ids import counted, require_column
 from shortlist.data.readers import Table
 from shortlist.errors import ConfigError, DataError

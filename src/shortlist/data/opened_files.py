@@ -15,9 +15,9 @@ import polars.selectors as cs
 from shortlist.data.formats import Format, format_of
 from shortlist.data.lakes import open_lake
 from shortlist.data.listing import SourceFile, first_line
-from shortlist.data.plain import EmptyFileError, TextError
 from shortlist.data.reading import Reading
 from shortlist.data.text import Text
+from shortlist.data.text_content import EmptyFileError, TextError
 from shortlist.errors import DataError
 
 __all__ = ["UNREADABLE", "OpenedFiles"]

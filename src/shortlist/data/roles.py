@@ -15,11 +15,11 @@ import polars as pl
 
 from shortlist.data.clean_ids import CleanIds, remarks
 from shortlist.data.condition_text import quoted
-from shortlist.data.doubts import crawler
 from shortlist.data.ids import counted, few, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
+from shortlist.data.suspicious_rows import crawler
 from shortlist.data.times import TimeForm, read_times
 from shortlist.errors import DataError
 

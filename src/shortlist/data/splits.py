@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.argument_checks import check_dataset
 from shortlist.data.dataset import Dataset
-from shortlist.data.given import check_dataset
 from shortlist.data.split import Split, SplitReport
 from shortlist.errors import ConfigError, DataError, check_flags
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from shortlist.data.given import kind_of
+from shortlist.data.argument_checks import kind_of
 from shortlist.data.listing import first_line
 from shortlist.errors import DataError, MissingExtraError
 

@@ -16,9 +16,18 @@ import polars as pl
 import polars.selectors as cs
 
 from shortlist.data.formats import Format
-from shortlist.data.plain import Content, EmptyFileError, TextError, buffer_of, check_utf8, head_of, line_of, plain
 from shortlist.data.quotes import mended, quotes_of, without_quoting
 from shortlist.data.reading import Reading
+from shortlist.data.text_content import (
+    Content,
+    EmptyFileError,
+    TextError,
+    buffer_of,
+    check_utf8,
+    head_of,
+    line_of,
+    plain,
+)
 
 __all__ = ["Text"]
 

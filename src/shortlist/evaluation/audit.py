@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_model
+from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.errors import DataError
 from shortlist.evaluation.diagnostics import Finding
 from shortlist.model import TwoTower

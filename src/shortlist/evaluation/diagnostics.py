@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_model
+from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.errors import ShortlistWarning
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import Vectors

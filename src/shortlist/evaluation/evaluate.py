@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_methods, check_model
+from shortlist.data.argument_checks import check_dataset, check_methods, check_model
 from shortlist.errors import ConfigError, check_flags, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.lists import LIST_METRICS

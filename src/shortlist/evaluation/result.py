@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from shortlist.data.given import check_kind, check_seed
+from shortlist.data.argument_checks import check_kind, check_seed
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats

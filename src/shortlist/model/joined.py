@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.data.given import kind_of
+from shortlist.data.argument_checks import kind_of
 from shortlist.errors import ConfigError, DataError
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.layers import Shape

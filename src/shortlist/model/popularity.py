@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import DataError, check_flags
 from shortlist.features import Codes, IntegerLookup, StringLookup
 from shortlist.model.embedding import EmbeddingTable

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, checked_path
+from shortlist.data.argument_checks import check_dataset, checked_path
 from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError, ShortlistWarning
 from shortlist.features import IntegerLookup, StringLookup

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.data.given import kind_of
+from shortlist.data.argument_checks import kind_of
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, kind_of
+from shortlist.data.argument_checks import check_dataset, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated

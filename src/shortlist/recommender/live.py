@@ -16,7 +16,7 @@ from shortlist.data.times import dated
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
-from shortlist.recommender.grown import spliced
+from shortlist.recommender.growing_table import spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
 from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries

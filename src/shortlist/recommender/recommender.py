@@ -13,13 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, TableLike
-from shortlist.data.given import check_dataset, check_frame, check_methods, check_model, checked_path
+from shortlist.data.argument_checks import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
-from shortlist.recommender import asking, bundle
-from shortlist.recommender.everyone import Everyone, recommend_all
+from shortlist.recommender import bundle, hub, pipeline
+from shortlist.recommender.export_all import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
@@ -229,7 +229,7 @@ class Recommender:
             history: as in ``recommend``.
             chosen: the old name of ``history``.
         """
-        return asking.query_vectors(self.served, queries, _history(history, chosen))
+        return pipeline.query_vectors(self.served, queries, _history(history, chosen))
 
     def recommend(
         self,
@@ -288,7 +288,7 @@ class Recommender:
             recommender.recommend(["new"], history=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
-        return asking.recommend(
+        return pipeline.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
             rerank=rerank, explain=explain,
@@ -329,7 +329,7 @@ class Recommender:
             DataError: for a candidate that the catalogue does not have or a condition that cannot be read.
             SearchError: for a bad k.
         """
-        return asking.similar(self.served, candidates, k, where=where)
+        return pipeline.similar(self.served, candidates, k, where=where)
 
     def recommend_all(
         self,
@@ -439,7 +439,7 @@ class Recommender:
         Raises:
             ConfigError: where the query tower reads columns that only a request has.
         """
-        return asking.overlap_of(self.served, check_k(k), sample)
+        return pipeline.overlap_of(self.served, check_k(k), sample)
 
     def save(
         self,
@@ -509,6 +509,48 @@ class Recommender:
         return cls(
             bundle.load(checked_path(path, "Recommender.load(path)"), modules, "native" if mmap else True, trusted)
         )
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, message: str = "A bundle of shortlist", token: str | None = None
+    ) -> str:
+        """Write the bundle and a model card to a repository of the Hugging Face Hub, in one commit.
+
+        The bundle holds the ids of all queries and what each chose in training, so a new repository is private.
+
+        Args:
+            repo: "owner/name"; made where it does not exist.
+            private: whether a new repository is private.
+            message: of the commit.
+            token: with the right to write; by default the one that is logged in, or ``HF_TOKEN``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            BundleError: where the Hub refuses or cannot be reached; the repository is then as it was.
+            MissingExtraError: without the extra ``hub``.
+        """
+        check_flags("push_to_hub()", private=private)
+        return hub.push(folded(self.served), repo, private, message, token)
+
+    @classmethod
+    def from_hub(
+        cls, repo: str, *, revision: str | None = None, trusted: bool = False, token: str | None = None
+    ) -> Recommender:
+        """The recommender that ``push_to_hub`` wrote, downloaded once for each commit.
+
+        Args:
+            repo: "owner/name".
+            revision: a branch, a tag or a commit; by default the latest commit.
+            trusted: True reads files of native libraries; see ``load``.
+            token: for a private repository; by default the one that is logged in, or ``HF_TOKEN``.
+
+        Raises:
+            BundleError: where the repository or its bundle is missing, cannot be reached, or is damaged.
+            MissingExtraError: without the extra ``hub``.
+        """
+        check_flags("from_hub()", trusted=trusted)
+        return cls.load(hub.fetched(repo, revision, token), trusted=trusted)
 
 
 def _history(

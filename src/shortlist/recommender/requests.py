@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.given import kind_of
+from shortlist.data.argument_checks import kind_of
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of, settle_ids
 from shortlist.data.readers import is_frame, read_table

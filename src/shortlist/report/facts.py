@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Account, Dataset
-from shortlist.data.given import check_dataset, check_model
+from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import diagnose
 from shortlist.recommender import Recommender
@@ -59,7 +59,7 @@ class Facts:
         training: a mapping per epoch.
         measured: as ``measure`` gives it, or None.
         source: where the figures of ``measured`` come from, in words.
-        since: as ``report.since`` gives it, of a model that started from yesterday's.
+        since: as ``report.comparison`` gives it, of a model that started from yesterday's.
     """
 
     name: str

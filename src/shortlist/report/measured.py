@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_model
+from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.evaluation import Evaluation, compare, diagnose
 from shortlist.evaluation.baselines import BASELINES, left_out
 from shortlist.evaluation.evaluate import Contest

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from shortlist._public import __version__
 from shortlist.report import charts
+from shortlist.report.comparison_page import since_body
 from shortlist.report.examples import Example
 from shortlist.report.facts import Facts, Map
 from shortlist.report.figures import figures_at_k, segment_rows
 from shortlist.report.html import as_json, escaped, interval, listed, share, table
-from shortlist.report.since_page import since_body
 from shortlist.report.verdict import SCORERS, judged, seen_of
 
 __all__ = ["page"]

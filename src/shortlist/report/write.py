@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shortlist.data import Dataset
-from shortlist.data.given import checked_path
+from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered

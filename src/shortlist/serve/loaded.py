@@ -15,6 +15,7 @@ import polars as pl
 from shortlist._public import __version__
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import exact_served
+from shortlist.recommender.card import figure_tables
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
@@ -212,6 +213,17 @@ class Loaded:
         """Each candidate's title in small letters, to search in."""
         return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
+    def found(self, text: str, limit: int) -> list[Any]:
+        """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones."""
+        state, wanted = self.state, text.lower()
+        exact = (state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
+        begins = self.titles.str.starts_with(wanted).fill_null(False).to_numpy()
+        holds = self.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
+        holds[state.dead] = False
+        rows = np.flatnonzero(holds)
+        rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
+        return state.candidate_ids.take(rows)
+
     @cached_property
     def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Rows on the map, their two coordinates in [-1, 1], and the share of the variance that these show.
@@ -258,7 +270,7 @@ class Loaded:
             "cold_start": served.policy.cold_start,
             "example_query": about.example_query,
             "recipe": served.metadata.get("recipe"),
-            "metrics": _metrics(served.metadata),
+            "metrics": figure_tables(served.metadata),
         }
 
 
@@ -287,28 +299,3 @@ def _few_values(values: pl.Series) -> bool:
     ):
         return False
     return values.n_unique() <= min(64, max(2, len(values) // 2))
-
-
-_TITLES = {"seen_in": "Test interactions, seen items left in", "seen_out": "Test interactions, seen items left out"}
-
-
-def _metrics(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The figures that the bundle's metadata holds, as tables: one per way of counting, a row per scorer."""
-    figures = dict(metadata.get("evaluation") or {})
-    for name in ("model", "popularity"):
-        if isinstance(metadata.get(name), dict):
-            figures.setdefault(name, metadata[name].get("test", metadata[name]))
-    tables = []
-    for seen, title in _TITLES.items():
-        rows = [
-            {"name": name, "values": {label.replace("_", "-"): value for label, value in by_seen[seen].items()}}
-            for name, by_seen in figures.items()
-            if isinstance(by_seen, dict) and isinstance(by_seen.get(seen), dict) and _numbers(by_seen[seen])
-        ]
-        if rows:
-            tables.append({"title": title, "rows": rows})
-    return tables
-
-
-def _numbers(values: dict[str, Any]) -> bool:
-    return bool(values) and all(isinstance(value, (int, float)) for value in values.values())

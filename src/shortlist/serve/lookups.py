@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
@@ -89,14 +88,7 @@ def _find_queries(service: Service, loaded: Loaded, text: str, limit: int) -> Re
 
 
 def _find_candidates(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
-    state, wanted = loaded.state, text.lower()
-    exact = (loaded.state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
-    begins = loaded.titles.str.starts_with(wanted).fill_null(False).to_numpy()
-    holds = loaded.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
-    holds[state.dead] = False
-    rows = np.flatnonzero(holds)
-    rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
-    return Reply(ENCODER.encode({"items": _items(service, loaded, state.candidate_ids.take(rows))}))
+    return Reply(ENCODER.encode({"items": _items(service, loaded, loaded.found(text, limit))}))
 
 
 def _history(service: Service, loaded: Loaded, query: Any) -> Reply:

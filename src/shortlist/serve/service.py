@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from shortlist.errors import ShortlistError
-from shortlist.recommender import Recommendation, Rerank, asking
+from shortlist.recommender import Recommendation, Rerank, pipeline
 from shortlist.recommender.eligible import Open, opened
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
@@ -193,17 +193,17 @@ class Service:
         served = group.loaded.exact if group.exact else group.loaded.served
         queries: Any = [ask.id for ask in asks]
         if group.wants == "similar":
-            return list(asking.similar(served, queries, group.k, open_=group.open))
+            return list(pipeline.similar(served, queries, group.k, open_=group.open))
         if group.features:
             name = served.state.query
             queries = {name: queries} | {one: [ask.features[one] for ask in asks] for one in group.features}
         chosen = [ask.chosen for ask in asks] if group.chosen else None
         if group.wants == "vectors":
-            vectors, known = asking.query_vectors(served, queries, chosen)
+            vectors, known = pipeline.query_vectors(served, queries, chosen)
             return list(zip(vectors, known, strict=True))
         exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
         return list(
-            asking.recommend(
+            pipeline.recommend(
                 served,
                 queries,
                 group.k,

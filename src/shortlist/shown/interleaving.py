@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from shortlist.data.given import check_seed, kind_of
+from shortlist.data.argument_checks import check_seed, kind_of
 from shortlist.data.id_map import Id
 from shortlist.data.ids import require_column
 from shortlist.data.readers import Table, is_frame, read_table

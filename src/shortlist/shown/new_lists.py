@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_methods
+from shortlist.data.argument_checks import check_methods
 from shortlist.data.ids import counted, few, require_column, settle_ids
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.errors import ConfigError, DataError

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import TableLike
-from shortlist.data.given import check_seed
+from shortlist.data.argument_checks import check_seed
 from shortlist.data.ids import counted, few
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data import TableLike
-from shortlist.data.given import check_seed
+from shortlist.data.argument_checks import check_seed
 from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
 from shortlist.errors import DataError

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_kind, check_model, kind_of
+from shortlist.data.argument_checks import check_dataset, check_kind, check_model, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists

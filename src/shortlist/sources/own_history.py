@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_settings
 

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import DataError, did_you_mean
 from shortlist.sources.ranked import RankedList, newest_rows
 from shortlist.sources.tables import check_settings

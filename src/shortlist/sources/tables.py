@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.index import Lists

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_model, check_seed
 from shortlist.data.shards import available_memory
 from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks

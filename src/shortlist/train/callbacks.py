@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from shortlist.data.given import checked_path
+from shortlist.data.argument_checks import checked_path
 from shortlist.errors import MissingExtraError, ShortlistError
 from shortlist.train.epochs import Epoch
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import checked_path
+from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError, ShortlistWarning, check_flags
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.loss.old_names import in_tables

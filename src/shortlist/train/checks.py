@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import TestSet
 from shortlist.evaluation.diagnostics import findings, loss_findings, warn_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shortlist.data.given import shown
+from shortlist.data.argument_checks import shown
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.train.distributed import local_device
 

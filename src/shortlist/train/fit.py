@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset, check_kind, check_methods, check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_kind, check_methods, check_model, check_seed
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights

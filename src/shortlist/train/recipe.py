@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.given import check_dataset
+from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import ConfigError
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from shortlist.data.given import checked_path
+from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError, deprecated, did_you_mean
 from shortlist.loss.kinds import PARTS
 from shortlist.loss.old_names import MOVED, in_tables

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.united import united_table
+from shortlist.data.merged_tables import united_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, check_flags
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features

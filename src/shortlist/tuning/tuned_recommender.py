@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.given import check_dataset, check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_model, check_seed
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.index.promise import Tuning
 from shortlist.recommender.answers import exact_served, searched
-from shortlist.recommender.asking import overlap_of
 from shortlist.recommender.contexts import context_of
+from shortlist.recommender.pipeline import overlap_of
 from shortlist.recommender.recommender import Recommender
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State

@@ -19,10 +19,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import IdMap
+from shortlist.data.merged_tables import united_table
 from shortlist.data.roles import PLURAL
 from shortlist.data.shards import files
 from shortlist.data.shards.files import Header, Manifest, Piece
-from shortlist.data.united import united_table
 from shortlist.errors import DataError
 from shortlist.store import Entry, in_use
 

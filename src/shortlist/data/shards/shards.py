@@ -14,9 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
+from shortlist.data.argument_checks import check_columns, check_kind, checked_path, kind_of
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
-from shortlist.data.given import check_columns, check_kind, checked_path, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.doubts import doubtful_rows, first_rows, mixed_units
 from shortlist.data.ids import counted, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table
@@ -19,6 +18,7 @@ from shortlist.data.shards.files import Tables
 from shortlist.data.shards.interactions import plain
 from shortlist.data.shards.work import CONTEXTS, SIDES, Work
 from shortlist.data.source import Source
+from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words
 from shortlist.errors import DataError
 from shortlist.store import Entry

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.report.since import churn, compared, drift, figures, since
+from shortlist.report.comparison import churn, compared, drift, figures, since
 
 ITEMS = 24
 

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.recommender.grown import PIECES, spliced
+from shortlist.recommender.growing_table import PIECES, spliced
 
 
 @given(st.lists(st.sets(st.integers(0, 6), min_size=1), max_size=2 * PIECES))

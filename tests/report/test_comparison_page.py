@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shortlist.report.since_page import since_body
+from shortlist.report.comparison_page import since_body
 
 
 def test_the_section_is_short_enough_for_a_phone() -> None:

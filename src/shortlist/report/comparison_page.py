@@ -12,7 +12,7 @@ __all__ = ["since_body"]
 
 
 def since_body(changes: Mapping[str, Any]) -> str:
-    """The section on the results of ``report.since``."""
+    """The section on the results of ``report.comparison``."""
     before = changes["before"]
     made = f", made {escaped(_minute(before['created']))}" if before.get("created") else ""
     start = (

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.typed import shortlist
 
 import shortlist as sl
-from shortlist.recommender import everyone
+from shortlist.recommender import export_all
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def recommender() -> sl.Recommender:
 @pytest.fixture
 def small_parts(monkeypatch):
     """Seven queries a file, three at a time."""
-    monkeypatch.setattr(everyone, "QUERIES_PER_PART", 7)
-    monkeypatch.setattr(everyone, "QUERIES_AT_A_TIME", 3)
+    monkeypatch.setattr(export_all, "QUERIES_PER_PART", 7)
+    monkeypatch.setattr(export_all, "QUERIES_AT_A_TIME", 3)
 
 
 def read(folder) -> pl.DataFrame:
@@ -77,7 +77,7 @@ def test_lists_by_rules_are_those_of_recommend(recommender, tmp_path, small_part
 
 
 def test_vectors_come_along(recommender, tmp_path, monkeypatch):
-    monkeypatch.setattr(everyone, "VECTORS_PER_PART", 7)
+    monkeypatch.setattr(export_all, "VECTORS_PER_PART", 7)
     recommender.recommend_all(tmp_path / "all", 2, vectors=True)
     assert len(list((tmp_path / "all").glob("candidates-*"))) == 5  # of seven, but for the last
     table = pl.concat(pl.read_parquet(file) for file in sorted((tmp_path / "all").glob("candidates-*")))

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.data.united import united_table
+from shortlist.data.merged_tables import united_table
 
 
 def test_known_rows_keep_their_places_and_take_newer_values() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shortlist.data.given import check_kind, checked_path
+from shortlist.data.argument_checks import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
 from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists

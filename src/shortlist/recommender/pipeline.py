@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.data.given import check_kind
+from shortlist.data.argument_checks import check_kind
 from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shortlist.data.formats import Format
-from shortlist.data.plain import TextError, buffer_of, check_utf8, line_of, plain
+from shortlist.data.text_content import TextError, buffer_of, check_utf8, line_of, plain
 
 CSV, PACKED = Format("delimited", ".csv"), Format("delimited", ".csv.gz")
 TEXT = "user,item\nán,書\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import shortlist as sl
+from shortlist.choosing.early_stop import Watch
 from shortlist.choosing.trial import Figure
-from shortlist.choosing.watch import Watch
 from shortlist.intervals import PairSums
 from shortlist.train.epochs import Epoch
 
