@@ -158,8 +158,10 @@ class ApproximateIndex(LiveIndex):
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
         taken = 0 if excluded is None else excluded.positions.size
         width, bearable = self._first(n, k, taken)
-        positions = np.sort(self._probe(snapshot.native, request.queries, width)[0])
-        positions = positions[np.searchsorted(positions, 0) :]
+        positions = self._probe(snapshot.native, request.queries, width)[0]
+        if positions.size > _PAIRS:
+            positions = np.sort(positions)  # read in the order of memory
+        positions = positions[positions >= 0]
         lost = 0
         if excluded is not None and taken:
             barred = member(excluded.positions, positions)
