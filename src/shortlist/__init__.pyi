@@ -80,6 +80,7 @@ from shortlist.sources import Cooccurrence as Cooccurrence
 from shortlist.sources import Mixture as Mixture
 from shortlist.sources import Neighbours as Neighbours
 from shortlist.sources import Newest as Newest
+from shortlist.sources import OwnHistory as OwnHistory
 from shortlist.sources import Popular as Popular
 from shortlist.sources import RankedList as RankedList
 from shortlist.sources import Recent as Recent
