@@ -12,7 +12,7 @@ LONGEST = 1.0  # seconds until the next ones, at most
 
 
 class Scrapes:
-    """Answers those who ask while metrics are about to be gathered with one text, which is no older than their request.
+    """Answers those who ask while metrics are about to be gathered with one text, gathered after all of them asked.
 
     After metrics were gathered, the next ones wait for as long that they take no more than ``SHARE`` of the time.
 
