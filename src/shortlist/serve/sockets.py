@@ -1,4 +1,4 @@
-"""The state of a connection's socket, from the operating system."""
+"""The state of a connection's socket."""
 
 from __future__ import annotations
 
