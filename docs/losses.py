@@ -16,7 +16,11 @@ def figures() -> str:
     """A row for each loss with its negatives; the best figure of each column is bold."""
     tables = json.loads(RESULT.read_text("utf-8"))["tables"]
     names = list(tables)
-    head = ["loss, negatives", *(f"{name}, recall@{k}" for name in names for k in (10, 100)), "processor seconds an epoch"]
+    head = [
+        "loss, negatives",
+        *(f"{name}, recall@{k}" for name in names for k in (10, 100)),
+        "processor seconds an epoch",
+    ]
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for loss in tables[names[0]]["results"]:
         cells = [_cell(tables[name]["results"], loss, f"recall_{k}") for name in names for k in (10, 100)]
