@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, did_you_mean
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
@@ -34,6 +35,7 @@ def _faiss() -> Any:
         raise MissingExtraError("faiss-cpu", "faiss", "Faiss")
     import faiss
 
+    refuse_after_fork("Faiss")
     return faiss
 
 
