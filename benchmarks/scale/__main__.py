@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "scale.json"
 LARGE = {"rows": 200_000_000, "users": 5_000_000, "items": 1_000_000}
 MIDDLE = {"rows": 20_000_000, "users": 1_000_000, "items": 200_000}
 VOCABULARIES = ((100_000, 20_000), (1_000_000, 200_000), (5_000_000, 1_000_000), (20_000_000, 4_000_000))
-WIDE = {"rows": 1_000_000, "users": 600_000, "items": 150_000}  # ids whose tables are most of the memory, at dim 64
+WIDE = {"rows": 500_000, "users": 400_000, "items": 80_000}  # ids whose tables are most of the memory, at dim 64
 MEMORY: tuple[dict, ...] = (
     {"processes": 1},
     {"processes": 2},
@@ -98,10 +98,7 @@ class Bench:
         """Anonymous memory of a run with checkpoints, an index and a bundle, by 1, 2 and 4 processes, above that at its start."""
         shards = self._shards(WIDE)
         worker("encode", source=str(self._log(WIDE)), shards=str(shards))
-        return [
-            {**way, **watched(shards=str(shards), batch=max(64, WIDE["rows"] // self.by // 120), **way)}
-            for way in MEMORY
-        ]
+        return [{**way, **watched(shards=str(shards), batch=max(16, 2_048 // self.by), **way)} for way in MEMORY]
 
     def plan(self) -> dict:
         """What `shortlist plan` says of the whole log."""

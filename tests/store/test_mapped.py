@@ -44,3 +44,11 @@ def test_large_arrays_are_in_files_and_in_memory_where_there_is_no_room(
     assert made == [(3, 2)]
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     assert roomy_zeros((3, 2), np.float32, str(tmp_path)).tolist() == [[0, 0]] * 3
+
+
+def test_a_system_that_cannot_reserve_looks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert mapped_zeros((3, 2), np.float32, str(tmp_path)).tolist() == [[0, 0]] * 3
+    room = os.statvfs(tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        mapped_zeros((room.f_bavail * room.f_frsize + 1, 1), np.uint8, str(tmp_path))

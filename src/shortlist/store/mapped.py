@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import tempfile
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 __all__ = ["mapped_zeros", "roomy_zeros"]
 
-LARGE = 64 << 20  # bytes from which an array that is read in parts is kept in a file
+LARGE = 16 << 20  # bytes from which an array that is read in parts is kept in a file
 
 
 def mapped_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None) -> npt.NDArray[Any]:
@@ -52,8 +53,11 @@ def roomy_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Reserve the space on the disk now: a mapped file without space later would end the process."""
+    """Reserve the space on the disk now, or at least look for it: a mapped file without space later would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
     else:
+        room = os.fstatvfs(handle)
+        if room.f_bavail * room.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(handle, size)
