@@ -25,7 +25,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 pages: $(INSTALLED)
-	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(MAKE) --no-print-directory docs
+	@! $(BIN)/python -c 'import zensical' 2>/dev/null || { $(MAKE) --no-print-directory docs && $(BIN)/python -m tests.accessibility site; }
 
 # The site, into site/; needs Python 3.11.
 docs: $(INSTALLED)
@@ -53,11 +53,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
 
-# What makes clients from /openapi.json, for tests/serve/test_generated_clients.py; they skip without it.
+# What makes clients from /openapi.json and checks pages for accessibility; the tests that need it skip without it.
 clients:
 	$(PYTHON) -m venv $(VENV)/clients
 	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --no-compile openapi-python-client==0.29.1
-	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3
+	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 axe-core@4.14.1
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -228,7 +228,7 @@ FLAGS = {
 }
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
-    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
+    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
     "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
 }  # fmt: skip
 

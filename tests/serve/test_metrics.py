@@ -80,14 +80,14 @@ def test_refusals_have_a_reason(clients: Callable[..., Any]) -> None:
 def test_the_age_of_the_data(client: Any, until: Any, seconds: str) -> None:
     service = client.app.service
     served = service.loaded.served
-    service.put(service.loaded.changed(replace(served, metadata={"run": {"data": {"until": until}}})))
+    service.activate(service.loaded.changed(replace(served, metadata={"run": {"data": {"until": until}}})))
     assert f"shortlist_data_timestamp_seconds {seconds}\n" in client.get("/metrics").text
-    service.put(service.loaded.changed(replace(served, metadata={"run": "once"})))
+    service.activate(service.loaded.changed(replace(served, metadata={"run": "once"})))
     assert "shortlist_data_timestamp_seconds NaN\n" in client.get("/metrics").text
 
 
 def test_the_age_of_the_model(client: Any) -> None:
     service = client.app.service
     served = replace(service.loaded.served, origin={"created": "1970-01-02T00:00:00+00:00"})
-    service.put(service.loaded.changed(served))
+    service.activate(service.loaded.changed(served))
     assert "shortlist_model_timestamp_seconds 86400.0\n" in client.get("/metrics").text

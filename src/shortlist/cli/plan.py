@@ -42,7 +42,9 @@ LIKELY = {
 )
 @click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
 @click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
-@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option(
+    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options

@@ -45,7 +45,7 @@ class Recommender:
 
     Args:
         model: a trained TwoTower, or a Mixture of sources.
-        index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
+        index: settings such as ``Quantized()`` or ``Quantized(recall=0.95)``, which is tuned on the known queries; by default
             what suits the catalogue (``reason`` says why).
         seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
             ids that the catalogue lacks are passed over.
@@ -61,7 +61,7 @@ class Recommender:
         SearchError: for vectors that are not finite.
 
     Example:
-        recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+        recommender = sl.Recommender(model, index=sl.Quantized(), seen=train)
         recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
         recommender.save("movielens.shortlist")
     """
@@ -92,7 +92,7 @@ class Recommender:
                 ("build", "search"),
                 "an index",
                 optional=True,
-                hint="index=shortlist.ScaNN()",
+                hint="index=shortlist.Quantized()",
             )
             self.served = served_from_model(model, index, seen, policy)
         self._swapping = threading.Lock()
@@ -485,7 +485,7 @@ class Recommender:
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
+        Without the index's package (turbovec, ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
 
         Args:
             path: the bundle's folder.

@@ -9,13 +9,21 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from shortlist.serve.duplicates import doubled
+from shortlist.serve import change_schema, schema
+from shortlist.serve.duplicates import duplicate_key
 from shortlist.serve.problems import Problem, from_decoding
-from shortlist.serve.schema import NAMES
 
-__all__ = ["JSON", "Incoming", "Receive", "Reply", "decoded", "limit_of", "parameters", "read_body"]
+__all__ = ["JSON", "NAMES", "Incoming", "Receive", "Reply", "decoded", "limit_of", "parameters", "read_body"]
 
 JSON = "application/json"
+NAMES: frozenset[str] = frozenset().union(
+    *(
+        kind.__struct_fields__
+        for kind in [*vars(schema).values(), *vars(change_schema).values()]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__struct_config__.forbid_unknown_fields
+    )
+)
+"""The names of all that a request may hold; errors name no others."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 T = TypeVar("T")
@@ -51,11 +59,11 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """
     fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
-        found, twice = decoder.decode(body), doubled(body.decode(), NAMES.union(fields))
+        found, duplicate = decoder.decode(body), duplicate_key(body.decode(), NAMES.union(fields))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise from_decoding(error, ", ".join(fields)) from None
-    if twice is not None:
-        raise Problem(422, "duplicate key in a JSON object.", twice, hint="give each key once")
+    if duplicate is not None:
+        raise Problem(422, "duplicate key in a JSON object.", duplicate, hint="give each key once")
     return found
 
 

@@ -106,7 +106,7 @@ class Loaded:
         cls,
         path: Path,
         trusted: bool = True,
-        rest: Callable[[], None] | None = None,
+        pause: Callable[[], None] | None = None,
         cold_start: str | None = None,
         verified: bool = False,
         key: bytes | None = None,
@@ -117,7 +117,7 @@ class Loaded:
         Args:
             path: of a folder.
             trusted: False builds its index from the vectors.
-            rest: called between steps; the maps of ids are then made too.
+            pause: called between steps; the maps of ids are then made too.
             cold_start: in place of the bundle's own.
             verified: whether another process has just compared every file; then only those are compared that a native
                 library parses.
@@ -129,13 +129,13 @@ class Loaded:
         """
         mark = Mark(Path(os.path.realpath(path)))
         served = bundle.load(
-            path, verify="native" if verified else True, trusted=trusted, pause=rest, key=key, share=share
+            path, verify="native" if verified else True, trusted=trusted, pause=pause, key=key, share=share
         )
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
-        if rest is not None:
+        if pause is not None:
             for ids in (served.state.query_ids, served.state.candidate_ids):
-                ids.prepare(rest)
+                ids.prepare(pause)
         return cls(path.name.removesuffix(".shortlist"), served, mark=mark)
 
     def changed(self, served: Served) -> Loaded:

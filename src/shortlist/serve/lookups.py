@@ -12,8 +12,8 @@ from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id
+from shortlist.serve.reply_parts import ENCODER, ReplyParts
 from shortlist.serve.service import Service
-from shortlist.serve.written import ENCODER, Written
 
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
@@ -107,10 +107,10 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
     names = loaded.about.columns[1:]
     there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
-    written = Written(len(kept), service.writing)
+    parts = ReplyParts(len(kept), service.reply_memory)
     for number, (one, values) in enumerate(zip(kept, loaded.values_of(kept, names), strict=True)):
-        written.put(number, {"id": service.ids.shown(one), "columns": values})
-    return written.parts
+        parts.put(number, {"id": service.ids.shown(one), "columns": values})
+    return parts.parts
 
 
 def _map(service: Service, loaded: Loaded, column: str | None) -> Reply:
@@ -123,9 +123,9 @@ distances between far groups mean little."
     if len(rows) < state.size - len(state.dead):
         note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
     labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
-    written = Written(1, service.writing)
+    parts = ReplyParts(1, service.reply_memory)
     if column is not None:
-        written.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
+        parts.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
     return Reply(
         ENCODER.encode(
             {
@@ -133,7 +133,7 @@ distances between far groups mean little."
                 "y": y.round(4).tolist(),
                 "ids": service.ids.all_shown(ids),
                 "labels": labels,
-                "values": written.parts[0],
+                "values": parts.parts[0],
                 "column": column,
                 "columns": list(loaded.colour_columns),
                 "note": note,

@@ -9,7 +9,7 @@ import msgspec
 
 from shortlist._docstrings import described
 from shortlist._public import __version__
-from shortlist.serve import schema, shapes
+from shortlist.serve import change_schema, schema, shapes
 from shortlist.serve.predict import PredictRequest
 from shortlist.serve.problems import TYPE, ProblemBody
 
@@ -53,11 +53,11 @@ _POSTS = (
 )  # fmt: skip
 _WRITES = (
     _Operation("post", "/v1/candidates", "change_candidates", "Upsert, delete and expire candidates.",
-               schema.ChangeReply, schema.ChangeRequest, "write"),
+               change_schema.ChangeReply, change_schema.ChangeRequest, "write"),
     _Operation("post", "/v1/events", "record_events", "Record new choices of queries.", shapes.EventsReply,
-               schema.EventsRequest, "write"),
+               change_schema.EventsRequest, "write"),
     _Operation("post", "/v1/impressions", "record_impressions", "Record lists as they were shown.",
-               shapes.ImpressionsReply, schema.ImpressionsRequest, "write"),
+               shapes.ImpressionsReply, change_schema.ImpressionsRequest, "write"),
 )  # fmt: skip
 _LOOKUPS = (
     _Operation("get", "/v1/card", "card", "A description of the bundle.", shapes.Card),

@@ -20,9 +20,9 @@ from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_known, check_request, read_queries
+from shortlist.serve.reply_parts import ReplyParts
 from shortlist.serve.schema import Id, Query, RecommendRequest, Value
 from shortlist.serve.service import Asked, Service
-from shortlist.serve.written import Written
 
 __all__ = ["INPUT", "PredictRequest", "metadata", "predict", "status"]
 
@@ -54,7 +54,7 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
     loaded, size = service.loaded, len(incoming.body)
     rows, asked = await service.read(size, _asked, service, loaded, incoming.body)
     count = len(asked.asks)
-    ids, scores = Written(count, service.writing), Written(count, service.writing)
+    ids, scores = ReplyParts(count, service.reply_memory), ReplyParts(count, service.reply_memory)
 
     def take(number: int, found: Recommendation) -> None:
         ids.put(number, service.ids.all_shown(found.ids))

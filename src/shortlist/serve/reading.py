@@ -264,8 +264,8 @@ def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
     state = loaded.state
     _, known = state.rows_of([ask.id for ask in asks])
     there = state.candidate_ids.row_of
-    for number, (ask, familiar) in enumerate(zip(asks, known.tolist(), strict=True)):
-        if not familiar and not any(one in there for one in ask.chosen):
+    for number, (ask, is_known) in enumerate(zip(asks, known.tolist(), strict=True)):
+        if not is_known and not any(one in there for one in ask.chosen):
             raise _unknown(f"$.queries[{number}]")
 
 
@@ -337,10 +337,10 @@ def _unknown(field: str) -> Problem:
 
 
 def _other_id(strings: bool, field: str) -> Problem:
-    wanted, came = ("a string", "an integer") if strings else ("an integer", "a string")
+    wanted, given = ("a string", "an integer") if strings else ("an integer", "a string")
     return Problem(
         422,
-        f"{came} was given; ids of this model are {wanted[2:]}s, and are never converted.",
+        f"{given} was given; ids of this model are {wanted[2:]}s, and are never converted.",
         field,
         hint="write numbers without quotes, strings with quotes",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shortlist.serve.processes.board import AHEAD, NOBODY, PATIENCE, Board, Share
+from shortlist.serve.processes.board import AHEAD, NOT_ACCEPTING, PATIENCE, Board, Share
 
 
 def test_whoever_is_ahead_leaves_connections_to_others() -> None:
@@ -33,5 +33,5 @@ def test_alone_it_takes_them_all() -> None:
     assert [share() for _ in range(5)] == [1] * 5
     board.set(2, 0)
     assert share() == 0
-    board.set(2, NOBODY)
+    board.set(2, NOT_ACCEPTING)
     assert share() == 1

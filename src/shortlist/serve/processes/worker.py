@@ -22,9 +22,10 @@ from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import figures
-from shortlist.serve.processes.board import NOBODY, Board, Share
+from shortlist.serve.processes.board import NOT_ACCEPTING, Board, Share
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
+from shortlist.serve.processes.hub import Hub
 from shortlist.serve.processes.messages import (
     Asked,
     Beat,
@@ -46,7 +47,6 @@ from shortlist.serve.processes.messages import (
     Swapped,
 )
 from shortlist.serve.processes.sharing import Shared
-from shortlist.serve.processes.writing import Hub
 from shortlist.serve.protocol import Connection
 from shortlist.serve.schema import RecommendRequest
 from shortlist.serve.server import Server, run
@@ -122,7 +122,7 @@ def beating(channel: Channel) -> Iterator[None]:
         thread.join()
 
 
-def _loaded_or_told(channel: Channel, load: Callable[[], Any]) -> Any:
+def _loaded_or_reported(channel: Channel, load: Callable[[], Any]) -> Any:
     """The result of ``load``; if it fails, None, and the supervisor gets the reason."""
     try:
         with beating(channel):
@@ -175,7 +175,7 @@ def work(
         give_back()
         return service
 
-    service = _loaded_or_told(channel, load)
+    service = _loaded_or_reported(channel, load)
     if service is None:
         return 1
     worker = _Worker(service, channel, listening, share, following)
@@ -265,7 +265,7 @@ class _Worker:
 
     def _held(self) -> int:
         """Connections, with those being opened."""
-        return len(Connection.everyone) + (0 if self._acceptor is None else self._acceptor.coming)
+        return len(Connection.all_open) + (0 if self._acceptor is None else self._acceptor.opening)
 
     def _publish(self, number: int) -> None:
         self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
@@ -274,13 +274,13 @@ class _Worker:
         """Answer each connection once more, announce its end, and stop."""
         if self._acceptor is not None:
             self._acceptor.close(leave=True)
-        self._board.set(self._slot, NOBODY)
-        self.app.leaving = True
+        self._board.set(self._slot, NOT_ACCEPTING)
+        self.app.draining = True
         if self._following is not None:
-            self._following.leaving = True
+            self._following.retiring = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while Connection.everyone and loop.time() < deadline:
+        while Connection.all_open and loop.time() < deadline:
             await asyncio.sleep(LOOK)
         self._server.should_exit = True
 
@@ -316,7 +316,7 @@ def write(
         loaded = source.read(settings)
         return Service(loaded.changed(loaded.exact), settings, log)
 
-    service = _loaded_or_told(channel, load)
+    service = _loaded_or_reported(channel, load)
     if service is None:
         return 1
     try:

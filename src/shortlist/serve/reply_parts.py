@@ -10,14 +10,14 @@ import msgspec
 
 from shortlist.serve.problems import Problem
 
-__all__ = ["ENCODER", "Writing", "Written"]
+__all__ = ["ENCODER", "ReplyMemory", "ReplyParts"]
 
 ENCODER = msgspec.json.Encoder()
 STEP = 1 << 16  # bytes that a reply may always have; beyond, room is taken in steps of as many
 HEAD = 64  # bytes kept free in front of the parts, for how a reply begins
 
 
-class Writing:
+class ReplyMemory:
     """Bytes of the long replies that are being written, of all requests together.
 
     Args:
@@ -52,19 +52,19 @@ class Writing:
             self.total -= held
 
 
-class Written:
+class ReplyParts:
     """Parts of a reply as JSON, by their position in it, all in one piece of memory.
 
     No more than the bound and one part is ever held, however long the values are.
 
     Args:
         count: parts.
-        room: bounds this reply, and all replies together.
+        memory: bounds this reply, and all replies together.
     """
 
-    def __init__(self, count: int, room: Writing) -> None:
+    def __init__(self, count: int, memory: ReplyMemory) -> None:
         self.size = 0
-        self._room = room
+        self._memory = memory
         self._held = 0
         self._content = bytearray(HEAD)
         self._spans: list[tuple[int, int]] = [(0, 0)] * count
@@ -107,15 +107,15 @@ class Written:
 
     def _take(self, size: int) -> None:
         self.size += size
-        if self.size > self._room.most:
+        if self.size > self._memory.most:
             raise Problem(
                 422,
-                f"the reply would have more bytes; at most {self._room.most:,} are sent.",
+                f"the reply would have more bytes; at most {self._memory.most:,} are sent.",
                 "$",
                 hint="ask for fewer queries, shorter lists or fewer columns at a time",
             )
         while self.size - self._held > STEP:
-            self._room.more(self._held)
+            self._memory.more(self._held)
             self._held += STEP
 
     @property
@@ -140,4 +140,4 @@ class Written:
         return memoryview(self._content)[begin:]
 
     def __del__(self) -> None:
-        self._room.less(self._held)
+        self._memory.less(self._held)

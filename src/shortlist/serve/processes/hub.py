@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from shortlist.serve.problems import Problem, let_go
+from shortlist.serve.problems import Problem, drop_traceback
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.messages import (
     Applied,
@@ -90,9 +90,9 @@ class Hub:
         """
         one = _Follower(Channel(end), slot, counts)
         self._followers.append(one)
-        one.channel.attach(lambda message, _: self._take(one, message), lambda: self._gone(one))
+        one.channel.attach(lambda message, _: self._take(one, message), lambda: self._closed(one))
 
-    def _gone(self, one: _Follower) -> None:
+    def _closed(self, one: _Follower) -> None:
         self._followers.remove(one)
         with contextlib.suppress(KeyError):
             self._lag.remove(str(one.slot))
@@ -132,7 +132,7 @@ class Hub:
             value = await self._writer.change(record)
         except Problem as problem:
             parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
-            let_go(problem)
+            drop_traceback(problem)
             return Outcome(name, problem=parts)
         except Exception as error:  # a bug of ours, which the worker answers with 500
             self._service.log.event("error", kind=type(error).__name__, where="writing")

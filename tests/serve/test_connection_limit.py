@@ -1,4 +1,4 @@
-"""Room for connections: idle ones make room for others, those idle for longest first; said once."""
+"""How many connections are open: idle ones make room for others, those idle for longest first; logged once."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import httpx
 import pytest
 from tests.serve.running import Running
 
+from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, raise_limit
 from shortlist.serve.logs import Log
-from shortlist.serve.room import AT_ONCE, Room, raise_limit
 
 
 class Idler:
     def __init__(self, idle_since: float, idle: bool = True) -> None:
         self.idle_since, self.idle, self.reason = idle_since, idle, ""
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         self.reason = reason
 
 
 def test_those_idle_for_longest_make_room(client: Any) -> None:
     log = client.app.service.log = Log(io.StringIO())
-    room = Room(client.app, 10)
+    limit = ConnectionLimit(client.app, 10)
     idlers = [Idler(float(number), number % 2 == 0) for number in range(4 * AT_ONCE)]
-    room.clear(idlers)
+    limit.close_idle(idlers)
     assert [one for one in idlers if one.reason] == idlers[: 2 * AT_ONCE : 2]
-    room.clear([])
+    limit.close_idle([])
     (line,) = map(json.loads, log._out.getvalue().splitlines())
     assert (line["event"], line["most"]) == ("connections_full", 10)
 

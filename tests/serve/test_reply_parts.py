@@ -11,12 +11,12 @@ from tests.serve.paces import on_loop
 
 from shortlist.serve import Settings
 from shortlist.serve.problems import Problem
+from shortlist.serve.reply_parts import STEP, ReplyMemory, ReplyParts
 from shortlist.serve.settings import Limits
-from shortlist.serve.written import STEP, Writing, Written
 
 
 def test_parts_are_in_their_places() -> None:
-    written = Written(3, Writing(100))
+    written = ReplyParts(3, ReplyMemory(100))
     written.put_each(2, ["é", 1], b'{"x":[', b"]}")
     written.put(0, {"a": None})
     written.put(1, [0.5])
@@ -27,7 +27,7 @@ def test_parts_are_in_their_places() -> None:
 @pytest.mark.parametrize("size", [1, STEP])
 def test_the_whole_reply_is_one_piece_of_memory(order: tuple[int, ...], size: int) -> None:
     """Parts in their order are not copied: the reply is a view of what was written."""
-    written = Written(3, Writing(10 * STEP))
+    written = ReplyParts(3, ReplyMemory(10 * STEP))
     for place in order:
         written.put(place, str(place) * size)
     whole = written.whole(lambda parts: {"results": parts, "bundle": "[]"})
@@ -39,10 +39,10 @@ def test_the_whole_reply_is_one_piece_of_memory(order: tuple[int, ...], size: in
 
 def test_long_replies_share_half_of_the_room_and_one_alone_has_all() -> None:
     """Of eight steps: one reply takes seven. Next to one of three, another has one, and its second is refused."""
-    room = Writing(8 * STEP)
-    first = Written(2, room)
+    room = ReplyMemory(8 * STEP)
+    first = ReplyParts(2, room)
     first.put(0, "x" * (3 * STEP))
-    second = Written(2, room)
+    second = ReplyParts(2, room)
     second.put(0, "x" * (2 * STEP - 2))
     with pytest.raises(Problem) as refused:
         second.put(1, "x" * STEP)
@@ -52,14 +52,14 @@ def test_long_replies_share_half_of_the_room_and_one_alone_has_all() -> None:
     assert room.total == 7 * STEP
     del first
     assert room.total == 0
-    short = Written(1, room)
+    short = ReplyParts(1, room)
     short.put(0, "x" * (STEP - 2))
     assert room.total == 0
 
 
 def test_the_bound_counts_bytes() -> None:
     """Five letters of two bytes, and two quotes, are twelve."""
-    written = Written(1, Writing(12))
+    written = ReplyParts(1, ReplyMemory(12))
     written.put(0, "é" * 5)
     with pytest.raises(Problem, match="at most 12 are sent"):
         written.put(0, "")
@@ -74,7 +74,7 @@ def test_what_is_beyond_the_bound_is_not_made() -> None:
             yield "x" * 8  # ten bytes and a comma
 
     with pytest.raises(Problem):
-        Written(1, Writing(35)).put_each(0, values(), b"[", b"]")
+        ReplyParts(1, ReplyMemory(35)).put_each(0, values(), b"[", b"]")
     assert made == [0, 1, 2, 3]
 
 
@@ -116,9 +116,9 @@ def test_long_replies_are_not_written_on_the_event_loop(
     monkeypatch.setattr("shortlist.serve.service.LIGHT", 100)
     seen: list[bool] = []
     for name in ("put", "put_each"):
-        real = getattr(Written, name)
+        real = getattr(ReplyParts, name)
         monkeypatch.setattr(
-            Written, name, lambda self, *arguments, real=real: (seen.append(on_loop()), real(self, *arguments))[1]
+            ReplyParts, name, lambda self, *arguments, real=real: (seen.append(on_loop()), real(self, *arguments))[1]
         )
     assert client.post(f"/v1/{path}", body).status_code == 200
     assert seen

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from shortlist.serve.change_schema import ChangeReply, ChangeRequest, EventsRequest, ImpressionsRequest
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id, check_ids
-from shortlist.serve.schema import ChangeReply, ChangeRequest, EventsRequest, ImpressionsRequest
 from shortlist.serve.service import Service
 
 __all__ = ["change", "events", "impressions"]
@@ -24,7 +24,7 @@ _IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
     record = await service.read(len(incoming.body), _change, service, service.loaded, incoming.body)
-    with service.turns.away():
+    with service.turns.off_loop():
         upserted, deleted, size, _ = await service.change(record)
     return Reply(msgspec.json.encode(ChangeReply(upserted, deleted, size, service.loaded.bundle)))
 
@@ -54,7 +54,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 async def events(service: Service, incoming: Incoming) -> Reply:
     """Record candidates that queries just chose."""
     record = await service.read(len(incoming.body), _chosen, service, service.loaded, incoming.body)
-    with service.turns.away():
+    with service.turns.off_loop():
         count = await service.change(record)
         if service.impressions.begun:  # the events that follow a list are part of its log
             await service.impressions.add([record])
@@ -82,7 +82,7 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
 async def impressions(service: Service, incoming: Incoming) -> Reply:
     """Record lists as they were shown; answered when they are on the disk."""
     records = await service.read(len(incoming.body), _shown, service, service.loaded, incoming.body)
-    with service.turns.away():
+    with service.turns.off_loop():
         await service.impressions.add(records)
     service.metrics.changes.labels("impression").inc(len(records))
     return Reply(msgspec.json.encode({"recorded": len(records)}))

@@ -11,10 +11,10 @@ import pytest
 
 import shortlist as sl
 from shortlist.recommender.pipeline import recommend
-from shortlist.serve import pace
+from shortlist.serve import throttle
 from shortlist.serve.loaded import Loaded
-from shortlist.serve.pace import LATELY, Pace
 from shortlist.serve.swap import Swapper, signature
+from shortlist.serve.throttle import LATELY, Throttle
 
 
 class Clock:
@@ -37,31 +37,31 @@ class Clock:
 
 def test_pauses_are_49_times_as_long_as_the_work_while_requests_come(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(pace, "time", clock)
+    monkeypatch.setattr(throttle, "time", clock)
     asked = clock.now
-    one = Pace(lambda: asked, clock)  # type: ignore[arg-type]
+    one = Throttle(lambda: asked, clock)  # type: ignore[arg-type]
     clock.worked += 0.001
-    one.rest()
+    one.pause()
     assert clock.pauses == pytest.approx([0.049])
     clock.worked += 0.0001
-    one.rest()
+    one.pause()
     assert len(clock.pauses) == 1  # too little for a pause, but not forgotten
     clock.worked += 0.0009
-    one.rest()
+    one.pause()
     assert clock.pauses[1:] == pytest.approx([0.049])
     clock.worked += 1.0  # native code, which lets others run
-    one.rest()
+    one.pause()
     assert clock.pauses[2:] == pytest.approx([0.098])
     clock.now += LATELY  # nobody asks any more
     clock.worked += 0.001
-    one.rest()
+    one.pause()
     assert len(clock.pauses) == 3
 
 
 def test_every_part_of_the_loading_rests(bundles: Path) -> None:
     """Each file of the bundle is a step of its own, and so are tables, tensors, the index, and each stored request."""
     rests: list[int] = []
-    paced = Loaded.read(bundles / "one", rest=lambda: rests.append(1))
+    paced = Loaded.read(bundles / "one", pause=lambda: rests.append(1))
     files = sum(file.is_file() for file in (bundles / "one").rglob("*")) - 1  # the manifest is read before
     stored = 4  # ann, bob, cat, and one that nobody knows
     assert len(rests) >= files + stored + 4
@@ -85,7 +85,7 @@ def test_maps_of_ids_are_made_in_pieces(bundles: Path, monkeypatch: pytest.Monke
 def test_a_swap_pauses_while_there_are_requests_and_hurries_at_the_end(
     clients: Callable[..., Any], bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "LATELY", 600.0)  # however long a loading thread waits for its turn
+    monkeypatch.setattr(throttle, "LATELY", 600.0)  # however long a loading thread waits for its turn
     client = clients()
     link = tmp_path / "current"
     link.symlink_to(bundles / "one")
@@ -98,15 +98,15 @@ def test_a_swap_pauses_while_there_are_requests_and_hurries_at_the_end(
             pauses.append(timeout or 0.0)
             return True
 
-    swapper._hurry = Hurry()
+    swapper._no_pauses = Hurry()
     link.unlink()
     link.symlink_to(bundles / "two")
-    assert client.loop.run_until_complete(swapper.look())
+    assert client.loop.run_until_complete(swapper.check())
     assert pauses == []  # nobody has asked anything
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
     link.unlink()
     link.symlink_to(bundles / "one")
-    assert client.loop.run_until_complete(swapper.look())
+    assert client.loop.run_until_complete(swapper.check())
     assert pauses
     swapper.close()
-    assert swapper._hurry.is_set()
+    assert swapper._no_pauses.is_set()

@@ -14,7 +14,7 @@ from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.processes.channel import pair
 from shortlist.serve.processes.following import Following
-from shortlist.serve.processes.writing import Hub
+from shortlist.serve.processes.hub import Hub
 
 WRITE = "w" * 20
 

@@ -1,4 +1,4 @@
-"""Room for connections: as many as the process may hold files, less what it needs itself."""
+"""How many connections are open at most: as many as the process may hold files, less what it needs itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shortlist.serve.protocol import Connection
 if TYPE_CHECKING:
     from shortlist.serve.app import App
 
-__all__ = ["Room", "raise_limit"]
+__all__ = ["ConnectionLimit", "raise_limit"]
 
 ENOUGH = 65_536  # files: the limit is raised to this if the system allows it
 OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
@@ -27,11 +27,11 @@ class Idler(Protocol):
     def idle(self) -> bool:
         """Whether it waits for no reply."""
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the connection at once."""
 
 
-class Room:
+class ConnectionLimit:
     """Closes the connections that have been idle for longest when there is no room for others, and logs it once.
 
     Args:
@@ -43,23 +43,23 @@ class Room:
         self._service = app.service
         files = limit()
         self.most = most if most is not None else files - min(OWN, files // 2)
-        self._said = False
+        self._logged = False
 
-    def make(self, coming: int = 0) -> bool:
+    def has_room(self, opening: int = 0) -> bool:
         """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
-        if len(Connection.everyone) + coming < self.most:
+        if len(Connection.all_open) + opening < self.most:
             return True
-        self.clear(Connection.everyone)
+        self.close_idle(Connection.all_open)
         return False
 
-    def clear(self, everyone: Iterable[Idler]) -> None:
+    def close_idle(self, connections: Iterable[Idler]) -> None:
         """Close the connections that have been idle for longest."""
-        if not self._said:
-            self._said = True
+        if not self._logged:
+            self._logged = True
             self._service.log.event("connections_full", most=self.most)
-        idle = sorted((one for one in everyone if one.idle), key=lambda one: one.idle_since)
+        idle = sorted((one for one in connections if one.idle), key=lambda one: one.idle_since)
         for one in idle[:AT_ONCE]:
-            one.cut("idle")
+            one.abort("idle")
 
 
 def limit() -> int:
