@@ -191,7 +191,7 @@ def memory(found: list[dict]) -> str:
     for one in found:
         kept = f"{one.get('dtype', 'float32')}, {one.get('optimizer', 'Adagrad')}"
         most = [max(phases.get(name, 0) for phases in one["phases"]) for name in names]
-        lines.append(f"| {kept} | {one['processes']} | {' | '.join(map(gb, most))} |")
+        lines.append(f"| {kept} | {one['processes']} | {' | '.join(gb(count) if count else '' for count in most)} |")
     return "\n".join(lines)
 
 
@@ -200,13 +200,13 @@ def memory_notes(found: list[dict]) -> str:
     plain = {one["processes"]: one for one in found if "dtype" not in one}
     alone = plain[1]
     shares = [f"{of_training(plain[number]) / of_training(alone):.2f} with {number}" for number in (2, 4)]
-    first = [one["phases"][0] for one in found]  # which makes index and bundle
+    first = [one["phases"][0] for one in found if "save" in one["phases"][0]]
     saving = [f"{max(one['index'], one['save']) / max(one[name] for name in TRAINING):.2f}" for one in first]
     return (
         f"Tables and optimizer of one process take {gb(alone['tables'] + alone['state'])}, "
         f"{(alone['tables'] + alone['state']) / of_training(alone):.0%} of its peak. Of that peak the largest of several processes takes "
-        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times what the first process "
-        "took in training, in the order of the rows: what was learned stays where it is, or in mapped files."
+        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times what "
+        "training took, in the order of the rows: what was learned stays where it is, or in mapped files."
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["mapped_zeros", "roomy_zeros"]
+__all__ = ["LARGE", "mapped_zeros", "roomy_zeros"]
 
 LARGE = 16 << 20  # bytes from which an array that is read in parts is kept in a file
 
@@ -41,10 +41,12 @@ def mapped_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | Non
     return np.frombuffer(content, kind).reshape(shape)
 
 
-def roomy_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None) -> npt.NDArray[Any]:
-    """Zeros in memory, or as ``mapped_zeros`` where they are large and the disk has room for them."""
+def roomy_zeros(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None, large: int = LARGE
+) -> npt.NDArray[Any]:
+    """Zeros in memory, or as ``mapped_zeros`` where they have ``large`` bytes and the disk has room for them."""
     kind = np.dtype(dtype)
-    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize >= LARGE:
+    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize >= large:
         try:
             return mapped_zeros(shape, kind, folder)
         except OSError:
